@@ -1,0 +1,141 @@
+"""Fleet: what the operator intends. One `fleet.toml`, loaded by `resilience.config`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+Durability = Literal["async", "quorum"]
+VaultKind = Literal["s3", "gcs"]
+Standby = Literal["hot", "cold"]
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """A company that can end an account; everything belongs to one."""
+
+    name: str
+    account: str | None = None
+    """URL of the account API; None where hosts are simply there (bare metal)."""
+    parent: str | None = None
+    upstreams: tuple[str, ...] = ()
+    companions: tuple[str, ...] = ()
+    """Vendors that are expected to leave on the same day."""
+    addresses: tuple[str, ...] = ()
+    """Networks (CIDR) of this vendor: what a failover must never call once it is dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One place the app can live: a vendor, a stack, its hosts."""
+
+    name: str
+    vendor: str
+    stack: str
+    standby: Standby = "cold"
+    addresses: tuple[str, ...] = ()
+    """Hosts that are simply there, for the bare-metal stack."""
+    size: str = "small"
+
+
+@dataclass(frozen=True, slots=True)
+class VaultSpec:
+    """An object store that holds encrypted copies, at a vendor other than the primary's."""
+
+    name: str
+    vendor: str
+    kind: VaultKind
+    endpoint: str
+    bucket: str
+    region: str = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSpec:
+    """The name's zone at one DNS vendor."""
+
+    vendor: str
+    kind: Literal["powerdns"]
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The public name and where it is served from."""
+
+    host: str
+    ttl_s: int
+    zones: tuple[ZoneSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What the operator promised the users, in seconds."""
+
+    rto_s: float
+    rpo_s: float
+    human_decide_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """How copies are kept: an epoch is sealed in `s` vaults, an LSN confirmed by `k` of them."""
+
+    k: int
+    s: int
+    durability: Durability = "async"
+    spacing_ms: int = 200
+    lease_s: float = 5.0
+    drift_s: float = 1.0
+    """How far apart two machines' clocks may run during one lease."""
+
+
+Named = TypeVar("Named", Vendor, Site, VaultSpec)
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The app, its sites in order of preference, vaults, names and the promise."""
+
+    name: str
+    app: str
+    vendors: tuple[Vendor, ...]
+    sites: tuple[Site, ...]
+    vaults: tuple[VaultSpec, ...]
+    names: Names
+    promise: Promise
+    replication: Replication
+    kit: str = "kit"
+    """Directory of keys and credentials, relative to the fleet file."""
+    lab: bool = False
+    """True where the vendors are made on this machine, so that faults may be injected."""
+
+    @property
+    def primary(self) -> Site:
+        """The site the operator prefers."""
+        return self.sites[0]
+
+    def site(self, name: str) -> Site:
+        """The site called `name`; KeyError when there is none."""
+        return next_named(self.sites, name)
+
+    def vendor(self, name: str) -> Vendor:
+        """The vendor called `name`; KeyError when there is none."""
+        return next_named(self.vendors, name)
+
+    def vault(self, name: str) -> VaultSpec:
+        """The vault called `name`; KeyError when there is none."""
+        return next_named(self.vaults, name)
+
+    def vaults_for(self, primary: str, dead: frozenset[str] = frozenset()) -> tuple[VaultSpec, ...]:
+        """Vaults that may serve while `primary` is the primary site: never at its vendor."""
+        home = self.site(primary).vendor
+        return tuple(v for v in self.vaults if v.vendor != home and v.vendor not in dead)
+
+
+def next_named(things: tuple[Named, ...], name: str) -> Named:
+    """The thing called `name`; KeyError when there is none."""
+    for thing in things:
+        if thing.name == name:
+            return thing
+    raise KeyError(name)

@@ -1,0 +1,67 @@
+"""Plan: ordered steps, each with its reason; it knows its digest and its hazards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Phase(StrEnum):
+    """The parts an RTO is split into, in their order; `protect` is the second clock."""
+
+    DECIDE = "decide"
+    PROVISION = "provision"
+    DATA = "data"
+    START = "start"
+    NAME = "name"
+    PROTECT = "protect"
+
+
+@dataclass(frozen=True, slots=True)
+class Hazard:
+    """A danger that the operator accepts by its name, or not at all."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do. `action` names a method of the executor, `subject` what it acts on."""
+
+    id: str
+    action: str
+    subject: str
+    phase: Phase
+    reason: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in order, from a Fleet and a Survey; the same input gives the same digest."""
+
+    kind: str
+    fleet: str
+    source: str
+    target: str
+    steps: tuple[Step, ...]
+    hazards: tuple[Hazard, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values, digest included."""
+        return {**asdict(self), "digest": self.digest}
+
+    @property
+    def digest(self) -> str:
+        """Names exactly this plan: sha256 over its canonical JSON, first 12 hex digits."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def unaccepted(self, accepted: frozenset[str]) -> tuple[Hazard, ...]:
+        """Hazards of this plan that were not accepted by name."""
+        return tuple(h for h in self.hazards if h.name not in accepted)

@@ -1,0 +1,200 @@
+"""Ports: what each outside thing must be able to do, and World = all of them.
+
+Every port has a real adapter and an in-memory fake; one contract suite runs on both.
+Anything here may raise a `resilience.errors.ResilienceError`; nothing returns half an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from resilience.model import EpochRecord, Event, Site, SiteOutputs
+
+
+class Clock(Protocol):
+    """Time, so that a test can own it."""
+
+    def now(self) -> float:
+        """Seconds since the Unix epoch."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; only for polling a condition or for a lease to run out."""
+
+
+class Vault(Protocol):
+    """An object store that holds copies. Objects are written once."""
+
+    name: str
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Create `key` if absent. True: created; False: something is already there (untouched)."""
+
+    def get(self, key: str) -> bytes | None:
+        """The whole object; None only when the store says that it does not exist."""
+
+    def exists(self, key: str) -> bool:
+        """Whether `key` is there, read after write."""
+
+    def list(self, prefix: str) -> list[str]:
+        """Keys with this prefix, in order. May be stale: never a proof of absence."""
+
+    def delete(self, key: str) -> None:
+        """Remove `key`; no error when absent. Only the operator's principal may."""
+
+
+class Account(Protocol):
+    """A vendor's account API, as far as anybody may ask it before and after a termination."""
+
+    def is_open(self) -> bool:
+        """True: it serves us. False: it answers as a closed account does. Else raises."""
+
+
+class Cloud(Protocol):
+    """Infrastructure of one site, made by its stack."""
+
+    def up(self, site: Site) -> SiteOutputs:
+        """Make the site (idempotent) and return what the stack exports."""
+
+    def outputs(self, site: Site) -> SiteOutputs | None:
+        """What the last `up` exported, from state alone; None when it never ran."""
+
+    def down(self, site: Site) -> None:
+        """Destroy what `up` made (idempotent)."""
+
+    def state(self, site: Site) -> bytes | None:
+        """The stack's state, exported, without any credential; None when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A data directory that was recovered and promoted."""
+
+    switch_lsn: str
+    timeline: int
+    end_lsn: str
+    """End of the merged chain: the last byte of WAL that any vault holds without a hole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The chain as merged from all sealed vaults, and the snapshot it starts from."""
+
+    snapshot: str
+    snapshot_vault: str
+    end_lsn: str
+    confirmed_lsn: str
+    timeline: int
+    system_id: str
+    chunks: int
+    healed: tuple[str, ...]
+    """Chunks that one vault lacked or held altered, and another had whole."""
+
+
+class Plane(Protocol):
+    """The data plane on one site's host. Each call is idempotent and re-reads its facts."""
+
+    def shape(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
+        """Bring the host into shape from supplies alone: packages, units, files, keys."""
+
+    def create(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
+        """First day only: an empty database; refuses where there already is one."""
+
+    def restore(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Merged:
+        """Newest good snapshot, the merged chain, put again into k vaults; opening record last."""
+
+    def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Recovered:
+        """Replay to the end of the chain and promote; raises ShortRecovery instead of less."""
+
+    def fetch_ledger(self, site: Site, outputs: SiteOutputs) -> int:
+        """Bring the ledger from all vaults; the number of entries."""
+
+    def fetch_media(self, site: Site, outputs: SiteOutputs) -> int:
+        """Bring pictures that are missing on the host; the number fetched."""
+
+    def start_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
+        """Start shipping under this epoch; returns once a first chunk is confirmed by k vaults."""
+
+    def snapshot(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
+        """Take a snapshot into each vault of the epoch: vault → snapshot id."""
+
+    def verify_snapshot(self, vault: str, snapshot: str) -> bool:
+        """Whether the vault really holds this snapshot, label and data, read by another principal."""
+
+    def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """What ship says: epoch, lag in seconds and bytes a vault, confirmed LSN."""
+
+
+class App(Protocol):
+    """The app, as far as the toolkit knows it: on its host, and from outside."""
+
+    def replay_ledger(self, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """Apply every takedown and erasure; {entries, applied, head, position}."""
+
+    def start(self, outputs: SiteOutputs) -> None:
+        """Start serving; returns when it is ready by its address."""
+
+    def facts(self, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """{users, posts, media {objects, missing, corrupt}, takedowns {issued, resurrected}}."""
+
+    def serving(self, outputs: SiteOutputs) -> bool:
+        """Whether the app answers ready by its address."""
+
+
+class Outside(Protocol):
+    """Users: whoever reaches the app by its public name, through a caching resolver."""
+
+    def journey(self, address: str | None = None) -> Sequence[tuple[str, float]]:
+        """Log in, post, read back, see a picture; [what, milliseconds]. By name, or an address."""
+
+    def missing(self, writes: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Of these acknowledged writes: those not found, and those that could not be looked for."""
+
+
+class Zone(Protocol):
+    """The name's zone at one DNS vendor."""
+
+    def addresses(self, host: str) -> tuple[str, ...]:
+        """What this vendor serves for `host` right now."""
+
+    def point(self, host: str, addresses: tuple[str, ...], ttl_s: int) -> None:
+        """Serve these addresses for `host` (idempotent)."""
+
+
+class Log(Protocol):
+    """Where events go: a journal file, a screen."""
+
+    def append(self, event: Event) -> None:
+        """Keep one event, durably, before returning."""
+
+    def read(self) -> list[Event]:
+        """All events so far, in order."""
+
+
+@dataclass(frozen=True)
+class World:
+    """All doors to the outside in one value, so that a test swaps them at once."""
+
+    clock: Clock
+    accounts: Mapping[str, Account]
+    vaults: Mapping[str, Vault]
+    clouds: Mapping[str, Cloud]
+    """By site."""
+    plane: Plane
+    app: App
+    outside: Outside
+    zones: Mapping[str, Zone]
+    """By DNS vendor."""
+    log: Log
+    sign: Signer
+
+
+class Signer(Protocol):
+    """The operator's signing key: seals epochs."""
+
+    def sign(self, payload: bytes) -> str:
+        """Ed25519 signature, hex."""
+
+    def verify(self, payload: bytes, signature: str) -> bool:
+        """Whether the operator signed this payload."""
