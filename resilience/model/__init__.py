@@ -23,24 +23,31 @@ from resilience.model.survey import (
     ZoneReading,
     known,
 )
-from resilience.model.verdict import Verdict
+from resilience.model.verdict import Blackhole, DataSizes, Fence, Media, Rpo, Rto, Takedowns, Verdict
 
 __all__ = [
+    "Blackhole",
+    "DataSizes",
     "EpochRecord",
     "Event",
+    "Fence",
     "Fleet",
     "Hazard",
+    "Media",
     "Names",
     "Phase",
     "Plan",
     "Promise",
     "Reading",
     "Replication",
+    "Rpo",
+    "Rto",
     "Site",
     "SiteOutputs",
     "SiteReading",
     "Step",
     "Survey",
+    "Takedowns",
     "Unknown",
     "VaultReading",
     "VaultSpec",

@@ -1,28 +1,36 @@
 """Journal: what happened, append-only. The verdict is computed from it alone.
 
-Kinds of events and what `data` holds (times are seconds since the Unix epoch):
+Kinds of events and what `data` holds. Times are seconds since the Unix epoch. A line is written when it is
+known; where the thing itself happened at another moment, `at` in its data says so and is what counts (`when`).
+Words in [brackets] may be left out; all else is proof, and without it the verdict is unknown.
 
 ==================  ====================================================================
-drill-started       seed, size, fault, standby, durability, source, target, simulated,
-                    ttl_s, promise {rto_s, rpo_s, human_decide_s}, vendors (all names)
-stage-started/done  stage, (seconds): set-up of the lab, up, seed, snapshot, teardown
-data                db_bytes, media_bytes, users, posts
-plan                the plan as JSON
+drill-started       seed, fault, ttl_s, promise {rto_s, rpo_s, human_decide_s}, simulated;
+                    [size, standby, durability, source, target, host (public name),
+                    vendors (all names), sites {name: vendor}, vaults {name: vendor},
+                    zones (vendor names), k, s, versions {part: version}]
+stage-started/done  stage, [seconds]: set-up of the lab, up, seed, snapshot, teardown
+data                db_bytes, media_bytes, [users, posts]
+plan                [the plan as JSON]
+fault               fault, vendors [names that are lost], [why]: from here the RTO runs
 decided             digest, by ("drill" approves its own plan), accepted [hazard names]
-fault               fault, vendors [names that are lost]
 step-started        id, action, subject, phase, reason
-step-done           id, action, phase, facts {..}
+step-done           id, action, phase, facts {..}; [facts.vendor: whom it called, else found by subject]
 step-failed         id, action, phase, what, why, next
-requests            list of [at, what, ok, ms, detail] as the users saw them
-acknowledged        list of {id, at, media (sha256 or null)}: writes the app acknowledged
-writes-checked      missing: ids of acknowledged writes that were not found afterwards;
-                    unchecked: ids that could not be looked for
-journey             ok, at, by ("name"), address, steps [[what, ms]], why (when not ok)
-media-checked       objects, missing [sha256], corrupt [sha256]
+requests            requests: list of [at, what, ok, ms, detail] as the users saw them
+acknowledged        writes: list of {id, at, media (sha256 or null)} that the app acknowledged
+writes-checked      checked: how many acknowledged writes were looked for, found or not;
+                    missing: ids of those that were not found;
+                    unchecked: ids that could not be looked for. The last such event counts
+journey             ok, at, by ("name"), address (where the name led), steps [[what, ms]],
+                    why (when not ok). One that succeeds before the fault shows the old site's address
+media-checked       objects, missing [sha256], corrupt [sha256]. The last such event counts
 takedowns-checked   issued, resurrected [ids]
-fence               attempts, accepted
-blackhole           vendors [names], calls [{from, vendor, address, port, packets}], complete
-protected-again     at, vaults [names], snapshot
+fence               attempts, accepted: writes tried at the old site; those it acknowledged
+                    that are absent at the new one
+blackhole           vendors [names], complete (the counters covered all hosts from the fault on),
+                    calls [{from, vendor, address, port, packets}]
+protected-again     at, vaults [names], snapshot: the second clock
 torn-down           left [what could not be removed]
 ==================  ====================================================================
 """
@@ -42,12 +50,17 @@ class Event:
     kind: str
     data: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def when(self) -> float:
+        """When it happened: `at` in the data where it is there, else when it was written."""
+        return float(self.data.get("at", self.at))
+
     def to_json(self) -> dict[str, Any]:
         """As one JSON object."""
-        return {"at": self.at, "kind": self.kind, **self.data}
+        return {**self.data, "at": self.when, "kind": self.kind}
 
     @classmethod
     def from_json(cls, line: Mapping[str, Any]) -> Event:
-        """From one JSON object."""
+        """From one JSON object; KeyError or ValueError where it is none of ours."""
         data = {k: v for k, v in line.items() if k not in {"at", "kind"}}
         return cls(at=float(line["at"]), kind=str(line["kind"]), data=data)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 Outcome = Literal["met", "missed", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rto:
-    """Seconds from the fault to the first user's journey by public name; None is unknown."""
+    """Seconds from the fault to the first user's journey by public name; None is unknown.
 
-    promise_s: float
-    human_decide_s: float
-    ttl_s: float
+    `promise_s` is the machine's part; `human_decide_s`, the time declared for a person to decide, comes on top
+    of both the promise and what was measured, so it never changes the outcome. The parts sum to `measured_s`.
+    """
+
+    promise_s: float | None = None
+    human_decide_s: float | None = None
+    ttl_s: float | None = None
     measured_s: float | None = None
     decide_s: float | None = None
     provision_s: float | None = None
@@ -22,38 +26,79 @@ class Rto:
     start_s: float | None = None
     name_s: float | None = None
 
+    @property
+    def with_person_s(self) -> float | None:
+        """What was measured, with the declared time for a person to decide on top."""
+        if self.measured_s is None or self.human_decide_s is None:
+            return None
+        return self.measured_s + self.human_decide_s
+
 
 @dataclass(frozen=True, slots=True)
 class Rpo:
     """Acknowledged writes that were looked for afterwards; seconds reach back from the fault."""
 
-    promise_s: float
+    promise_s: float | None = None
     measured_s: float | None = None
     acknowledged: int | None = None
     lost: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """Two or three counted facts; None is unknown."""
+class Media:
+    """Pictures that surviving rows name, each looked for and read."""
 
-    media: dict[str, int | None]
-    takedowns: dict[str, int | None]
-    fence: dict[str, int | None]
-    blackhole: dict[str, Any]
-    data: dict[str, int | None]
+    objects: int | None = None
+    missing: int | None = None
+    corrupt: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Takedowns:
+    """What moderators took down, and how much of it was back after the failover."""
+
+    issued: int | None = None
+    resurrected: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Writes tried at the old site, and those it acknowledged that the new one has not."""
+
+    attempts: int | None = None
+    accepted: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blackhole:
+    """Vendors nobody may call, and packets sent to them; a `calls` of 0 is proven or it is None."""
+
+    vendors: tuple[str, ...] = ()
+    calls: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSizes:
+    """How much data the drill carried."""
+
+    db_bytes: int | None = None
+    media_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The judge's answer. `why` says what made it missed or unknown, one sentence each."""
+    """The judge's answer. `why` says what made it missed or unknown, one sentence each, misses first."""
 
     verdict: Outcome
-    fault: str
-    seed: int | None
-    simulated: bool
-    rto: Rto
-    rpo: Rpo
-    reprotected_s: float | None
-    counts: Counts
+    fault: str | None = None
+    seed: int | None = None
+    simulated: bool = False
+    rto: Rto = Rto()
+    reprotected_s: float | None = None
+    rpo: Rpo = Rpo()
+    media: Media = Media()
+    takedowns: Takedowns = Takedowns()
+    blackhole: Blackhole = Blackhole()
+    fence: Fence = Fence()
+    data: DataSizes = DataSizes()
     why: tuple[str, ...] = ()

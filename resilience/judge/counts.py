@@ -1,0 +1,120 @@
+"""Counted facts: pictures, takedowns, the fence, calls to the lost vendors, and how much data there was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from resilience.judge.clocks import Recovery
+from resilience.judge.evidence import Evidence, Findings, Impossible, count, listed, mapping, names, plural
+from resilience.model import Blackhole, DataSizes, Event, Fence, Media, Takedowns
+
+
+def media(evidence: Evidence, findings: Findings) -> Media:
+    """Pictures of surviving rows: missing or corrupt ones break the promise; none looked at proves nothing."""
+    with findings.part("Pictures"):
+        data = evidence.last("media-checked").data
+        found = Media(*(count(data.get(key), f"`media-checked` {key}") for key in ("objects", "missing", "corrupt")))
+        if found.missing:
+            findings.missed.append(f"Pictures: {plural(found.missing, 'picture')} missing for rows that survived.")
+        if found.corrupt:
+            findings.missed.append(f"Pictures: {plural(found.corrupt, 'picture')} came back altered.")
+        if not found.objects:
+            findings.unknown.append("Pictures: none was looked at, so nothing shows that they came back.")
+        return found
+    return Media()
+
+
+def takedowns(evidence: Evidence, findings: Findings) -> Takedowns:
+    """Takedowns: one that was back at any check breaks the promise; none issued proves nothing."""
+    with findings.part("Takedowns"):
+        evidence.last("takedowns-checked")
+        checks = evidence.later("takedowns-checked")
+        found = Takedowns(_most(checks, "issued"), _most(checks, "resurrected"))
+        if found.resurrected:
+            findings.missed.append(f"Takedowns: {plural(found.resurrected, 'taken-down post')} could be seen again.")
+        if not found.issued:
+            findings.unknown.append("Takedowns: none was issued, so nothing shows that the ledger is replayed.")
+        return found
+    return Takedowns()
+
+
+def fence(evidence: Evidence, findings: Findings) -> Fence:
+    """The fence: one write taken by the old site and absent at the new breaks it; none tried proves nothing."""
+    with findings.part("Fence"):
+        evidence.last("fence")
+        tries = evidence.later("fence")
+        found = Fence(_most(tries, "attempts"), _most(tries, "accepted"))
+        if found.accepted:
+            findings.missed.append(
+                f"Fence: the old site acknowledged {plural(found.accepted, 'write')} that the new site does not have."
+            )
+        if not found.attempts:
+            findings.unknown.append("Fence: no write was tried at the old site, so nothing shows that it is fenced.")
+        return found
+    return Fence()
+
+
+def blackhole(evidence: Evidence, back: Recovery | None, findings: Findings) -> Blackhole:
+    """Calls to the lost vendors, in packets. A 0 counts only when every host was counted until the users were back."""
+    result = Blackhole()
+    with findings.part("Black hole"):
+        if evidence.fault is None:
+            raise Impossible("the journal has no fault")
+        lost = names(evidence.fault.data.get("vendors"), "the vendors that are lost")
+        result = Blackhole(lost)
+        last = evidence.last("blackhole")
+        calls = max(_packets(event) for event in evidence.later("blackhole"))
+        result = Blackhole(names(last.data.get("vendors"), "the vendors that were counted"), calls or None)
+        if calls:
+            findings.missed.append(f"Black hole: {plural(calls, 'packet')} went to a vendor that is lost.")
+        doubts = _blackhole_doubts(evidence, last, lost, back)
+        findings.unknown.extend(f"Black hole: {doubt}." for doubt in doubts)
+        if not doubts:
+            result = Blackhole(result.vendors, calls)
+    return result
+
+
+def _packets(event: Event) -> int:
+    """How many packets one count holds; a call without a number is at least one."""
+    calls = listed(event.data.get("calls"), "the calls to lost vendors")
+    return sum(max(1, count(mapping(call, "a call").get("packets", 1), "packets of a call")) for call in calls)
+
+
+def _blackhole_doubts(evidence: Evidence, last: Event, lost: Sequence[str], back: Recovery | None) -> list[str]:
+    doubts = []
+    if last.data.get("complete") is not True:
+        doubts.append("the count is not complete")
+    uncounted = [vendor for vendor in lost if vendor not in last.data.get("vendors", ())]
+    if uncounted:
+        doubts.append(f"calls to {', '.join(uncounted)} were not counted")
+    if back is not None and _line(evidence, last) < back.line:
+        doubts.append("the count was read before the users were back")
+    return doubts
+
+
+def _line(evidence: Evidence, event: Event) -> int:
+    """Where this very line stands after the fault."""
+    return next(i for i, other in enumerate(evidence.after) if other is event)
+
+
+def data_sizes(evidence: Evidence, findings: Findings) -> DataSizes:
+    """How much data came along; a drill of an empty app proves nothing."""
+    with findings.part("Data"):
+        found = evidence.kind("data")
+        if not found:
+            raise Impossible("the journal does not say how much data there was")
+        sizes = _sizes(found[-1].data)
+        if not sizes.db_bytes:
+            findings.unknown.append("Data: the database was empty, so nothing shows that data comes back.")
+        return sizes
+    return DataSizes()
+
+
+def _sizes(data: Mapping[str, Any]) -> DataSizes:
+    return DataSizes(count(data.get("db_bytes"), "db_bytes"), count(data.get("media_bytes"), "media_bytes"))
+
+
+def _most(events: Sequence[Event], key: str) -> int:
+    """The highest count at any check: what was seen once cannot be unseen."""
+    return max(count(event.data.get(key), f"`{event.kind}` {key}") for event in events)
