@@ -1,0 +1,309 @@
+"""A shell on a host: paramiko, with the host's key pinned and never trusted on first use."""
+
+from __future__ import annotations
+
+import shlex
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import paramiko
+
+from resilience.errors import ResilienceError
+
+CONNECT_S = 5.0
+KEEPALIVE_S = 5
+DEAD_AFTER_MS = 20_000
+"""Data that nobody acknowledged for this long: the connection is over (TCP_USER_TIMEOUT)."""
+POLL_S = 0.05
+LEFT_OPEN_S = 2.0
+"""After its end, a command's children may hold the output open; so long their words still count."""
+
+
+class HostUnreachable(ResilienceError):
+    """No SSH conversation with this host: refused, no route, or no answer in time."""
+
+
+class HostKeyMismatch(ResilienceError):
+    """Whoever answers at this address is not the host we made."""
+
+
+class LoginRefused(ResilienceError):
+    """The host answers but does not accept our key."""
+
+
+class CommandFailed(ResilienceError):
+    """A command on a host ended with a status other than 0, or did not end in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command left: exit status and both outputs."""
+
+    exit: int
+    out: bytes
+    err: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output as text, without surrounding white space."""
+        return self.out.decode("utf-8", "replace").strip()
+
+    @property
+    def complaint(self) -> str:
+        """The last lines of standard error, or of the output where that is empty."""
+        said = self.err.strip() or self.out.strip()
+        return said.decode("utf-8", "replace")[-2000:]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """How to get into a host: its address, its pinned key, our private key."""
+
+    address: str
+    host_key: str
+    """`ssh-ed25519 AAAA…`, as the stack exported it."""
+    key_file: Path
+    user: str = "root"
+    port: int = 22
+
+    def known_host(self) -> str:
+        """This host's line in a known_hosts file."""
+        return f"{self.lookup_name()} {' '.join(self.host_key.split()[:2])}\n"
+
+    def lookup_name(self) -> str:
+        """The name known_hosts lists this host under."""
+        return self.address if self.port == 22 else f"[{self.address}]:{self.port}"  # noqa: PLR2004
+
+
+class Shell:
+    """One connection to one host, made when first needed and used again."""
+
+    def __init__(self, login: Login, connect_s: float = CONNECT_S) -> None:
+        self.login = login
+        self._connect_s = connect_s
+        self._client: paramiko.SSHClient | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run(self, command: str, stdin: bytes = b"", timeout: float = 60.0) -> Result:
+        """Run a bash command and wait for it; on the host it is killed when the time is over."""
+        limit = max(1, round(timeout))
+        channel = self._channel()
+        try:
+            channel.exec_command(f"timeout -k 5 {limit} bash -c {shlex.quote(command)}")
+            result = _converse(channel, stdin, time.monotonic() + timeout + 10)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            self.close()
+            raise self._broken(command, str(error) or type(error).__name__) from error
+        finally:
+            channel.close()
+        if result.exit in {124, 137}:
+            raise CommandFailed(
+                f"{self.login.address}: no end after {limit} s: {_short(command)}",
+                result.complaint or "It printed nothing.",
+                "Look at the host's load and journal, then run the same command again.",
+            )
+        return result
+
+    def check(self, command: str, stdin: bytes = b"", timeout: float = 60.0) -> str:
+        """Run a command that must succeed; returns its output as text."""
+        result = self.run(command, stdin, timeout)
+        if result.exit != 0:
+            raise CommandFailed(
+                f"{self.login.address}: exit status {result.exit} from: {_short(command)}",
+                result.complaint or "It printed nothing.",
+                "Run it by hand on the host to see more; every step may be repeated.",
+            )
+        return result.text
+
+    def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        """Write a file in one move: readers see the old content or the new, with this mode."""
+        new, final = shlex.quote(f"{path}.new"), shlex.quote(path)
+        self.check(f"umask 077; cat >{new} && chmod {mode:o} {new} && mv -f {new} {final}", data)
+
+    def close(self) -> None:
+        """End the connection; the next call makes a new one."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def _channel(self) -> paramiko.Channel:
+        """A channel on the connection, which is made anew when it was lost in between."""
+        with self._lock:
+            transport = self._client.get_transport() if self._client else None
+            if transport is None or not transport.is_active():
+                self._client = connect(self.login, self._connect_s)
+                transport = self._client.get_transport()
+        assert transport is not None
+        try:
+            return transport.open_session(timeout=self._connect_s)
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            self.close()
+            raise self._broken("a new session", str(error)) from error
+
+    def _broken(self, doing: str, why: str) -> HostUnreachable:
+        return HostUnreachable(
+            f"{self.login.address}: the connection broke during: {_short(doing)}",
+            why,
+            "Run the same command again: it connects anew and repeats the step.",
+        )
+
+
+def connect(login: Login, timeout: float = CONNECT_S) -> paramiko.SSHClient:
+    """Connect with nothing but our key, to nothing but the host that holds the pinned key."""
+    client = paramiko.SSHClient()
+    client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    pinned = _pinned(login)
+    client.get_host_keys().add(login.lookup_name(), pinned.get_name(), pinned)
+    try:
+        client.connect(
+            login.address,
+            port=login.port,
+            username=login.user,
+            pkey=_our_key(login.key_file),
+            sock=_socket(login, timeout),
+            allow_agent=False,
+            look_for_keys=False,
+            banner_timeout=timeout,
+            auth_timeout=timeout,
+        )
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        client.close()
+        raise _why_not(login, error) from error
+    transport = client.get_transport()
+    assert transport is not None
+    transport.set_keepalive(KEEPALIVE_S)
+    return client
+
+
+def wait_until_up(login: Login, timeout: float, every: float = 0.1) -> Shell:
+    """A connected shell as soon as the host lets us in; raises when it does not in time."""
+    deadline = time.monotonic() + timeout
+    while True:
+        shell = Shell(login)
+        try:
+            shell.check("true")
+        except HostUnreachable as error:
+            shell.close()
+            if time.monotonic() >= deadline:
+                raise HostUnreachable(
+                    f"{login.address}: no SSH within {timeout:.0f} s",
+                    error.why,
+                    "Look at the host's console at its vendor, then run the same command again.",
+                ) from error
+            time.sleep(every)
+        else:
+            return shell
+
+
+def _socket(login: Login, timeout: float) -> socket.socket:
+    """A TCP connection that ends by itself when the other side is gone without a word."""
+    sock = socket.create_connection((login.address, login.port), timeout=timeout)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER_MS)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _pinned(login: Login) -> paramiko.PKey:
+    """The host's public key as paramiko knows it."""
+    entry = paramiko.hostkeys.HostKeyEntry.from_line(login.known_host().strip())
+    if entry is None or entry.key is None:
+        raise HostKeyMismatch(
+            f"{login.address}: the pinned host key is not a key: {login.host_key[:40]!r}",
+            "A host key reads `ssh-ed25519 AAAA…`, as the stack exports it.",
+            "Make the site again with `resilience up`, which exports it anew.",
+        )
+    return entry.key
+
+
+def _our_key(path: Path) -> paramiko.PKey:
+    """Our private key from the kit."""
+    try:
+        return paramiko.Ed25519Key.from_private_key_file(str(path))
+    except (OSError, paramiko.SSHException) as error:
+        raise LoginRefused(
+            f"The SSH key {path.name} cannot be read",
+            str(error),
+            "Put the kit's Ed25519 key back in place (OpenSSH format, mode 0600).",
+        ) from error
+
+
+def _why_not(login: Login, error: Exception) -> ResilienceError:
+    """Say which of the four ways a login can fail this was."""
+    where = f"{login.user}@{login.address}:{login.port}"
+    if isinstance(error, ResilienceError):
+        return error
+    if isinstance(error, paramiko.BadHostKeyException) or "no acceptable host key" in str(error).lower():
+        return HostKeyMismatch(
+            f"{where}: the host shows another key than the pinned one",
+            "Somebody else answers at this address, or the host was made anew outside of its stack.",
+            "Do not go on before you know which; `resilience up` makes a host of ours there again.",
+        )
+    if isinstance(error, paramiko.AuthenticationException):
+        return LoginRefused(
+            f"{where}: the host does not accept our key",
+            str(error) or "Authentication failed.",
+            "Compare the kit's SSH key with the host's authorized_keys.",
+        )
+    return HostUnreachable(
+        f"{where}: no SSH conversation",
+        str(error) or type(error).__name__,
+        "See whether the host runs and port 22 is open to this machine, then run the same command again.",
+    )
+
+
+def _converse(channel: paramiko.Channel, stdin: bytes, deadline: float) -> Result:
+    """Feed standard input, read both outputs, wait for the exit status; all at the same time."""
+    out, err = bytearray(), bytearray()
+    feeder = threading.Thread(target=_feed, args=(channel, stdin), daemon=True)
+    feeder.start()
+    while not channel.exit_status_ready() and time.monotonic() < deadline and not channel.closed:
+        if not _drain(channel, out, err):
+            channel.status_event.wait(POLL_S)
+    left_open = time.monotonic() + LEFT_OPEN_S
+    while not channel.eof_received and time.monotonic() < left_open:
+        if not _drain(channel, out, err):
+            time.sleep(POLL_S / 10)
+    while _drain(channel, out, err):
+        pass
+    if not channel.exit_status_ready():
+        raise EOFError("the host stopped answering before the command had ended")
+    return Result(channel.recv_exit_status(), bytes(out), bytes(err))
+
+
+def _feed(channel: paramiko.Channel, stdin: bytes) -> None:
+    """Send standard input and its end; a command that does not read it to the end is no error."""
+    try:
+        channel.sendall(stdin)
+        channel.shutdown_write()
+    except OSError:
+        return
+
+
+def _drain(channel: paramiko.Channel, out: bytearray, err: bytearray) -> bool:
+    """Take what has arrived; False where nothing had."""
+    before = len(out) + len(err)
+    if channel.recv_ready():
+        out += channel.recv(1 << 20)
+    if channel.recv_stderr_ready():
+        err += channel.recv_stderr(1 << 20)
+    return len(out) + len(err) > before
+
+
+def _short(command: str) -> str:
+    """A command's first line, for an error."""
+    first = command.strip().splitlines()[0] if command.strip() else command
+    return first if len(first) <= 120 else first[:117] + "…"  # noqa: PLR2004
