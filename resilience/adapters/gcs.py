@@ -1,0 +1,107 @@
+"""A vault in a Google Cloud Storage bucket, by google-cloud-storage with a bearer token."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import requests
+from google.api_core.client_options import ClientOptions
+from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, PreconditionFailed, RetryError
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import storage
+from google.cloud.storage.retry import DEFAULT_RETRY
+from google.oauth2.credentials import Credentials
+from requests.adapters import HTTPAdapter
+
+from resilience.errors import VaultError, VendorClosed
+from resilience.model import VaultSpec
+
+TIMEOUT = (2, 10)
+RETRY = DEFAULT_RETRY.with_timeout(5).with_delay(initial=0.2, maximum=1.0)
+CLOSED = re.compile(
+    r"CONSUMER_SUSPENDED|GCP_SUSPENDED|ACCOUNT_STATE_INVALID|BILLING_DISABLED|accountDisabled"
+    r"|UserProjectAccountProblem|CONSUMER_INVALID"
+)
+"""What Google's interfaces answer once an account is suspended or its billing closed."""
+TROUBLE = (GoogleAPICallError, RetryError, GoogleAuthError, requests.RequestException)
+
+
+class GcsVault:
+    """Objects of one bucket, written once."""
+
+    def __init__(self, spec: VaultSpec, token: str) -> None:
+        self.name = spec.name
+        self._vendor = spec.vendor
+        client = storage.Client(
+            project=spec.vendor,
+            credentials=Credentials(token=token),  # type: ignore[no-untyped-call]
+            client_options=ClientOptions(api_endpoint=spec.endpoint),
+        )
+        for scheme in ("http://", "https://"):
+            client._http.mount(scheme, HTTPAdapter(pool_maxsize=32))  # noqa: SLF001 - the pool has no other door
+        self._client = client
+        self._bucket = client.bucket(spec.bucket)
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Create `key` if absent, by `ifGenerationMatch=0`."""
+        blob = self._bucket.blob(key)
+        try:
+            blob.upload_from_string(
+                data,
+                content_type="application/octet-stream",
+                if_generation_match=0,
+                timeout=TIMEOUT,
+                retry=RETRY,
+            )
+        except (PreconditionFailed, Conflict):
+            return False
+        except TROUBLE as error:
+            raise self._explain("put", key, error) from error
+        return True
+
+    def get(self, key: str) -> bytes | None:
+        """The whole object; None only on a 404."""
+        try:
+            data: bytes = self._bucket.blob(key).download_as_bytes(timeout=TIMEOUT, retry=RETRY)
+        except NotFound:
+            return None
+        except TROUBLE as error:
+            raise self._explain("get", key, error) from error
+        return data
+
+    def exists(self, key: str) -> bool:
+        """Whether `key` is there."""
+        try:
+            return bool(self._bucket.blob(key).exists(timeout=TIMEOUT, retry=RETRY))
+        except TROUBLE as error:
+            raise self._explain("look for", key, error) from error
+
+    def list(self, prefix: str) -> list[str]:
+        """Keys with this prefix, in order."""
+        try:
+            blobs = self._client.list_blobs(self._bucket, prefix=prefix, timeout=TIMEOUT, retry=RETRY)
+            return sorted(str(blob.name) for blob in blobs)
+        except TROUBLE as error:
+            raise self._explain("list", prefix, error) from error
+
+    def delete(self, key: str) -> None:
+        """Remove `key`; no error when absent."""
+        try:
+            self._bucket.blob(key).delete(timeout=TIMEOUT, retry=RETRY)
+        except NotFound:
+            return
+        except TROUBLE as error:
+            raise self._explain("delete", key, error) from error
+
+    def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
+        """The error that tells an account that is closed from a store that has trouble."""
+        response: Any = getattr(error, "response", None)
+        text = f"{error} {getattr(response, 'text', '')}"
+        if (found := CLOSED.search(text)) is not None:
+            return VendorClosed(self._vendor, found.group())
+        return VaultError(
+            f"{self.name} could not {did} {key}",
+            f"{type(error).__name__}: {error}",
+            f"Look at {self.name}'s endpoint and at the rights of the credentials in use.",
+        )

@@ -1,0 +1,42 @@
+"""A vault in memory: the fake that keeps the port's promises."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+
+class MemoryVault:
+    """Objects in a dictionary, written once."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.objects: dict[str, bytes] = {}
+        self._lock = Lock()
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Create `key` if absent."""
+        with self._lock:
+            if key in self.objects:
+                return False
+            self.objects[key] = bytes(data)
+            return True
+
+    def get(self, key: str) -> bytes | None:
+        """The whole object, or None."""
+        with self._lock:
+            return self.objects.get(key)
+
+    def exists(self, key: str) -> bool:
+        """Whether `key` is there."""
+        with self._lock:
+            return key in self.objects
+
+    def list(self, prefix: str) -> list[str]:
+        """Keys with this prefix, in order."""
+        with self._lock:
+            return sorted(key for key in self.objects if key.startswith(prefix))
+
+    def delete(self, key: str) -> None:
+        """Remove `key`; no error when absent."""
+        with self._lock:
+            self.objects.pop(key, None)

@@ -1,0 +1,112 @@
+"""A vault in an S3 bucket, by boto3: conditional create, path-style addresses, short timeouts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from resilience.errors import VaultError, VendorClosed
+from resilience.model import VaultSpec
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+CLOSED = frozenset(
+    {"AccountProblem", "AllAccessDisabled", "UserSuspended", "AccountIsDisabled", "NotSignedUp", "AccountSuspended"}
+)
+"""What S3-compatible stores answer once an account is closed, suspended or unpaid."""
+
+
+class S3Vault:
+    """Objects of one bucket, written once."""
+
+    def __init__(self, spec: VaultSpec, access_key_id: str, secret_access_key: str) -> None:
+        self.name = spec.name
+        self._vendor = spec.vendor
+        self._bucket = spec.bucket
+        self._client: S3Client = boto3.client(
+            "s3",
+            endpoint_url=spec.endpoint,
+            region_name=spec.region,
+            aws_access_key_id=access_key_id,
+            aws_secret_access_key=secret_access_key,
+            config=Config(
+                s3={"addressing_style": "path"},
+                connect_timeout=2,
+                read_timeout=10,
+                retries={"mode": "standard", "total_max_attempts": 3},
+                max_pool_connections=32,
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Create `key` if absent, by `If-None-Match: *`."""
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
+        except ClientError as error:
+            if _code(error) in TAKEN:
+                return False
+            raise self._explain("put", key, error) from error
+        except BotoCoreError as error:
+            raise self._explain("put", key, error) from error
+        return True
+
+    def get(self, key: str) -> bytes | None:
+        """The whole object; None only on a 404."""
+        try:
+            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if _code(error) in ABSENT:
+                return None
+            raise self._explain("get", key, error) from error
+        except (BotoCoreError, OSError) as error:
+            raise self._explain("get", key, error) from error
+
+    def exists(self, key: str) -> bool:
+        """Whether `key` is there."""
+        try:
+            self._client.head_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            if _code(error) in ABSENT:
+                return False
+            raise self._explain("look for", key, error) from error
+        except BotoCoreError as error:
+            raise self._explain("look for", key, error) from error
+        return True
+
+    def list(self, prefix: str) -> list[str]:
+        """Keys with this prefix, in order."""
+        try:
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            return sorted(entry["Key"] for page in pages for entry in page.get("Contents", []))
+        except (ClientError, BotoCoreError) as error:
+            raise self._explain("list", prefix, error) from error
+
+    def delete(self, key: str) -> None:
+        """Remove `key`; no error when absent."""
+        try:
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+        except (ClientError, BotoCoreError) as error:
+            raise self._explain("delete", key, error) from error
+
+    def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
+        """The error that tells an account that is closed from a store that has trouble."""
+        if isinstance(error, ClientError) and _code(error) in CLOSED:
+            return VendorClosed(self._vendor, _code(error))
+        return VaultError(
+            f"{self.name} could not {did} {key}",
+            f"{type(error).__name__}: {error}",
+            f"Look at {self.name}'s endpoint and at the rights of the credentials in use.",
+        )
+
+
+def _code(error: ClientError) -> str:
+    details: Any = error.response.get("Error", {})
+    return str(details.get("Code", ""))

@@ -1,0 +1,218 @@
+"""WAL chunks and the two records an epoch begins with: bytes in, facts out, nothing else.
+
+A chunk is one line of JSON, signed by its site, then a body that only recipients can read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from resilience.errors import VaultError
+from resilience.model import EpochRecord
+from resilience.replication import lsn, seals
+from resilience.replication.seals import Sign
+
+FORMAT = "resilience-wal/1"
+OPENING = "resilience-opening/1"
+START = "resilience-start/1"
+HEADER_LIMIT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a chunk says of itself in plain text."""
+
+    epoch: int
+    nonce: str
+    site: str
+    timeline: int
+    system_id: str
+    start: int
+    end: int
+    confirmed: int
+    """Position that k vaults held when this chunk was made."""
+    at: float
+    sha256: str
+
+    @property
+    def size(self) -> int:
+        """Bytes of WAL in the body."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Chunk 0: where the parent's chain ends, as the promoter of this epoch found it."""
+
+    epoch: int
+    nonce: str
+    parent: int
+    end: int
+    confirmed: int
+    timeline: int
+    system_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where an epoch's own WAL begins; put into each vault before its first chunk."""
+
+    epoch: int
+    nonce: str
+    start: int
+    timeline: int
+    system_id: str
+    history: str
+    """The timeline's history file; empty on timeline 1."""
+    at: float
+
+
+def encode(header: Header, body: bytes, sign: Sign) -> bytes:
+    """The chunk as its object: header line, then the sealed body that the header names by hash."""
+    fields = {
+        "format": FORMAT,
+        "epoch": header.epoch,
+        "nonce": header.nonce,
+        "site": header.site,
+        "timeline": header.timeline,
+        "system_id": header.system_id,
+        "start": lsn.show(header.start),
+        "end": lsn.show(header.end),
+        "confirmed": lsn.show(header.confirmed),
+        "at": header.at,
+        "sha256": header.sha256,
+    }
+    return seals.canonical(seals.sign_json(fields, sign)) + b"\n" + body
+
+
+def seal_body(wal: bytes, recipients: Sequence[str]) -> bytes:
+    """WAL compressed (zlib, fastest level), then encrypted."""
+    return seals.encrypt(zlib.compress(wal, 1), recipients)
+
+
+def open_body(header: Header, body: bytes, identity: str) -> bytes:
+    """The WAL in a body; VaultError when it is not what the header promised."""
+    try:
+        wal = zlib.decompress(seals.decrypt(body, identity))
+    except zlib.error as error:
+        raise VaultError(
+            f"The chunk at {lsn.show(header.start)} cannot be unpacked",
+            str(error),
+            "Another vault's copy may be whole.",
+        ) from error
+    if len(wal) != header.size:
+        raise VaultError(
+            f"The chunk at {lsn.show(header.start)} holds {len(wal)} bytes, not {header.size}",
+            "Its body does not match its header.",
+            "Another vault's copy may be whole.",
+        )
+    return wal
+
+
+def split(data: bytes) -> tuple[bytes, bytes]:
+    """Header line and body."""
+    line, _, body = data.partition(b"\n")
+    return line, body
+
+
+def decode(data: bytes, epoch: EpochRecord) -> tuple[Header, bytes] | None:
+    """Header and body of a chunk that this epoch's site signed; None when altered."""
+    line, body = split(data)
+    if len(line) > HEADER_LIMIT:
+        return None
+    value = _verified(line, epoch, FORMAT)
+    if value is None or hashlib.sha256(body).hexdigest() != value["sha256"]:
+        return None
+    header = Header(
+        epoch=value["epoch"],
+        nonce=value["nonce"],
+        site=value["site"],
+        timeline=int(value["timeline"]),
+        system_id=value["system_id"],
+        start=lsn.parse(value["start"]),
+        end=lsn.parse(value["end"]),
+        confirmed=lsn.parse(value["confirmed"]),
+        at=float(value["at"]),
+        sha256=value["sha256"],
+    )
+    return header, body
+
+
+def _verified(data: bytes, epoch: EpochRecord, kind: str) -> dict[str, Any] | None:
+    """JSON of this format that this epoch's site signed for this very epoch."""
+    value = seals.verified_json(data, seals.verifier(epoch.signer))
+    if value is None or value.get("format") != kind:
+        return None
+    if value.get("epoch") != epoch.number or value.get("nonce") != epoch.nonce:
+        return None
+    return value
+
+
+def encode_opening(record: Opening, sign: Sign) -> bytes:
+    """The opening record as its object."""
+    fields = {
+        "format": OPENING,
+        "epoch": record.epoch,
+        "nonce": record.nonce,
+        "parent": record.parent,
+        "end": lsn.show(record.end),
+        "confirmed": lsn.show(record.confirmed),
+        "timeline": record.timeline,
+        "system_id": record.system_id,
+        "at": record.at,
+    }
+    return json.dumps(seals.sign_json(fields, sign), indent=1).encode()
+
+
+def decode_opening(data: bytes, epoch: EpochRecord) -> Opening | None:
+    """An opening record that this epoch's site signed; None when altered."""
+    value = _verified(data, epoch, OPENING)
+    if value is None:
+        return None
+    return Opening(
+        epoch=value["epoch"],
+        nonce=value["nonce"],
+        parent=int(value["parent"]),
+        end=lsn.parse(value["end"]),
+        confirmed=lsn.parse(value["confirmed"]),
+        timeline=int(value["timeline"]),
+        system_id=value["system_id"],
+        at=float(value["at"]),
+    )
+
+
+def encode_start(record: Start, sign: Sign) -> bytes:
+    """The start record as its object."""
+    fields = {
+        "format": START,
+        "epoch": record.epoch,
+        "nonce": record.nonce,
+        "start": lsn.show(record.start),
+        "timeline": record.timeline,
+        "system_id": record.system_id,
+        "history": record.history,
+        "at": record.at,
+    }
+    return json.dumps(seals.sign_json(fields, sign), indent=1).encode()
+
+
+def decode_start(data: bytes, epoch: EpochRecord) -> Start | None:
+    """A start record that this epoch's site signed; None when altered."""
+    value = _verified(data, epoch, START)
+    if value is None:
+        return None
+    return Start(
+        epoch=value["epoch"],
+        nonce=value["nonce"],
+        start=lsn.parse(value["start"]),
+        timeline=int(value["timeline"]),
+        system_id=value["system_id"],
+        history=value["history"],
+        at=float(value["at"]),
+    )

@@ -1,0 +1,200 @@
+"""Epochs: who may write. Made and sealed by the operator, read by everybody.
+
+Used on hosts and by the operator's engine alike; nothing here names an adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from typing import Any, TypeVar
+
+from resilience.errors import Refused, ResilienceError, TooFewVaults, UsageError, VaultError
+from resilience.model import EpochRecord
+from resilience.ports import Vault
+from resilience.replication import layout, seals
+from resilience.replication.seals import Sign, Verify
+
+T = TypeVar("T")
+
+
+def make_record(
+    *,
+    number: int,
+    site: str,
+    nonce: str,
+    parent: int,
+    vaults: tuple[str, ...],
+    k: int,
+    s: int,
+    sealed_at: float,
+    signer: str,
+    sign: Sign,
+) -> EpochRecord:
+    """A signed epoch record; UsageError unless its quorums intersect."""
+    check_quorums(len(vaults), k, s)
+    if number <= parent:
+        raise UsageError(
+            f"Epoch {number} cannot follow epoch {parent}.",
+            "Numbers only rise.",
+            "Read the newest epoch again and take the next number.",
+        )
+    bare = EpochRecord(number, site, nonce, parent, tuple(vaults), k, s, sealed_at, signer)
+    return replace(bare, signature=sign(payload(bare)))
+
+
+def check_quorums(n: int, k: int, s: int) -> None:
+    """Refuse a vault set in which a seal could miss an acknowledged chunk, or two could win."""
+    if 1 <= k <= n and 1 <= s <= n and k + s > n and 2 * s > n:
+        return
+    raise UsageError(
+        f"A vault set of n={n}, k={k}, s={s} does not fence.",
+        "k + s > n lets every seal meet every confirmed chunk, s > n/2 lets one seal win; both must hold.",
+        "Choose larger k or s, or other vaults.",
+    )
+
+
+def payload(record: EpochRecord) -> bytes:
+    """What the operator signs: the record without its signature, as canonical JSON."""
+    body = asdict(record)
+    del body["signature"]
+    return seals.canonical(body)
+
+
+def encode(record: EpochRecord) -> bytes:
+    """The record as its object in a vault."""
+    return seals.canonical(asdict(record))
+
+
+def from_json(value: Mapping[str, Any]) -> EpochRecord:
+    """A record from plain JSON values."""
+    return EpochRecord(**{**value, "vaults": tuple(value["vaults"])})
+
+
+def decode(data: bytes, check: Verify) -> EpochRecord | None:
+    """The record in an object when the operator signed it; None for anything else."""
+    value = seals.verified_json(data, check)
+    if value is None:
+        return None
+    try:
+        return from_json(value)
+    except (TypeError, KeyError):
+        return None
+
+
+def read(vault: Vault, number: int, check: Verify) -> EpochRecord | None:
+    """The epoch of this number in one vault; None when absent. VaultError when it is not the operator's."""
+    data = vault.get(layout.epoch(number))
+    if data is None:
+        return None
+    record = decode(data, check)
+    if record is None or record.number != number:
+        raise VaultError(
+            f"{vault.name} holds an epoch {number} that the operator did not sign",
+            "The object was altered, or somebody else may write under epoch/.",
+            f"Look at {layout.epoch(number)} in {vault.name}; take the vault out of the set until it is explained.",
+        )
+    return record
+
+
+def newest_epoch(vault: Vault, check: Verify) -> EpochRecord | None:
+    """The newest epoch in one vault: a listing as a hint, then forward until a 404."""
+    keys = vault.list(layout.EPOCH)
+    number = max((int(key[len(layout.EPOCH) :][:8]) for key in keys if key.endswith(".json")), default=0)
+    newest = read(vault, number, check) if number else None
+    while (found := read(vault, number + 1, check)) is not None:
+        newest, number = found, number + 1
+    return newest
+
+
+def each(vaults: Mapping[str, Vault], ask: Callable[[Vault], T]) -> dict[str, T | ResilienceError]:
+    """Ask all vaults at once; an answer or the error, by name."""
+
+    def one(vault: Vault) -> T | ResilienceError:
+        try:
+            return ask(vault)
+        except ResilienceError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=max(1, len(vaults))) as pool:
+        return dict(zip(vaults, pool.map(one, vaults.values()), strict=True))
+
+
+def newest_of(vaults: Mapping[str, Vault], check: Verify) -> EpochRecord | None:
+    """The newest epoch that any vault shows; TooFewVaults when not one of them answers."""
+    answers = each(vaults, lambda vault: newest_epoch(vault, check))
+    read_ok = [a for a in answers.values() if not isinstance(a, ResilienceError)]
+    if not read_ok:
+        raise TooFewVaults(
+            "No vault says which epoch is the newest.",
+            "; ".join(f"{name}: {answer}" for name, answer in answers.items()) or "There are no vaults.",
+            "Bring a vault back and run the same command again.",
+        )
+    return max((a for a in read_ok if a is not None), key=lambda record: record.number, default=None)
+
+
+def seal_record(
+    vaults: Mapping[str, Vault], record: EpochRecord, old: EpochRecord | None, check: Verify
+) -> tuple[str, ...]:
+    """Put the record into enough vaults of the old and the new set; the names that now hold it.
+
+    What is already there counts only when it is this very record: our nonce, our signature.
+    """
+    if not check(payload(record), record.signature):
+        raise UsageError(
+            f"Epoch {record.number} does not carry the operator's signature.",
+            "Vaults and ships would not believe it.",
+            "Make the record with the fleet's own key.",
+        )
+    check_quorums(len(record.vaults), record.k, record.s)
+    wanted = set(record.vaults) | set(old.vaults if old else ())
+    asked = {name: vault for name, vault in vaults.items() if name in wanted}
+    answers = each(asked, lambda vault: _seal_one(vault, record, check))
+    sealed = tuple(name for name, answer in answers.items() if answer is True)
+    _refuse_taken(record, answers)
+    _require(record, "its own", record.vaults, record.s, sealed, answers)
+    if old is not None and old.number != record.number:
+        _require(record, "the old", old.vaults, old.s, sealed, answers)
+    return sealed
+
+
+def _seal_one(vault: Vault, record: EpochRecord, check: Verify) -> bool:
+    """True when the vault holds our record now, False when it holds another of this number."""
+    if vault.put_new(layout.epoch(record.number), encode(record)):
+        return True
+    return read(vault, record.number, check) == record
+
+
+def _refuse_taken(record: EpochRecord, answers: Mapping[str, bool | ResilienceError]) -> None:
+    others = [name for name, answer in answers.items() if answer is False]
+    if others and len(others) > len(record.vaults) - record.s:
+        raise Refused(
+            f"Epoch {record.number} was sealed by somebody else in {', '.join(others)}.",
+            "Two promotions ran at once, and this one lost.",
+            "Look at who holds the epoch (`resilience status`), then plan again: the next plan seals a newer one.",
+        )
+
+
+def _require(
+    record: EpochRecord,
+    which: str,
+    names: tuple[str, ...],
+    s: int,
+    sealed: tuple[str, ...],
+    answers: Mapping[str, bool | ResilienceError],
+) -> None:
+    got = [name for name in names if name in sealed]
+    if len(got) >= s:
+        return
+    why = [
+        f"{name}: " + (str(a).replace("\n", " ") if isinstance(a, ResilienceError) else "holds another epoch")
+        for name, a in answers.items()
+        if name in names and a is not True
+    ]
+    why += [f"{name}: not asked" for name in names if name not in answers]
+    raise TooFewVaults(
+        f"Epoch {record.number} is sealed in {len(got)} of the {s} vaults that {which} set needs.",
+        "; ".join(why) or "No vault was given.",
+        "Bring a vault back and run the same command again; nothing was promoted.",
+    )

@@ -1,0 +1,55 @@
+"""Names of objects in a vault. README.md says what each holds."""
+
+from __future__ import annotations
+
+EPOCH = "epoch/"
+WAL = "wal/"
+MEDIA = "media/"
+LEDGER = "ledger/"
+LABEL = "label/"
+
+
+def epoch(number: int) -> str:
+    """The signed epoch object."""
+    return f"{EPOCH}{number:08d}.json"
+
+
+def wal(number: int) -> str:
+    """Prefix of everything shipped under an epoch."""
+    return f"{WAL}{number:08d}/"
+
+
+def chunk(number: int, start: int) -> str:
+    """The WAL chunk that begins at `start`."""
+    return f"{wal(number)}{start:016X}"
+
+
+def opening(number: int) -> str:
+    """The opening record: where the parent's chain ends."""
+    return f"{wal(number)}opening"
+
+
+def first(number: int) -> str:
+    """The start record: where this epoch's own WAL begins, and its timeline's history."""
+    return f"{wal(number)}start"
+
+
+def chunk_start(key: str) -> int | None:
+    """The position in a chunk's name; None for the other objects under an epoch."""
+    name = key.rpartition("/")[2]
+    return int(name, 16) if len(name) == 16 else None  # noqa: PLR2004 - 64 bits in hex
+
+
+def media(sha256: str) -> str:
+    """One encrypted picture."""
+    return f"{MEDIA}{sha256}"
+
+
+def ledger(number: int, seq: int) -> str:
+    """One encrypted ledger entry, under the epoch that wrote it."""
+    return f"{LEDGER}{number:08d}/{seq:08d}"
+
+
+def label(number: int, snapshot: str) -> str:
+    """The signed label of a snapshot."""
+    return f"{LABEL}{number:08d}/{snapshot}.json"

@@ -1,0 +1,32 @@
+"""Opening vaults: the one place here that picks an adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from resilience.errors import UsageError
+from resilience.model import VaultSpec
+from resilience.ports import Vault
+
+
+def open_vault(spec: VaultSpec | Mapping[str, Any], credentials: Mapping[str, str], principal: str = "") -> Vault:
+    """A vault opened with one principal's credentials.
+
+    S3 takes `access_key_id` and `secret_access_key`, GCS takes `token`.
+    """
+    place = spec if isinstance(spec, VaultSpec) else VaultSpec(**spec)
+    try:
+        if place.kind == "s3":
+            from resilience.adapters.s3 import S3Vault
+
+            return S3Vault(place, credentials["access_key_id"], credentials["secret_access_key"])
+        from resilience.adapters.gcs import GcsVault
+
+        return GcsVault(place, credentials["token"])
+    except KeyError as error:
+        raise UsageError(
+            f"{place.name} cannot be opened{f' as {principal}' if principal else ''}",
+            f"Its credentials lack {error}.",
+            "An S3 vault takes access_key_id and secret_access_key, a GCS vault takes token.",
+        ) from error

@@ -1,0 +1,132 @@
+"""What every vault promises, asked of the one in memory and of real stores alike."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.errors import UsageError, VaultError
+from resilience.ports import Vault
+from resilience.replication.vaults import open_vault
+from tests.vault_servers import Store, fake_gcs, make_bucket, seaweed
+
+NAMES = (f"contract{n}" for n in count())
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Store]]:
+    """A real store of each kind."""
+    folder: Path = tmp_path_factory.mktemp("stores")
+    with seaweed(folder / "s3") as s3, fake_gcs(folder / "gcs") as gcs:
+        yield {"s3": s3, "gcs": gcs}
+
+
+@pytest.fixture(params=["memory", "s3", "gcs"])
+def vault(request: pytest.FixtureRequest, stores: dict[str, Store]) -> Vault:
+    """An empty vault of one kind."""
+    if request.param == "memory":
+        return MemoryVault("memory")
+    store = stores[request.param]
+    return open_vault(make_bucket(store, next(NAMES)), store.credentials["operator"])
+
+
+def test_what_was_put_is_got(vault: Vault) -> None:
+    """A new object is created and read back byte by byte."""
+    data = bytes(range(256)) * 999
+    assert vault.put_new("wal/00000001/0000000001000000", data) is True
+    assert vault.get("wal/00000001/0000000001000000") == data
+    assert vault.exists("wal/00000001/0000000001000000")
+
+
+def test_an_empty_object_is_an_object(vault: Vault) -> None:
+    """Nothing to hold is not the same as not there."""
+    assert vault.put_new("held", b"")
+    assert vault.get("held") == b""
+
+
+def test_objects_are_written_once(vault: Vault) -> None:
+    """A second put is refused and leaves the first as it was."""
+    assert vault.put_new("epoch/00000001.json", b"first")
+    assert vault.put_new("epoch/00000001.json", b"second") is False
+    assert vault.get("epoch/00000001.json") == b"first"
+
+
+def test_absent_is_none(vault: Vault) -> None:
+    """What was never put is absent, at once and without an error."""
+    assert vault.get("epoch/00000009.json") is None
+    assert vault.exists("epoch/00000009.json") is False
+
+
+def test_read_after_write(vault: Vault) -> None:
+    """A 404 seen before a put is not remembered after it."""
+    for n in range(20):
+        assert vault.get(f"wal/{n}") is None
+        vault.put_new(f"wal/{n}", b"x")
+        assert vault.get(f"wal/{n}") == b"x"
+
+
+def test_one_winner(vault: Vault) -> None:
+    """Of many who create the same object at once exactly one wins, and its bytes stay."""
+    won: list[int] = []
+    gate = threading.Barrier(8)
+
+    def race(n: int) -> None:
+        gate.wait()
+        if vault.put_new("epoch/00000002.json", f"racer {n}".encode()):
+            won.append(n)
+
+    racers = [threading.Thread(target=race, args=(n,)) for n in range(8)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    assert len(won) == 1
+    assert vault.get("epoch/00000002.json") == f"racer {won[0]}".encode()
+
+
+def test_lists_are_whole_and_in_order(vault: Vault) -> None:
+    """Keys come back sorted, only those with the prefix, from nested folders too."""
+    for key in ("wal/00000002/b", "wal/00000001/a", "wal/00000001/c/d", "walx", "media/1"):
+        vault.put_new(key, b"x")
+    assert vault.list("wal/") == ["wal/00000001/a", "wal/00000001/c/d", "wal/00000002/b"]
+    assert vault.list("wal/00000001/") == ["wal/00000001/a", "wal/00000001/c/d"]
+    assert vault.list("nothing/") == []
+
+
+def test_deleted_is_absent(vault: Vault) -> None:
+    """A deleted object is gone, deleting it again is no error, and its name may be used again."""
+    vault.put_new("media/1", b"x")
+    vault.delete("media/1")
+    vault.delete("media/1")
+    assert vault.get("media/1") is None
+    assert vault.put_new("media/1", b"y")
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs"])
+def test_a_dead_endpoint_is_an_error_never_an_absence(stores: dict[str, Store], kind: str) -> None:
+    """Nobody answers: that is a VaultError that names the vault, not a None."""
+    spec = replace(stores[kind].spec("gone"), endpoint="http://127.0.0.1:9")
+    vault = open_vault(spec, stores[kind].credentials["operator"])
+    with pytest.raises(VaultError, match="gone could not get epoch/1"):
+        vault.get("epoch/1")
+
+
+def test_a_reader_may_not_write(stores: dict[str, Store]) -> None:
+    """A refusal of rights is an error, not a lost race."""
+    spec = make_bucket(stores["s3"], next(NAMES))
+    reader = open_vault(spec, stores["s3"].credentials["reader"])
+    with pytest.raises(VaultError, match="AccessDenied"):
+        reader.put_new("epoch/1", b"x")
+    assert reader.get("epoch/1") is None
+
+
+def test_credentials_of_the_wrong_kind_are_named(stores: dict[str, Store]) -> None:
+    """Opening an S3 vault with a token says what is lacking."""
+    with pytest.raises(UsageError, match="access_key_id"):
+        open_vault(stores["s3"].spec("x"), {"token": "t"}, "ship")

