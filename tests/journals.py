@@ -16,7 +16,16 @@ STEPS: tuple[tuple[str, str, str, str, float, float, str, dict[str, Any]], ...] 
     # id, action, subject, phase, starts, takes (at the healthy pace), reason, facts
     ("seal", "seal_epoch", "birch", "decide", 1.1, 0.6, "Nobody else may write from here on.", {"epoch": 2}),
     ("account", "check_account", "birch", "provision", 1.8, 0.2, "The target must still be open.", {"open": True}),
-    ("hosts", "up", "birch", "provision", 2.0, 9.4, "Birch runs no host of ours while it is cold.", {"addresses": [NEW]}),
+    (
+        "hosts",
+        "up",
+        "birch",
+        "provision",
+        2.0,
+        9.4,
+        "Birch runs no host of ours while it is cold.",
+        {"addresses": [NEW]},
+    ),
     ("shape", "shape", "birch", "provision", 11.4, 24.2, "A plain Debian host, set up from the vaults alone.", {}),
     ("ledger", "fetch_ledger", "birch", "data", 30.1, 1.3, "Takedowns outrun the database.", {"entries": 12}),
     ("restore", "restore", "birch", "data", 35.6, 6.8, "The newest snapshot, then the chain.", {"chunks": 212}),
@@ -39,12 +48,14 @@ def journal(
     """A whole drill; `pace` stretches the failover, `lost_s` says how old the oldest lost write was."""
     rng = random.Random(seed)
     back = 71.1 * pace
-    events = [_started(seed, simulated), *_set_up(), _plan()]
+    events = [_started(seed, simulated), *_set_up()]
     events.append(Event(DAY - 31.0, "journey", {"ok": True, "by": "name", "address": OLD, "steps": _walk(rng)}))
     writes = _writes(rng, back, rate)
     events += _workload(rng, writes, back, rate, before=True)
     events.append(Event(DAY, "fault", {"fault": "terminate", "vendors": ["acorn"], "why": "acorn ended the account"}))
-    events.append(Event(DAY + 0.9 * pace, "decided", {"digest": "5b0d2a90c4f1", "by": "drill", "accepted": ["async-loss"]}))
+    events.append(
+        Event(DAY + 0.9 * pace, "decided", {"digest": "5b0d2a90c4f1", "by": "drill", "accepted": ["async-loss"]})
+    )
     events += _failover(rng, pace, back)
     events += _workload(rng, writes, back, rate, before=False)
     return [*events, *_checks(writes, lost_s, back), Event(DAY + back + 60, "torn-down", {"left": []})]
@@ -125,7 +136,7 @@ def _plan() -> Event:
     ]
     hazards = [{"name": "async-loss", "why": "Commits do not wait for the vaults: the last moments may be lost."}]
     plan = {"kind": "failover", "fleet": "plaza", "source": "acorn", "target": "birch", "steps": steps}
-    return Event(DAY - 32, "plan", {**plan, "hazards": hazards, "digest": "5b0d2a90c4f1"})
+    return Event(DAY + 0.8, "plan", {"plan": {**plan, "hazards": hazards, "digest": "5b0d2a90c4f1"}})
 
 
 def _walk(rng: random.Random) -> list[list[Any]]:
@@ -159,9 +170,7 @@ def _writes(rng: random.Random, back: float, rate: int) -> list[dict[str, Any]]:
     ]
 
 
-def _workload(
-    rng: random.Random, writes: list[dict[str, Any]], back: float, rate: int, *, before: bool
-) -> list[Event]:
+def _workload(rng: random.Random, writes: list[dict[str, Any]], back: float, rate: int, *, before: bool) -> list[Event]:
     mine = [w for w in writes if (w["at"] < DAY) == before]
     good = [[w["at"], "post", True, round(rng.uniform(9, 60), 1), "200"] for w in mine]
     good += [[w["at"] + 0.01, "home", True, round(rng.uniform(6, 40), 1), "200"] for w in mine]

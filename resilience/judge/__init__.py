@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from resilience.judge import clocks, counts, writes
-from resilience.judge.clocks import PARTS, Recovery, recovery, split
+from resilience.judge.clocks import PARTS, Recovery, planned, recovery, split
 from resilience.judge.evidence import Evidence, Findings, Impossible
 from resilience.judge.writes import Write, acknowledged, lost
 from resilience.model import Event, Verdict
@@ -35,6 +35,7 @@ __all__ = [
     "acknowledged",
     "judge",
     "lost",
+    "planned",
     "recovery",
     "split",
     "verdict_json",

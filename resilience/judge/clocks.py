@@ -43,10 +43,11 @@ def _by_name(event: Event) -> bool:
 
 def recovery(evidence: Evidence) -> Recovery | None:
     """When the users were back, None where they never were; Impossible where nothing shows the old site."""
-    reached = [e for e in evidence.before if e.kind == "journey" and _by_name(e) and e.data.get("ok") is True]
-    old = {e.data.get("address") for e in reached}
-    if not old - {None, ""}:
-        raise Impossible("no journey by name succeeded before the fault, so nothing shows where the old site was")
+    old = _old_addresses(evidence)
+    if not old:
+        raise Impossible(
+            "no line before the fault says at which address the old site was, so no success can be told from it"
+        )
     for line, event in enumerate(evidence.after):
         if event.kind != "journey" or not _by_name(event) or event.data.get("ok") is not True:
             continue
@@ -54,6 +55,17 @@ def recovery(evidence: Evidence) -> Recovery | None:
         if isinstance(address, str) and address and address not in old:
             return Recovery(when(event), line, address)
     return None
+
+
+def _old_addresses(evidence: Evidence) -> set[object]:
+    """Where the name led before the fault: by a journey that succeeded, or by a step that pointed it there."""
+    found: set[object] = set()
+    for event in evidence.before:
+        if event.kind == "journey" and _by_name(event) and event.data.get("ok") is True:
+            found.add(event.data.get("address"))
+        if event.kind == "step-done" and event.data.get("phase") == Phase.NAME:
+            found.add(mapping(event.data.get("facts", {}), "a step's facts").get("address"))
+    return found - {None, ""}
 
 
 def rto(frame: Rto, evidence: Evidence, back: Recovery | None, findings: Findings) -> Rto:
@@ -75,9 +87,16 @@ def rto(frame: Rto, evidence: Evidence, back: Recovery | None, findings: Finding
     return frame
 
 
+def _tried(event: Event) -> bool:
+    """Whether somebody tried to get in by name: a journey, or the plan's step that waits for one."""
+    return (event.kind == "journey" and _by_name(event)) or (
+        event.kind == "step-failed" and event.data.get("phase") == Phase.NAME
+    )
+
+
 def _never_back(frame: Rto, evidence: Evidence, findings: Findings) -> None:
     """Nobody got back: a proven miss where a journey still failed after the promised time."""
-    tried = [when(e) - evidence.fault_at for e in evidence.later("journey") if _by_name(e)]
+    tried = [when(e) - evidence.fault_at for e in evidence.after if _tried(e)]
     if frame.promise_s is not None and tried and max(tried) > frame.promise_s:
         findings.missed.append(
             f"RTO: no user's journey by name had succeeded {seconds(max(tried))} after the fault, "
@@ -145,19 +164,24 @@ def reprotected(evidence: Evidence, findings: Findings) -> float | None:
     return None
 
 
-def _started(evidence: Evidence) -> Mapping[str, object]:
-    found = evidence.kind("drill-started")
-    return found[0].data if found else {}
-
-
 def _vault_vendors(evidence: Evidence) -> Mapping[str, object]:
-    return mapping(_started(evidence).get("vaults", {}), "the vaults' vendors")
+    """Vault → vendor, as far as the journal says so; a vault is else taken to be called like its vendor."""
+    found = evidence.kind("drill-started")[0].data.get("vaults")
+    return found if isinstance(found, Mapping) else {}
 
 
 def _useless_vendors(evidence: Evidence) -> set[object]:
     """Vendors a copy at which does not protect: the lost ones, and the new site's own."""
-    data = _started(evidence)
-    sites = mapping(data.get("sites", {}), "the sites' vendors")
-    lost = evidence.fault.data.get("vendors", ()) if evidence.fault else ()
-    target = data.get("target")
-    return {*lost, *([sites[target]] if isinstance(target, str) and target in sites else [])}
+    data = evidence.kind("drill-started")[0].data
+    lost = names(evidence.fault.data.get("vendors"), "the vendors that are lost") if evidence.fault else ()
+    target = planned(evidence).get("target") or data.get("target")
+    sites = data.get("sites")
+    return {*lost, sites.get(target, target) if isinstance(sites, Mapping) else target}
+
+
+def planned(evidence: Evidence) -> Mapping[str, object]:
+    """The failover's plan as JSON: the last one after the fault, else the last one before it; empty without any."""
+    plans = evidence.later("plan") or evidence.kind("plan")
+    if not plans:
+        return {}
+    return mapping(plans[-1].data.get("plan", plans[-1].data), "the plan")

@@ -11,7 +11,7 @@ drill-started       seed, fault, ttl_s, promise {rto_s, rpo_s, human_decide_s}, 
                     zones (vendor names), k, s, versions {part: version}]
 stage-started/done  stage, [seconds]: set-up of the lab, up, seed, snapshot, teardown
 data                db_bytes, media_bytes, [users, posts]
-plan                [the plan as JSON]
+plan                [plan: the plan as JSON]
 fault               fault, vendors [names that are lost], [why]: from here the RTO runs
 decided             digest, by ("drill" approves its own plan), accepted [hazard names]
 step-started        id, action, subject, phase, reason
@@ -23,7 +23,8 @@ writes-checked      checked: how many acknowledged writes were looked for, found
                     missing: ids of those that were not found;
                     unchecked: ids that could not be looked for. The last such event counts
 journey             ok, at, by ("name"), address (where the name led), steps [[what, ms]],
-                    why (when not ok). One that succeeds before the fault shows the old site's address
+                    why (when not ok). One that succeeds before the fault shows the old site's
+                    address; so does facts.address of a `name` step done before the fault
 media-checked       objects, missing [sha256], corrupt [sha256]. The last such event counts
 takedowns-checked   issued, resurrected [ids]
 fence               attempts, accepted: writes tried at the old site; those it acknowledged
