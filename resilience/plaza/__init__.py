@@ -1,0 +1,1 @@
+"""Plaza: a small, honest social app. It imports nothing else of this project."""

@@ -1,0 +1,213 @@
+"""Accounts: who people are, and whom they follow."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, LiteralString
+
+import psycopg
+
+from resilience.plaza.db import Connection, one, rows
+from resilience.plaza.errors import Refused, not_found
+from resilience.plaza.ids import new_id
+
+NAME = re.compile(r"[A-Za-z0-9_]{1,30}\Z")
+RESERVED = frozenset(
+    (
+        "about",
+        "admin",
+        "administrator",
+        "api",
+        "healthz",
+        "help",
+        "login",
+        "logout",
+        "media",
+        "moderator",
+        "oauth",
+        "owner",
+        "plaza",
+        "posts",
+        "public",
+        "readyz",
+        "register",
+        "root",
+        "settings",
+        "static",
+        "support",
+        "system",
+        "webmaster",
+    )
+)
+MIN_PASSWORD, MAX_PASSWORD = 8, 256
+MAX_DISPLAY_NAME, MAX_NOTE = 60, 500
+
+COLUMNS: LiteralString = (
+    "id, username, display_name, note, role, created_at, "
+    "followers_count, following_count, statuses_count, last_status_at"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A person, as others may see them."""
+
+    id: int
+    username: str
+    display_name: str
+    note: str
+    role: str
+    created_at: datetime
+    followers_count: int
+    following_count: int
+    statuses_count: int
+    last_status_at: date | None
+
+    @property
+    def is_moderator(self) -> bool:
+        """Whether this person may take posts down."""
+        return self.role == "moderator"
+
+    @property
+    def shown_name(self) -> str:
+        """The display name, or the username where there is none."""
+        return self.display_name or self.username
+
+
+@dataclass(frozen=True, slots=True)
+class Relationship:
+    """How one person stands to another."""
+
+    id: int
+    following: bool
+    followed_by: bool
+
+
+def check_registration(
+    username: str, password: str, email: str | None, *, agreement: bool
+) -> dict[str, tuple[str, str]]:
+    """What is wrong with a registration: field → (Mastodon's error code, sentence)."""
+    problems: dict[str, tuple[str, str]] = {}
+    if not username:
+        problems["username"] = ("ERR_BLANK", "can't be blank")
+    elif not NAME.match(username):
+        problems["username"] = ("ERR_INVALID", "must be 1 to 30 letters, digits or underscores")
+    elif username.lower() in RESERVED:
+        problems["username"] = ("ERR_RESERVED", "is reserved")
+    if len(password) < MIN_PASSWORD:
+        problems["password"] = ("ERR_TOO_SHORT", f"must have at least {MIN_PASSWORD} characters")
+    elif len(password) > MAX_PASSWORD:
+        problems["password"] = ("ERR_TOO_LONG", f"may have up to {MAX_PASSWORD} characters")
+    if email is not None and not re.fullmatch(r"[^@\s]{1,64}@[^@\s]{1,190}", email):
+        problems["email"] = ("ERR_INVALID", "is not an e-mail address")
+    if not agreement:
+        problems["agreement"] = ("ERR_ACCEPTED", "must be accepted")
+    return problems
+
+
+def refused(problems: dict[str, tuple[str, str]]) -> Refused:
+    """The 422 that Mastodon's clients understand."""
+    sentences = [f"{field.capitalize()} {text}" for field, (_, text) in problems.items()]
+    details = {f: [{"error": code, "description": text}] for f, (code, text) in problems.items()}
+    return Refused(422, "Validation failed: " + ", ".join(sentences), details)
+
+
+async def create(conn: Connection, username: str, password_hash: str, email: str | None) -> Account:
+    """A new account; refuses a name or address that is taken."""
+    sql: LiteralString = (
+        "INSERT INTO accounts (id, username, password_hash, email) VALUES (%s, %s, %s, %s) RETURNING " + COLUMNS
+    )
+    try:
+        async with conn.transaction():
+            row = await one(conn, sql, new_id(), username, password_hash, email)
+    except psycopg.errors.UniqueViolation as error:
+        field = "email" if error.diag.constraint_name == "accounts_email" else "username"
+        raise refused({field: ("ERR_TAKEN", "has already been taken")}) from None
+    assert row is not None
+    return Account(**row)
+
+
+async def credentials(conn: Connection, login: str) -> tuple[int, str] | None:
+    """Id and password hash for a username or an e-mail address."""
+    sql: LiteralString = "SELECT id, password_hash FROM accounts WHERE lower(username) = lower(%s)"
+    if "@" in login.lstrip("@"):
+        sql = "SELECT id, password_hash FROM accounts WHERE lower(email) = lower(%s)"
+    row = await one(conn, sql, login.lstrip("@"))
+    return (row["id"], row["password_hash"]) if row else None
+
+
+async def by_id(conn: Connection, account_id: int) -> Account:
+    """The account with this id."""
+    row = await one(conn, "SELECT " + COLUMNS + " FROM accounts WHERE id = %s", account_id)
+    if row is None:
+        raise not_found()
+    return Account(**row)
+
+
+async def by_name(conn: Connection, username: str) -> Account:
+    """The account with this username, whatever the case."""
+    sql: LiteralString = "SELECT " + COLUMNS + " FROM accounts WHERE lower(username) = lower(%s)"
+    row = await one(conn, sql, username)
+    if row is None:
+        raise not_found()
+    return Account(**row)
+
+
+async def many(conn: Connection, ids: list[int]) -> dict[int, Account]:
+    """Accounts by id; ids that nobody has are left out."""
+    found = await rows(conn, "SELECT " + COLUMNS + " FROM accounts WHERE id = ANY(%s)", ids)
+    return {row["id"]: Account(**row) for row in found}
+
+
+async def update(conn: Connection, account_id: int, **changes: Any) -> Account:
+    """Change display name or note; None leaves a field as it is."""
+    name, note = changes.get("display_name"), changes.get("note")
+    if name is not None and len(name) > MAX_DISPLAY_NAME:
+        text = f"may have up to {MAX_DISPLAY_NAME} characters"
+        raise refused({"display_name": ("ERR_TOO_LONG", text)})
+    if note is not None and len(note) > MAX_NOTE:
+        raise refused({"note": ("ERR_TOO_LONG", f"may have up to {MAX_NOTE} characters")})
+    sql: LiteralString = (
+        "UPDATE accounts SET display_name = coalesce(%s, display_name), note = coalesce(%s, note) "
+        "WHERE id = %s RETURNING " + COLUMNS
+    )
+    row = await one(conn, sql, name, note, account_id)
+    if row is None:
+        raise not_found()
+    return Account(**row)
+
+
+async def follow(conn: Connection, account_id: int, target_id: int) -> None:
+    """Follow somebody; again is no error."""
+    if account_id == target_id:
+        raise Refused(403, "You can't follow yourself")
+    sql: LiteralString = "INSERT INTO follows (account_id, target_id) VALUES (%s, %s) ON CONFLICT DO NOTHING"
+    try:
+        async with conn.transaction():
+            await conn.execute(sql, (account_id, target_id))
+    except psycopg.errors.ForeignKeyViolation:
+        raise not_found() from None
+
+
+async def unfollow(conn: Connection, account_id: int, target_id: int) -> None:
+    """Stop following; again is no error."""
+    sql: LiteralString = "DELETE FROM follows WHERE account_id = %s AND target_id = %s"
+    await conn.execute(sql, (account_id, target_id))
+
+
+async def relationships(conn: Connection, me: int, others: list[int]) -> list[Relationship]:
+    """How I stand to others, in the order asked; unknown ids are left out."""
+    found = await rows(
+        conn,
+        """SELECT a.id,
+            EXISTS (SELECT 1 FROM follows WHERE account_id = %s AND target_id = a.id) AS following,
+            EXISTS (SELECT 1 FROM follows WHERE account_id = a.id AND target_id = %s) AS followed_by
+        FROM accounts a WHERE a.id = ANY(%s)""",
+        me,
+        me,
+        others,
+    )
+    by = {row["id"]: Relationship(**row) for row in found}
+    return [by[other] for other in others if other in by]

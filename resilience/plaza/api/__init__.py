@@ -1,0 +1,17 @@
+"""The JSON interface: the subset of Mastodon's client API that plaza needs."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from resilience.plaza.api import accounts, admin, instance, media, oauth, reports, statuses
+
+ROUTES: list[Route] = [
+    *oauth.ROUTES,
+    *accounts.ROUTES,
+    *statuses.ROUTES,
+    *media.ROUTES,
+    *reports.ROUTES,
+    *admin.ROUTES,
+    *instance.ROUTES,
+]

@@ -1,0 +1,134 @@
+"""Accounts, profiles and follows."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from resilience.plaza import access, accounts, entities, posts
+from resilience.plaza.api.common import app_caller, base_of, caller, paged, reader, user
+from resilience.plaza.api.oauth import token_entity
+from resilience.plaza.db import Connection
+from resilience.plaza.errors import Refused, not_found
+from resilience.plaza.ids import parse_id
+from resilience.plaza.paging import read_page
+from resilience.plaza.params import read_params
+from resilience.plaza.state import plaza_of
+
+
+async def register(request: Request) -> Response:
+    """POST /api/v1/accounts: a new account, and a token for it."""
+    plaza = plaza_of(request)
+    params = await read_params(request)
+    name, password = params.text("username"), params.text("password")
+    email = params.optional("email") or None
+    async with plaza.db.read() as conn:
+        found = await app_caller(request, conn)
+    if not found.may("write:accounts"):
+        raise Refused(403, "This action is outside the authorized scopes")
+    problems = accounts.check_registration(name, password, email, agreement=params.flag("agreement"))
+    if problems:
+        raise accounts.refused(problems)
+    hashed = await plaza.passwords.hash(password)
+    async with plaza.db.write() as conn:
+        made = await accounts.create(conn, name, hashed, email)
+        token = await access.issue_token(conn, found.app, made.id, found.scopes)
+    return JSONResponse(token_entity(token, found.scopes))
+
+
+async def verify_credentials(request: Request) -> Response:
+    """GET /api/v1/accounts/verify_credentials: who I am."""
+    async with plaza_of(request).db.read() as conn:
+        me = await user(request, conn, "read:accounts")
+    return JSONResponse(entities.credential_account(me.account, base_of(request)))
+
+
+async def update_credentials(request: Request) -> Response:
+    """PATCH /api/v1/accounts/update_credentials: change name and note."""
+    params = await read_params(request)
+    changes = {k: params.optional(k) for k in ("display_name", "note")}
+    async with plaza_of(request).db.write() as conn:
+        me = await user(request, conn, "write:accounts")
+        changed = await accounts.update(conn, me.account.id, **changes)
+    return JSONResponse(entities.credential_account(changed, base_of(request)))
+
+
+async def show(request: Request) -> Response:
+    """GET /api/v1/accounts/:id."""
+    async with plaza_of(request).db.read() as conn:
+        await caller(request, conn)
+        found = await accounts.by_id(conn, parse_id(request.path_params["id"]))
+    return JSONResponse(entities.account(found, base_of(request)))
+
+
+async def lookup(request: Request) -> Response:
+    """GET /api/v1/accounts/lookup?acct=name."""
+    plaza = plaza_of(request)
+    name, _, domain = request.query_params.get("acct", "").lstrip("@").partition("@")
+    if domain and domain != plaza.settings.domain:
+        raise not_found()
+    async with plaza.db.read() as conn:
+        await caller(request, conn)
+        found = await accounts.by_name(conn, name)
+    return JSONResponse(entities.account(found, base_of(request)))
+
+
+async def statuses(request: Request) -> Response:
+    """GET /api/v1/accounts/:id/statuses."""
+    page = read_page(request.query_params)
+    params = await read_params(request)
+    async with plaza_of(request).db.read() as conn:
+        me = await reader(request, conn)
+        author = await accounts.by_id(conn, parse_id(request.path_params["id"]))
+        if params.flag("pinned"):
+            return paged(request, [], page)
+        found = await posts.of_account(
+            conn, author.id, me, page,
+            only_media=params.flag("only_media"), exclude_replies=params.flag("exclude_replies"),
+        )  # fmt: skip
+    return paged(request, entities.statuses(found, base_of(request)), page)
+
+
+async def follow(request: Request) -> Response:
+    """POST /api/v1/accounts/:id/follow."""
+    return await _change_follow(request, accounts.follow)
+
+
+async def unfollow(request: Request) -> Response:
+    """POST /api/v1/accounts/:id/unfollow."""
+    return await _change_follow(request, accounts.unfollow)
+
+
+async def _change_follow(request: Request, change: Callable[[Connection, int, int], Awaitable[None]]) -> Response:
+    target = parse_id(request.path_params["id"])
+    async with plaza_of(request).db.write() as conn:
+        me = await user(request, conn, "write:follows")
+        await accounts.by_id(conn, target)
+        await change(conn, me.account.id, target)
+        [found] = await accounts.relationships(conn, me.account.id, [target])
+    return JSONResponse(entities.relationship(found))
+
+
+async def relationships(request: Request) -> Response:
+    """GET /api/v1/accounts/relationships: how I stand to several people."""
+    params = await read_params(request)
+    async with plaza_of(request).db.read() as conn:
+        me = await user(request, conn, "read:follows")
+        found = await accounts.relationships(conn, me.account.id, params.ids("id")[:80])
+    return JSONResponse([entities.relationship(one) for one in found])
+
+
+ROUTES = [
+    Route("/api/v1/accounts", register, methods=["POST"]),
+    Route("/api/v1/accounts/verify_credentials", verify_credentials),
+    Route("/api/v1/accounts/update_credentials", update_credentials, methods=["PATCH"]),
+    Route("/api/v1/accounts/lookup", lookup),
+    Route("/api/v1/accounts/relationships", relationships),
+    Route("/api/v1/accounts/{id}", show),
+    Route("/api/v1/accounts/{id}/statuses", statuses),
+    Route("/api/v1/accounts/{id}/follow", follow, methods=["POST"]),
+    Route("/api/v1/accounts/{id}/unfollow", unfollow, methods=["POST"]),
+]

@@ -1,0 +1,82 @@
+"""What every endpoint needs: who calls, and how to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from resilience.plaza import access
+from resilience.plaza.access import Caller
+from resilience.plaza.accounts import Account
+from resilience.plaza.db import Connection
+from resilience.plaza.errors import Refused
+from resilience.plaza.paging import Page, link_header
+from resilience.plaza.state import plaza_of
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person who calls through an app."""
+
+    account: Account
+    app_id: int
+
+
+async def caller(request: Request, conn: Connection) -> Caller | None:
+    """Who the bearer token belongs to; None without one. A wrong token is refused."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    if not kind:
+        return None
+    found = await access.caller(conn, token.strip()) if kind.lower() == "bearer" else None
+    if found is None:
+        raise Refused(401, "The access token is invalid")
+    return found
+
+
+async def app_caller(request: Request, conn: Connection) -> Caller:
+    """An app with a token, with or without a person."""
+    found = await caller(request, conn)
+    if found is None:
+        raise Refused(401, "The access token is invalid")
+    return found
+
+
+async def user(request: Request, conn: Connection, scope: str) -> User:
+    """A person whose token covers the scope."""
+    found = await app_caller(request, conn)
+    if found.account is None:
+        raise Refused(422, "This method requires an authenticated user")
+    if not found.may(scope):
+        raise Refused(403, "This action is outside the authorized scopes")
+    return User(found.account, found.app.id)
+
+
+async def moderator(request: Request, conn: Connection, scope: str) -> User:
+    """A person who may moderate, with a token that says so."""
+    found = await user(request, conn, scope)
+    if not found.account.is_moderator:
+        raise Refused(403, "This action is not allowed")
+    return found
+
+
+async def reader(request: Request, conn: Connection) -> int | None:
+    """Id of whoever reads; None for the public."""
+    found = await caller(request, conn)
+    return found.account.id if found and found.account else None
+
+
+def base_of(request: Request) -> str:
+    """The public address that links start with."""
+    return plaza_of(request).settings.public_url
+
+
+def paged(request: Request, items: Sequence[Mapping[str, Any]], page: Page) -> Response:
+    """A list with its Link header."""
+    ids = [int(item["id"]) for item in items]
+    url = base_of(request) + request.url.path
+    link = link_header(url, request.query_params, ids, page)
+    return JSONResponse(list(items), headers={"Link": link} if link else None)

@@ -1,0 +1,116 @@
+"""The application: routes, middleware, and what starts and stops with the server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import psycopg
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from resilience.plaza import api, web
+from resilience.plaza.answers import HANDLERS
+from resilience.plaza.db import Database, one
+from resilience.plaza.erasure import Eraser
+from resilience.plaza.gate import Gate
+from resilience.plaza.ledger import Ledger
+from resilience.plaza.middleware import BodyLimit, Gatekeeper, OneSlash, SecurityHeaders
+from resilience.plaza.passwords import Passwords
+from resilience.plaza.ratelimit import Limits
+from resilience.plaza.settings import Settings
+from resilience.plaza.state import Plaza, plaza_of
+from resilience.plaza.store import Store
+from resilience.plaza.sweep import sweep
+
+STATIC = Path(__file__).parent / "static"
+
+
+def build(settings: Settings) -> Starlette:
+    """Plaza, ready to be served."""
+    app = Starlette(
+        routes=[
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+            *api.ROUTES,
+            *web.ROUTES,
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        middleware=[
+            Middleware(SecurityHeaders, secure=settings.secure),
+            Middleware(BodyLimit),
+            Middleware(Gatekeeper),
+            Middleware(OneSlash),
+        ],
+        exception_handlers=HANDLERS,
+        lifespan=lifespan,
+    )
+    app.state.plaza = assemble(settings)
+    return app
+
+
+def assemble(settings: Settings) -> Plaza:
+    """Everything a running plaza is made of."""
+    store = Store(settings.media_dir, settings.outbox_dir)
+    ledger = make_ledger(settings)
+    return Plaza(
+        settings=settings,
+        db=Database(settings.database_url),
+        passwords=Passwords(settings.argon2),
+        store=store,
+        ledger=ledger,
+        eraser=Eraser(settings.database_url, ledger, store),
+        gate=Gate(),
+        limits=Limits(),
+    )
+
+
+def make_ledger(settings: Settings) -> Ledger:
+    """The ledger where the settings say."""
+    return Ledger(settings.ledger_dir, settings.outbox_dir, settings.held_dir, settings.ledger_key)
+
+
+@asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    """Connect, replay the ledger, sweep now and then; let go of everything at the end."""
+    plaza: Plaza = app.state.plaza
+    await plaza.db.open()
+    tasks = [asyncio.create_task(plaza.gate.keep(plaza.eraser)), asyncio.create_task(sweep(plaza))]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await plaza.db.close()
+        plaza.passwords.close()
+
+
+async def healthz(request: Request) -> Response:
+    """Whether the process answers."""
+    return JSONResponse({"ok": True})
+
+
+async def readyz(request: Request) -> Response:
+    """Whether people may come in: the database is there and the ledger is replayed to its head."""
+    plaza = plaza_of(request)
+    try:
+        async with plaza.db.read(within_s=2) as conn:
+            row = await one(conn, "SELECT seq FROM ledger_position")
+    except psycopg.Error as error:
+        body = {"ready": False, "why": f"The database is away: {str(error).strip()}"}
+        return JSONResponse(body, 503)
+    position = int(row["seq"]) if row else 0
+    why = plaza.gate.why_closed
+    if why is None and plaza.ledger.has(position + 1):
+        why = f"Ledger entry {position + 1} has not been applied"
+        plaza.gate.close(why)
+    body = {"ready": why is None, "ledger_position": position}
+    return JSONResponse(body if why is None else {**body, "why": why}, 200 if why is None else 503)

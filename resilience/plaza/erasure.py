@@ -1,0 +1,201 @@
+"""Erasure: what the ledger says is done to the database and to the pictures, now and again.
+
+Everything here may be repeated: after a crash, at every start, and on an older database that
+still has what was taken down since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+import psycopg
+
+from resilience.plaza import ledger as chain
+from resilience.plaza.errors import LedgerBroken, PlazaError, not_found
+from resilience.plaza.ledger import Draft, Entry, Ledger
+from resilience.plaza.store import Store
+
+LOCK = 0x706C617A61
+"""Advisory lock: whoever appends to the ledger or replays it."""
+PICTURES = 0x706C
+"""Advisory locks by first byte of a picture's hash."""
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Drafter = Callable[[Connection], Draft]
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay found and did."""
+
+    entries: int
+    applied: int
+    head: str
+    position: int
+
+
+class Eraser:
+    """Appends to the ledger and applies it. Blocking: the server calls it in a thread."""
+
+    def __init__(self, url: str, ledger: Ledger, store: Store) -> None:
+        self._url = url
+        self._ledger = ledger
+        self._store = store
+
+    def record(self, drafter: Drafter) -> int:
+        """Write an entry, apply it, and return its number. Raises not_found if nothing is there."""
+        with self._locked() as conn:
+            last = self._catch_up(conn)
+            draft = drafter(conn)
+            seq, prev = (last.seq + 1, last.sha256) if last else (1, chain.GENESIS)
+            entry = self._ledger.append(seq, prev, draft)
+            self._apply(conn, [entry])
+            return entry.seq
+
+    def replay(self) -> Replayed:
+        """Apply the whole ledger to whatever database and pictures are here."""
+        reading = self._ledger.read()
+        with self._locked() as conn:
+            mirrored = self._mirrored(conn)
+            entries = reading.entries
+            if reading.broken is None:
+                entries = entries + self._bring_back(mirrored, entries)
+            self._same_history(mirrored, entries)
+            applied = sum(1 for entry in entries if entry.seq > len(mirrored))
+            self._apply(conn, entries)
+        if reading.broken is not None:
+            raise reading.broken
+        for entry in entries:
+            self._ledger.hand_over(entry.seq)
+        head = entries[-1].sha256 if entries else chain.GENESIS
+        return Replayed(len(entries), applied, head, max(len(entries), len(mirrored)))
+
+    @contextmanager
+    def _locked(self) -> Iterator[Connection]:
+        with psycopg.connect(self._url, connect_timeout=5) as conn:
+            conn.execute("SET LOCAL synchronous_commit = on")
+            conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+            yield conn
+
+    def _catch_up(self, conn: Connection) -> Entry | None:
+        """The last entry; whatever a crash left unapplied is applied before."""
+        row = conn.execute("SELECT seq, body FROM ledger ORDER BY seq DESC LIMIT 1").fetchone()
+        last = _trusted(row[0], bytes(row[1])) if row else None
+        reading = self._ledger.read(after=last)
+        if reading.broken:
+            raise reading.broken
+        self._apply(conn, reading.entries)
+        return reading.entries[-1] if reading.entries else last
+
+    def _mirrored(self, conn: Connection) -> list[bytes]:
+        found = conn.execute("SELECT body FROM ledger ORDER BY seq").fetchall()
+        return [bytes(row[0]) for row in found]
+
+    def _bring_back(self, mirrored: Sequence[bytes], entries: Sequence[Entry]) -> list[Entry]:
+        """Entries that the database has seen and the directory lost: put back, if they are ours."""
+        found: list[Entry] = []
+        prev = entries[-1].sha256 if entries else chain.GENESIS
+        for seq, body in enumerate(mirrored[len(entries) :], len(entries) + 1):
+            entry = self._ledger.parse(body, seq, prev)
+            self._ledger.restore(entry)
+            found.append(entry)
+            prev = entry.sha256
+        return found
+
+    def _same_history(self, mirrored: Sequence[bytes], entries: Sequence[Entry]) -> None:
+        for body, entry in zip(mirrored, entries, strict=False):
+            if body != entry.body:
+                raise LedgerBroken(
+                    f"Ledger entry {entry.seq} differs from the one this database applied",
+                    "two sites wrote different entries with the same number",
+                    "Decide which history is right before opening; nothing was applied.",
+                )
+
+    def _apply(self, conn: Connection, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        shas = sorted({sha for entry in entries for sha in entry.media})
+        for bucket in sorted({picture_lock(sha) for sha in shas}):
+            conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PICTURES, bucket))
+        statuses = [entry.status_id for entry in entries if entry.status_id is not None]
+        accounts = [e.account_id for e in entries if e.action == chain.ERASE_ACCOUNT]
+        conn.execute("DELETE FROM statuses WHERE id = ANY(%s)", (statuses,))
+        conn.execute("DELETE FROM accounts WHERE id = ANY(%s)", (accounts,))
+        conn.execute(CLOSE_REPORTS, (statuses, accounts))
+        with conn.cursor() as cursor:
+            cursor.executemany(MIRROR, [_mirror(entry) for entry in entries])
+        used = conn.execute("SELECT DISTINCT sha256 FROM media WHERE sha256 = ANY(%s)", (shas,))
+        for sha in set(shas) - {row[0] for row in used}:
+            self._store.remove(sha)
+
+
+MIRROR: LiteralString = """
+INSERT INTO ledger (seq, sha256, body, action, status_id, account_id)
+VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (seq) DO NOTHING
+"""
+CLOSE_REPORTS: LiteralString = """
+UPDATE reports SET action_taken = 'removed', action_taken_at = now(), updated_at = now()
+WHERE action_taken_at IS NULL AND (status_ids && %s::bigint[] OR target_account_id = ANY(%s))
+"""
+
+
+def picture_lock(sha256: str) -> int:
+    """Which of 256 locks a picture belongs to: nobody stores it while somebody removes it."""
+    return int(sha256[:2], 16)
+
+
+def takedown(status_id: int, reason: str, by: str) -> Drafter:
+    """A moderator takes a post down."""
+    return lambda conn: _status_draft(conn, chain.TAKEDOWN, status_id, None, reason, by)
+
+
+def erase_status(status_id: int, author: int) -> Drafter:
+    """An author deletes a post."""
+    reason = "deleted by its author"
+    return lambda conn: _status_draft(conn, chain.ERASE_STATUS, status_id, author, reason, str(author))
+
+
+def erase_account(account_id: int) -> Drafter:
+    """A person deletes their account with everything in it."""
+    return lambda conn: _account_draft(conn, account_id)
+
+
+def _status_draft(conn: Connection, action: str, status_id: int, author: int | None, reason: str, by: str) -> Draft:
+    row = conn.execute("SELECT account_id FROM statuses WHERE id = %s", (status_id,)).fetchone()
+    if row is None or author not in (None, row[0]):
+        raise not_found()
+    media = conn.execute("SELECT DISTINCT sha256 FROM media WHERE status_id = %s", (status_id,))
+    subject = {"status": str(status_id), "author": str(row[0])}
+    return Draft(action, subject, tuple(sorted(m[0] for m in media)), reason, by)
+
+
+def _account_draft(conn: Connection, account_id: int) -> Draft:
+    if not conn.execute("SELECT 1 FROM accounts WHERE id = %s", (account_id,)).fetchone():
+        raise not_found()
+    media = conn.execute("SELECT DISTINCT sha256 FROM media WHERE account_id = %s", (account_id,))
+    shas = tuple(sorted(row[0] for row in media))
+    subject = {"author": str(account_id)}
+    reason = "deleted by its owner"
+    return Draft(chain.ERASE_ACCOUNT, subject, shas, reason, str(account_id))
+
+
+def _mirror(entry: Entry) -> tuple[Any, ...]:
+    return (
+        entry.seq, entry.sha256, entry.body, entry.action, entry.status_id, entry.account_id
+    )  # fmt: skip
+
+
+def _trusted(seq: int, body: bytes) -> Entry:
+    """The last applied entry, as far as the next one needs it."""
+    return Entry(seq, "", {}, (), "", "", "", body)
+
+
+def explain(error: psycopg.Error) -> PlazaError:
+    """A database's complaint, for a person at a terminal."""
+    if isinstance(error, psycopg.errors.UndefinedTable):
+        return PlazaError("The database has no tables", "it is new", "Run migrate first.")
+    why = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+    return PlazaError("The database can't be used", why, "Start Postgres, then try again.")

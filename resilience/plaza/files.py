@@ -1,0 +1,58 @@
+"""Files that are there or not there, never half: written aside, synced, then linked into place."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def publish(path: Path, data: bytes) -> bool:
+    """Write a new file durably. False: there already is one, which stays untouched."""
+    make_directory(path.parent)
+    aside = path.parent / f".{path.name}.{secrets.token_hex(4)}"
+    try:
+        _write_synced(aside, data)
+        os.link(aside, path)
+    except FileExistsError:
+        return False
+    finally:
+        aside.unlink(missing_ok=True)
+    sync_directory(path.parent)
+    return True
+
+
+def hand_over(source: Path, outbox: Path) -> None:
+    """Hard-link a finished file to where the shipper looks; again is no error."""
+    make_directory(outbox.parent)
+    try:
+        os.link(source, outbox)
+    except FileExistsError:
+        return
+    sync_directory(outbox.parent)
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and its parents, and make their names durable."""
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,107 @@
+"""Media: the rows that name pictures. A row is committed only after its file is safe on disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import LiteralString
+
+from resilience.plaza.db import Connection, one, rows
+from resilience.plaza.erasure import PICTURES, picture_lock
+from resilience.plaza.errors import Refused, not_found
+from resilience.plaza.ids import new_id
+from resilience.plaza.pictures import EXTENSIONS, Picture
+from resilience.plaza.store import Store
+
+MAX_DESCRIPTION = 1500
+COLUMNS: LiteralString = "id, status_id, sha256, mime, bytes, width, height, description"
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A picture in a post, or waiting for one."""
+
+    id: int
+    status_id: int | None
+    sha256: str
+    mime: str
+    bytes: int
+    width: int
+    height: int
+    description: str
+
+    @property
+    def path(self) -> str:
+        """Where it is served."""
+        return f"/media/{self.sha256}.{EXTENSIONS[self.mime]}"
+
+
+async def add(conn: Connection, store: Store, owner: int, picture: Picture, description: str) -> Media:
+    """Keep a picture and its row, in this order, while nobody may remove the same one."""
+    check_description(description)
+    await conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PICTURES, picture_lock(picture.sha256)))
+    await asyncio.to_thread(store.put, picture)
+    sql: LiteralString = (
+        "INSERT INTO media (id, account_id, sha256, mime, bytes, width, height, description) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING " + COLUMNS
+    )
+    row = await one(
+        conn, sql, new_id(), owner, picture.sha256, picture.mime, len(picture.data),
+        picture.width, picture.height, description,
+    )  # fmt: skip
+    assert row is not None
+    return Media(**row)
+
+
+async def own(conn: Connection, owner: int, media_id: int) -> Media:
+    """One of my pictures."""
+    sql: LiteralString = "SELECT " + COLUMNS + " FROM media WHERE id = %s AND account_id = %s"
+    row = await one(conn, sql, media_id, owner)
+    if row is None:
+        raise not_found()
+    return Media(**row)
+
+
+async def describe(conn: Connection, owner: int, media_id: int, description: str) -> Media:
+    """Say what is in one of my pictures, for people who can't see it."""
+    check_description(description)
+    sql: LiteralString = "UPDATE media SET description = %s WHERE id = %s AND account_id = %s RETURNING " + COLUMNS
+    row = await one(conn, sql, description, media_id, owner)
+    if row is None:
+        raise not_found()
+    return Media(**row)
+
+
+async def attach(conn: Connection, owner: int, post_id: int, ids: Sequence[int]) -> None:
+    """Put waiting pictures of this person into their post, in the order given."""
+    if not ids:
+        return
+    cursor = await conn.execute(
+        """UPDATE media SET status_id = %s, position = array_position(%s::bigint[], id)
+        WHERE id = ANY(%s) AND account_id = %s AND status_id IS NULL""",
+        (post_id, list(ids), list(ids), owner),
+    )
+    if cursor.rowcount != len(set(ids)):
+        raise Refused(422, "Validation failed: A picture doesn't exist or is in another post")
+
+
+async def of_posts(conn: Connection, ids: Sequence[int]) -> dict[int, tuple[Media, ...]]:
+    """Pictures by post, in order."""
+    sql: LiteralString = "SELECT " + COLUMNS + " FROM media WHERE status_id = ANY(%s) ORDER BY status_id, position"
+    found: dict[int, tuple[Media, ...]] = {}
+    for row in await rows(conn, sql, list(ids)):
+        found[row["status_id"]] = (*found.get(row["status_id"], ()), Media(**row))
+    return found
+
+
+async def mime_of(conn: Connection, sha256: str) -> str | None:
+    """The type of a picture that some row still names; None when none does."""
+    row = await one(conn, "SELECT mime FROM media WHERE sha256 = %s LIMIT 1", sha256)
+    return str(row["mime"]) if row else None
+
+
+def check_description(text: str) -> None:
+    """Refuse a description that is too long."""
+    if len(text) > MAX_DESCRIPTION or "\x00" in text:
+        raise Refused(422, f"Validation failed: Description may have up to {MAX_DESCRIPTION} characters")

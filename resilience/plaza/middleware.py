@@ -1,0 +1,112 @@
+"""What happens to every request: the gate, a limit on bodies, and headers that keep browsers honest."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from resilience.plaza.answers import refusal
+from resilience.plaza.errors import Refused
+
+OPEN_ALWAYS = ("/healthz", "/readyz")
+MAX_BODY = 70 * 1024 * 1024
+"""Four pictures of the largest size, and some text."""
+
+POLICY = (
+    "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class SecurityHeaders:
+    """Adds what is missing of the headers that OWASP recommends."""
+
+    def __init__(self, app: ASGIApp, *, secure: bool) -> None:
+        self._app = app
+        self._headers = dict(HEADERS)
+        if secure:
+            self._headers["Strict-Transport-Security"] = "max-age=31536000"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; complete the answer's headers."""
+
+        async def complete(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "private, no-store")
+            await send(message)
+
+        await self._app(scope, receive, complete if scope["type"] == "http" else send)
+
+
+class BodyLimit:
+    """Refuses bodies that nobody needs to send, declared or not."""
+
+    def __init__(self, app: ASGIApp, limit: int = MAX_BODY) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count what arrives, and stop reading at the limit."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "0")
+        if not declared.isdigit() or int(declared) > self._limit:
+            await refusal(Request(scope), self._refused())(scope, receive, send)
+            return
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._limit:
+                raise self._refused()
+            return message
+
+        await self._app(scope, counted, send)
+
+    def _refused(self) -> Refused:
+        return Refused(413, f"A request may have up to {self._limit // 1024 // 1024} MB")
+
+
+class Gatekeeper:
+    """Serves nothing but its own health until the ledger was replayed."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, or say that plaza isn't open yet."""
+        closed = scope["type"] == "http" and scope["path"] not in OPEN_ALWAYS
+        if closed and scope["app"].state.plaza.gate.why_closed is not None:
+            closed_now = Refused(503, "Plaza is not open yet. Try again in a moment.")
+            await refusal(Request(scope), closed_now)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+class OneSlash:
+    """Treats `/api/v1/reports/` as `/api/v1/reports`, as Mastodon does."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Drop the last slash of an API's path."""
+        path = scope.get("path", "")
+        if path.startswith("/api/") and path.endswith("/"):
+            scope = {**scope, "path": path.rstrip("/")}
+        await self._app(scope, receive, send)

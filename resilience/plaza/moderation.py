@@ -1,0 +1,161 @@
+"""Reports: what people want moderators to see, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString
+
+import psycopg
+
+from resilience.plaza import accounts, posts
+from resilience.plaza.accounts import Account
+from resilience.plaza.db import Connection, one, rows
+from resilience.plaza.errors import Refused, not_found
+from resilience.plaza.ids import new_id
+from resilience.plaza.paging import Page
+from resilience.plaza.posts import Post
+
+CATEGORIES = ("spam", "legal", "violation", "other")
+MAX_COMMENT = 1000
+COLUMNS: LiteralString = (
+    "id, account_id, target_account_id, status_ids, category, comment, assigned_account_id, "
+    "action_taken, action_taken_at, action_taken_by, created_at, updated_at"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report, with everybody in it."""
+
+    id: int
+    reporter: Account | None
+    target: Account | None
+    assigned: Account | None
+    decided_by: Account | None
+    status_ids: tuple[int, ...]
+    posts: tuple[Post, ...]
+    category: str
+    comment: str
+    action_taken: str | None
+    action_taken_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+async def report(
+    conn: Connection, reporter: int, target: int, status_ids: list[int], category: str, comment: str
+) -> Report:
+    """Tell the moderators about somebody's posts."""
+    if category not in CATEGORIES:
+        raise Refused(422, f"Validation failed: Category must be one of {', '.join(CATEGORIES)}")
+    if len(comment) > MAX_COMMENT:
+        raise Refused(422, f"Validation failed: Comment may have up to {MAX_COMMENT} characters")
+    await accounts.by_id(conn, target)
+    seen = await posts.by_ids(conn, status_ids, reporter)
+    if len(seen) != len(set(status_ids)) or any(post.account.id != target for post in seen):
+        raise not_found()
+    sql: LiteralString = (
+        "INSERT INTO reports (id, account_id, target_account_id, status_ids, category, comment) "
+        "VALUES (%s, %s, %s, %s, %s, %s) RETURNING " + COLUMNS
+    )
+    row = await one(conn, sql, new_id(), reporter, target, status_ids, category, comment)
+    assert row is not None
+    return (await _full(conn, [row]))[0]
+
+
+async def queue(conn: Connection, page: Page, *, resolved: bool = False) -> list[Report]:
+    """Reports, newest first: the open ones, or those that were decided."""
+    state: LiteralString = "IS NOT NULL" if resolved else "IS NULL"
+    sql: LiteralString = (
+        "SELECT " + COLUMNS + " FROM reports WHERE action_taken_at " + state
+        + " AND id < %(below)s AND id > %(above)s ORDER BY id DESC LIMIT %(limit)s"
+    )  # fmt: skip
+    cursor = await conn.execute(sql, {**page.bounds, "limit": page.limit})
+    return await _full(conn, await cursor.fetchall())
+
+
+async def by_id(conn: Connection, report_id: int) -> Report:
+    """One report."""
+    row = await one(conn, "SELECT " + COLUMNS + " FROM reports WHERE id = %s", report_id)
+    if row is None:
+        raise not_found()
+    return (await _full(conn, [row]))[0]
+
+
+async def assign(conn: Connection, report_id: int, moderator: int | None) -> Report:
+    """Claim a report, or give it back."""
+    sql: LiteralString = "UPDATE reports SET assigned_account_id = %s, updated_at = now() WHERE id = %s RETURNING id"
+    return await _changed(conn, await one(conn, sql, moderator, report_id))
+
+
+async def resolve(conn: Connection, report_id: int, moderator: int, action: str) -> Report:
+    """Close a report; one that is closed keeps its first decision."""
+    sql: LiteralString = (
+        "UPDATE reports SET action_taken = coalesce(action_taken, %s), updated_at = now(), "
+        "action_taken_at = coalesce(action_taken_at, now()), "
+        "action_taken_by = coalesce(action_taken_by, %s) WHERE id = %s RETURNING id"
+    )
+    return await _changed(conn, await one(conn, sql, action, moderator, report_id))
+
+
+async def reopen(conn: Connection, report_id: int) -> Report:
+    """Put a report back into the queue."""
+    sql: LiteralString = (
+        "UPDATE reports SET action_taken = NULL, action_taken_at = NULL, action_taken_by = NULL, "
+        "updated_at = now() WHERE id = %s RETURNING id"
+    )
+    return await _changed(conn, await one(conn, sql, report_id))
+
+
+async def credit(conn: Connection, status_id: int, moderator: int) -> None:
+    """Name who decided, on the reports that a takedown closed."""
+    await conn.execute(
+        "UPDATE reports SET action_taken_by = %s WHERE status_ids @> ARRAY[%s]::bigint[] "
+        "AND action_taken = 'removed' AND action_taken_by IS NULL",
+        (moderator, status_id),
+    )
+
+
+async def _changed(conn: Connection, row: psycopg.rows.DictRow | None) -> Report:
+    if row is None:
+        raise not_found()
+    return await by_id(conn, row["id"])
+
+
+async def _full(conn: Connection, found: list[psycopg.rows.DictRow]) -> list[Report]:
+    roles = ("account_id", "target_account_id", "assigned_account_id", "action_taken_by")
+    people = await accounts.many(conn, list({r[k] for r in found for k in roles if r[k]}))
+    ids = list({status for row in found for status in row["status_ids"]})
+    seen = {post.id: post for post in await posts.everything(conn, ids)}
+    return [
+        Report(
+            id=row["id"],
+            reporter=people.get(row["account_id"]),
+            target=people.get(row["target_account_id"]),
+            assigned=people.get(row["assigned_account_id"]),
+            decided_by=people.get(row["action_taken_by"]),
+            status_ids=tuple(row["status_ids"]),
+            posts=tuple(seen[i] for i in row["status_ids"] if i in seen),
+            **{k: row[k] for k in KEPT},
+        )
+        for row in found
+    ]
+
+
+KEPT = ("category", "comment", "action_taken", "action_taken_at", "created_at", "updated_at")
+
+
+async def recent_entries(conn: Connection, limit: int = 20) -> list[psycopg.rows.DictRow]:
+    """The newest ledger entries that this database has applied."""
+    return await rows(
+        conn,
+        "SELECT seq, action, status_id, account_id, applied_at FROM ledger ORDER BY seq DESC LIMIT %s",
+        limit,
+    )
+
+
+async def takedown_entry(conn: Connection, status_id: int) -> int | None:
+    """The number of the ledger entry that removed a post, if one did."""
+    row = await one(conn, "SELECT seq FROM ledger WHERE status_id = %s LIMIT 1", status_id)
+    return None if row is None else int(row["seq"])

@@ -1,0 +1,87 @@
+"""Parameters of an API request: from the address, a form, a multipart body or JSON alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+
+from resilience.plaza.errors import Refused
+from resilience.plaza.ids import parse_id
+
+TRUE = frozenset(("1", "t", "true", "on", "yes"))
+
+
+class Params:
+    """Named values; `name` and `name[]` are the same."""
+
+    def __init__(self, items: Iterable[tuple[str, Any]]) -> None:
+        self._values: dict[str, list[Any]] = {}
+        for name, value in items:
+            self._values.setdefault(name.removesuffix("[]"), []).append(value)
+
+    def text(self, name: str, default: str = "") -> str:
+        """One value as text."""
+        return self.optional(name) or default
+
+    def optional(self, name: str) -> str | None:
+        """One value as text, or None when it wasn't sent."""
+        value = self._values.get(name, [None])[-1]
+        if value is None or isinstance(value, UploadFile):
+            return None
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    def flag(self, name: str) -> bool:
+        """Whether a value says yes."""
+        return self.text(name).lower() in TRUE
+
+    def all(self, name: str) -> list[str]:
+        """All values of a name."""
+        return [str(value) for value in self._values.get(name, []) if value is not None]
+
+    def ids(self, name: str) -> list[int]:
+        """All values of a name, as ids, each once."""
+        return list(dict.fromkeys(parse_id(value) for value in self.all(name)))
+
+    def identifier(self, name: str) -> int | None:
+        """One value as an id, or None when it wasn't sent."""
+        return parse_id(self.text(name)) if self.text(name) else None
+
+    def file(self, name: str) -> UploadFile | None:
+        """An uploaded file."""
+        value = self._values.get(name, [None])[-1]
+        return value if isinstance(value, UploadFile) else None
+
+
+async def read_params(request: Request) -> Params:
+    """Everything that came with a request."""
+    items: list[tuple[str, Any]] = list(request.query_params.multi_items())
+    if request.method in ("POST", "PUT", "PATCH", "DELETE"):
+        items += await _body(request)
+    return Params(items)
+
+
+async def _body(request: Request) -> list[tuple[str, Any]]:
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind == "application/json":
+        return _flat(await request.body())
+    if kind in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        form = await request.form(max_files=8, max_fields=200)
+        return list(form.multi_items())
+    return []
+
+
+def _flat(body: bytes) -> list[tuple[str, Any]]:
+    try:
+        value = json.loads(body) if body.strip() else {}
+    except (ValueError, RecursionError):
+        raise Refused(400, "The body is not JSON") from None
+    if not isinstance(value, dict):
+        raise Refused(400, "The body must be a JSON object")
+    items: list[tuple[str, Any]] = []
+    for name, content in value.items():
+        items += [(name, item) for item in (content if isinstance(content, list) else [content])]
+    return items

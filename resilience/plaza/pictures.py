@@ -1,0 +1,92 @@
+"""Pictures: what people upload is decoded, turned upright, made smaller and encoded anew.
+
+Nothing of the original file survives: no camera, no place, no second file behind the first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass
+
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from resilience.plaza.errors import Refused
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
+MIMES = ("image/jpeg", "image/png", "image/webp", "image/gif")
+EXTENSIONS = {"image/jpeg": "jpg", "image/webp": "webp"}
+MAX_BYTES = 16 * 1024 * 1024
+MAX_PIXELS = 40_000_000
+MAX_SIDE = 1920
+
+UNREADABLE = "This file is not a picture that Plaza can read. Use JPEG, PNG, WebP or GIF."
+TOO_LARGE = "This file is too large. Pictures may have up to 16 MB and 40 megapixels."
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture as it is stored."""
+
+    sha256: str
+    data: bytes
+    mime: str
+    width: int
+    height: int
+
+
+def make_picture(upload: bytes) -> Picture:
+    """The picture to store for an upload; refuses what isn't one, or is too large to be honest."""
+    if len(upload) > MAX_BYTES:
+        raise Refused(422, TOO_LARGE)
+    try:
+        image = _decode(upload)
+    except Refused:
+        raise
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise Refused(422, UNREADABLE) from None
+    data, mime = _encode(image)
+    return Picture(hashlib.sha256(data).hexdigest(), data, mime, image.width, image.height)
+
+
+def _decode(upload: bytes) -> Image.Image:
+    with warnings.catch_warnings(), Image.open(io.BytesIO(upload), formats=FORMATS) as image:
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        if image.width * image.height > MAX_PIXELS:
+            raise Refused(422, TOO_LARGE)
+        image.draft("RGB", (MAX_SIDE, MAX_SIDE))
+        upright = ImageOps.exif_transpose(image)
+        upright.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        return _plain(upright)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Pixels alone, in sRGB: a new image that took nothing but colour from the old one."""
+    transparent = "A" in image.getbands() or "transparency" in image.info
+    mode = "RGBA" if transparent else "RGB"
+    profile = image.info.get("icc_profile")
+    converted = image.convert(mode)
+    if profile and image.mode in ("RGB", "RGBA"):
+        converted = _to_srgb(converted, profile)
+    plain = Image.new(mode, converted.size)
+    plain.paste(converted)
+    return plain
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"))
+    except (ImageCms.PyCMSError, OSError):
+        return image
+    return converted or image
+
+
+def _encode(image: Image.Image) -> tuple[bytes, str]:
+    buffer = io.BytesIO()
+    if image.mode == "RGBA":
+        image.save(buffer, "WEBP", quality=85, method=2)
+        return buffer.getvalue(), "image/webp"
+    image.save(buffer, "JPEG", quality=86, progressive=True)
+    return buffer.getvalue(), "image/jpeg"

@@ -1,0 +1,219 @@
+"""Posts: written once, read often, removed for good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import LiteralString
+
+from resilience.plaza import accounts
+from resilience.plaza.accounts import Account
+from resilience.plaza.db import Connection, one, rows
+from resilience.plaza.errors import Refused, not_found
+from resilience.plaza.ids import new_id
+from resilience.plaza.media import Media, attach, of_posts
+from resilience.plaza.paging import Page
+
+MAX_TEXT = 500
+MAX_PICTURES = 4
+VISIBILITIES = ("public", "unlisted", "private")
+
+COLUMNS: LiteralString = """s.id, s.account_id, s.text, s.spoiler_text, s.sensitive, s.visibility,
+    s.language, s.in_reply_to_id, s.in_reply_to_account_id, s.created_at,
+    apps.name AS app_name, apps.website AS app_website,
+    (SELECT count(*) FROM statuses r WHERE r.in_reply_to_id = s.id)::int AS replies_count"""
+FROM: LiteralString = " FROM statuses s LEFT JOIN apps ON apps.id = s.app_id "
+VISIBLE: LiteralString = """ (s.visibility <> 'private' OR s.account_id = %(me)s OR EXISTS
+    (SELECT 1 FROM follows f WHERE f.account_id = %(me)s AND f.target_id = s.account_id)) """
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A post with everything needed to show it."""
+
+    id: int
+    account: Account
+    text: str
+    spoiler_text: str
+    sensitive: bool
+    visibility: str
+    language: str | None
+    in_reply_to_id: int | None
+    in_reply_to_account_id: int | None
+    created_at: datetime
+    app_name: str | None
+    app_website: str | None
+    replies_count: int
+    media: tuple[Media, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewPost:
+    """What somebody wants to say."""
+
+    text: str
+    media_ids: tuple[int, ...] = ()
+    spoiler_text: str = ""
+    sensitive: bool = False
+    visibility: str = "public"
+    language: str | None = None
+    in_reply_to_id: int | None = None
+
+
+def check(new: NewPost) -> None:
+    """Refuse what can't be posted, with the reason."""
+    if not new.text.strip() and not new.media_ids:
+        raise Refused(422, "Validation failed: Text can't be blank")
+    if len(new.text) + len(new.spoiler_text) > MAX_TEXT:
+        raise Refused(422, f"Validation failed: Text may have up to {MAX_TEXT} characters")
+    if len(new.media_ids) > MAX_PICTURES:
+        raise Refused(422, f"Validation failed: A post may have up to {MAX_PICTURES} pictures")
+    if new.visibility not in VISIBILITIES:
+        raise Refused(422, f"Validation failed: Visibility must be one of {', '.join(VISIBILITIES)}")
+    if "\x00" in new.text + new.spoiler_text:
+        raise Refused(422, "Validation failed: Text has a character that can't be stored")
+
+
+async def create(conn: Connection, author: int, new: NewPost, app_id: int | None, key: str | None) -> tuple[int, bool]:
+    """Store a post; the same idempotency key gives the same post; returns its id, and whether it is new."""
+    check(new)
+    post_id = new_id()
+    if key is not None:
+        earlier = await _claim(conn, author, key, post_id)
+        if earlier is not None:
+            return earlier, False
+    parent = await _parent(conn, author, new.in_reply_to_id)
+    await conn.execute(
+        """INSERT INTO statuses (id, account_id, text, spoiler_text, sensitive, visibility,
+            language, in_reply_to_id, in_reply_to_account_id, app_id, created_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+        (
+            post_id, author, new.text, new.spoiler_text, new.sensitive or bool(new.spoiler_text),
+            new.visibility, new.language, new.in_reply_to_id, parent, app_id, _moment(post_id),
+        ),
+    )  # fmt: skip
+    await attach(conn, author, post_id, new.media_ids)
+    return post_id, True
+
+
+async def _claim(conn: Connection, author: int, key: str, post_id: int) -> int | None:
+    """Take a key for this post, or wait for whoever took it and return theirs."""
+    await conn.execute(
+        "INSERT INTO idempotency (account_id, key, status_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+        (author, key[:200], post_id),
+    )
+    row = await one(conn, "SELECT status_id FROM idempotency WHERE account_id = %s AND key = %s", author, key[:200])
+    assert row is not None
+    return None if row["status_id"] == post_id else int(row["status_id"])
+
+
+async def _parent(conn: Connection, author: int, parent_id: int | None) -> int | None:
+    if parent_id is None:
+        return None
+    return (await by_id(conn, parent_id, author)).account.id
+
+
+def _moment(post_id: int) -> datetime:
+    return datetime.fromtimestamp((post_id >> 16) / 1000, UTC)
+
+
+async def by_id(conn: Connection, post_id: int, me: int | None) -> Post:
+    """One post, if this reader may see it."""
+    sql: LiteralString = "SELECT " + COLUMNS + FROM + "WHERE s.id = %(id)s AND" + VISIBLE
+    found = await _posts(conn, sql, {"id": post_id, "me": me})
+    if not found:
+        raise not_found()
+    return found[0]
+
+
+async def by_ids(conn: Connection, ids: Sequence[int], me: int | None) -> list[Post]:
+    """Posts that this reader may see, oldest first."""
+    sql: LiteralString = "SELECT " + COLUMNS + FROM + "WHERE s.id = ANY(%(ids)s) AND" + VISIBLE + "ORDER BY s.id"
+    return await _posts(conn, sql, {"ids": list(ids), "me": me})
+
+
+async def everything(conn: Connection, ids: Sequence[int]) -> list[Post]:
+    """Posts whoever may see them: for moderators, and only what was reported to them."""
+    sql: LiteralString = "SELECT " + COLUMNS + FROM + "WHERE s.id = ANY(%(ids)s) ORDER BY s.id"
+    return await _posts(conn, sql, {"ids": list(ids)})
+
+
+async def public(conn: Connection, page: Page, *, only_media: bool = False) -> list[Post]:
+    """Everybody's public posts, without replies."""
+    where: LiteralString = "WHERE s.visibility = 'public' AND s.in_reply_to_id IS NULL"
+    if only_media:
+        where += " AND EXISTS (SELECT 1 FROM media m WHERE m.status_id = s.id)"
+    return await _page(conn, where, page, {})
+
+
+async def of_account(
+    conn: Connection, account_id: int, me: int | None, page: Page,
+    *, only_media: bool = False, exclude_replies: bool = False,
+) -> list[Post]:  # fmt: skip
+    """What one person posted, as far as this reader may see it."""
+    where: LiteralString = "WHERE s.account_id = %(author)s AND" + VISIBLE
+    if only_media:
+        where += " AND EXISTS (SELECT 1 FROM media m WHERE m.status_id = s.id)"
+    if exclude_replies:
+        where += " AND s.in_reply_to_id IS NULL"
+    return await _page(conn, where, page, {"author": account_id, "me": me})
+
+
+async def home(conn: Connection, me: int, page: Page) -> list[Post]:
+    """My posts and those of everybody I follow: the newest few of each, merged."""
+    order: LiteralString = "ASC" if page.upwards else "DESC"
+    ids: LiteralString = (
+        """SELECT n.id FROM (SELECT target_id AS id FROM follows WHERE account_id = %(me)s
+            UNION ALL SELECT %(me)s) who
+        CROSS JOIN LATERAL (SELECT t.id FROM statuses t WHERE t.account_id = who.id
+            AND t.id < %(below)s AND t.id > %(above)s ORDER BY t.id """
+        + order
+        + " LIMIT %(limit)s) n ORDER BY n.id "
+        + order
+        + " LIMIT %(limit)s"
+    )
+    values = {"me": me, "limit": page.limit, **page.bounds}
+    found = await (await conn.execute(ids, values)).fetchall()
+    posts = await by_ids(conn, [row["id"] for row in found], me)
+    return posts[::-1]
+
+
+async def context(conn: Connection, post: Post, me: int | None) -> tuple[list[Post], list[Post]]:
+    """What a post answers, and what answers it, oldest first."""
+    up = await rows(conn, ANCESTORS, post.in_reply_to_id)
+    down = await rows(conn, DESCENDANTS, post.id)
+    ancestors = await by_ids(conn, [row["id"] for row in up], me)
+    descendants = await by_ids(conn, [row["id"] for row in down], me)
+    return ancestors, descendants
+
+
+ANCESTORS: LiteralString = """WITH RECURSIVE up (id, parent, depth) AS (
+    SELECT id, in_reply_to_id, 1 FROM statuses WHERE id = %s
+    UNION ALL SELECT s.id, s.in_reply_to_id, depth + 1 FROM statuses s JOIN up ON s.id = up.parent
+    WHERE depth < 40) SELECT id FROM up"""
+DESCENDANTS: LiteralString = """WITH RECURSIVE down (id, depth) AS (
+    SELECT id, 1 FROM statuses WHERE in_reply_to_id = %s
+    UNION ALL SELECT s.id, depth + 1 FROM statuses s JOIN down ON s.in_reply_to_id = down.id
+    WHERE depth < 20) SELECT id FROM down LIMIT 200"""
+
+
+async def _page(conn: Connection, where: LiteralString, page: Page, values: dict[str, object]) -> list[Post]:
+    order: LiteralString = "ASC" if page.upwards else "DESC"
+    bounds: LiteralString = " AND s.id < %(below)s AND s.id > %(above)s ORDER BY s.id "
+    sql: LiteralString = "SELECT " + COLUMNS + FROM + where + bounds + order + " LIMIT %(limit)s"
+    found = await _posts(conn, sql, {**values, **page.bounds, "limit": page.limit})
+    return found[::-1] if page.upwards else found
+
+
+async def _posts(conn: Connection, sql: LiteralString, values: dict[str, object]) -> list[Post]:
+    found = await (await conn.execute(sql, values)).fetchall()
+    if not found:
+        return []
+    authors = await accounts.many(conn, list({row["account_id"] for row in found}))
+    media = await of_posts(conn, [row["id"] for row in found])
+    return [
+        Post(account=authors[row.pop("account_id")], media=media.get(row["id"], ()), **row)
+        for row in found
+        if row["account_id"] in authors
+    ]

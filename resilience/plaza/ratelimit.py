@@ -1,0 +1,64 @@
+"""Rate limits: how often somebody may be wrong."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+from resilience.plaza.errors import Refused
+
+REMEMBERED = 50_000
+
+
+class Limit:
+    """At most so many events for one key in a sliding window."""
+
+    def __init__(self, events: int, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._events = events
+        self._seconds = seconds
+        self._clock = clock
+        self._seen: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def check(self, key: str) -> None:
+        """Refuse when this key had its share."""
+        seen = self._seen.get(key)
+        if seen is None:
+            return
+        self._forget(seen)
+        if len(seen) >= self._events:
+            wait = max(1, round(seen[0] + self._seconds - self._clock()))
+            raise Refused(429, f"Too many attempts. Try again in {wait} seconds.")
+
+    def count(self, key: str) -> None:
+        """One more event for this key."""
+        seen = self._seen.setdefault(key, deque(maxlen=self._events))
+        self._seen.move_to_end(key)
+        seen.append(self._clock())
+        while len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+
+    def _forget(self, seen: deque[float]) -> None:
+        while seen and seen[0] <= self._clock() - self._seconds:
+            seen.popleft()
+
+
+class Limits:
+    """Wrong passwords: by name and address, by name, and by address."""
+
+    def __init__(self) -> None:
+        self._pair = Limit(10, 300)
+        self._name = Limit(100, 3600)
+        self._address = Limit(50, 300)
+
+    def check_login(self, name: str, address: str) -> None:
+        """Refuse a log-in before its password is looked at."""
+        self._pair.check(f"{name.lower()} {address}")
+        self._name.check(name.lower())
+        self._address.check(address)
+
+    def wrong_password(self, name: str, address: str) -> None:
+        """Remember a wrong password."""
+        self._pair.count(f"{name.lower()} {address}")
+        self._name.count(name.lower())
+        self._address.count(address)

@@ -1,0 +1,102 @@
+"""Settings: read from the environment, and from nowhere else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from resilience.plaza.errors import PlazaError
+
+REQUIRED = (
+    "DATABASE_URL",
+    "MEDIA_DIR",
+    "LEDGER_DIR",
+    "OUTBOX_DIR",
+    "HELD_DIR",
+    "LEDGER_KEY",
+    "PUBLIC_URL",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where plaza finds its database, its directories and its key."""
+
+    database_url: str
+    media_dir: Path
+    ledger_dir: Path
+    outbox_dir: Path
+    held_dir: Path
+    ledger_key: Path
+    public_url: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    argon2: str = "owasp"
+    ledger_wait_s: float = 10.0
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach us by https, so that cookies may insist on it."""
+        return self.public_url.startswith("https://")
+
+    @property
+    def domain(self) -> str:
+        """The public name without scheme, as Mastodon's clients show it."""
+        return self.public_url.split("://", 1)[-1]
+
+
+def from_env(env: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from environment variables; names every variable that is missing."""
+    missing = [name for name in REQUIRED if not env.get(name)]
+    if missing:
+        raise PlazaError(
+            "Plaza is not configured",
+            f"the environment lacks {', '.join(missing)}",
+            "Set them, or name a file that does with --env-file.",
+        )
+    host, port = _listen(env.get("LISTEN", "127.0.0.1:8000"))
+    return Settings(
+        database_url=env["DATABASE_URL"],
+        media_dir=Path(env["MEDIA_DIR"]),
+        ledger_dir=Path(env["LEDGER_DIR"]),
+        outbox_dir=Path(env["OUTBOX_DIR"]),
+        held_dir=Path(env["HELD_DIR"]),
+        ledger_key=Path(env["LEDGER_KEY"]),
+        public_url=env["PUBLIC_URL"].rstrip("/"),
+        host=host,
+        port=port,
+        argon2=env.get("ARGON2", "owasp"),
+        ledger_wait_s=_seconds(env.get("LEDGER_WAIT_S", "10")),
+    )
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """`NAME=value` lines as systemd's EnvironmentFile reads the simple ones."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        text = line.strip()
+        if not text or text.startswith(("#", ";")):
+            continue
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise PlazaError(f"{path} can't be read", f"line {number} has no '='", "Write NAME=value.")
+        found[name.strip()] = value.strip().strip("\"'")
+    return found
+
+
+def _listen(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise PlazaError("LISTEN can't be read", f"'{text}' is not HOST:PORT", "Write for example 127.0.0.1:8000.")
+    return host, int(port)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise PlazaError(
+            "LEDGER_WAIT_S can't be read", f"'{text}' is not a number", "Write seconds, such as 10."
+        ) from None

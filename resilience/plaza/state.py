@@ -1,0 +1,69 @@
+"""What a running plaza is made of, in one value."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+from starlette.requests import Request
+
+from resilience.plaza.db import Database
+from resilience.plaza.erasure import Drafter, Eraser
+from resilience.plaza.errors import NotSafeElsewhere
+from resilience.plaza.gate import Gate
+from resilience.plaza.ledger import Ledger
+from resilience.plaza.passwords import Passwords
+from resilience.plaza.ratelimit import Limits
+from resilience.plaza.settings import Settings
+from resilience.plaza.store import Store
+
+POLL_S = 0.02
+NOT_YET = "recorded here but not yet safe elsewhere"
+
+
+@dataclass(frozen=True)
+class Plaza:
+    """Everything a request handler may need."""
+
+    settings: Settings
+    db: Database
+    passwords: Passwords
+    store: Store
+    ledger: Ledger
+    eraser: Eraser
+    gate: Gate
+    limits: Limits
+
+    async def record(self, drafter: Drafter) -> int:
+        """Put an entry into the ledger, apply it, and wait until it is held elsewhere."""
+        try:
+            seq = await asyncio.to_thread(self.eraser.record, drafter)
+        except psycopg.Error:
+            self.gate.close("The ledger is ahead of the database")
+            raise
+        await self.wait_held(seq)
+        return seq
+
+    async def wait_held(self, seq: int) -> None:
+        """Return once enough vaults hold the entry; raise when that takes too long."""
+        if not await _becomes(lambda: self.ledger.is_held(seq), self.settings.ledger_wait_s):
+            raise NotSafeElsewhere(f"Ledger entry {seq} is {NOT_YET}")
+
+
+def plaza_of(request: Request) -> Plaza:
+    """The plaza that serves this request."""
+    plaza: Plaza = request.app.state.plaza
+    return plaza
+
+
+async def _becomes(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether a condition becomes true in time."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not condition():
+        if loop.time() >= deadline:
+            return False
+        await asyncio.sleep(POLL_S)
+    return True

@@ -1,0 +1,46 @@
+"""The picture store: content-addressed files, handed to the shipper before any row names them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from resilience.plaza import files
+from resilience.plaza.pictures import Picture
+
+
+class Store:
+    """Pictures by the hash of their bytes."""
+
+    def __init__(self, directory: Path, outbox: Path) -> None:
+        self._directory = directory
+        self._outbox = outbox / "media"
+
+    def path(self, sha256: str) -> Path:
+        """Where the picture with this hash is, or would be."""
+        return self._directory / sha256[:2] / sha256
+
+    def put(self, picture: Picture) -> None:
+        """Keep a picture durably and hand it to the shipper."""
+        path = self.path(picture.sha256)
+        files.publish(path, picture.data)
+        files.hand_over(path, self._outbox / picture.sha256)
+
+    def remove(self, sha256: str) -> bool:
+        """Remove a picture, also from what waits to be shipped; True if it was there."""
+        (self._outbox / sha256).unlink(missing_ok=True)
+        path = self.path(sha256)
+        if not path.exists():
+            return False
+        path.unlink(missing_ok=True)
+        files.sync_directory(path.parent)
+        return True
+
+    def check(self, sha256: str) -> str:
+        """`ok`, `missing` or `corrupt`, by reading the file."""
+        try:
+            with self.path(sha256).open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return "missing"
+        return "ok" if found == sha256 else "corrupt"
