@@ -10,11 +10,28 @@ import sys
 from pathlib import Path
 
 # What our code on a host imports first; a trimmed environment must still be able to.
-NEEDED = (
-    "alembic.command argon2 boto3 cryptography.fernet google.cloud.storage httptools jinja2 multipart PIL.Image "
-    "psycopg psycopg_pool pyrage pydantic sh sqlalchemy.dialects.postgresql.psycopg stamina starlette.applications "
-    "structlog uvicorn uvloop"
-).split()
+NEEDED = [
+    "alembic.command",
+    "argon2",
+    "boto3",
+    "cryptography.fernet",
+    "google.cloud.storage",
+    "httptools",
+    "jinja2",
+    "multipart",
+    "PIL.Image",
+    "psycopg",
+    "psycopg_pool",
+    "pyrage",
+    "pydantic",
+    "sh",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "stamina",
+    "starlette.applications",
+    "structlog",
+    "uvicorn",
+    "uvloop",
+]
 # AWS describes hundreds of services; the vaults speak one.
 SERVICES_KEPT = {"s3"}
 

@@ -2,7 +2,8 @@
 # Supplies: all that a plain Debian host needs to become a site, so that no registry is needed then.
 
 SUPPLIES_PACKAGES=(postgresql-15 caddy)
-SUPPLIES=$CACHE/supplies/$(digest "${SUPPLIES_PACKAGES[@]}" "$ROOTFS" "$RESTIC" "$(cat "$CHECKOUT/requirements/host.txt" "$CHECKOUT/scripts/parts/supplies.py")" 1)
+SUPPLIES=$CACHE/supplies/$(digest "${SUPPLIES_PACKAGES[@]}" "${ROOTFS##*/}" "$RESTIC_VERSION" \
+  "$(cat "$CHECKOUT/requirements/host.txt" "$CHECKOUT/scripts/parts/supplies.py")" 1)
 
 supplies_make() {
   local folder
