@@ -141,6 +141,9 @@ class App(Protocol):
     def serving(self, outputs: SiteOutputs) -> bool:
         """Whether the app answers ready by its address."""
 
+    def appoint(self, outputs: SiteOutputs, account: str) -> None:
+        """Let this account moderate."""
+
 
 class Outside(Protocol):
     """Users: whoever reaches the app by its public name, through a caching resolver."""
@@ -172,6 +175,67 @@ class Log(Protocol):
         """All events so far, in order."""
 
 
+class Signer(Protocol):
+    """The operator's keys: one that seals epochs, and one a site and epoch for its host."""
+
+    def sign(self, payload: bytes) -> str:
+        """Ed25519 signature by the operator, hex."""
+
+    def verify(self, payload: bytes, signature: str) -> bool:
+        """Whether the operator signed this payload."""
+
+    def site_key(self, site: str, epoch: int) -> str:
+        """Public key (hex) with which the site's host signs in this epoch; made when absent."""
+
+
+class Supplies(Protocol):
+    """What hosts are set up from."""
+
+    def put(self) -> Mapping[str, Any]:
+        """Put the supplies into every vault that lacks them; {digest, bytes, vaults}."""
+
+
+class Ground(Protocol):
+    """Where a drill takes place: a lab, or its simulation. Faults exist nowhere else."""
+
+    def inject(self, fault: str, vendors: tuple[str, ...]) -> None:
+        """Make the fault happen; returns when it has."""
+
+    def blackhole(self, vendors: tuple[str, ...]) -> None:
+        """From now on drop and count every connection to these vendors."""
+
+    def blackhole_calls(self) -> list[dict[str, Any]]:
+        """Each attempt since: {from, vendor, address, port, packets}."""
+
+
+class Workload(Protocol):
+    """Users who go on the whole time, by public name, and remember what was acknowledged."""
+
+    def seed(self, size: str, seed: int) -> Mapping[str, Any]:
+        """Fill the app through its own interface; {users, posts, pictures}."""
+
+    def begin(self, seed: int) -> None:
+        """Start the users; returns when the first write was acknowledged."""
+
+    def recent(self, seconds: float) -> int:
+        """Writes acknowledged in the last seconds."""
+
+    def moderator(self) -> str:
+        """The account that will take posts down."""
+
+    def take_down(self, count: int) -> int:
+        """Report and take down so many posts, as a moderator; how many were acknowledged."""
+
+    def try_old_site(self, address: str) -> None:
+        """From now on also try to write at this address: the fence must hold."""
+
+    def end_old_site(self) -> tuple[int, list[str]]:
+        """Stop trying; how many attempts, and the ids of writes that the old site acknowledged."""
+
+    def end(self) -> tuple[list[dict[str, Any]], list[list[Any]]]:
+        """Stop; all acknowledged writes and all requests, as the journal keeps them."""
+
+
 @dataclass(frozen=True)
 class World:
     """All doors to the outside in one value, so that a test swaps them at once."""
@@ -187,14 +251,5 @@ class World:
     zones: Mapping[str, Zone]
     """By DNS vendor."""
     log: Log
-    sign: Signer
-
-
-class Signer(Protocol):
-    """The operator's signing key: seals epochs."""
-
-    def sign(self, payload: bytes) -> str:
-        """Ed25519 signature, hex."""
-
-    def verify(self, payload: bytes, signature: str) -> bool:
-        """Whether the operator signed this payload."""
+    signer: Signer
+    supplies: Supplies

@@ -56,6 +56,18 @@ class Plan:
         """As plain JSON values, digest included."""
         return {**asdict(self), "digest": self.digest}
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Plan:
+        """From what `to_json` gave."""
+        return cls(
+            kind=data["kind"],
+            fleet=data["fleet"],
+            source=data["source"],
+            target=data["target"],
+            steps=tuple(Step(**{**step, "phase": Phase(step["phase"])}) for step in data["steps"]),
+            hazards=tuple(Hazard(**hazard) for hazard in data["hazards"]),
+        )
+
     @property
     def digest(self) -> str:
         """Names exactly this plan: sha256 over its canonical JSON, first 12 hex digits."""

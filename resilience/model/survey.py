@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar, Union
+from typing import Any, TypeAlias, TypeVar, Union
 
 from resilience.model.site import SiteOutputs
 
@@ -56,10 +56,12 @@ class VaultReading:
 
 @dataclass(frozen=True, slots=True)
 class SiteReading:
-    """One site: what its stack exported, and whether it serves by its address."""
+    """One site: what its stack exported, whether it serves by its address, and its ship."""
 
     outputs: Reading[SiteOutputs | None]
     serving: Reading[bool]
+    ship: Reading[Mapping[str, Any]]
+    """What ship says of its lag, where the site is the primary."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,117 @@
+"""The kit: the fleet's keys and credentials, as files beside the fleet file, mode 0600.
+
+::
+
+    ssh_ed25519[.pub]   the operator's SSH key           operator.key    seals epochs
+    passphrase          of the stacks' state             ledger.key      the app signs its ledger
+    age/NAME.txt        identities that open copies      age/recipients.txt   who can open them
+    restic/VAULT.txt    password of a vault's snapshots  vaults/VAULT.json    credentials by principal
+    accounts/VENDOR.txt account API token                dns/VENDOR.txt       DNS API key
+    sites/SITE-EPOCH.key  what a site's host signs with in one epoch
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from resilience.errors import MissingPart
+
+
+@dataclass(frozen=True)
+class Kit:
+    """One fleet's kit."""
+
+    directory: Path
+
+    @property
+    def ssh_key(self) -> Path:
+        """The private key with which the operator gets into hosts."""
+        return self._file("ssh_ed25519")
+
+    @property
+    def ssh_public_key(self) -> str:
+        """Its public half, as authorized_keys has it."""
+        return self._text("ssh_ed25519.pub")
+
+    @property
+    def passphrase_file(self) -> Path:
+        """The passphrase of the stacks' state."""
+        return self._file("passphrase")
+
+    @property
+    def operator_key(self) -> Path:
+        """The key that seals epochs."""
+        return self._file("operator.key")
+
+    @property
+    def ledger_key(self) -> Path:
+        """The key with which the app signs its ledger."""
+        return self._file("ledger.key")
+
+    def identity(self, name: str = "standby") -> str:
+        """An age identity: it opens every copy, so it only travels for a restore."""
+        lines = self._text(f"age/{name}.txt").splitlines()
+        return next(line for line in lines if line.startswith("AGE-SECRET-KEY-"))
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Public age keys to which every copy is encrypted."""
+        lines = self._text("age/recipients.txt").splitlines()
+        return tuple(line.split()[0] for line in lines if line.startswith("age1"))
+
+    def vault(self, vault: str, principal: str) -> dict[str, str]:
+        """Credentials of one principal (ship, reader, operator) at one vault."""
+        found = json.loads(self._text(f"vaults/{vault}.json"))
+        if principal not in found:
+            raise MissingPart(
+                f"The kit has no credentials of {principal} at vault {vault}.",
+                f"{self.directory}/vaults/{vault}.json names: {', '.join(found)}.",
+                "Make them at the vendor with the rights in docs/threat-model.md, and add them.",
+            )
+        return {str(k): str(v) for k, v in found[principal].items()}
+
+    def restic_password(self, vault: str) -> str:
+        """Password of the snapshots in one vault."""
+        return self._text(f"restic/{vault}.txt")
+
+    def account(self, vendor: str) -> str:
+        """Token for a vendor's account API."""
+        return self._text(f"accounts/{vendor}.txt")
+
+    def dns(self, vendor: str) -> str:
+        """Key for a DNS vendor's API."""
+        return self._text(f"dns/{vendor}.txt")
+
+    def site_key(self, site: str, epoch: int) -> Path:
+        """The key a site's host signs with in one epoch; made when it is not there."""
+        path = self.directory / "sites" / f"{site}-{epoch:08d}.key"
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            pem = Ed25519PrivateKey.generate().private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+            new = path.with_suffix(".new")
+            new.touch(mode=0o600)
+            new.write_bytes(pem)
+            new.rename(path)
+        return path
+
+    def _file(self, name: str) -> Path:
+        path = self.directory / name
+        if not path.is_file():
+            raise MissingPart(
+                f"The kit lacks {name}.",
+                f"{path} is not there.",
+                "Bring the fleet's kit to this machine; it is kept with the fleet file.",
+            )
+        return path
+
+    def _text(self, name: str) -> str:
+        return self._file(name).read_text().strip()

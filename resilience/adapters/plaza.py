@@ -1,0 +1,209 @@
+"""Plaza behind the app port: on its host over SSH, from outside through a process of users."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import stamina
+
+from resilience.adapters.ssh import Shell
+from resilience.errors import ResilienceError
+from resilience.model import SiteOutputs
+
+AS_PLAZA = (
+    "set -a; . /etc/resilience/app.env; set +a; cd /; "
+    "PYTHONPATH=/opt/resilience/src exec runuser -u plaza -- "
+    "/opt/resilience/env/bin/python3 -m resilience.plaza "
+)
+
+
+class _NotYet(Exception):
+    """The app is not ready yet."""
+
+
+@dataclass(frozen=True)
+class PlazaOnHost:
+    """The app port: plaza's own commands on the host, its readiness by address."""
+
+    shell: Callable[[SiteOutputs], Shell]
+
+    def replay_ledger(self, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """Bring the schema up to date and apply the ledger, with the app still closed."""
+        self._plaza(outputs, "migrate")
+        return self._plaza(outputs, "replay-ledger")
+
+    def facts(self, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """What plaza says of its rows, pictures and takedowns."""
+        return self._plaza(outputs, "facts")
+
+    def appoint(self, outputs: SiteOutputs, account: str) -> None:
+        """Make the account a moderator."""
+        self._plaza(outputs, f"make-moderator {account}")
+
+    def _plaza(self, outputs: SiteOutputs, command: str) -> Mapping[str, Any]:
+        done = self.shell(outputs).run(AS_PLAZA + command, timeout=300)
+        if done.exit != 0:
+            raise ResilienceError(
+                f"`plaza {command}` failed on {outputs.site} with status {done.exit}.",
+                done.complaint[-600:] or "It said nothing.",
+                "Mend what it names, and run the same command again.",
+            )
+        last = done.text.splitlines()[-1:] or ["{}"]
+        return dict(json.loads(last[0]))
+
+    def start(self, outputs: SiteOutputs) -> None:
+        """Start plaza and its proxy; wait until it is ready by its address."""
+        done = self.shell(outputs).run("systemctl start caddy plaza", timeout=90)
+        if done.exit == 0 and self._ready(outputs):
+            return
+        log = self.shell(outputs).run("journalctl -u plaza -u caddy -n 20 --no-pager -o cat").text
+        raise ResilienceError(
+            f"Plaza is not ready on {outputs.site} after a minute.",
+            log[-800:] or done.complaint,
+            "Look at `journalctl -u plaza` on the host, and run the same command again.",
+        )
+
+    def _ready(self, outputs: SiteOutputs) -> bool:
+        """Ask until it is ready, for at most a minute."""
+
+        @stamina.retry(on=_NotYet, attempts=None, timeout=60.0, wait_initial=0.05, wait_max=0.2)
+        def ask() -> None:
+            if not self.serving(outputs):
+                raise _NotYet
+
+        try:
+            ask()
+        except _NotYet:
+            return False
+        return True
+
+    def serving(self, outputs: SiteOutputs) -> bool:
+        """Whether the site answers ready by its address, within two seconds."""
+        try:
+            answer = httpx.get(f"http://{outputs.addresses[0]}/readyz", timeout=2.0)
+        except httpx.HTTPError:
+            return False
+        return answer.is_success
+
+
+Popen = Callable[..., "subprocess.Popen[str]"]
+
+
+@dataclass
+class Users:
+    """The ports Outside and Workload: one process of users, wherever `popen` puts it."""
+
+    host: str
+    popen: Popen
+    texts: Path
+    pictures: Path
+    _process: subprocess.Popen[str] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def journey(self, address: str | None = None) -> Sequence[tuple[str, float]]:
+        """Log in, post, read back, see a picture; by name, or at one address."""
+        answer = self._ask(do="journey", base=f"http://{address or self.host}")
+        return [(str(what), float(ms)) for what, ms in answer["steps"]]
+
+    def missing(self, writes: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Look for each acknowledged write by name."""
+        answer = self._ask(do="missing", base=self._base, ids=list(writes))
+        return list(answer["missing"]), list(answer["unchecked"])
+
+    def seed(self, size: str, seed: int) -> Mapping[str, Any]:
+        """Fill plaza through HTTP with real texts and pictures."""
+        return self._ask(do="seed", base=self._base, size=size, seed=seed, **self._material)
+
+    def begin(self, seed: int) -> None:
+        """Let users go on from now."""
+        self._ask(do="begin", base=self._base, seed=seed, **self._material)
+
+    def recent(self, seconds: float) -> int:
+        """Writes acknowledged in the last seconds."""
+        return int(self._ask(do="recent", seconds=seconds)["writes"])
+
+    def moderator(self) -> str:
+        """The first of the made-up users."""
+        return str(self._ask(do="moderator")["account"])
+
+    def take_down(self, count: int) -> int:
+        """Report and take down posts by HTTP."""
+        return int(self._ask(do="take-down", base=self._base, count=count)["taken_down"])
+
+    def try_old_site(self, address: str) -> None:
+        """Keep writing at the old address."""
+        self._ask(do="try-old-site", base=f"http://{address}")
+
+    def end_old_site(self) -> tuple[int, list[str]]:
+        """Attempts at the old address, and what it acknowledged."""
+        answer = self._ask(do="end-old-site")
+        return int(answer["attempts"]), list(answer["acknowledged"])
+
+    def end(self) -> tuple[list[dict[str, Any]], list[list[Any]]]:
+        """Stop the users; their acknowledged writes and requests."""
+        answer = self._ask(do="end")
+        return list(answer["writes"]), list(answer["requests"])
+
+    @property
+    def _base(self) -> str:
+        return f"http://{self.host}"
+
+    @property
+    def _material(self) -> dict[str, str]:
+        return {"texts": str(self.texts), "pictures": str(self.pictures)}
+
+    def _ask(self, **request: Any) -> dict[str, Any]:
+        with self._lock:
+            process = self._started()
+            assert process.stdin is not None and process.stdout is not None  # noqa: PT018
+            try:
+                process.stdin.write(json.dumps(request) + "\n")
+                process.stdin.flush()
+                line = process.stdout.readline()
+            except BrokenPipeError:
+                line = ""
+        if not line:
+            raise ResilienceError(
+                f"The users' process ended while it was asked to {request['do']}.",
+                "It was killed, or broke; its last words are on standard error.",
+                "Run the command again.",
+            )
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise ResilienceError(
+                f"Users could not get through: {answer['error']}",
+                f"They tried to {request['do']} at {request.get('base', self.host)}.",
+                "See `resilience status`: does the site serve, and where does the name point?",
+            )
+        return answer
+
+    def _started(self) -> subprocess.Popen[str]:
+        if self._process is None or self._process.poll() is not None:
+            self._process = self.popen(
+                [sys.executable, "-m", "resilience.adapters.plaza_users"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        return self._process
+
+    def close(self) -> None:
+        """End the users' process."""
+        if self._process is not None and self._process.poll() is None:
+            with suppress(BrokenPipeError):
+                assert self._process.stdin is not None
+                self._process.stdin.close()
+            try:
+                self._process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()

@@ -1,0 +1,127 @@
+"""A user of plaza over HTTP, by the Mastodon client API; small and quick, for many requests."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+SCOPES = "read write follow"
+MODERATION = "admin:read admin:write"
+TIMEOUT = httpx.Timeout(6.0, connect=2.0)
+
+
+class NotServed(Exception):
+    """A request that the site did not serve; `status` is 0 where there was no answer."""
+
+    def __init__(self, what: str, status: int, detail: str) -> None:
+        self.what, self.status, self.detail = what, status, detail
+        super().__init__(f"{what}: {detail}")
+
+
+@dataclass
+class Client:
+    """One user's connection to `base`, for example http://plaza.test; not shared by threads."""
+
+    base: str
+    watch: Callable[[float, str, bool, float, str], None] = lambda *_: None
+    http: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.http = httpx.Client(base_url=self.base, timeout=TIMEOUT, follow_redirects=False)
+
+    def call(self, what: str, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        """One request; NotServed unless it was answered with success."""
+        began, clock = time.time(), time.perf_counter()
+        try:
+            answer = self.http.request(method, path, **kwargs)
+        except httpx.HTTPError as error:
+            detail = type(error).__name__
+            self.watch(began, what, False, (time.perf_counter() - clock) * 1000, detail)
+            raise NotServed(what, 0, f"{detail}: {error}") from error
+        ms = (time.perf_counter() - clock) * 1000
+        self.watch(began, what, answer.is_success, ms, str(answer.status_code))
+        if not answer.is_success:
+            raise NotServed(what, answer.status_code, f"{answer.status_code} {answer.text[:200]}")
+        return answer
+
+    def log_in(self, name: str, password: str, scopes: str = SCOPES) -> None:
+        """Log in; later requests carry the token."""
+        app = self._app(scopes)
+        form = {
+            **app,
+            "grant_type": "password",
+            "username": name,
+            "password": password,
+            "scope": scopes,
+        }
+        token = self.call("log in", "POST", "/oauth/token", data=form).json()
+        self._bear(token["access_token"])
+
+    def register(self, name: str, password: str) -> None:
+        """Make an account; later requests carry its token."""
+        app = self._app()
+        form = {**app, "grant_type": "client_credentials", "scope": SCOPES}
+        token = self.call("app token", "POST", "/oauth/token", data=form).json()
+        self._bear(token["access_token"])
+        account = {
+            "username": name,
+            "password": password,
+            "email": f"{name}@users.test",
+            "agreement": "true",
+            "locale": "en",
+        }
+        made = self.call("register", "POST", "/api/v1/accounts", data=account).json()
+        self._bear(made["access_token"])
+
+    def _app(self, scopes: str = SCOPES) -> dict[str, str]:
+        form = {
+            "client_name": "journey",
+            "redirect_uris": "urn:ietf:wg:oauth:2.0:oob",
+            "scopes": scopes,
+        }
+        app = self.call("app", "POST", "/api/v1/apps", data=form).json()
+        return {"client_id": app["client_id"], "client_secret": app["client_secret"]}
+
+    def _bear(self, token: str) -> None:
+        self.http.headers["Authorization"] = f"Bearer {token}"
+
+    def upload(self, picture: bytes, alt: str) -> dict[str, Any]:
+        """Put up a picture; its media attachment."""
+        files = {"file": ("picture.png", picture, "image/png")}
+        answer = self.call("upload", "POST", "/api/v2/media", files=files, data={"description": alt})
+        return dict(answer.json())
+
+    def post(self, text: str, media: list[str] | None = None, key: str | None = None) -> dict[str, Any]:
+        """Post once, however often it is repeated with the same key; the status."""
+        body = {"status": text, "media_ids": media or []}
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        answer = self.call("post", "POST", "/api/v1/statuses", json=body, headers=headers)
+        return dict(answer.json())
+
+    def read(self, status: str) -> dict[str, Any]:
+        """One status."""
+        return dict(self.call("read", "GET", f"/api/v1/statuses/{status}").json())
+
+    def timeline(self, name: str = "public", **params: Any) -> list[dict[str, Any]]:
+        """A timeline's newest page."""
+        answer = self.call("timeline", "GET", f"/api/v1/timelines/{name}", params=params)
+        return list(answer.json())
+
+    def take_down(self, status: str, account: str) -> None:
+        """Report a post and take it down; only a moderator may."""
+        report = {"account_id": account, "status_ids": [status], "comment": "A drill's report"}
+        self.call("report", "POST", "/api/v1/reports", json=report)
+        path = f"/api/v1/admin/statuses/{status}/takedown"
+        self.call("take down", "POST", path, json={"reason": "a drill's takedown"})
+
+    def look(self, url: str) -> str:
+        """Fetch a picture by its URL, whatever host the URL names; the sha256 of what came."""
+        path = re.sub(r"^https?://[^/]+", "", url)
+        return hashlib.sha256(self.call("picture", "GET", path).content).hexdigest()

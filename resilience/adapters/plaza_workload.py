@@ -1,0 +1,227 @@
+"""What users of a drill do: fill plaza through its interface, then go on the whole time.
+
+Everything that chance decides comes from a seed. Every acknowledged write is kept with the
+moment its acknowledgement arrived; a post that got no answer is repeated with its own key.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mastodon import Mastodon, MastodonError
+
+from resilience.adapters.plaza_client import MODERATION, SCOPES, Client, NotServed
+
+SIZES = {"small": (200, 5_000, 200)}
+"""Users, posts, pictures."""
+HANDS = 4
+"""Users at work at once while filling; more only wait for each other on two cores."""
+CROWD = 6
+"""Users who go on during the drill."""
+PAUSE_S = 0.25
+
+
+def user(number: int) -> tuple[str, str]:
+    """Name and password of a made-up user."""
+    return f"user{number:04d}", f"not-a-secret-{number:04d}"
+
+
+def seed(request: dict[str, Any]) -> dict[str, Any]:
+    """Register users, follow, post texts and pictures, with Mastodon.py as the client."""
+    users, posts, pictures = SIZES[request["size"]]
+    texts = _texts(Path(request["texts"]))
+    images = sorted(Path(request["pictures"]).iterdir())
+    rng = random.Random(request["seed"])
+    jobs = [
+        _Fill(
+            request["base"],
+            i,
+            [rng.choice(texts) for _ in range(posts // users)],
+            [images[(i * pictures // users + n) % len(images)] for n in range(pictures // users)],
+            rng.randrange(users),
+        )
+        for i in range(users)
+    ]
+    with ThreadPoolExecutor(max_workers=HANDS) as pool:
+        made = list(pool.map(_Fill.run, jobs))
+    return {"users": users, "posts": sum(n for n, _ in made), "pictures": sum(n for _, n in made)}
+
+
+def _texts(file: Path) -> list[str]:
+    found = [text.strip() for text in file.read_text(errors="replace").split("\n%\n")]
+    return [text for text in found if 0 < len(text) <= 480]
+
+
+@dataclass
+class _Fill:
+    """One user's share of the filling."""
+
+    base: str
+    number: int
+    texts: list[str]
+    pictures: list[Path]
+    follows: int
+
+    def run(self) -> tuple[int, int]:
+        name, password = user(self.number)
+        client_id, secret = Mastodon.create_app("seed", scopes=["read", "write", "follow"], api_base_url=self.base)
+        api = Mastodon(client_id=client_id, client_secret=secret, api_base_url=self.base)
+        api.create_account(name, password, f"{name}@users.test", agreement=True)
+        for text in self.texts[len(self.pictures) :]:
+            api.status_post(text)
+        for text, picture in zip(self.texts, self.pictures, strict=False):
+            media = api.media_post(str(picture), description="A picture")
+            api.status_post(text, media_ids=[media])
+        self._follow(api)
+        return len(self.texts), len(self.pictures)
+
+    def _follow(self, api: Mastodon) -> None:
+        try:
+            other = api.account_lookup(user(self.follows)[0])
+            api.account_follow(other)
+        except MastodonError:
+            return  # that user does not exist yet, or is this one
+
+
+def take_down(request: dict[str, Any]) -> dict[str, Any]:
+    """Report posts and take them down, as the first user, who moderates."""
+    client = Client(request["base"])
+    client.log_in(*user(0), scopes=f"{SCOPES} {MODERATION}")
+    done = 0
+    for status in client.timeline(limit=int(request["count"])):
+        client.take_down(status["id"], status["account"]["id"])
+        done += 1
+    return {"taken_down": done}
+
+
+@dataclass
+class OldSite:
+    """A client that keeps writing at the old address: what the fence is for."""
+
+    attempts: int = 0
+    acknowledged: list[str] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+
+    def begin(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Start trying."""
+        self.thread = threading.Thread(target=self._try, args=(request["base"],), daemon=True)
+        self.thread.start()
+        return {}
+
+    def _try(self, base: str) -> None:
+        client, inside = Client(base), False
+        while not self.stop.is_set():
+            try:
+                self.attempts += 1
+                if not inside:
+                    client.log_in(*user(1))
+                    inside = True
+                self.acknowledged.append(client.post("Is anybody still here?")["id"])
+            except NotServed:
+                self.stop.wait(PAUSE_S)
+
+    def end(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Stop, and say what came of it."""
+        self.stop.set()
+        if self.thread is not None:
+            self.thread.join(timeout=20)
+        return {"attempts": self.attempts, "acknowledged": self.acknowledged}
+
+
+@dataclass
+class Workload:
+    """Users who go on the whole time, in threads of this process."""
+
+    writes: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[list[Any]] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+    threads: list[threading.Thread] = field(default_factory=list)
+    first: threading.Event = field(default_factory=threading.Event)
+
+    def begin(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Start the crowd; answers after the first acknowledged write."""
+        pictures = [p.read_bytes() for p in sorted(Path(request["pictures"]).iterdir())[:20]]
+        texts = _texts(Path(request["texts"]))
+        for number in range(CROWD):
+            rng = random.Random(request["seed"] * 1000 + number)
+            args = (request["base"], number, rng, texts, pictures)
+            thread = threading.Thread(target=self._live, args=args, daemon=True)
+            self.threads.append(thread)
+            thread.start()
+        if not self.first.wait(timeout=60):
+            raise NotServed("begin", 0, "no write was acknowledged within 60 s")
+        return {}
+
+    def recent(self, request: dict[str, Any]) -> dict[str, Any]:
+        """How many writes were acknowledged in the last seconds."""
+        since = time.time() - float(request["seconds"])
+        return {"writes": sum(1 for write in reversed(self.writes) if write["at"] >= since)}
+
+    def end(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Stop, and hand over everything that was kept."""
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(timeout=20)
+        return {"writes": self.writes, "requests": self.requests}
+
+    def _keep(self, at: float, what: str, ok: bool, ms: float, detail: str) -> None:  # noqa: FBT001
+        self.requests.append([round(at, 3), what, ok, round(ms, 1), detail])
+
+    def _live(self, base: str, number: int, rng: random.Random, texts: list[str], pictures: list[bytes]) -> None:
+        client = Client(base, self._keep)
+        while not self.stop.is_set() and not self._insist(lambda: client.log_in(*user(number))):
+            self.stop.wait(PAUSE_S)
+        while not self.stop.is_set():
+            began = time.monotonic()
+            self._once(client, rng, texts, pictures)
+            self.stop.wait(max(0.0, PAUSE_S - (time.monotonic() - began)))
+
+    def _once(self, client: Client, rng: random.Random, texts: list[str], pictures: list[bytes]) -> None:
+        key, text, media = f"{rng.getrandbits(64):016x}", rng.choice(texts), list[str]()
+        sha = None
+        if rng.random() < 0.1:
+            try:
+                up = client.upload(rng.choice(pictures), "A picture")
+            except NotServed:
+                return
+            media, sha = [up["id"]], _sha(up["url"])
+        while not self.stop.is_set():
+            try:
+                made = client.post(text, media, key)
+            except NotServed as error:
+                if 400 <= error.status < 500:
+                    return
+                self.stop.wait(PAUSE_S)
+                continue
+            self.writes.append({"id": made["id"], "at": round(time.time(), 4), "media": sha})
+            self.first.set()
+            self._insist(lambda: client.read(made["id"]))
+            break
+        if rng.random() < 0.2:
+            self._insist(lambda: self._browse(client))
+
+    def _browse(self, client: Client) -> None:
+        for status in client.timeline("public", limit=20):
+            for picture in status["media_attachments"][:1]:
+                client.look(picture["url"])
+                return
+
+    @staticmethod
+    def _insist(act: Any) -> bool:
+        try:
+            act()
+        except NotServed:
+            return False
+        return True
+
+
+def _sha(url: str) -> str | None:
+    name = url.rsplit("/", 1)[-1].split(".")[0]
+    return name if len(name) == 64 else None

@@ -1,0 +1,48 @@
+"""What commands share: the fleet they were given, and how an error is said."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resilience.errors import ResilienceError
+from resilience.model import Fleet
+from resilience.ports import World
+from resilience.wire import Home, real_world
+
+
+@dataclass(frozen=True)
+class Context:
+    """The command line's shared options."""
+
+    fleet_file: str
+
+    @property
+    def home(self) -> Home:
+        """Where the fleet lives."""
+        return Home(Path(self.fleet_file))
+
+    @contextmanager
+    def world(self) -> Iterator[tuple[Fleet, World]]:
+        """The fleet as declared, and the real World with the fleet's own journal."""
+        fleet = self.home.load()
+        with real_world(self.home, fleet, self.home.journal) as world:
+            yield fleet, world
+
+
+def say_error(error: ResilienceError) -> None:
+    """One error, in three lines on standard error; as JSON where JSON was asked for."""
+    if "--json" in sys.argv:
+        said = {"error": error.what, "why": error.why, "next": error.next}
+        sys.stdout.write(json.dumps({**said, "exit": int(error.exit_code)}) + "\n")
+    sys.stderr.write(f"Error: {error}\n")
+
+
+def say_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")

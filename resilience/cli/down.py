@@ -1,0 +1,37 @@
+"""`resilience down SITE`: destroy what `up` made; never the site that may write."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resilience.cli.context import Context, say_json
+from resilience.errors import Refused, UsageError
+from resilience.replication.epoch import newest_of
+
+
+def run(
+    ctx: typer.Context,
+    site: Annotated[str, typer.Argument(help="A site of the fleet.")],
+    accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Destroy SITE's hosts. The primary only with --accept loses-writes. Vaults stay.
+
+    Exit status: 0 done, 1 error, 2 usage, 5 refused.
+    """
+    context: Context = ctx.obj
+    with context.world() as (fleet, world):
+        if site not in {s.name for s in fleet.sites}:
+            names = ", ".join(s.name for s in fleet.sites)
+            raise UsageError(f"No site is called {site}.", "It is not declared.", f"Declared: {names}.")
+        epoch = newest_of(world.vaults, world.signer.verify)
+        if epoch and epoch.site == site and "loses-writes" not in (accept or ()):
+            raise Refused(
+                f"{site} is the primary: epoch {epoch.number} lets it write.",
+                "Users would be cut off, and what no vault holds yet would be lost.",
+                "Fail over first; or, if the service is to end, add --accept loses-writes",
+            )
+        world.clouds[site].down(fleet.site(site))
+    say_json({"site": site, "down": True}) if as_json else typer.echo(f"{site} is down.")

@@ -1,0 +1,132 @@
+"""`resilience drill`: lose a vendor on purpose, come back, and be judged."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resilience.adapters.journal_file import JournalFile
+from resilience.cli.context import Context, say_json
+from resilience.cli.outcome import exit_for, write_report
+from resilience.engine.drill import FAULTS, Drill, run_drill
+from resilience.errors import Refused, UsageError
+from resilience.judge import judge, verdict_json
+from resilience.lab import Lab
+from resilience.lab.material import prepare_material
+from resilience.model import Event, Verdict
+from resilience.render import Progress, verdict_text
+from resilience.simulation import State, SimulatedGround, SimulatedUsers, simulated_fleet, simulated_world
+from resilience.wire import Home, real_world
+
+
+class Size(StrEnum):
+    """How much data is in the app."""
+
+    SMALL = "small"
+    MEDIUM = "medium"
+
+
+class Durability(StrEnum):
+    """Whether commits wait for the vaults."""
+
+    ASYNC = "async"
+    QUORUM = "quorum"
+
+
+def run(
+    ctx: typer.Context,
+    size: Annotated[Size, typer.Option(help="How much data.")] = Size.SMALL,
+    fault: Annotated[str, typer.Option(help=f"One of: {', '.join(FAULTS)}.")] = "terminate",
+    standby: Annotated[str, typer.Option(help="cold: nothing runs at the target.")] = "cold",
+    durability: Annotated[Durability, typer.Option(help="Do commits wait?")] = Durability.ASYNC,
+    to: Annotated[str | None, typer.Option(help="The site to fail over to.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Repeat a drill's chances.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
+    simulate: Annotated[bool, typer.Option("--simulate", help="In memory; proves nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Make a lab, run the app, terminate a vendor, fail over, judge, tear down.
+
+    Exit status: 0 met, 1 error, 2 usage, 3 missed, 4 unknown, 5 refused.
+    """
+    drill = Drill(size, fault, standby, durability, to, _seed(seed), simulated=simulate)
+    _possible(ctx.obj, drill)
+    directory = (report or Path("reports") / f"{time.strftime('%Y%m%d-%H%M%S')}-{fault}").absolute()
+    log = _fresh_journal(directory)
+    with Progress.for_people(silent=as_json) as progress:
+        progress.say(f"Seed {drill.seed}. Report: {directory / 'report.html'}")
+        verdict = (_simulate if simulate else _in_lab)(drill, log, progress)
+    write_report(directory, log.read(), verdict)
+    say_json(verdict_json(verdict)) if as_json else typer.echo(verdict_text(verdict))
+    if not as_json:
+        typer.echo(f"Report: {directory / 'report.html'}")
+    raise typer.Exit(exit_for(verdict))
+
+
+def _seed(given: int | None) -> int:
+    return secrets.randbelow(1_000_000) if given is None else given
+
+
+def _fresh_journal(directory: Path) -> JournalFile:
+    journal = directory / "journal.jsonl"
+    if journal.exists():
+        raise UsageError(
+            f"{journal} is there already.",
+            "A journal tells of one drill, and is never overwritten.",
+            "Name another directory with --report.",
+        )
+    return JournalFile(journal)
+
+
+def _possible(context: Context, drill: Drill) -> None:
+    """Refuse what would touch a live fleet, and what this build can't do."""
+    file = Path(context.fleet_file)
+    if file.exists() and not context.home.load().lab:
+        raise Refused(
+            f"{file} declares a live fleet.",
+            "A drill injects faults, and faults belong in a lab.",
+            "Run it in a directory without a fleet file: it makes a lab of its own.",
+        )
+    for word, value, known in (
+        ("fault", drill.fault, FAULTS),
+        ("standby", drill.standby, ("cold",)),
+        ("size", drill.size, ("small",)),
+    ):
+        if value not in known:
+            raise UsageError(
+                f"--{word} {value} is not in this build.",
+                "It would have to be pretended, and a drill pretends nothing.",
+                f"Use one of: {', '.join(known)}.",
+            )
+
+
+def _simulate(drill: Drill, log: JournalFile, progress: Progress) -> Verdict:
+    fleet, state = simulated_fleet(), State()
+    fleet = replace(fleet, replication=replace(fleet.replication, durability=drill.durability))
+    world = replace(simulated_world(state, fleet), log=log)
+    users = SimulatedUsers(state, fleet)
+    run_drill(world, fleet, SimulatedGround(state, fleet, users), users, drill, progress.watch)
+    return judge(log.read())
+
+
+def _in_lab(drill: Drill, log: JournalFile, progress: Progress) -> Verdict:
+    lab = Lab(Path(".resilience/drill").absolute(), durability=drill.durability)
+    with progress.stage("lab", 12):
+        lab.up(progress.say)
+    try:
+        home = Home(lab.directory / "fleet.toml")
+        prepare_material(lab.directory / "material", drill.size)
+        fleet = home.load()
+        with real_world(home, fleet, log) as world:
+            run_drill(world, fleet, lab, world.outside, drill, progress.watch)
+    finally:
+        with progress.stage("teardown", 5):
+            left = lab.down()
+        log.append(Event(time.time(), "torn-down", {"left": left}))
+    return judge(log.read())

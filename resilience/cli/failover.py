@@ -1,0 +1,47 @@
+"""`resilience failover`: carry out the plan that was read, and no other."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resilience.cli.context import Context, say_json
+from resilience.decide import plan_failover
+from resilience.engine.execute import Approval, approve, execute, unfinished
+from resilience.engine.observe import survey_after_loss
+from resilience.errors import UsageError
+from resilience.render import Progress, plan_text
+
+
+def run(
+    ctx: typer.Context,
+    digest: Annotated[str | None, typer.Option(help="Digest of the plan that was read.")] = None,
+    accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
+    to: Annotated[str | None, typer.Option(help="The site to fail over to.")] = None,
+    lost: Annotated[list[str] | None, typer.Option(help="A vendor that counts as lost.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Do the plan named by --digest. Interrupted, it goes on when run again.
+
+    Exit status: 0 the app serves again, 1 error, 2 usage, 5 refused.
+    """
+    context: Context = ctx.obj
+    with context.world() as (fleet, world), Progress.for_people(silent=as_json) as progress:
+        plan = unfinished(world, "failover")
+        if plan is None or (digest is not None and digest != plan.digest):
+            survey, dead = survey_after_loss(world, fleet, frozenset(lost or ()))
+            plan = plan_failover(fleet, survey, to=to, declared=dead)
+            if digest is None:
+                typer.echo(plan_text(plan), err=True)
+                raise UsageError(
+                    "No plan was approved.",
+                    "A failover does the plan that a person has read, and no other.",
+                    f"Read it above; then add --digest {plan.digest}",
+                )
+            approve(world, plan, Approval(digest, frozenset(accept or ()), by="operator"))
+        else:
+            progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
+        execute(world, fleet, plan, progress.watch)
+    done = {"digest": plan.digest, "site": plan.target}
+    say_json(done) if as_json else typer.echo(f"{plan.target} serves {fleet.names.host}.")

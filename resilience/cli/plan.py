@@ -1,0 +1,29 @@
+"""`resilience plan`: what a failover would do, and what it would risk. Changes nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resilience.cli.context import Context, say_json
+from resilience.decide import plan_failover
+from resilience.engine.observe import survey_after_loss
+from resilience.render import plan_text
+
+
+def run(
+    ctx: typer.Context,
+    to: Annotated[str | None, typer.Option(help="The site to fail over to.")] = None,
+    lost: Annotated[list[str] | None, typer.Option(help="A vendor that counts as lost.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Print the failover plan, its digest and its hazards. The primary's vendor is not called.
+
+    Exit status: 0 there is a plan, 1 error, 2 usage.
+    """
+    context: Context = ctx.obj
+    with context.world() as (fleet, world):
+        survey, dead = survey_after_loss(world, fleet, frozenset(lost or ()))
+        found = plan_failover(fleet, survey, to=to, declared=dead)
+    say_json(found.to_json()) if as_json else typer.echo(plan_text(found))

@@ -1,0 +1,32 @@
+"""`resilience up SITE`: make a site; on the first day, let it serve."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resilience.cli.context import Context, say_json
+from resilience.decide import plan_up
+from resilience.engine.execute import Approval, approve, execute
+from resilience.engine.observe import observe
+from resilience.render import Progress
+
+
+def run(
+    ctx: typer.Context,
+    site: Annotated[str, typer.Argument(help="A site of the fleet.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Make SITE from its stack, and bring its host into shape. Safe to repeat.
+
+    Exit status: 0 done, 1 error, 2 usage, 5 refused.
+    """
+    context: Context = ctx.obj
+    with context.world() as (fleet, world), Progress.for_people(silent=as_json) as progress:
+        plan = plan_up(fleet, observe(world, fleet), site)
+        approve(world, plan, Approval(plan.digest, frozenset(), by="up"))
+        execute(world, fleet, plan, progress.watch)
+        outputs = world.clouds[site].outputs(fleet.site(site))
+    done = outputs.to_json() if outputs else {}
+    say_json(done) if as_json else typer.echo(f"{site} is up at {', '.join(done['addresses'])}.")

@@ -1,0 +1,69 @@
+"""Which vendors are lost, which vaults are left, and what set the next epoch has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resilience.errors import TooFewVaults
+from resilience.model import EpochRecord, Fleet, Survey, Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class VaultSet:
+    """An epoch's vaults with its quorums: k + s > n and s > n/2."""
+
+    vaults: tuple[str, ...]
+    k: int
+    s: int
+
+
+def lost_vendors(fleet: Fleet, survey: Survey, declared: frozenset[str]) -> frozenset[str]:
+    """Vendors that must not be called: declared lost, or seen closed, and their companions."""
+    closed = {name for name, is_open in survey.accounts.items() if is_open is False}
+    lost = declared | closed
+    companions = {c for v in fleet.vendors if v.name in lost for c in v.companions}
+    return frozenset(lost | companions)
+
+
+def next_set(fleet: Fleet, primary: str, lost: frozenset[str]) -> VaultSet:
+    """The vault set while `primary` is the primary; TooFewVaults when none would be left."""
+    vaults = tuple(v.name for v in fleet.vaults_for(primary, lost))
+    n = len(vaults)
+    if n == 0:
+        raise TooFewVaults(
+            f"No vault would be left with {primary} as the primary.",
+            "A vault never counts at the primary's own vendor, and the others are lost.",
+            "Choose another target with --to SITE, or declare a vault at one more vendor.",
+        )
+    k = min(fleet.replication.k, n)
+    s = max(min(fleet.replication.s, n), n - k + 1, n // 2 + 1)
+    return VaultSet(vaults, k, s)
+
+
+def newest_epoch(survey: Survey) -> EpochRecord | None:
+    """The newest epoch that any vault showed."""
+    seen = [r.epoch for r in survey.vaults.values() if isinstance(r.epoch, EpochRecord)]
+    return max(seen, key=lambda epoch: epoch.number, default=None)
+
+
+def sealable(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str]) -> list[str]:
+    """Vaults of the old set that answered and may be called; TooFewVaults below its s."""
+    left = [
+        name
+        for name in old.vaults
+        if fleet.vault(name).vendor not in lost and not isinstance(survey.vaults[name].epoch, Unknown)
+    ]
+    if len(left) < old.s:
+        silent = "; ".join(
+            f"{name}: {reading.epoch.why}"
+            for name, reading in survey.vaults.items()
+            if isinstance(reading.epoch, Unknown)
+        )
+        raise TooFewVaults(
+            f"Only {len(left)} of the {old.s} vaults needed to seal a new epoch can be used: "
+            f"{', '.join(left) or 'none'}.",
+            "Without the seal the old site could still have writes acknowledged. "
+            + (f"Silent: {silent}." if silent else "The others are at lost vendors."),
+            "Bring a vault back and run the same command again. Nothing was promoted.",
+        )
+    return left

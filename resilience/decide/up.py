@@ -1,0 +1,69 @@
+"""The plan that brings a site up: the first day, or again after a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from resilience.decide.quorum import newest_epoch, next_set
+from resilience.errors import Refused, UsageError
+from resilience.model import Fleet, Phase, Plan, Step, Survey, Unknown
+
+
+def plan_up(fleet: Fleet, survey: Survey, site: str) -> Plan:
+    """Steps that make `site` and, where it is the primary, let it serve.
+
+    Refused when vaults can't be read (a sealed epoch could be overlooked) on the first day.
+    """
+    if site not in {s.name for s in fleet.sites}:
+        names = ", ".join(s.name for s in fleet.sites)
+        raise UsageError(f"No site is called {site}.", "It is not declared.", f"Declared: {names}.")
+    epoch = newest_epoch(survey)
+    if epoch is None:
+        _refuse_blind(survey)
+    if epoch is not None and epoch.site != site:
+        steps = tuple(_standby(site))
+    else:
+        steps = tuple(_primary(fleet, site, first_day=epoch is None))
+    return Plan("up", fleet.name, site, site, steps)
+
+
+def _refuse_blind(survey: Survey) -> None:
+    for name, reading in survey.vaults.items():
+        if isinstance(reading.epoch, Unknown):
+            raise Refused(
+                f"Vault {name} can't be read: {reading.epoch.why}.",
+                "It may hold an epoch; making a first one beside it would split the site in two.",
+                "Bring the vault back, or take it out of the fleet file; then run this again.",
+            )
+
+
+def _step(site: str, action: str, phase: Phase, reason: str, **args: Any) -> Step:
+    return Step(f"{phase}.{action}.{site}", action, site, phase, reason, args)
+
+
+def _standby(site: str) -> Iterator[Step]:
+    yield _step(site, "provision", Phase.PROVISION, "Make the hosts from the stack.")
+    yield _step(site, "state", Phase.PROTECT, "The stack's state goes into the vaults.")
+
+
+def _primary(fleet: Fleet, site: str, *, first_day: bool) -> Iterator[Step]:
+    chosen = next_set(fleet, site, frozenset())
+    yield _step(site, "supplies", Phase.PROVISION, "What hosts are set up from goes to the vaults.")
+    if first_day:
+        args = {"number": 1, "vaults": list(chosen.vaults), "k": chosen.k, "s": chosen.s}
+        reason = f"{site} may write, into {', '.join(chosen.vaults)}; nobody else."
+        yield _step(site, "seal", Phase.DECIDE, reason, **args)
+    yield _step(site, "provision", Phase.PROVISION, "Make the hosts from the stack.")
+    yield _step(site, "shape", Phase.PROVISION, "Install from the supplies in the vaults.")
+    if first_day:
+        yield _step(site, "create", Phase.DATA, "An empty database.")
+    yield _step(site, "ship", Phase.START, "Ship from the first write on.")
+    yield _step(site, "ledger", Phase.DATA, "Takedowns hold before anybody can read.")
+    yield _step(site, "start", Phase.START, "Start the app.")
+    for zone in fleet.names.zones:
+        reason = f"Users find {site} through {zone.vendor}."
+        id = f"{Phase.NAME}.point.{zone.vendor}"
+        yield Step(id, "point", zone.vendor, Phase.NAME, reason, {"site": site})
+    yield _step(site, "protect", Phase.PROTECT, "A snapshot in each vault, verified.")
+    yield _step(site, "state", Phase.PROTECT, "The stack's state goes into the vaults.")

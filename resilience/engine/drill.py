@@ -1,0 +1,203 @@
+"""A drill: the failover plan with a fault in front. Never a second code path.
+
+`up`, then users, then the fault; then exactly what an operator would run: observe, plan,
+approve, execute. Afterwards every acknowledged write is looked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import stamina
+
+from resilience.decide import plan_failover, plan_up
+from resilience.engine.execute import Approval, approve, execute
+from resilience.engine.observe import observe
+from resilience.errors import ResilienceError, UsageError
+from resilience.model import Event, Fleet, Plan, SiteOutputs
+from resilience.ports import Ground, Workload, World
+
+FAULTS = ("terminate", "delete", "control-plane", "correlated")
+WARM_WRITES, WARM_SECONDS = 100, 10.0
+TAKEDOWNS = 5
+Watch = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Drill:
+    """What to rehearse; everything that chance decides comes from `seed`."""
+
+    size: str = "small"
+    fault: str = "terminate"
+    standby: str = "cold"
+    durability: str = "async"
+    to: str | None = None
+    seed: int = 0
+    simulated: bool = False
+
+
+def run_drill(world: World, fleet: Fleet, ground: Ground, users: Workload, drill: Drill, watch: Watch) -> None:
+    """Carry the drill out; everything that happens goes into the world's journal."""
+    stage = _Stages(world, watch)
+    stage.note("drill-started", **_header(fleet, drill))
+    with stage("up", site=fleet.primary.name):
+        carry_out(world, fleet, plan_up(fleet, observe(world, fleet), fleet.primary.name), watch)
+    with stage("seed"):
+        seeded = users.seed(drill.size, drill.seed)
+        taken_down = _take_down(world, fleet, users)
+    with stage("snapshot"):
+        _snapshot(world, fleet)
+    stage.note("data", **_data(world, fleet), **seeded, takedowns=taken_down)
+    with stage("users"):
+        users.begin(drill.seed)
+        _warm(users)
+    _walk(world, fleet, stage)
+    try:
+        _lose_and_return(world, fleet, ground, users, drill, stage, watch)
+    finally:
+        acknowledged, requests = users.end()
+        stage.note("acknowledged", writes=acknowledged)
+        stage.note("requests", requests=requests)
+    with stage("look-for-writes"):
+        missing, unchecked = world.outside.missing([str(w["id"]) for w in acknowledged])
+    checked = len(acknowledged) - len(unchecked)
+    stage.note("writes-checked", checked=checked, missing=missing, unchecked=unchecked)
+
+
+def _lose_and_return(
+    world: World, fleet: Fleet, ground: Ground, users: Workload, drill: Drill, stage: _Stages, watch: Watch
+) -> None:
+    lost = _lost(fleet, drill)
+    old_address = _outputs(world, fleet).addresses[0]
+    ground.blackhole(lost)
+    stage.note("fault", fault=drill.fault, vendors=list(lost))
+    ground.inject(drill.fault, lost)
+    users.try_old_site(old_address)
+    declared = frozenset(lost)
+    plan = plan_failover(fleet, observe(world, fleet, declared), to=drill.to, declared=declared)
+    try:
+        carry_out(world, fleet, plan, watch)
+    finally:
+        calls = ground.blackhole_calls()
+        stage.note("blackhole", vendors=list(lost), calls=calls, complete=True)
+        _judge_fence(world, users, stage)
+
+
+def _judge_fence(world: World, users: Workload, stage: _Stages) -> None:
+    """Writes that the old site acknowledged after the fault and that the new one lacks."""
+    attempts, acknowledged = users.end_old_site()
+    absent, unchecked = world.outside.missing(acknowledged) if acknowledged else ([], [])
+    if not unchecked:
+        stage.note("fence", attempts=attempts, accepted=len(absent))
+
+
+def _take_down(world: World, fleet: Fleet, users: Workload) -> int:
+    """A moderator takes posts down, so that a restore has something to bring back wrongly."""
+    world.app.appoint(_outputs(world, fleet), users.moderator())
+    return users.take_down(TAKEDOWNS)
+
+
+def _walk(world: World, fleet: Fleet, stage: _Stages) -> None:
+    """A journey by name before the fault: it shows where the users were."""
+    steps = list(world.outside.journey())
+    address = _outputs(world, fleet).addresses[0]
+    stage.note("journey", ok=True, by="name", address=address, steps=steps)
+
+
+def _outputs(world: World, fleet: Fleet) -> SiteOutputs:
+    outputs = world.clouds[fleet.primary.name].outputs(fleet.primary)
+    if outputs is None:
+        raise ResilienceError("The primary has no hosts.", "Its stack exported nothing.", "Run `resilience up` first.")
+    return outputs
+
+
+def carry_out(world: World, fleet: Fleet, plan: Plan, watch: Watch) -> None:
+    """Approve a plan by the drill itself, every hazard named, and execute it."""
+    accepted = frozenset(hazard.name for hazard in plan.hazards)
+    approve(world, plan, Approval(plan.digest, accepted, by="drill"))
+    execute(world, fleet, plan, watch)
+
+
+def _lost(fleet: Fleet, drill: Drill) -> tuple[str, ...]:
+    if drill.fault not in FAULTS:
+        raise UsageError(
+            f"This build has no fault called {drill.fault}.",
+            "Faults are things that the lab can really do.",
+            f"Known: {', '.join(FAULTS)}.",
+        )
+    home = fleet.vendor(fleet.primary.vendor)
+    if drill.fault != "correlated":
+        return (home.name,)
+    return (home.name, *(home.companions or _second_dns(fleet, home.name)))
+
+
+def _second_dns(fleet: Fleet, home: str) -> tuple[str, ...]:
+    """Without declared companions, an object store's vendor goes on the same day."""
+    needed = {fleet.sites[1].vendor, *(z.vendor for z in fleet.names.zones)}
+    spare = [v.vendor for v in fleet.vaults if v.vendor not in needed | {home}]
+    return tuple(spare[:1])
+
+
+def _header(fleet: Fleet, drill: Drill) -> dict[str, Any]:
+    return {
+        **asdict(drill),
+        "source": fleet.primary.name,
+        "target": drill.to or "",
+        "ttl_s": fleet.names.ttl_s,
+        "promise": asdict(fleet.promise),
+        "vendors": [v.name for v in fleet.vendors],
+        "sites": {s.name: s.vendor for s in fleet.sites},
+        "vaults": {v.name: v.vendor for v in fleet.vaults},
+        "zones": [z.vendor for z in fleet.names.zones],
+        "k": fleet.replication.k,
+        "s": fleet.replication.s,
+        "host": fleet.names.host,
+    }
+
+
+def _snapshot(world: World, fleet: Fleet) -> None:
+    """A snapshot of the seeded app in each vault, so that little WAL is left to replay."""
+    world.plane.snapshot(fleet.primary, _outputs(world, fleet))
+
+
+def _data(world: World, fleet: Fleet) -> dict[str, Any]:
+    status = world.plane.status(fleet.primary, _outputs(world, fleet))
+    return {k: status.get(k) for k in ("db_bytes", "media_bytes")}
+
+
+def _warm(users: Workload) -> None:
+    """Users are under way once they had enough writes acknowledged in ten seconds."""
+    for attempt in stamina.retry_context(
+        on=ResilienceError, attempts=None, timeout=90.0, wait_initial=0.5, wait_max=0.5
+    ):
+        with attempt:
+            seen = users.recent(WARM_SECONDS)
+            if seen < WARM_WRITES:
+                raise ResilienceError(
+                    f"Only {seen} writes were acknowledged in {WARM_SECONDS:.0f} s.",
+                    f"A loss can't be counted from fewer than {WARM_WRITES}.",
+                    "See whether this machine is busy with something else, then run it again.",
+                )
+
+
+class _Stages:
+    """Parts of a drill that are no step of a plan: journalled with their seconds."""
+
+    def __init__(self, world: World, watch: Watch) -> None:
+        self._world, self._watch = world, watch
+
+    def note(self, kind: str, **data: object) -> None:
+        event = Event(self._world.clock.now(), kind, data)
+        self._world.log.append(event)
+        self._watch(event)
+
+    @contextmanager
+    def __call__(self, stage: str, **data: object) -> Iterator[None]:
+        self.note("stage-started", stage=stage, **data)
+        began = time.monotonic()
+        yield
+        self.note("stage-done", stage=stage, seconds=round(time.monotonic() - began, 3))

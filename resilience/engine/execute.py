@@ -1,0 +1,100 @@
+"""Plan -> Journal: run each step, and say so before and after.
+
+A step re-reads its facts and does nothing where nothing is needed, so a plan that was
+interrupted anywhere is simply run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from resilience.engine import steps
+from resilience.engine.run import Run
+from resilience.errors import Refused, ResilienceError
+from resilience.model import Event, Fleet, Plan, Step
+from resilience.ports import World
+
+Action = Callable[[Run, Step], Mapping[str, Any]]
+ACTIONS: dict[str, Action] = {
+    "supplies": steps.supplies,
+    "seal": steps.seal,
+    "provision": steps.provision,
+    "shape": steps.shape,
+    "create": steps.create,
+    "restore": steps.restore,
+    "recover": steps.recover,
+    "media": steps.media,
+    "ledger": steps.ledger,
+    "ship": steps.ship,
+    "lease": steps.lease,
+    "start": steps.start,
+    "verify": steps.verify,
+    "point": steps.point,
+    "confirm": steps.confirm,
+    "protect": steps.protect,
+    "state": steps.state,
+}
+
+
+@dataclass(frozen=True)
+class Approval:
+    """Which plan was read and which of its hazards are accepted, and by whom."""
+
+    digest: str
+    accepted: frozenset[str]
+    by: str
+
+
+def approve(world: World, plan: Plan, approval: Approval) -> None:
+    """Journal the decision; Refused when it is for another plan or leaves a hazard open."""
+    if approval.digest != plan.digest:
+        raise Refused(
+            f"The plan is {plan.digest} now, and {approval.digest} was approved.",
+            "The world changed since that plan was made, or the digest is mistyped.",
+            "Read the plan again and approve the digest that it prints.",
+        )
+    if left := plan.unaccepted(approval.accepted):
+        names = " ".join(f"--accept {hazard.name}" for hazard in left)
+        raise Refused(
+            f"Not accepted: {', '.join(hazard.name for hazard in left)}.",
+            " ".join(hazard.why for hazard in left),
+            f"If that is what you want, add: {names}",
+        )
+    decided = {"digest": plan.digest, "by": approval.by, "accepted": sorted(approval.accepted)}
+    world.log.append(Event(world.clock.now(), "plan", {"plan": plan.to_json()}))
+    world.log.append(Event(world.clock.now(), "decided", decided))
+
+
+def execute(world: World, fleet: Fleet, plan: Plan, watch: Callable[[Event], None] = lambda _: None) -> None:
+    """Run the plan's steps in order; the first that fails stops it, and its error is raised."""
+    run = Run(world, fleet, plan)
+
+    def note(kind: str, step: Step, data: Mapping[str, Any]) -> None:
+        head = {"id": step.id, "action": step.action, "phase": str(step.phase)}
+        event = Event(world.clock.now(), kind, {**head, "subject": step.subject, **data})
+        world.log.append(event)
+        watch(event)
+
+    for step in plan.steps:
+        note("step-started", step, {"reason": step.reason})
+        try:
+            facts = ACTIONS[step.action](run, step)
+        except ResilienceError as error:
+            note("step-failed", step, {"what": error.what, "why": error.why, "next": error.next})
+            raise
+        note("step-done", step, {"facts": dict(facts)})
+    world.log.append(Event(world.clock.now(), "finished", {"digest": plan.digest}))
+
+
+def unfinished(world: World, kind: str) -> Plan | None:
+    """The newest plan of this kind that was approved and neither finished nor overtaken."""
+    found: Plan | None = None
+    for event in world.log.read():
+        if event.kind == "plan":
+            plan = Plan.from_json(event.data["plan"])
+            found = plan if plan.kind == kind else None
+        elif event.kind == "finished" and found and event.data["digest"] == found.digest:
+            found = None
+    return found

@@ -1,0 +1,102 @@
+"""World -> Survey: ask everything at once; what does not answer is Unknown, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from resilience.errors import ResilienceError, VendorClosed
+from resilience.model import (
+    Fleet,
+    Reading,
+    SiteReading,
+    Survey,
+    Unknown,
+    VaultReading,
+    ZoneReading,
+)
+from resilience.ports import World
+from resilience.replication.epoch import newest_epoch, newest_of
+
+T = TypeVar("T")
+
+
+def read(ask: Callable[[], T]) -> Reading[T]:
+    """The answer, or Unknown with the reason it could not be had."""
+    try:
+        return ask()
+    except VendorClosed as error:
+        return Unknown(f"{error.vendor} answers as for a closed account: {error.code}")
+    except ResilienceError as error:
+        return Unknown(error.what)
+
+
+def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> Survey:
+    """One reading of everything, in parallel. Vendors in `skip` are not called at all."""
+    with ThreadPoolExecutor(max_workers=16, thread_name_prefix="observe") as pool:
+        vendors = {v.name: v.vendor for v in fleet.vaults}
+        accounts = {n: pool.submit(_account, world, n, skip) for n in world.accounts}
+        vaults = {n: pool.submit(_vault, world, n, vendors[n], skip) for n in world.vaults}
+        sites = {s.name: pool.submit(_site, world, fleet, s.name, skip) for s in fleet.sites}
+        zones = {n: pool.submit(_zone, world, fleet, n, skip) for n in world.zones}
+        return Survey(world.clock.now(), _all(accounts), _all(vaults), _all(sites), _all(zones))
+
+
+def _all(futures: Mapping[str, Future[T]]) -> dict[str, T]:
+    return {name: future.result() for name, future in futures.items()}
+
+
+def _account(world: World, vendor: str, skip: frozenset[str]) -> Reading[bool]:
+    if vendor in skip:
+        return Unknown("declared lost: not asked")
+    return read(world.accounts[vendor].is_open)
+
+
+def _vault(world: World, name: str, vendor: str, skip: frozenset[str]) -> VaultReading:
+    if vendor in skip:
+        unasked = Unknown("declared lost: not asked")
+        return VaultReading(unasked, unasked, unasked)
+    vault = world.vaults[name]
+    return VaultReading(
+        epoch=read(lambda: newest_epoch(vault, world.signer.verify)),
+        snapshot=read(lambda: max(vault.list("label/"), default=None)),
+        ledger=read(lambda: len(vault.list("ledger/"))),
+    )
+
+
+def _site(world: World, fleet: Fleet, name: str, skip: frozenset[str]) -> SiteReading:
+    outputs = read(lambda: world.clouds[name].outputs(fleet.site(name)))
+    if isinstance(outputs, Unknown):
+        return SiteReading(outputs, outputs, outputs)
+    if fleet.site(name).vendor in skip:
+        unasked = Unknown("declared lost: not asked")
+        return SiteReading(outputs, unasked, unasked)
+    if outputs is None:
+        nothing = Unknown("nothing runs there")
+        return SiteReading(None, nothing, nothing)
+    serving = read(lambda: world.app.serving(outputs))
+    if serving is not True:
+        return SiteReading(outputs, serving, Unknown("the site does not serve"))
+    ship = read(lambda: world.plane.status(fleet.site(name), outputs))
+    return SiteReading(outputs, serving, ship)
+
+
+def _zone(world: World, fleet: Fleet, vendor: str, skip: frozenset[str]) -> ZoneReading:
+    if vendor in skip:
+        return ZoneReading(Unknown("declared lost: not asked"))
+    return ZoneReading(read(lambda: world.zones[vendor].addresses(fleet.names.host)))
+
+
+def survey_after_loss(world: World, fleet: Fleet, declared: frozenset[str]) -> tuple[Survey, frozenset[str]]:
+    """A survey that calls neither the declared vendors nor the one of the current primary.
+
+    Returns the survey and the vendors that count as lost.
+    """
+    asked = {n: v for n, v in world.vaults.items() if fleet.vault(n).vendor not in declared}
+    epoch = newest_of(asked, world.signer.verify)
+    home = {fleet.site(epoch.site).vendor} if epoch else set()
+    lost = frozenset(declared | home)
+    companions = {c for v in fleet.vendors if v.name in lost for c in v.companions}
+    skip = frozenset(lost | companions)
+    return observe(world, fleet, skip), skip

@@ -1,0 +1,50 @@
+"""Run: what a step needs to know while its plan is being carried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resilience.errors import Refused, ResilienceError
+from resilience.model import EpochRecord, Event, Fleet, Plan, SiteOutputs
+from resilience.ports import World
+from resilience.replication.epoch import newest_of
+
+
+@dataclass(frozen=True)
+class Run:
+    """One plan under way; facts are read from the world again each time."""
+
+    world: World
+    fleet: Fleet
+    plan: Plan
+
+    def note(self, kind: str, **data: object) -> None:
+        """Journal something that happened within a step."""
+        self.world.log.append(Event(self.world.clock.now(), kind, data))
+
+    def outputs(self, site: str) -> SiteOutputs:
+        """What the site's stack exported; an error when it was never made."""
+        outputs = self.world.clouds[site].outputs(self.fleet.site(site))
+        if outputs is None:
+            raise ResilienceError(
+                f"{site} has no hosts yet.",
+                "Its stack has never been brought up, or its state is gone.",
+                f"Run `resilience up {site}`, or the failover again from its start.",
+            )
+        return outputs
+
+    def nonces(self) -> frozenset[str]:
+        """Nonces of epochs that this journal set out to seal."""
+        return frozenset(str(event.data["nonce"]) for event in self.world.log.read() if event.kind == "sealing")
+
+    def epoch(self, site: str) -> EpochRecord:
+        """The newest epoch; Refused unless it lets `site` write."""
+        newest = newest_of(self.world.vaults, self.world.signer.verify)
+        if newest is None or newest.site != site:
+            holder = f"epoch {newest.number} names {newest.site}" if newest else "there is no epoch"
+            raise Refused(
+                f"{site} may not write: {holder}.",
+                "Another operator or command sealed a newer epoch since this plan was made.",
+                "Run `resilience status`, then plan again.",
+            )
+        return newest

@@ -1,0 +1,139 @@
+"""fleet.toml: everything wrong with it is said with its place, its reason and a way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from resilience import config
+from resilience.errors import Exit, FleetError
+
+GOOD = """\
+[fleet]
+name = "plaza"
+app = "plaza"
+lab = true
+
+[promise]
+rto_s = 90
+rpo_s = 2
+
+[names]
+host = "plaza.test"
+ttl_s = 30
+
+[[names.zone]]
+vendor = "acorn"
+kind = "powerdns"
+endpoint = "http://198.18.1.53:8081"
+
+[[names.zone]]
+vendor = "dover"
+kind = "powerdns"
+endpoint = "http://198.18.4.53:8081"
+
+[replication]
+k = 2
+s = 2
+
+[[vendor]]
+name = "acorn"
+account = "http://198.18.1.2"
+
+[[vendor]]
+name = "birch"
+
+[[vendor]]
+name = "cedar"
+
+[[vendor]]
+name = "dover"
+
+[[site]]
+name = "acorn"
+vendor = "acorn"
+stack = "lab"
+
+[[site]]
+name = "cedar"
+vendor = "cedar"
+stack = "baremetal"
+addresses = ["198.18.3.100"]
+
+[[vault]]
+name = "birch"
+vendor = "birch"
+kind = "gcs"
+endpoint = "http://198.18.2.3"
+bucket = "plaza-vault"
+
+[[vault]]
+name = "cedar"
+vendor = "cedar"
+kind = "s3"
+endpoint = "http://198.18.3.3"
+bucket = "plaza-vault"
+
+[[vault]]
+name = "dover"
+vendor = "dover"
+kind = "s3"
+endpoint = "http://198.18.4.3"
+bucket = "plaza-vault"
+"""
+
+WRONG = [
+    ("a typo in a key", 'rto_s = 90', 'rto = 90', ["fleet.toml:7", "promise.rto", "rto_s"]),
+    ("a missing key", 'rpo_s = 2\n', '', ["promise.rpo_s", "missing"]),
+    ("an unknown vendor", 'vendor = "acorn"\nstack', 'vendor = "akorn"\nstack', ["site[0].vendor", "akorn", "acorn"]),
+    ("a vault at the primary's vendor", 'vendor = "birch"\nkind', 'vendor = "acorn"\nkind', ["vault[0].vendor", "primary"]),
+    ("k + s <= n", "k = 2\ns = 2", "k = 1\ns = 2", ["replication.s", "more than n = 3", "s = 3"]),
+    ("s <= n/2", "k = 2\ns = 2", "k = 3\ns = 1", ["replication.s", "half"]),
+    ("k above n", "k = 2", "k = 4", ["replication.k", "only 3 vaults"]),
+    ("a name used twice", 'name = "cedar"\nvendor = "cedar"\nkind', 'name = "birch"\nvendor = "cedar"\nkind', ["vault[1].name", "birch"]),
+    ("a wrong type", "ttl_s = 30", 'ttl_s = "thirty"', ["fleet.toml:12", "names.ttl_s", "integer"]),
+    ("not TOML", "[promise]", "[promise", ["not valid TOML", "line 6"]),
+    ("bare metal without hosts", 'addresses = ["198.18.3.100"]\n', "", ["site[1]", "addresses"]),
+    ("an address that is none", '"198.18.3.100"', '"198.18.3.300"', ["site[1].addresses", "198.18.3.300"]),
+    ("an unknown stack", 'stack = "lab"', 'stack = "nimbus"', ["site[0].stack", "nimbus", "baremetal"]),
+    ("an unknown app", 'app = "plaza"', 'app = "agora"', ["fleet.app", "agora"]),
+    ("two zones at one vendor", 'vendor = "dover"\nkind = "powerdns"', 'vendor = "acorn"\nkind = "powerdns"', ["names.zone", "acorn"]),
+    ("a URL that is none", '"http://198.18.2.3"', '"198.18.2.3"', ["vault[0].endpoint", "URL"]),
+    ("a host that is none", '"plaza.test"', '"plaza test"', ["names.host", "plaza test"]),
+    ("a negative promise", "rto_s = 90", "rto_s = -1", ["promise.rto_s", "greater than 0"]),
+]  # fmt: skip
+
+
+def test_a_good_file_is_loaded() -> None:
+    """Everything declared arrives in the fleet."""
+    fleet = config.parse(GOOD)
+    assert fleet.primary.name == "acorn"
+    assert [v.name for v in fleet.vaults_for("cedar")] == ["birch", "dover"]
+    assert fleet.names.zones[1].vendor == "dover"
+    assert fleet.promise.rto_s == 90
+
+
+@pytest.mark.parametrize(("what", "old", "new", "said"), WRONG, ids=[w[0] for w in WRONG])
+def test_what_is_wrong_is_named(what: str, old: str, new: str, said: list[str]) -> None:
+    """The error names the place and the reason, and ends in exit status 2."""
+    assert old in GOOD
+    with pytest.raises(FleetError) as raised:
+        config.parse(GOOD.replace(old, new, 1))
+    for words in said:
+        assert words in str(raised.value)
+    assert raised.value.exit_code == Exit.USAGE
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """No file: the error says which one, and what to do."""
+    with pytest.raises(FleetError, match=r"lab up"):
+        config.load(tmp_path / "none.toml")
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    """A binary file is an error, never a crash."""
+    path = tmp_path / "fleet.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(FleetError, match="UTF-8"):
+        config.load(path)
