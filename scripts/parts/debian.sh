@@ -61,7 +61,8 @@ debian_data() {
 
 # debian_wrapper ROOT BIN NAME PATH-IN-ROOT: a program that finds its libraries beside itself.
 debian_wrapper() {
-  local libs='$R/usr/lib/$T:$R/lib/$T:$R/usr/lib/$T/systemd:$R/lib/$T/systemd:$R/usr/lib/$T/nss'
+  local libs='$R/usr/lib/$T:$R/lib/$T:$R/usr/lib/$T/systemd:$R/lib/$T/systemd'
+  libs+=':$R/usr/lib/$T/nss:$R/usr/lib/$T/pulseaudio'
   [ -x "$1/$4" ] || fail "$3 is not in its package" "$4 was not unpacked." "Report this with the log."
   mkdir -p "$2"
   cat >"$2/$3" <<WRAPPER

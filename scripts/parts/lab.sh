@@ -26,7 +26,7 @@ TOOLS_PROGRAMS=(
 TOOLS=$CACHE/tools/$(digest "${TOOLS_PACKAGES[@]}" "${TOOLS_DATA[@]}" "${TOOLS_PROGRAMS[@]}" 1)
 
 BROWSER_PACKAGES=(chromium fonts-dejavu-core fonts-liberation2)
-BROWSER=$CACHE/browser/$(digest "${BROWSER_PACKAGES[@]}" 1)
+BROWSER=$CACHE/browser/$(digest "${BROWSER_PACKAGES[@]}" 2)
 
 tools_make() {
   local folder program
@@ -80,6 +80,10 @@ browser_make() {
 <fontconfig>
   <dir>$BROWSER/root/usr/share/fonts</dir>
   <cachedir>$BROWSER/fonts</cachedir>
+  <alias><family>sans-serif</family><prefer><family>DejaVu Sans</family></prefer></alias>
+  <alias><family>system-ui</family><prefer><family>DejaVu Sans</family></prefer></alias>
+  <alias><family>serif</family><prefer><family>Liberation Serif</family></prefer></alias>
+  <alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
 </fontconfig>
 FONTS
   sed -i "s|^exec|export FONTCONFIG_FILE=$BROWSER/fonts.conf\nexec|" "$folder/bin/chromium"
