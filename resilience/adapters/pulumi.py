@@ -1,0 +1,205 @@
+"""Port Cloud: the real Pulumi engine, through its Automation API, on the program in `stacks/`.
+
+State is a folder on the operator's machine; its secrets are encrypted with the kit's passphrase.
+The program runs inside this process (an inline program): about 2 s for a site of one host.
+Plain `pulumi up` runs the same program on the same state; `stacks/README.md` says how.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pulumi.automation as auto
+
+from resilience import caches
+from resilience.adapters import pulumi_errors as said
+from resilience.errors import MissingPart
+from resilience.model import Site, SiteOutputs
+
+PROJECT = "resilience"
+ROOT = Path(__file__).resolve().parent.parent.parent
+STACK_TYPE = "pulumi:pulumi:Stack"
+QUIET = {
+    "PULUMI_SKIP_UPDATE_CHECK": "true",
+    "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+    "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
+}
+"""No call to Pulumi's own servers: not for updates, not for plugins."""
+_ONE_AT_A_TIME = threading.Lock()
+"""The SDK keeps an inline program's settings for the process, so programs run one by one."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where state is kept and what opens it."""
+
+    state: Path
+    passphrase: Path
+    """A file with the passphrase; only its name is handed on."""
+
+    @property
+    def work(self) -> Path:
+        """The folder with each stack's configuration."""
+        return self.state / "config"
+
+
+@dataclass(frozen=True)
+class PulumiCloud:
+    """Infrastructure of one vendor's sites."""
+
+    backend: Backend
+    authorized_key: str
+    account: str | None = None
+    """URL of the vendor's account API."""
+    token: str | None = field(default=None, repr=False)
+    """Goes into the engine's environment and nowhere else."""
+    host_keys: Mapping[str, str] = field(default_factory=dict)
+    """Address → pinned host key, for hosts that are simply there."""
+
+    def up(self, site: Site) -> SiteOutputs:
+        """Make the site, or finish what a half-done run began; returns what the stack exports."""
+
+        def make() -> SiteOutputs:
+            stack = self._stack(site)
+            stack.set_all_config(self._config(site))
+            result = stack.up(color="never", suppress_outputs=True)
+            return SiteOutputs.from_json({name: out.value for name, out in result.outputs.items()})
+
+        return self._run(site, "make", make)
+
+    def outputs(self, site: Site) -> SiteOutputs | None:
+        """What the last `up` exported, read from the state's file: no engine, no passphrase."""
+        for resource in self._deployment(site).get("resources") or []:
+            if resource["type"] == STACK_TYPE and resource.get("outputs"):
+                return SiteOutputs.from_json(resource["outputs"])
+        return None
+
+    def down(self, site: Site) -> None:
+        """Destroy what `up` made; nothing there is no error."""
+        if self._state_file(site).exists():
+            self._run(site, "destroy", lambda: self._stack(site).destroy(color="never", suppress_outputs=True))
+
+    def state(self, site: Site) -> bytes | None:
+        """The stack's state as `pulumi stack import` takes it; secrets in it are encrypted."""
+        deployment = self._deployment(site)
+        if not deployment:
+            return None
+        return json.dumps({"version": 3, "deployment": deployment}, indent=1, sort_keys=True).encode()
+
+    def _run(self, site: Site, verb: str, action: Callable[[], T]) -> T:
+        """Run one engine operation, with what a killed run left cleared away and errors in our words."""
+        said.check_passphrase(self.backend.passphrase)
+        self._clear_stale_lock(site)
+        try:
+            with _ONE_AT_A_TIME:
+                return action()
+        except auto.CommandError as error:
+            raise said.translate(str(error), site, verb) from error
+        except (OSError, auto.InvalidVersionError) as error:
+            raise _no_engine(str(error)) from error
+
+    def _stack(self, site: Site) -> auto.Stack:
+        """The site's stack, with the same program that plain `pulumi up` runs."""
+        sys.path[:0] = [] if str(ROOT) in sys.path else [str(ROOT)]
+        from stacks.program import run
+
+        self.backend.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        options = auto.LocalWorkspaceOptions(
+            work_dir=str(self.backend.work),
+            pulumi_home=str(self.backend.state / "home"),
+            env_vars=self._environment(),
+            pulumi_command=_engine(),
+            secrets_provider="passphrase",
+            project_settings=auto.ProjectSettings(name=PROJECT, runtime="python", main=str(ROOT)),
+        )
+        return auto.create_or_select_stack(site.name, project_name=PROJECT, program=run, opts=options)
+
+    def _environment(self) -> dict[str, str]:
+        """What the engine and its plugins are told; the plugins find our Python and our checkout."""
+        path = [str(Path(sys.executable).parent), str(caches.engine()), os.environ.get("PATH", os.defpath)]
+        return {
+            **QUIET,
+            "PATH": os.pathsep.join(path),
+            "PYTHONPATH": str(ROOT),
+            "PULUMI_BACKEND_URL": self.backend.state.resolve().as_uri(),
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.backend.passphrase),
+            "RESILIENCE_ACCOUNT_TOKEN": self.token or "",
+        }
+
+    def _config(self, site: Site) -> dict[str, auto.ConfigValue]:
+        """The stack's configuration; nothing in it is a secret."""
+        hosts = [{"address": a, "hostKey": self._host_key(site, a)} for a in site.addresses]
+        values = {
+            "kind": site.stack,
+            "vendor": site.vendor,
+            "size": site.size,
+            "authorizedKey": self.authorized_key,
+            "account": self.account or "",
+            "hosts": json.dumps(hosts),
+        }
+        return {f"{PROJECT}:{name}": auto.ConfigValue(value) for name, value in values.items()}
+
+    def _host_key(self, site: Site, address: str) -> str:
+        if address not in self.host_keys:
+            raise MissingPart(
+                f"{site.name}: no host key is known for {address}",
+                "Hosts that are simply there are pinned too; nothing is trusted on first use.",
+                f"Add a line `{address} ssh-ed25519 AAAA…` to the kit's known_hosts.",
+            )
+        return self.host_keys[address]
+
+    def _state_file(self, site: Site) -> Path:
+        return self.backend.state / ".pulumi" / "stacks" / PROJECT / f"{site.name}.json"
+
+    def _deployment(self, site: Site) -> dict[str, Any]:
+        """The stack's deployment as its file holds it; empty when there is none."""
+        try:
+            checkpoint = json.loads(self._state_file(site).read_bytes())
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise said.broken_state(site, self._state_file(site), str(error)) from error
+        return dict(checkpoint.get("checkpoint", {}).get("latest") or {})
+
+    def _clear_stale_lock(self, site: Site) -> None:
+        """Remove locks of engines that no longer run; a living one is somebody at work."""
+        for file in (self.backend.state / ".pulumi" / "locks").glob(f"**/{PROJECT}/{site.name}/*.json"):
+            if said.lock_is_alive(file, site):
+                raise said.locked(site, file)
+            file.unlink(missing_ok=True)
+
+
+def known_hosts(file: Path) -> dict[str, str]:
+    """Address → `type key`, from a file in OpenSSH's known_hosts form."""
+    import paramiko
+
+    if not file.exists():
+        return {}
+    entries = paramiko.HostKeys(str(file))
+    return {
+        name: f"{key.get_name()} {key.get_base64()}"
+        for name in entries
+        for key in (entries[name] or {}).values()
+        if key.get_name() == "ssh-ed25519"
+    }
+
+
+def _engine() -> auto.PulumiCommand:
+    """The engine bootstrap made."""
+    try:
+        return auto.PulumiCommand(root=str(caches.engine().parent), skip_version_check=True)
+    except (OSError, ValueError) as error:
+        raise _no_engine(str(error)) from error
+
+
+def _no_engine(why: str) -> MissingPart:
+    return MissingPart("The Pulumi engine does not run", why, "Run scripts/bootstrap: it makes the engine anew.")

@@ -1,0 +1,114 @@
+"""What the Pulumi engine's failures mean, said in our words."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from pathlib import Path
+
+from resilience.adapters import account
+from resilience.errors import Locked, MissingPart, ResilienceError, VendorClosed
+from resilience.model import Site
+
+API_SAID = re.compile(r"account-api (?P<url>\S+) status=(?P<status>\d+) code=(?P<code>[^\s:]+): ?(?P<text>.*)")
+
+
+class StackFailed(ResilienceError):
+    """The engine could not make or destroy a site; what it finished is kept in the state."""
+
+
+def check_passphrase(file: Path) -> None:
+    """Say so before the engine does, which would ask a terminal for it."""
+    if not file.is_file():
+        raise MissingPart(
+            f"The passphrase file {file} is missing",
+            "The stack's secrets are encrypted with it; without it no site can be made or destroyed.",
+            "Put the kit back in place, or join the shares of its keys.",
+        )
+
+
+def translate(output: str, site: Site, verb: str) -> ResilienceError:
+    """The engine's complaint as one of our errors."""
+    if "incorrect passphrase" in output:
+        return MissingPart(
+            f"{site.name}: the passphrase does not open the stack's state",
+            "The state was encrypted with another passphrase than the kit holds.",
+            "Put the passphrase of this fleet's kit back in place and run the same command again.",
+        )
+    if "currently locked by" in output:
+        return Locked(
+            f"{site.name}: somebody else is at work on this stack",
+            _line_with(output, "created by") or "The engine found the stack's lock held.",
+            "Wait until that command has ended, then run the same command again.",
+        )
+    if refused := API_SAID.search(output):
+        return _refused(refused, site, verb)
+    return StackFailed(
+        f"{site.name}: the engine could not {verb} the site",
+        _complaint(output),
+        "Run the same command again: what was finished is kept and not done twice.",
+    )
+
+
+def lock_is_alive(file: Path, site: Site) -> bool:
+    """Whether the engine that wrote this lock still runs; one on another machine counts as running."""
+    try:
+        lock = json.loads(file.read_bytes())
+        pid, host = int(lock["pid"]), str(lock["hostname"])
+    except (OSError, ValueError, KeyError):
+        return False
+    if host != socket.gethostname():
+        return True
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return b"pulumi" in command and site.name.encode() in command
+
+
+def locked(site: Site, file: Path) -> Locked:
+    """The error for a lock whose holder is alive."""
+    lock = json.loads(file.read_bytes())
+    return Locked(
+        f"{site.name}: process {lock['pid']} on {lock['hostname']} is at work on this stack",
+        f"It took the stack's lock at {lock.get('timestamp', 'an unknown time')}.",
+        "Wait until it has ended; if that machine is gone, remove the lock with `pulumi cancel`.",
+    )
+
+
+def broken_state(site: Site, file: Path, why: str) -> StackFailed:
+    """The error for a state file that cannot be read."""
+    return StackFailed(
+        f"{site.name}: the state in {file.name} cannot be read",
+        why,
+        "Bring the stack's state back from a vault (state/) and import it with `pulumi stack import`.",
+    )
+
+
+def _refused(said: re.Match[str], site: Site, verb: str) -> ResilienceError:
+    """What the vendor's account API answered to one of our calls."""
+    code = said["code"]
+    if code in account.CLOSED:
+        return VendorClosed(site.vendor, code)
+    nexts = {
+        "NoAnswer": "See whether the vendor's API can be reached from here, then run the same command again.",
+        "NoToken": f"Put {site.vendor}'s account token into the kit, then run the same command again.",
+    }
+    return StackFailed(
+        f"{site.name}: {site.vendor}'s account API did not {verb} the site (status {said['status']}, {code})",
+        said["text"].strip() or "It gave no reason.",
+        nexts.get(code, "Mend what it names, then run the same command again: nothing is made twice."),
+    )
+
+
+def _line_with(output: str, word: str) -> str:
+    """The first line that holds this word."""
+    return next((line.strip() for line in output.splitlines() if word in line), "")
+
+
+def _complaint(output: str) -> str:
+    """The engine's own error lines, or its last words."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error:") or "Error" in line]
+    return "\n".join((errors or lines)[-6:])[:1500]
