@@ -1,0 +1,31 @@
+"""Settings for all tests: nothing is skipped, and programs this machine lacks come from the cache."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+
+import pytest
+from hypothesis import settings
+
+from resilience import caches
+from resilience.errors import MissingPart
+
+settings.register_profile("resilience", deadline=None, print_blob=True)
+settings.load_profile("resilience")
+
+
+def pytest_configure() -> None:
+    """Put the cached programs behind the machine's own; unit tests go without."""
+    with contextlib.suppress(MissingPart):
+        caches.use_programs()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip into a failure: a test that can't run says so loudly."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped ({report.longrepr}); run scripts/bootstrap --tests"
+    return report
