@@ -211,3 +211,20 @@ async def relationships(conn: Connection, me: int, others: list[int]) -> list[Re
     )
     by = {row["id"]: Relationship(**row) for row in found}
     return [by[other] for other in others if other in by]
+
+
+async def following(conn: Connection, account_id: int) -> list[Account]:
+    """Whom somebody follows, newest first."""
+    sql: LiteralString = "SELECT target_id FROM follows WHERE account_id = %s ORDER BY created_at DESC LIMIT 200"
+    return await _in_order(conn, [row["target_id"] for row in await rows(conn, sql, account_id)])
+
+
+async def followers(conn: Connection, account_id: int) -> list[Account]:
+    """Who follows somebody, newest first."""
+    sql: LiteralString = "SELECT account_id FROM follows WHERE target_id = %s ORDER BY created_at DESC LIMIT 200"
+    return await _in_order(conn, [row["account_id"] for row in await rows(conn, sql, account_id)])
+
+
+async def _in_order(conn: Connection, ids: list[int]) -> list[Account]:
+    found = await many(conn, ids)
+    return [found[one] for one in ids if one in found]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import psycopg
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from resilience.plaza.errors import NotSafeElsewhere, Refused
 from resilience.plaza.web.render import page
+from resilience.plaza.web.visitor import LogInFirst
 
 log = structlog.get_logger()
 AWAY = "Plaza can't reach its database right now. Nothing was changed. Try again in a moment."
@@ -60,6 +63,14 @@ async def on_refused(request: Request, error: Exception) -> Response:
     return refusal(request, error)
 
 
+async def on_guest(request: Request, error: Exception) -> Response:
+    """A guest at a page for people who are logged in: log in, then come back."""
+    goal = request.url.path if request.method == "GET" else "/"
+    if request.method == "GET" and request.url.query:
+        goal += "?" + request.url.query
+    return RedirectResponse("/login?" + urlencode({"next": goal}), status_code=303)
+
+
 async def on_http(request: Request, error: Exception) -> Response:
     """A path or method that doesn't exist."""
     assert isinstance(error, HTTPException)
@@ -99,6 +110,7 @@ async def on_crash(request: Request, error: Exception) -> Response:
 
 HANDLERS = {
     Refused: on_refused,
+    LogInFirst: on_guest,
     HTTPException: on_http,
     NotSafeElsewhere: on_unsafe,
     psycopg.errors.ReadOnlySqlTransaction: on_read_only,

@@ -25,9 +25,7 @@ class Size:
     @classmethod
     def of(cls, options: argparse.Namespace) -> Size:
         """From the command line."""
-        return cls(
-            options.users, options.posts, options.pictures, options.picture_count, options.texts, options.seed
-        )
+        return cls(options.users, options.posts, options.pictures, options.picture_count, options.texts, options.seed)
 
 
 def load(url: str, store: Store, profile: str, size: Size) -> dict[str, Any]:

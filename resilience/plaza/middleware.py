@@ -8,23 +8,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resilience.plaza.answers import refusal
 from resilience.plaza.errors import Refused
+from resilience.plaza.policy import HEADERS
 
 OPEN_ALWAYS = ("/healthz", "/readyz")
 MAX_BODY = 70 * 1024 * 1024
 """Four pictures of the largest size, and some text."""
-
-POLICY = (
-    "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 
 
 class SecurityHeaders:

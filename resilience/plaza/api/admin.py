@@ -12,20 +12,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from resilience.plaza import entities, erasure, moderation
+from resilience.plaza import entities, moderation
 from resilience.plaza.accounts import Account
 from resilience.plaza.api.common import base_of, moderator, paged
 from resilience.plaza.api.reports import report_entity
 from resilience.plaza.db import Connection
-from resilience.plaza.errors import Refused
 from resilience.plaza.ids import parse_id
 from resilience.plaza.moderation import Report
 from resilience.plaza.paging import read_page
 from resilience.plaza.params import read_params
-from resilience.plaza.state import Plaza, plaza_of
+from resilience.plaza.state import plaza_of
+from resilience.plaza.takedowns import take_down
 
 READ, WRITE = "admin:read:reports", "admin:write:reports"
-MAX_REASON = 500
 
 
 async def reports(request: Request) -> Response:
@@ -75,23 +74,6 @@ async def takedown(request: Request) -> Response:
     status_id = parse_id(request.path_params["id"])
     seq = await take_down(plaza, status_id, params.text("reason"), me.account.id)
     return JSONResponse({"status_id": str(status_id), "seq": seq, "done": True})
-
-
-async def take_down(plaza: Plaza, status_id: int, reason: str, by: int) -> int:
-    """Take a post down, or wait for the entry that already did; returns its number."""
-    if not reason.strip() or len(reason) > MAX_REASON:
-        text = f"Validation failed: Reason can't be blank, and may have {MAX_REASON} characters"
-        raise Refused(422, text)
-    async with plaza.db.read() as conn:
-        earlier = await moderation.takedown_entry(conn, status_id)
-    if earlier is not None:
-        await plaza.wait_held(earlier)
-        return earlier
-    try:
-        return await plaza.record(erasure.takedown(status_id, reason.strip(), str(by)))
-    finally:
-        async with plaza.db.write() as conn:
-            await moderation.credit(conn, status_id, by)
 
 
 async def _change(request: Request, change: Callable[[Connection, int, int], Awaitable[Report]]) -> Response:

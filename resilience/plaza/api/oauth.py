@@ -10,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from resilience.plaza import access, accounts
+from resilience.plaza import access
 from resilience.plaza.access import App
 from resilience.plaza.api.common import app_caller, base_of
 from resilience.plaza.db import Connection
 from resilience.plaza.errors import Refused
+from resilience.plaza.login import authenticate
 from resilience.plaza.params import Params, read_params
 from resilience.plaza.state import plaza_of
 
@@ -66,9 +67,11 @@ async def token(request: Request) -> Response:
         raise OAuthRefused(400, "unsupported_grant_type", text)
     async with plaza_of(request).db.read() as conn:
         app = await _client(request, params, conn)
-        account_id = None
-        if grant == "password":
-            account_id = await password_grant(request, params, conn)
+    account_id = None
+    if grant == "password":
+        account_id = await authenticate(request, params.text("username"), params.text("password"))
+        if account_id is None:
+            raise OAuthRefused(400, "invalid_grant", WRONG_GRANT)
     async with plaza_of(request).db.write() as conn:
         if grant == "authorization_code":
             account_id, scopes = await _code_grant(params, conn, app)
@@ -114,20 +117,6 @@ async def metadata(request: Request) -> Response:
             "code_challenge_methods_supported": ["S256"],
         }
     )
-
-
-async def password_grant(request: Request, params: Params, conn: Connection) -> int:
-    """The account for a right name and password; limits how often one may be wrong."""
-    plaza = plaza_of(request)
-    name, password = params.text("username"), params.text("password")
-    address = request.client.host if request.client else ""
-    plaza.limits.check_login(name, address)
-    found = await accounts.credentials(conn, name)
-    if not await plaza.passwords.matches(found[1] if found else None, password[:1024]):
-        plaza.limits.wrong_password(name, address)
-        raise OAuthRefused(400, "invalid_grant", WRONG_GRANT)
-    assert found is not None
-    return found[0]
 
 
 def token_entity(value: str, scopes: tuple[str, ...]) -> dict[str, object]:

@@ -4,4 +4,12 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-ROUTES: list[Route] = []
+from resilience.plaza.web import authorize, moderating, people, reading, writing
+
+ROUTES: list[Route] = [
+    *people.ROUTES,
+    *writing.ROUTES,
+    *moderating.ROUTES,
+    *authorize.ROUTES,
+    *reading.ROUTES,
+]

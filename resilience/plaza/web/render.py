@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,95 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from resilience.plaza.accounts import MAX_DISPLAY_NAME, MAX_NOTE, MIN_PASSWORD, Account
+from resilience.plaza.bearer import new_secret
+from resilience.plaza.posts import MAX_PICTURES, MAX_TEXT
 from resilience.plaza.text import to_html
+from resilience.plaza.web.visitor import GUEST, Visitor
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
+MINUTE, HOUR, DAY = 60, 3600, 86400
+SAID = {
+    "posted": "Your post is out.",
+    "deleted": "The post is deleted, here and in every copy.",
+    "reported": "Thank you. A moderator will look at it.",
+    "saved": "Saved.",
+    "welcome": "Welcome to Plaza! Say hello, or look who is here.",
+    "bye": "You are logged out.",
+    "gone": "Your account and everything in it is deleted.",
+    "removed": "The post is taken down, here and in every copy.",
+    "kept": "The post stays. The report is closed.",
+}
 
-templates = Environment(
-    loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-    lstrip_blocks=True,
-)  # fmt: skip
-templates.filters["prose"] = lambda text: Markup(to_html(text))  # noqa: S704 (to_html escapes)
+
+def ago(moment: datetime) -> str:
+    """How long ago, as short as people say it."""
+    now = datetime.now(UTC)
+    seconds = (now - moment).total_seconds()
+    if seconds < MINUTE:
+        return "now"
+    if seconds < HOUR:
+        return f"{int(seconds // MINUTE)} min"
+    if seconds < DAY:
+        return f"{int(seconds // HOUR)} h"
+    pattern = "%-d %b" if moment.year == now.year else "%-d %b %Y"
+    return moment.strftime(pattern)
+
+
+def hue(account: Account) -> int:
+    """Which of twelve colours somebody's initial has."""
+    return sum(account.username.encode()) % 12
+
+
+def prose(text: str) -> Markup:
+    """What people write, escaped, with links."""
+    return Markup(to_html(text))  # noqa: S704 (to_html escapes)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(prose=prose, ago=ago, hue=hue)
+    environment.globals.update(
+        max_text=MAX_TEXT,
+        max_pictures=MAX_PICTURES,
+        max_note=MAX_NOTE,
+        max_display_name=MAX_DISPLAY_NAME,
+        min_password=MIN_PASSWORD,
+        new_key=new_secret,
+    )
+    return environment
+
+
+templates = _environment()
 
 
 def page(
-    request: Request, template: str, values: Mapping[str, Any], status: int = 200,
+    request: Request,
+    template: str,
+    values: Mapping[str, Any],
+    status: int = 200,
     headers: Mapping[str, str] | None = None,
-) -> Response:  # fmt: skip
-    """A page from a template."""
-    text = templates.get_template(template).render(request=request, **values)
-    return HTMLResponse(text, status, headers)
+    who: Visitor | None = None,
+) -> Response:
+    """A page from a template; without a visitor, one that names nobody."""
+    text = templates.get_template(template).render(
+        {
+            "path": request.url.path,
+            "me": who.account if who else None,
+            "token": who.token if who else "",
+            "bare": who is None,
+            "said": SAID.get(request.query_params.get("said", "")),
+            **values,
+        }
+    )
+    answer = HTMLResponse(text, status, headers)
+    if who is not None and who.guest_cookie:
+        secure = request.app.state.plaza.settings.secure
+        answer.set_cookie(GUEST, who.guest_cookie, path="/", secure=secure, httponly=True, samesite="lax")
+    return answer

@@ -1,0 +1,31 @@
+// Small comforts. Everything works without them.
+"use strict";
+
+for (const box of document.querySelectorAll("textarea[data-count]")) {
+  const out = document.getElementById(box.dataset.count);
+  const show = () => { out.textContent = `${box.value.length} / ${box.maxLength}`; };
+  box.addEventListener("input", show);
+  show();
+}
+
+for (const input of document.querySelectorAll("input[data-preview]")) {
+  input.addEventListener("change", () => {
+    input.parentNode.querySelector("img")?.remove();
+    const file = input.files[0];
+    if (!file) return;
+    const image = document.createElement("img");
+    image.alt = "";
+    image.src = URL.createObjectURL(file);
+    image.addEventListener("load", () => URL.revokeObjectURL(image.src));
+    input.after(image);
+  });
+}
+
+for (const form of document.querySelectorAll("form[method=post]")) {
+  form.addEventListener("submit", () => {
+    setTimeout(() => form.querySelectorAll("button").forEach((button) => { button.disabled = true; }));
+  });
+}
+window.addEventListener("pageshow", () => {
+  document.querySelectorAll("button:disabled").forEach((button) => { button.disabled = false; });
+});

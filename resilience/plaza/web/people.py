@@ -1,0 +1,153 @@
+"""People: sign up, log in and out, follow, change or delete one's account."""
+
+from __future__ import annotations
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from resilience.plaza import access, accounts, erasure
+from resilience.plaza.errors import Refused
+from resilience.plaza.login import authenticate
+from resilience.plaza.state import plaza_of
+from resilience.plaza.web.render import page
+from resilience.plaza.web.visitor import (
+    SESSION,
+    Visitor,
+    checked_form,
+    field,
+    local_path,
+    member,
+    remember,
+    see,
+    visitor,
+)
+
+WRONG = "That name and password don't belong together."
+
+
+async def register(request: Request) -> Response:
+    """The form to sign up, and signing up."""
+    plaza = plaza_of(request)
+    async with plaza.db.read() as conn:
+        who = await visitor(request, conn)
+    if request.method != "POST":
+        return page(request, "register.html", {"name": "", "problems": {}}, who=who)
+    form = await checked_form(request, who)
+    name, password = field(form, "username").strip().lstrip("@"), field(form, "password")
+    problems = accounts.check_registration(name, password, None, agreement=bool(field(form, "agreement")))
+    if problems:
+        return _sign_up_again(request, who, name, {key: text for key, (_, text) in problems.items()})
+    hashed = await plaza.passwords.hash(password)
+    try:
+        async with plaza.db.write() as conn:
+            made = await accounts.create(conn, name, hashed, None)
+            session = await access.start_session(conn, made.id)
+    except Refused as error:
+        if error.details is None:
+            raise
+        return _sign_up_again(request, who, name, {"username": "has already been taken"})
+    return remember(request, see("/", "welcome"), session)
+
+
+def _sign_up_again(request: Request, who: Visitor, name: str, problems: dict[str, str]) -> Response:
+    return page(request, "register.html", {"name": name, "problems": problems}, 422, who=who)
+
+
+async def log_in(request: Request) -> Response:
+    """The form to log in, and logging in."""
+    plaza = plaza_of(request)
+    async with plaza.db.read() as conn:
+        who = await visitor(request, conn)
+    goal = local_path(request.query_params.get("next", "/"))
+    if request.method != "POST":
+        return page(request, "login.html", {"name": "", "problem": "", "next": goal}, who=who)
+    form = await checked_form(request, who)
+    name, goal = field(form, "username").strip(), local_path(field(form, "next"))
+    try:
+        account_id = await authenticate(request, name, field(form, "password"))
+        problem, status = WRONG, 422
+    except Refused as error:
+        account_id, problem, status = None, error.message, error.status
+    if account_id is None:
+        values = {"name": name, "problem": problem, "next": goal}
+        return page(request, "login.html", values, status, who=who)
+    async with plaza.db.write() as conn:
+        session = await access.start_session(conn, account_id)
+    return remember(request, see(goal), session)
+
+
+async def log_out(request: Request) -> Response:
+    """Log out: the session is gone, not only its cookie."""
+    async with plaza_of(request).db.write() as conn:
+        who = await visitor(request, conn)
+        await checked_form(request, who)
+        await access.end_session(conn, request.cookies.get(SESSION, ""))
+    answer = see("/", "bye")
+    answer.delete_cookie(SESSION, path="/")
+    return answer
+
+
+async def follow(request: Request) -> Response:
+    """Follow somebody."""
+    return await _tie(request, begin=True)
+
+
+async def unfollow(request: Request) -> Response:
+    """Stop following somebody."""
+    return await _tie(request, begin=False)
+
+
+async def _tie(request: Request, *, begin: bool) -> Response:
+    async with plaza_of(request).db.write() as conn:
+        who, me = await member(request, conn)
+        await checked_form(request, who)
+        person = await accounts.by_name(conn, request.path_params["name"])
+        change = accounts.follow if begin else accounts.unfollow
+        await change(conn, me.id, person.id)
+    return see(f"/@{person.username}")
+
+
+async def settings(request: Request) -> Response:
+    """Change one's name and text."""
+    plaza = plaza_of(request)
+    async with plaza.db.read() as conn:
+        who, me = await member(request, conn)
+    if request.method != "POST":
+        return page(request, "settings.html", {"problem": ""}, who=who)
+    form = await checked_form(request, who)
+    changes = {"display_name": field(form, "display_name").strip(), "note": field(form, "note").strip()}
+    try:
+        async with plaza.db.write() as conn:
+            await accounts.update(conn, me.id, **changes)
+    except Refused as error:
+        return page(request, "settings.html", {"problem": error.message}, error.status, who=who)
+    return see("/settings", "saved")
+
+
+async def delete_account(request: Request) -> Response:
+    """Delete one's account with everything in it; the password is asked for again."""
+    plaza = plaza_of(request)
+    async with plaza.db.read() as conn:
+        who, me = await member(request, conn)
+    if request.method != "POST":
+        return page(request, "leave.html", {"problem": ""}, who=who)
+    form: FormData = await checked_form(request, who)
+    if await authenticate(request, me.username, field(form, "password")) != me.id:
+        return page(request, "leave.html", {"problem": "That is not your password."}, 422, who=who)
+    await plaza.record(erasure.erase_account(me.id))
+    answer = see("/", "gone")
+    answer.delete_cookie(SESSION, path="/")
+    return answer
+
+
+ROUTES = [
+    Route("/register", register, methods=["GET", "POST"]),
+    Route("/login", log_in, methods=["GET", "POST"]),
+    Route("/logout", log_out, methods=["POST"]),
+    Route("/settings", settings, methods=["GET", "POST"]),
+    Route("/settings/delete", delete_account, methods=["GET", "POST"]),
+    Route("/@{name}/follow", follow, methods=["POST"]),
+    Route("/@{name}/unfollow", unfollow, methods=["POST"]),
+]
