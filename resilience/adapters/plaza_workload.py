@@ -70,9 +70,9 @@ class _Fill:
 
     def run(self) -> tuple[int, int]:
         name, password = user(self.number)
-        client_id, secret = Mastodon.create_app("seed", scopes=["read", "write", "follow"], api_base_url=self.base)
+        client_id, secret = Mastodon.create_app("seed", scopes=SCOPES.split(), api_base_url=self.base)
         api = Mastodon(client_id=client_id, client_secret=secret, api_base_url=self.base)
-        api.create_account(name, password, f"{name}@users.test", agreement=True)
+        api.create_account(name, password, f"{name}@users.test", agreement=True, scopes=SCOPES.split())
         for text in self.texts[len(self.pictures) :]:
             api.status_post(text)
         for text, picture in zip(self.texts, self.pictures, strict=False):
