@@ -12,33 +12,23 @@ from resilience.model import Event
 DAY = 1_795_442_531.0
 OLD, NEW = "198.18.1.100", "198.18.2.100"
 
-STEPS: tuple[tuple[str, str, str, str, float, float, str, dict[str, Any]], ...] = (
-    # id, action, subject, phase, starts, takes (at the healthy pace), reason, facts
-    ("seal", "seal_epoch", "birch", "decide", 1.1, 0.6, "Nobody else may write from here on.", {"epoch": 2}),
-    ("account", "check_account", "birch", "provision", 1.8, 0.2, "The target must still be open.", {"open": True}),
-    (
-        "hosts",
-        "up",
-        "birch",
-        "provision",
-        2.0,
-        9.4,
-        "Birch runs no host of ours while it is cold.",
-        {"addresses": [NEW]},
-    ),
-    ("shape", "shape", "birch", "provision", 11.4, 24.2, "A plain Debian host, set up from the vaults alone.", {}),
-    ("ledger", "fetch_ledger", "birch", "data", 30.1, 1.3, "Takedowns outrun the database.", {"entries": 12}),
-    ("restore", "restore", "birch", "data", 35.6, 6.8, "The newest snapshot, then the chain.", {"chunks": 212}),
-    ("recover", "recover", "birch", "data", 42.4, 2.9, "Replay to the end of the chain, and promote.", {"timeline": 2}),
-    ("media", "fetch_media", "birch", "data", 45.3, 3.1, "The host has no picture yet.", {"fetched": 200}),
-    ("replay", "replay_ledger", "birch", "start", 48.4, 0.7, "Before anyone can read.", {"applied": 12}),
-    ("ship", "start_ship", "birch", "start", 49.1, 1.2, "New writes are copied from the first one.", {}),
-    ("start", "start", "birch", "start", 50.3, 2.4, "The app answers by its address.", {}),
-    ("point-dover", "point", "dover", "name", 52.7, 0.3, "The name leads to birch.", {"addresses": [NEW]}),
-    ("point-birch", "point", "birch-dns", "name", 53.0, 0.3, "The second DNS vendor says the same.", {}),
-    ("journey", "journey", "plaza.test", "name", 53.3, 17.8, "Users get in once the old answer is forgotten.", {}),
-    ("snapshot", "snapshot", "cedar", "protect", 72.0, 31.0, "A copy that does not lean on birch.", {}),
-    ("verify", "verify_snapshot", "cedar", "protect", 103.0, 4.0, "Read back with another key.", {}),
+STEPS: tuple[tuple[str, str, str, float, float, str, dict[str, Any]], ...] = (
+    # action, subject, phase, starts, takes (at the healthy pace), reason, facts
+    ("seal", "birch", "decide", 1.1, 0.6, "From here on acorn can get no write confirmed.", {"epoch": 2}),
+    ("provision", "birch", "provision", 1.7, 9.4, "Make the hosts of birch from its stack.", {"addresses": [NEW]}),
+    ("shape", "birch", "provision", 11.1, 24.5, "Install from the supplies in the vaults, nothing else.", {}),
+    ("ledger", "birch", "data", 31.0, 1.2, "Takedowns and erasures hold before anybody can read.", {"entries": 12}),
+    ("restore", "birch", "data", 35.6, 6.8, "Newest good snapshot, and the WAL that any vault holds.", {"chunks": 212}),
+    ("recover", "birch", "data", 42.4, 2.9, "Replay to the end of the chain; promote.", {"timeline": 2}),
+    ("media", "birch", "data", 45.3, 3.1, "Bring the pictures that the host lacks.", {"fetched": 200}),
+    ("ship", "birch", "start", 48.4, 1.1, "What is written here is copied from the start.", {}),
+    ("start", "birch", "start", 49.5, 1.9, "Start the app.", {}),
+    ("verify", "birch", "start", 51.4, 1.3, "Rows, pictures and takedowns agree.", {"rows": 5801}),
+    ("point", "dover", "name", 52.7, 0.3, "Users find birch through dover.", {"host": "plaza.test", "address": NEW}),
+    ("point", "birch", "name", 53.0, 0.3, "Users find birch through birch.", {"host": "plaza.test", "address": NEW}),
+    ("confirm", "birch", "name", 53.3, 17.9, "A user's journey by plaza.test succeeds.", {"attempts": 41}),
+    ("protect", "birch", "protect", 71.3, 26.9, "A verified copy again at another vendor: cedar, elm.", {}),
+    ("state", "birch", "protect", 98.2, 0.6, "The stack's state goes into the vaults.", {"vendor": "cedar"}),
 )
 
 
@@ -53,12 +43,17 @@ def journal(
     writes = _writes(rng, back, rate)
     events += _workload(rng, writes, back, rate, before=True)
     events.append(Event(DAY, "fault", {"fault": "terminate", "vendors": ["acorn"], "why": "acorn ended the account"}))
+    events.append(_plan())
     events.append(
-        Event(DAY + 0.9 * pace, "decided", {"digest": "5b0d2a90c4f1", "by": "drill", "accepted": ["async-loss"]})
+        Event(DAY + 0.9 * pace, "decided", {"digest": "5b0d2a90c4f1", "by": "drill", "accepted": ["loses-writes"]})
     )
     events += _failover(rng, pace, back)
     events += _workload(rng, writes, back, rate, before=False)
-    return [*events, *_checks(writes, lost_s, back), Event(DAY + back + 60, "torn-down", {"left": []})]
+    return [
+        *events,
+        *_checks(writes, lost_s, back + 28 * pace),
+        Event(DAY + back + 60 * pace, "torn-down", {"left": []}),
+    ]
 
 
 def healthy() -> list[Event]:
@@ -132,9 +127,10 @@ def _set_up() -> list[Event]:
 
 def _plan() -> Event:
     steps = [
-        {"id": i, "action": a, "subject": s, "phase": p, "reason": r, "args": {}} for i, a, s, p, _, _, r, _ in STEPS
+        {"id": f"{p}.{a}.{s}", "action": a, "subject": s, "phase": p, "reason": r, "args": {}}
+        for a, s, p, _, _, r, _ in STEPS
     ]
-    hazards = [{"name": "async-loss", "why": "Commits do not wait for the vaults: the last moments may be lost."}]
+    hazards = [{"name": "loses-writes", "why": "Commits do not wait in async: what no vault holds yet is lost."}]
     plan = {"kind": "failover", "fleet": "plaza", "source": "acorn", "target": "birch", "steps": steps}
     return Event(DAY + 0.8, "plan", {"plan": {**plan, "hazards": hazards, "digest": "5b0d2a90c4f1"}})
 
@@ -145,8 +141,8 @@ def _walk(rng: random.Random) -> list[list[Any]]:
 
 def _failover(rng: random.Random, pace: float, back: float) -> list[Event]:
     events = []
-    for step, action, subject, phase, start, took, reason, facts in STEPS:
-        about = {"id": step, "action": action, "phase": phase}
+    for action, subject, phase, start, took, reason, facts in STEPS:
+        about = {"id": f"{phase}.{action}.{subject}", "action": action, "phase": phase}
         asked = {**about, "subject": subject, "reason": reason}
         events.append(Event(DAY + start * pace, "step-started", asked))
         events.append(Event(DAY + (start + took) * pace, "step-done", {**about, "facts": facts}))
@@ -185,9 +181,9 @@ def _workload(rng: random.Random, writes: list[dict[str, Any]], back: float, rat
     return [Event(end, "acknowledged", {"writes": mine}), Event(end, "requests", {"requests": requests})]
 
 
-def _checks(writes: list[dict[str, Any]], lost_s: float, back: float) -> list[Event]:
+def _checks(writes: list[dict[str, Any]], lost_s: float, end: float) -> list[Event]:
     missing = [w["id"] for w in writes if DAY - lost_s <= w["at"] < DAY]
-    at = DAY + back + 26
+    at = DAY + end - 2
     lines: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("writes-checked", {"checked": len(writes), "missing": missing, "unchecked": []}),
         ("media-checked", {"objects": 200, "missing": [], "corrupt": []}),

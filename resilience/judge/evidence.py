@@ -123,8 +123,8 @@ def mapping(value: Any, what: str) -> Mapping[str, Any]:
 
 
 def seconds(value: float) -> str:
-    """Seconds as a sentence has them: `0.4 s`, `71.2 s`."""
-    return f"{value:.1f} s"
+    """Seconds as a sentence has them: `0.4 s`, `71.2 s`, `90 s`."""
+    return f"{value:.1f}".removesuffix(".0") + " s"
 
 
 def plural(number_of: int, one: str, many: str = "") -> str:

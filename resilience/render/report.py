@@ -1,0 +1,169 @@
+"""report.html: one page that holds everything, for a person who was not there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from resilience.judge import PARTS, judge, verdict_json
+from resilience.model import Event, Verdict
+from resilience.render import charts, words
+from resilience.render.story import Story, by_vendor, story
+
+WIDE, NARROW = 960, 380
+
+FAULTS = {
+    "terminate": "{lost} closed the account and switched the hosts off",
+    "delete": "{lost} closed the account and deleted what was there",
+    "control-plane": "{lost} locked us out; the old hosts there lived on",
+    "correlated": "{lost} closed our accounts on the same day",
+    "hijack": "somebody used the credentials of {lost} to destroy copies",
+    "bit-rot": "copies were altered where they lay",
+}
+"""What happened, by the fault's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One measured thing beside what was promised; `state` is met, missed or unknown."""
+
+    label: str
+    value: str
+    promise: str
+    state: str = "unknown"
+
+
+def report(events: Sequence[Event], verdict: Verdict | None = None) -> str:
+    """The page for one journal; it needs no script, no network and no other file."""
+    judged = verdict or judge(events)
+    told = story(events)
+    return (
+        _pages()
+        .get_template("report.html.j2")
+        .render(
+            verdict=judged,
+            told=told,
+            tiles=tiles(judged),
+            happened=happened(told),
+            phases=[(p.value, getattr(judged.rto, f"{p.value}_s")) for p in PARTS],
+            vendors=by_vendor(told),
+            again=again(told),
+            timelines=[charts.timeline(told, judged, width) for width in (WIDE, NARROW)],
+            traffic=[chart for width in (WIDE, NARROW) if (chart := charts.traffic(told, width))],
+            machine=json.dumps(verdict_json(judged), indent=2),
+        )
+    )
+
+
+def save_report(directory: Path, events: Sequence[Event], verdict: Verdict | None = None) -> Verdict:
+    """Leave `verdict.json` and `report.html` in a folder; each is there whole or not at all."""
+    judged = verdict or judge(events)
+    directory.mkdir(parents=True, exist_ok=True)
+    _put(directory / "verdict.json", json.dumps(verdict_json(judged), indent=2) + "\n")
+    _put(directory / "report.html", report(events, judged))
+    return judged
+
+
+def tiles(verdict: Verdict) -> list[Tile]:
+    """What was measured, one tile each; nothing that was simulated is called met."""
+    found = [*_clock_tiles(verdict), *_count_tiles(verdict)]
+    return [replace(tile, state="unknown") for tile in found] if verdict.simulated else found
+
+
+def _clock_tiles(verdict: Verdict) -> list[Tile]:
+    rto, rpo = verdict.rto, verdict.rpo
+    back = Tile("users back", words.measured(rto.measured_s), f"promised {words.seconds(rto.promise_s)}")
+    lost = Tile("oldest lost write", words.measured(rpo.measured_s), f"promised {words.seconds(rpo.promise_s)}")
+    again_s = verdict.reprotected_s
+    return [
+        replace(back, state=_within(rto.measured_s, rto.promise_s)),
+        replace(lost, state=_within(rpo.measured_s, rpo.promise_s)),
+        Tile(
+            "protected again",
+            words.measured(again_s),
+            "a verified copy elsewhere",
+            "unknown" if again_s is None else "met",
+        ),
+    ]
+
+
+def _count_tiles(verdict: Verdict) -> list[Tile]:
+    media, down, fence, calls = verdict.media, verdict.takedowns, verdict.fence, verdict.blackhole
+    wrong = None if media.missing is None or media.corrupt is None else media.missing + media.corrupt
+    lost = words.joined(calls.vendors) or "the lost"
+    return [
+        Tile(f"calls to {lost}", words.counted(calls.calls), "promised 0", _zero(calls.calls)),
+        Tile(
+            "pictures missing",
+            words.counted(wrong),
+            f"of {words.counted(media.objects)} looked at",
+            _zero(wrong, media.objects),
+        ),
+        Tile(
+            "takedowns undone",
+            words.counted(down.resurrected),
+            f"of {words.counted(down.issued)} issued",
+            _zero(down.resurrected, down.issued),
+        ),
+        Tile(
+            "split-brain writes",
+            words.counted(fence.accepted),
+            f"of {words.counted(fence.attempts)} tried at the old site",
+            _zero(fence.accepted, fence.attempts),
+        ),
+    ]
+
+
+def happened(told: Story) -> str:
+    """The fault in a sentence."""
+    lost = words.joined(told.lost_vendors) or told.source
+    said = FAULTS.get(told.fault, "The fault was not named")
+    return f"{said.format(lost=lost)}; {told.target} took over."
+
+
+def again(told: Story) -> str:
+    """The command that repeats this drill."""
+    parts = ["resilience drill"]
+    for option in ("size", "fault", "standby", "durability", "to", "seed"):
+        value = told.started.get("target" if option == "to" else option)
+        if value not in {None, ""}:
+            parts.append(f"--{option} {value}")
+    return " ".join(parts)
+
+
+def _within(value: float | None, promised: float | None) -> str:
+    if value is None or promised is None:
+        return "unknown"
+    return "met" if value <= promised else "missed"
+
+
+def _zero(value: int | None, looked_at: int | None = 1) -> str:
+    """Nothing found is good only where something was looked at."""
+    if value:
+        return "missed"
+    return "met" if value == 0 and looked_at else "unknown"
+
+
+def _pages() -> Environment:
+    """The templates; every value is escaped, and a name that is not there is an error."""
+    pages = Environment(
+        loader=PackageLoader("resilience.render"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = ("seconds", "measured", "counted", "plural", "size", "moment", "clock", "joined", "headline", "outcome")
+    pages.filters.update({name: getattr(words, name) for name in (*filters, "with_person")})
+    return pages
+
+
+def _put(path: Path, text: str) -> None:
+    """Write beside, then rename."""
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)

@@ -1,0 +1,166 @@
+"""What people read in a terminal: survey, plan, verdict, error. No colour where it is no terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import IO, TypeVar
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from resilience.errors import ResilienceError
+from resilience.model import Fleet, Plan, Reading, Survey, Unknown, Verdict
+from resilience.render import words
+from resilience.render.report import tiles
+
+T = TypeVar("T")
+PLAIN_WIDTH = 120
+"""Columns where the output is no terminal: nothing is cut, long words are folded."""
+
+STATES = {"met": "green", "missed": "red", "unknown": "yellow"}
+
+
+def console(*, error: bool = False, file: IO[str] | None = None) -> Console:
+    """Standard output, or standard error for what is not the answer itself."""
+    stream = file or (sys.stderr if error else sys.stdout)
+    width = None if stream.isatty() else PLAIN_WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
+
+
+def survey_text(fleet: Fleet, survey: Survey) -> RenderableType:
+    """What was seen: sites, vaults, names and accounts; what could not be seen says why."""
+    head = Text.assemble((fleet.name, "bold"), f" at {words.moment(survey.at)}")
+    return Group(head, _sites(fleet, survey), _vaults(fleet, survey), _zones(fleet, survey), _accounts(survey))
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, header_style="dim", overflow="fold")
+    return table
+
+
+def reading(value: Reading[T], say: Callable[[T], str] = str) -> Text:
+    """A value in words, or why it is not known."""
+    if isinstance(value, Unknown):
+        return Text(f"unknown: {value.why}", style="yellow")
+    return Text(say(value))
+
+
+def _sites(fleet: Fleet, survey: Survey) -> Table:
+    table = _table("\nSites", "site", "vendor", "standby", "hosts", "serving")
+    for site in fleet.sites:
+        seen = survey.sites.get(site.name)
+        role = "primary" if site == fleet.primary else site.standby
+        if seen is None:
+            table.add_row(site.name, site.vendor, role, "not looked at", "")
+            continue
+        hosts = reading(seen.outputs, lambda o: ", ".join(o.addresses) if o else "none")
+        table.add_row(site.name, site.vendor, role, hosts, reading(seen.serving, _yes))
+    return table
+
+
+def _vaults(fleet: Fleet, survey: Survey) -> Table:
+    table = _table("\nVaults", "vault", "vendor", "epoch", "newest snapshot", "ledger")
+    for vault in fleet.vaults:
+        seen = survey.vaults.get(vault.name)
+        if seen is None:
+            table.add_row(vault.name, vault.vendor, "not looked at", "", "")
+            continue
+        epoch = reading(seen.epoch, lambda e: f"{e.number}: {e.site} may write" if e else "none")
+        snapshot = reading(seen.snapshot, lambda s: s or "none")
+        table.add_row(vault.name, vault.vendor, epoch, snapshot, reading(seen.ledger, lambda n: f"{n} entries"))
+    return table
+
+
+def _zones(fleet: Fleet, survey: Survey) -> Table:
+    table = _table(f"\n{fleet.names.host}", "DNS vendor", "leads to")
+    for zone in fleet.names.zones:
+        seen = survey.zones.get(zone.vendor)
+        leads: Text = reading(seen.addresses, lambda a: ", ".join(a) or "nowhere") if seen else Text("not looked at")
+        table.add_row(zone.vendor, leads)
+    return table
+
+
+def _accounts(survey: Survey) -> Table:
+    table = _table("\nAccounts", "vendor", "account")
+    for vendor, seen in survey.accounts.items():
+        table.add_row(vendor, reading(seen, lambda is_open: "open" if is_open else "CLOSED"))
+    return table
+
+
+def _yes(value: bool) -> str:  # noqa: FBT001
+    return "yes" if value else "no"
+
+
+def plan_text(plan: Plan, accepted: frozenset[str] = frozenset()) -> RenderableType:
+    """Steps with their reasons, hazards by name, and the digest that approves exactly this plan."""
+    way = plan.target if plan.source == plan.target else f"{plan.source} to {plan.target}"
+    table = _table("", "#", "phase", "step", "reason")
+    for number, step in enumerate(plan.steps, start=1):
+        table.add_row(str(number), step.phase.value, f"{step.action} {step.subject}", step.reason)
+    head = Text.assemble((f"{plan.kind}: {way}", "bold"), f", {words.plural(len(plan.steps), 'step')}")
+    return Group(head, table, *_hazards(plan, accepted), Text.assemble("\nDigest ", (plan.digest, "bold")))
+
+
+def _hazards(plan: Plan, accepted: frozenset[str]) -> list[RenderableType]:
+    """Each hazard, whether it is accepted, and the option that accepts it."""
+    if not plan.hazards:
+        return [Text("\nNo hazards.")]
+    lines: list[RenderableType] = [Text("\nHazards", style="bold")]
+    for hazard in plan.hazards:
+        state = "accepted" if hazard.name in accepted else f"accept it with --accept {hazard.name}"
+        lines.append(
+            Padding(
+                Text.assemble((hazard.name, "bold yellow"), f": {hazard.why} ({state})"), (0, 0, 0, 2), expand=False
+            )
+        )
+    return lines
+
+
+def verdict_text(verdict: Verdict, report: str | None = None) -> RenderableType:
+    """The verdict first, in words; then each measured thing, why it is no pass, and where the report is."""
+    word = Text(words.outcome(verdict).upper(), style=f"bold {STATES[verdict.verdict]}")
+    lines: list[RenderableType] = [Text.assemble(word, "  ", words.headline(verdict))]
+    if words.with_person(verdict):
+        lines.append(Text(words.with_person(verdict)))
+    lines += [Padding(Text(why), (0, 0, 0, 2), expand=False) for why in verdict.why]
+    table = _table("", "", "", "")
+    table.show_header = False
+    for tile in tiles(verdict):
+        table.add_row(
+            Text(tile.label),
+            Text(tile.value, style="bold"),
+            Text(tile.promise),
+            Text(tile.state, style=STATES[tile.state]),
+        )
+    lines += [table, _parts(verdict)]
+    if report:
+        lines.append(Text(f"\nReport: {report}"))
+    return Group(*lines)
+
+
+def _parts(verdict: Verdict) -> Text:
+    rto = verdict.rto
+    parts = [(name, getattr(rto, f"{name}_s")) for name in ("decide", "provision", "data", "start", "name")]
+    return Text("\n" + ", ".join(f"{name} {words.measured(took)}" for name, took in parts))
+
+
+def error_text(error: ResilienceError) -> RenderableType:
+    """What happened, why, what next: one line each."""
+    return Group(
+        Text.assemble(("Error: ", "bold red"), error.what),
+        Text(f"Why:   {error.why}"),
+        Text.assemble(("Next:  ", "bold"), error.next),
+    )
+
+
+def lines(shown: RenderableType, width: int = PLAIN_WIDTH) -> Sequence[str]:
+    """The same without any terminal, for logs and tests."""
+    plain = Console(width=width, highlight=False, markup=False, emoji=False, color_system=None)
+    with plain.capture() as captured:
+        plain.print(shown)
+    return [line.rstrip() for line in captured.get().splitlines()]
