@@ -16,12 +16,14 @@ from resilience.adapters.kit import Kit
 from resilience.adapters.plane import SshPlane
 from resilience.adapters.plaza import PlazaOnHost, Users
 from resilience.adapters.powerdns import PowerDnsZone
-from resilience.adapters.pulumi import PulumiCloud
+from resilience.adapters.pulumi import Backend, PulumiCloud
+from resilience.adapters.sealed_state import SealedState
+from resilience.adapters.shells import Shells
 from resilience.adapters.signer import KitSigner
 from resilience.adapters.supplies import VaultSupplies
 from resilience.lab import Lab
-from resilience.model import Fleet
-from resilience.ports import Log, World
+from resilience.model import Fleet, Site
+from resilience.ports import Cloud, Log, Workload, World
 from resilience.replication.vaults import open_vault
 
 
@@ -47,14 +49,15 @@ class Home:
 
 
 @contextmanager
-def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[World]:
-    """The World of a fleet; in a lab this process first enters the operator's network."""
+def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Workload]]:
+    """A fleet's World, and users for a drill; in a lab this process first enters the operator's network."""
     lab = Lab(home.directory) if fleet.lab else None
     if lab is not None:
         lab.enter_operator()
     kit = Kit(home.directory / fleet.kit)
-    shells = kit.shells()
+    shells = Shells(kit)
     vaults = {v.name: open_vault(v, kit.vault(v.name, "operator"), "operator") for v in fleet.vaults}
+    supplies = VaultSupplies(fleet, kit, vaults)
     users = Users(
         fleet.names.host,
         lab.popen_as_users if lab else subprocess.Popen,
@@ -63,19 +66,32 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[World]:
     )
     world = World(
         clock=SystemClock(),
-        accounts={v.name: HttpAccount(v, kit.account(v.name)) for v in fleet.vendors if v.account},
+        accounts={v.name: HttpAccount(v.name, v.account, kit.account(v.name)) for v in fleet.vendors if v.account},
         vaults=vaults,
-        clouds={s.name: PulumiCloud(fleet, kit, home.directory / "state") for s in fleet.sites},
-        plane=SshPlane(fleet, kit, shells),
+        clouds={s.name: _cloud(home, fleet, kit, s) for s in fleet.sites},
+        plane=SshPlane(fleet, kit, shells, vaults, supplies),
         app=PlazaOnHost(shells),
         outside=users,
         zones={z.vendor: PowerDnsZone(z, kit.dns(z.vendor)) for z in fleet.names.zones},
         log=log,
         signer=KitSigner(kit),
-        supplies=VaultSupplies(vaults),
+        supplies=supplies,
     )
     try:
-        yield world
+        yield world, users
     finally:
         users.close()
         shells.close()
+
+
+def _cloud(home: Home, fleet: Fleet, kit: Kit, site: Site) -> Cloud:
+    """The site's stack, its account token from the kit, its state beside the fleet file."""
+    vendor = fleet.vendor(site.vendor)
+    cloud = PulumiCloud(
+        Backend(home.directory / "state", kit.passphrase_file),
+        kit.ssh_public_key,
+        vendor.account,
+        kit.account(vendor.name) if vendor.account else None,
+        {address: kit.host_key(address) for address in site.addresses},
+    )
+    return SealedState(cloud, kit.recipients)

@@ -7,6 +7,7 @@
     age/NAME.txt        identities that open copies      age/recipients.txt   who can open them
     restic/VAULT.txt    password of a vault's snapshots  vaults/VAULT.json    credentials by principal
     accounts/VENDOR.txt account API token                dns/VENDOR.txt       DNS API key
+    host_keys/ADDRESS.pub   of hosts that are simply there
     sites/SITE-EPOCH.key  what a site's host signs with in one epoch
 """
 
@@ -86,6 +87,10 @@ class Kit:
     def dns(self, vendor: str) -> str:
         """Key for a DNS vendor's API."""
         return self._text(f"dns/{vendor}.txt")
+
+    def host_key(self, address: str) -> str:
+        """SSH host key of a host that is simply there."""
+        return self._text(f"host_keys/{address}.pub")
 
     def site_key(self, site: str, epoch: int) -> Path:
         """The key a site's host signs with in one epoch; made when it is not there."""

@@ -305,6 +305,7 @@ install -d -o postgres -g postgres -m 0700 {DATA}/pg
 runuser -u postgres -- /usr/lib/postgresql/15/bin/initdb -D {DATA}/pg -k --wal-segsize=1 \\
   -E UTF8 --locale=C.UTF-8 --auth-local=peer --auth-host=reject >/dev/null
 systemctl start resilience-postgres
+export PGOPTIONS='-c synchronous_commit=local'  # nobody ships yet
 runuser -u postgres -- psql -Xq -c 'create role plaza login' -c 'create database plaza owner plaza' \\
   -c "select pg_create_physical_replication_slot('ship', true)" postgres >/dev/null
 touch {DATA}/created

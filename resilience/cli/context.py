@@ -31,7 +31,7 @@ class Context:
     def world(self) -> Iterator[tuple[Fleet, World]]:
         """The fleet as declared, and the real World with the fleet's own journal."""
         fleet = self.home.load()
-        with real_world(self.home, fleet, self.home.journal) as world:
+        with real_world(self.home, fleet, self.home.journal) as (world, _):
             yield fleet, world
 
 

@@ -108,7 +108,7 @@ def _possible(context: Context, drill: Drill) -> None:
 
 def _simulate(drill: Drill, log: JournalFile, progress: Progress) -> Verdict:
     fleet, state = simulated_fleet(), State()
-    fleet = replace(fleet, replication=replace(fleet.replication, durability=drill.durability))
+    fleet = replace(fleet, replication=replace(fleet.replication, durability=drill.durability.value))
     world = replace(simulated_world(state, fleet), log=log)
     users = SimulatedUsers(state, fleet)
     run_drill(world, fleet, SimulatedGround(state, fleet, users), users, drill, progress.watch)
@@ -123,8 +123,8 @@ def _in_lab(drill: Drill, log: JournalFile, progress: Progress) -> Verdict:
         home = Home(lab.directory / "fleet.toml")
         prepare_material(lab.directory / "material", drill.size)
         fleet = home.load()
-        with real_world(home, fleet, log) as world:
-            run_drill(world, fleet, lab, world.outside, drill, progress.watch)
+        with real_world(home, fleet, log) as (world, users):
+            run_drill(world, fleet, lab, users, drill, progress.watch)
     finally:
         with progress.stage("teardown", 5):
             left = lab.down()

@@ -68,9 +68,9 @@ def _steps(fleet: Fleet, old: EpochRecord, target: str, following: VaultSet, los
     yield step("shape", Phase.PROVISION, "Install from the supplies in the vaults, nothing else.")
     yield step("restore", Phase.DATA, "Newest good snapshot, and the WAL that any vault holds.")
     yield step("recover", Phase.DATA, "Replay to the end of the chain, not a byte less; promote.")
+    yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
     yield step("media", Phase.DATA, "Bring the pictures that the host lacks.")
     yield step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.")
-    yield step("ship", Phase.START, f"What is written here is copied to {vaults} from the start.")
     if fleet.replication.durability == "async":
         yield step("lease", Phase.START, f"Let the lease of {old.site} run out: it may live on.")
     yield step("start", Phase.START, "Start the app.")

@@ -58,7 +58,7 @@ def _primary(fleet: Fleet, site: str, *, first_day: bool) -> Iterator[Step]:
     yield _step(site, "shape", Phase.PROVISION, "Install from the supplies in the vaults.")
     if first_day:
         yield _step(site, "create", Phase.DATA, "An empty database.")
-    yield _step(site, "ship", Phase.START, "Ship from the first write on.")
+    yield _step(site, "ship", Phase.DATA, "Ship from the first write on.")
     yield _step(site, "ledger", Phase.DATA, "Takedowns hold before anybody can read.")
     yield _step(site, "start", Phase.START, "Start the app.")
     for zone in fleet.names.zones:
