@@ -21,6 +21,14 @@ for (const input of document.querySelectorAll("input[data-preview]")) {
   });
 }
 
+// One row for a picture at a time: the next appears when the one before is used.
+document.querySelectorAll(".picture-row").forEach((row, number, all) => {
+  row.hidden = number > 0;
+  row.querySelector("input[type=file]").addEventListener("change", () => {
+    if (all[number + 1]) all[number + 1].hidden = false;
+  });
+});
+
 for (const form of document.querySelectorAll("form[method=post]")) {
   form.addEventListener("submit", () => {
     setTimeout(() => form.querySelectorAll("button").forEach((button) => { button.disabled = true; }));
