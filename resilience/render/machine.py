@@ -10,7 +10,7 @@ from typing import Any
 
 from resilience.errors import ResilienceError
 from resilience.judge import verdict_json
-from resilience.model import Plan, Unknown, Verdict
+from resilience.model import Plan, Survey, Unknown, Verdict
 
 
 def to_json(value: Any) -> Any:
@@ -42,6 +42,11 @@ def _named(value: Any) -> Any:
         case Enum():
             return value.value
     return None
+
+
+def survey_json(survey: Survey) -> dict[str, Any]:
+    """What was seen; each reading is a value, or `{"unknown": why}`."""
+    return dict(to_json(survey))
 
 
 def json_text(value: Any) -> str:

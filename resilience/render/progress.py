@@ -50,6 +50,11 @@ class Progress:
         self._running: dict[str, _Running] = {}
         self._live: Live | None = None
 
+    @classmethod
+    def for_people(cls, *, silent: bool = False, usual: Mapping[str, float] | None = None) -> Self:
+        """On standard error; `silent` where the command was asked for JSON."""
+        return cls(quiet=silent, usual=usual)
+
     def __enter__(self) -> Self:
         if self._console.is_terminal and not self._quiet:
             columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
@@ -77,9 +82,10 @@ class Progress:
             raise
         self._end(name, "done", self._now())
 
-    def step(self, line: str) -> None:
+    def say(self, line: str) -> None:
         """One plain line about what just happened."""
-        self._say(f"  {line}")
+        if not self._quiet:
+            self._console.print(Text(line), soft_wrap=True)
 
     def watch(self, event: Event) -> None:
         """Follow a journal as it is written: stages and steps."""
@@ -97,7 +103,7 @@ class Progress:
             case "step-failed":
                 self._end(step, f"failed: {data.get('what', '')}", at)
             case "fault":
-                self._say(f"fault: {data.get('fault')} of {', '.join(map(str, data.get('vendors', ())))}")
+                self.say(f"fault: {data.get('fault')} of {', '.join(map(str, data.get('vendors', ())))}")
             case _:
                 pass
 
@@ -107,17 +113,13 @@ class Progress:
         task = self._live.add_task(said, total=None) if self._live is not None else None
         self._running[key] = _Running(name, at, task)
         if announce and self._live is None:
-            self._say(f"{said} ...")
+            self.say(f"{said} ...")
 
     def _end(self, key: str, how: str, at: float) -> None:
         running = self._running.pop(key, None)
         if running is None:
-            self._say(f"{key}: {how}")
+            self.say(f"{key}: {how}")
             return
         if self._live is not None and running.task is not None:
             self._live.remove_task(running.task)
-        self._say(f"{words.measured(max(0.0, at - running.began)):>9}  {running.name}: {how}")
-
-    def _say(self, line: str) -> None:
-        if not self._quiet:
-            self._console.print(Text(line), soft_wrap=True)
+        self.say(f"{words.measured(max(0.0, at - running.began)):>9}  {running.name}: {how}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -37,7 +36,7 @@ class Tile:
     state: str = "unknown"
 
 
-def report(events: Sequence[Event], verdict: Verdict | None = None) -> str:
+def report_html(events: Sequence[Event], verdict: Verdict | None = None) -> str:
     """The page for one journal; it needs no script, no network and no other file."""
     judged = verdict or judge(events)
     told = story(events)
@@ -57,15 +56,6 @@ def report(events: Sequence[Event], verdict: Verdict | None = None) -> str:
             machine=json.dumps(verdict_json(judged), indent=2),
         )
     )
-
-
-def save_report(directory: Path, events: Sequence[Event], verdict: Verdict | None = None) -> Verdict:
-    """Leave `verdict.json` and `report.html` in a folder; each is there whole or not at all."""
-    judged = verdict or judge(events)
-    directory.mkdir(parents=True, exist_ok=True)
-    _put(directory / "verdict.json", json.dumps(verdict_json(judged), indent=2) + "\n")
-    _put(directory / "report.html", report(events, judged))
-    return judged
 
 
 def tiles(verdict: Verdict) -> list[Tile]:
@@ -160,10 +150,3 @@ def _pages() -> Environment:
     filters = ("seconds", "measured", "counted", "plural", "size", "moment", "clock", "joined", "headline", "outcome")
     pages.filters.update({name: getattr(words, name) for name in (*filters, "with_person")})
     return pages
-
-
-def _put(path: Path, text: str) -> None:
-    """Write beside, then rename."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)

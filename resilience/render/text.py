@@ -1,12 +1,15 @@
-"""What people read in a terminal: survey, plan, verdict, error. No colour where it is no terminal."""
+"""What people read in a terminal: survey, plan, verdict, error. No colour where it is no terminal.
+
+Every function gives the text itself, ready for `typer.echo`.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import IO, TypeVar
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -30,10 +33,18 @@ def console(*, error: bool = False, file: IO[str] | None = None) -> Console:
     return Console(file=stream, width=width, highlight=False, markup=False, emoji=False)
 
 
-def survey_text(fleet: Fleet, survey: Survey) -> RenderableType:
+def rendered(*parts: RenderableType) -> str:
+    """As standard output can show it: in colour and as wide as the terminal, else plain."""
+    shown = console()
+    with shown.capture() as captured:
+        shown.print(*parts, sep="\n")
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def survey_text(fleet: Fleet, survey: Survey) -> str:
     """What was seen: sites, vaults, names and accounts; what could not be seen says why."""
     head = Text.assemble((fleet.name, "bold"), f" at {words.moment(survey.at)}")
-    return Group(head, _sites(fleet, survey), _vaults(fleet, survey), _zones(fleet, survey), _accounts(survey))
+    return rendered(head, _sites(fleet, survey), _vaults(fleet, survey), _zones(fleet, survey), _accounts(survey))
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -96,14 +107,14 @@ def _yes(value: bool) -> str:  # noqa: FBT001
     return "yes" if value else "no"
 
 
-def plan_text(plan: Plan, accepted: frozenset[str] = frozenset()) -> RenderableType:
+def plan_text(plan: Plan, accepted: frozenset[str] = frozenset()) -> str:
     """Steps with their reasons, hazards by name, and the digest that approves exactly this plan."""
     way = plan.target if plan.source == plan.target else f"{plan.source} to {plan.target}"
     table = _table("", "#", "phase", "step", "reason")
     for number, step in enumerate(plan.steps, start=1):
         table.add_row(str(number), step.phase.value, f"{step.action} {step.subject}", step.reason)
     head = Text.assemble((f"{plan.kind}: {way}", "bold"), f", {words.plural(len(plan.steps), 'step')}")
-    return Group(head, table, *_hazards(plan, accepted), Text.assemble("\nDigest ", (plan.digest, "bold")))
+    return rendered(head, table, *_hazards(plan, accepted), Text.assemble("\nDigest ", (plan.digest, "bold")))
 
 
 def _hazards(plan: Plan, accepted: frozenset[str]) -> list[RenderableType]:
@@ -121,7 +132,7 @@ def _hazards(plan: Plan, accepted: frozenset[str]) -> list[RenderableType]:
     return lines
 
 
-def verdict_text(verdict: Verdict, report: str | None = None) -> RenderableType:
+def verdict_text(verdict: Verdict, report: str | None = None) -> str:
     """The verdict first, in words; then each measured thing, why it is no pass, and where the report is."""
     word = Text(words.outcome(verdict).upper(), style=f"bold {STATES[verdict.verdict]}")
     lines: list[RenderableType] = [Text.assemble(word, "  ", words.headline(verdict))]
@@ -140,7 +151,7 @@ def verdict_text(verdict: Verdict, report: str | None = None) -> RenderableType:
     lines += [table, _parts(verdict)]
     if report:
         lines.append(Text(f"\nReport: {report}"))
-    return Group(*lines)
+    return rendered(*lines)
 
 
 def _parts(verdict: Verdict) -> Text:
@@ -149,18 +160,10 @@ def _parts(verdict: Verdict) -> Text:
     return Text("\n" + ", ".join(f"{name} {words.measured(took)}" for name, took in parts))
 
 
-def error_text(error: ResilienceError) -> RenderableType:
+def error_text(error: ResilienceError) -> str:
     """What happened, why, what next: one line each."""
-    return Group(
+    return rendered(
         Text.assemble(("Error: ", "bold red"), error.what),
         Text(f"Why:   {error.why}"),
         Text.assemble(("Next:  ", "bold"), error.next),
     )
-
-
-def lines(shown: RenderableType, width: int = PLAIN_WIDTH) -> Sequence[str]:
-    """The same without any terminal, for logs and tests."""
-    plain = Console(width=width, highlight=False, markup=False, emoji=False, color_system=None)
-    with plain.capture() as captured:
-        plain.print(shown)
-    return [line.rstrip() for line in captured.get().splitlines()]
