@@ -1,0 +1,114 @@
+"""What there is of a lab, found by name whatever happened to its files; and its removal."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from resilience.lab import buckets, closed, dns, network, places, processes
+from resilience.lab.processes import Home
+
+RECORD = Path("/run/resilience-lab.json")
+"""Says where the lab is; beside the lock, gone with the lab."""
+
+
+def mark_up(directory: Path, *, keep: bool) -> None:
+    """Record that the lab is whole, and whether it is to stay."""
+    RECORD.write_text(json.dumps({"directory": str(directory), "keep": keep}))
+
+
+def _record() -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(RECORD.read_text())
+    except (OSError, ValueError):
+        return {}
+    return record
+
+
+def is_up(directory: Path) -> bool:
+    """Whether the lab in this directory was made whole and its namespaces are there."""
+    here = _record().get("directory") == str(directory)
+    return here and network.exists(places.OPERATOR_SPACE) and (directory / "fleet.toml").exists()
+
+
+def kept_lab() -> str | None:
+    """Where a lab is that was made to stay."""
+    record = _record()
+    directory = record.get("directory", "")
+    return directory if record.get("keep") and is_up(Path(directory)) else None
+
+
+def leftovers() -> list[str]:
+    """Everything of any lab on this machine, except this process and what is above it."""
+    spared = processes.family()
+    found = [f"namespace {space}" for space in network.spaces()]
+    found += [f"process {pid}" for pid in sorted(_processes() - spared)]
+    found += [f"control group {group}" for group in processes.groups() if group.exists()]
+    found += [f"mount {point}" for point in _mounts()]
+    return found
+
+
+def _processes() -> set[int]:
+    return processes.members() | processes.in_spaces(places.PREFIX) | processes.marked_processes()
+
+
+def _mounts() -> list[str]:
+    """Overlays and namespaces of a lab that are mounted where this process can see them."""
+    points = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [point for point in points if "/.resilience/lab/hosts/" in point]
+
+
+def remove_all(directory: Path, home: Home) -> list[str]:
+    """End all processes, remove all namespaces, control groups and files; what would not go."""
+    directories = {directory, *([Path(_record()["directory"])] if "directory" in _record() else [])}
+    RECORD.unlink(missing_ok=True)
+    spared = processes.family()
+    processes.end_group()
+    processes.end(_processes() - spared)
+    processes.end_group()
+    for point in _mounts():
+        with suppress(Exception):
+            processes.run(["umount", "--lazy", point], home=home)
+    for space in network.spaces():
+        network.remove(space, home)
+    for place in directories:
+        _remove_files(place)
+    left = leftovers()
+    return left + [f"file {place}" for place in directories if place.exists()]
+
+
+def _remove_files(directory: Path) -> None:
+    """The lab's own files; nothing else may be in its directory, but if there is, it stays."""
+    for name in ("hosts", "vendors", "log", "kit", "etc", "resolver", "fleet.toml", "blackhole.json"):
+        path = directory / name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    for path in (directory, directory.parent):
+        if path == directory or path.name == ".resilience":
+            with suppress(OSError):
+                path.rmdir()
+
+
+def describe(directory: Path, vendor: places.Place) -> dict[str, Any]:
+    """One vendor for people."""
+    names = [f"account-{vendor.name}"] if vendor.account else []
+    names += buckets.process_names(vendor) if vendor.bucket else []
+    names += [dns.process_name(vendor)] if vendor.dns else []
+    hosts = network.spaces(f"{places.HOST_SPACE}{vendor.name}-")
+    running = {space.removeprefix(places.HOST_SPACE): _host_runs(space) for space in hosts}
+    return {
+        "network": vendor.network,
+        "closed": closed.is_closed(directory, vendor.name),
+        "addresses": list(vendor.service_addresses),
+        "services": {name: bool(processes.members(name)) for name in names},
+        "hosts": running,
+    }
+
+
+def _host_runs(space: str) -> bool:
+    return bool(processes.members("host-" + space.removeprefix(places.HOST_SPACE)))

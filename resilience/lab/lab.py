@@ -1,0 +1,224 @@
+"""The lab: five vendors on this machine, made, entered, broken and removed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from resilience import caches
+from resilience.errors import Locked, ResilienceError, UsageError
+from resilience.lab import (
+    blackhole,
+    buckets,
+    cleanup,
+    dns,
+    entrance,
+    faults,
+    fleetfile,
+    kit,
+    network,
+    places,
+    processes,
+)
+from resilience.lab.hostel import Hostel
+from resilience.lab.lock import LabLock
+from resilience.lab.processes import Home
+
+PROGRAMS = ("ip", "nft", "nsenter", "unshare", "systemd-nspawn")
+Progress = Callable[[str], None]
+
+
+class Lab:
+    """One lab; everything it keeps is under `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.resolve()
+        self._home = Home()
+        self._lock = LabLock()
+
+    @property
+    def fleet_file(self) -> Path:
+        """The fleet the lab wrote."""
+        return self.directory / "fleet.toml"
+
+    # ── making and removing ──────────────────────────────────────────────────
+    def up(self, progress: Progress = lambda _what: None, *, keep: bool = False) -> None:
+        """Make the lab. `keep`: it stays when this process ends, until `down`."""
+        self._check_machine()
+        self._lock.take(self.directory)
+        try:
+            self._clear_the_way(progress)
+            self._make(progress)
+            self._mark(keep=keep)
+        except BaseException:
+            self.down()
+            raise
+        if keep:
+            self._lock.give_back()
+
+    def _check_machine(self) -> None:
+        if os.geteuid() != 0:
+            raise ResilienceError("The lab cannot be made", "It needs root: namespaces and hosts.", "Run it with sudo.")
+        caches.use_programs()
+        processes.require(PROGRAMS)
+
+    def _clear_the_way(self, progress: Progress) -> None:
+        """Refuse where a lab was left on purpose; remove what a killed one left."""
+        kept = cleanup.kept_lab()
+        if kept is not None:
+            raise Locked(
+                "There is a lab already", f"`lab up` made it in {kept}.", "Use it, or remove it: resilience lab down."
+            )
+        if cleanup.leftovers():
+            progress("removing what a killed lab left behind")
+            self._remove_all()
+
+    def _make(self, progress: Progress) -> None:
+        rootfs, tools = caches.rootfs(), caches.tools()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir(parents=True, mode=0o700)
+        progress("keys and credentials")
+        kit.make(self.directory / "kit")
+        entrance.write_files(self.directory)
+        progress("network")
+        network.create(self._home)
+        progress("vendors")
+        for vendor in places.VENDORS:
+            self._start_vendor(vendor, rootfs, tools)
+        dns.start_resolver(self.directory, tools, self._home)
+        progress("a bare-metal host at cedar")
+        self._place_metal_host(rootfs)
+        progress("waiting for the vendors' services")
+        self._wait_ready()
+        self.fleet_file.write_text(fleetfile.text())
+
+    def _start_vendor(self, vendor: places.Place, rootfs: Path, tools: Path) -> None:
+        (self.directory / "vendors" / vendor.name).mkdir(parents=True)
+        if vendor.bucket:
+            buckets.start(self.directory, vendor, self._home)
+        if vendor.dns:
+            dns.start_server(self.directory, vendor, tools, self._home)
+        if vendor.account:
+            argv = processes.python("resilience.lab.account", str(self.directory), vendor.name, str(rootfs))
+            processes.start(self.directory, f"account-{vendor.name}", argv, home=self._home, space=vendor.space)
+
+    def _place_metal_host(self, rootfs: Path) -> None:
+        cedar = next(vendor for vendor in places.VENDORS if vendor.hosts and not vendor.account)
+        private, public = kit.ssh_key_pair()
+        kit.keep(self.directory / "kit" / "host_keys" / f"{cedar.host_address(0)}.pub", public + "\n")
+        authorized = (self.directory / "kit" / "ssh_ed25519.pub").read_text()
+        wanted = {"name": places.METAL_HOST, "authorized_key": authorized, "host_key_private": private, "size": "metal"}
+        Hostel(self.directory, cedar, rootfs, self._home).ensure(wanted)
+
+    def _wait_ready(self) -> None:
+        for vendor in places.VENDORS:
+            if vendor.bucket:
+                buckets.wait_ready(self.directory, vendor)
+            if vendor.vault:
+                argv = processes.python("resilience.lab.buckets", str(self.directory), vendor.name)
+                self._run_inside(argv, vendor)
+            if vendor.account and not network.wait_for_port(vendor.space, vendor.account_address, 80, 20):
+                raise ResilienceError(
+                    f"{vendor.name}'s account API did not start",
+                    f"Its log is {self.directory}/log/account-{vendor.name}.log.",
+                    "Read the log; then resilience lab down, and try again.",
+                )
+        dns.wait_ready(self.directory)
+
+    def _run_inside(self, argv: Sequence[str], vendor: places.Place) -> None:
+        environment = processes.marked(self.directory, f"setup-{vendor.name}")
+        words = [*self._home.prefix(vendor.space), *argv]
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ResilienceError(
+                f"{vendor.name}'s bucket could not be made", done.stderr[-800:], "Run resilience lab down, then again."
+            )
+
+    def _mark(self, *, keep: bool) -> None:
+        cleanup.mark_up(self.directory, keep=keep)
+
+    def down(self) -> list[str]:
+        """Remove everything of any lab on this machine; what could not be removed."""
+        processes.reap()
+        if not self._lock.held:
+            self._lock.take(self.directory)
+        try:
+            return self._remove_all()
+        finally:
+            self._lock.give_back()
+
+    def _remove_all(self) -> list[str]:
+        return cleanup.remove_all(self.directory, self._home)
+
+    def is_up(self) -> bool:
+        """Whether this lab was made whole and is still there."""
+        return cleanup.is_up(self.directory)
+
+    def leftovers(self) -> list[str]:
+        """What is there of any lab on this machine: namespaces, processes, mounts, control groups."""
+        return cleanup.leftovers()
+
+    # ── being inside ─────────────────────────────────────────────────────────
+    def enter_operator(self) -> None:
+        """Move this process to the operator's place: nothing but the lab can be reached from there."""
+        if not self.is_up():
+            raise ResilienceError(
+                "There is no lab to enter", f"None is up in {self.directory}.", "Make one: resilience lab up."
+            )
+        self._home = entrance.enter(self.directory, places.OPERATOR_SPACE)
+
+    def popen_as_users(self, argv: Sequence[str], **popen: Any) -> subprocess.Popen[Any]:
+        """Start a program where the users are; names go through their resolver."""
+        name = f"users-{os.getpid()}-{time.monotonic_ns()}"
+        words = processes.grouped([*self._home.prefix(None), *entrance.as_user(self.directory, list(argv))])
+        own_env = popen.pop("env", None)
+        env = processes.marked(self.directory, name, own_env)
+        fds = (*popen.pop("pass_fds", ()), *processes.inherited(self._home))
+        return subprocess.Popen(words, env=env, pass_fds=fds, **popen)
+
+    # ── breaking ─────────────────────────────────────────────────────────────
+    def inject(self, fault: str, vendors: Sequence[str], seed: int = 0) -> dict[str, Any]:
+        """Do to these vendors what the fault says; returns what was done."""
+        known = [vendor.name for vendor in places.VENDORS]
+        if unknown := [name for name in vendors if name not in known]:
+            raise UsageError(f"The lab has no vendor {unknown[0]}", f"It has {', '.join(known)}.", "Name one of them.")
+        return faults.inject(self.directory, fault, list(vendors), self._home, seed)
+
+    def blackhole(self, vendors: Sequence[str]) -> None:
+        """From now on drop and count what the operator and surviving hosts send to these vendors."""
+        blackhole.begin(self.directory, vendors, self._home)
+
+    def blackhole_calls(self) -> list[dict[str, Any]]:
+        """Every attempt to call a dead vendor: {from, vendor, address, port, packets}."""
+        return blackhole.calls(self.directory)
+
+    def blackhole_complete(self) -> bool:
+        """Whether the operator and every surviving host were really watched."""
+        return blackhole.complete(self.directory)
+
+    # ── looking ──────────────────────────────────────────────────────────────
+    def status(self) -> dict[str, Any]:
+        """The lab for people: each vendor with its addresses, services and hosts."""
+        return {
+            "directory": str(self.directory),
+            "up": self.is_up(),
+            "name": places.NAME,
+            "resolver": places.RESOLVER,
+            "vendors": {vendor.name: cleanup.describe(self.directory, vendor) for vendor in places.VENDORS},
+        }
+
+    def requests(self, vendor: str) -> list[dict[str, Any]]:
+        """Every request a vendor's account API got: {at, method, path, from, status}."""
+        log = self.directory / "vendors" / vendor / "requests.jsonl"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    def forward(self, port: int = 8080) -> int:
+        """Let a browser on this machine look: 127.0.0.1:PORT goes to the public name; the forwarder's pid."""
+        argv = processes.python("resilience.lab.forward", str(port))
+        return processes.start(self.directory, "forward", argv, home=self._home)
