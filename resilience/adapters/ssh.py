@@ -42,22 +42,16 @@ class CommandFailed(ResilienceError):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a command left: exit status and both outputs."""
+    """What a command left: exit status and both outputs, as text."""
 
     exit: int
-    out: bytes
-    err: bytes
-
-    @property
-    def text(self) -> str:
-        """Standard output as text, without surrounding white space."""
-        return self.out.decode("utf-8", "replace").strip()
+    out: str
+    err: str
 
     @property
     def complaint(self) -> str:
         """The last lines of standard error, or of the output where that is empty."""
-        said = self.err.strip() or self.out.strip()
-        return said.decode("utf-8", "replace")[-2000:]
+        return (self.err.strip() or self.out.strip())[-2000:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +91,13 @@ class Shell:
     ) -> None:
         self.close()
 
-    def run(self, command: str, stdin: bytes = b"", timeout: float = 60.0) -> Result:
+    def run(self, command: str, *, stdin: bytes | None = None, timeout: float = 60.0) -> Result:
         """Run a bash command and wait for it; on the host it is killed when the time is over."""
         limit = max(1, round(timeout))
         channel = self._channel()
         try:
             channel.exec_command(f"timeout -k 5 {limit} bash -c {shlex.quote(command)}")
-            result = _converse(channel, stdin, time.monotonic() + timeout + 10)
+            result = _converse(channel, stdin or b"", time.monotonic() + timeout + 10)
         except (paramiko.SSHException, OSError, EOFError) as error:
             self.close()
             raise self._broken(command, str(error) or type(error).__name__) from error
@@ -117,21 +111,21 @@ class Shell:
             )
         return result
 
-    def check(self, command: str, stdin: bytes = b"", timeout: float = 60.0) -> str:
+    def check(self, command: str, *, stdin: bytes | None = None, timeout: float = 60.0) -> str:
         """Run a command that must succeed; returns its output as text."""
-        result = self.run(command, stdin, timeout)
+        result = self.run(command, stdin=stdin, timeout=timeout)
         if result.exit != 0:
             raise CommandFailed(
                 f"{self.login.address}: exit status {result.exit} from: {_short(command)}",
                 result.complaint or "It printed nothing.",
                 "Run it by hand on the host to see more; every step may be repeated.",
             )
-        return result.text
+        return result.out.strip()
 
     def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
         """Write a file in one move: readers see the old content or the new, with this mode."""
         new, final = shlex.quote(f"{path}.new"), shlex.quote(path)
-        self.check(f"umask 077; cat >{new} && chmod {mode:o} {new} && mv -f {new} {final}", data)
+        self.check(f"umask 077; cat >{new} && chmod {mode:o} {new} && mv -f {new} {final}", stdin=data)
 
     def close(self) -> None:
         """End the connection; the next call makes a new one."""
@@ -281,7 +275,7 @@ def _converse(channel: paramiko.Channel, stdin: bytes, deadline: float) -> Resul
         pass
     if not channel.exit_status_ready():
         raise EOFError("the host stopped answering before the command had ended")
-    return Result(channel.recv_exit_status(), bytes(out), bytes(err))
+    return Result(channel.recv_exit_status(), out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 
 
 def _feed(channel: paramiko.Channel, stdin: bytes) -> None:

@@ -1,0 +1,1 @@
+"""What a host must look like, and how it comes to: supplies fetched and unpacked, files and units by pyinfra."""

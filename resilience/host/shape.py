@@ -1,0 +1,152 @@
+"""Shape one host: supplies and files at the same time, then let dpkg finish."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Protocol
+
+from resilience.errors import ResilienceError
+from resilience.host.spec import HostSpec
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+UNPACK_S = 600.0
+CONFIGURE_S = 300.0
+DEPLOY_S = 180.0
+
+
+class NotShaped(ResilienceError):
+    """A host could not be brought into shape; every part of it may be repeated."""
+
+
+class Login(Protocol):
+    """How to get into a host."""
+
+    @property
+    def address(self) -> str:
+        """Its address."""
+
+    @property
+    def user(self) -> str:
+        """Whom we are there."""
+
+    @property
+    def port(self) -> int:
+        """Where its sshd listens."""
+
+    @property
+    def key_file(self) -> Path:
+        """Our private key."""
+
+    def known_host(self) -> str:
+        """Its line in a known_hosts file."""
+
+
+class Result(Protocol):
+    """What a command left."""
+
+    @property
+    def exit(self) -> int:
+        """Its exit status."""
+
+    @property
+    def out(self) -> str:
+        """Its standard output."""
+
+    @property
+    def err(self) -> str:
+        """Its standard error."""
+
+
+class Shell(Protocol):
+    """A host on which commands can be run."""
+
+    @property
+    def login(self) -> Login:
+        """How to get into it."""
+
+    def run(self, command: str, *, stdin: bytes | None = None, timeout: float = 60) -> Result:
+        """Run one command line."""
+
+
+def shape_host(shell: Shell, spec: HostSpec, digest: str, supplies: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Bring a host into shape from supplies alone; repeating it changes nothing. Returns what it took."""
+    began = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        unpacking = pool.submit(_fetch, shell, "unpack", digest, supplies, UNPACK_S)
+        deploying = pool.submit(_deploy, shell.login, spec)
+        unpacked, deployed = unpacking.result(), deploying.result()
+    configured = _fetch(shell, "configure", digest, (), CONFIGURE_S)
+    return {
+        "seconds": round(time.monotonic() - began, 2),
+        "supplies": unpacked,
+        "files": deployed,
+        "configure": configured,
+    }
+
+
+def _fetch(
+    shell: Shell, phase: str, digest: str, supplies: Sequence[Mapping[str, Any]], timeout: float
+) -> dict[str, Any]:
+    """Run one phase of `fetch.py` on the host. Addresses and tokens travel on standard input only."""
+    job = json.dumps({"phase": phase, "digest": digest, "files": list(supplies)})
+    script = (files("resilience.host") / "fetch.py").read_text()
+    stream = f"{script}\nrun(json.loads({job!r}))\n"
+    result = shell.run("python3 -", stdin=stream.encode(), timeout=timeout)
+    return _answer(shell.login, f"supplies ({phase})", result.out, result.err)
+
+
+def _deploy(login: Login, spec: HostSpec) -> dict[str, Any]:
+    """Run `deploy.py`, which is pyinfra's, in a process of its own."""
+    order = {
+        "login": {
+            "address": login.address,
+            "port": login.port,
+            "user": login.user,
+            "key_file": str(login.key_file),
+            "known_host": login.known_host(),
+        },
+        "spec": spec.to_json(),
+    }
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "resilience.host.deploy"],
+            input=json.dumps(order),
+            capture_output=True,
+            text=True,
+            timeout=DEPLOY_S,
+            check=False,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _not_shaped(login, "users, files and units", f"no end after {DEPLOY_S:.0f} s") from error
+    return _answer(login, "users, files and units", done.stdout, done.stderr)
+
+
+def _answer(login: Login, part: str, out: str, err: str) -> dict[str, Any]:
+    """The JSON a part answered with; NotShaped where it failed or said nothing."""
+    lines = out.strip().splitlines()
+    try:
+        answer: dict[str, Any] = json.loads(lines[-1]) if lines else {}
+    except ValueError:
+        answer = {}
+    if not answer or "error" in answer:
+        said = "\n".join(filter(None, [str(answer.get("error", "")), err.strip()[-1500:]]))
+        raise _not_shaped(login, part, said or "It said nothing.")
+    return answer
+
+
+def _not_shaped(login: Login, part: str, why: str) -> NotShaped:
+    return NotShaped(
+        f"{login.address}: the host is not in shape: {part}",
+        why,
+        "Mend what it names, then run the same command again: what is done is not done twice.",
+    )
