@@ -48,8 +48,11 @@ def chromium() -> Path:
 
 
 def use_programs() -> None:
-    """Let programs this machine lacks be found on PATH; its own copies go first."""
-    here = str(_part("programs", "the programs the lab is made with"))
+    """Let programs this machine lacks be found on PATH, where set-up made them; its own copies go first."""
+    try:
+        here = str(_part("programs", "the programs the lab is made with"))
+    except MissingPart:
+        return
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     if here not in path:
         os.environ["PATH"] = os.pathsep.join([*path, here])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
 
 from resilience import caches
-from resilience.errors import MissingPart
 
 settings.register_profile("resilience", deadline=None, print_blob=True)
 settings.load_profile("resilience")
@@ -17,8 +15,7 @@ settings.load_profile("resilience")
 
 def pytest_configure() -> None:
     """Put the cached programs behind the machine's own; unit tests go without."""
-    with contextlib.suppress(MissingPart):
-        caches.use_programs()
+    caches.use_programs()
 
 
 @pytest.hookimpl(wrapper=True)

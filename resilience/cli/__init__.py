@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from resilience import caches
 from resilience.cli import check, down, drill, failover, lab, plan, status, up, verdict
 from resilience.cli.context import Context, say_error
 from resilience.errors import ResilienceError
@@ -50,6 +51,7 @@ def main() -> None:
     """Run the command line; every error ends here, in three plain lines."""
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGHUP, _terminated)
+    caches.use_programs()
     try:
         app(standalone_mode=True)
     except ResilienceError as error:

@@ -65,3 +65,11 @@ def test_the_machines_own_programs_go_first(cache: Path, monkeypatch: pytest.Mon
     caches.use_programs()
     caches.use_programs()
     assert os.environ["PATH"] == os.pathsep.join([os.defpath, str(cache)])
+
+
+def test_without_set_up_the_path_stays(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulated drill needs none of the programs."""
+    monkeypatch.setenv("PATH", os.defpath)
+    caches.use_programs()
+    assert not list(cache.iterdir())
+    assert os.environ["PATH"] == os.defpath
