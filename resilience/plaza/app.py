@@ -21,8 +21,9 @@ from resilience.plaza.db import Database, one
 from resilience.plaza.erasure import Eraser
 from resilience.plaza.gate import Gate
 from resilience.plaza.ledger import Ledger
-from resilience.plaza.middleware import BodyLimit, Gatekeeper, OneSlash, SecurityHeaders
+from resilience.plaza.middleware import BodyLimit, Gatekeeper, OneSlash, OpenToApps, SecurityHeaders
 from resilience.plaza.passwords import Passwords
+from resilience.plaza.pictures import Darkroom
 from resilience.plaza.ratelimit import Limits
 from resilience.plaza.settings import Settings
 from resilience.plaza.state import Plaza, plaza_of
@@ -44,6 +45,7 @@ def build(settings: Settings) -> Starlette:
         ],
         middleware=[
             Middleware(SecurityHeaders, secure=settings.secure),
+            Middleware(OpenToApps),
             Middleware(BodyLimit),
             Middleware(Gatekeeper),
             Middleware(OneSlash),
@@ -63,6 +65,7 @@ def assemble(settings: Settings) -> Plaza:
         settings=settings,
         db=Database(settings.database_url),
         passwords=Passwords(settings.argon2),
+        darkroom=Darkroom(),
         store=store,
         ledger=ledger,
         eraser=Eraser(settings.database_url, ledger, store),
@@ -91,6 +94,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
                 await task
         await plaza.db.close()
         plaza.passwords.close()
+        plaza.darkroom.close()
 
 
 async def healthz(request: Request) -> Response:

@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import os
+import random
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from PIL import Image
+
 from resilience.plaza.errors import PlazaError
+from resilience.plaza.passwords import Passwords
+from resilience.plaza.pictures import Picture, picture_of
+from resilience.plaza.posts import MAX_TEXT
 from resilience.plaza.store import Store
+
+PASSWORD = "bulk loaded people share this"  # noqa: S105 (for labs; the README says so)
+BEGIN_MS = 1_735_689_600_000
+"""2025-01-01, so that the same seed gives the same ids whenever it is loaded."""
+YEAR_MS = 365 * 86_400_000
+FOLLOWS = 20
+REPLIES = 0.15
+CROP = 0.8
+"""How much of a picture's width and height a crop keeps."""
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Kept = tuple[str, str, int, int, int]
+"""Hash, type, bytes, width and height of a stored picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,5 +54,147 @@ class Size:
 
 
 def load(url: str, store: Store, profile: str, size: Size) -> dict[str, Any]:
-    """Fill an empty database."""
-    raise PlazaError("Nothing was loaded", "bulk loading is not there yet", "Fill plaza through its API.")
+    """Fill an empty database; says how long it took and how large it became."""
+    began = time.monotonic()
+    texts = _texts(size.texts)
+    rng = random.Random(size.seed)  # noqa: S311 (the same data for the same seed)
+    people = _ids(rng, size.users, BEGIN_MS, YEAR_MS // 12)
+    posts = _ids(rng, size.posts, BEGIN_MS + YEAR_MS // 12, YEAR_MS * 11 // 12)
+    pictures = _pictures(rng, store, size)
+    with psycopg.connect(url) as conn:
+        _refuse_if_used(conn)
+        conn.execute("ALTER TABLE statuses DISABLE TRIGGER USER")
+        conn.execute("ALTER TABLE follows DISABLE TRIGGER USER")
+        _copy_people(conn, people, asyncio.run(_hash(profile)))
+        _copy_follows(conn, rng, people)
+        authors = _copy_posts(conn, rng, people, posts, texts)
+        _copy_media(conn, rng, posts, authors, pictures)
+        conn.execute("ALTER TABLE statuses ENABLE TRIGGER USER")
+        conn.execute("ALTER TABLE follows ENABLE TRIGGER USER")
+        conn.execute(COUNT)
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("VACUUM ANALYZE")
+        row = conn.execute("SELECT pg_database_size(current_database())").fetchone()
+    return {
+        "users": len(people),
+        "posts": len(posts),
+        "pictures": len(pictures),
+        "db_bytes": row[0] if row else 0,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+COUNT = """UPDATE accounts a SET
+    statuses_count = (SELECT count(*) FROM statuses s WHERE s.account_id = a.id),
+    last_status_at = (SELECT max(s.created_at)::date FROM statuses s WHERE s.account_id = a.id),
+    following_count = (SELECT count(*) FROM follows f WHERE f.account_id = a.id),
+    followers_count = (SELECT count(*) FROM follows f WHERE f.target_id = a.id)"""
+
+
+def _refuse_if_used(conn: Connection) -> None:
+    if conn.execute("SELECT 1 FROM accounts LIMIT 1").fetchone():
+        raise PlazaError("Nothing was loaded", "somebody is here already", "Use an empty database.")
+
+
+def _texts(path: Path) -> list[str]:
+    found = [part.strip() for part in path.read_text(errors="replace").split("\n%\n")]
+    texts = [text.replace("\0", "") for text in found if 0 < len(text) <= MAX_TEXT]
+    if not texts:
+        raise PlazaError("Nothing was loaded", f"{path} has no short texts", "Separate them by lines of '%'.")
+    return texts
+
+
+def _ids(rng: random.Random, count: int, begin_ms: int, span_ms: int) -> list[int]:
+    """Ids in the order of time, each once."""
+    step = max(1, span_ms // max(1, count))
+    return [(begin_ms + number * step + rng.randrange(step)) << 16 | rng.randrange(1 << 16) for number in range(count)]
+
+
+def _moment(identifier: int) -> datetime:
+    return datetime.fromtimestamp((identifier >> 16) / 1000, UTC)
+
+
+async def _hash(profile: str) -> str:
+    """One hash for everybody: a bulk of them would take hours, which is the point of argon2."""
+    passwords = Passwords(profile)
+    try:
+        return await passwords.hash(PASSWORD)
+    finally:
+        passwords.close()
+
+
+def _copy_people(conn: Connection, people: Sequence[int], password_hash: str) -> None:
+    with conn.cursor().copy("COPY accounts (id, username, password_hash, created_at) FROM STDIN") as copy:
+        for number, person in enumerate(people):
+            copy.write_row((person, f"bulk{number:06d}", password_hash, _moment(person)))
+
+
+def _copy_follows(conn: Connection, rng: random.Random, people: Sequence[int]) -> None:
+    with conn.cursor().copy("COPY follows (account_id, target_id) FROM STDIN") as copy:
+        for person in people:
+            for target in sorted({rng.choice(people) for _ in range(FOLLOWS)} - {person}):
+                copy.write_row((person, target))
+
+
+def _copy_posts(
+    conn: Connection, rng: random.Random, people: Sequence[int], posts: Sequence[int], texts: Sequence[str]
+) -> list[int]:
+    """Posts; few people write much, most write little. Returns the author of each."""
+    columns = "id, account_id, text, in_reply_to_id, in_reply_to_account_id, created_at"
+    authors: list[int] = []
+    with conn.cursor().copy(f"COPY statuses ({columns}) FROM STDIN") as copy:
+        for number, post in enumerate(posts):
+            author = people[int(len(people) * rng.random() ** 2)]
+            parent = None
+            if number and rng.random() < REPLIES:
+                parent = rng.randrange(max(0, number - 500), number)
+            replied = (None, None) if parent is None else (posts[parent], authors[parent])
+            authors.append(author)
+            copy.write_row((post, author, rng.choice(texts), *replied, _moment(post)))
+    return authors
+
+
+def _copy_media(
+    conn: Connection,
+    rng: random.Random,
+    posts: Sequence[int],
+    authors: Sequence[int],
+    pictures: Sequence[Kept],
+) -> None:
+    columns = "id, account_id, status_id, sha256, mime, bytes, width, height, description, created_at"
+    chosen = sorted(rng.sample(range(len(posts)), min(len(pictures), len(posts))))
+    with conn.cursor().copy(f"COPY media ({columns}) FROM STDIN") as copy:
+        for number, picture in zip(chosen, pictures, strict=False):
+            post, moment = posts[number], _moment(posts[number])
+            copy.write_row((post, authors[number], post, *picture, "A picture", moment))
+
+
+def _pictures(rng: random.Random, store: Store, size: Size) -> list[Kept]:
+    """Pictures in the store, each another part of one that was given."""
+    if size.pictures is None or size.picture_count == 0:
+        return []
+    sources = sorted(path for path in size.pictures.rglob("*") if path.is_file())
+    if not sources:
+        raise PlazaError("Nothing was loaded", f"{size.pictures} has no pictures", "Put some there.")
+    share = -(-size.picture_count // len(sources))
+    found: list[Kept] = []
+    for source in sources:
+        crops = _crops(rng, source, min(share, size.picture_count - len(found)))
+        found += [_keep(store, crop) for crop in crops]
+    os.sync()
+    return found
+
+
+def _crops(rng: random.Random, source: Path, count: int) -> Iterator[Picture]:
+    with Image.open(source) as image:
+        whole = image.convert("RGB")
+    whole.thumbnail((1600, 1600))
+    width, height = (max(1, int(side * CROP)) for side in whole.size)
+    for _ in range(count):
+        left, top = rng.randrange(whole.width - width + 1), rng.randrange(whole.height - height + 1)
+        yield picture_of(whole.crop((left, top, left + width, top + height)))
+
+
+def _keep(store: Store, picture: Picture) -> Kept:
+    store.put(picture, sync=False)
+    return picture.sha256, picture.mime, len(picture.data), picture.width, picture.height

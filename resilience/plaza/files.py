@@ -7,29 +7,31 @@ import secrets
 from pathlib import Path
 
 
-def publish(path: Path, data: bytes) -> bool:
+def publish(path: Path, data: bytes, *, sync: bool = True) -> bool:
     """Write a new file durably. False: there already is one, which stays untouched."""
     make_directory(path.parent)
     aside = path.parent / f".{path.name}.{secrets.token_hex(4)}"
     try:
-        _write_synced(aside, data)
+        _write(aside, data, sync=sync)
         os.link(aside, path)
     except FileExistsError:
         return False
     finally:
         aside.unlink(missing_ok=True)
-    sync_directory(path.parent)
+    if sync:
+        sync_directory(path.parent)
     return True
 
 
-def hand_over(source: Path, outbox: Path) -> None:
+def hand_over(source: Path, outbox: Path, *, sync: bool = True) -> None:
     """Hard-link a finished file to where the shipper looks; again is no error."""
     make_directory(outbox.parent)
     try:
         os.link(source, outbox)
     except FileExistsError:
         return
-    sync_directory(outbox.parent)
+    if sync:
+        sync_directory(outbox.parent)
 
 
 def make_directory(path: Path) -> None:
@@ -50,9 +52,10 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
-def _write_synced(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes, *, sync: bool) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -98,3 +99,24 @@ class OneSlash:
         if path.startswith("/api/") and path.endswith("/"):
             scope = {**scope, "path": path.rstrip("/")}
         await self._app(scope, receive, send)
+
+
+class OpenToApps:
+    """Lets apps in other people's browsers use the API; they carry a token, never our cookies."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._cors = CORSMiddleware(
+            app,
+            allow_origins=["*"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+            expose_headers=["Link"],
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer for other origins where programs talk to us."""
+        programs = scope["type"] == "http" and scope["path"].startswith(
+            ("/api/", "/oauth/token", "/oauth/revoke", "/media/", "/.well-known/")
+        )
+        await (self._cors if programs else self._app)(scope, receive, send)

@@ -5,12 +5,15 @@ Nothing of the original file survives: no camera, no place, no second file behin
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from starlette.datastructures import UploadFile
 
 from resilience.plaza.errors import Refused
 
@@ -36,6 +39,24 @@ class Picture:
     height: int
 
 
+class Darkroom:
+    """Makes pictures, two at a time: a large one takes a core and a lot of memory for a moment."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="pictures")
+
+    async def develop(self, upload: UploadFile) -> Picture:
+        """The picture to store for an uploaded file."""
+        if upload.size is not None and upload.size > MAX_BYTES:
+            raise Refused(422, TOO_LARGE)
+        data = await upload.read()
+        return await asyncio.get_running_loop().run_in_executor(self._pool, make_picture, data)
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
 def make_picture(upload: bytes) -> Picture:
     """The picture to store for an upload; refuses what isn't one, or is too large to be honest."""
     if len(upload) > MAX_BYTES:
@@ -46,6 +67,11 @@ def make_picture(upload: bytes) -> Picture:
         raise
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise Refused(422, UNREADABLE) from None
+    return picture_of(image)
+
+
+def picture_of(image: Image.Image) -> Picture:
+    """The picture to store for plain pixels."""
     data, mime = _encode(image)
     return Picture(hashlib.sha256(data).hexdigest(), data, mime, image.width, image.height)
 

@@ -9,6 +9,7 @@ from typing import LiteralString
 
 from resilience.plaza import accounts
 from resilience.plaza.accounts import Account
+from resilience.plaza.bearer import digest
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import new_id
@@ -99,11 +100,12 @@ async def create(conn: Connection, author: int, new: NewPost, app_id: int | None
 
 async def _claim(conn: Connection, author: int, key: str, post_id: int) -> int | None:
     """Take a key for this post, or wait for whoever took it and return theirs."""
+    key = digest(key).hex()
     await conn.execute(
         "INSERT INTO idempotency (account_id, key, status_id) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-        (author, key[:200], post_id),
+        (author, key, post_id),
     )
-    row = await one(conn, "SELECT status_id FROM idempotency WHERE account_id = %s AND key = %s", author, key[:200])
+    row = await one(conn, "SELECT status_id FROM idempotency WHERE account_id = %s AND key = %s", author, key)
     assert row is not None
     return None if row["status_id"] == post_id else int(row["status_id"])
 

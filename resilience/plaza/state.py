@@ -15,6 +15,7 @@ from resilience.plaza.errors import NotSafeElsewhere
 from resilience.plaza.gate import Gate
 from resilience.plaza.ledger import Ledger
 from resilience.plaza.passwords import Passwords
+from resilience.plaza.pictures import Darkroom
 from resilience.plaza.ratelimit import Limits
 from resilience.plaza.settings import Settings
 from resilience.plaza.store import Store
@@ -30,6 +31,7 @@ class Plaza:
     settings: Settings
     db: Database
     passwords: Passwords
+    darkroom: Darkroom
     store: Store
     ledger: Ledger
     eraser: Eraser

@@ -20,11 +20,11 @@ class Store:
         """Where the picture with this hash is, or would be."""
         return self._directory / sha256[:2] / sha256
 
-    def put(self, picture: Picture) -> None:
-        """Keep a picture durably and hand it to the shipper."""
+    def put(self, picture: Picture, *, sync: bool = True) -> None:
+        """Keep a picture durably and hand it to the shipper; without `sync`, the caller syncs later."""
         path = self.path(picture.sha256)
-        files.publish(path, picture.data)
-        files.hand_over(path, self._outbox / picture.sha256)
+        files.publish(path, picture.data, sync=sync)
+        files.hand_over(path, self._outbox / picture.sha256, sync=sync)
 
     def remove(self, sha256: str) -> bool:
         """Remove a picture, also from what waits to be shipped; True if it was there."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -13,7 +11,7 @@ from resilience.plaza.api.common import base_of, user
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import parse_id
 from resilience.plaza.params import read_params
-from resilience.plaza.pictures import EXTENSIONS, make_picture
+from resilience.plaza.pictures import EXTENSIONS
 from resilience.plaza.state import plaza_of
 
 
@@ -26,7 +24,7 @@ async def upload(request: Request) -> Response:
     file = params.file("file")
     if file is None:
         raise Refused(422, "Validation failed: File can't be blank")
-    picture = await asyncio.to_thread(make_picture, await file.read())
+    picture = await plaza.darkroom.develop(file)
     async with plaza.db.write() as conn:
         made = await media.add(conn, plaza.store, me.account.id, picture, params.text("description").strip())
     return JSONResponse(entities.attachment(made, base_of(request)))

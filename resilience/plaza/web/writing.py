@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +12,7 @@ from resilience.plaza.accounts import Account
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import parse_id
 from resilience.plaza.paging import Page
-from resilience.plaza.pictures import Picture, make_picture
+from resilience.plaza.pictures import Darkroom, Picture
 from resilience.plaza.posts import NewPost, Post
 from resilience.plaza.state import plaza_of
 from resilience.plaza.web.render import page
@@ -27,7 +25,7 @@ async def write(request: Request) -> Response:
         who, me = await member(request, conn)
     form = await checked_form(request, who)
     try:
-        pictures = await _pictures(form)
+        pictures = await _pictures(plaza_of(request).darkroom, form)
         post_id = await _store(request, form, me, pictures)
     except Refused as error:
         return await _again(request, who, me, form, error)
@@ -53,13 +51,13 @@ async def _store(request: Request, form: FormData, me: Account, pictures: list[t
     return post_id
 
 
-async def _pictures(form: FormData) -> list[tuple[Picture, str]]:
+async def _pictures(darkroom: Darkroom, form: FormData) -> list[tuple[Picture, str]]:
     found: list[tuple[Picture, str]] = []
     for number in range(1, posts.MAX_PICTURES + 1):
         file = form.get(f"picture{number}")
         if not isinstance(file, UploadFile) or not file.filename:
             continue
-        picture = await asyncio.to_thread(make_picture, await file.read())
+        picture = await darkroom.develop(file)
         found.append((picture, field(form, f"description{number}").strip()))
     return found
 
