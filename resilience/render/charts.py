@@ -216,7 +216,7 @@ def traffic(told: Story, width: int) -> Chart | None:
     labels += _lanes(marks, axis, 14.0, 15.0)
     return Chart(
         width,
-        floor + 30,
+        floor + 32,
         tuple(bars),
         tuple(rules),
         tuple(labels),
@@ -264,9 +264,9 @@ def _traffic_frame(axis: Axis, peak: float, floor: float, scale: float) -> tuple
     labels: list[Word] = []
     for i in range(int(peak / step) + 1):
         y = round(floor - i * step * scale, 2)
-        labels.append(Word(axis.left - 6, y + 4, f"{i * step:g}", "end", "tick"))
+        labels.append(Word(axis.left - 6, y + (4 if i else 1), f"{i * step:g}", "end", "tick"))
         rules.append(Rule(axis.left, y, axis.right, y, "grid"))
-    labels += [Word(axis.x(t), floor + 17, f"{t:+g} s" if t else "0 s", "middle", "tick") for t in axis.ticks()]
+    labels += [Word(axis.x(t), floor + 20, f"{t:+g} s" if t else "0 s", "middle", "tick") for t in axis.ticks()]
     return rules, labels
 
 

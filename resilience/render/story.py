@@ -205,6 +205,8 @@ def _facts(facts: Mapping[str, Any]) -> str:
     """What a step found, in a few words; long values are cut."""
     said = []
     for key, value in facts.items():
+        if value in (None, "", [], {}):
+            continue
         if isinstance(value, list | tuple):
             text = ", ".join(map(str, value)) if all(isinstance(v, str) for v in value) else f"{len(value)}"
         else:
@@ -239,7 +241,7 @@ def _requests(evidence: Evidence) -> list[tuple[float, bool]]:
 
 
 def _traffic(evidence: Evidence, zero: float) -> tuple[Second, ...]:
-    """Requests a second, every second from the first to the last, the empty ones too."""
+    """Requests a second, the empty seconds too, from the first to the last or until the users were back."""
     good: Counter[int] = Counter()
     bad: Counter[int] = Counter()
     for at, ok in _requests(evidence):
@@ -247,7 +249,9 @@ def _traffic(evidence: Evidence, zero: float) -> tuple[Second, ...]:
     seconds = good.keys() | bad.keys()
     if not seconds or max(seconds) - min(seconds) > 86_400:  # noqa: PLR2004 - a day: some clock is wrong
         return ()
-    return tuple(Second(at, good[at], bad[at]) for at in range(min(seconds), max(seconds) + 1))
+    there = back(evidence)
+    last = max(seconds) if there is None else max(*seconds, math.ceil(there.at - zero))
+    return tuple(Second(at, good[at], bad[at]) for at in range(min(seconds), last + 1))
 
 
 def _gap(evidence: Evidence, zero: float) -> tuple[float, float] | None:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resilience.errors import ResilienceError
-from resilience.model import Fleet, Plan, Reading, Survey, Unknown, Verdict
+from resilience.model import Fleet, Plan, Reading, SiteReading, Survey, Unknown, Verdict
 from resilience.render import words
 from resilience.render.report import tiles
 
@@ -62,16 +62,25 @@ def reading(value: Reading[T], say: Callable[[T], str] = str) -> Text:
 
 
 def _sites(fleet: Fleet, survey: Survey) -> Table:
-    table = _table("\nSites", "site", "vendor", "standby", "hosts", "serving")
+    table = _table("\nSites", "site", "vendor", "standby", "hosts", "serving", "vaults are behind")
     for site in fleet.sites:
         seen = survey.sites.get(site.name)
         role = "primary" if site == fleet.primary else site.standby
         if seen is None:
-            table.add_row(site.name, site.vendor, role, "not looked at", "")
+            table.add_row(site.name, site.vendor, role, "not looked at", "", "")
             continue
         hosts = reading(seen.outputs, lambda o: ", ".join(o.addresses) if o else "none")
-        table.add_row(site.name, site.vendor, role, hosts, reading(seen.serving, _yes))
+        serving = Text("no") if seen.outputs is None else reading(seen.serving, _yes)
+        table.add_row(site.name, site.vendor, role, hosts, serving, _behind(seen))
     return table
+
+
+def _behind(seen: SiteReading) -> Text:
+    """How much would be lost if this site were gone now; empty where nothing ships."""
+    if isinstance(seen.ship, Unknown):
+        return reading(seen.ship) if seen.serving is True else Text("")
+    lag = seen.ship.get("lag_seconds")
+    return Text(words.seconds(lag) if isinstance(lag, int | float) else words.UNKNOWN)
 
 
 def _vaults(fleet: Fleet, survey: Survey) -> Table:

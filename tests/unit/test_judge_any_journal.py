@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from resilience.judge import judge, verdict_json
 from resilience.model import Event
-from tests.journals import healthy
+from tests.strange import HEALTHY, journals, values
 
-KINDS = sorted({e.kind for e in healthy()})
 PROOFS = {
     "drill-started",
     "fault",
@@ -28,29 +27,9 @@ PROOFS = {
     "protected-again",
     "data",
 }
-FIELDS = sorted({key for e in healthy() for key in e.data} | {"at"})
-HEALTHY = healthy()
-
-scalars = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text("aw-0", max_size=3)
-    | st.sampled_from(["name", "acorn", "birch"])
-)
-values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=3),
-    max_leaves=4,
-)
-strange = st.builds(
-    Event, st.floats(), st.sampled_from(KINDS), st.dictionaries(st.sampled_from(FIELDS), values, max_size=6)
-)
-kept = st.integers(0, len(HEALTHY) - 1).map(HEALTHY.__getitem__)
 
 
-@given(st.lists(strange | kept, max_size=25))
+@given(journals)
 def test_any_lines_never_make_a_pass(events: list[Event]) -> None:
     """Whatever lines come in whatever order, met takes every proof, and the judge never raises."""
     verdict = judge(events)
