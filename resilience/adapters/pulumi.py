@@ -153,7 +153,7 @@ class PulumiCloud:
             raise MissingPart(
                 f"{site.name}: no host key is known for {address}",
                 "Hosts that are simply there are pinned too; nothing is trusted on first use.",
-                f"Add a line `{address} ssh-ed25519 AAAA…` to the kit's known_hosts.",
+                f"Put its public key (`ssh-ed25519 AAAA…`) into the kit: host_keys/{address}.pub.",
             )
         return self.host_keys[address]
 
@@ -176,21 +176,6 @@ class PulumiCloud:
             if said.lock_is_alive(file, site):
                 raise said.locked(site, file)
             file.unlink(missing_ok=True)
-
-
-def known_hosts(file: Path) -> dict[str, str]:
-    """Address → `type key`, from a file in OpenSSH's known_hosts form."""
-    import paramiko
-
-    if not file.exists():
-        return {}
-    entries = paramiko.HostKeys(str(file))
-    return {
-        name: f"{key.get_name()} {key.get_base64()}"
-        for name in entries
-        for key in (entries[name] or {}).values()
-        if key.get_name() == "ssh-ed25519"
-    }
 
 
 def _engine() -> auto.PulumiCommand:

@@ -49,6 +49,11 @@ class Result:
     err: str
 
     @property
+    def text(self) -> str:
+        """Standard output without surrounding white space."""
+        return self.out.strip()
+
+    @property
     def complaint(self) -> str:
         """The last lines of standard error, or of the output where that is empty."""
         return (self.err.strip() or self.out.strip())[-2000:]
@@ -120,7 +125,7 @@ class Shell:
                 result.complaint or "It printed nothing.",
                 "Run it by hand on the host to see more; every step may be repeated.",
             )
-        return result.out.strip()
+        return result.text
 
     def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
         """Write a file in one move: readers see the old content or the new, with this mode."""

@@ -11,15 +11,17 @@ import io
 import json
 import tarfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
-from resilience.errors import MissingPart
-from resilience.model import VaultSpec
+from resilience import caches
+from resilience.adapters.kit import Kit
+from resilience.errors import MissingPart, ResilienceError
+from resilience.model import Fleet, VaultSpec
 from resilience.ports import Vault
 
 CODE = "src.tar.gz"
@@ -27,6 +29,9 @@ LEFT_OUT = frozenset({"__pycache__", "lab", "cli", "render"})
 """Folders of ours that no host needs."""
 LINK_S = 3600
 PREFIX = "supplies/manifest-"
+PACKAGE = Path(__file__).resolve().parent.parent
+Link = Callable[[str], Mapping[str, Any]]
+"""From an object's key to {vault, url, headers}."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,115 +78,120 @@ class Manifest:
         return cls(tuple(Part(**part) for part in loaded["parts"]), float(loaded["made"]))
 
 
-class Access(Protocol):
-    """How a host gets an object of a vault, with a right that ends."""
-
-    def source(self, key: str) -> Mapping[str, Any]:
-        """{vault, url, headers} for one object."""
-
-
-@dataclass(frozen=True)
-class S3Access:
-    """Links signed with the reader's key: they work for one object and one hour."""
-
-    spec: VaultSpec
-    access_key_id: str
-    secret_access_key: str
-
-    def source(self, key: str) -> Mapping[str, Any]:
-        """A signed link."""
-        import boto3
-        from botocore.config import Config
-
-        client = boto3.client(
-            "s3",
-            endpoint_url=self.spec.endpoint,
-            region_name=self.spec.region,
-            aws_access_key_id=self.access_key_id,
-            aws_secret_access_key=self.secret_access_key,
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-        )
-        params = {"Bucket": self.spec.bucket, "Key": key}
-        url = client.generate_presigned_url("get_object", Params=params, ExpiresIn=LINK_S)
-        return {"vault": self.spec.name, "url": url, "headers": {}}
-
-
-@dataclass(frozen=True)
-class GcsAccess:
-    """The object's address, and the reader's token beside it."""
-
-    spec: VaultSpec
-    token: str
-
-    def source(self, key: str) -> Mapping[str, Any]:
-        """An address and the header that opens it."""
-        path = f"/download/storage/v1/b/{self.spec.bucket}/o/{quote(key, safe='')}?alt=media"
-        return {
-            "vault": self.spec.name,
-            "url": self.spec.endpoint.rstrip("/") + path,
-            "headers": {"Authorization": f"Bearer {self.token}"},
-        }
-
-
 @dataclass(frozen=True)
 class VaultSupplies:
-    """The supplies of this checkout, and the vaults that are to hold them."""
+    """The supplies of this machine, the vaults that hold them, and how a host gets them there."""
 
+    fleet: Fleet
+    kit: Kit
     vaults: Mapping[str, Vault]
-    directory: Path
-    """As bootstrap made it: `manifest.json` and the files it names."""
-    code: Path
-    """The folder of our package."""
+    """Opened by the operator."""
 
     def put(self) -> Mapping[str, Any]:
         """Put what a vault lacks, all vaults at once, manifests last; {digest, bytes, vaults}."""
-        manifest, contents = self.manifest()
+        directory = caches.supplies()
+        manifest, code = local_manifest(directory)
         with ThreadPoolExecutor(max(1, len(self.vaults))) as pool:
-            new = pool.map(lambda vault: _put(vault, manifest, contents, self.directory), self.vaults.values())
+            new = pool.map(lambda vault: _put(vault, manifest, code, directory), self.vaults.values())
             put = dict(zip(self.vaults, new, strict=True))
         whole = sum(part.bytes for part in manifest.parts)
         return {"digest": manifest.digest, "bytes": whole, "vaults": put}
 
-    def manifest(self) -> tuple[Manifest, bytes]:
-        """What belongs together now, and our own code as one of its files."""
+    def sources(self, names: Iterable[str]) -> dict[str, Any]:
+        """For each file, links to it in these vaults; {digest, files}. Nothing else is asked."""
+        specs = [self.fleet.vault(name) for name in names]
+        manifest = self._held({spec.name: self.vaults[spec.name] for spec in specs})
+        links = [link_maker(spec, self.kit.vault(spec.name, "reader")) for spec in specs]
+        return {"digest": manifest.digest, "files": share(manifest, links)}
+
+    def _held(self, vaults: Mapping[str, Vault]) -> Manifest:
+        """This machine's own manifest where a vault holds it, else the newest any of them holds."""
         try:
-            listed = json.loads((self.directory / "manifest.json").read_text())["files"]
-        except (OSError, ValueError, KeyError) as error:
-            raise MissingPart(
-                f"{self.directory} holds no supplies", str(error), "Run scripts/bootstrap: it makes them anew."
-            ) from error
-        code = pack_code(self.code)
-        parts = [Part(name, about["sha256"], about["bytes"]) for name, about in sorted(listed.items())]
-        parts.append(Part(CODE, hashlib.sha256(code).hexdigest(), len(code)))
-        return Manifest(tuple(parts), time.time()), code
+            mine, _ = local_manifest(caches.supplies())
+        except MissingPart:
+            return newest(vaults)
+        return mine if any(_answers(vault, mine.key) for vault in vaults.values()) else newest(vaults)
 
 
-def newest(vaults: Iterable[Vault]) -> Manifest:
-    """The newest manifest any of these vaults holds; for a machine that made no supplies itself."""
-    found: list[Manifest] = []
-    for vault in vaults:
-        for key in vault.list(PREFIX):
-            data = vault.get(key)
-            if data is not None:
-                found.append(Manifest.from_bytes(data))
+def local_manifest(directory: Path) -> tuple[Manifest, bytes]:
+    """What belongs together now, and our own code as one of its files."""
+    try:
+        listed = json.loads((directory / "manifest.json").read_text())["files"]
+    except (OSError, ValueError, KeyError) as error:
+        raise MissingPart(
+            f"{directory} holds no supplies", str(error), "Run scripts/bootstrap: it makes them anew."
+        ) from error
+    code = pack_code(PACKAGE)
+    parts = [Part(name, about["sha256"], about["bytes"]) for name, about in sorted(listed.items())]
+    parts.append(Part(CODE, hashlib.sha256(code).hexdigest(), len(code)))
+    return Manifest(tuple(parts), time.time()), code
+
+
+def newest(vaults: Mapping[str, Vault]) -> Manifest:
+    """The newest manifest any of these vaults holds; a vault that does not answer is passed over."""
+    found, silent = [], []
+    for name, vault in vaults.items():
+        try:
+            objects = [vault.get(key) for key in vault.list(PREFIX)]
+        except ResilienceError as error:
+            silent.append(f"{name}: {error.what}")
+        else:
+            found += [Manifest.from_bytes(data) for data in objects if data is not None]
     if not found:
         raise MissingPart(
             "No vault holds supplies",
-            f"None of those asked has an object under {PREFIX}.",
+            "; ".join(silent) or f"None of {', '.join(vaults)} has an object under {PREFIX}.",
             "Put them there from a machine that ran scripts/bootstrap: resilience up.",
         )
     return max(found, key=lambda manifest: manifest.made)
 
 
-def sources(manifest: Manifest, accesses: Sequence[Access]) -> list[dict[str, Any]]:
-    """For each file, where a host may get it; each file begins with another vault, to share the load."""
+def share(manifest: Manifest, links: Sequence[Link]) -> list[dict[str, Any]]:
+    """Each file with all its links; each begins at another vault, so that all vaults work at once."""
     listed = []
     for number, part in enumerate(sorted(manifest.parts, key=lambda part: -part.bytes)):
-        turn = number % max(1, len(accesses))
-        order = [*accesses[turn:], *accesses[:turn]]
-        where = [dict(access.source(part.key)) for access in order]
+        turn = number % max(1, len(links))
+        where = [dict(link(part.key)) for link in (*links[turn:], *links[:turn])]
         listed.append({"name": part.name, "sha256": part.sha256, "bytes": part.bytes, "sources": where})
     return listed
+
+
+def link_maker(spec: VaultSpec, credentials: Mapping[str, str]) -> Link:
+    """How a host gets an object of this vault: a signed link, or an address and a token beside it."""
+    return _gcs_links(spec, credentials) if spec.kind == "gcs" else _s3_links(spec, credentials)
+
+
+def _s3_links(spec: VaultSpec, credentials: Mapping[str, str]) -> Link:
+    """Links signed with the key: each opens one object for an hour."""
+    import boto3
+    from botocore.config import Config
+
+    client = boto3.client(
+        "s3",
+        endpoint_url=spec.endpoint,
+        region_name=spec.region,
+        aws_access_key_id=credentials["access_key_id"],
+        aws_secret_access_key=credentials["secret_access_key"],
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+    )
+
+    def link(key: str) -> Mapping[str, Any]:
+        params = {"Bucket": spec.bucket, "Key": key}
+        url = client.generate_presigned_url("get_object", Params=params, ExpiresIn=LINK_S)
+        return {"vault": spec.name, "url": url, "headers": {}}
+
+    return link
+
+
+def _gcs_links(spec: VaultSpec, credentials: Mapping[str, str]) -> Link:
+    """Addresses, with the token in a header."""
+    headers = {"Authorization": f"Bearer {credentials['token']}"}
+
+    def link(key: str) -> Mapping[str, Any]:
+        path = f"/download/storage/v1/b/{spec.bucket}/o/{quote(key, safe='')}?alt=media"
+        return {"vault": spec.name, "url": spec.endpoint.rstrip("/") + path, "headers": headers}
+
+    return link
 
 
 def pack_code(package: Path) -> bytes:
@@ -217,3 +227,11 @@ def _put(vault: Vault, manifest: Manifest, code: bytes, directory: Path) -> int:
             new += part.bytes
     vault.put_new(manifest.key, manifest.to_bytes())
     return new
+
+
+def _answers(vault: Vault, key: str) -> bool:
+    """Whether a vault holds this object; one that does not answer is taken not to."""
+    try:
+        return vault.exists(key)
+    except ResilienceError:
+        return False

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
@@ -68,39 +68,32 @@ class Result(Protocol):
 class Shell(Protocol):
     """A host on which commands can be run."""
 
-    @property
-    def login(self) -> Login:
-        """How to get into it."""
-
     def run(self, command: str, *, stdin: bytes | None = None, timeout: float = 60) -> Result:
         """Run one command line."""
 
 
-def shape_host(shell: Shell, spec: HostSpec, digest: str, supplies: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Bring a host into shape from supplies alone; repeating it changes nothing. Returns what it took."""
+def shape_host(login: Login, shell: Shell, spec: HostSpec, supplies: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Bring a host into shape from supplies alone; repeating it changes nothing. Returns what it took.
+
+    `supplies` is {digest, files: [{name, sha256, bytes, sources: [{vault, url, headers}]}]}.
+    """
     began = time.monotonic()
     with ThreadPoolExecutor(2) as pool:
-        unpacking = pool.submit(_fetch, shell, "unpack", digest, supplies, UNPACK_S)
-        deploying = pool.submit(_deploy, shell.login, spec)
+        unpacking = pool.submit(_fetch, login, shell, {**supplies, "phase": "unpack"}, UNPACK_S)
+        deploying = pool.submit(_deploy, login, spec)
         unpacked, deployed = unpacking.result(), deploying.result()
-    configured = _fetch(shell, "configure", digest, (), CONFIGURE_S)
-    return {
-        "seconds": round(time.monotonic() - began, 2),
-        "supplies": unpacked,
-        "files": deployed,
-        "configure": configured,
-    }
+    finish = {"phase": "configure", "digest": supplies["digest"]}
+    configured = _fetch(login, shell, finish, CONFIGURE_S)
+    seconds = round(time.monotonic() - began, 2)
+    return {"seconds": seconds, "supplies": unpacked, "files": deployed, "configure": configured}
 
 
-def _fetch(
-    shell: Shell, phase: str, digest: str, supplies: Sequence[Mapping[str, Any]], timeout: float
-) -> dict[str, Any]:
+def _fetch(login: Login, shell: Shell, job: Mapping[str, Any], timeout: float) -> dict[str, Any]:
     """Run one phase of `fetch.py` on the host. Addresses and tokens travel on standard input only."""
-    job = json.dumps({"phase": phase, "digest": digest, "files": list(supplies)})
     script = (files("resilience.host") / "fetch.py").read_text()
-    stream = f"{script}\nrun(json.loads({job!r}))\n"
+    stream = f"{script}\nrun(json.loads({json.dumps(job)!r}))\n"
     result = shell.run("python3 -", stdin=stream.encode(), timeout=timeout)
-    return _answer(shell.login, f"supplies ({phase})", result.out, result.err)
+    return _answer(login, f"supplies ({job['phase']})", result.out, result.err)
 
 
 def _deploy(login: Login, spec: HostSpec) -> dict[str, Any]:

@@ -1,0 +1,64 @@
+"""Port Signer: Ed25519 keys from the kit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from resilience.adapters.kit import Kit
+from resilience.errors import MissingPart
+
+
+@dataclass(frozen=True)
+class KitSigner:
+    """The operator's signature, and the public keys of sites; private halves stay in the kit."""
+
+    kit: Kit
+
+    def sign(self, payload: bytes) -> str:
+        """Ed25519 signature by the operator, hex."""
+        return self._operator.sign(payload).hex()
+
+    def verify(self, payload: bytes, signature: str) -> bool:
+        """Whether the operator signed this payload."""
+        try:
+            self._operator.public_key().verify(bytes.fromhex(signature), payload)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+    def site_key(self, site: str, epoch: int) -> str:
+        """Public key (hex) with which the site's host signs in this epoch; made when absent."""
+        path = self.kit.site_key(site, epoch)
+        return _public(_load(path.read_bytes(), path.name))
+
+    @cached_property
+    def _operator(self) -> Ed25519PrivateKey:
+        return _load(self.kit.operator_key.read_bytes(), "operator.key")
+
+
+def _load(pem: bytes, name: str) -> Ed25519PrivateKey:
+    """A private key from PEM."""
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except ValueError as error:
+        raise _unusable(name, str(error)) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _unusable(name, f"it is a {type(key).__name__}")
+    return key
+
+
+def _public(key: Ed25519PrivateKey) -> str:
+    return key.public_key().public_bytes_raw().hex()
+
+
+def _unusable(name: str, why: str) -> MissingPart:
+    return MissingPart(
+        f"The kit's {name} is no Ed25519 private key in PEM",
+        why,
+        "Bring the fleet's own kit back; a new key could seal nothing that hosts would believe.",
+    )
