@@ -26,16 +26,35 @@ step() {
   local log=$CACHE/log/$name.log
   mkdir -p "$CACHE/log"
   say "  $name: $what (usually $usual) …"
-  set +e
-  (set -euo pipefail; "$@") >"$log" 2>&1
-  status=$?
-  set -e
+  set -m # a process group of its own, so that all of it can be stopped
+  (set -euo pipefail; "$@") >"$log" 2>&1 </dev/null &
+  CHILD=$!
+  set +m
+  status=0
+  wait "$CHILD" || status=$?
+  CHILD=''
   if [ "$status" -ne 0 ]; then
     tail -n 15 "$log" | sed 's/^/    | /' >&2
     fail "$name could not be made" "The last lines above say it; all of them are in $log." \
       "Put right what they name, then run the same command again. Nothing half-made is left."
   fi
   say "  $name: done in $((SECONDS - began)) s"
+}
+
+# stop STATUS: interrupted; what is running ends first, then what it half made goes.
+CHILD=''
+stop() {
+  local waited=0
+  if [ -n "$CHILD" ]; then
+    kill -TERM -- "-$CHILD" 2>/dev/null || true
+    while kill -0 -- "-$CHILD" 2>/dev/null; do
+      waited=$((waited + 1))
+      [ "$waited" -lt 100 ] || kill -KILL -- "-$CHILD" 2>/dev/null || true
+      sleep 0.1
+    done
+  fi
+  say "Interrupted. Nothing half-made is left; the same command goes on from here."
+  exit "$1"
 }
 
 # making NAME: an empty folder to work in, on the same file system as the cache.
@@ -61,10 +80,10 @@ lock() {
     say "Another set-up is at work on $CACHE; waiting for it."
     flock 9
   fi
-  trap 'rm -rf "$MAKING"' EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM
-  rm -rf "$MAKING"
+  trap 'rm -rf --one-file-system "$MAKING"' EXIT
+  trap 'stop 130' INT
+  trap 'stop 143' TERM HUP
+  rm -rf --one-file-system "$MAKING"
 }
 
 # remember: current.json, replaced in one move, and only when it changes.

@@ -24,7 +24,7 @@ debian_apt() {
       APT::Install-Recommends false APT::Sandbox::User root APT::Get::Assume-Yes true
   } >"$folder/apt.conf"
   export APT_CONFIG=$folder/apt.conf
-  apt-get -q update
+  apt-get -q -o APT::Update::Error-Mode=any update
 }
 
 # debian_fetch PACKAGE...: them and all they need into $DEBS; prints the files.

@@ -51,7 +51,7 @@ rootfs_make() {
   apt-config dump Acquire | grep -E '^Acquire::https?::[Pp]roxy' >"$folder/proxy" || true
   [ ! -s "$folder/proxy" ] || acquire=(--aptopt="$folder/proxy")
   PERL5LIB=$(printf '%s:' "$unpacked"/usr/share/perl/5.* "$unpacked"/usr/lib/*/perl/5.* "$unpacked"/usr/share/perl5) \
-    TMPDIR=$folder "$unpacked/usr/bin/mmdebstrap" --mode=root --format=directory --variant=minbase \
+    TMPDIR=$folder unshare --mount "$unpacked/usr/bin/mmdebstrap" --mode=root --format=directory --variant=minbase \
     --include="$ROOTFS_PACKAGES" --aptopt='Acquire::Languages "none"' "${acquire[@]}" \
     bookworm "$folder/root" "$folder/sources.list"
   rootfs_plain "$folder/root"

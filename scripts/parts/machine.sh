@@ -50,8 +50,8 @@ machine_will() {
   if [ "$1" = simulate ]; then return; fi
   [ -d "$TOOLS" ] || WILL+=("tools|1|900|Debian packages the lab runs, unpacked and not installed")
   [ -d "$ROOTFS" ] || WILL+=("rootfs|1|400|a plain Debian 12 root for lab hosts")
-  [ -n "$(engine_place)" ] || WILL+=("engine|9|2500|the Pulumi engine $ENGINE_VERSION (1 minute where its installer can be reached)")
-  [ -x "$RESTIC" ] || WILL+=("restic|2|600|restic $RESTIC_VERSION")
+  [ -n "$(engine_place)" ] || WILL+=("engine|7|2500|the Pulumi engine $ENGINE_VERSION (1 minute where its installer can be reached)")
+  [ -x "$RESTIC" ] || WILL+=("restic|2|700|restic $RESTIC_VERSION")
   [ -d "$SUPPLIES" ] || WILL+=("supplies|1|250|what hosts are set up from: packages, environment, restic")
   [ "$1" != tests ] || [ -d "$BROWSER" ] || WILL+=("browser|1|700|Chromium for the tests, unpacked and not installed")
 }
