@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 START_WAIT_S = 30.0
 INNER_GCS = "127.0.0.1:4443"
 """fake-gcs-server knows no credentials, so it listens inside its vendor only, behind the gate."""
-_PRIVATE_TMP = 'mount -t tmpfs tmpfs /tmp && exec "$@"'
 _SEAWEED = (
     "-ip=127.0.0.1",
     "-ip.bind=127.0.0.1",
@@ -68,12 +67,12 @@ def _start_s3(directory: Path, vendor: Place, home: Home) -> None:
         str(Path(sys.executable).parent / "weed"),
         "-logtostderr=true",
         "server",
-        f"-dir={place / 'data'}",
+        "-dir=data",
         *_SEAWEED,
     ]
-    weed += [f"-s3.ip.bind={vendor.bucket_address}", f"-s3.config={place / 's3.json'}"]
-    own_tmp = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", _PRIVATE_TMP, "sh"]
-    processes.start(directory, f"bucket-{vendor.name}", [*own_tmp, *weed], home=home, space=vendor.space)
+    weed += [f"-s3.ip.bind={vendor.bucket_address}", "-s3.config=s3.json"]
+    argv = processes.with_own_tmp(place, weed)
+    processes.start(directory, f"bucket-{vendor.name}", argv, home=home, space=vendor.space)
 
 
 def _start_gcs(directory: Path, vendor: Place, home: Home) -> None:

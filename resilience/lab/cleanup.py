@@ -56,9 +56,9 @@ def _processes() -> set[int]:
 
 
 def _mounts() -> list[str]:
-    """Overlays and namespaces of a lab that are mounted where this process can see them."""
-    points = [line.split(" ")[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    return [point for point in points if "/.resilience/lab/hosts/" in point]
+    """Hosts' disks that are mounted where this process can see them (none should be: each has its own place)."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line.split(" ")[4] for line in lines if " - overlay rsl-host " in line]
 
 
 def remove_all(directory: Path, home: Home) -> list[str]:

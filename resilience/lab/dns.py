@@ -60,9 +60,9 @@ def start_server(directory: Path, vendor: Place, tools: Path, home: Home) -> Non
     key = (directory / "kit" / "dns" / f"{vendor.name}.txt").read_text().strip()
     settings = {
         "launch": "gsqlite3",
-        "gsqlite3-database": str(place / "zones.sqlite3"),
+        "gsqlite3-database": "zones.sqlite3",
         "module-dir": str(modules),
-        "socket-dir": str(place),
+        "socket-dir": "/tmp",  # noqa: S108 - its own
         "local-address": vendor.dns_address,
         "local-port": "53",
         "webserver": "yes",
@@ -85,7 +85,7 @@ def start_server(directory: Path, vendor: Place, tools: Path, home: Home) -> Non
     conf = place / "pdns.conf"
     conf.touch(mode=0o600)
     conf.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    argv = [str(tools / "usr/sbin/pdns_server"), f"--config-dir={place}"]
+    argv = processes.with_own_tmp(place, [str(tools / "usr/sbin/pdns_server"), "--config-dir=."])
     processes.start(directory, process_name(vendor), argv, home=home, space=vendor.space, env=environment(tools))
 
 

@@ -1,7 +1,18 @@
-"""Faults: what can happen to vendors, really done to them. Only ever in a lab."""
+"""Faults: what can happen to vendors, really done to them. Only ever in a lab.
+
+=============  =====================================================================================
+terminate      hosts off, account API and bucket answer as closed, name server gone, addresses dead
+delete         terminate, and disks and buckets are destroyed
+correlated     terminate, for several vendors at once
+control-plane  like terminate, but the hosts run on: the old primary lives and still takes writes
+hijack         somebody with the primary's own credentials destroys copies in all vaults; then delete
+bit-rot        bytes change in one vault that is left; then terminate
+=============  =====================================================================================
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -13,24 +24,36 @@ from resilience.lab.places import Place
 from resilience.lab.processes import Home
 
 KINDS = ("terminate", "delete", "correlated", "control-plane", "hijack", "bit-rot")
+DESTROYING = {"delete", "hijack"}
 
 
 def inject(directory: Path, fault: str, vendors: list[str], home: Home, seed: int) -> dict[str, Any]:
-    """Do it; what was done, for the journal."""
+    """Do it; what was done, and since when (`at`)."""
+    _check(fault, vendors)
+    done: dict[str, Any] = {"fault": fault, "vendors": vendors, "seed": seed}
+    if fault in {"hijack", "bit-rot"}:
+        done["vaults"] = damage_vaults(directory, fault, vendors, home, seed)
+    done["at"] = time.time()
+    lost = [places.place(name) for name in vendors]
+    if fault != "control-plane":
+        for vendor in lost:
+            power_off_hosts(vendor, home)
+    for vendor in lost:
+        close_account(directory, vendor, home)
+    if fault in DESTROYING:
+        for vendor in lost:
+            delete_data(directory, vendor)
+    return done
+
+
+def _check(fault: str, vendors: list[str]) -> None:
     if fault not in KINDS:
         raise UsageError(f"There is no fault {fault}", f"There are {', '.join(KINDS)}.", "Name one of them.")
-    if fault in {"hijack", "bit-rot"}:
-        raise UsageError(f"The lab cannot do {fault} yet", "Nothing here makes it.", "Use terminate or delete.")
-    done: dict[str, Any] = {"fault": fault, "vendors": vendors, "seed": seed}
-    for name in vendors:
-        vendor = places.place(name)
-        close_account(directory, vendor, home)
-        if fault != "control-plane":
-            power_off_hosts(vendor, home)
-        if fault == "delete":
-            delete_data(directory, vendor)
-    done["at"] = time.time()
-    return done
+    known = [vendor.name for vendor in places.VENDORS]
+    if unknown := [name for name in vendors if name not in known]:
+        raise UsageError(f"The lab has no vendor {unknown[0]}", f"It has {', '.join(known)}.", "Name one of them.")
+    if fault == "correlated" and len(set(vendors)) == 1:
+        raise UsageError("A correlated fault needs more than one vendor", f"Only {vendors[0]} was named.", "Name two.")
 
 
 def close_account(directory: Path, vendor: Place, home: Home) -> None:
@@ -59,3 +82,21 @@ def delete_data(directory: Path, vendor: Place) -> None:
     for path in (directory / "hosts").glob(f"{vendor.name}-*/upper"):
         shutil.rmtree(path, ignore_errors=True)
     shutil.rmtree(buckets.place_of(directory, vendor) / "data", ignore_errors=True)
+
+
+def damage_vaults(directory: Path, fault: str, vendors: list[str], home: Home, seed: int) -> dict[str, dict[str, int]]:
+    """Hijack: every vault is attacked from outside. Bit rot: one vault that will be left, by the seed."""
+    vaults = [vendor.name for vendor in places.VENDORS if vendor.vault and vendor.name not in vendors]
+    if fault == "bit-rot":
+        vaults = [vaults[seed % len(vaults)]]
+    done = {}
+    for vault in vaults:
+        argv = processes.python("resilience.lab.damage", str(directory), fault, vault, str(seed))
+        said = processes.run(["env", *_environment(directory), *argv], space=places.USERS_SPACE, home=home)
+        done[vault] = json.loads(said)
+    return done
+
+
+def _environment(directory: Path) -> list[str]:
+    marked = processes.marked(directory, "damage")
+    return [f"{name}={marked[name]}" for name in ("PYTHONPATH", processes.MARK)]

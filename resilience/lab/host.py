@@ -17,7 +17,7 @@ _BOOT = """
 set -e
 mkdir -p /run/systemd/nspawn
 mount -t tmpfs -o mode=0755 nspawn /run/systemd/nspawn
-mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" host "$2/root"
+mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" rsl-host "$2/root"
 exec systemd-nspawn --quiet --directory="$2/root" --machine="$3" --hostname="$3" --boot --keep-unit --register=no \
   --network-namespace-path="/run/netns/$4" --resolv-conf=off --timezone=off --link-journal=no --console=pipe
 """

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from resilience import caches
-from resilience.errors import Locked, ResilienceError, UsageError
+from resilience.errors import Locked, ResilienceError
 from resilience.lab import (
     blackhole,
     buckets,
@@ -185,9 +185,6 @@ class Lab:
     # ── breaking ─────────────────────────────────────────────────────────────
     def inject(self, fault: str, vendors: Sequence[str], seed: int = 0) -> dict[str, Any]:
         """Do to these vendors what the fault says; returns what was done."""
-        known = [vendor.name for vendor in places.VENDORS]
-        if unknown := [name for name in vendors if name not in known]:
-            raise UsageError(f"The lab has no vendor {unknown[0]}", f"It has {', '.join(known)}.", "Name one of them.")
         return faults.inject(self.directory, fault, list(vendors), self._home, seed)
 
     def blackhole(self, vendors: Sequence[str]) -> None:

@@ -47,6 +47,7 @@ class LabLock:
         """Release it, leaving no file."""
         if self._file is not None:
             self._path.unlink(missing_ok=True)
+            fcntl.flock(self._file, fcntl.LOCK_UN)
             self._file.close()
             self._file = None
 

@@ -99,6 +99,12 @@ def grouped(argv: Sequence[str]) -> list[str]:
     return ["sh", "-c", _ENTER, "sh", *argv]
 
 
+def with_own_tmp(place: Path, argv: Sequence[str]) -> list[str]:
+    """A command that starts in `place` with a /tmp of its own: its paths must be relative (`place` may be below /tmp)."""
+    script = 'cd "$1" && shift && mount -t tmpfs tmpfs /tmp && exec "$@"'
+    return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", script, "sh", str(place), *argv]
+
+
 def python(module: str, *args: str) -> list[str]:
     """A command that runs one of our modules."""
     return [sys.executable, "-m", module, *args]
