@@ -34,7 +34,7 @@ step() {
   wait "$CHILD" || status=$?
   CHILD=''
   if [ "$status" -ne 0 ]; then
-    tail -n 15 "$log" | sed 's/^/    | /' >&2
+    tail -n 8 "$log" | cut -c1-200 | sed 's/^/    | /' >&2
     fail "$name could not be made" "The last lines above say it; all of them are in $log." \
       "Put right what they name, then run the same command again. Nothing half-made is left."
   fi
