@@ -100,6 +100,14 @@ def test_a_part_without_steps_takes_no_time() -> None:
     assert verdict.rto.data_s == pytest.approx(48.4 - 1.7)
 
 
+def test_a_phase_that_ran_wholly_inside_an_earlier_one_takes_no_time() -> None:
+    """Data that was ready before the host was shaped delayed nobody: 0 seconds, never a negative number."""
+    events = [e for e in healthy() if e.data.get("phase") != "data" or e.data.get("action") == "ledger"]
+    rto = judge(events).rto
+    assert rto.data_s == 0
+    assert rto.start_s == pytest.approx(52.7 - 35.6)
+
+
 def test_a_step_that_ended_after_the_users_were_back_delays_no_part() -> None:
     """What nobody waited for is in no part of the RTO."""
     events = healthy()
@@ -168,6 +176,7 @@ def test_no_proof_may_be_missing(kind: str) -> None:
         ("fence", {"accepted": 1}, "Fence"),
         ("blackhole", {"calls": [{"from": "op", "vendor": "acorn", "packets": 3}]}, "Black hole"),
         ("blackhole", {"calls": [{"from": "op", "vendor": "acorn"}], "complete": False}, "Black hole"),
+        ("blackhole", {"calls": [{"from": "op", "vendor": "acorn", "packets": 0}]}, "Black hole"),
     ],
 )
 def test_a_proven_break_is_missed(kind: str, data: dict[str, Any], part: str) -> None:
@@ -328,6 +337,17 @@ def test_a_black_hole_read_too_early_proves_nothing() -> None:
     line = next(e for e in events if e.kind == "blackhole")
     events = swapped(without(events, "blackhole"), back_line(events), line, back_line(events))
     assert judge(events).verdict == "unknown"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["writes-checked", "media-checked", "takedowns-checked", "fence", "blackhole", "protected-again", "decided"],
+)
+def test_a_proof_from_before_the_fault_proves_nothing(kind: str) -> None:
+    """What was checked while all was well says nothing about afterwards."""
+    events = healthy()
+    early = [e for e in events if e.kind == kind]
+    assert judge([events[0], *early, *without(events[1:], kind)]).verdict == "unknown"
 
 
 def test_a_proven_miss_outweighs_an_unknown() -> None:
