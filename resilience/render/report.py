@@ -42,7 +42,7 @@ def report_html(events: Sequence[Event], verdict: Verdict | None = None) -> str:
     told = story(events)
     return (
         _pages()
-        .get_template("report.html.j2")
+        .get_template("report.html")
         .render(
             verdict=judged,
             told=told,
