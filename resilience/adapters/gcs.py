@@ -9,7 +9,7 @@ import requests
 from google.api_core.client_options import ClientOptions
 from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, PreconditionFailed, RetryError
 from google.auth.exceptions import GoogleAuthError
-from google.cloud import storage
+from google.cloud.storage import Client
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2.credentials import Credentials
 from requests.adapters import HTTPAdapter
@@ -33,7 +33,7 @@ class GcsVault:
     def __init__(self, spec: VaultSpec, token: str) -> None:
         self.name = spec.name
         self._vendor = spec.vendor
-        client = storage.Client(
+        client = Client(
             project=spec.vendor,
             credentials=Credentials(token=token),  # type: ignore[no-untyped-call]
             client_options=ClientOptions(api_endpoint=spec.endpoint),

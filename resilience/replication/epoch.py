@@ -150,7 +150,7 @@ def seal_record(
     check_quorums(len(record.vaults), record.k, record.s)
     wanted = set(record.vaults) | set(old.vaults if old else ())
     asked = {name: vault for name, vault in vaults.items() if name in wanted}
-    answers = each(asked, lambda vault: _seal_one(vault, record, check))
+    answers = each(asked, lambda vault: _seal_one(vault, record, old, check))
     sealed = tuple(name for name, answer in answers.items() if answer is True)
     _refuse_taken(record, answers)
     _require(record, "its own", record.vaults, record.s, sealed, answers)
@@ -159,8 +159,13 @@ def seal_record(
     return sealed
 
 
-def _seal_one(vault: Vault, record: EpochRecord, check: Verify) -> bool:
-    """True when the vault holds our record now, False when it holds another of this number."""
+def _seal_one(vault: Vault, record: EpochRecord, old: EpochRecord | None, check: Verify) -> bool:
+    """True when the vault holds our record now, False when it holds another of this number.
+
+    The old record goes first where it is absent: ships look one number ahead, so no vault may skip one.
+    """
+    if old is not None and old.number < record.number:
+        vault.put_new(layout.epoch(old.number), encode(old))
     if vault.put_new(layout.epoch(record.number), encode(record)):
         return True
     return read(vault, record.number, check) == record

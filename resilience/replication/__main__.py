@@ -1,0 +1,76 @@
+"""`python -m resilience.replication COMMAND --config FILE`: one JSON object on stdout, logs on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+from resilience.errors import BrokenChain, Exit, ResilienceError
+from resilience.replication import config
+
+COMMANDS = {
+    "ship": "ship",
+    "snapshot": "snapshot",
+    "init-repo": "init_repo",
+    "restore": "restore",
+    "recover": "recover",
+    "fetch-ledger": "fetch_ledger",
+    "fetch-media": "fetch_media",
+    "status": "status",
+    "verify-snapshot": "verify_snapshot",
+}
+
+
+def set_up_logs() -> None:
+    """Structured lines on stderr, with the time."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def explain(error: ResilienceError) -> dict[str, Any]:
+    """An error as the caller's machine reads it."""
+    told = {"kind": type(error).__name__, "what": error.what, "why": error.why, "next": error.next}
+    if isinstance(error, BrokenChain):
+        told |= {"missing": error.missing, "good_until": error.good_until}
+    return {"error": told}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit status is the error's."""
+    parser = argparse.ArgumentParser(prog="python -m resilience.replication", description=__doc__)
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("--config", required=True, metavar="FILE")
+    parser.add_argument("--snapshot", help="verify-snapshot: its id; the newest in the vault where absent")
+    parser.add_argument("--vault", help="verify-snapshot: the vault to look at")
+    args = parser.parse_args(argv)
+    set_up_logs()
+    try:
+        settings = config.load(args.config)
+        command = importlib.import_module(f"resilience.replication.{COMMANDS[args.command]}")
+        if args.command == "verify-snapshot":
+            answer = command.main(settings, args.vault, args.snapshot)
+        else:
+            answer = command.main(settings)
+    except ResilienceError as error:
+        sys.stdout.write(json.dumps(explain(error)) + "\n")
+        sys.stderr.write(f"{error}\n")
+        return int(error.exit_code)
+    sys.stdout.write(json.dumps(answer) + "\n")
+    return int(Exit.DONE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""Merging: many vaults' chunks into one chain without a hole. Pure.
+
+A chunk that is altered is simply not among what is given here. Whether the chain's end is
+the end is for the caller to prove: by a 404 at every sealed vault, never by a listing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from resilience.errors import BrokenChain, VaultError
+from resilience.replication import lsn
+from resilience.replication.chunk import Header
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Chunks that join without a hole from `position` to `end`."""
+
+    position: int
+    headers: tuple[Header, ...]
+    end: int
+    confirmed: int
+    """Highest position that any valid chunk says k vaults held, on the chain or past a hole."""
+
+    @property
+    def good_until(self) -> str:
+        """Where and when the chain ends, for a person."""
+        if not self.headers:
+            return f"{lsn.show(self.position)}, where the snapshot begins"
+        at = datetime.fromtimestamp(self.headers[-1].at, UTC)
+        return f"{lsn.show(self.end)} ({at:%Y-%m-%d %H:%M:%S.%f} UTC)"
+
+
+def merge(position: int, chunks: Mapping[str, Mapping[int, Header]], limit: int | None = None) -> Chain:
+    """The longest chain from `position` (up to `limit`) that the valid chunks of all vaults make."""
+    found = {(h.start, h.end, h.sha256): h for held in chunks.values() for h in held.values()}
+    ordered = sorted((h for h in found.values() if limit is None or h.start < limit), key=lambda h: (h.start, h.end))
+    chain: list[Header] = []
+    end, best = position, None
+    for header in ordered:
+        while header.start > end and best is not None and best.end > end:
+            chain.append(best)
+            end = best.end
+        if header.start > end:
+            break
+        if header.end > end and (best is None or header.end > best.end):
+            best = header
+    if best is not None and best.end > end:
+        chain.append(best)
+        end = best.end
+    confirmed = max((h.confirmed for h in found.values()), default=0)
+    return Chain(position, tuple(chain), end, confirmed if limit is None else min(confirmed, limit))
+
+
+def overlaps(chain: Chain) -> list[tuple[Header, Header]]:
+    """Neighbours of which the later begins before the earlier ends: their bytes must agree."""
+    pairs = zip(chain.headers, chain.headers[1:], strict=False)
+    return [(one, two) for one, two in pairs if two.start < one.end]
+
+
+def refuse_hole(chain: Chain, later: Iterable[int], epoch: int) -> None:
+    """BrokenChain when a vault names a chunk past the end, or one says that more was confirmed."""
+    beyond = sorted(start for start in later if start > chain.end)
+    if beyond:
+        raise BrokenChain(
+            f"WAL of epoch {epoch} from {lsn.show(chain.end)} to {lsn.show(beyond[0])}",
+            chain.good_until,
+            _accept(chain, f"{len(beyond)} later chunks are there, the last begins at {lsn.show(beyond[-1])}."),
+        )
+    if chain.confirmed > chain.end:
+        raise BrokenChain(
+            f"WAL of epoch {epoch} from {lsn.show(chain.end)} to {lsn.show(chain.confirmed)}",
+            chain.good_until,
+            _accept(chain, f"A chunk says that {lsn.show(chain.confirmed)} was confirmed."),
+        )
+
+
+def refuse_altered(chain: Chain, vaults: Iterable[str], epoch: int) -> None:
+    """BrokenChain when the next chunk is there, but in every vault that holds it altered."""
+    names = sorted(vaults)
+    if names:
+        raise BrokenChain(
+            f"an unaltered chunk of epoch {epoch} at {lsn.show(chain.end)} (altered in {', '.join(names)})",
+            chain.good_until,
+            _accept(chain, "Nobody but the lost site could have signed what should be there."),
+        )
+
+
+def _accept(chain: Chain, fact: str) -> str:
+    return (
+        f"{fact} Bring back a vault that holds what is missing, or accept the loss by name: "
+        f"accept_end = {lsn.show(chain.end)}."
+    )
+
+
+def one_system(headers: Iterable[Header], system_id: str) -> None:
+    """VaultError when chunks of two databases lie in one chain."""
+    others = {h.system_id for h in headers} - {system_id}
+    if others:
+        raise VaultError(
+            f"The chain holds WAL of another database: system {', '.join(sorted(others))}, not {system_id}",
+            "Two databases were shipped under one epoch.",
+            "Look at which host shipped last; restore from a snapshot of the right one.",
+        )

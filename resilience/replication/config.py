@@ -1,0 +1,194 @@
+"""The one JSON file each command reads. README.md lists its keys."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from resilience.errors import UsageError
+from resilience.model import EpochRecord, VaultSpec
+from resilience.ports import Vault
+from resilience.replication import epoch as epochs
+from resilience.replication import seals
+from resilience.replication.vaults import open_vault
+
+
+class Table(BaseModel):
+    """A part of the configuration: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class VaultConfig(Table):
+    """One vault, with the credentials this command may use."""
+
+    name: str
+    vendor: str
+    kind: Literal["s3", "gcs"]
+    endpoint: str
+    bucket: str
+    region: str = "us-east-1"
+    credentials: dict[str, str]
+    write_credentials: dict[str, str] | None = None
+    """Used by `restore` to put the chain again, where `credentials` may only read."""
+    restic_password: str | None = None
+
+    @property
+    def spec(self) -> VaultSpec:
+        """The vault as the fleet names it."""
+        return VaultSpec(self.name, self.vendor, self.kind, self.endpoint, self.bucket, self.region)
+
+
+class Paths(Table):
+    """Where things are on this host."""
+
+    pg: Path
+    media: Path
+    ledger: Path
+    outbox: Path
+    held: Path
+    spool: Path
+    wal: Path
+    run: Path
+    restic: Path
+
+
+class Postgres(Table):
+    """How Postgres is reached, started and stopped."""
+
+    dsn: str
+    start: list[str]
+    stop: list[str]
+    bin: Path
+    user: str = "postgres"
+    fence: list[list[str]] = []
+    """Commands that stop writes for good once this site is superseded; `stop` alone where empty."""
+
+
+class Record(Table):
+    """An epoch record as JSON."""
+
+    number: int
+    site: str
+    nonce: str
+    parent: int
+    vaults: tuple[str, ...]
+    k: int
+    s: int
+    sealed_at: float
+    signer: str
+    signature: str
+
+    def record(self) -> EpochRecord:
+        """The record itself."""
+        return EpochRecord(**self.model_dump())
+
+
+class Config(Table):
+    """Everything a command on a host needs to know."""
+
+    site: str
+    fleet: str
+    epoch: Record
+    parent_epochs: tuple[Record, ...] = ()
+    operator_public_key: str
+    signing_key_file: Path | None = None
+    recipients: tuple[str, ...] = ()
+    identity: str | None = None
+    vaults: tuple[VaultConfig, ...]
+    sealed: tuple[str, ...] = ()
+    k: int | None = None
+    s: int | None = None
+    spacing_ms: int = Field(default=200, ge=0)
+    lease_s: float = Field(default=5.0, gt=0)
+    durability: Literal["async", "quorum"] = "async"
+    accept_end: str | None = None
+    """LSN at which the operator accepts that a broken chain ends, by name."""
+    paths: Paths
+    postgres: Postgres
+
+    @model_validator(mode="after")
+    def _meaning(self) -> Self:
+        record = self.record
+        epochs.check_quorums(len(record.vaults), record.k, record.s)
+        if not self.verify(epochs.payload(record), record.signature):
+            msg = f"epoch {record.number} does not carry the operator's signature"
+            raise ValueError(msg)
+        if record.site != self.site:
+            msg = f"epoch {record.number} lets {record.site} write, not {self.site}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def record(self) -> EpochRecord:
+        """The epoch this host works under."""
+        return self.epoch.record()
+
+    def verify(self, payload: bytes, signature: str) -> bool:
+        """Whether the operator signed this payload."""
+        return seals.verify(self.operator_public_key, payload, signature)
+
+    def sign(self) -> seals.Sign:
+        """The site's signature for this epoch; UsageError when the key is not the epoch's."""
+        if self.signing_key_file is None:
+            raise _lacks("signing_key_file")
+        key = seals.load_key(self.signing_key_file)
+        if seals.public_hex(key) != self.record.signer:
+            raise UsageError(
+                f"The key in {self.signing_key_file} is not the one that epoch {self.record.number} names.",
+                "What it signs would be taken for altered.",
+                "Give the host the key that was made for this epoch.",
+            )
+        return seals.signer(key)
+
+    def key(self) -> str:
+        """The age identity that opens copies."""
+        if self.identity is None:
+            raise _lacks("identity")
+        return self.identity
+
+    def open(self, names: tuple[str, ...] | None = None) -> dict[str, Vault]:
+        """The vaults by name, opened to read."""
+        return {v.name: open_vault(v.spec, v.credentials) for v in self._chosen(names)}
+
+    def open_to_write(self, names: tuple[str, ...] | None = None) -> dict[str, Vault]:
+        """The vaults by name, opened with the credentials that may put."""
+        return {v.name: open_vault(v.spec, v.write_credentials or v.credentials) for v in self._chosen(names)}
+
+    def _chosen(self, names: tuple[str, ...] | None) -> tuple[VaultConfig, ...]:
+        return tuple(v for v in self.vaults if names is None or v.name in names)
+
+
+def _lacks(key: str) -> UsageError:
+    return UsageError(f"The configuration has no {key}.", "This command cannot do without.", f"Add {key}.")
+
+
+def load(path: str | Path) -> Config:
+    """The configuration in a file; UsageError says which key and why."""
+    try:
+        return Config.model_validate_json(Path(path).read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read", str(error), "Give the file with --config FILE.") from error
+    except ValidationError as error:
+        why = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        raise UsageError(f"{path} is no configuration", why, "See replication/README.md, Configuration.") from error
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replace a file at once, durably: readers see the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    with open(new, "wb", opener=lambda p, f: os.open(p, f, mode)) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def environment() -> Mapping[str, Any]:
+    """The environment for programs that are started: nothing secret is added here."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}

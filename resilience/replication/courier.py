@@ -1,0 +1,129 @@
+"""Couriers: one thread a vault, so that a slow or dead vault never delays another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from resilience.errors import ResilienceError, VaultError
+from resilience.model import EpochRecord
+from resilience.ports import Vault
+from resilience.replication import chunk, layout, lsn
+from resilience.replication.lease import Lease
+from resilience.replication.spool import Spool
+
+BATCH = 8
+"""Chunks put in a row before one look for a newer epoch."""
+PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+log = structlog.get_logger()
+
+
+class Foreign(ResilienceError):
+    """Another spool has already shipped under this epoch into a vault."""
+
+
+class Courier(threading.Thread):
+    """Puts one vault's chunks in the order of their positions, the very bytes of the spool."""
+
+    def __init__(
+        self, vault: Vault, spool: Spool, record: EpochRecord, lease: Lease, moved: Callable[[], None]
+    ) -> None:
+        super().__init__(name=f"courier-{vault.name}", daemon=True)
+        self.vault = vault
+        self.error: str | None = None
+        self.failures = 0
+        self.puts = 0
+        self._spool = spool
+        self._record = record
+        self._lease = lease
+        self._moved = moved
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._begun = False
+
+    def nudge(self) -> None:
+        """There is something new in the spool."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End after the put under way."""
+        self._stop.set()
+        self._wake.set()
+
+    def run(self) -> None:
+        """Put until stopped; a failure waits a little longer each time, and says so once."""
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                worked = self._begin() and self._put_batch()
+            except ResilienceError as error:
+                self._failed(error)
+                self._stop.wait(PAUSES[min(self.failures, len(PAUSES)) - 1])
+                continue
+            if worked and self.failures:
+                log.info("vault is back", vault=self.vault.name, failures=self.failures)
+                self.failures, self.error = 0, None
+            if not worked:
+                self._wake.wait()
+
+    def _failed(self, error: ResilienceError) -> None:
+        self.failures += 1
+        self.error = f"{error.what}: {error.why}"
+        if self.failures == 1 or self.failures % 60 == 0:
+            log.warning("vault fails", vault=self.vault.name, what=error.what, why=error.why, failures=self.failures)
+
+    def _begin(self) -> bool:
+        """Put the start record before the first chunk; False while there is none yet."""
+        if self._begun:
+            return True
+        data = self._spool.start_record
+        if data is None:
+            return False
+        key = layout.first(self._record.number)
+        if not self.vault.put_new(key, data) and self._other(key, data):
+            raise Foreign(
+                f"{self.vault.name} already holds WAL of epoch {self._record.number} that is not from this spool.",
+                "The spool was lost, or a second ship is at work under the same epoch.",
+                "Stop the other ship; seal a new epoch for this site and start again.",
+            )
+        self._begun = True
+        return True
+
+    def _other(self, key: str, data: bytes) -> bool:
+        """Whether what is there is surely not ours; a vault that lets ship read nothing cannot tell."""
+        try:
+            return self.vault.get(key) != data
+        except VaultError as error:
+            log.warning("cannot read the start record back", vault=self.vault.name, why=error.why)
+            return False
+
+    def _put_batch(self) -> bool:
+        """Put a few chunks, look for a newer epoch, then count them; False when all is put."""
+        end = None
+        for _ in range(BATCH):
+            found = self._spool.next_for(self.vault.name, after=end)
+            if found is None:
+                break
+            start, end, data = found
+            self.vault.put_new(layout.chunk(self._record.number, start), data)
+            self.puts += 1
+        if end is None:
+            return False
+        if self._lease.look(self.vault):
+            self._spool.advance(self.vault.name, end)
+            self._moved()
+        return True
+
+
+def start_record(record: EpochRecord, position: int, timeline: int, system_id: str, history: str) -> chunk.Start:
+    """The facts an epoch's own WAL begins with."""
+    return chunk.Start(record.number, record.nonce, position, timeline, system_id, history, time.time())
+
+
+def switch_point(history: str) -> int:
+    """Where the timeline left its parent: the last line of its history file."""
+    lines = [line.split() for line in history.splitlines() if line.strip() and not line.startswith("#")]
+    return lsn.parse(lines[-1][1])

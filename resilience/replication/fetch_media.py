@@ -1,0 +1,77 @@
+"""fetch-media: pictures that this host lacks, from whichever vault has them whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from resilience.errors import ResilienceError
+from resilience.ports import Vault
+from resilience.replication import layout, seals
+from resilience.replication.config import Config
+from resilience.replication.epoch import each
+
+FETCHERS = 12
+log = structlog.get_logger()
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Fetch what is missing; each is opened, compared with its name, and only then kept."""
+    vaults = config.open()
+    identity = config.key()
+    answers = each(vaults, lambda vault: vault.list(layout.MEDIA))
+    listed = {name: set(keys) for name, keys in answers.items() if not isinstance(keys, ResilienceError)}
+    names = sorted({key[len(layout.MEDIA) :] for keys in listed.values() for key in keys})
+    missing = [name for name in names if not place(config.paths.media, name).exists()]
+
+    def fetch(numbered: tuple[int, str]) -> bool:
+        index, name = numbered
+        holders = [vault for vault in vaults if layout.media(name) in listed.get(vault, ())]
+        turned = holders[index % len(holders) :] + holders[: index % len(holders)]
+        return _fetch(config.paths.media, name, [vaults[v] for v in turned], identity)
+
+    with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
+        good = dict(zip(missing, pool.map(fetch, enumerate(missing)), strict=True))
+    lost = [name for name, ok in good.items() if not ok]
+    silent = {name: a.why for name, a in answers.items() if isinstance(a, ResilienceError)}
+    return {"objects": len(names), "fetched": len(missing) - len(lost), "lost": lost, "silent": silent}
+
+
+def place(folder: Path, name: str) -> Path:
+    """Where a picture is kept."""
+    return folder / name[:2] / name
+
+
+def _fetch(folder: Path, name: str, vaults: Sequence[Vault], identity: str) -> bool:
+    """One picture from the first vault that has it whole."""
+    for vault in vaults:
+        try:
+            data = vault.get(layout.media(name))
+            plain = None if data is None else seals.decrypt(data, identity)
+        except ResilienceError as error:
+            log.warning("a picture cannot be had", vault=vault.name, name=name, why=error.why)
+            continue
+        if plain is not None and hashlib.sha256(plain).hexdigest() == name:
+            keep(folder, place(folder, name), plain)
+            return True
+        log.warning("a picture is altered or gone", vault=vault.name, name=name)
+    return False
+
+
+def keep(owner: Path, path: Path, data: bytes) -> None:
+    """Write a file at once and give it, with its folder, to whoever owns `owner`."""
+    who = owner.stat()
+    if not path.parent.exists():
+        path.parent.mkdir(mode=0o2770, exist_ok=True)
+        os.chown(path.parent, who.st_uid, who.st_gid)
+    new = path.with_name(f".{path.name}.new")
+    new.write_bytes(data)
+    new.chmod(0o640)
+    os.chown(new, who.st_uid, who.st_gid)
+    new.replace(path)

@@ -1,0 +1,193 @@
+"""Gathering: fetch an epoch's chunks from all vaults at once, heal, and prove where they end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from resilience.errors import ResilienceError, TooFewVaults
+from resilience.model import EpochRecord
+from resilience.ports import Vault
+from resilience.replication import chain as chains
+from resilience.replication import chunk, layout, lsn
+from resilience.replication.chain import Chain
+from resilience.replication.chunk import Header
+from resilience.replication.epoch import each
+
+FETCHERS = 12
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Gathered:
+    """The chunks of one epoch that were fetched: headers in memory, objects in a folder."""
+
+    def __init__(self, record: EpochRecord, vaults: Mapping[str, Vault], sealed: Iterable[str], folder: Path) -> None:
+        self.record = record
+        self.healed: list[str] = []
+        self.records: dict[str, bytes] = {}
+        """The start and opening records of this epoch, by key."""
+        self.listed: dict[str, set[int]] = {}
+        self._vaults = vaults
+        self._sealed = tuple(sealed)
+        self._folder = folder
+        self._good: dict[str, dict[int, Header]] = {name: {} for name in vaults}
+        self._asked: dict[str, set[int]] = {name: set() for name in vaults}
+        self._altered: set[tuple[str, int]] = set()
+        self._pool = ThreadPoolExecutor(max_workers=FETCHERS)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def walk(
+        self, position: int, limit: int | None, accept: int | None, arrived: Callable[[Header, bytes], None]
+    ) -> Chain:
+        """The chain from `position` to its proven end, or to `limit`; BrokenChain where it has a hole.
+
+        `arrived` is called with every good chunk as soon as it is there, from several threads.
+        """
+        self._arrived = arrived
+        self._list()
+        named = set().union(*self.listed.values())
+        first = max((start for start in named if start <= position), default=position)
+        wanted = sorted(start for start in named if start >= first and (limit is None or start < limit))
+        list(self._pool.map(self._fetch_once, enumerate(wanted)))
+        chain = self._merge(position, limit)
+        while (limit is None or chain.end < limit) and self._probe(chain):
+            chain = self._merge(position, limit)
+        self._pool.shutdown()
+        if (limit is None or chain.end < limit) and chain.end != accept:
+            chains.refuse_altered(chain, self._altered_at(chain.end), self.record.number)
+            later = [start for start in named if limit is None or start < limit]
+            chains.refuse_hole(chain, [*later, *([limit] if limit is not None else [])], self.record.number)
+        return chain
+
+    def holders(self, header: Header) -> set[str]:
+        """Vaults that have a chunk of this name, as far as is known, and not known as altered."""
+        return {
+            name
+            for name in self._vaults
+            if (header.start in self._good[name] or header.start in self.listed[name])
+            and (name, header.start) not in self._altered
+        }
+
+    def altered_in(self, name: str, chain: Chain) -> bool:
+        """Whether a vault holds an altered object where the chain has a chunk."""
+        return any((name, header.start) in self._altered for header in chain.headers)
+
+    def object(self, header: Header) -> bytes:
+        """The chunk as its object."""
+        return self._path(header).read_bytes()
+
+    def _list(self) -> None:
+        def one(vault: Vault) -> set[int]:
+            try:
+                keys = vault.list(layout.wal(self.record.number))
+            except ResilienceError as error:
+                log.warning("chunks cannot be listed", vault=vault.name, why=error.why)
+                return set()
+            return {start for key in keys if (start := layout.chunk_start(key)) is not None}
+
+        self.listed = dict(zip(self._vaults, self._pool.map(one, self._vaults.values()), strict=True))
+
+    def _merge(self, position: int, limit: int | None) -> Chain:
+        return chains.merge(position, self._good, limit)
+
+    def _fetch_once(self, numbered: tuple[int, int]) -> None:
+        """Fetch one chunk from the vaults that list it, in turn, until one has it whole."""
+        index, start = numbered
+        names = [name for name in self._vaults if start in self.listed[name]]
+        for turn in range(len(names)):
+            name = names[(index + turn) % len(names)]
+            try:
+                good = self._fetch(name, start)
+            except ResilienceError as error:
+                log.warning("a chunk cannot be read", vault=name, start=lsn.show(start), why=error.why)
+                good = False
+            if good:
+                return
+
+    def _fetch(self, name: str, start: int) -> bool:
+        """Fetch a chunk from one vault; False when it is not there, or altered."""
+        data = self._vaults[name].get(layout.chunk(self.record.number, start))
+        self._asked[name].add(start)
+        if data is None:
+            return False
+        found = chunk.decode(data, self.record)
+        if found is None or found[0].start != start or found[0].end <= start:
+            log.warning("an altered chunk", vault=name, start=lsn.show(start))
+            self._altered.add((name, start))
+            self.healed.append(f"{name}: altered {layout.chunk(self.record.number, start)}")
+            return False
+        header, body = found
+        path = self._path(header)
+        if not path.exists():
+            path.write_bytes(data)
+            self._arrived(header, body)
+        self._good[name][start] = header
+        return True
+
+    def _probe(self, chain: Chain) -> bool:
+        """Ask every vault for the next chunk, and for its own copy of the last; True when that brought more.
+
+        False proves the end: every sealed vault answered that there is no such chunk (or has it altered).
+        """
+        starts = [chain.end, *(header.start for header in chain.headers[-1:])]
+        pairs = [(name, start) for name in self._vaults for start in starts if start not in self._asked[name]]
+        answers = dict(zip(pairs, self._pool.map(lambda pair: self._try(*pair), pairs), strict=True))
+        silent = {
+            name: a for (name, _), a in answers.items() if isinstance(a, ResilienceError) and name in self._sealed
+        }
+        missing = [name for name in self._sealed if name not in self._vaults]
+        found_next = any(a is True and start == chain.end for (_, start), a in answers.items())
+        longer = any(h.end > chain.end for held in self._good.values() for h in held.values() if h.start <= chain.end)
+        if found_next:
+            lacked = [name for (name, start), a in answers.items() if a is False and start == chain.end]
+            self.healed += [f"{name}: lacked {layout.chunk(self.record.number, chain.end)}" for name in lacked]
+        if found_next or longer:
+            return True
+        if silent or missing:
+            why = [f"{name}: {error.why}" for name, error in silent.items()] + [
+                f"{name}: not given" for name in missing
+            ]
+            raise TooFewVaults(
+                f"The end of epoch {self.record.number}'s chain cannot be proven at {lsn.show(chain.end)}.",
+                f"Every vault that the new epoch was sealed in must say that it holds no more. {'; '.join(why)}",
+                "Bring the vault back and run the same command again, or seal a newer epoch without it.",
+            )
+        return False
+
+    def _try(self, name: str, start: int) -> bool | ResilienceError:
+        try:
+            return self._fetch(name, start)
+        except ResilienceError as error:
+            return error
+
+    def _altered_at(self, start: int) -> list[str]:
+        return [name for name, at in self._altered if at == start]
+
+    def _path(self, header: Header) -> Path:
+        return self._folder / f"{self.record.number:08d}-{header.start:016X}-{header.end:016X}-{header.sha256[:16]}"
+
+
+def read_record(
+    vaults: Mapping[str, Vault], sealed: Iterable[str], key: str, decode: Callable[[bytes], T | None]
+) -> tuple[T | None, dict[str, bytes]]:
+    """A record that is under one exact name: what it says, and which vaults hold it.
+
+    None only when every sealed vault says that it is not there (or holds an altered one).
+    """
+    answers = each(vaults, lambda vault: vault.get(key))
+    held = {name: a for name, a in answers.items() if isinstance(a, bytes) and decode(a) is not None}
+    if held:
+        return decode(next(iter(held.values()))), held
+    unsure = [name for name in sealed if name not in answers or isinstance(answers[name], ResilienceError)]
+    if unsure:
+        raise TooFewVaults(
+            f"Whether {key} exists cannot be told.",
+            f"No vault holds it, and these did not answer: {', '.join(unsure)}.",
+            "Bring the vault back and run the same command again, or seal a newer epoch without it.",
+        )
+    return None, {}

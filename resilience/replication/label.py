@@ -1,0 +1,119 @@
+"""Labels: what makes a restic snapshot a snapshot of a database. Signed by the site that took it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import structlog
+
+from resilience.errors import ResilienceError
+from resilience.model import EpochRecord
+from resilience.ports import Vault
+from resilience.replication import layout, lsn, seals
+
+FORMAT = "resilience-label/1"
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One snapshot in one vault, and all that Postgres needs beside the files."""
+
+    epoch: int
+    nonce: str
+    site: str
+    vault: str
+    snapshot: str
+    repository: str
+    path: str
+    start_lsn: str
+    stop_lsn: str
+    timeline: int
+    system_id: str
+    segment_size: int
+    backup_label: str
+    pg_control: str
+    """base64"""
+    at: float
+    versions: Mapping[str, str]
+
+    @property
+    def start(self) -> int:
+        """Where replay begins."""
+        return lsn.parse(self.start_lsn)
+
+    @property
+    def stop(self) -> int:
+        """Where the copy becomes consistent."""
+        return lsn.parse(self.stop_lsn)
+
+    @property
+    def control(self) -> bytes:
+        """The bytes of pg_control."""
+        return base64.b64decode(self.pg_control)
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Newer snapshots rank higher; by position, for clocks can be set back."""
+        return self.epoch, self.start
+
+
+def encode(label: Label, sign: seals.Sign) -> bytes:
+    """The label as its object."""
+    return json.dumps(seals.sign_json({"format": FORMAT, **asdict(label)}, sign), indent=1).encode()
+
+
+def decode(data: bytes, epoch: EpochRecord) -> Label | None:
+    """A label that this epoch's site signed; None when altered."""
+    value = seals.verified_json(data, seals.verifier(epoch.signer))
+    if value is None or value.pop("format", None) != FORMAT:
+        return None
+    del value["signature"]
+    try:
+        label = Label(**value)
+    except TypeError:
+        return None
+    return label if (label.epoch, label.nonce) == (epoch.number, epoch.nonce) else None
+
+
+def find(vaults: Mapping[str, Vault], epochs: Mapping[int, EpochRecord]) -> list[Label]:
+    """All labels that can be believed, the newest snapshot first."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        keys = pool.map(_keys, vaults.values())
+        pairs = [(vault, key) for vault, found in zip(vaults.values(), keys, strict=True) for key in found]
+        read = pool.map(lambda pair: _read(pair[0], pair[1], epochs), pairs)
+        labels = [label for label in read if label is not None]
+    return sorted(labels, key=lambda label: label.rank, reverse=True)
+
+
+def _keys(vault: Vault) -> list[str]:
+    try:
+        return vault.list(layout.LABEL)
+    except ResilienceError as error:
+        log.warning("labels cannot be listed", vault=vault.name, why=error.why)
+        return []
+
+
+def _read(vault: Vault, key: str, epochs: Mapping[int, EpochRecord]) -> Label | None:
+    """The label in an object, when it is what its name and its vault say."""
+    epoch = epochs.get(int(key[len(layout.LABEL) :].partition("/")[0]))
+    try:
+        data = vault.get(key) if epoch is not None else None
+    except ResilienceError as error:
+        log.warning("a label cannot be read", vault=vault.name, key=key, why=error.why)
+        return None
+    label = decode(data, epoch) if data is not None and epoch is not None else None
+    if label is None or label.vault != vault.name or key != layout.label(label.epoch, label.snapshot):
+        log.warning("a label is not believed", vault=vault.name, key=key)
+        return None
+    return label
+
+
+def describe(label: Label) -> dict[str, Any]:
+    """What a person wants to know of a snapshot."""
+    return {"snapshot": label.snapshot, "vault": label.vault, "epoch": label.epoch, "start_lsn": label.start_lsn}

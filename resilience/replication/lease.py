@@ -1,0 +1,104 @@
+"""The lease: what lets a primary go on writing, and what stops it.
+
+A newer epoch in any vault ends it at once. It lapses when too few vaults have lately
+answered that there is none: n - s + 1 of them meet every quorum that could have sealed one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+
+import structlog
+
+from resilience.errors import ResilienceError
+from resilience.model import EpochRecord
+from resilience.ports import Vault
+from resilience.replication import epoch as epochs
+from resilience.replication.seals import Verify
+
+log = structlog.get_logger()
+
+
+def now() -> float:
+    """A clock that nobody sets and that also runs while the machine sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Lease:
+    """Looks for a newer epoch, and knows until when there was none."""
+
+    def __init__(self, record: EpochRecord, verify: Verify, seconds: float | None) -> None:
+        self.superseded: EpochRecord | None = None
+        self._record = record
+        self._verify = verify
+        self._seconds = seconds
+        self._needed = len(record.vaults) - record.s + 1
+        self._clean = dict.fromkeys(record.vaults, now())
+        self._changed = threading.Condition()
+
+    def look(self, vault: Vault) -> bool:
+        """Ask one vault; True when it shows no newer epoch, and none was seen elsewhere."""
+        asked = now()
+        newer = epochs.read(vault, self._record.number + 1, self._verify)
+        with self._changed:
+            if newer is None:
+                self._clean[vault.name] = max(asked, self._clean[vault.name])
+            elif self.superseded is None:
+                self.superseded = newer
+                self._changed.notify_all()
+            return self.superseded is None
+
+    def expires(self) -> float | None:
+        """When the lease lapses unless more vaults answer; None where commits wait for vaults anyway."""
+        if self._seconds is None:
+            return None
+        with self._changed:
+            return sorted(self._clean.values(), reverse=True)[self._needed - 1] + self._seconds
+
+    def wait_until_lost(self, stopping: threading.Event) -> str | None:
+        """Wait until this site must stop writing, and say why; None when told to stop waiting."""
+        while not stopping.is_set():
+            if self.superseded is not None:
+                return f"epoch {self.superseded.number} lets {self.superseded.site} write"
+            expires = self.expires()
+            left = 1.0 if expires is None else expires - now()
+            if left <= 0:
+                return (
+                    f"fewer than {self._needed} vaults answered within {self._seconds} s that no newer epoch is sealed"
+                )
+            with self._changed:
+                if self.superseded is None:
+                    self._changed.wait(min(left, 1.0))
+        return None
+
+
+class Watch(threading.Thread):
+    """Looks at one vault regularly, whether or not there is anything to ship."""
+
+    def __init__(self, vault: Vault, lease: Lease, every: float, stopping: threading.Event) -> None:
+        super().__init__(name=f"watch-{vault.name}", daemon=True)
+        self._vault = vault
+        self._lease = lease
+        self._every = every
+        self._stopping = stopping
+
+    def run(self) -> None:
+        """Look until told to stop; a failure is a look that did not count."""
+        failed = False
+        while True:
+            try:
+                self._lease.look(self._vault)
+                failed = False
+            except ResilienceError as error:
+                if not failed:
+                    log.warning("cannot look for a newer epoch", vault=self._vault.name, why=error.why)
+                failed = True
+            if self._stopping.wait(self._every):
+                return
+
+
+def watches(vaults: Mapping[str, Vault], lease: Lease, every: float, stopping: threading.Event) -> list[Watch]:
+    """One watch a vault."""
+    return [Watch(vault, lease, every, stopping) for vault in vaults.values()]

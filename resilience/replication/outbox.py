@@ -1,0 +1,147 @@
+"""The outbox: pictures and ledger entries on their way into every vault.
+
+The app links a file into `outbox/{media,ledger}/`; here it is linked on into each vault's own
+queue, so that the cost of a cycle depends on what is new, never on what there is.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from resilience.errors import ResilienceError
+from resilience.ports import Vault
+from resilience.replication import layout, seals
+from resilience.replication.config import Config
+from resilience.replication.courier import PAUSES
+from resilience.replication.lease import Lease
+
+KINDS = ("ledger", "media")
+EVERY = 0.1
+log = structlog.get_logger()
+
+
+class Outbox:
+    """Moves new files from the outbox into one queue a vault, and runs the queues."""
+
+    def __init__(self, config: Config, vaults: Mapping[str, Vault], lease: Lease) -> None:
+        self._source = config.paths.outbox
+        self._held = config.paths.held / "ledger"
+        self._k = config.record.k
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self.queues = [Queue(vault, config, lease, self) for vault in vaults.values()]
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+
+    def start(self) -> None:
+        """Begin to move and to put."""
+        self._held.mkdir(parents=True, exist_ok=True)
+        for queue in self.queues:
+            queue.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after what is under way."""
+        self._stopping.set()
+        for queue in self.queues:
+            queue.stop()
+
+    def delivered(self, kind: str, name: str, queue: Queue) -> None:
+        """One vault holds this object; say so to the app once k of them hold a ledger entry."""
+        with self._lock:
+            lacking = sum((q.folder / kind / name).exists() for q in self.queues if q is not queue)
+            if kind == "ledger" and len(self.queues) - lacking >= self._k:
+                (self._held / name.removesuffix(".json")).touch()
+            (queue.folder / kind / name).unlink(missing_ok=True)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(EVERY):
+            for kind in KINDS:
+                self._move(kind)
+
+    def _move(self, kind: str) -> None:
+        names = []
+        with suppress(FileNotFoundError):
+            names = sorted(p.name for p in (self._source / kind).iterdir() if not p.name.startswith("."))
+        for name in names:
+            for queue in self.queues:
+                with suppress(FileExistsError):
+                    os.link(self._source / kind / name, queue.folder / kind / name)
+            (self._source / kind / name).unlink()
+        if names:
+            for queue in self.queues:
+                queue.nudge()
+
+
+class Queue(threading.Thread):
+    """One vault's pictures and ledger entries; the ledger always goes first."""
+
+    def __init__(self, vault: Vault, config: Config, lease: Lease, outbox: Outbox) -> None:
+        super().__init__(name=f"outbox-{vault.name}", daemon=True)
+        self.vault = vault
+        self.folder = config.paths.spool / "outbox" / vault.name
+        self.error: str | None = None
+        self.failures = 0
+        self._epoch = config.record.number
+        self._recipients = config.recipients
+        self._lease = lease
+        self._outbox = outbox
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        for kind in KINDS:
+            (self.folder / kind).mkdir(parents=True, exist_ok=True)
+
+    def nudge(self) -> None:
+        """There is something new."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End after the put under way."""
+        self._stop.set()
+        self._wake.set()
+
+    def backlog(self) -> int:
+        """Objects that this vault still lacks."""
+        return sum(len(list((self.folder / kind).iterdir())) for kind in KINDS)
+
+    def run(self) -> None:
+        """Put what is queued until stopped."""
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                while not self._stop.is_set() and (found := self._next()) is not None:
+                    self._put(*found)
+                    self.failures, self.error = 0, None
+            except ResilienceError as error:
+                self.failures += 1
+                self.error = f"{error.what}: {error.why}"
+                if self.failures == 1:
+                    log.warning("vault fails", vault=self.vault.name, what=error.what, why=error.why)
+                self._stop.wait(PAUSES[min(self.failures, len(PAUSES)) - 1])
+                continue
+            self._wake.wait()
+
+    def _next(self) -> tuple[str, Path] | None:
+        for kind in KINDS:
+            with os.scandir(self.folder / kind) as entries:
+                if kind == "ledger":
+                    first = min((e.name for e in entries), default=None)
+                else:
+                    first = next((e.name for e in entries), None)
+            if first is not None:
+                return kind, self.folder / kind / first
+        return None
+
+    def _put(self, kind: str, path: Path) -> None:
+        data = seals.encrypt(path.read_bytes(), self._recipients)
+        key = layout.ledger(self._epoch, int(path.stem)) if kind == "ledger" else layout.media(path.name)
+        self.vault.put_new(key, data)
+        if kind == "ledger" and not self._lease.look(self.vault):
+            self._stop.set()
+            return
+        self._outbox.delivered(kind, path.name, self)

@@ -1,0 +1,126 @@
+"""restic, through `sh`: one repository an epoch and vault, its password never on a command line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sh
+
+from resilience.errors import MissingPart, VaultError
+from resilience.replication.config import VaultConfig
+
+VANISHED = "no such file or directory"
+PARTIAL = 3
+
+
+class Repository:
+    """The restic repository in one vault."""
+
+    def __init__(self, program: Path, vault: VaultConfig, folder: str) -> None:
+        self.vault = vault.name
+        self.folder = folder
+        if vault.restic_password is None:
+            raise MissingPart(
+                f"There is no restic password for {vault.name}.",
+                "Its configuration has no restic_password.",
+                "Give the vault its own password.",
+            )
+        try:
+            self._restic = sh.Command(str(program))
+        except sh.CommandNotFound as error:
+            raise MissingPart(
+                f"restic is not at {program}.", "Snapshots need it.", "Bring the host into shape again."
+            ) from error
+        self._env = {**os.environ, **_access(vault, folder), "RESTIC_PASSWORD": vault.restic_password}
+
+    def init(self) -> bool:
+        """Make the repository; False when there is one that this password opens."""
+        try:
+            self._run("init")
+        except VaultError as error:
+            if "already" not in error.why:
+                raise
+            self._run("cat", "config", "--no-lock")
+            return False
+        return True
+
+    def backup(self, path: Path, excludes: list[str], host: str, tag: str) -> str:
+        """Back up a folder; the snapshot's id. Files that vanished meanwhile are no failure."""
+        argv = ["backup", "--force", "--json", "--host", host, "--tag", tag, "--no-scan"]
+        argv += [arg for pattern in excludes for arg in ("--exclude", pattern)]
+        out = self._run(*argv, str(path), vanish_under=path)
+        return str(next(m["snapshot_id"] for m in _messages(out) if m.get("message_type") == "summary"))
+
+    def restore(self, snapshot: str, path: str, target: Path) -> None:
+        """Bring a snapshot's folder back into `target`."""
+        self._run("restore", "--no-lock", f"{snapshot}:{path}", "--target", str(target))
+
+    def snapshots(self) -> list[str]:
+        """Ids of all snapshots."""
+        found: list[dict[str, Any]] = json.loads(self._run("snapshots", "--no-lock", "--json"))
+        return [str(entry["id"]) for entry in found]
+
+    def check(self, subset: str) -> None:
+        """Let restic verify its structure and read back a part of the data."""
+        self._run("check", "--no-lock", f"--read-data-subset={subset}")
+
+    def _run(self, *argv: str, vanish_under: Path | None = None) -> str:
+        try:
+            return str(self._restic(*argv, "--no-cache", _env=self._env, _tty_out=False, _bg_exc=False))
+        except sh.ErrorReturnCode as error:
+            out, told = error.stdout.decode(errors="replace"), error.stderr.decode(errors="replace")
+            if error.exit_code == PARTIAL and vanish_under is not None and only_vanished(told, vanish_under):
+                return out
+            raise VaultError(
+                f"restic {argv[0]} failed in {self.vault} (exit {error.exit_code})",
+                _why(told) or _why(out) or "It said nothing.",
+                f"Look at {self.folder}/ in {self.vault} and at the rights of the credentials in use.",
+            ) from error
+
+
+def only_vanished(told: str, folder: Path) -> bool:
+    """Whether every error restic told of is a file below `folder` that was removed while it read."""
+    errors = [m for m in _messages(told) if m.get("message_type") == "error"]
+    return bool(errors) and all(
+        VANISHED in str(m.get("error", {}).get("message", "")) and str(m.get("item", "")).startswith(f"{folder}/")
+        for m in errors
+    )
+
+
+def _messages(text: str) -> Iterator[dict[str, Any]]:
+    for line in text.splitlines():
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            yield value
+
+
+def _why(text: str) -> str:
+    said = [str(m.get("message") or m.get("error", {}).get("message", "")) for m in _messages(text)]
+    plain = " ".join(said) if said else text
+    return " ".join(plain.split())[-500:]
+
+
+def _access(vault: VaultConfig, folder: str) -> dict[str, str]:
+    """What restic needs in its environment to reach the bucket."""
+    if vault.kind == "s3":
+        return {
+            "RESTIC_REPOSITORY": f"s3:{vault.endpoint}/{vault.bucket}/{folder}",
+            "AWS_ACCESS_KEY_ID": vault.credentials["access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": vault.credentials["secret_access_key"],
+            "AWS_DEFAULT_REGION": vault.region,
+        }
+    access = {
+        "RESTIC_REPOSITORY": f"gs:{vault.bucket}:/{folder}",
+        "GOOGLE_PROJECT_ID": vault.vendor,
+        "GOOGLE_ACCESS_TOKEN": vault.credentials["token"],
+    }
+    if not vault.endpoint.endswith(".googleapis.com"):
+        access["STORAGE_EMULATOR_HOST"] = vault.endpoint.removeprefix("http://")
+    return access

@@ -1,0 +1,97 @@
+"""WAL segment files, put together from chunks for Postgres to read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Lock
+
+from resilience.errors import BrokenChain
+from resilience.replication import chunk, lsn
+from resilience.replication.chunk import Header
+
+
+class Segments:
+    """A folder of segment files, zero-padded; bytes may arrive in any order."""
+
+    def __init__(self, folder: Path, segment_size: int, identity: str) -> None:
+        self.size = segment_size
+        self._folder = folder
+        self._identity = identity
+        self._lock = Lock()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def arrived(self, header: Header, body: bytes) -> None:
+        """Open a chunk and write its WAL where it belongs."""
+        self.write(header.timeline, header.start, chunk.open_body(header, body, self._identity))
+
+    def write(self, timeline: int, start: int, wal: bytes) -> None:
+        """Write WAL at a position, across segments."""
+        view = memoryview(wal)
+        while view:
+            part = view[: self.size - start % self.size]
+            fd = self._open(timeline, start)
+            try:
+                os.pwrite(fd, part, start % self.size)
+            finally:
+                os.close(fd)
+            start += len(part)
+            view = view[len(part) :]
+
+    def read(self, timeline: int, start: int, end: int) -> bytes:
+        """WAL from `start` up to `end`, as far as files are there."""
+        parts = []
+        while start < end:
+            path = self.path(timeline, start)
+            upto = min(end, lsn.segment_start(start, self.size) + self.size)
+            if not path.exists():
+                break
+            with path.open("rb") as file:
+                file.seek(start % self.size)
+                parts.append(file.read(upto - start))
+            start = upto
+        return b"".join(parts)
+
+    def path(self, timeline: int, position: int) -> Path:
+        """The file of the segment that holds `position`."""
+        return self._folder / lsn.segment_name(timeline, position, self.size)
+
+    def branch(self, timeline: int, parent: int, switch: int, history: str) -> None:
+        """Begin a timeline: its history file, and its parent's bytes before the switch point."""
+        (self._folder / f"{timeline:08X}.history").write_text(history)
+        start = lsn.segment_start(switch, self.size)
+        if switch > start:
+            self.write(timeline, start, self.read(parent, start, switch))
+
+    def cut(self, timeline: int, end: int) -> None:
+        """Leave nothing of this timeline past `end`: a chunk behind an accepted hole must not be replayed."""
+        last = self.path(timeline, end)
+        for path in self._folder.glob(f"{timeline:08X}" + "?" * 16):
+            if path.name > last.name:
+                path.unlink()
+        if last.exists() and end % self.size:
+            os.truncate(last, end % self.size)
+            os.truncate(last, self.size)
+        elif last.exists():
+            last.unlink()
+
+    def _open(self, timeline: int, position: int) -> int:
+        path = self.path(timeline, position)
+        with self._lock:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+            if os.fstat(fd).st_size < self.size:
+                os.ftruncate(fd, self.size)
+        return fd
+
+
+def refuse_disagreement(pairs: Iterable[tuple[Header, Header]], wal: dict[Header, bytes]) -> None:
+    """BrokenChain where two chunks overlap and their bytes differ: a machine was rolled back."""
+    for one, two in pairs:
+        upto = min(one.end, two.end)
+        if wal[one][two.start - one.start : upto - one.start] != wal[two][: upto - two.start]:
+            raise BrokenChain(
+                f"one history: chunks at {lsn.show(one.start)} and {lsn.show(two.start)} overlap and differ, so one of both",
+                lsn.show(two.start),
+                "The old primary was rolled back while it shipped. Restore from a snapshot before that position.",
+            )

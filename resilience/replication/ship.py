@@ -1,0 +1,263 @@
+"""ship: streams WAL, pictures and the ledger from the primary into every vault.
+
+The main loop reads from Postgres and writes the spool; couriers put; the lease stops it all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from resilience.errors import Refused, ResilienceError, UsageError
+from resilience.replication import chunk, lsn, seals
+from resilience.replication.config import Config
+from resilience.replication.courier import Courier, start_record, switch_point
+from resilience.replication.lease import Lease, watches
+from resilience.replication.outbox import Outbox
+from resilience.replication.report import Report
+from resilience.replication.spool import Spool
+from resilience.replication.stream import Received, Stream, StreamLost, System
+
+CHUNK_LIMIT = 4 << 20
+HEARTBEAT = 1.0
+RECONNECT = 0.5
+log = structlog.get_logger()
+
+
+@dataclass
+class Batch:
+    """WAL received and not yet in the spool."""
+
+    start: int = 0
+    parts: list[bytes] = field(default_factory=list)
+    size: int = 0
+    sent_at: float = 0.0
+
+    @property
+    def end(self) -> int:
+        """Position after the last byte."""
+        return self.start + self.size
+
+    def add(self, received: Received) -> None:
+        """Keep what arrived; it must join what is there."""
+        if self.parts and received.start != self.end:
+            raise StreamLost(
+                f"Postgres skipped from {lsn.show(self.end)} to {lsn.show(received.start)}",
+                "A replication stream is contiguous.",
+                "ship connects again from the spool's end.",
+            )
+        if not self.parts:
+            self.start = received.start
+        self.parts.append(received.data)
+        self.size += len(received.data)
+        self.sent_at = received.sent_at
+
+
+class Ship:
+    """One primary's ship under one epoch."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._record = config.record
+        self._sign = config.sign()
+        self._seconds = config.lease_s if config.durability == "async" else None
+        self._vaults = config.open(self._record.vaults)
+        if absent := set(self._record.vaults) - set(self._vaults):
+            raise UsageError(
+                f"Vaults of epoch {self._record.number} are not configured: {', '.join(sorted(absent))}.",
+                "ship must reach every vault of its epoch.",
+                "Add them under vaults.",
+            )
+        self._spool = Spool(config.paths.spool, self._record.number, self._record.vaults)
+        self._lease = Lease(self._record, config.verify, self._seconds)
+        self._stopping = threading.Event()
+        self._lost: str | None = None
+        self._wake, self._woken = socket.socketpair()
+        self._woken.setblocking(False)
+        self._couriers = [
+            Courier(vault, self._spool, self._record, self._lease, self._moved) for vault in self._vaults.values()
+        ]
+        self._outbox = Outbox(config, self._vaults, self._lease)
+        self._report = Report(config, self._spool, self._couriers, self._outbox, self._lease)
+        self._system: System | None = None
+
+    def run(self) -> None:
+        """Ship until told to stop; Refused once this site may no longer write."""
+        signal.signal(signal.SIGTERM, lambda *_: self._end())
+        signal.signal(signal.SIGINT, lambda *_: self._end())
+        guard = threading.Thread(target=self._guard, name="guard", daemon=True)
+        watched = watches(self._vaults, self._lease, self._config.lease_s / 3, self._stopping)
+        for thread in (guard, *watched, *self._couriers):
+            thread.start()
+        self._outbox.start()
+        try:
+            while not self._stopping.is_set():
+                self._connected()
+        finally:
+            self._end()
+            self._outbox.stop()
+            for courier in self._couriers:
+                courier.stop()
+        if self._lost is not None:
+            guard.join()
+            raise Refused(
+                f"{self._config.site} stopped writing: {self._lost}.",
+                "Only one site may write; this one could no longer be sure that it is the one.",
+                "Look at `resilience status`. What this site shipped before the seal is in the chain.",
+            )
+
+    def _end(self) -> None:
+        self._stopping.set()
+        self._moved()
+
+    def _moved(self) -> None:
+        """Wake the main loop."""
+        with suppress(BlockingIOError, OSError):
+            self._wake.send(b".")
+
+    def _guard(self) -> None:
+        """Wait for the lease to be lost; then stop writes before anything else, until it worked."""
+        self._lost = self._lease.wait_until_lost(self._stopping)
+        if self._lost is None:
+            return
+        log.error("this site may no longer write", why=self._lost)
+        self._end()
+        fence(self._config)
+
+    def _connected(self) -> None:
+        """One connection's life: stream until it is lost, then pause and let the caller try again."""
+        try:
+            stream = Stream(self._config.postgres.dsn)
+        except ResilienceError as error:
+            self._pause(error)
+            return
+        try:
+            self._system = stream.identify()
+            position = self._position(stream, self._system)
+            stream.start(position, self._system.timeline)
+            log.info("streaming", position=lsn.show(position), timeline=self._system.timeline)
+            self._pump(stream)
+        except ResilienceError as error:
+            self._pause(error)
+        finally:
+            stream.close()
+
+    def _pause(self, error: ResilienceError) -> None:
+        if not self._stopping.is_set():
+            self._report.postgres_error = f"{error.what}: {error.why}"
+            log.warning("no stream from Postgres", what=error.what, why=error.why)
+            self._report.write()
+            self._stopping.wait(RECONNECT)
+
+    def _position(self, stream: Stream, system: System) -> int:
+        """Where to go on: the spool's end, or where this epoch's WAL begins."""
+        data = self._spool.start_record
+        begun = None if data is None else chunk.decode_start(data, self._record)
+        if data is not None and begun is None:
+            raise Refused(
+                f"The spool for epoch {self._record.number} was begun under another epoch of this number.",
+                "Its start record is not signed for this epoch's nonce.",
+                f"Move {self._config.paths.spool} away; a new epoch must be sealed for this site.",
+            )
+        if begun is None:
+            begun = self._first(stream, system)
+            self._spool.begin(chunk.encode_start(begun, self._sign))
+        if begun.system_id != system.system_id or begun.timeline != system.timeline:
+            raise Refused(
+                f"Postgres is system {system.system_id} on timeline {system.timeline}.",
+                f"Epoch {self._record.number} began on system {begun.system_id}, timeline {begun.timeline}.",
+                "This is not the database the epoch was sealed for; restore the right one.",
+            )
+        self._spool.floor(begun.start)
+        for courier in self._couriers:
+            courier.nudge()
+        return self._spool.end
+
+    def _first(self, stream: Stream, system: System) -> chunk.Start:
+        """This epoch's first position: the switch point, or where the slot began on timeline 1."""
+        if (reserved := stream.reserved()) is None:
+            stream.make_slot()
+            reserved = stream.reserved() or system.flushed
+        history = stream.history(system.timeline)
+        start = switch_point(history) if history else lsn.segment_start(reserved, stream.segment_size())
+        return start_record(self._record, start, system.timeline, system.system_id, history)
+
+    def _pump(self, stream: Stream) -> None:
+        """Receive, batch, spool, confirm."""
+        batch, flushed_at, told, told_at = Batch(), 0.0, -1, 0.0
+        spacing = self._config.spacing_ms / 1000
+        self._report.postgres_error = None
+        while not self._stopping.is_set():
+            due = flushed_at + spacing if batch.parts else told_at + HEARTBEAT
+            select.select([stream.fileno(), self._woken.fileno()], [], [], max(0.0, due - time.monotonic()))
+            with suppress(BlockingIOError):
+                self._woken.recv(4096)
+            self._drain(stream, batch)
+            now = time.monotonic()
+            if batch.parts and (now >= flushed_at + spacing or batch.size >= CHUNK_LIMIT):
+                self._keep(batch)
+                batch, flushed_at = Batch(), now
+            confirmed = self._spool.confirmed(self._record.k)
+            if confirmed != told or stream.reply_requested or now >= told_at + HEARTBEAT:
+                if self._lease.superseded is None:
+                    stream.confirm(confirmed)
+                told, told_at = confirmed, now
+                self._report.write(stream.server_end)
+
+    def _drain(self, stream: Stream, batch: Batch) -> None:
+        while batch.size < CHUNK_LIMIT and (received := stream.receive()) is not None:
+            batch.add(received)
+
+    def _keep(self, batch: Batch) -> None:
+        """Seal a batch into a chunk and put it into the spool."""
+        if self._system is None:
+            raise AssertionError
+        body = chunk.seal_body(b"".join(batch.parts), self._config.recipients)
+        header = chunk.Header(
+            epoch=self._record.number,
+            nonce=self._record.nonce,
+            site=self._config.site,
+            timeline=self._system.timeline,
+            system_id=self._system.system_id,
+            start=batch.start,
+            end=batch.end,
+            confirmed=self._spool.confirmed(self._record.k),
+            at=batch.sent_at,
+            sha256=hashlib.sha256(body).hexdigest(),
+        )
+        self._spool.add(batch.start, batch.end, chunk.encode(header, body, self._sign))
+        for courier in self._couriers:
+            courier.nudge()
+
+
+def fence(config: Config, wait: Callable[[float], None] = time.sleep) -> None:
+    """Stop writes on this host for good; tries until every command has succeeded once."""
+    for argv in config.postgres.fence or [config.postgres.stop]:
+        while True:
+            done = subprocess.run(argv, check=False, capture_output=True, text=True)
+            log.error("fencing", command=argv, status=done.returncode, output=(done.stdout + done.stderr)[-500:])
+            if done.returncode == 0:
+                break
+            wait(1.0)
+
+
+def main(config: Config) -> dict[str, object]:
+    """Run ship until it is told to stop."""
+    seals_ready(config)
+    Ship(config).run()
+    return {"stopped": True}
+
+
+def seals_ready(config: Config) -> None:
+    """Fail before anything starts when there is nobody to encrypt to."""
+    seals.encrypt(b"", config.recipients)

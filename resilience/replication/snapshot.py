@@ -1,0 +1,159 @@
+"""snapshot: a copy of the data directory into each vault, and the label that makes it usable."""
+
+from __future__ import annotations
+
+import base64
+import json
+import platform
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import structlog
+
+from resilience.errors import Refused, ResilienceError, VaultError
+from resilience.replication import label as labels
+from resilience.replication import layout, lsn, report
+from resilience.replication.config import Config, VaultConfig
+from resilience.replication.label import Label
+from resilience.replication.restic import Repository
+
+EMPTIED = (
+    "pg_wal",
+    "pg_replslot",
+    "pg_dynshmem",
+    "pg_notify",
+    "pg_serial",
+    "pg_snapshots",
+    "pg_stat_tmp",
+    "pg_subtrans",
+)
+LEFT_OUT = (
+    "postmaster.pid",
+    "postmaster.opts",
+    "backup_label",
+    "backup_label.old",
+    "tablespace_map",
+    "backup_manifest",
+    "standby.signal",
+    "recovery.signal",
+    "resilience.json",
+    "global/pg_control",
+    "log",
+)
+EVERYWHERE = ("pgsql_tmp*", "pg_internal.init*")
+CONFIRM_WITHIN = 120.0
+log = structlog.get_logger()
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Take a snapshot into each vault of the epoch at once; fails only when no vault has one."""
+    sign = config.sign()
+    chosen = [v for v in config.vaults if v.name in config.record.vaults]
+    with psycopg.connect(config.postgres.dsn, autocommit=True) as db:
+        facts = _facts(db)
+        start = _one(db, "SELECT pg_backup_start('resilience', fast => true)")
+        with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
+            results = dict(zip([v.name for v in chosen], pool.map(lambda v: _copy(config, v), chosen), strict=True))
+        control = read_control(config.paths.pg / "global/pg_control")
+        stop, backup_label = db.execute(
+            "SELECT lsn::text, labelfile FROM pg_backup_stop(wait_for_archive => false)"
+        ).fetchone() or ("", "")
+    taken = {name: snapshot for name, snapshot in results.items() if isinstance(snapshot, str)}
+    failed = {name: f"{e.what}: {e.why}" for name, e in results.items() if isinstance(e, ResilienceError)}
+    if not taken:
+        raise VaultError("No vault took the snapshot.", "; ".join(failed.values()), "Nothing was labelled; try again.")
+    wait_confirmed(config, lsn.parse(stop))
+    for name, snapshot in taken.items():
+        label = Label(
+            epoch=config.record.number,
+            nonce=config.record.nonce,
+            site=config.site,
+            vault=name,
+            snapshot=snapshot,
+            repository=repository(config.record.number),
+            path=str(config.paths.pg),
+            start_lsn=str(start),
+            stop_lsn=stop,
+            backup_label=backup_label,
+            pg_control=base64.b64encode(control).decode(),
+            at=time.time(),
+            **facts,
+        )
+        config.open((name,))[name].put_new(layout.label(label.epoch, snapshot), labels.encode(label, sign))
+    return {"snapshots": taken, "failed": failed, "start_lsn": start, "stop_lsn": stop}
+
+
+def repository(epoch: int) -> str:
+    """The folder of an epoch's restic repository in each vault."""
+    return f"restic/{epoch:08d}"
+
+
+def _copy(config: Config, vault: VaultConfig) -> str | ResilienceError:
+    """The snapshot's id, or why there is none."""
+    try:
+        pg = config.paths.pg
+        excludes = [f"{pg}/{name}/*" for name in EMPTIED] + [f"{pg}/{name}" for name in LEFT_OUT] + list(EVERYWHERE)
+        place = Repository(config.paths.restic, vault, repository(config.record.number))
+        return place.backup(pg, excludes, config.site, f"epoch-{config.record.number}")
+    except ResilienceError as error:
+        log.warning("no snapshot in this vault", vault=vault.name, what=error.what, why=error.why)
+        return error
+
+
+def _one(db: psycopg.Connection[Any], query: str) -> Any:
+    row = db.execute(query).fetchone()
+    return row[0] if row else None
+
+
+def _facts(db: psycopg.Connection[Any]) -> dict[str, Any]:
+    """What a label says of the server; Refused where a copy of one folder would not be all of it."""
+    others = _one(db, "SELECT string_agg(spcname, ', ') FROM pg_tablespace WHERE spcname !~ '^pg_'")
+    if others:
+        raise Refused(
+            f"There are tablespaces outside the data directory: {others}.",
+            "A snapshot of one folder would not be the whole database.",
+            "Move their tables into pg_default and drop them.",
+        )
+    row = db.execute(
+        "SELECT (SELECT system_identifier::text FROM pg_control_system()), (SELECT timeline_id FROM pg_control_checkpoint()),"
+        " (SELECT setting::int FROM pg_settings WHERE name = 'wal_segment_size'), current_setting('server_version'),"
+        " (SELECT datcollate || ' ' || coalesce(datcollversion, '-') FROM pg_database WHERE datname = current_database())"
+    ).fetchone()
+    if row is None:
+        raise AssertionError
+    return {
+        "system_id": row[0],
+        "timeline": row[1],
+        "segment_size": row[2],
+        "versions": {"postgres": row[3], "collation": row[4], "arch": platform.machine()},
+    }
+
+
+def read_control(path: Path) -> bytes:
+    """pg_control, read until two readings agree: Postgres may be writing it."""
+    before = b""
+    while (after := path.read_bytes()) != before:
+        before = after
+    return after
+
+
+def wait_confirmed(config: Config, position: int) -> None:
+    """Wait until ship says that k vaults hold everything up to `position`."""
+    deadline = time.monotonic() + CONFIRM_WITHIN
+    path = config.paths.run / report.NAME
+    told = "ship has not written its status"
+    while time.monotonic() < deadline:
+        if path.exists():
+            facts = json.loads(path.read_text())
+            if facts["nonce"] == config.record.nonce and lsn.parse(facts["confirmed_lsn"]) >= position:
+                return
+            told = f"ship has confirmed {facts['confirmed_lsn']} in epoch {facts['epoch']}"
+        time.sleep(0.1)
+    raise VaultError(
+        f"The WAL that the snapshot needs was not confirmed within {CONFIRM_WITHIN:.0f} s: up to {lsn.show(position)}",
+        f"{told}.",
+        "No label was written. Look at ship (`status`) and take the snapshot again.",
+    )

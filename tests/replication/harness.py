@@ -1,0 +1,285 @@
+"""A small world for the data plane: real Postgres, real stores, the commands as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pyrage
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from resilience import caches
+from resilience.errors import MissingPart
+from resilience.model import EpochRecord, VaultSpec
+from resilience.ports import Vault
+from resilience.replication import epoch as epochs
+from resilience.replication import lsn, seals
+from resilience.replication.vaults import open_vault
+from tests.vault_servers import Store, free_ports
+
+ROOT = Path(__file__).parents[2]
+
+
+def postgres_bin() -> Path:
+    """Postgres 15: the machine's own, else the one that set-up unpacked."""
+    own = Path("/usr/lib/postgresql/15/bin")
+    return own if own.exists() else caches.tools() / "usr/lib/postgresql/15/bin"
+
+
+@dataclass
+class Fleet:
+    """Vaults, keys, and the epochs sealed so far."""
+
+    stores: Mapping[str, tuple[Store, VaultSpec]]
+    k: int = 2
+    s: int = 2
+    durability: str = "async"
+    spacing_ms: int = 50
+    lease_s: float = 5.0
+    operator: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    identity: str = field(default_factory=lambda: str(pyrage.x25519.Identity.generate()))
+    records: list[EpochRecord] = field(default_factory=list)
+    keys: dict[int, Ed25519PrivateKey] = field(default_factory=dict)
+
+    @property
+    def recipient(self) -> str:
+        """Whom copies are encrypted to."""
+        return str(pyrage.x25519.Identity.from_str(self.identity).to_public())
+
+    def vaults(self, principal: str = "operator") -> dict[str, Vault]:
+        """The vaults, opened."""
+        return {name: open_vault(spec, store.credentials[principal]) for name, (store, spec) in self.stores.items()}
+
+    def check(self, payload: bytes, signature: str) -> bool:
+        """Whether the operator signed."""
+        return seals.verify(seals.public_hex(self.operator), payload, signature)
+
+    def seal(self, site: str) -> EpochRecord:
+        """Seal the next epoch for a site."""
+        number = len(self.records) + 1
+        key = Ed25519PrivateKey.generate()
+        record = epochs.make_record(
+            number=number,
+            site=site,
+            nonce=secrets.token_hex(8),
+            parent=number - 1,
+            vaults=tuple(self.stores),
+            k=self.k,
+            s=self.s,
+            sealed_at=time.time(),
+            signer=seals.public_hex(key),
+            sign=seals.signer(self.operator),
+        )
+        old = self.records[-1] if self.records else None
+        epochs.seal_record(self.vaults(), record, old, self.check)
+        self.records.append(record)
+        self.keys[number] = key
+        return record
+
+
+class Site:
+    """One host's folders, its Postgres, and the commands run there."""
+
+    def __init__(self, folder: Path, name: str, fleet: Fleet, record: EpochRecord) -> None:
+        self.folder = folder / name
+        self.name = name
+        self.fleet = fleet
+        self.record = record
+        self.bin = postgres_bin()
+        (self.port,) = free_ports(1)
+        self.processes: list[subprocess.Popen[bytes]] = []
+        user = pwd.getpwnam("postgres")
+        for part in ("media", "ledger", "outbox/media", "outbox/ledger", "held", "spool", "wal", "run", "socket"):
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
+        os.chown(self.folder / "socket", user.pw_uid, user.pw_gid)
+        self.pg = self.folder / "pg"
+        self.dsn = f"host={self.folder / 'socket'} port={self.port} user=postgres dbname=postgres"
+        pem = fleet.keys[record.number].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (self.folder / "site.key").write_bytes(pem)
+
+    def as_postgres(self, *argv: str) -> list[str]:
+        """A command run as Postgres' user."""
+        return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *argv]
+
+    def pg_ctl(self, *argv: str) -> list[str]:
+        """A pg_ctl command for this site's data directory."""
+        log = str(self.folder / "socket/postgres.log")
+        return self.as_postgres(str(self.bin / "pg_ctl"), "-D", str(self.pg), "-l", log, "-w", *argv)
+
+    @property
+    def options(self) -> str:
+        """Server options that belong to the place, not to the data."""
+        return f"-p {self.port} -k {self.folder / 'socket'} -c listen_addresses="
+
+    def create(self, *settings: str) -> None:
+        """An empty database, started."""
+        self.pg.mkdir()
+        user = pwd.getpwnam("postgres")
+        os.chown(self.pg, user.pw_uid, user.pw_gid)
+        initdb = [str(self.bin / "initdb"), "-D", str(self.pg), "-k", "--wal-segsize=1", "-A", "trust", "-N"]
+        subprocess.run(
+            self.as_postgres(*initdb, "--locale=C.UTF-8", "-E", "UTF8"), check=True, capture_output=True, cwd="/"
+        )
+        with (self.pg / "postgresql.conf").open("a") as conf:
+            conf.write("\n".join(["wal_level = replica", "max_wal_size = 64MB", "fsync = on", *settings]) + "\n")
+        self.start()
+
+    def start(self) -> None:
+        """Start Postgres."""
+        subprocess.run(self.pg_ctl("-o", self.options, "start"), check=True, capture_output=True, cwd="/")
+
+    def kill_postgres(self) -> None:
+        """As if the power went: no checkpoint, nothing told to anybody."""
+        pid = int((self.pg / "postmaster.pid").read_text().splitlines()[0])
+        subprocess.run(self.pg_ctl("-m", "immediate", "stop"), check=False, capture_output=True, cwd="/")
+        wait_until(lambda: not Path(f"/proc/{pid}").exists(), "Postgres to end")
+
+    def running(self) -> bool:
+        """Whether Postgres runs here."""
+        return subprocess.run(self.pg_ctl("status"), check=False, capture_output=True, cwd="/").returncode == 0
+
+    def connect(self, **options: str) -> psycopg.Connection[Any]:
+        """A connection to this site's Postgres."""
+        return psycopg.connect(self.dsn, autocommit=True, **options)  # type: ignore[arg-type]
+
+    def config(self, principal: str = "reader", **changes: Any) -> Path:
+        """The configuration file for this site's commands, with one principal's credentials."""
+        fleet, record = self.fleet, self.record
+        names = ("pg", "media", "ledger", "outbox", "held", "spool", "wal", "run")
+        value: dict[str, Any] = {
+            "site": self.name,
+            "fleet": "test",
+            "epoch": asdict(record),
+            "parent_epochs": [asdict(r) for r in fleet.records if r.number < record.number],
+            "operator_public_key": seals.public_hex(fleet.operator),
+            "signing_key_file": str(self.folder / "site.key"),
+            "recipients": [fleet.recipient],
+            "identity": fleet.identity,
+            "vaults": [
+                {
+                    **asdict(spec),
+                    "credentials": dict(store.credentials[principal]),
+                    "write_credentials": dict(store.credentials["ship"]),
+                    "restic_password": "loopback-only",
+                }
+                for store, spec in fleet.stores.values()
+            ],
+            "sealed": list(fleet.stores),
+            "spacing_ms": fleet.spacing_ms,
+            "lease_s": fleet.lease_s,
+            "durability": fleet.durability,
+            "paths": {**{n: str(self.folder / n) for n in names}, "restic": str(caches.restic())},
+            "postgres": {
+                "dsn": self.dsn,
+                "start": self.pg_ctl("-o", self.options, "start"),
+                "stop": self.pg_ctl("-m", "fast", "stop"),
+                "bin": str(self.bin),
+            },
+        }
+        value |= changes
+        path = self.folder / f"config-{secrets.token_hex(4)}.json"
+        path.write_text(json.dumps(value))
+        return path
+
+    def ship_config(self, **changes: Any) -> Path:
+        """The configuration that stays on a primary: it may put, and read nothing."""
+        return self.config("ship", identity=None, **changes)
+
+    def run(self, command: str, *argv: str, config: Path | None = None, fails: bool = False) -> dict[str, Any]:
+        """Run one command to its end; its answer, or its error where one is expected."""
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", "resilience.replication", command, "--config", str(config or self.config()), *argv],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            timeout=300,
+        )
+        (self.folder / f"{command}.log").write_text(done.stderr)
+        print(command, round(time.monotonic() - began, 2), "s")  # noqa: T201 - pytest -s shows it
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer["error"] if fails else answer  # type: ignore[no-any-return]
+
+    def ship(self, config: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start ship in the background."""
+        with (self.folder / "ship.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "resilience.replication", "ship", "--config", str(config or self.ship_config())],
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+            )
+        self.processes.append(process)
+        return process
+
+    def status(self) -> dict[str, Any]:
+        """Ship's status; empty while there is none."""
+        try:
+            return json.loads((self.folder / "run/ship-status.json").read_text())  # type: ignore[no-any-return]
+        except FileNotFoundError:
+            return {}
+
+    def told(self) -> str:
+        """What ship says of itself, for a failing test."""
+        return f"ship: {self.status()} {(self.folder / 'ship.log').read_text()[-3000:]}"
+
+    def wal_end(self) -> int:
+        """Where this Postgres has flushed to."""
+        with self.connect() as db:
+            row = db.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
+        assert row is not None
+        return lsn.parse(row[0])
+
+    def wait_confirmed(self, position: int | None = None) -> int:
+        """Wait until ship confirmed all that is flushed now; the position."""
+        target = self.wal_end() if position is None else position
+        wait_until(lambda: lsn.parse(self.status().get("confirmed_lsn", "0/0")) >= target, self.told)
+        return target
+
+    def end(self) -> None:
+        """Leave nothing running."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+        if self.pg.exists() and self.running():
+            self.kill_postgres()
+
+
+def wait_until(condition: Callable[[], object], what: str | Callable[[], str], seconds: float = 30.0) -> None:
+    """Poll until a condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s for {what if isinstance(what, str) else what()}")
+        time.sleep(0.05)
+
+
+@contextmanager
+def site_folder() -> Iterator[Path]:
+    """A folder that Postgres' user may enter; the one of pytest is closed to it."""
+    folder = Path("/tmp") / f"resilience-{secrets.token_hex(4)}"  # noqa: S108 - sockets need short paths
+    folder.mkdir(mode=0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+__all__ = ["Fleet", "MissingPart", "Site", "site_folder", "wait_until"]
