@@ -88,7 +88,7 @@ class PowerDnsZone:
         """Do it; the vendor's failures become errors in our words."""
         from octodns.provider import ProviderException
         from octodns.provider.plan import UnsafePlan
-        from octodns.zone import ZoneException
+        from octodns.zone.exception import ZoneException
         from requests import RequestException
 
         try:

@@ -19,6 +19,11 @@ class KitSigner:
 
     kit: Kit
 
+    @property
+    def public(self) -> str:
+        """The operator's public key, hex: what hosts check epochs with."""
+        return _public(self._operator)
+
     def sign(self, payload: bytes) -> str:
         """Ed25519 signature by the operator, hex."""
         return self._operator.sign(payload).hex()

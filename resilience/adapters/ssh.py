@@ -218,7 +218,10 @@ def _socket(login: Login, timeout: float) -> socket.socket:
 
 def _pinned(login: Login) -> paramiko.PKey:
     """The host's public key as paramiko knows it."""
-    entry = paramiko.hostkeys.HostKeyEntry.from_line(login.known_host().strip())
+    try:
+        entry = paramiko.hostkeys.HostKeyEntry.from_line(login.known_host().strip())
+    except (paramiko.hostkeys.InvalidHostKey, paramiko.SSHException, ValueError):
+        entry = None
     if entry is None or entry.key is None:
         raise HostKeyMismatch(
             f"{login.address}: the pinned host key is not a key: {login.host_key[:40]!r}",

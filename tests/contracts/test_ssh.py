@@ -1,0 +1,146 @@
+"""The shell on a real sshd: a plain Debian host, its key pinned."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from resilience.adapters.ssh import (
+    CommandFailed,
+    HostKeyMismatch,
+    HostUnreachable,
+    LoginRefused,
+    Shell,
+    wait_until_up,
+)
+from tests.plain_host import OURS, PlainHost, key_pair, plain_host
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[PlainHost]:
+    """One plain host for all tests here."""
+    with plain_host() as found:
+        yield found
+
+
+@pytest.fixture
+def shell(host: PlainHost) -> Iterator[Shell]:
+    """A shell on it."""
+    with host.entered(), wait_until_up(host.login, 30) as shell:
+        yield shell
+
+
+def test_a_command_has_status_and_both_outputs(shell: Shell) -> None:
+    """Exit status, standard output and standard error come back apart."""
+    result = shell.run("echo out; echo err >&2; exit 3")
+    assert (result.exit, result.text, result.err.strip()) == (3, "out", "err")
+
+
+def test_standard_input_reaches_the_command(shell: Shell) -> None:
+    """What is fed in arrives whole, and its end is seen."""
+    assert shell.run("sha256sum; wc -c", stdin=b"x" * 3_000_000).exit == 0
+    assert shell.check("wc -c", stdin=b"x" * 3_000_000) == "3000000"
+
+
+def test_both_outputs_may_be_long(shell: Shell) -> None:
+    """Megabytes on both outputs at the same time do not block each other."""
+    result = shell.run("head -c 4000000 /dev/zero | tr '\\0' e >&2; head -c 4000000 /dev/zero | tr '\\0' o")
+    assert (len(result.out), len(result.err)) == (4_000_000, 4_000_000)
+
+
+def test_the_connection_is_used_again(shell: Shell) -> None:
+    """A second command comes over the same connection, and after a break over a new one."""
+    first = shell.check("echo $SSH_CONNECTION")
+    assert shell.check("echo $SSH_CONNECTION") == first
+    shell.close()
+    assert shell.check("echo $SSH_CONNECTION") != first
+
+
+def test_commands_run_side_by_side(shell: Shell) -> None:
+    """Two threads share one connection: each waits for what only the other one does."""
+    said: list[str] = []
+
+    def second() -> None:
+        said.append(shell.check("while [ ! -e /run/first ]; do sleep 0.05; done; touch /run/second; echo met"))
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    shell.check("touch /run/first; while [ ! -e /run/second ]; do sleep 0.05; done", timeout=20)
+    thread.join()
+    assert said == ["met"]
+
+
+def test_a_command_without_end_is_killed_on_the_host(shell: Shell) -> None:
+    """When its time is over the command ends there too, so that a repetition meets nothing of it."""
+    began = time.monotonic()
+    with pytest.raises(CommandFailed, match="no end after 1 s"):
+        shell.run("echo $$ >/run/stuck; exec sleep 300", timeout=1)
+    assert time.monotonic() - began < 30
+    assert shell.run("kill -0 $(cat /run/stuck)").exit == 1
+
+
+def test_a_daemon_left_behind_does_not_hold_us(shell: Shell) -> None:
+    """A command that ends while its child keeps the output open counts as ended."""
+    result = shell.run("(sleep 60 & echo $! >/run/left); echo done", timeout=30)
+    shell.check("kill $(cat /run/left)")
+    assert result.text == "done"
+
+
+def test_check_says_what_failed(shell: Shell) -> None:
+    """A failed command names its status, and its own words are the reason."""
+    with pytest.raises(CommandFailed, match="exit status 2") as caught:
+        shell.check("ls /no/such/thing")
+    assert "No such file" in caught.value.why
+
+
+def test_put_replaces_a_file_whole(shell: Shell) -> None:
+    """A file gets its content and mode, whatever its name."""
+    shell.put("/root/it's a file", b"one\n", 0o600)
+    shell.put("/root/it's a file", b"two\n", 0o640)
+    assert shell.check('stat -c %a "/root/it\'s a file"; cat "/root/it\'s a file"; ls /root | wc -l') == "640\ntwo\n1"
+
+
+def test_another_host_key_is_refused(host: PlainHost, tmp_path: Path) -> None:
+    """Whoever shows another key than the pinned one is not talked to."""
+    other = key_pair(tmp_path / "other")
+    with host.entered(), pytest.raises(HostKeyMismatch, match="another key"):
+        Shell(replace(host.login, host_key=other)).run("true")
+
+
+@pytest.mark.parametrize("rubbish", ["none at-all", "", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-ed25519 !!"])
+def test_a_host_key_that_is_none_is_said(host: PlainHost, rubbish: str) -> None:
+    """Rubbish in the place of a host key is named as such, without a call."""
+    with pytest.raises(HostKeyMismatch, match="is not a key"):
+        Shell(replace(host.login, host_key=rubbish)).run("true")
+
+
+def test_a_key_the_host_does_not_know_is_refused(host: PlainHost, tmp_path: Path) -> None:
+    """Our own key being the wrong one is told apart from a host that is away."""
+    key_pair(tmp_path / "wrong")
+    with host.entered(), pytest.raises(LoginRefused, match="does not accept our key"):
+        Shell(replace(host.login, key_file=tmp_path / "wrong")).run("true")
+
+
+def test_a_missing_key_is_said(host: PlainHost, tmp_path: Path) -> None:
+    """A kit without its SSH key is named before anybody is called."""
+    with host.entered(), pytest.raises(LoginRefused, match="cannot be read"):
+        Shell(replace(host.login, key_file=tmp_path / "none")).run("true")
+
+
+def test_a_closed_port_is_unreachable(host: PlainHost) -> None:
+    """A refused connection says so."""
+    with host.entered(), pytest.raises(HostUnreachable, match="no SSH conversation"):
+        Shell(replace(host.login, address=OURS)).run("true")
+
+
+def test_waiting_for_a_host_ends(host: PlainHost) -> None:
+    """A host that does not come up is an error once the time is over, not a hang."""
+    began = time.monotonic()
+    with host.entered(), pytest.raises(HostUnreachable, match="no SSH within 1 s"):
+        wait_until_up(replace(host.login, address=OURS), 1)
+    assert time.monotonic() - began < 10
