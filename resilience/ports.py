@@ -7,7 +7,7 @@ Anything here may raise a `resilience.errors.ResilienceError`; nothing returns h
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from resilience.model import EpochRecord, Event, Site, SiteOutputs
@@ -125,6 +125,9 @@ class Plane(Protocol):
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """What ship says: epoch, lag in seconds and bytes a vault, confirmed LSN."""
 
+    def without(self, vaults: frozenset[str]) -> Plane:
+        """The same, with no door to these vaults, neither from here nor from a host."""
+
 
 class App(Protocol):
     """The app, as far as the toolkit knows it: on its host, and from outside."""
@@ -198,14 +201,17 @@ class Supplies(Protocol):
 class Ground(Protocol):
     """Where a drill takes place: a lab, or its simulation. Faults exist nowhere else."""
 
-    def inject(self, fault: str, vendors: tuple[str, ...]) -> None:
-        """Make the fault happen; returns when it has."""
+    def inject(self, fault: str, vendors: Sequence[str]) -> Mapping[str, Any]:
+        """Make the fault happen; returns when it has, with what was done."""
 
-    def blackhole(self, vendors: tuple[str, ...]) -> None:
+    def blackhole(self, vendors: Sequence[str]) -> None:
         """From now on drop and count every connection to these vendors."""
 
     def blackhole_calls(self) -> list[dict[str, Any]]:
         """Each attempt since: {from, vendor, address, port, packets}."""
+
+    def blackhole_complete(self) -> bool:
+        """Whether the operator and every surviving host were really watched."""
 
 
 class Workload(Protocol):
@@ -253,3 +259,8 @@ class World:
     log: Log
     signer: Signer
     supplies: Supplies
+
+    def without(self, vaults: frozenset[str]) -> World:
+        """The same World with no door to these vaults: nobody can call them by mistake."""
+        left = {name: vault for name, vault in self.vaults.items() if name not in vaults}
+        return replace(self, vaults=left, plane=self.plane.without(vaults))

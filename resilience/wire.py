@@ -58,6 +58,7 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
     shells = Shells(kit)
     vaults = {v.name: open_vault(v, kit.vault(v.name, "operator"), "operator") for v in fleet.vaults}
     supplies = VaultSupplies(fleet, kit, vaults)
+    signer = KitSigner(kit)
     users = Users(
         fleet.names.host,
         lab.popen_as_users if lab else subprocess.Popen,
@@ -69,12 +70,12 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
         accounts={v.name: HttpAccount(v.name, v.account, kit.account(v.name)) for v in fleet.vendors if v.account},
         vaults=vaults,
         clouds={s.name: _cloud(home, fleet, kit, s) for s in fleet.sites},
-        plane=SshPlane(fleet, kit, shells, vaults, supplies),
+        plane=SshPlane(fleet, kit, shells, vaults, signer, supplies),
         app=PlazaOnHost(shells),
         outside=users,
         zones={z.vendor: PowerDnsZone(z, kit.dns(z.vendor)) for z in fleet.names.zones},
         log=log,
-        signer=KitSigner(kit),
+        signer=signer,
         supplies=supplies,
     )
     try:

@@ -11,20 +11,22 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from resilience import caches
 from resilience.adapters.kit import Kit
 from resilience.adapters.shells import Shells
+from resilience.adapters.signer import KitSigner
+from resilience.adapters.supplies import VaultSupplies
 from resilience.errors import BrokenChain, ResilienceError, ShortRecovery, TooFewVaults
+from resilience.host.shape import shape_host
+from resilience.host.spec import File, HostSpec, site_host
 from resilience.model import EpochRecord, Fleet, Site, SiteOutputs
 from resilience.ports import Merged, Recovered, Vault
 from resilience.replication import epoch as epochs
-from resilience.replication.seals import public_hex, verifier
+from resilience.replication.snapshot import repository
 
 PYTHON = "PYTHONPATH=/opt/resilience/src /opt/resilience/env/bin/python3"
 DATA = "/var/lib/resilience"
@@ -67,13 +69,13 @@ class SshPlane:
     shells: Shells
     vaults: Mapping[str, Vault]
     """Opened by the operator, to read epochs."""
+    signer: KitSigner
     supplies: VaultSupplies
 
     def shape(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
         """Packages, users, units and files; the keys of this site and epoch."""
-        return shape_host(
-            self.shells.login(outputs), self.shells(outputs), self._spec(site, epoch), self.supplies.sources(epoch.vaults)
-        )
+        where = self.supplies.sources(epoch.vaults)
+        return shape_host(self.shells.login(outputs), self.shells(outputs), self._spec(site, epoch), where)
 
     def _spec(self, site: Site, epoch: EpochRecord) -> HostSpec:
         secret = {
@@ -135,12 +137,12 @@ class SshPlane:
 
     def verify_snapshot(self, vault: str, snapshot: str) -> bool:
         """Read the snapshot back on this machine, as the reader, who can't write."""
-        epoch = epochs.newest_of(self.vaults, self._operator())
+        epoch = epochs.newest_of(self.vaults, self.signer.verify)
         if epoch is None:
             return False
         config = self._reader(self.fleet.site(epoch.site), epoch)
         found = self._here("verify-snapshot", config, "--vault", vault, "--snapshot", snapshot)
-        return bool(found["good"])
+        return bool(found["ok"])
 
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """What ship says, with the sizes of database and pictures."""
@@ -148,6 +150,10 @@ class SshPlane:
         shipped = self._run(outputs, "status", config, timeout=20)
         sizes = self.shells(outputs).check(SIZES).split()
         return {**shipped, "db_bytes": int(sizes[0]), "media_bytes": int(sizes[1])}
+
+    def without(self, vaults: frozenset[str]) -> SshPlane:
+        """The same, with no door to these vaults: no configuration names them."""
+        return replace(self, vaults={name: vault for name, vault in self.vaults.items() if name not in vaults})
 
     def _run(
         self, outputs: SiteOutputs, command: str, config: Mapping[str, Any], timeout: float = 120
@@ -159,7 +165,7 @@ class SshPlane:
             f"{PYTHON} -m resilience.replication {command} --config {file}"
         )
         done = self.shells(outputs).run(line, stdin=_json(config), timeout=timeout)
-        return _answer(f"{outputs.site}: {command}", done.exit, done.text, done.complaint)
+        return _answer(f"{outputs.site}: {command}", done.exit, done.out, done.complaint)
 
     def _here(self, command: str, config: Mapping[str, Any], *args: str) -> dict[str, Any]:
         """One command on the operator's own machine."""
@@ -175,14 +181,14 @@ class SshPlane:
 
     def _init_repository(self, site: Site, epoch: EpochRecord, vault: str) -> None:
         """Make the vault's restic repository, as the operator; nothing where there is one."""
-        if self.vaults[vault].exists("restic/config"):
+        if self.vaults[vault].exists(f"{repository(epoch.number)}/config"):
             return
         config = self._common(site, epoch, "operator", restic=True)
         chosen = [v for v in config["vaults"] if v["name"] == vault]
         self._here("init-repo", {**config, "vaults": chosen})
 
     def _newest(self, site: Site) -> EpochRecord:
-        epoch = epochs.newest_of(self.vaults, self._operator())
+        epoch = epochs.newest_of(self.vaults, self.signer.verify)
         if epoch is None or epoch.site != site.name:
             raise ResilienceError(
                 f"No epoch names {site.name}.",
@@ -223,7 +229,7 @@ class SshPlane:
             "fleet": self.fleet.name,
             "epoch": asdict(epoch),
             "parent_epochs": [asdict(parent) for parent in parents],
-            "operator_public_key": self._operator_public(),
+            "operator_public_key": self.signer.public,
             "signing_key_file": f"{ETC}/site.key",
             "recipients": list(self.kit.recipients),
             "vaults": vaults,
@@ -242,18 +248,11 @@ class SshPlane:
         found = []
         for number in range(1, epoch.number):
             answers = epochs.each(
-                self.vaults, lambda vault, n=number: epochs.read(vault, n, self._operator())
+                self.vaults, lambda vault, n=number: epochs.read(vault, n, self.signer.verify)
             )
             records = [a for a in answers.values() if isinstance(a, EpochRecord)]
             found += records[:1]
         return found
-
-    def _operator_public(self) -> str:
-        key = load_pem_private_key(self.kit.operator_key.read_bytes(), password=None)
-        return public_hex(key)  # type: ignore[arg-type]  # the kit's own key is Ed25519
-
-    def _operator(self) -> Any:
-        return verifier(self._operator_public())
 
 
 KINDS = {"BrokenChain": BrokenChain, "ShortRecovery": ShortRecovery, "TooFewVaults": TooFewVaults}

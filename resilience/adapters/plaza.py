@@ -57,7 +57,7 @@ class PlazaOnHost:
                 done.complaint[-600:] or "It said nothing.",
                 "Mend what it names, and run the same command again.",
             )
-        last = done.text.splitlines()[-1:] or ["{}"]
+        last = done.out.strip().splitlines()[-1:] or ["{}"]
         return dict(json.loads(last[0]))
 
     def start(self, outputs: SiteOutputs) -> None:
@@ -65,7 +65,7 @@ class PlazaOnHost:
         done = self.shell(outputs).run("systemctl start caddy plaza", timeout=90)
         if done.exit == 0 and self._ready(outputs):
             return
-        log = self.shell(outputs).run("journalctl -u plaza -u caddy -n 20 --no-pager -o cat").text
+        log = self.shell(outputs).run("journalctl -u plaza -u caddy -n 20 --no-pager -o cat").out
         raise ResilienceError(
             f"Plaza is not ready on {outputs.site} after a minute.",
             log[-800:] or done.complaint,

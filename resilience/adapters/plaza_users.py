@@ -70,7 +70,9 @@ def missing(request: Request) -> dict[str, Any]:
 
 
 def _look_for(base: str, ids: Iterable[str]) -> tuple[list[str], list[str]]:
-    client, gone, unsure = Client(base), [], []
+    client = Client(base)
+    gone: list[str] = []
+    unsure: list[str] = []
     for status in ids:
         try:
             client.read(status)

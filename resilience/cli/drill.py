@@ -19,7 +19,8 @@ from resilience.errors import Refused, UsageError
 from resilience.judge import judge, verdict_json
 from resilience.lab import Lab
 from resilience.lab.material import prepare_material
-from resilience.model import Event, Verdict
+from resilience.model import Event, Fleet, Verdict
+from resilience.model.fleet import Durability as Durable
 from resilience.render import Progress, verdict_text
 from resilience.simulation import State, SimulatedGround, SimulatedUsers, simulated_fleet, simulated_world
 from resilience.wire import Home, real_world
@@ -107,8 +108,7 @@ def _possible(context: Context, drill: Drill) -> None:
 
 
 def _simulate(drill: Drill, log: JournalFile, progress: Progress) -> Verdict:
-    fleet, state = simulated_fleet(), State()
-    fleet = replace(fleet, replication=replace(fleet.replication, durability=drill.durability.value))
+    fleet, state = _with_durability(simulated_fleet(), drill), State()
     world = replace(simulated_world(state, fleet), log=log)
     users = SimulatedUsers(state, fleet)
     run_drill(world, fleet, SimulatedGround(state, fleet, users), users, drill, progress.watch)
@@ -116,13 +116,13 @@ def _simulate(drill: Drill, log: JournalFile, progress: Progress) -> Verdict:
 
 
 def _in_lab(drill: Drill, log: JournalFile, progress: Progress) -> Verdict:
-    lab = Lab(Path(".resilience/drill").absolute(), durability=drill.durability)
+    lab = Lab(Path(".resilience/drill").absolute())
     with progress.stage("lab", 12):
         lab.up(progress.say)
     try:
-        home = Home(lab.directory / "fleet.toml")
+        home = Home(lab.fleet_file)
         prepare_material(lab.directory / "material", drill.size)
-        fleet = home.load()
+        fleet = _with_durability(home.load(), drill)
         with real_world(home, fleet, log) as (world, users):
             run_drill(world, fleet, lab, users, drill, progress.watch)
     finally:
@@ -130,3 +130,9 @@ def _in_lab(drill: Drill, log: JournalFile, progress: Progress) -> Verdict:
             left = lab.down()
         log.append(Event(time.time(), "torn-down", {"left": left}))
     return judge(log.read())
+
+
+def _with_durability(fleet: Fleet, drill: Drill) -> Fleet:
+    """The fleet as the drill wants it."""
+    durability: Durable = "quorum" if drill.durability == "quorum" else "async"
+    return replace(fleet, replication=replace(fleet.replication, durability=durability))

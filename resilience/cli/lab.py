@@ -10,6 +10,7 @@ import typer
 from resilience.cli.context import say_json
 from resilience.errors import ResilienceError
 from resilience.lab import Lab
+from resilience.lab.material import prepare_material
 from resilience.render import Progress
 
 app = typer.Typer(help="Vendors made on this machine.", no_args_is_help=True, rich_markup_mode=None)
@@ -29,7 +30,8 @@ def up(
     """
     lab = Lab(directory.absolute())
     with Progress.for_people(silent=as_json) as progress, progress.stage("lab", 10):
-        lab.up(progress.say)
+        lab.up(progress.say, keep=True)
+        prepare_material(lab.directory / "material", "small")
         lab.forward(port)
     fleet = directory / "fleet.toml"
     if as_json:

@@ -83,7 +83,7 @@ def _lose_and_return(
         carry_out(world, fleet, plan, watch)
     finally:
         calls = ground.blackhole_calls()
-        stage.note("blackhole", vendors=list(lost), calls=calls, complete=True)
+        stage.note("blackhole", vendors=list(lost), calls=calls, complete=ground.blackhole_complete())
         _judge_fence(world, users, stage)
 
 

@@ -68,8 +68,11 @@ def approve(world: World, plan: Plan, approval: Approval) -> None:
 
 
 def execute(world: World, fleet: Fleet, plan: Plan, watch: Callable[[Event], None] = lambda _: None) -> None:
-    """Run the plan's steps in order; the first that fails stops it, and its error is raised."""
-    run = Run(world, fleet, plan)
+    """Run the plan's steps in order; the first that fails stops it, and its error is raised.
+
+    Vaults at vendors that the plan counts as lost have no door in the World that the steps see.
+    """
+    run = Run(world.without(frozenset(v.name for v in fleet.vaults if v.vendor in plan.lost)), fleet, plan)
 
     def note(kind: str, step: Step, data: Mapping[str, Any]) -> None:
         head = {"id": step.id, "action": step.action, "phase": str(step.phase)}

@@ -7,22 +7,21 @@ operator  reads, lists, writes and removes every object
 
 from __future__ import annotations
 
+import re
+
 from resilience.lab import places
 
-SHIP_CREATES = (
-    "wal/",
-    "media/",
-    "ledger/",
-    "label/",
-    "restic/data/",
-    "restic/index/",
-    "restic/snapshots/",
-    "restic/locks/",
-)
-SHIP_READS = ("epoch/", "restic/config", "restic/keys/", "restic/index/", "restic/snapshots/", "restic/locks/")
-"""restic reads its own index and keys to know what is there already; the data stays unreadable."""
+SHIP_CREATES = ("wal/", "media/", "ledger/", "label/")
+SHIP_READS = ("epoch/",)
 SHIP_LISTS = ("epoch/", "restic/")
-SHIP_REMOVES = ("restic/locks/",)
+REPOSITORY = re.compile(r"restic/\d{8}/(?P<part>[a-z]+)(/|$)")
+"""One restic repository an epoch; `part` is what restic calls the folder."""
+RESTIC = {
+    "create": {"data", "index", "snapshots", "locks"},
+    "read": {"config", "keys", "index", "snapshots", "locks"},
+    "remove": {"locks"},
+}
+"""restic reads its own index and keys to know what is there already; the data stays unreadable."""
 ACCOUNT = "arn:aws:iam::000000000000:user"
 """SeaweedFS has one account; principals in bucket policies are named in it."""
 
@@ -33,18 +32,23 @@ def may(principal: str, verb: str, key: str) -> bool:
         return True
     if principal == "reader":
         return verb in {"read", "list"}
-    allowed = {"create": SHIP_CREATES, "read": SHIP_READS, "list": SHIP_LISTS, "remove": SHIP_REMOVES}
-    return principal == "ship" and key.startswith(allowed.get(verb, ()))
+    if principal != "ship":
+        return False
+    found = REPOSITORY.match(key)
+    if found and verb != "list":
+        return found["part"] in RESTIC.get(verb, set())
+    allowed = {"create": SHIP_CREATES, "read": SHIP_READS, "list": SHIP_LISTS}
+    return key.startswith(allowed.get(verb, ()))
 
 
 def s3_actions(principal: str, bucket: str) -> list[str]:
-    """SeaweedFS identity actions of a principal."""
+    """SeaweedFS identity actions of a principal; for restic's folders the policy takes some away again."""
     if principal == "operator":
         return [f"{verb}:{bucket}" for verb in ("Read", "Write", "List")]
     if principal == "reader":
         return [f"Read:{bucket}", f"List:{bucket}"]
-    writes = [f"Write:{bucket}/{key}*" for key in SHIP_CREATES]
-    reads = [f"Read:{bucket}/{key}*" for key in SHIP_READS]
+    writes = [f"Write:{bucket}/{key}*" for key in (*SHIP_CREATES, "restic/")]
+    reads = [f"Read:{bucket}/{key}*" for key in (*SHIP_READS, "restic/")]
     return [*writes, *reads, *[f"List:{bucket}/{key}*" for key in SHIP_LISTS]]
 
 
@@ -78,7 +82,21 @@ def s3_policy(bucket: str) -> dict[str, object]:
                 "Effect": "Deny",
                 "Principal": ship,
                 "Action": ["s3:DeleteObject"],
-                "NotResource": [f"{objects}/{key}*" for key in SHIP_REMOVES],
+                "NotResource": [f"{objects}/restic/*/{part}/*" for part in sorted(RESTIC["remove"])],
+            },
+            {
+                "Sid": "ShipReadsNoSnapshot",
+                "Effect": "Deny",
+                "Principal": ship,
+                "Action": ["s3:GetObject"],
+                "Resource": [f"{objects}/restic/*/data/*"],
+            },
+            {
+                "Sid": "ShipMakesNoRepository",
+                "Effect": "Deny",
+                "Principal": ship,
+                "Action": ["s3:PutObject"],
+                "Resource": [f"{objects}/restic/*/config", f"{objects}/restic/*/keys/*"],
             },
             {
                 "Sid": "VersionsStay",
