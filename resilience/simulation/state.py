@@ -2,80 +2,173 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import Any, TypeVar
 
-from resilience.errors import ResilienceError, VendorClosed
-from resilience.model import Event, SiteOutputs
+from resilience.errors import VendorClosed
+from resilience.model import EpochRecord, Event, SiteOutputs
+from resilience.replication import layout
+from resilience.simulation.doors import Doors
 
 T = TypeVar("T")
-
-
-@dataclass
-class Doors:
-    """Counts the calls on every port, and breaks the one that it was told to."""
-
-    break_at: dict[str, int] = field(default_factory=dict)
-    """Door → the number of the call (from 1) that fails, once."""
-    calls: Counter[str] = field(default_factory=Counter)
-
-    def through(self, door: str) -> None:
-        """One call on this door; raises where it is to break."""
-        self.calls[door] += 1
-        if self.break_at.get(door) == self.calls[door]:
-            raise ResilienceError(
-                f"The door {door} broke at call {self.calls[door]}.",
-                "The simulation was told to break it.",
-                "Run the same command again.",
-            )
+BEGIN = 1_700_000_000.0
+TICK_MS = 250
+"""How often things that go on by themselves go on."""
+Rows = dict[str, float]
+"""Write → when the app took it."""
 
 
 @dataclass
 class Host:
-    """One simulated host."""
+    """One simulated host: a database, pictures, the ledger, the app, and ship."""
 
+    number: int = 0
+    """Another machine at the same address has another number."""
     alive: bool = True
     shaped: bool = False
-    rows: dict[str, float] = field(default_factory=dict)
-    """Write → when it was acknowledged."""
+    rows: Rows = field(default_factory=dict)
+    wal: list[str] = field(default_factory=list)
+    """Writes under the present epoch, in order."""
     pictures: set[str] = field(default_factory=set)
-    ledger: list[str] = field(default_factory=list)
-    promoted_under: str = ""
-    """Nonce of the epoch under which it may write."""
+    ledger: dict[str, str] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)
+    """Rows that the app does not show, because the ledger says so."""
     restored_under: str = ""
-    shipping: bool = False
+    promoted_under: str = ""
+    """Nonce of the epoch under which the database was opened."""
     serving: bool = False
+    ships: EpochRecord | None = None
+    put: dict[str, int] = field(default_factory=dict)
+    """By vault: how much of `wal` it holds."""
+    confirmed: int = 0
+    lease_until: int = 0
+    lease_ms: int = 0
+    """0: commits wait for the vaults, so there is no lease to run out."""
+    fenced: bool = False
+    """ship stopped the database for good."""
+    cut_off: set[str] = field(default_factory=set)
+    """Vaults that this host can't reach."""
+    walked_under: str = ""
+    """Nonce under which a user's journey by address got through here."""
+
+
+@dataclass
+class Chain:
+    """What one vault holds of one epoch."""
+
+    opening: Rows | None = None
+    """Everything up to where the epoch before ended; None where there is no opening record."""
+    rows: Rows = field(default_factory=dict)
+    shipped_by: int = 0
+    """Number of the host that ships here; 0 before it began."""
+
+
+@dataclass
+class Held:
+    """One vault."""
+
+    vendor: str
+    objects: dict[str, bytes] = field(default_factory=dict)
+    chains: dict[int, Chain] = field(default_factory=dict)
+    pictures: set[str] = field(default_factory=set)
+    snapshots: dict[str, Rows] = field(default_factory=dict)
+
+    def chain(self, epoch: int) -> Chain:
+        """What is held of this epoch."""
+        return self.chains.setdefault(epoch, Chain())
+
+    def shows_newer(self, record: EpochRecord) -> bool:
+        """Whether an epoch after this one lies here: what ship looks for."""
+        return layout.epoch(record.number + 1) in self.objects
 
 
 @dataclass
 class State:
-    """All of the simulated outside."""
+    """All of the simulated outside. Calls come one at a time, whatever thread they are from."""
 
-    now: float = 1_700_000_000.0
+    ms: int = 0
     doors: Doors = field(default_factory=Doors)
     dead: set[str] = field(default_factory=set)
+    """Vendors that closed the account."""
     hosts: dict[str, Host] = field(default_factory=dict)
     """By site."""
+    machines: int = 0
+    """How many hosts were ever made."""
     outputs: dict[str, SiteOutputs] = field(default_factory=dict)
-    objects: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    """By vault."""
-    copies: dict[str, dict[str, float]] = field(default_factory=dict)
-    """By vault: rows that its chain holds."""
+    vaults: dict[str, Held] = field(default_factory=dict)
     zones: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    cached: tuple[int, tuple[str, ...]] = (0, ())
+    """Until when the users' resolver answers from its cache, and what."""
+    acknowledged: dict[str, str] = field(default_factory=dict)
+    """Write → nonce of the epoch under which it was acknowledged, in order."""
+    confirmed: set[str] = field(default_factory=set)
+    """Rows of which ship knew that k vaults held them, and saw no newer epoch after."""
+    taken_down: set[str] = field(default_factory=set)
     events: list[Event] = field(default_factory=list)
     called_dead: list[dict[str, Any]] = field(default_factory=list)
+    goes_on: list[Callable[[], None]] = field(default_factory=list)
+    """What happens by itself while time passes: ships first, then users."""
+    watchers: list[Callable[[str], None]] = field(default_factory=list)
+    """Told of every door after a call on it: for tests."""
+    lock: RLock = field(default_factory=RLock, repr=False)
+
+    @property
+    def now(self) -> float:
+        """Seconds since the Unix epoch."""
+        return BEGIN + self.ms / 1000
 
     def pass_time(self, seconds: float) -> None:
-        """Let the simulation's clock go on."""
-        self.now += seconds
+        """Let the simulation's clock go on, and all that goes on with it."""
+        with self.lock:
+            until = self.ms + round(seconds * 1000)
+            while self.ms < until:
+                self.ms = min(until, self.ms + TICK_MS)
+                for go_on in self.goes_on:
+                    go_on()
 
-    def ask(self, door: str, vendor: str, seconds: float, act: Callable[[], T]) -> T:
-        """One call on a door of a vendor: counted, timed, refused when the vendor is dead."""
-        self.doors.through(door)
-        self.pass_time(seconds)
-        if vendor in self.dead:
-            self.called_dead.append({"from": "operator", "vendor": vendor, "address": door, "port": 0, "packets": 1})
-            raise VendorClosed(vendor, "Blocked")
-        return act()
+    def ask(self, door: str, vendor: str | None, seconds: float, act: Callable[[], T]) -> T:
+        """One call on a door: counted, timed, and refused when the vendor behind it is dead."""
+
+        def answer() -> T:
+            if vendor in self.dead:
+                self.note_call(door, str(vendor))
+                raise VendorClosed(str(vendor), "Blocked")
+            return act()
+
+        with self.lock:
+            self.pass_time(seconds)
+            try:
+                return self.doors.through(door, answer, lambda: self.lose(vendor))
+            finally:
+                for watch in self.watchers:
+                    watch(door)
+
+    def note_call(self, door: str, vendor: str, by: str = "operator") -> None:
+        """Somebody called a dead vendor."""
+        self.called_dead.append({"from": by, "vendor": vendor, "address": door, "port": 0, "packets": 1})
+
+    def lose(self, vendor: str | None, *, hosts: bool = True) -> None:
+        """The vendor closes the account; without `hosts` the machines live on."""
+        if vendor is None:
+            return
+        self.dead.add(vendor)
+        for site, outputs in self.outputs.items():
+            if hosts and outputs.vendor == vendor and site in self.hosts:
+                self.hosts[site].alive = False
+
+    def revive(self, vendor: str) -> None:
+        """The vendor lets us in again; hosts that are still there start as they were."""
+        self.dead.discard(vendor)
+        for site, outputs in self.outputs.items():
+            if outputs.vendor == vendor and site in self.hosts:
+                self.hosts[site].alive = True
+                self.hosts[site].lease_until = 0
+
+    def host_at(self, address: str) -> Host | None:
+        """The living host at this address."""
+        for site, outputs in self.outputs.items():
+            if address in outputs.addresses and (host := self.hosts.get(site)) and host.alive:
+                return host
+        return None

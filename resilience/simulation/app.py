@@ -1,0 +1,118 @@
+"""The app on its host, and the users who reach it by its public name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from resilience.errors import ResilienceError
+from resilience.model import Fleet, SiteOutputs
+from resilience.simulation.plane import answering
+from resilience.simulation.shipping import may_acknowledge
+from resilience.simulation.state import Host, State
+
+T = TypeVar("T")
+WALK = (("log in", 60.0), ("post", 12.0), ("read back", 5.0), ("see a picture", 5.0))
+
+
+@dataclass
+class SimApp:
+    """The app on its host."""
+
+    sim: State
+
+    def _on(self, outputs: SiteOutputs, verb: str, seconds: float, act: Callable[[Host], T]) -> T:
+        door = f"app.{outputs.site}.{verb}"
+        return self.sim.ask(door, outputs.vendor, seconds, lambda: act(answering(self.sim, outputs)))
+
+    def replay_ledger(self, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """Apply all entries."""
+
+        def replay(host: Host) -> Mapping[str, Any]:
+            before = len(host.hidden)
+            host.hidden |= set(host.ledger.values())
+            entries = len(host.ledger)
+            return {"entries": entries, "applied": len(host.hidden) - before, "head": "", "position": entries}
+
+        return self._on(outputs, "replay_ledger", 0.5, replay)
+
+    def start(self, outputs: SiteOutputs) -> None:
+        """Serve; only what was opened has a database."""
+
+        def serve(host: Host) -> None:
+            if not host.promoted_under:
+                raise ResilienceError("There is no database.", "None was promoted.", "Recover first.")
+            host.serving = True
+
+        self._on(outputs, "start", 2.0, serve)
+
+    def facts(self, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """Count rows, look for their pictures, look whether what was taken down is shown."""
+
+        def count(host: Host) -> Mapping[str, Any]:
+            missing = sorted(set(host.rows) - host.pictures)
+            shown = sorted(set(host.ledger.values()) & set(host.rows) - host.hidden)
+            return {
+                "users": 10,
+                "posts": len(set(host.rows) - host.hidden),
+                "media": {"objects": len(host.rows), "missing": missing, "corrupt": []},
+                "takedowns": {"issued": len(host.ledger), "resurrected": shown},
+            }
+
+        return self._on(outputs, "facts", 0.5, count)
+
+    def serving(self, outputs: SiteOutputs) -> bool:
+        """Whether it serves."""
+        return self._on(outputs, "serving", 0.05, lambda host: host.serving)
+
+    def appoint(self, outputs: SiteOutputs, account: str) -> None:
+        """Anybody may moderate in memory."""
+        self._on(outputs, "appoint", 0.1, lambda _host: None)
+
+
+@dataclass
+class SimOutside:
+    """Users: their resolver asks the zones that live, and keeps the answer for the TTL."""
+
+    sim: State
+    fleet: Fleet
+
+    def journey(self, address: str | None = None) -> Sequence[tuple[str, float]]:
+        """Get through, or not; a place that does not answer costs five seconds."""
+
+        def walk() -> Sequence[tuple[str, float]]:
+            host = self.reached() if address is None else self.sim.host_at(address)
+            if host is None or not may_acknowledge(self.sim, host):
+                self.sim.pass_time(5.0)
+                raise ResilienceError(
+                    f"Nobody answers {'by name' if address is None else f'at {address}'}.",
+                    "It leads to no site that takes a post.",
+                    "Look at `resilience status`.",
+                )
+            if address is not None:
+                host.walked_under = host.promoted_under
+            return WALK
+
+        return self.sim.ask("outside.journey", None, 0.2, walk)
+
+    def missing(self, writes: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Writes that the site by name does not have."""
+
+        def look() -> tuple[list[str], list[str]]:
+            host = self.reached()
+            if host is None:
+                return [], list(writes)
+            return [w for w in writes if w not in host.rows], []
+
+        return self.sim.ask("outside.missing", None, 0.5, look)
+
+    def reached(self) -> Host | None:
+        """The host that the name leads to for these users, now."""
+        until, addresses = self.sim.cached
+        if self.sim.ms >= until:
+            living = [z.vendor for z in self.fleet.names.zones if z.vendor not in self.sim.dead]
+            addresses = next((self.sim.zones[v] for v in living if self.sim.zones.get(v)), ())
+            if addresses:
+                self.sim.cached = (self.sim.ms + 1000 * self.fleet.names.ttl_s, addresses)
+        return self.sim.host_at(addresses[0]) if addresses else None

@@ -1,0 +1,172 @@
+"""The data plane of all simulated sites: restore, recover, ship, snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from resilience.errors import ResilienceError, TooFewVaults
+from resilience.model import EpochRecord, Fleet, Site, SiteOutputs
+from resilience.ports import Merged, Recovered
+from resilience.simulation import merging
+from resilience.simulation.shipping import reachable, start_ship
+from resilience.simulation.state import Host, State
+
+T = TypeVar("T")
+
+
+@dataclass
+class SimPlane:
+    """The data plane of all sites."""
+
+    sim: State
+    fleet: Fleet
+    left_out: frozenset[str] = frozenset()
+    """Vaults that nothing here asks."""
+
+    def without(self, vaults: frozenset[str]) -> SimPlane:
+        """The same, with no door to these vaults."""
+        return replace(self, left_out=self.left_out | vaults)
+
+    def _on(self, outputs: SiteOutputs, verb: str, seconds: float, act: Callable[[Host], T]) -> T:
+        door = f"plane.{outputs.site}.{verb}"
+        return self.sim.ask(door, outputs.vendor, seconds, lambda: act(answering(self.sim, outputs)))
+
+    def shape(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
+        """Install what the host needs."""
+
+        def install(host: Host) -> Mapping[str, Any]:
+            host.shaped = True
+            return {"packages": "supplies"}
+
+        return self._on(outputs, "shape", 22.0, install)
+
+    def create(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
+        """An empty database; refuses where another epoch already has one."""
+
+        def create(host: Host) -> Mapping[str, Any]:
+            _need(host.shaped, "There is no Postgres.", "The host has no shape yet.")
+            _need(host.promoted_under in {"", epoch.nonce}, "There is a database.", "It belongs to another epoch.")
+            for held in reachable(self.sim, host, epoch).values():
+                chain = held.chain(epoch.number)
+                chain.opening = {} if chain.opening is None else chain.opening
+            host.promoted_under = epoch.nonce
+            return {}
+
+        return self._on(outputs, "create", 2.0, create)
+
+    def restore(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Merged:
+        """Rows of all vaults that answer, merged, put again into k vaults, the opening record last."""
+
+        def restore(host: Host) -> Merged:
+            _need(host.shaped, "There is no restic.", "The host has no shape yet.")
+            if host.promoted_under != epoch.nonce:
+                rows = merging.opening(self.sim, epoch, host, self.left_out)
+                _empty(host)
+                host.rows, host.restored_under = dict(rows), epoch.nonce
+            end = f"0/{len(host.rows):X}"
+            return Merged("simulated", epoch.vaults[0], end, end, epoch.number, "1", len(host.rows), ())
+
+        return self._on(outputs, "restore", 6.0, restore)
+
+    def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Recovered:
+        """Promote what was restored under this very epoch."""
+
+        def promote(host: Host) -> Recovered:
+            _need(host.restored_under == epoch.nonce, "Nothing to recover.", "No restore ran under this epoch.")
+            host.promoted_under = epoch.nonce
+            end = f"0/{len(host.rows):X}"
+            return Recovered(end, epoch.number, end)
+
+        return self._on(outputs, "recover", 3.0, promote)
+
+    def fetch_ledger(self, site: Site, outputs: SiteOutputs) -> int:
+        """All entries that any vault holds."""
+
+        def fetch(host: Host) -> int:
+            for held in merging.readable(self.sim, self.left_out).values():
+                entries = {k: v.decode() for k, v in held.objects.items() if k.startswith("ledger/")}
+                host.ledger.update(entries)
+            return len(host.ledger)
+
+        return self._on(outputs, "fetch_ledger", 0.5, fetch)
+
+    def fetch_media(self, site: Site, outputs: SiteOutputs) -> int:
+        """Pictures that rows name and the host lacks."""
+
+        def fetch(host: Host) -> int:
+            before = len(host.pictures)
+            for held in merging.readable(self.sim, self.left_out).values():
+                host.pictures |= held.pictures & set(host.rows)
+            return len(host.pictures) - before
+
+        return self._on(outputs, "fetch_media", 1.0, fetch)
+
+    def start_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
+        """Ship from now on, what this host opened under this epoch and nothing else."""
+
+        def start(host: Host) -> None:
+            _need(host.promoted_under == epoch.nonce, "ship does not start.", "The database is of another epoch.")
+            _need(not host.fenced, "ship does not start.", "This site was told that it may not write.")
+            if len(reachable(self.sim, host, epoch)) < epoch.k:
+                raise TooFewVaults("Nothing is confirmed.", f"{epoch.k} vaults must answer.", "Bring a vault back.")
+            rules = self.fleet.replication
+            leased = rules.lease_s + rules.drift_s if rules.durability == "async" else 0.0
+            start_ship(self.sim, host, epoch, leased)
+
+        self._on(outputs, "start_ship", 1.0, start)
+
+    def snapshot(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
+        """All rows into each vault of the epoch that answers."""
+
+        def take(host: Host) -> Mapping[str, str]:
+            _need(host.ships is not None, "No snapshot.", "Nothing is shipped from here.")
+            name = f"{len(host.rows)}-{host.number}"
+            reached = reachable(self.sim, host, host.ships) if host.ships else {}
+            for held in reached.values():
+                held.snapshots[name] = dict(host.rows)
+                held.pictures |= host.pictures
+            return dict.fromkeys(reached, name)
+
+        return self._on(outputs, "snapshot", 4.0, take)
+
+    def verify_snapshot(self, vault: str, snapshot: str) -> bool:
+        """Whether the vault really holds it."""
+        held = self.sim.vaults[vault]
+        return self.sim.ask(f"vault.{vault}.verify", held.vendor, 0.5, lambda: snapshot in held.snapshots)
+
+    def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """Sizes and lag."""
+
+        def say(host: Host) -> Mapping[str, Any]:
+            lag = 0.0 if host.confirmed == len(host.wal) else self.sim.now - host.rows[host.wal[host.confirmed]]
+            sizes = {"db_bytes": 1000 * len(host.rows), "media_bytes": 50_000 * len(host.pictures)}
+            return {**sizes, "lag_s": lag, "epoch": host.ships.number if host.ships else None}
+
+        return self._on(outputs, "status", 0.1, say)
+
+
+def answering(state: State, outputs: SiteOutputs) -> Host:
+    """The host at these outputs, when it answers over SSH."""
+    host = state.hosts.get(outputs.site)
+    if host is None or not host.alive:
+        raise ResilienceError(
+            f"{outputs.addresses[0]} does not answer over SSH.",
+            "The host is gone, or its network is.",
+            "Run the same command again: what is gone is made anew.",
+        )
+    return host
+
+
+def _empty(host: Host) -> None:
+    """A new data directory: nothing of what ran here before goes on."""
+    host.serving = host.fenced = False
+    host.promoted_under = host.walked_under = ""
+    host.ships, host.wal, host.put, host.confirmed = None, [], {}, 0
+    host.hidden = set()
+
+
+def _need(there: bool, what: str, why: str) -> None:  # noqa: FBT001
+    if not there:
+        raise ResilienceError(what, why, "Run the plan's steps in their order.")

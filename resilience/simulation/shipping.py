@@ -1,0 +1,116 @@
+"""What a host does by itself: ship what was written, look for a newer epoch, stop when it may not write.
+
+A chunk is put first and newer epochs are looked for after; only then is it confirmed. A host that learns
+that it may not write stops its database, and puts what it already acknowledged where it still can.
+"""
+
+from __future__ import annotations
+
+from resilience.model import EpochRecord
+from resilience.simulation.state import Held, Host, State
+
+LAG_MS = (50, 200, 400)
+"""How far the first, second and third vault of a set lag behind."""
+
+
+def start_ship(state: State, host: Host, record: EpochRecord, lease_s: float) -> None:
+    """Ship under this epoch from now on; nothing may be written before the vaults were asked."""
+    if host.ships is None or host.ships.nonce != record.nonce:
+        host.put = dict.fromkeys(record.vaults, 0)
+        host.confirmed = 0
+    host.ships = record
+    host.lease_ms = round(lease_s * 1000)
+    host.lease_until = 0
+    for held in reachable(state, host, record).values():
+        held.chain(record.number).shipped_by = host.number
+    ship(state, host)
+
+
+def ships(state: State) -> None:
+    """One round of all hosts that ship."""
+    for host in state.hosts.values():
+        if host.alive and host.ships is not None and not host.fenced:
+            ship(state, host)
+
+
+def ship(state: State, host: Host) -> None:
+    """One round: put, look, confirm, hold the lease or stop."""
+    record = host.ships
+    if record is None:
+        return
+    reached = reachable(state, host, record)
+    for name, held in reached.items():
+        lag = LAG_MS[min(record.vaults.index(name), len(LAG_MS) - 1)]
+        _put(host, name, held, until=state.now - lag / 1000)
+    if any(held.shows_newer(record) for held in reached.values()):
+        _stop(state, host, reached)
+        return
+    if len(reached) >= len(record.vaults) - record.s + 1:
+        host.lease_until = state.ms + host.lease_ms
+    elif host.lease_ms and state.ms > host.lease_until:
+        _stop(state, host, reached)
+        return
+    _confirm(state, host, record)
+
+
+def may_acknowledge(state: State, host: Host) -> bool:
+    """Whether a write that reaches this host now is acknowledged, now or once vaults hold it."""
+    if not (host.alive and host.serving and host.promoted_under) or host.fenced:
+        return False
+    if host.ships is None or host.ships.nonce != host.promoted_under:
+        return False
+    if host.lease_ms:
+        return state.ms <= host.lease_until
+    reached = reachable(state, host, host.ships)
+    return len(reached) >= host.ships.k and not any(h.shows_newer(host.ships) for h in reached.values())
+
+
+def write(state: State, host: Host, write_id: str) -> bool:
+    """The app takes a write; True when it will acknowledge it (in quorum: once it is confirmed)."""
+    if not may_acknowledge(state, host):
+        return False
+    host.rows[write_id] = state.now
+    host.pictures.add(write_id)
+    host.wal.append(write_id)
+    if host.lease_ms:
+        state.acknowledged[write_id] = host.promoted_under
+    return True
+
+
+def reachable(state: State, host: Host, record: EpochRecord) -> dict[str, Held]:
+    """The epoch's vaults that this host gets through to."""
+    return {
+        name: state.vaults[name]
+        for name in record.vaults
+        if state.vaults[name].vendor not in state.dead and name not in host.cut_off
+    }
+
+
+def _put(host: Host, name: str, held: Held, until: float) -> None:
+    """Pictures go before the rows that name them."""
+    record = host.ships
+    position = host.put.get(name, 0)
+    if record is None:
+        return
+    chain = held.chain(record.number)
+    while position < len(host.wal) and host.rows[host.wal[position]] <= until:
+        row = host.wal[position]
+        held.pictures.add(row)
+        chain.rows[row] = host.rows[row]
+        position += 1
+    host.put[name] = position
+
+
+def _confirm(state: State, host: Host, record: EpochRecord) -> None:
+    held = sorted(host.put.values(), reverse=True)[record.k - 1]
+    for row in host.wal[host.confirmed : held]:
+        state.confirmed.add(row)
+        if not host.lease_ms:
+            state.acknowledged[row] = record.nonce
+    host.confirmed = max(host.confirmed, held)
+
+
+def _stop(state: State, host: Host, reached: dict[str, Held]) -> None:
+    host.fenced = True
+    for name, held in reached.items():
+        _put(host, name, held, until=state.now)

@@ -1,0 +1,70 @@
+"""Vaults in memory: conditional create, absence that is proven, and a vendor that may be gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from resilience.simulation.state import State
+
+T = TypeVar("T")
+
+
+@dataclass
+class SimVault:
+    """A vault whose objects are in memory."""
+
+    state: State
+    name: str
+
+    @property
+    def _objects(self) -> dict[str, bytes]:
+        return self.state.vaults[self.name].objects
+
+    def _ask(self, verb: str, act: Callable[[], T]) -> T:
+        return self.state.ask(f"vault.{self.name}.{verb}", self.state.vaults[self.name].vendor, 0.02, act)
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Create if absent."""
+
+        def create() -> bool:
+            if key in self._objects:
+                return False
+            self._objects[key] = bytes(data)
+            return True
+
+        return self._ask("put_new", create)
+
+    def get(self, key: str) -> bytes | None:
+        """The object; None when it is surely absent."""
+        return self._ask("get", lambda: self._objects.get(key))
+
+    def exists(self, key: str) -> bool:
+        """Whether it is there."""
+        return self._ask("exists", lambda: key in self._objects)
+
+    def list(self, prefix: str) -> list[str]:
+        """Keys with the prefix, in order."""
+        return self._ask("list", lambda: sorted(k for k in self._objects if k.startswith(prefix)))
+
+    def delete(self, key: str) -> None:
+        """Remove."""
+        self._ask("delete", lambda: self._objects.pop(key, None))
+
+
+@dataclass
+class SimSupplies:
+    """Supplies that weigh nothing."""
+
+    state: State
+
+    def put(self) -> Mapping[str, Any]:
+        """Put them into every vault that lacks them."""
+
+        def put() -> Mapping[str, Any]:
+            for held in self.state.vaults.values():
+                held.objects.setdefault("supplies/simulated/manifest.json", b"{}")
+            return {"digest": "simulated", "bytes": 0, "vaults": list(self.state.vaults)}
+
+        return self.state.ask("supplies.put", None, 1.0, put)

@@ -1,0 +1,88 @@
+"""What a vendor sells: an account, hosts, a DNS zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resilience.errors import VendorClosed
+from resilience.model import Site, SiteOutputs
+from resilience.simulation.fleet import VENDORS
+from resilience.simulation.state import Host, State
+
+
+@dataclass
+class SimAccount:
+    """An account API."""
+
+    state: State
+    vendor: str
+
+    def is_open(self) -> bool:
+        """Open until the vendor is dead; asking a dead one counts as a call."""
+        try:
+            return self.state.ask(f"account.{self.vendor}.is_open", self.vendor, 0.05, lambda: True)
+        except VendorClosed:
+            return False
+
+
+@dataclass
+class SimCloud:
+    """Infrastructure of one site; its state is on the operator's machine."""
+
+    sim: State
+
+    def up(self, site: Site) -> SiteOutputs:
+        """Make the host; one that is gone is made anew."""
+        number = VENDORS.index(site.vendor) + 1
+
+        def make() -> SiteOutputs:
+            host = self.sim.hosts.get(site.name)
+            if host is None or not host.alive:
+                self.sim.machines += 1
+                self.sim.hosts[site.name] = Host(number=self.sim.machines)
+            outputs = SiteOutputs(site.name, site.vendor, (f"198.18.{number}.100",), ("key",))
+            return self.sim.outputs.setdefault(site.name, outputs)
+
+        return self.sim.ask(f"cloud.{site.name}.up", site.vendor, 8.0, make)
+
+    def outputs(self, site: Site) -> SiteOutputs | None:
+        """From state alone: no vendor is called."""
+        return self.sim.ask(f"cloud.{site.name}.outputs", None, 0.0, lambda: self.sim.outputs.get(site.name))
+
+    def down(self, site: Site) -> None:
+        """Destroy it."""
+
+        def destroy() -> None:
+            self.sim.hosts.pop(site.name, None)
+            self.sim.outputs.pop(site.name, None)
+
+        self.sim.ask(f"cloud.{site.name}.down", site.vendor, 3.0, destroy)
+
+    def state(self, site: Site) -> bytes | None:
+        """The stack's state."""
+
+        def export() -> bytes | None:
+            return site.name.encode() if site.name in self.sim.outputs else None
+
+        return self.sim.ask(f"cloud.{site.name}.state", None, 0.0, export)
+
+
+@dataclass
+class SimZone:
+    """A zone at one DNS vendor."""
+
+    sim: State
+    vendor: str
+
+    def addresses(self, host: str) -> tuple[str, ...]:
+        """What it serves."""
+        zones = self.sim.zones
+        return self.sim.ask(f"zone.{self.vendor}.addresses", self.vendor, 0.05, lambda: zones.get(self.vendor, ()))
+
+    def point(self, host: str, addresses: tuple[str, ...], ttl_s: int) -> None:
+        """Serve these from now on."""
+
+        def serve() -> None:
+            self.sim.zones[self.vendor] = addresses
+
+        self.sim.ask(f"zone.{self.vendor}.point", self.vendor, 0.2, serve)
