@@ -32,7 +32,7 @@ def plan_failover(
     following = next_set(fleet, target, lost)
     steps = tuple(_steps(fleet, old, target, following, lost))
     hazards = tuple(_hazards(fleet, survey, old, following, lost))
-    return Plan("failover", fleet.name, source.name, target, steps, hazards)
+    return Plan("failover", fleet.name, source.name, target, steps, hazards, tuple(sorted(lost)))
 
 
 def _target(fleet: Fleet, old: EpochRecord, lost: frozenset[str], to: str | None) -> str:

@@ -63,7 +63,7 @@ def _primary(fleet: Fleet, site: str, *, first_day: bool) -> Iterator[Step]:
     yield _step(site, "start", Phase.START, "Start the app.")
     for zone in fleet.names.zones:
         reason = f"Users find {site} through {zone.vendor}."
-        id = f"{Phase.NAME}.point.{zone.vendor}"
-        yield Step(id, "point", zone.vendor, Phase.NAME, reason, {"site": site})
+        step_id = f"{Phase.NAME}.point.{zone.vendor}"
+        yield Step(step_id, "point", zone.vendor, Phase.NAME, reason, {"site": site})
     yield _step(site, "protect", Phase.PROTECT, "A snapshot in each vault, verified.")
     yield _step(site, "state", Phase.PROTECT, "The stack's state goes into the vaults.")

@@ -51,6 +51,8 @@ class Plan:
     target: str
     steps: tuple[Step, ...]
     hazards: tuple[Hazard, ...] = ()
+    lost: tuple[str, ...] = ()
+    """Vendors that carrying it out never calls."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, digest included."""
@@ -66,6 +68,7 @@ class Plan:
             target=data["target"],
             steps=tuple(Step(**{**step, "phase": Phase(step["phase"])}) for step in data["steps"]),
             hazards=tuple(Hazard(**hazard) for hazard in data["hazards"]),
+            lost=tuple(data.get("lost", ())),
         )
 
     @property
