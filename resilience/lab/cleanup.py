@@ -11,7 +11,7 @@ from typing import Any
 from resilience.lab import buckets, closed, dns, network, places, processes
 from resilience.lab.processes import Home
 
-RECORD = Path("/run/resilience-lab.json")
+RECORD = Path(f"/run/resilience-lab{places.INSTANCE}.json")
 """Says where the lab is; beside the lock, gone with the lab."""
 
 
@@ -58,7 +58,7 @@ def _processes() -> set[int]:
 def _mounts() -> list[str]:
     """Hosts' disks that are mounted where this process can see them (none should be: each has its own place)."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    return [line.split(" ")[4] for line in lines if " - overlay rsl-host " in line]
+    return [line.split(" ")[4] for line in lines if f" - overlay {places.PREFIX}host " in line]
 
 
 def remove_all(directory: Path, home: Home) -> list[str]:

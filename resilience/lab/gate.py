@@ -71,8 +71,9 @@ class Gate:
         """An upload: one at a time for one object, and nothing written over without the right to."""
         async with self._alone(meaning.key):
             replacing = rights.may(principal, "replace", meaning.key) or rights.may(principal, "remove", meaning.key)
-            checked = replacing or meaning.begun or "ifGenerationMatch=0" in request.url.query
-            if not checked and await self._exists(meaning):
+            if (meaning.only_new or not replacing) and await self._exists(meaning):
+                if meaning.only_new:
+                    return refusal(412, "conditionNotMet", "At least one of the pre-conditions did not hold.")
                 return refusal(403, "forbidden", f"{principal} may not replace {meaning.key!r}.")
             return await self._pass_on(request, meaning, first, body, whole=True)
 
@@ -119,7 +120,9 @@ class Gate:
         """A resumable upload goes on at an address of its own, which names no object."""
         location = answer.headers.get("location", "")
         if "upload_id=" in location:
-            self._uploads[location.rpartition("upload_id=")[2].partition("&")[0]] = Upload(meaning.bucket, meaning.key)
+            self._uploads[location.rpartition("upload_id=")[2].partition("&")[0]] = Upload(
+                meaning.bucket, meaning.key, meaning.only_new
+            )
 
 
 def _query(request: Request) -> bytes:

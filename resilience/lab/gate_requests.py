@@ -21,6 +21,7 @@ class Upload:
 
     bucket: str
     key: str
+    only_new: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ class Meaning:
     verb: str
     bucket: str
     key: str
-    begun: bool = False
-    """A later request of an upload that was allowed when it began."""
+    only_new: bool = False
+    """The client itself asks that nothing be written over (`ifGenerationMatch=0`)."""
 
 
 Found = tuple[Meaning | None, bytes]
@@ -87,18 +88,19 @@ async def _upload(request: Request, path: str, body: AsyncIterator[bytes], uploa
     """The object is named by the query, by the body's first part, or by how the upload began."""
     known = uploads.get(request.query_params.get("upload_id", "") or path.rpartition("/")[2])
     if known:
-        return Meaning("create", known.bucket, known.key, begun=True), b""
+        return Meaning("create", known.bucket, known.key, known.only_new), b""
     _, _, rest = path.partition("/b/")
     bucket = unquote(rest.partition("/")[0])
     if not bucket or request.method not in {"POST", "PUT"}:
         return None, b""
+    only_new = request.query_params.get("ifGenerationMatch") == "0"
     if name := request.query_params.get("name"):
-        return Meaning("create", bucket, name), b""
+        return Meaning("create", bucket, name, only_new), b""
     first = b""
     async for piece in body:
         first += piece
         if key := _name_in(request.headers.get("content-type", ""), first):
-            return Meaning("create", bucket, key), first
+            return Meaning("create", bucket, key, only_new), first
         if len(first) > HEAD_LIMIT:
             break
     return None, b""

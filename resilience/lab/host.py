@@ -17,7 +17,7 @@ _BOOT = """
 set -e
 mkdir -p /run/systemd/nspawn
 mount -t tmpfs -o mode=0755 nspawn /run/systemd/nspawn
-mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" rsl-host "$2/root"
+mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$5" "$2/root"
 exec systemd-nspawn --quiet --directory="$2/root" --machine="$3" --hostname="$3" --boot --keep-unit --register=no \
   --network-namespace-path="/run/netns/$4" --resolv-conf=off --timezone=off --link-journal=no --console=pipe
 """
@@ -75,7 +75,7 @@ def boot(directory: Path, rootfs: Path, spec: HostSpec, home: Home) -> None:
         network.attach(spec.space, [spec.address], plug, home)
         blackhole.cover_new(directory, spec.space, home)
     script = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", _BOOT, "sh"]
-    argv = [*script, str(rootfs), str(place), spec.name, spec.space]
+    argv = [*script, str(rootfs), str(place), spec.name, spec.space, f"{places.PREFIX}host"]
     processes.start(directory, spec.process, argv, home=home)
     if not network.wait_for_port(spec.space, spec.address, 22, BOOT_WAIT_S):
         raise ResilienceError(

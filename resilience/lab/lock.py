@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import IO
 
 from resilience.errors import Locked
+from resilience.lab import places
 
-PATH = Path("/run/resilience-lab.lock")
+PATH = Path(f"/run/resilience-lab{places.INSTANCE}.lock")
 
 
 class LabLock:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
-PREFIX = "rsl-"
+INSTANCE = os.environ.get("RESILIENCE_LAB_INSTANCE", "")
+"""Empty for the lab; tests of the lab itself use another, so that a lab somebody looks at is left alone."""
+PREFIX = f"rsl{INSTANCE}-"
 """Every network namespace of the lab begins with this."""
 MASK = 15
 NETWORK = f"198.18.0.0/{MASK}"

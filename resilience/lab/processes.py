@@ -15,12 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resilience.errors import ResilienceError
+from resilience.lab import places
 
-GROUP = "rsl"
+GROUP = f"rsl{places.INSTANCE}"
 """The control group all processes of the lab are in, one below it for each."""
-MARK = "RSL_LAB_PROCESS"
+MARK = f"RSL_LAB_PROCESS{places.INSTANCE}"
 """Environment variable that names the lab's directory, in every process of the lab."""
 _ENTER = 'for d in $RSL_GROUPS; do mkdir -p "$d" && echo $$ > "$d/cgroup.procs"; done; unset RSL_GROUPS; exec "$@"'
+_OWN_TMP = """
+set -e
+cd "$1"
+mkdir -p tmp
+mount -t tmpfs tmpfs tmp
+mkdir tmp/upper tmp/work
+mount -t overlay -o "lowerdir=/tmp,upperdir=$1/tmp/upper,workdir=$1/tmp/work" tmp /tmp
+shift
+exec "$@"
+"""
 _children: list[subprocess.Popen[bytes]] = []
 
 
@@ -100,9 +111,8 @@ def grouped(argv: Sequence[str]) -> list[str]:
 
 
 def with_own_tmp(place: Path, argv: Sequence[str]) -> list[str]:
-    """A command that starts in `place` with a /tmp of its own: its paths must be relative (`place` may be below /tmp)."""
-    script = 'cd "$1" && shift && mount -t tmpfs tmpfs /tmp && exec "$@"'
-    return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", script, "sh", str(place), *argv]
+    """A command that starts in `place` and leaves nothing in /tmp; paths it writes to must be relative."""
+    return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", _OWN_TMP, "sh", str(place), *argv]
 
 
 def python(module: str, *args: str) -> list[str]:
@@ -215,9 +225,9 @@ def reap() -> None:
 
 def run(argv: Sequence[str], *, space: str | None = None, home: Home | None = None, stdin: str = "") -> str:
     """Run a short command of the lab and return what it printed."""
-    place = home or Home()
-    words = [*place.prefix(space), *argv]
-    done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False, pass_fds=inherited(place))
+    start_in = home or Home()
+    words = [*start_in.prefix(space), *argv]
+    done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False, pass_fds=inherited(start_in))
     if done.returncode:
         raise ResilienceError(
             f"The lab could not run: {' '.join(words[:8])}",

@@ -102,8 +102,8 @@ def s3_policy(bucket: str) -> dict[str, object]:
                 "Sid": "VersionsStay",
                 "Effect": "Deny",
                 "Principal": everybody,
-                "Action": ["s3:DeleteObjectVersion"],
-                "Resource": [f"{objects}/*"],
+                "Action": ["s3:DeleteObjectVersion", "s3:PutBucketVersioning"],
+                "Resource": [objects, f"{objects}/*"],
             },
         ],
     }
