@@ -100,18 +100,16 @@ class Gathered:
         index, start = numbered
         names = [name for name in self._vaults if start in self.listed[name]]
         for turn in range(len(names)):
-            name = names[(index + turn) % len(names)]
-            try:
-                good = self._fetch(name, start)
-            except ResilienceError as error:
-                log.warning("a chunk cannot be read", vault=name, start=lsn.show(start), why=error.why)
-                good = False
-            if good:
+            if self._fetch(names[(index + turn) % len(names)], start) is True:
                 return
 
-    def _fetch(self, name: str, start: int) -> bool:
-        """Fetch a chunk from one vault; False when it is not there, or altered."""
-        data = self._vaults[name].get(layout.chunk(self.record.number, start))
+    def _fetch(self, name: str, start: int) -> bool | ResilienceError:
+        """Fetch a chunk from one vault; False when it is not there, or altered; the error when it is silent."""
+        try:
+            data = self._vaults[name].get(layout.chunk(self.record.number, start))
+        except ResilienceError as error:
+            log.warning("a chunk cannot be read", vault=name, start=lsn.show(start), why=error.why)
+            return error
         self._asked[name].add(start)
         if data is None:
             return False
@@ -124,8 +122,8 @@ class Gathered:
         header, body = found
         path = self._path(header)
         if not path.exists():
-            path.write_bytes(data)
             self._arrived(header, body)
+            path.write_bytes(data)
         self._good[name][start] = header
         return True
 
@@ -136,7 +134,7 @@ class Gathered:
         """
         starts = [chain.end, *(header.start for header in chain.headers[-1:])]
         pairs = [(name, start) for name in self._vaults for start in starts if start not in self._asked[name]]
-        answers = dict(zip(pairs, self._pool.map(lambda pair: self._try(*pair), pairs), strict=True))
+        answers = dict(zip(pairs, self._pool.map(lambda pair: self._fetch(*pair), pairs), strict=True))
         silent = {
             name: a for (name, _), a in answers.items() if isinstance(a, ResilienceError) and name in self._sealed
         }
@@ -158,12 +156,6 @@ class Gathered:
                 "Bring the vault back and run the same command again, or seal a newer epoch without it.",
             )
         return False
-
-    def _try(self, name: str, start: int) -> bool | ResilienceError:
-        try:
-            return self._fetch(name, start)
-        except ResilienceError as error:
-            return error
 
     def _altered_at(self, start: int) -> list[str]:
         return [name for name, at in self._altered if at == start]

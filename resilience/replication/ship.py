@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
+from psycopg import conninfo, pq
 
 from resilience.errors import Refused, ResilienceError, UsageError
 from resilience.replication import chunk, lsn, seals
@@ -241,14 +242,20 @@ class Ship:
 
 
 def fence(config: Config, wait: Callable[[float], None] = time.sleep) -> None:
-    """Stop writes on this host for good; tries until every command has succeeded once."""
-    for argv in config.postgres.fence or [config.postgres.stop]:
-        while True:
+    """Stop writes on this host for good: again and again, until Postgres lets nobody in."""
+    while True:
+        for argv in config.postgres.fence or [config.postgres.stop]:
             done = subprocess.run(argv, check=False, capture_output=True, text=True)
             log.error("fencing", command=argv, status=done.returncode, output=(done.stdout + done.stderr)[-500:])
-            if done.returncode == 0:
-                break
-            wait(1.0)
+        if not accepts(config.postgres.dsn):
+            return
+        wait(0.5)
+
+
+def accepts(dsn: str) -> bool:
+    """Whether Postgres lets anybody in."""
+    options = conninfo.make_conninfo(dsn, connect_timeout="2").encode()
+    return pq.PGconn.ping(options) == pq.Ping.OK
 
 
 def main(config: Config) -> dict[str, object]:

@@ -1,0 +1,279 @@
+"""Fetching, healing, and proving the end: on vaults in memory, with real chunks."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyrage
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.errors import BrokenChain, TooFewVaults, VaultError
+from resilience.model import EpochRecord
+from resilience.replication import chunk, layout, lsn, seals
+from resilience.replication.chain import Chain
+from resilience.replication.gather import Gathered
+from resilience.replication.segments import Segments, refuse_disagreement
+
+BASE = 16 << 20
+SEGMENT = 1 << 20
+SET = ("birch", "cedar", "elm")
+
+
+class Silent(MemoryVault):
+    """Lists, and then does not answer."""
+
+    def get(self, key: str) -> bytes | None:
+        """Nobody is served."""
+        raise VaultError(f"{self.name} could not get {key}", "timed out", "Bring it back.")
+
+
+@dataclass
+class World:
+    """Three vaults and a site that ships a known stream of bytes into them."""
+
+    folder: Path
+    vaults: dict[str, MemoryVault] = field(default_factory=lambda: {name: MemoryVault(name) for name in SET})
+    key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    identity: pyrage.x25519.Identity = field(default_factory=pyrage.x25519.Identity.generate)
+    wal: bytes = b""
+    bounds: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def record(self) -> EpochRecord:
+        """The epoch."""
+        return EpochRecord(1, "acorn", "nonce", 0, SET, 2, 2, 1.0, seals.public_hex(self.key), "")
+
+    def make(self, start: int, wal: bytes, confirmed: int = BASE, key: Ed25519PrivateKey | None = None) -> bytes:
+        """A chunk's object."""
+        body = chunk.seal_body(wal, [str(self.identity.to_public())])
+        sha = hashlib.sha256(body).hexdigest()
+        header = chunk.Header(1, "nonce", "acorn", 1, "42", start, start + len(wal), confirmed, 1.0, sha)
+        return chunk.encode(header, body, seals.signer(key or self.key))
+
+    def ship(self, sizes: list[int], seed: int = 1) -> None:
+        """Chunks of these sizes into every vault."""
+        self.wal = random.Random(seed).randbytes(sum(sizes))
+        at = BASE
+        for size in sizes:
+            data = self.make(at, self.wal[at - BASE : at - BASE + size])
+            self.bounds.append((at, at + size))
+            for vault in self.vaults.values():
+                vault.put_new(layout.chunk(1, at), data)
+            at += size
+
+    def lose(self, index: int, *names: str) -> None:
+        """These vaults lose a chunk."""
+        for name in names or SET:
+            self.vaults[name].delete(layout.chunk(1, self.bounds[index][0]))
+
+    def alter(self, index: int, *names: str) -> None:
+        """One bit of a chunk flips in these vaults."""
+        key = layout.chunk(1, self.bounds[index][0])
+        for name in names or SET:
+            data = bytearray(self.vaults[name].objects[key])
+            data[-1] ^= 1
+            self.vaults[name].objects[key] = bytes(data)
+
+    def walk(
+        self, sealed: tuple[str, ...] = SET, limit: int | None = None, accept: int | None = None, position: int = BASE
+    ) -> tuple[Chain, Gathered, bytes]:
+        """The chain, how it was gathered, and the bytes put together."""
+        place = self.folder / secrets.token_hex(4)
+        segments = Segments(place / "restored", SEGMENT, str(self.identity))
+        gathered = Gathered(self.record, self.vaults, sealed, place / "objects")
+        chain = gathered.walk(position, limit, accept, segments.arrived)
+        segments.cut(1, chain.end)
+        return chain, gathered, segments.read(1, BASE, chain.end)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A fresh one."""
+    with TemporaryDirectory() as folder:
+        yield World(Path(folder))
+
+
+def test_whole(world: World) -> None:
+    """Nothing is wrong: all bytes, the proven end, nothing to heal."""
+    world.ship([1000, 3 * SEGMENT, 17])
+    chain, gathered, wal = world.walk()
+    assert wal == world.wal
+    assert chain.end == BASE + len(world.wal)
+    assert gathered.healed == []
+
+
+def test_missing_in_one_vault_heals(world: World) -> None:
+    """Each vault lacks another chunk, and the chain is whole."""
+    world.ship([100] * 6)
+    for index, name in enumerate(SET):
+        world.lose(index + 1, name)
+    assert world.walk()[2] == world.wal
+
+
+def test_missing_in_all_is_a_broken_chain(world: World) -> None:
+    """The error names the first missing byte, the next one there, and up to when data is good."""
+    world.ship([100] * 6)
+    world.lose(3)
+    with pytest.raises(BrokenChain, match=f"from {lsn.show(BASE + 300)} to {lsn.show(BASE + 400)}") as caught:
+        world.walk()
+    assert caught.value.good_until.startswith(lsn.show(BASE + 300))
+
+
+def test_a_loss_accepted_by_name(world: World) -> None:
+    """With the end accepted by the operator the chain stops there, and nothing behind it is left to replay."""
+    world.ship([100] * 6)
+    world.lose(3)
+    chain, _, wal = world.walk(accept=BASE + 300)
+    assert chain.end == BASE + 300
+    assert wal == world.wal[:300]
+
+
+def test_altered_in_one_vault_heals(world: World) -> None:
+    """A flipped bit in any vault is found by the signature, and another copy is used."""
+    world.ship([100] * 3)
+    for index, name in enumerate(SET):
+        world.alter(index, name)
+    chain, gathered, wal = world.walk()
+    assert wal == world.wal
+    assert all(("birch", h.start) not in gathered._altered or "birch" not in gathered.holders(h) for h in chain.headers)
+
+
+def test_altered_in_all_is_a_broken_chain(world: World) -> None:
+    """Even as the very last chunk: what is there and cannot be read is not the end."""
+    world.ship([100] * 3)
+    world.alter(2)
+    with pytest.raises(BrokenChain, match="altered in birch, cedar, elm"):
+        world.walk()
+
+
+def test_altered_here_and_absent_there_is_not_the_end(world: World) -> None:
+    """The last chunk is altered in one vault and gone from the others: it may have been confirmed."""
+    world.ship([100] * 3)
+    world.lose(2, "cedar", "elm")
+    world.alter(2, "birch")
+    with pytest.raises(BrokenChain, match="altered in birch"):
+        world.walk()
+
+
+def test_signed_by_another_site_is_altered(world: World) -> None:
+    """A chunk that somebody else signed counts as altered."""
+    world.ship([100] * 2)
+    forged = world.make(BASE + 100, b"x" * 100, key=Ed25519PrivateKey.generate())
+    world.vaults["birch"].objects[layout.chunk(1, BASE + 100)] = forged
+    assert world.walk()[2] == world.wal
+
+
+def test_a_silent_sealed_vault_leaves_the_end_unproven(world: World) -> None:
+    """Without its 404 nobody knows whether it holds one more acknowledged chunk."""
+    world.ship([100] * 2)
+    world.vaults["elm"] = Silent("elm")
+    with pytest.raises(TooFewVaults, match="elm: timed out"):
+        world.walk()
+
+
+def test_a_silent_vault_that_was_not_sealed_does_not_matter(world: World) -> None:
+    """Two sealed vaults of three meet every confirmed chunk."""
+    world.ship([100] * 2)
+    world.vaults["elm"] = Silent("elm")
+    assert world.walk(sealed=("birch", "cedar"))[2] == world.wal
+
+
+def test_a_tail_in_one_vault_only_is_used(world: World) -> None:
+    """What only one vault holds may have been acknowledged with one that is lost."""
+    world.ship([100] * 4)
+    world.lose(3, "birch", "elm")
+    chain, gathered, wal = world.walk()
+    assert wal == world.wal
+    assert gathered.holders(chain.headers[-1]) == {"cedar"}
+
+
+def test_a_stale_listing_is_no_end(world: World) -> None:
+    """Chunks that no listing names are found by their exact names."""
+    world.ship([100] * 4)
+    for vault in world.vaults.values():
+        keys = vault.list("wal/")[:2]
+        vault.list = lambda _, keys=keys: keys  # type: ignore[method-assign, misc]
+    assert world.walk()[2] == world.wal
+
+
+def test_the_limit_is_the_end(world: World) -> None:
+    """Chunks that a fenced site put after the recorded end are not read."""
+    world.ship([100] * 4)
+    chain, _, wal = world.walk(limit=BASE + 200)
+    assert (chain.end, wal) == (BASE + 200, world.wal[:200])
+
+
+def test_a_chain_short_of_its_limit_is_broken(world: World) -> None:
+    """The recorded end was held by k vaults: less is a loss."""
+    world.ship([100] * 2)
+    with pytest.raises(BrokenChain, match=f"from {lsn.show(BASE + 200)} to {lsn.show(BASE + 300)}"):
+        world.walk(limit=BASE + 300)
+
+
+def test_overlaps_must_agree(world: World) -> None:
+    """Two histories under one epoch (a machine that was rolled back) stop everything."""
+    world.ship([200])
+    world.vaults["elm"].put_new(layout.chunk(1, BASE + 100), world.make(BASE + 100, b"x" * 200))
+    chain, gathered, _ = world.walk()
+    pair = (chain.headers[0], chain.headers[1])
+    bodies = {h: chunk.split(gathered.object(h))[1] for h in pair}
+    opened = {h: chunk.open_body(h, body, str(world.identity)) for h, body in bodies.items()}
+    with pytest.raises(BrokenChain, match="one history"):
+        refuse_disagreement([pair], opened)
+
+
+def test_a_chunk_for_somebody_else_cannot_be_opened(world: World) -> None:
+    """The identity must be among the recipients."""
+    world.ship([100])
+    world.identity = pyrage.x25519.Identity.generate()
+    with pytest.raises(VaultError, match="cannot be decrypted"):
+        world.walk()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 2000), min_size=1, max_size=8),
+    lost=st.sets(st.tuples(st.integers(0, 7), st.sampled_from(SET))),
+    altered=st.sets(st.tuples(st.integers(0, 7), st.sampled_from(SET))),
+    tails=st.tuples(*[st.integers(0, 8)] * 3),
+)
+def test_never_less_than_it_says(
+    sizes: list[int], lost: set[tuple[int, str]], altered: set[tuple[int, str]], tails: tuple[int, int, int]
+) -> None:
+    """Whatever is lost or altered: either every byte that is somewhere whole, or an error, never a silent gap."""
+    with TemporaryDirectory() as folder:
+        world = World(Path(folder))
+        world.ship(sizes)
+        count = len(sizes)
+        for name, tail in zip(SET, tails, strict=True):
+            for index in range(min(tail, count), count):
+                world.lose(index, name)
+        whole = {
+            (i, n) for i in range(count) for n in SET if layout.chunk(1, world.bounds[i][0]) in world.vaults[n].objects
+        }
+        for index, name in altered & whole:
+            world.alter(index, name)
+        for index, name in lost & whole:
+            world.lose(index, name)
+        good = whole - altered - lost
+        left = (whole & altered) - lost
+        run = next((i for i in range(count) if not any((i, n) in good for n in SET)), count)
+        more = any(i > run for i, _ in good | left)
+        doubtful = any(i == run for i, _ in left)
+        if more or doubtful:
+            with pytest.raises(BrokenChain):
+                world.walk()
+        else:
+            chain, _, wal = world.walk()
+            assert chain.end == (world.bounds[run - 1][1] if run else BASE)
+            assert wal == world.wal[: chain.end - BASE]

@@ -1,0 +1,172 @@
+"""Epochs: who may write, sealed by quorums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.errors import Refused, TooFewVaults, UsageError, VaultError
+from resilience.model import EpochRecord
+from resilience.replication import epoch as epochs
+from resilience.replication import layout, seals
+
+OPERATOR = Ed25519PrivateKey.generate()
+CHECK = seals.verifier(seals.public_hex(OPERATOR))
+SET = ("birch", "cedar", "elm")
+
+
+class Dead(MemoryVault):
+    """A vault that answers nobody."""
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Nobody is served."""
+        raise VaultError(f"{self.name} could not put {key}", f"{len(data)} bytes met a dead vault", "Bring it back.")
+
+    def get(self, key: str) -> bytes | None:
+        """Nobody is served."""
+        raise VaultError(f"{self.name} could not get {key}", "dead", "Bring it back.")
+
+    def list(self, prefix: str) -> list[str]:
+        """Nobody is served."""
+        raise VaultError(f"{self.name} could not list {prefix}", "dead", "Bring it back.")
+
+
+def record(number: int = 1, site: str = "acorn", nonce: str = "n", vaults: tuple[str, ...] = SET) -> EpochRecord:
+    """A signed epoch."""
+    return epochs.make_record(
+        number=number,
+        site=site,
+        nonce=nonce,
+        parent=number - 1,
+        vaults=vaults,
+        k=2,
+        s=2,
+        sealed_at=1.0,
+        signer="00" * 32,
+        sign=seals.signer(OPERATOR),
+    )
+
+
+@pytest.fixture
+def vaults() -> dict[str, MemoryVault]:
+    """Three empty vaults."""
+    return {name: MemoryVault(name) for name in SET}
+
+
+@given(st.integers(1, 7), st.integers(0, 8), st.integers(0, 8))
+def test_only_quorums_that_intersect(n: int, k: int, s: int) -> None:
+    """A set is taken if and only if any s meet any k, and any two s meet."""
+    good = 1 <= k <= n and 1 <= s <= n and k + s > n and 2 * s > n
+    if good:
+        epochs.check_quorums(n, k, s)
+    else:
+        with pytest.raises(UsageError):
+            epochs.check_quorums(n, k, s)
+
+
+def test_sealed_is_found(vaults: dict[str, MemoryVault]) -> None:
+    """A sealed epoch is in every vault, read back equal, and the newest."""
+    assert epochs.newest_of(vaults, CHECK) is None
+    first = record()
+    assert set(epochs.seal_record(vaults, first, None, CHECK)) == set(SET)
+    assert epochs.newest_of(vaults, CHECK) == first
+    second = record(2, "birch", "m")
+    epochs.seal_record(vaults, second, first, CHECK)
+    assert epochs.newest_of(vaults, CHECK) == second
+
+
+def test_sealing_again_is_no_harm(vaults: dict[str, MemoryVault]) -> None:
+    """The same record, our nonce, counts as sealed however often it is put."""
+    epochs.seal_record(vaults, record(), None, CHECK)
+    assert len(epochs.seal_record(vaults, record(), None, CHECK)) == 3
+
+
+def test_one_dead_vault_does_not_stop_a_seal(vaults: dict[str, MemoryVault]) -> None:
+    """Two of three are enough."""
+    vaults["elm"] = Dead("elm")
+    assert epochs.seal_record(vaults, record(), None, CHECK) == ("birch", "cedar")
+
+
+def test_two_dead_vaults_do(vaults: dict[str, MemoryVault]) -> None:
+    """One of three is not, and the error says which are silent and why."""
+    vaults |= {"elm": Dead("elm"), "cedar": Dead("cedar")}
+    with pytest.raises(TooFewVaults, match="sealed in 1 of the 2") as caught:
+        epochs.seal_record(vaults, record(), None, CHECK)
+    assert "dead vault" in caught.value.why
+
+
+def test_the_second_of_two_promoters_loses(vaults: dict[str, MemoryVault]) -> None:
+    """Another nonce under the same number is somebody else's epoch."""
+    epochs.seal_record(vaults, record(nonce="ours"), None, CHECK)
+    with pytest.raises(Refused, match="somebody else"):
+        epochs.seal_record(vaults, record(nonce="theirs"), None, CHECK)
+
+
+def test_a_lost_race_in_one_vault_is_no_loss(vaults: dict[str, MemoryVault]) -> None:
+    """What another put into one vault does not keep us from s of the others."""
+    vaults["birch"].put_new(layout.epoch(1), epochs.encode(record(nonce="theirs")))
+    assert epochs.seal_record(vaults, record(nonce="ours"), None, CHECK) == ("cedar", "elm")
+
+
+def test_both_sets_are_asked(vaults: dict[str, MemoryVault]) -> None:
+    """A new set is sealed by its own quorum and by the old one's."""
+    old = record()
+    epochs.seal_record(vaults, old, None, CHECK)
+    more = {**vaults, "dover": MemoryVault("dover"), "acorn": MemoryVault("acorn")}
+    new = record(2, "birch", "m", ("cedar", "dover", "acorn"))
+    sealed = epochs.seal_record({**more, "birch": Dead("birch")}, new, old, CHECK)
+    assert set(sealed) == {"cedar", "elm", "dover", "acorn"}
+    third = record(3, "cedar", "o", ("acorn", "dover", "elm"))
+    with pytest.raises(TooFewVaults, match="the old set needs"):
+        epochs.seal_record({**more, "dover": Dead("dover"), "cedar": Dead("cedar")}, third, new, CHECK)
+
+
+def test_no_vault_skips_an_epoch(vaults: dict[str, MemoryVault]) -> None:
+    """Ships look one number ahead: a vault that lacks the epoch before is given it first."""
+    first, second, third = record(), record(2, "birch", "m"), record(3, "cedar", "o")
+    epochs.seal_record(vaults, first, None, CHECK)
+    vaults["birch"].put_new(layout.epoch(2), epochs.encode(second))
+    epochs.seal_record(vaults, third, second, CHECK)
+    assert all(vault.exists(layout.epoch(2)) for vault in vaults.values())
+
+
+def test_what_the_operator_did_not_sign_is_an_error(vaults: dict[str, MemoryVault]) -> None:
+    """A forged epoch stops whoever reads it, and is never taken for an absent one."""
+    forged = replace(record(), site="mallory")
+    vaults["elm"].put_new(layout.epoch(1), epochs.encode(forged))
+    with pytest.raises(VaultError, match="did not sign"):
+        epochs.read(vaults["elm"], 1, CHECK)
+    with pytest.raises(UsageError, match="signature"):
+        epochs.seal_record(vaults, forged, None, CHECK)
+
+
+def test_no_vault_answers() -> None:
+    """Nobody knows the newest epoch: that is an error, not "there is none"."""
+    with pytest.raises(TooFewVaults, match="dead"):
+        epochs.newest_of({"elm": Dead("elm")}, CHECK)
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"null", b"[]", b"{}", b'{"signature": 1}', b'"x"', b"\xff"])
+def test_rubbish_is_no_record(rubbish: bytes, vaults: dict[str, MemoryVault]) -> None:
+    """Whatever lies under epoch/, decoding it never raises anything but our own error."""
+    assert epochs.decode(rubbish, CHECK) is None
+    vaults["elm"].put_new(layout.epoch(1), rubbish)
+    with pytest.raises(VaultError):
+        epochs.newest_epoch(vaults["elm"], CHECK)
+
+
+def test_a_stale_listing_does_not_hide_the_newest(vaults: dict[str, MemoryVault]) -> None:
+    """The listing is a hint; what counts is the 404 after the newest."""
+    for number in (1, 2):
+        vaults["elm"].put_new(layout.epoch(number), epochs.encode(record(number, nonce=str(number))))
+    stale: Callable[[str], list[str]] = lambda _: [layout.epoch(1)]  # noqa: E731
+    vaults["elm"].list = stale  # type: ignore[method-assign]
+    found = epochs.newest_epoch(vaults["elm"], CHECK)
+    assert found is not None
+    assert found.number == 2
