@@ -28,7 +28,7 @@ BEGIN_MS = 1_735_689_600_000
 YEAR_MS = 365 * 86_400_000
 FOLLOWS = 20
 REPLIES = 0.15
-CROP = 0.8
+CROP = (0.6, 0.95)
 """How much of a picture's width and height a crop keeps."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -189,8 +189,8 @@ def _crops(rng: random.Random, source: Path, count: int) -> Iterator[Picture]:
     with Image.open(source) as image:
         whole = image.convert("RGB")
     whole.thumbnail((1600, 1600))
-    width, height = (max(1, int(side * CROP)) for side in whole.size)
     for _ in range(count):
+        width, height = (max(1, int(side * rng.uniform(*CROP))) for side in whole.size)
         left, top = rng.randrange(whole.width - width + 1), rng.randrange(whole.height - height + 1)
         yield picture_of(whole.crop((left, top, left + width, top + height)))
 

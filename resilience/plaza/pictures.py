@@ -63,9 +63,9 @@ def make_picture(upload: bytes) -> Picture:
         raise Refused(422, TOO_LARGE)
     try:
         image = _decode(upload)
-    except Refused:
-        raise
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except Image.DecompressionBombError:
+        raise Refused(422, TOO_LARGE) from None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
         raise Refused(422, UNREADABLE) from None
     return picture_of(image)
 

@@ -1,0 +1,39 @@
+"""A person's browser without JavaScript, as far as forms and cookies go."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import httpx
+
+from tests.plaza.harness import PASSWORD, Site
+
+
+def guest(plaza: Site) -> httpx.Client:
+    """A browser that nobody is logged in with."""
+    return httpx.Client(base_url=plaza.base, follow_redirects=False, timeout=30)
+
+
+def browser(plaza: Site, name: str) -> httpx.Client:
+    """A person's browser, logged in."""
+    client = guest(plaza)
+    answer = send(client, "/login", {"username": name, "password": PASSWORD, "next": "/"})
+    assert answer.status_code == 303, answer.text
+    return client
+
+
+def form_token(client: httpx.Client, path: str) -> str:
+    """The CSRF token in a page's form."""
+    return fields_of(client.get(path).text)["token"]
+
+
+def fields_of(page: str) -> dict[str, str]:
+    """The hidden fields of a page."""
+    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page)
+    return {name: unescape(value) for name, value in found}
+
+
+def send(client: httpx.Client, path: str, form: dict[str, str], page: str | None = None) -> httpx.Response:
+    """Open a form's page, fill it in and send it."""
+    return client.post(path, data={**form, "token": form_token(client, page or path)})

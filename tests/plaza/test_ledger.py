@@ -1,0 +1,383 @@
+"""The ledger: what is taken down stays down, whatever crashes and whatever is restored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from mastodon import Mastodon, MastodonNotFoundError
+
+from resilience.plaza.erasure import Eraser, takedown
+from resilience.plaza.ledger import GENESIS, Ledger
+from resilience.plaza.store import Store
+from tests.plaza.harness import PASSWORD, Site, picture, sha_of, wait_until, write_key
+from tests.plaza.pages import browser, send
+
+Sites = Callable[[], Site]
+
+
+def entry(site: Site, seq: int) -> dict[str, Any]:
+    """A ledger entry, as it is on disk."""
+    found: dict[str, Any] = json.loads(file_of(site, seq).read_bytes())
+    return found
+
+
+def file_of(site: Site, seq: int) -> Path:
+    """An entry's file."""
+    return site.folder / "ledger" / f"{seq:08d}.json"
+
+
+def eraser(site: Site) -> Eraser:
+    """What the server uses, without the server."""
+    folder = site.folder
+    ledger = Ledger(folder / "ledger", folder / "outbox", folder / "held", folder / "ledger.key")
+    return Eraser(site.url, ledger, Store(folder / "media", folder / "outbox"))
+
+
+@contextmanager
+def crash_before_applying() -> Iterator[None]:
+    """The next entry ends as a crash would end it: after the file, before the rows."""
+    apply = Eraser._apply
+
+    def crash(_: Eraser, __: object, entries: list[object]) -> None:
+        if entries:
+            raise ZeroDivisionError
+
+    Eraser._apply = crash  # type: ignore[method-assign, assignment]
+    try:
+        with pytest.raises(ZeroDivisionError):
+            yield
+    finally:
+        Eraser._apply = apply  # type: ignore[method-assign]
+
+
+def post_with_picture(api: Mastodon, seed: int) -> tuple[str, str]:
+    """A post with a picture: its id and the picture's hash."""
+    media = api.media_post(picture(seed), "image/jpeg")
+    return str(api.status_post(f"post {seed}", media_ids=[media]).id), sha_of(media.url)
+
+
+def three_takedowns(site: Site) -> list[tuple[str, str]]:
+    """A started site where three posts with pictures were taken down; (status id, sha256) of each."""
+    site.start()
+    moderator, author = site.moderator("moderator_one"), site.client("author_one")
+    posts = [post_with_picture(author, seed) for seed in range(4)]
+    for status_id, _ in posts[:3]:
+        assert site.take_down(moderator, status_id).status_code == 200
+    return posts[:3]
+
+
+def test_a_report_ends_in_a_takedown(sites: Sites) -> None:
+    """Report, queue, claim, takedown: gone for everybody, and only then is the moderator told so."""
+    site = sites()
+    site.start()
+    moderator, author, reader = site.moderator("judge"), site.client("writer"), site.client("reader")
+    status_id, sha = post_with_picture(author, 1)
+    kept = author.status_post("fine")
+    assert reader.report(author.me(), status_ids=[status_id], comment="look", category="violation").comment == "look"
+    [report] = moderator.admin_reports()
+    assert [str(status.id) for status in report.statuses] == [status_id]
+    assert moderator.admin_report_assign(report).assigned_account.username == "judge"
+    answer = site.take_down(moderator, status_id, "breaks rule 1")
+    assert answer.json() == {"status_id": status_id, "seq": 1, "done": True}
+    assert (site.folder / "held/ledger/00000001").exists()
+    for who in (author, reader, moderator):
+        with pytest.raises(MastodonNotFoundError):
+            who.status(status_id)
+    assert [s.id for s in reader.timeline_public()] == [kept.id]
+    assert httpx.get(f"{site.base}/media/{sha}.jpg").status_code == 404
+    assert not site.picture_file(sha).exists()
+    assert not (site.folder / "outbox/media" / sha).exists()
+    assert moderator.admin_reports() == []
+    [done] = moderator.admin_reports(resolved=True)
+    assert done.action_taken_by_account.username == "judge"
+
+
+def test_moderators_can_keep_a_post(sites: Sites) -> None:
+    """Resolving a report keeps the post; reopening brings the report back."""
+    site = sites()
+    site.start()
+    moderator, author = site.moderator("judge"), site.client("writer")
+    post = author.status_post("fine")
+    moderator.report(author.me(), status_ids=[post])
+    [report] = moderator.admin_reports()
+    assert moderator.admin_report_resolve(report).action_taken
+    assert author.status(post).id == post.id
+    assert moderator.admin_reports() == []
+    assert not moderator.admin_report_reopen(report).action_taken
+    assert len(moderator.admin_reports()) == 1
+
+
+def test_only_moderators_take_down(sites: Sites) -> None:
+    """People without the role, or with a token without the scope, are refused and nothing is written."""
+    site = sites()
+    site.start()
+    author = site.client("writer")
+    post = author.status_post("mine")
+    assert site.take_down(site.client("stranger"), str(post.id)).status_code == 403
+    site.moderator("judge")
+    narrow = site.app(["read", "write"])
+    narrow.log_in("judge", PASSWORD, scopes=["read", "write"])
+    assert site.take_down(narrow, str(post.id)).status_code == 403
+    assert list((site.folder / "ledger").iterdir()) == []
+    broad = site.app(["read", "write", "admin:write"])
+    broad.log_in("judge", PASSWORD, scopes=["read", "write", "admin:write"])
+    assert site.take_down(broad, str(post.id), reason=" ").status_code == 422
+    assert site.take_down(broad, "123").status_code == 404
+    assert list((site.folder / "ledger").iterdir()) == []
+
+
+def test_entries_are_canonical_signed_and_chained(sites: Sites) -> None:
+    """Each file is canonical JSON, names the hash of the one before, and verifies with our public key."""
+    site = sites()
+    posts = three_takedowns(site)
+    public = load_pem_private_key((site.folder / "ledger.key").read_bytes(), None).public_key()
+    prev = GENESIS
+    for seq, (status_id, sha) in enumerate(posts, 1):
+        body = file_of(site, seq).read_bytes()
+        fields = entry(site, seq)
+        assert body == json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        signature = bytes.fromhex(fields.pop("signature"))
+        payload = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        public.verify(signature, payload)  # type: ignore[call-arg, union-attr]
+        assert (fields["seq"], fields["prev"], fields["action"]) == (seq, prev, "takedown")
+        assert fields["subject"]["status"] == status_id
+        assert fields["media"] == [sha]
+        prev = hashlib.sha256(body).hexdigest()
+    facts = site.run("facts")
+    assert facts["ledger"] == {"entries": 3, "head": prev, "broken": None}
+    assert facts["takedowns"] == {"issued": 3, "erasures": 0, "resurrected": []}
+
+
+def test_nobody_hears_done_before_it_is_held_elsewhere(sites: Sites) -> None:
+    """Without the shipper the answer is 503 and the post is hidden; asking again later says done, once."""
+    site = sites()
+    site.settings["LEDGER_WAIT_S"] = "0.3"
+    site.start()
+    moderator, author = site.moderator("judge"), site.client("writer")
+    post = author.status_post("bad")
+    site.lose_keeper()
+    answer = site.take_down(moderator, str(post.id))
+    assert answer.status_code == 503
+    assert "recorded here but not yet safe elsewhere" in answer.json()["error"]
+    with pytest.raises(MastodonNotFoundError):
+        author.status(post)
+    assert (site.folder / "outbox/ledger/00000001.json").samefile(file_of(site, 1))
+    site.keep()
+    wait_until(lambda: site.take_down(moderator, str(post.id)).status_code == 200)
+    assert not file_of(site, 2).exists()
+
+
+def test_a_crash_between_file_and_database_is_repaired_at_start(sites: Sites) -> None:
+    """An entry that was written but never applied is applied before anybody may read."""
+    site = sites()
+    site.start()
+    status_id, sha = post_with_picture(site.client("writer"), 1)
+    site.stop(signal.SIGKILL)
+
+    with crash_before_applying():
+        eraser(site).record(takedown(int(status_id), "reason", "1"))
+    assert file_of(site, 1).exists()
+    assert site.sql("SELECT count(*) FROM statuses WHERE id = %s", int(status_id)) == [(1,)]
+    site.start()
+    assert site.sql("SELECT count(*) FROM statuses WHERE id = %s", int(status_id)) == [(0,)]
+    assert not site.picture_file(sha).exists()
+    wait_until((site.folder / "held/ledger/00000001").exists)
+
+
+def test_an_entry_left_over_is_applied_before_the_next(sites: Sites) -> None:
+    """A running server that failed in the middle closes, repairs itself and goes on counting."""
+    site = sites()
+    site.start()
+    moderator, author = site.moderator("judge"), site.client("writer")
+    first, second = (str(author.status_post(text).id) for text in ("one", "two"))
+    with crash_before_applying():
+        eraser(site).record(takedown(int(first), "reason", "1"))
+    assert site.take_down(moderator, second).json()["seq"] == 2
+    with pytest.raises(MastodonNotFoundError):
+        author.status(first)
+
+
+def test_readiness_notices_an_entry_that_was_not_applied(sites: Sites) -> None:
+    """When an entry appears in the directory, plaza closes until it is applied."""
+    site = sites()
+    site.start()
+    first = str(site.client("writer").status_post("one").id)
+    with crash_before_applying():
+        eraser(site).record(takedown(int(first), "reason", "1"))
+    answers = [httpx.get(site.base + "/readyz").status_code]
+    assert answers == [503]
+    wait_until(site.ready)
+    assert site.sql("SELECT seq FROM ledger_position") == [(1,)]
+
+
+def test_an_older_database_loses_what_was_taken_down(sites: Sites, tmp_path: Path) -> None:
+    """Restore a database from before the takedowns, with all pictures back: replay removes them again."""
+    site = sites()
+    site.start()
+    moderator, author = site.moderator("judge"), site.client("writer")
+    leaver = site.client("leaver")
+    posts = [post_with_picture(author, seed) for seed in range(3)]
+    kept = post_with_picture(author, 9)
+    post_with_picture(leaver, 11)
+    older = site.postgres.new_database  # the database as it is now is the template
+    shutil.copytree(site.folder / "media", tmp_path / "older-media")
+    site.stop()
+    before = older(site.database)
+    site.start()
+    for status_id, _ in posts[:2]:
+        assert site.take_down(moderator, status_id).status_code == 200
+    author.status_delete(posts[2][0])
+    leave(site, "leaver")
+    site.stop()
+
+    site.database = before
+    shutil.copytree(tmp_path / "older-media", site.folder / "media", dirs_exist_ok=True)
+    assert site.run("facts")["takedowns"] == {
+        "issued": 2, "erasures": 2, "resurrected": sorted([*(s for s, _ in posts), leaver_post(site)])
+    }  # fmt: skip
+    replayed = site.run("replay-ledger")
+    assert (replayed["entries"], replayed["applied"], replayed["position"]) == (4, 4, 4)
+    facts = site.run("facts")
+    assert facts["takedowns"]["resurrected"] == []
+    assert facts["media"] == {"objects": 1, "missing": [], "corrupt": []}
+    assert facts["users"] == 2
+    stored = {path.name for path in (site.folder / "media").rglob("*") if path.is_file()}
+    assert stored == {kept[1]}
+    assert site.run("replay-ledger")["applied"] == 0
+
+
+def leave(site: Site, name: str) -> None:
+    """Delete an account by its page."""
+    answer = send(browser(site, name), "/settings/delete", {"password": PASSWORD})
+    assert answer.headers["location"] == "/?said=gone"
+
+
+def leaver_post(site: Site) -> str:
+    """The post of whoever left."""
+    sql = "SELECT s.id FROM statuses s JOIN accounts a ON a.id = s.account_id WHERE a.username = 'leaver'"
+    return str(site.sql(sql)[0][0])
+
+
+def test_pictures_that_come_back_are_removed_again(sites: Sites) -> None:
+    """A restore that brings a removed picture's file back: replay removes it, though the rows are right."""
+    site = sites()
+    [(_, sha), *_] = three_takedowns(site)
+    site.stop()
+    site.picture_file(sha).parent.mkdir(exist_ok=True)
+    site.picture_file(sha).write_bytes(b"back again")
+    assert site.run("replay-ledger")["applied"] == 0
+    assert not site.picture_file(sha).exists()
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (lambda body: body.replace(b'"reason":"a', b'"reason":"A'), "signature is not ours"),
+        (lambda body: body[:-20], "can't be read"),
+        (lambda body: body.replace(b'","by"', b'", "by"').replace(b'":"takedown"', b'": "takedown"'), "canonical"),
+        (lambda _: b"", "can't be read"),
+        (lambda body: body.replace(b'"seq":2', b'"seq":3'), "signature is not ours"),
+    ],
+)
+def test_a_tampered_entry_stops_the_replay(sites: Sites, harm: Callable[[bytes], bytes], why: str) -> None:
+    """Exit 1 with what, why, next; the good entries before it are applied, nothing beyond, and plaza stays closed."""
+    site = sites()
+    three_takedowns(site)
+    site.stop()
+    file_of(site, 2).write_bytes(harm(file_of(site, 2).read_bytes()))
+    site.sql("DELETE FROM ledger")
+    failed = site.run("replay-ledger", fails=True)
+    assert failed["status"] == 1
+    assert "Ledger entry 2 can't be trusted" in failed["said"]
+    assert why in failed["said"]
+    assert "next: " in failed["said"]
+    assert site.sql("SELECT seq FROM ledger_position") == [(1,)]
+    site.launch()
+    wait_until(lambda: "can't be trusted" in site.log(), site.log)
+    assert httpx.get(site.base + "/").status_code == 503
+    assert httpx.get(site.base + "/healthz").status_code == 200
+    assert not site.ready()
+
+
+def test_a_missing_entry_or_a_foreign_key_stops_the_replay(sites: Sites) -> None:
+    """A gap in the chain, and a chain signed by somebody else, are refused."""
+    site = sites()
+    three_takedowns(site)
+    site.stop()
+    site.sql("DELETE FROM ledger")
+    body = file_of(site, 2).read_bytes()
+    file_of(site, 2).unlink()
+    assert "Ledger entry 2 is missing" in site.run("replay-ledger", fails=True)["said"]
+    file_of(site, 2).write_bytes(body)
+    write_key(site.folder / "ledger.key")
+    assert "entry 1 can't be trusted" in site.run("replay-ledger", fails=True)["said"]
+
+
+def test_a_swapped_chain_is_refused(sites: Sites) -> None:
+    """Two valid entries in each other's place don't pass: each names its number and the one before."""
+    site = sites()
+    three_takedowns(site)
+    site.stop()
+    site.sql("DELETE FROM ledger")
+    two, three = file_of(site, 2).read_bytes(), file_of(site, 3).read_bytes()
+    file_of(site, 2).write_bytes(three)
+    file_of(site, 3).write_bytes(two)
+    assert "it says it is 3" in site.run("replay-ledger", fails=True)["said"]
+
+
+def test_the_database_gives_back_an_entry_that_the_directory_lost(sites: Sites) -> None:
+    """The database may come back newer than the ledger's copies: its entries are put back and shipped."""
+    site = sites()
+    three_takedowns(site)
+    site.stop()
+    lost = file_of(site, 3).read_bytes()
+    file_of(site, 3).unlink()
+    (site.folder / "held/ledger/00000003").unlink()
+    assert site.run("replay-ledger")["entries"] == 3
+    assert file_of(site, 3).read_bytes() == lost
+    site.keep()
+    wait_until((site.folder / "held/ledger/00000003").exists)
+
+
+def test_two_histories_are_not_mixed(sites: Sites) -> None:
+    """A directory that differs from what this database applied is refused, and nothing changes."""
+    site = sites()
+    three_takedowns(site)
+    site.stop()
+    site.sql("UPDATE ledger SET body = body || ' '::bytea WHERE seq = 2")
+    assert "differs from the one this database applied" in site.run("replay-ledger", fails=True)["said"]
+
+
+def test_a_database_without_tables_says_what_to_do(sites: Sites) -> None:
+    """Replaying on a new database asks to migrate first."""
+    site = sites()
+    site.database = site.postgres.new_database()
+    assert "Run migrate first" in site.run("replay-ledger", fails=True)["said"]
+    assert site.run("migrate") == {"revision": "0001"}
+    assert site.run("replay-ledger") == {"entries": 0, "applied": 0, "head": GENESIS, "position": 0}
+
+
+def test_takedowns_at_the_same_time_make_one_chain(sites: Sites) -> None:
+    """Ten moderators' clicks at once: ten entries in a row, each post gone."""
+    site = sites()
+    site.start()
+    moderator, author = site.moderator("judge"), site.client("writer")
+    posts = [str(author.status_post(f"n{number}").id) for number in range(10)]
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda post: site.take_down(moderator, post), posts))
+    assert sorted(answer.json()["seq"] for answer in answers) == list(range(1, 11))
+    site.run("replay-ledger")
+    with psycopg.connect(site.url) as conn:
+        assert conn.execute("SELECT count(*) FROM statuses").fetchone() == (0,)
