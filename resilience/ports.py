@@ -148,11 +148,19 @@ class App(Protocol):
         """Let this account moderate."""
 
 
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """A user's journey that succeeded: where it led, and what took how many milliseconds."""
+
+    address: str
+    steps: tuple[tuple[str, float], ...]
+
+
 class Outside(Protocol):
     """Users: whoever reaches the app by its public name, through a caching resolver."""
 
-    def journey(self, address: str | None = None) -> Sequence[tuple[str, float]]:
-        """Log in, post, read back, see a picture; [what, milliseconds]. By name, or an address."""
+    def journey(self, address: str | None = None) -> Journey:
+        """Log in, post, read back, see a picture: by name, or at an address."""
 
     def missing(self, writes: Iterable[str]) -> tuple[list[str], list[str]]:
         """Of these acknowledged writes: those not found, and those that could not be looked for."""

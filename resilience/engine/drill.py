@@ -55,7 +55,7 @@ def run_drill(world: World, fleet: Fleet, ground: Ground, users: Workload, drill
     with stage("users"):
         users.begin(drill.seed)
         _warm(users)
-    _walk(world, fleet, stage)
+    _walk(world, stage)
     try:
         _lose_and_return(world, fleet, ground, users, drill, stage, watch)
     finally:
@@ -101,11 +101,10 @@ def _take_down(world: World, fleet: Fleet, users: Workload) -> int:
     return users.take_down(TAKEDOWNS)
 
 
-def _walk(world: World, fleet: Fleet, stage: _Stages) -> None:
+def _walk(world: World, stage: _Stages) -> None:
     """A journey by name before the fault: it shows where the users were."""
-    steps = list(world.outside.journey())
-    address = _outputs(world, fleet).addresses[0]
-    stage.note("journey", ok=True, by="name", address=address, steps=steps)
+    walked = world.outside.journey()
+    stage.note("journey", ok=True, by="name", address=walked.address, steps=list(walked.steps))
 
 
 def _outputs(world: World, fleet: Fleet) -> SiteOutputs:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resilience.errors import Refused, ResilienceError
+from resilience.errors import Refused, ResilienceError, TooFewVaults
 from resilience.model import EpochRecord, Event, Fleet, Plan, SiteOutputs
 from resilience.ports import World
-from resilience.replication.epoch import newest_of
+from resilience.replication.epoch import each, newest_of
+from resilience.replication.epoch import read as read_epoch
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,28 @@ class Run:
     def nonces(self) -> frozenset[str]:
         """Nonces of epochs that this journal set out to seal."""
         return frozenset(str(event.data["nonce"]) for event in self.world.log.read() if event.kind == "sealing")
+
+    def sealed_at(self, record: EpochRecord) -> float | None:
+        """When this journal saw that enough vaults hold this epoch; None where it did not yet."""
+        for event in self.world.log.read():
+            sealed = event.kind == "step-done" and event.data.get("action") == "seal"
+            if sealed and event.data["facts"].get("nonce") == record.nonce:
+                return event.when
+        return None
+
+    def parent(self, record: EpochRecord) -> EpochRecord | None:
+        """The epoch before this one; None on the first day, TooFewVaults where no vault shows it."""
+        if record.parent == 0:
+            return None
+        answers = each(self.world.vaults, lambda vault: read_epoch(vault, record.parent, self.world.signer.verify))
+        for answer in answers.values():
+            if isinstance(answer, EpochRecord):
+                return answer
+        raise TooFewVaults(
+            f"No vault that answers holds epoch {record.parent}.",
+            f"Epoch {record.number} must be sealed in enough of its vaults, and they are not known.",
+            "Bring a vault back and run the same command again. Nothing was promoted.",
+        )
 
     def epoch(self, site: str) -> EpochRecord:
         """The newest epoch; Refused unless it lets `site` write."""

@@ -9,10 +9,11 @@ from typing import Any
 
 import stamina
 
+from resilience.engine.observe import read
 from resilience.engine.run import Run
-from resilience.errors import Refused, ResilienceError
-from resilience.model import EpochRecord, Step
-from resilience.replication.epoch import make_record, newest_of, seal_record
+from resilience.errors import Refused, ResilienceError, TooFewVaults
+from resilience.model import EpochRecord, Step, Unknown
+from resilience.replication.epoch import each, make_record, newest_of, seal_record
 
 Facts = Mapping[str, Any]
 RESURRECTED = "taken-down posts can be seen again"
@@ -29,8 +30,7 @@ def seal(run: Run, step: Step) -> Facts:
     old = newest_of(world.vaults, world.signer.verify)
     if old is not None and old.number >= number:
         if old.nonce in run.nonces():
-            sealed = seal_record(world.vaults, old, None, world.signer.verify)
-            return {"epoch": old.number, "vaults": list(sealed), "already": True}
+            return _seal_on(run, old)
         raise Refused(
             f"Epoch {old.number} was sealed by somebody else, for {old.site}.",
             "Only the machine that sealed an epoch may go on with it.",
@@ -40,6 +40,14 @@ def seal(run: Run, step: Step) -> Facts:
     run.note("sealing", number=number, nonce=record.nonce)
     sealed = seal_record(world.vaults, record, old, world.signer.verify)
     return {"epoch": number, "vaults": list(sealed), "nonce": record.nonce}
+
+
+def _seal_on(run: Run, record: EpochRecord) -> Facts:
+    """Go on with a seal of ours: what was whole stays whole, else both sets' quorums are needed as before."""
+    if run.sealed_at(record) is not None:
+        return {"epoch": record.number, "nonce": record.nonce, "already": True}
+    sealed = seal_record(run.world.vaults, record, run.parent(record), run.world.signer.verify)
+    return {"epoch": record.number, "vaults": list(sealed), "nonce": record.nonce}
 
 
 def _new_record(run: Run, step: Step, old: EpochRecord | None) -> EpochRecord:
@@ -130,9 +138,9 @@ def ship(run: Run, step: Step) -> Facts:
 
 
 def lease(run: Run, step: Step) -> Facts:
-    """Wait until the old site's lease has run out, counted from the seal."""
-    rules = run.fleet.replication
-    until = run.epoch(step.subject).sealed_at + rules.lease_s + rules.drift_s
+    """Wait until the old site's lease has run out: it could renew it until the seal was whole."""
+    rules, epoch = run.fleet.replication, run.epoch(step.subject)
+    until = (run.sealed_at(epoch) or run.world.clock.now()) + rules.lease_s + rules.drift_s
     left = max(0.0, until - run.world.clock.now())
     if left:
         run.world.clock.sleep(left)
@@ -140,7 +148,8 @@ def lease(run: Run, step: Step) -> Facts:
 
 
 def start(run: Run, step: Step) -> Facts:
-    """Start the app on the site's host."""
+    """Start the app on the site's host, if the epoch is still ours."""
+    run.epoch(step.subject)
     outputs = run.outputs(step.subject)
     run.world.app.start(outputs)
     return {"address": outputs.addresses[0]}
@@ -160,20 +169,24 @@ def verify(run: Run, step: Step) -> Facts:
             "The name was not moved. Stop the app there and look at its ledger.",
         )
     walked = run.world.outside.journey(outputs.addresses[0])
-    return {"rows": facts["posts"], "missing": len(found["missing"]), "journey": list(walked)}
+    return {"rows": facts["posts"], "missing": len(found["missing"]), "journey": list(walked.steps)}
 
 
 def point(run: Run, step: Step) -> Facts:
-    """Let one DNS vendor serve the site's address."""
-    names, outputs = run.fleet.names, run.outputs(str(step.args["site"]))
+    """Let one DNS vendor serve the site's address, if the epoch is still ours."""
+    site = str(step.args["site"])
+    run.epoch(site)
+    names, outputs = run.fleet.names, run.outputs(site)
     run.world.zones[step.subject].point(names.host, outputs.addresses[:1], names.ttl_s)
     return {"host": names.host, "address": outputs.addresses[0], "ttl_s": names.ttl_s}
 
 
 def confirm(run: Run, step: Step) -> Facts:
     """Repeat a user's journey by name until it succeeds, for at most two lifetimes of the TTL."""
+    run.epoch(step.subject)
     address = run.outputs(step.subject).addresses[0]
-    limit = 2 * run.fleet.names.ttl_s + 30
+    names = run.fleet.names
+    limit = 2 * names.ttl_s + 30
     attempts = 0
     for attempt in stamina.retry_context(
         on=ResilienceError, attempts=None, timeout=limit, wait_initial=0.25, wait_max=0.5
@@ -181,8 +194,14 @@ def confirm(run: Run, step: Step) -> Facts:
         with attempt:
             attempts += 1
             walked = run.world.outside.journey()
+            if walked.address != address:
+                raise ResilienceError(
+                    f"{names.host} still leads to {walked.address}.",
+                    "Resolvers keep an old answer for its TTL.",
+                    "Run the same command again; the name was moved.",
+                )
     at = run.world.clock.now()
-    run.note("journey", ok=True, at=at, by="name", address=address, steps=list(walked))
+    run.note("journey", ok=True, at=at, by="name", address=walked.address, steps=list(walked.steps))
     return {"attempts": attempts}
 
 
@@ -191,16 +210,18 @@ def protect(run: Run, step: Step) -> Facts:
     site = run.fleet.site(step.subject)
     taken = run.world.plane.snapshot(site, run.outputs(site.name))
     with ThreadPoolExecutor(max_workers=max(1, len(taken))) as pool:
-        verified = pool.map(lambda pair: run.world.plane.verify_snapshot(*pair), taken.items())
-        good = [vault for vault, ok in zip(taken, verified, strict=True) if ok]
+        looked = pool.map(lambda pair: (pair[0], read(lambda: run.world.plane.verify_snapshot(*pair))), taken.items())
+        found = dict(looked)
+    good = [vault for vault, whole in found.items() if whole is True]
+    doubts = {v: w.why if isinstance(w, Unknown) else "not whole" for v, w in found.items() if w is not True}
     if not good:
         raise ResilienceError(
             "No vault holds a snapshot that could be verified.",
-            f"Taken: {dict(taken)}; none was found whole when read back.",
+            f"Taken: {dict(taken)}; read back: {doubts}.",
             "The site serves, unprotected. Run the same command again; see `resilience status`.",
         )
     run.note("protected-again", vaults=good, snapshot=taken[good[0]])
-    return {"snapshots": dict(taken), "verified": good}
+    return {"snapshots": dict(taken), "verified": good, "doubts": doubts}
 
 
 def state(run: Run, step: Step) -> Facts:
@@ -212,5 +233,14 @@ def state(run: Run, step: Step) -> Facts:
     epoch = run.epoch(site.name) if run.plan.kind == "failover" else None
     names = epoch.vaults if epoch else tuple(run.world.vaults)
     key = f"state/{site.name}/{run.world.clock.now():.0f}.json"
-    held = [name for name in names if run.world.vaults[name].put_new(key, exported)]
-    return {"bytes": len(exported), "vaults": held, "key": key}
+    vaults = {name: run.world.vaults[name] for name in names if name in run.world.vaults}
+    answers = each(vaults, lambda vault: vault.put_new(key, exported))
+    held = [name for name, answer in answers.items() if not isinstance(answer, ResilienceError)]
+    doubts = {name: answer.what for name, answer in answers.items() if isinstance(answer, ResilienceError)}
+    if not held:
+        raise TooFewVaults(
+            f"The state of {site.name}'s stack is in no vault.",
+            f"{doubts}. Without it another machine could not take the site over.",
+            "Bring a vault back and run the same command again.",
+        )
+    return {"bytes": len(exported), "vaults": held, "key": key, "doubts": doubts}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from resilience.errors import ResilienceError
 from resilience.model import Fleet, SiteOutputs
+from resilience.ports import Journey
 from resilience.simulation.plane import answering
 from resilience.simulation.shipping import may_acknowledge
 from resilience.simulation.state import Host, State
@@ -78,10 +79,10 @@ class SimOutside:
     sim: State
     fleet: Fleet
 
-    def journey(self, address: str | None = None) -> Sequence[tuple[str, float]]:
+    def journey(self, address: str | None = None) -> Journey:
         """Get through, or not; a place that does not answer costs five seconds."""
 
-        def walk() -> Sequence[tuple[str, float]]:
+        def walk() -> Journey:
             host = self.reached() if address is None else self.sim.host_at(address)
             if host is None or not may_acknowledge(self.sim, host):
                 self.sim.pass_time(5.0)
@@ -92,7 +93,7 @@ class SimOutside:
                 )
             if address is not None:
                 host.walked_under = host.promoted_under
-            return WALK
+            return Journey(address or self.sim.cached[1][0], WALK)
 
         return self.sim.ask("outside.journey", None, 0.2, walk)
 

@@ -60,7 +60,7 @@ def may_acknowledge(state: State, host: Host) -> bool:
     if host.ships is None or host.ships.nonce != host.promoted_under:
         return False
     if host.lease_ms:
-        return state.ms <= host.lease_until
+        return state.ms < host.lease_until
     reached = reachable(state, host, host.ships)
     return len(reached) >= host.ships.k and not any(h.shows_newer(host.ships) for h in reached.values())
 

@@ -89,6 +89,8 @@ class State:
     """All of the simulated outside. Calls come one at a time, whatever thread they are from."""
 
     ms: int = 0
+    pace: float = 1.0
+    """How long calls take, against a cold failover; 0 is the quickest standby there could be."""
     doors: Doors = field(default_factory=Doors)
     dead: set[str] = field(default_factory=set)
     """Vendors that closed the account."""
@@ -138,7 +140,7 @@ class State:
             return act()
 
         with self.lock:
-            self.pass_time(seconds)
+            self.pass_time(seconds * self.pace)
             try:
                 return self.doors.through(door, answer, lambda: self.lose(vendor))
             finally:
