@@ -8,7 +8,7 @@ import typer
 
 from resilience.cli.context import Context, say_json
 from resilience.decide import plan_up
-from resilience.engine.execute import Approval, approve, execute
+from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe
 from resilience.render import Progress
 
@@ -18,14 +18,18 @@ def run(
     site: Annotated[str, typer.Argument(help="A site of the fleet.")],
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Make SITE from its stack, and bring its host into shape. Safe to repeat.
+    """Make SITE from its stack, and bring its host into shape. Interrupted, it goes on when run again.
 
     Exit status: 0 done, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
     with context.world() as (fleet, world), Progress.for_people(silent=as_json) as progress:
-        plan = plan_up(fleet, observe(world, fleet), site)
-        approve(world, plan, Approval(plan.digest, frozenset(), by="up"))
+        plan = unfinished(world, "up")
+        if plan is None or plan.target != site:
+            plan = plan_up(fleet, observe(world, fleet), site)
+            approve(world, plan, Approval(plan.digest, frozenset(), by="up"))
+        else:
+            progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         execute(world, fleet, plan, progress.watch)
         outputs = world.clouds[site].outputs(fleet.site(site))
     done = outputs.to_json() if outputs else {}
