@@ -10,8 +10,9 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,7 @@ POSTGRES = {
         ["systemctl", "stop", "plaza"],
     ],
 }
-SIZES = (
-    "runuser -u postgres -- psql -XAtc \"select pg_database_size('plaza')\" plaza && "
-    f"du -sb {DATA}/media | cut -f1"
-)
+SIZES = f"runuser -u postgres -- psql -XAtc \"select pg_database_size('plaza')\" plaza && du -sb {DATA}/media | cut -f1"
 
 
 @dataclass(frozen=True)
@@ -210,9 +208,7 @@ class SshPlane:
             vault["write_credentials"] = self.kit.vault(vault["name"], "ship")
         return {**config, "identity": self.kit.identity()}
 
-    def _common(
-        self, site: Site, epoch: EpochRecord, principal: str, *, restic: bool
-    ) -> dict[str, Any]:
+    def _common(self, site: Site, epoch: EpochRecord, principal: str, *, restic: bool) -> dict[str, Any]:
         rules, parents = self.fleet.replication, self._parents(epoch)
         wanted = set(epoch.vaults) | set(parents[-1].vaults if parents else ())
         vaults = [
@@ -243,13 +239,14 @@ class SshPlane:
             "postgres": POSTGRES,
         }
 
+    def _read_epoch(self, number: int, vault: Vault) -> EpochRecord | None:
+        return epochs.read(vault, number, self.signer.verify)
+
     def _parents(self, epoch: EpochRecord) -> list[EpochRecord]:
         """All epochs before this one, oldest first."""
         found = []
         for number in range(1, epoch.number):
-            answers = epochs.each(
-                self.vaults, lambda vault, n=number: epochs.read(vault, n, self.signer.verify)
-            )
+            answers = epochs.each(self.vaults, partial(self._read_epoch, number))
             records = [a for a in answers.values() if isinstance(a, EpochRecord)]
             found += records[:1]
         return found
@@ -269,9 +266,7 @@ def _answer(where: str, status: int, out: str, complaint: str) -> dict[str, Any]
         return found
     error = found.get("error")
     if not error:
-        raise ResilienceError(
-            f"{where} ended with status {status}.", complaint or "It said nothing.", "Run it again."
-        )
+        raise ResilienceError(f"{where} ended with status {status}.", complaint or "It said nothing.", "Run it again.")
     if error["kind"] == "BrokenChain":
         raise BrokenChain(error["missing"], error["good_until"], error["next"])
     kind = KINDS.get(error["kind"], ResilienceError)
@@ -280,8 +275,6 @@ def _answer(where: str, status: int, out: str, complaint: str) -> dict[str, Any]
 
 def _json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value).encode()
-
-
 
 
 _APP_ENV = """\

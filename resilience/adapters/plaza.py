@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ import stamina
 from resilience.adapters.ssh import Shell
 from resilience.errors import ResilienceError
 from resilience.model import SiteOutputs
+from resilience.ports import Journey
 
 AS_PLAZA = (
     "set -a; . /etc/resilience/app.env; set +a; cd /; "
@@ -109,10 +110,11 @@ class Users:
     _process: subprocess.Popen[str] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def journey(self, address: str | None = None) -> Sequence[tuple[str, float]]:
+    def journey(self, address: str | None = None) -> Journey:
         """Log in, post, read back, see a picture; by name, or at one address."""
         answer = self._ask(do="journey", base=f"http://{address or self.host}")
-        return [(str(what), float(ms)) for what, ms in answer["steps"]]
+        steps = tuple((str(what), float(ms)) for what, ms in answer["steps"])
+        return Journey(str(answer["address"]), steps)
 
     def missing(self, writes: Iterable[str]) -> tuple[list[str], list[str]]:
         """Look for each acknowledged write by name."""

@@ -32,6 +32,8 @@ class Client:
     base: str
     watch: Callable[[float, str, bool, float, str], None] = lambda *_: None
     http: httpx.Client = field(init=False)
+    peer: str = ""
+    """Address that answered last: where the name led, whatever anybody meant it to."""
 
     def __post_init__(self) -> None:
         self.http = httpx.Client(base_url=self.base, timeout=TIMEOUT, follow_redirects=False)
@@ -46,6 +48,7 @@ class Client:
             self.watch(began, what, False, (time.perf_counter() - clock) * 1000, detail)
             raise NotServed(what, 0, f"{detail}: {error}") from error
         ms = (time.perf_counter() - clock) * 1000
+        self.peer = str(answer.extensions["network_stream"].get_extra_info("server_addr")[0])
         self.watch(began, what, answer.is_success, ms, str(answer.status_code))
         if not answer.is_success:
             raise NotServed(what, answer.status_code, f"{answer.status_code} {answer.text[:200]}")

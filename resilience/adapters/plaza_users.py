@@ -1,7 +1,7 @@
 """Users of plaza as a process of its own, so that it can live in the users' network.
 
 It reads one JSON request a line on standard input and answers one JSON object a line:
-`{"do": "journey", "base": URL}` → `{"steps": [[what, ms]]}`,
+`{"do": "journey", "base": URL}` → `{"address": where it led, "steps": [[what, ms]]}`,
 `{"do": "missing", "base": URL, "ids": [..]}` → `{"missing": [..], "unchecked": [..]}`,
 `{"do": "seed" | "begin" | "recent" | "end", ..}` for the workload; `{"error": ..}` when it failed.
 """
@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
+
 from resilience.adapters.plaza_client import Client, NotServed
 from resilience.adapters.plaza_workload import OldSite, Workload, seed, take_down, user
 
-WALKER, PASSWORD = "walker", "a-walk-through-the-plaza"  # noqa: S105 - a made-up user of drills
+WALKER, PASSWORD = "walker", "a-walk-through-the-plaza"
 Request = dict[str, Any]
 
 
@@ -38,7 +40,7 @@ def journey(request: Request) -> dict[str, Any]:
     if back["content"] != posted["content"]:
         raise NotServed("read back", 200, "the post came back with another text")
     timed("see a picture", lambda: _see(client))
-    return {"steps": steps}
+    return {"address": client.peer, "steps": steps}
 
 
 def _enter(client: Client) -> None:
@@ -77,7 +79,7 @@ def _look_for(base: str, ids: Iterable[str]) -> tuple[list[str], list[str]]:
         try:
             client.read(status)
         except NotServed as error:
-            (gone if error.status == 404 else unsure).append(status)
+            (gone if error.status == httpx.codes.NOT_FOUND else unsure).append(status)
     return gone, unsure
 
 

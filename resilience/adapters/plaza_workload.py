@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 from mastodon import Mastodon, MastodonError
 
 from resilience.adapters.plaza_client import MODERATION, SCOPES, Client, NotServed
@@ -25,6 +26,13 @@ HANDS = 4
 CROWD = 6
 """Users who go on during the drill."""
 PAUSE_S = 0.25
+WITH_PICTURE = 0.1
+"""Share of posts that carry one."""
+BROWSES = 0.2
+"""Share of rounds in which a user also looks around."""
+LONGEST = 480
+"""Characters of a text, below what plaza takes."""
+SHA256_HEX = 64
 
 
 def user(number: int) -> tuple[str, str]:
@@ -55,7 +63,7 @@ def seed(request: dict[str, Any]) -> dict[str, Any]:
 
 def _texts(file: Path) -> list[str]:
     found = [text.strip() for text in file.read_text(errors="replace").split("\n%\n")]
-    return [text for text in found if 0 < len(text) <= 480]
+    return [text for text in found if 0 < len(text) <= LONGEST]
 
 
 @dataclass
@@ -186,26 +194,31 @@ class Workload:
     def _once(self, client: Client, rng: random.Random, texts: list[str], pictures: list[bytes]) -> None:
         key, text, media = f"{rng.getrandbits(64):016x}", rng.choice(texts), list[str]()
         sha = None
-        if rng.random() < 0.1:
+        if rng.random() < WITH_PICTURE:
             try:
                 up = client.upload(rng.choice(pictures), "A picture")
             except NotServed:
                 return
             media, sha = [up["id"]], _sha(up["url"])
+        made = self._post(client, text, media, key)
+        if made is None:
+            return
+        self.writes.append({"id": made, "at": round(time.time(), 4), "media": sha})
+        self.first.set()
+        self._insist(lambda: client.read(made))
+        if rng.random() < BROWSES:
+            self._insist(lambda: self._browse(client))
+
+    def _post(self, client: Client, text: str, media: list[str], key: str) -> str | None:
+        """Post until it is acknowledged, always with the same key; None where it was refused."""
         while not self.stop.is_set():
             try:
-                made = client.post(text, media, key)
+                return str(client.post(text, media, key)["id"])
             except NotServed as error:
-                if 400 <= error.status < 500:
-                    return
+                if httpx.codes.is_client_error(error.status):
+                    return None
                 self.stop.wait(PAUSE_S)
-                continue
-            self.writes.append({"id": made["id"], "at": round(time.time(), 4), "media": sha})
-            self.first.set()
-            self._insist(lambda: client.read(made["id"]))
-            break
-        if rng.random() < 0.2:
-            self._insist(lambda: self._browse(client))
+        return None
 
     def _browse(self, client: Client) -> None:
         for status in client.timeline("public", limit=20):
@@ -223,5 +236,5 @@ class Workload:
 
 
 def _sha(url: str) -> str | None:
-    name = url.rsplit("/", 1)[-1].split(".")[0]
-    return name if len(name) == 64 else None
+    name = Path(url).stem
+    return name if len(name) == SHA256_HEX else None

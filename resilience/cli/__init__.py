@@ -6,11 +6,13 @@ Exit status, everywhere: 0 done or met, 1 error, 2 usage, 3 promise missed, 4 un
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from types import FrameType
 from typing import Annotated, NoReturn
 
+import stamina
 import typer
 
 from resilience import caches
@@ -49,6 +51,8 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
 
 def main() -> None:
     """Run the command line; every error ends here, in three plain lines."""
+    stamina.instrumentation.set_on_retry_hooks([])  # progress lines say what is waited for
+    logging.getLogger("Validators").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGHUP, _terminated)
     caches.use_programs()

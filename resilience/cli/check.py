@@ -1,4 +1,4 @@
-"""`resilience check`: is the fleet file right, and can everything in it be reached?"""
+"""`resilience check`: whether the fleet file is right and everything in it can be reached."""
 
 from __future__ import annotations
 

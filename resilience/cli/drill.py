@@ -22,7 +22,7 @@ from resilience.lab.material import prepare_material
 from resilience.model import Event, Fleet, Verdict
 from resilience.model.fleet import Durability as Durable
 from resilience.render import Progress, verdict_text
-from resilience.simulation import State, SimulatedGround, SimulatedUsers, simulated_fleet, simulated_world
+from resilience.simulation import SimulatedGround, SimulatedUsers, State, simulated_fleet, simulated_world
 from resilience.wire import Home, real_world
 
 

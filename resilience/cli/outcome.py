@@ -15,9 +15,15 @@ from resilience.render import report_html
 def write_report(directory: Path, events: Sequence[Event], verdict: Verdict) -> None:
     """`verdict.json` and `report.html` beside the journal."""
     directory.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(verdict_json(verdict), indent=2)
-    (directory / "verdict.json").write_text(text + "\n")
-    (directory / "report.html").write_text(report_html(events, verdict))
+    _write(directory / "report.html", report_html(events, verdict))
+    _write(directory / "verdict.json", json.dumps(verdict_json(verdict), indent=2) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """In one move: nobody reads half a report, not even after a kill."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
 
 
 def exit_for(verdict: Verdict) -> Exit:

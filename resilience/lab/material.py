@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -61,16 +62,15 @@ def _pictures(tools: Path, target: Path, count: int) -> None:
     )
     _require(len(sources), 20, "pictures")
     target.mkdir()
-    jobs = [(path, number) for number, path in enumerate(sources)]
     each = -(-count // len(sources)) + 1
     with ThreadPoolExecutor(max_workers=2) as pool:
-        made = sum(pool.map(lambda job: _crops(*job, each, target), jobs))
+        made = sum(pool.map(partial(_crops, each, target), sources, range(len(sources))))
     _require(made, count, "crops of pictures")
     for extra in sorted(target.iterdir())[count:]:
         extra.unlink()
 
 
-def _crops(source: Path, number: int, each: int, target: Path) -> int:
+def _crops(each: int, target: Path, source: Path, number: int) -> int:
     """Distinct crops of one picture, left to right; none of a file that is no picture."""
     try:
         with Image.open(source) as opened:
