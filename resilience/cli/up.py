@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from resilience.cli.context import Context, say_json
-from resilience.decide import plan_up
+from resilience.decide import may_be_primary, plan_up
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe
 from resilience.render import Progress
@@ -24,9 +24,9 @@ def run(
     """
     context: Context = ctx.obj
     with context.world() as (fleet, world), Progress.for_people(silent=as_json) as progress:
-        plan = unfinished(world, "up")
-        if plan is None or plan.target != site:
-            plan = plan_up(fleet, observe(world, fleet), site)
+        survey, plan = observe(world, fleet), unfinished(world, "up")
+        if plan is None or plan.target != site or not may_be_primary(survey, site):
+            plan = plan_up(fleet, survey, site)
             approve(world, plan, Approval(plan.digest, frozenset(), by="up"))
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")

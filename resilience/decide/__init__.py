@@ -2,6 +2,6 @@
 
 from resilience.decide.failover import plan_failover
 from resilience.decide.quorum import lost_vendors, next_set
-from resilience.decide.up import plan_up
+from resilience.decide.up import may_be_primary, plan_up
 
-__all__ = ["lost_vendors", "next_set", "plan_failover", "plan_up"]
+__all__ = ["lost_vendors", "may_be_primary", "next_set", "plan_failover", "plan_up"]

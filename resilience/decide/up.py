@@ -21,11 +21,17 @@ def plan_up(fleet: Fleet, survey: Survey, site: str) -> Plan:
     epoch = newest_epoch(survey)
     if epoch is None:
         _refuse_blind(survey)
-    if epoch is not None and epoch.site != site:
+    if not may_be_primary(survey, site):
         steps = tuple(_standby(site))
     else:
         steps = tuple(_primary(fleet, site, first_day=epoch is None))
     return Plan("up", fleet.name, site, site, steps)
+
+
+def may_be_primary(survey: Survey, site: str) -> bool:
+    """Whether no epoch that is seen names another site."""
+    epoch = newest_epoch(survey)
+    return epoch is None or epoch.site == site
 
 
 def _refuse_blind(survey: Survey) -> None:
