@@ -58,6 +58,8 @@ def _check(fault: str, vendors: list[str]) -> None:
 
 def close_account(directory: Path, vendor: Place, home: Home) -> None:
     """Account API and bucket answer as closed ones do; the name server is gone."""
+    if closed.is_closed(directory, vendor.name):
+        return
     closed.marker(directory, vendor.name).touch()
     if vendor.dns:
         network.silence_address(vendor.space, vendor.dns_address, home)

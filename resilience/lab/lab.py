@@ -25,6 +25,7 @@ from resilience.lab import (
     network,
     places,
     processes,
+    signals,
 )
 from resilience.lab.hostel import Hostel
 from resilience.lab.lock import LabLock
@@ -52,6 +53,7 @@ class Lab:
         """Make the lab. `keep`: it stays when this process ends, until `down`."""
         self._check_machine()
         self._lock.take(self.directory)
+        signals.unwind_when_stopped()
         try:
             self._clear_the_way(progress)
             self._make(progress)
@@ -148,10 +150,11 @@ class Lab:
         processes.reap()
         if not self._lock.held:
             self._lock.take(self.directory)
-        try:
-            return self._remove_all()
-        finally:
-            self._lock.give_back()
+        with signals.uninterrupted():
+            try:
+                return self._remove_all()
+            finally:
+                self._lock.give_back()
 
     def _remove_all(self) -> list[str]:
         return cleanup.remove_all(self.directory, self._home)

@@ -131,12 +131,13 @@ def members(name: str = "") -> set[int]:
 
 
 def alive(pid: int) -> bool:
-    """Whether this process runs (one that ended and was not yet waited for does not)."""
+    """Whether any thread of this process runs (one that ended and was not yet waited for does not)."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
     except OSError:
         return False
-    return state not in {"Z", "X"}
+    return state not in {"Z", "X"} or threads > 1
 
 
 def marked_processes() -> set[int]:

@@ -1,0 +1,171 @@
+"""A vendor is lost: what it answers, what is dead, and who is seen calling it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from resilience.errors import UsageError
+from resilience.lab import Lab, damage, kit, processes
+
+pytestmark = pytest.mark.lab
+
+ASK = "import socket; print(socket.gethostbyname('plaza.test'))"
+FETCH = "import sys, urllib.request, urllib.error\ntry: urllib.request.urlopen(sys.argv[1], timeout=2)\n"
+FETCH += "except urllib.error.HTTPError as e: print(e.code, e.read().decode())\nexcept OSError as e: print(e)"
+
+
+def _rent(directory: Path, vendor: str, number: int) -> str:
+    token = (directory / "kit/accounts" / f"{vendor}.txt").read_text().strip()
+    wanted = {
+        "name": f"{vendor}-1",
+        "authorized_key": (directory / "kit/ssh_ed25519.pub").read_text(),
+        "host_key_private": kit.ssh_key_pair()[0],
+        "size": "small",
+    }
+    url = f"http://198.18.{number}.2/v1/hosts"
+    made = httpx.post(url, json=wanted, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+    return str(made.raise_for_status().json()["address"])
+
+
+def _point(directory: Path, number: int, vendor: str, address: str) -> None:
+    key = (directory / "kit/dns" / f"{vendor}.txt").read_text().strip()
+    records = [{"content": address, "disabled": False}]
+    change = {"name": "plaza.test.", "type": "A", "ttl": 2, "changetype": "REPLACE", "records": records}
+    url = f"http://198.18.{number}.53:8081/api/v1/servers/localhost/zones/plaza.test."
+    httpx.patch(url, headers={"X-API-Key": key}, json={"rrsets": [change]}).raise_for_status()
+
+
+def _as_users(lab: Lab, *argv: str) -> str:
+    process = lab.popen_as_users([sys.executable, "-c", *argv], stdout=subprocess.PIPE, text=True)
+    return str(process.communicate(timeout=30)[0]).strip()
+
+
+@pytest.fixture(scope="module")
+def lost(lab: Lab, inside: object) -> Lab:
+    """A lab in which acorn, with a host and the name, has just been terminated."""
+    assert inside(_rent, lab.directory, "acorn", 1) == "198.18.1.100"  # type: ignore[operator]
+    for number, vendor in ((1, "acorn"), (4, "dover")):
+        inside(_point, lab.directory, number, vendor, "198.18.1.100")  # type: ignore[operator]
+    assert _as_users(lab, ASK) == "198.18.1.100"
+    done = lab.inject("terminate", ["acorn"])
+    assert time.time() - done["at"] < 30
+    lab.blackhole(["acorn"])
+    return lab
+
+
+def test_account_and_bucket_answer_as_closed_ones_do(lost: Lab) -> None:
+    """The words are those that real vendors were seen to send."""
+    account = _as_users(lost, FETCH, "http://198.18.1.2/v1/account")
+    bucket = _as_users(lost, FETCH, "http://198.18.1.3/plaza-vault")
+    assert account.startswith("403")
+    assert '"code": "Blocked"' in account
+    assert bucket.startswith("403")
+    assert "<Code>AllAccessDisabled</Code>" in bucket
+
+
+def test_hosts_and_name_server_are_dead(lost: Lab) -> None:
+    """Not refused: silent, as an address is that nobody has any more."""
+    status = lost.status()["vendors"]["acorn"]
+    assert status["closed"]
+    assert status["hosts"] == {"acorn-1": False}
+    assert "timed out" in _as_users(lost, FETCH, "http://198.18.1.100/")
+    assert "timed out" in _as_users(lost, FETCH, "http://198.18.1.53:8081/")
+
+
+def test_the_name_moves_at_the_vendor_that_is_left(lost: Lab, inside: object) -> None:
+    """The resolver keeps the old answer as long as it said, then asks who is left."""
+    inside(_point, lost.directory, 4, "dover", "198.18.2.100")  # type: ignore[operator]
+    deadline = time.monotonic() + 20
+    while (found := _as_users(lost, ASK)) != "198.18.2.100":
+        assert time.monotonic() < deadline, found
+
+
+def _call_the_dead() -> None:
+    for url in ("http://198.18.1.2/v1/account", "http://198.18.1.3/"):
+        with pytest.raises(httpx.ConnectTimeout):
+            httpx.get(url, timeout=0.5)
+
+
+def test_every_call_to_the_dead_is_counted_and_named(lost: Lab, inside: object) -> None:
+    """From the operator, and from a host that was made after the fault; nothing comes through."""
+    assert lost.blackhole_complete()
+    assert lost.blackhole_calls() == []
+    assert inside(_rent, lost.directory, "birch", 2) == "198.18.2.100"  # type: ignore[operator]
+    assert lost.blackhole_complete()
+    inside(_call_the_dead)  # type: ignore[operator]
+    probe = "timeout 1 bash -c 'exec 3<>/dev/tcp/198.18.1.100/22' || true"
+    processes.run(["sh", "-c", probe], space="rsltest-h-birch-1")
+    seen = {(call["from"], call["vendor"], call["address"], call["port"]) for call in lost.blackhole_calls()}
+    assert seen == {
+        ("operator", "acorn", "198.18.1.2", 80),
+        ("operator", "acorn", "198.18.1.3", 80),
+        ("birch-1", "acorn", "198.18.1.100", 22),
+    }
+    assert all(call["packets"] > 0 for call in lost.blackhole_calls())
+
+
+def _fill_vaults(directory: Path) -> None:
+    for vault in ("birch", "cedar", "elm"):
+        operator = damage.open_as(directory, vault, "operator")
+        for number in range(20):
+            assert operator.write(f"wal/00000001/{number:016x}", b"a chunk of the chain")
+            assert operator.write(f"media/{number:02x}", b"a picture")
+
+
+def _altered(directory: Path, vault: str) -> list[int]:
+    operator = damage.open_as(directory, vault, "operator")
+    kept = {"wal/": b"a chunk of the chain", "media/": b"a picture"}
+    keys = [key for key in operator.keys() if key.startswith(tuple(kept))]  # noqa: SIM118 - no mapping
+    changed = [key for key in keys if operator.read(key) != kept[key.partition("/")[0] + "/"]]
+    return [len(keys), len(changed)]
+
+
+def test_bit_rot_changes_a_few_objects_in_one_vault(lost: Lab, inside: object) -> None:
+    """The seed says which vault; the others keep what they had."""
+    inside(_fill_vaults, lost.directory)  # type: ignore[operator]
+    done = lost.inject("bit-rot", ["acorn"], seed=4)
+    assert done["vaults"] == {"cedar": {"changed": 4}}
+    assert inside(_altered, lost.directory, "cedar") == [40, 4]  # type: ignore[operator]
+    assert inside(_altered, lost.directory, "birch") == [40, 0]  # type: ignore[operator]
+
+
+def test_a_hijack_removes_nothing(lost: Lab, inside: object) -> None:
+    """The primary's credentials cannot delete anywhere; where they can write over, the old version stays."""
+    inside(_fill_vaults, lost.directory)  # type: ignore[operator]
+    done = lost.inject("hijack", ["acorn"])
+    assert {vault: tried["removed"] for vault, tried in done["vaults"].items()} == {"birch": 0, "cedar": 0, "elm": 0}
+    assert done["vaults"]["birch"]["written_over"] == 0
+    assert inside(_altered, lost.directory, "birch") == [40, 0]  # type: ignore[operator]
+    assert not (lost.directory / "vendors/acorn/bucket/data").exists()
+
+
+def test_vendors_of_other_kinds_answer_in_their_own_words(lost: Lab) -> None:
+    """Several at once: birch as Google does, elm as an S3 whose account has a problem."""
+    lost.inject("correlated", ["birch", "elm"])
+    assert "CONSUMER_SUSPENDED" in _as_users(lost, FETCH, "http://198.18.2.2/v1/hosts")
+    assert "accountDisabled" in _as_users(lost, FETCH, "http://198.18.2.3/storage/v1/b/plaza-vault")
+    assert "AccountProblem" in _as_users(lost, FETCH, "http://198.18.5.3/plaza-vault")
+    assert lost.status()["vendors"]["birch"]["hosts"] == {"birch-1": False}
+
+
+def test_with_the_control_plane_alone_gone_hosts_live_on(lost: Lab) -> None:
+    """The old primary goes on: that is what a fence is for."""
+    lost.inject("control-plane", ["cedar"])
+    assert lost.status()["vendors"]["cedar"]["hosts"] == {"cedar-1": True}
+    said = _as_users(lost, FETCH, "http://198.18.3.3/plaza-vault")
+    assert "UserSuspended" in said, (lost.directory / "log/closed-bucket-cedar.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("fault", "vendors"), [("meteor", ["acorn"]), ("terminate", ["nobody"]), ("correlated", ["acorn"])]
+)
+def test_a_fault_that_makes_no_sense_is_refused(tmp_path: Path, fault: str, vendors: list[str]) -> None:
+    """Before anything is touched."""
+    with pytest.raises(UsageError):
+        Lab(tmp_path).inject(fault, vendors)
