@@ -1,0 +1,125 @@
+"""A stage for failovers in the in-memory World: operators who type commands, and what must always hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from resilience.decide import lost_vendors, may_be_primary, plan_failover, plan_up
+from resilience.engine.execute import Approval, approve, execute, unfinished
+from resilience.engine.observe import observe, survey_after_loss
+from resilience.errors import ResilienceError
+from resilience.model import Fleet, Plan
+from resilience.model.fleet import Durability
+from resilience.ports import World
+from resilience.simulation import Break, Killed, SimLog, State, simulated_fleet, simulated_world
+from resilience.simulation.app import SimOutside
+from resilience.simulation.shipping import write
+from resilience.simulation.users import take_down
+from tests.sim.invariants import Monitor
+
+Outcome = str | None
+"""What a command ended with: None when it went well, else the error."""
+
+
+@dataclass
+class Operator:
+    """One person with one journal, who types the same command again when it failed."""
+
+    stage: Stage
+    world: World
+    surveyed: frozenset[str] = frozenset()
+    change: Callable[[Plan], Plan] = lambda plan: plan
+    """For mutants: what this operator does instead of the plan."""
+
+    def failover(self, to: str | None = None, lost: Iterable[str] = (), *, anew: bool = False) -> None:
+        """As `resilience failover` does: go on from the journal, else plan, approve, execute."""
+        fleet, monitor = self.stage.fleet, self.stage.monitor
+        plan = None if anew else unfinished(self.world, "failover")
+        if plan is None:
+            survey, dead = survey_after_loss(self.world, fleet, frozenset(lost))
+            plan = self.change(plan_failover(fleet, survey, to=to, declared=dead))
+            self.surveyed = lost_vendors(fleet, survey, dead)
+            accepted = frozenset(hazard.name for hazard in plan.hazards)
+            approve(self.world, plan, Approval(plan.digest, accepted, by="operator"))
+        with monitor.nobody_calls(self.surveyed):
+            execute(self.world, fleet, plan)
+
+    def up(self, site: str) -> None:
+        """As `resilience up` does."""
+        survey, plan = observe(self.world, self.stage.fleet), unfinished(self.world, "up")
+        if plan is None or plan.target != site or not may_be_primary(survey, site):
+            plan = plan_up(self.stage.fleet, survey, site)
+            approve(self.world, plan, Approval(plan.digest, frozenset(), by="up"))
+        execute(self.world, self.stage.fleet, plan)
+
+
+@dataclass
+class Stage:
+    """A fleet in memory with its monitor."""
+
+    fleet: Fleet
+    state: State = field(default_factory=State)
+    posted: int = 0
+
+    def __post_init__(self) -> None:
+        self.world = simulated_world(self.state, self.fleet)
+        self.monitor = Monitor(self.state, self.fleet)
+        self.operator = Operator(self, self.world)
+
+    def other_operator(self) -> Operator:
+        """Another person, with a journal of their own."""
+        return Operator(self, replace(self.world, log=SimLog(self.state)))
+
+    def post(self, count: int, site: str | None = None) -> int:
+        """Users post at a site, or wherever the name leads; how many posts were taken."""
+        host = self.state.hosts[site] if site else SimOutside(self.state, self.fleet).reached()
+        names = [f"post{self.posted + n}" for n in range(count)]
+        self.posted += count
+        taken = sum(write(self.state, host, name) for name in names) if host else 0
+        self.monitor.look("post")
+        return taken
+
+    def take_down(self, site: str, row: str) -> None:
+        """A moderator takes a post down."""
+        take_down(self.state, self.state.hosts[site], row)
+
+    def break_next(self, door: str, *, after: bool = False, how: str = "error", call: int = 1) -> Break:
+        """Break the n-th call on a door from now."""
+        number = self.state.doors.calls[door] + call
+        found = Break(door, number, after=after, how=how)  # type: ignore[arg-type]
+        self.state.doors.breaks.append(found)
+        return found
+
+
+def fleet_with(durability: Durability = "async", **companions: tuple[str, ...]) -> Fleet:
+    """The drill's fleet, with another durability or with companions of vendors."""
+    fleet = simulated_fleet()
+    vendors = tuple(replace(v, companions=companions.get(v.name, ())) for v in fleet.vendors)
+    rules = replace(fleet.replication, durability=durability)
+    return replace(fleet, vendors=vendors, replication=rules)
+
+
+def day_one(durability: Durability = "async", **companions: tuple[str, ...]) -> Stage:
+    """The site acorn is up, users posted, two posts were taken down, and the last posts reached one vault only."""
+    stage = Stage(fleet_with(durability, **companions))
+    stage.operator.up("acorn")
+    stage.post(20, "acorn")
+    stage.state.pass_time(1.0)
+    for row in ("post3", "post4"):
+        stage.take_down("acorn", row)
+    stage.post(5, "acorn")
+    stage.state.pass_time(0.25)
+    stage.state.cached = (0, ())
+    return stage
+
+
+def attempt(command: Callable[[], None]) -> str | None:
+    """Run a command as a person does; what it ended with, where that was no success."""
+    try:
+        command()
+    except ResilienceError as error:
+        return f"{type(error).__name__}: {error.what}"
+    except Killed as door:
+        return f"killed at {door}"
+    return None

@@ -1,0 +1,195 @@
+"""Counter-examples that shaped the engine, each with its own story."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+
+from resilience.engine.execute import unfinished
+from resilience.errors import Refused, TooFewVaults
+from resilience.model import Event
+from resilience.ports import Log
+from resilience.simulation.shipping import may_acknowledge
+from tests.sim.stage import Operator, Stage, attempt, day_one
+
+
+@dataclass
+class Stalling:
+    """A journal whose owner falls asleep right before one line is written; meanwhile something happens."""
+
+    log: Log
+    action: str
+    meanwhile: Callable[[], None]
+
+    def append(self, event: Event) -> None:
+        """Keep it; before the line that begins the action, let the other thing happen."""
+        if event.kind == "step-started" and event.data["action"] == self.action:
+            self.action = ""
+            self.meanwhile()
+        self.log.append(event)
+
+    def read(self) -> list[Event]:
+        """All events."""
+        return self.log.read()
+
+
+def asleep(operator: Operator, before: str, meanwhile: Callable[[], None]) -> None:
+    """This operator falls asleep right before an action."""
+    object.__setattr__(operator.world, "log", Stalling(operator.world.log, before, meanwhile))
+
+
+def test_the_failover_goes_through() -> None:
+    """Nothing breaks: birch serves, users get through, and the vaults hold the new epoch."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    stage.operator.failover()
+    assert stage.post(5) == 5
+    newest = stage.monitor.newest()
+    assert newest is not None
+    assert (newest.number, newest.site) == (2, "birch")
+    assert unfinished(stage.world, "failover") is None
+
+
+def test_a_resumed_seal_still_needs_the_old_vaults() -> None:
+    """A seal that got into the new set only is not enough when it is resumed: the old site could go on."""
+    stage = day_one()
+    stage.state.lose("acorn", hosts=False)
+    stage.state.lose("elm")
+    stage.break_next("vault.birch.put_new")
+    assert "TooFewVaults" in str(attempt(lambda: stage.operator.failover(lost={"elm"})))
+    stage.state.hosts["acorn"].cut_off = {"cedar"}
+    stage.state.revive("elm")
+    stage.break_next("vault.birch.put_new")
+    assert "TooFewVaults" in str(attempt(stage.operator.failover))
+    assert attempt(stage.operator.failover) is None
+    assert stage.post(1) == 1
+
+
+def test_the_lease_counts_from_the_moment_the_seal_was_whole() -> None:
+    """A vault took a minute to answer: the old site could renew its lease until the seal was whole."""
+    stage = day_one()
+    stage.state.lose("acorn", hosts=False)
+    acorn = stage.state.hosts["acorn"]
+    put: list[str] = []
+
+    def stall(door: str) -> None:
+        if door.endswith("put_new") and not put:
+            put.append(door)
+            acorn.cut_off = {door.split(".")[1]}
+            stage.state.pass_time(60.0)
+            assert may_acknowledge(stage.state, acorn)
+            acorn.cut_off = set(stage.state.vaults)
+
+    stage.state.watchers.append(stall)
+    stage.state.pace = 0.0
+    stage.operator.failover()
+    assert put
+    assert stage.post(1, "birch") == 1
+
+
+def test_a_laptop_that_stalled_before_promoting_wakes_too_late() -> None:
+    """Another operator took over meanwhile: the first one is refused, and the name stays where it is."""
+    for action in ("recover", "ship", "start", "point", "confirm", "protect"):
+        stage = day_one()
+        stage.state.lose("acorn")
+        asleep(stage.operator, action, partial(stage.other_operator().failover, to="cedar", lost={"acorn"}))
+        with pytest.raises(Refused, match="may not write"):
+            stage.operator.failover(to="birch")
+        assert stage.state.zones["dover"] == stage.state.outputs["cedar"].addresses, action
+        assert stage.post(3) == 3
+        assert may_acknowledge(stage.state, stage.state.hosts["cedar"])
+
+
+def test_two_who_seal_at_once() -> None:
+    """One of them wins in enough vaults and ends well; the other is refused, also when run again."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    other = stage.other_operator()
+    stage.break_next("vault.cedar.put_new")
+    stage.break_next("vault.elm.put_new")
+    assert "TooFewVaults" in str(attempt(lambda: stage.operator.failover(to="birch")))
+    other.failover(to="cedar", lost={"acorn", "birch"})
+    with pytest.raises(Refused):
+        stage.operator.failover()
+    assert stage.post(1, "cedar") == 1
+
+
+def test_an_epoch_that_was_not_sealed_leaves_no_gap() -> None:
+    """An epoch in one vault only, then the next one in all: the old site finds it wherever it looks."""
+    stage = day_one()
+    stage.state.lose("acorn", hosts=False)
+    stage.state.hosts["acorn"].cut_off = {"cedar"}
+    stage.break_next("vault.birch.put_new")
+    stage.break_next("vault.elm.put_new")
+    assert "TooFewVaults" in str(attempt(lambda: stage.operator.failover(to="birch")))
+    other = stage.other_operator()
+    other.failover(to="cedar", lost={"acorn"})
+    stage.state.pass_time(30.0)
+    assert stage.post(1, "cedar") == 1
+    assert stage.post(1, "acorn") == 0
+
+
+def test_the_old_site_comes_back() -> None:
+    """A vendor lets us in again and the old host boots: it takes no write."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    stage.operator.failover()
+    stage.state.revive("acorn")
+    assert stage.post(1, "acorn") == 0
+    stage.state.pass_time(10.0)
+    assert stage.post(1, "acorn") == 0
+    assert stage.post(1, "birch") == 1
+
+
+def test_and_back_again() -> None:
+    """From acorn to birch, and home: what was written anywhere in between is there."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    stage.operator.failover()
+    assert stage.post(9) == 9
+    stage.state.pass_time(1.0)
+    stage.state.revive("acorn")
+    stage.state.lose("birch")
+    stage.operator.failover(to="acorn")
+    assert stage.post(1) == 1
+    assert {"post0", "post30", "post33"} <= set(stage.state.hosts["acorn"].rows)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("door", ["vault.elm.put_new", "plane.acorn.create", "plane.acorn.shape", "cloud.acorn.up"])
+def test_the_first_day_can_be_interrupted(door: str, after: bool) -> None:  # noqa: FBT001
+    """`up` that broke in the middle is run again, and the site gets its database."""
+    stage = day_one()
+    fresh = Stage(stage.fleet)
+    fresh.break_next(door, after=after)
+    fresh.break_next("vault.cedar.put_new", call=2)
+    for _ in range(3):
+        if attempt(lambda: fresh.operator.up("acorn")) is None:
+            break
+    assert fresh.post(1, "acorn") == 1
+
+
+def test_a_vault_that_closes_at_the_end_does_not_undo_the_failover() -> None:
+    """The site serves and one vault of two is gone: copies go to the other, and the command ends."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    stage.break_next("vault.elm.verify", how="closed")
+    stage.operator.failover()
+    assert stage.post(1) == 1
+    stage.operator.failover(to="birch") if unfinished(stage.world, "failover") else None
+
+
+def test_too_few_vaults_change_nothing() -> None:
+    """With one vault left no epoch can be sealed, and the plan says so before anything is done."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    for vendor in ("cedar", "elm"):
+        stage.state.lose(vendor)
+    before = {name: dict(held.objects) for name, held in stage.state.vaults.items()}
+    with pytest.raises(TooFewVaults, match="Nothing was promoted"):
+        stage.operator.failover(to="birch")
+    assert before == {name: held.objects for name, held in stage.state.vaults.items()}
+    assert "birch" not in stage.state.hosts
