@@ -97,6 +97,9 @@ def _hazards(
     if len(following.vaults) == 1:
         why = f"Only {following.vaults[0]} would hold copies afterwards."
         yield Hazard("single-vault-left", why)
+    if not [zone for zone in fleet.names.zones if zone.vendor not in lost]:
+        why = f"Every DNS vendor of {fleet.names.host} is lost: users would not find the new site by name."
+        yield Hazard("name-stays", why)
     unread = [
         name
         for name in old.vaults
