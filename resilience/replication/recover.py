@@ -24,9 +24,10 @@ from resilience.replication.stream import SLOT
 from resilience.replication.tail import refuse_short
 
 BEGIN, END = "# resilience: recovery begins", "# resilience: recovery ends"
-REPLAY_WITHIN = 3600.0
 STUCK = 1.5
 """Seconds without progress after which a stopped replay is judged."""
+STARVED = 10.0
+"""Seconds for which Postgres may ask for one and the same segment before it is consistent."""
 POLL = 0.05
 log = structlog.get_logger()
 
@@ -41,14 +42,14 @@ def main(config: Config) -> dict[str, Any]:
             "Run restore first.",
         )
     if state["state"] == "promoted":
-        _start(config)
+        with _connected(config):
+            pass
         return dict(state["recovered"])
     merged = state["merged"]
     end, confirmed = lsn.parse(merged["end_lsn"]), lsn.parse(merged["confirmed_lsn"])
     segments = Segments(config.paths.wal / "restored", int(state["segment_size"]), "")
     began = time.monotonic()
     _prepare(config, segments)
-    _start(config)
     with _connected(config) as db:
         check = _Check(segments, int(merged["timeline"]), end, confirmed)
         if _in_recovery(db):
@@ -118,43 +119,65 @@ def _own(config: Config, path: Path) -> None:
     os.chown(path, user.pw_uid, user.pw_gid)
 
 
-def _start(config: Config) -> None:
-    """Start Postgres unless it runs."""
-    argv = config.postgres.start
-    if _alive(config):
-        return
-    done = subprocess.run(argv, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise ResilienceError(
-            f"{' '.join(argv)} failed (exit {done.returncode})",
-            (done.stdout + done.stderr).strip()[-800:] or "It said nothing.",
-            "Look at Postgres' own log on this host.",
-        )
-
-
 @contextmanager
 def _connected(config: Config) -> Iterator[psycopg.Connection[Any]]:
-    """A connection, as soon as the copy is consistent and lets one in."""
-    deadline = time.monotonic() + REPLAY_WITHIN
+    """Start Postgres unless it runs; a connection, as soon as the copy is consistent and lets one in."""
+    starting = None if alive(config) else _begin(config.postgres.start)
+    said, since = "", time.monotonic()
     while True:
         try:
             db = psycopg.connect(config.postgres.dsn, autocommit=True, connect_timeout=5)
             break
         except psycopg.OperationalError as error:
-            if not _alive(config) or time.monotonic() > deadline:
+            _refuse_failed(starting, config)
+            if (says := startup_says(config.paths.pg)) != said:
+                said, since = says, time.monotonic()
+            if "waiting for" in said and time.monotonic() > since + STARVED:
                 raise ShortRecovery(
-                    "Postgres did not come up from the copy.",
-                    str(error).strip(),
-                    "Nothing was promoted. Look at Postgres' own log on this host.",
+                    f"Postgres never became consistent: {said}.",
+                    "The WAL on this host does not reach as far as the snapshot needs.",
+                    "Nothing was promoted. Restore again.",
                 ) from error
             time.sleep(POLL)
     with db:
         yield db
+    if starting is not None:
+        starting.wait()
 
 
-def _alive(config: Config) -> bool:
-    argv = [str(config.postgres.bin / "pg_ctl"), "status", "-D", str(config.paths.pg)]
-    return subprocess.run(argv, check=False, capture_output=True, user=config.postgres.user).returncode == 0
+def _begin(argv: list[str]) -> subprocess.Popen[bytes]:
+    """The start command, not waited for: it may return only once Postgres is consistent."""
+    return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+
+def _refuse_failed(starting: subprocess.Popen[bytes] | None, config: Config) -> None:
+    """ShortRecovery when the start command has ended and Postgres does not run."""
+    if (starting is None or starting.poll() is not None) and not alive(config):
+        raise ShortRecovery(
+            "Postgres did not come up from the copy.",
+            f"{' '.join(config.postgres.start)} ended, and nothing runs in {config.paths.pg}.",
+            "Nothing was promoted. Look at Postgres' own log on this host.",
+        )
+
+
+def alive(config: Config) -> bool:
+    """Whether a server runs on the data directory."""
+    try:
+        pid = int((config.paths.pg / "postmaster.pid").read_text().split()[0])
+        return "postgres" in Path(f"/proc/{pid}/comm").read_text()
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def startup_says(pg: Path) -> str:
+    """The title of Postgres' startup process: which segment it recovers, or waits for."""
+    try:
+        pid = (pg / "postmaster.pid").read_text().split()[0]
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        titles = [Path(f"/proc/{child}/cmdline").read_text().strip("\0 ") for child in children]
+    except (OSError, IndexError):
+        return ""
+    return next((title for title in titles if "startup" in title), "")
 
 
 def _one(db: psycopg.Connection[Any], query: str) -> Any:

@@ -91,7 +91,8 @@ def _refuse_foreign(config: Config, before: Mapping[str, Any] | None) -> None:
 def _attempt(config: Config, vaults: Mapping[str, Vault], group: list[Label], opening: Opening | None) -> Merged | None:
     """One snapshot, from whichever vault has it whole; None when the next older one must do."""
     first = group[0]
-    _empty(config)
+    _empty(config.paths.pg)
+    _empty(config.paths.wal)
     mark(config, "restoring")
     position = lsn.segment_start(first.start, first.segment_size)
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -199,7 +200,7 @@ def _files(config: Config, group: list[Label]) -> Label | None:
             )
         except ResilienceError as error:
             log.warning("a snapshot cannot be restored", vault=choice.vault, what=error.what, why=error.why)
-            _empty(config)
+            _empty(config.paths.pg)
             mark(config, "restoring")
             continue
         return choice
@@ -221,15 +222,14 @@ def _own(config: Config, paths: list[Path]) -> None:
         os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
-def _empty(config: Config) -> None:
-    """Remove a half-made copy."""
-    for folder in (config.paths.pg, config.paths.wal):
-        folder.mkdir(parents=True, exist_ok=True)
-        for entry in folder.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+def _empty(folder: Path) -> None:
+    """Remove what a half-made copy left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def ready(config: Config) -> seals.Sign:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from resilience.model import VaultSpec
 from tests.replication.harness import Fleet, Site, site_folder
 from tests.vault_servers import Store, fake_gcs, make_bucket, seaweed
 
@@ -24,26 +24,58 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Store
         yield {"s3": s3, "gcs": gcs}
 
 
-@pytest.fixture
-def fleet(stores: dict[str, Store]) -> Fleet:
+KINDS = {"birch": "gcs", "cedar": "s3", "elm": "s3"}
+
+
+def buckets(stores: dict[str, Store]) -> dict[str, tuple[Store, VaultSpec]]:
     """Three empty vaults: two S3, one GCS."""
     number = next(NUMBERS)
-    kinds = {"birch": "gcs", "cedar": "s3", "elm": "s3"}
-    made = {name: make_bucket(stores[kind], f"{name}{number}") for name, kind in kinds.items()}
-    return Fleet({name: (stores[kinds[name]], replace(spec, name=name)) for name, spec in made.items()})
+    made = {name: make_bucket(stores[kind], f"{name}{number}") for name, kind in KINDS.items()}
+    return {name: (stores[KINDS[name]], replace(spec, name=name)) for name, spec in made.items()}
 
 
 @pytest.fixture
-def sites(fleet: Fleet) -> Iterator[Callable[..., Site]]:
+def fleet(stores: dict[str, Store]) -> Fleet:
+    """Three empty vaults."""
+    return Fleet(buckets(stores))
+
+
+@pytest.fixture
+def sites() -> Iterator[Callable[..., Site]]:
     """Makes hosts; stops whatever runs there afterwards."""
     made: list[Site] = []
     with site_folder() as folder:
 
-        def make(name: str, **changes: Any) -> Site:
-            site = Site(folder, name, fleet, changes.pop("record", None) or fleet.seal(name))
+        def make(fleet: Fleet, name: str) -> Site:
+            site = Site(folder, name, fleet, fleet.seal(name))
             made.append(site)
             return site
 
-        yield make
-        for site in made:
-            site.end()
+        try:
+            yield make
+        finally:
+            for site in made:
+                site.end()
+
+
+@pytest.fixture(scope="session")
+def history(stores: dict[str, Store]) -> Fleet:
+    """What a lost primary left in three vaults: a snapshot, and 200 rows in many chunks after it."""
+    fleet = Fleet(buckets(stores))
+    with site_folder() as folder:
+        acorn = Site(folder, "acorn", fleet, fleet.seal("acorn"))
+        try:
+            acorn.begin()
+            for first in range(1, 200, 20):
+                acorn.insert(first, first + 19)
+                acorn.wait_confirmed()
+            acorn.kill_postgres()
+        finally:
+            acorn.end()
+    return fleet
+
+
+@pytest.fixture
+def lost(stores: dict[str, Store], history: Fleet) -> Fleet:
+    """The lost primary's vaults, for one test to break."""
+    return history.copy(buckets(stores))

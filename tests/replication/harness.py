@@ -12,8 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,25 @@ class Fleet:
     def vaults(self, principal: str = "operator") -> dict[str, Vault]:
         """The vaults, opened."""
         return {name: open_vault(spec, store.credentials[principal]) for name, (store, spec) in self.stores.items()}
+
+    def copy(self, stores: Mapping[str, tuple[Store, VaultSpec]]) -> Fleet:
+        """The same fleet in other vaults, with every object as it is now."""
+        same = replace(self, stores=stores, records=list(self.records), keys=dict(self.keys))
+        theirs = same.vaults()
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            for name, vault in self.vaults().items():
+                keys = vault.list("")
+                objects = pool.map(vault.get, keys)
+                list(pool.map(theirs[name].put_new, keys, [data or b"" for data in objects]))
+        return same
+
+    def alter(self, name: str, key: str) -> None:
+        """One bit of an object flips."""
+        vault = self.vaults()[name]
+        data = bytearray(vault.get(key) or b"")
+        data[len(data) // 2] ^= 1
+        vault.delete(key)
+        vault.put_new(key, bytes(data))
 
     def check(self, payload: bytes, signature: str) -> bool:
         """Whether the operator signed."""
@@ -251,6 +271,28 @@ class Site:
         target = self.wal_end() if position is None else position
         wait_until(lambda: lsn.parse(self.status().get("confirmed_lsn", "0/0")) >= target, self.told)
         return target
+
+    def begin(self) -> None:
+        """An empty database that ships, with a snapshot in every vault."""
+        self.create()
+        with self.connect() as db:
+            db.execute("CREATE TABLE rows (n int PRIMARY KEY, filler text)")
+        self.ship()
+        self.run("init-repo", config=self.config("operator"))
+        self.wait_confirmed()
+        taken = self.run("snapshot", config=self.ship_config())
+        assert set(taken["snapshots"]) == set(self.fleet.stores), taken
+
+    def insert(self, first: int, last: int) -> None:
+        """Rows with these numbers, one commit each."""
+        with self.connect() as db:
+            for n in range(first, last + 1):
+                db.execute("INSERT INTO rows VALUES (%s, repeat('x', 200))", (n,))
+
+    def rows(self) -> list[int]:
+        """Numbers of the rows that are there."""
+        with self.connect() as db:
+            return [n for (n,) in db.execute("SELECT n FROM rows ORDER BY n").fetchall()]
 
     def end(self) -> None:
         """Leave nothing running."""

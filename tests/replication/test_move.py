@@ -1,4 +1,4 @@
-"""The whole way once: ship, snapshot, lose the primary, restore elsewhere, recover, ship on."""
+"""The whole way: ship, snapshot, lose the primary, restore elsewhere, recover, ship on."""
 
 from __future__ import annotations
 
@@ -9,61 +9,76 @@ from resilience.replication import lsn
 from tests.replication.harness import Fleet, Site
 
 
-def insert(site: Site, first: int, last: int) -> None:
-    """Rows with these numbers, one commit each."""
-    with site.connect() as db:
-        for n in range(first, last + 1):
-            db.execute("INSERT INTO rows VALUES (%s, repeat('x', 200))", (n,))
-
-
-def rows(site: Site) -> list[int]:
-    """Numbers of the rows that are there."""
-    with site.connect() as db:
-        return [n for (n,) in db.execute("SELECT n FROM rows ORDER BY n").fetchall()]
-
-
-def begin(site: Site) -> None:
-    """An empty database that ships, with a snapshot in every vault."""
-    site.create()
-    with site.connect() as db:
-        db.execute("CREATE TABLE rows (n int PRIMARY KEY, filler text)")
-    site.ship()
-    site.run("init-repo", config=site.config("operator"))
-    site.wait_confirmed()
-    taken = site.run("snapshot", config=site.ship_config())
-    assert set(taken["snapshots"]) == {"birch", "cedar", "elm"}, taken
-
-
 def test_moves_twice(sites: Callable[..., Site], fleet: Fleet) -> None:
     """Every row confirmed at the old site is at the new one, and again after a second move."""
-    acorn = sites("acorn")
-    begin(acorn)
-    insert(acorn, 1, 300)
+    acorn = sites(fleet, "acorn")
+    acorn.begin()
+    acorn.insert(1, 300)
     ship = acorn.processes[0]
     ship.send_signal(signal.SIGKILL)
     ship.wait()
-    insert(acorn, 301, 400)
+    acorn.insert(301, 400)
     acorn.ship()
     acorn.wait_confirmed()
     acorn.kill_postgres()
     acorn.end()
 
-    birch = sites("birch")
+    birch = sites(fleet, "birch")
     merged = birch.run("restore")
     recovered = birch.run("recover")
-    assert rows(birch) == list(range(1, 401))
+    assert birch.rows() == list(range(1, 401))
     assert recovered["timeline"] == 2
     assert lsn.parse(recovered["end_lsn"]) >= lsn.parse(merged["confirmed_lsn"])
     assert birch.run("restore") == merged
     assert birch.run("recover") == recovered
 
     birch.ship()
-    insert(birch, 401, 500)
+    birch.insert(401, 500)
+    birch.wait_confirmed()
+    birch.run("init-repo", config=birch.config("operator"))
+    taken = birch.run("snapshot", config=birch.ship_config())["snapshots"]
+    assert birch.run("verify-snapshot", "--vault", "elm", "--snapshot", taken["elm"])["ok"]
+    birch.insert(501, 600)
     birch.wait_confirmed()
     birch.kill_postgres()
     birch.end()
 
-    cedar = sites("cedar")
+    cedar = sites(fleet, "cedar")
+    assert cedar.run("restore")["snapshot"] in taken.values()
+    assert cedar.run("recover")["timeline"] == 3
+    assert cedar.rows() == list(range(1, 601))
+
+
+def test_two_moves_from_one_snapshot(sites: Callable[..., Site], lost: Fleet) -> None:
+    """A site lost before its first snapshot: the chain runs through both epochs and timelines."""
+    birch = sites(lost, "birch")
+    birch.run("restore")
+    birch.run("recover")
+    birch.ship()
+    birch.insert(201, 260)
+    birch.wait_confirmed()
+    birch.kill_postgres()
+    birch.end()
+    cedar = sites(lost, "cedar")
     cedar.run("restore")
     assert cedar.run("recover")["timeline"] == 3
-    assert rows(cedar) == list(range(1, 501))
+    assert cedar.rows() == list(range(1, 261))
+
+
+def test_a_promoter_that_died_before_it_opened(sites: Callable[..., Site], lost: Fleet) -> None:
+    """An epoch that was sealed and nothing more is passed over."""
+    sites(lost, "birch")
+    cedar = sites(lost, "cedar")
+    cedar.run("restore")
+    cedar.run("recover")
+    assert cedar.rows() == list(range(1, 201))
+
+
+def test_a_promoter_that_died_after_it_opened(sites: Callable[..., Site], lost: Fleet) -> None:
+    """What it recorded as the end is the end, also for the next one."""
+    birch = sites(lost, "birch")
+    end = birch.run("restore")["end_lsn"]
+    cedar = sites(lost, "cedar")
+    assert cedar.run("restore")["end_lsn"] == end
+    cedar.run("recover")
+    assert cedar.rows() == list(range(1, 201))

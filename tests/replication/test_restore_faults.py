@@ -1,0 +1,121 @@
+"""What restore and recover do when the vaults, or the host, are not as they should be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from resilience.replication import layout, lsn
+from tests.replication.harness import Fleet, Site
+
+
+def chunks(fleet: Fleet) -> list[str]:
+    """Names of the chunks in the first epoch."""
+    return [key for key in fleet.vaults()["elm"].list(layout.wal(1)) if layout.chunk_start(key) is not None]
+
+
+def test_missing_and_altered_in_one_vault_heal(sites: Callable[..., Site], lost: Fleet) -> None:
+    """Each vault lacks or has altered another chunk: all rows are there, and what was healed is told."""
+    keys = chunks(lost)
+    vaults = lost.vaults()
+    vaults["birch"].delete(keys[-2])
+    vaults["cedar"].delete(keys[-1])
+    lost.alter("elm", keys[-3])
+    birch = sites(lost, "birch")
+    merged = birch.run("restore")
+    birch.run("recover")
+    assert birch.rows() == list(range(1, 201))
+    assert vaults["birch"].exists(keys[-2]), "put again where it was lacking"
+    assert vaults["cedar"].exists(keys[-1])
+    assert all("altered" in what or "lacked" in what for what in merged["healed"])
+
+
+def test_missing_in_all_is_never_promoted(sites: Callable[..., Site], lost: Fleet) -> None:
+    """A chunk that no vault has: the error says which and up to when data is good, and recover refuses."""
+    missing = chunks(lost)[-3]
+    for vault in lost.vaults().values():
+        vault.delete(missing)
+    birch = sites(lost, "birch")
+    error = birch.run("restore", fails=True)
+    start = lsn.show(layout.chunk_start(missing) or 0)
+    assert error["kind"] == "BrokenChain"
+    assert f"from {start} to" in error["missing"]
+    assert error["good_until"].startswith(start)
+    assert birch.run("recover", fails=True)["kind"] == "Refused"
+    assert not lost.vaults()["elm"].exists(layout.opening(2))
+    accepted = birch.run("restore", config=birch.config(accept_end=start))
+    assert accepted["end_lsn"] == start
+    birch.run("recover")
+    assert birch.rows() == list(range(1, len(birch.rows()) + 1))
+
+
+def test_a_short_replay_is_never_promoted(sites: Callable[..., Site], lost: Fleet) -> None:
+    """One flipped bit in the WAL that Postgres reads: it would promote with what it has; we do not."""
+    birch = sites(lost, "birch")
+    merged = birch.run("restore")
+    end = lsn.parse(merged["end_lsn"])
+    path = birch.folder / "wal/restored" / lsn.segment_name(1, end - 4096, 1 << 20)
+    data = bytearray(path.read_bytes())
+    data[(end - 4096) % (1 << 20)] ^= 1
+    path.write_bytes(bytes(data))
+    error = birch.run("recover", fails=True)
+    assert error["kind"] == "ShortRecovery", error
+    with birch.connect() as db:
+        assert db.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
+
+
+def test_a_snapshot_that_breaks_half_way_comes_from_another_vault(sites: Callable[..., Site], lost: Fleet) -> None:
+    """A vault whose snapshot lost its data is passed over; the half-made copy does not stay."""
+    vault = lost.vaults()["birch"]
+    for key in vault.list("restic/00000001/data/"):
+        vault.delete(key)
+    birch = sites(lost, "birch")
+    assert birch.run("restore")["snapshot_vault"] != "birch"
+    birch.run("recover")
+    assert birch.rows() == list(range(1, 201))
+
+
+def test_a_forged_label_is_not_believed(sites: Callable[..., Site], lost: Fleet) -> None:
+    """An altered label leaves that vault's snapshot unused; without any label nothing is restored."""
+    vaults = lost.vaults()
+    for name, vault in vaults.items():
+        (key,) = vault.list(layout.LABEL)
+        value = json.loads(vault.get(key) or b"")
+        vault.delete(key)
+        vault.put_new(key, json.dumps({**value, "start_lsn": "0/0"}).encode())
+        assert name == value["vault"]
+    error = sites(lost, "birch").run("restore", fails=True)
+    assert "No vault holds a snapshot" in error["what"]
+
+
+def test_somebody_elses_data_is_not_touched(sites: Callable[..., Site], lost: Fleet) -> None:
+    """A data directory that is not from our own earlier attempt is refused, a half-made one is redone."""
+    birch = sites(lost, "birch")
+    birch.pg.mkdir()
+    (birch.pg / "PG_VERSION").write_text("15\n")
+    assert birch.run("restore", fails=True)["kind"] == "Refused"
+    assert (birch.pg / "PG_VERSION").exists()
+    marker = {"nonce": birch.record.nonce, "epoch": 2, "state": "restoring"}
+    (birch.pg / "resilience.json").write_text(json.dumps(marker))
+    birch.run("restore")
+    birch.run("recover")
+    assert birch.rows() == list(range(1, 201))
+
+
+def test_a_vault_lost_after_the_seal(sites: Callable[..., Site], lost: Fleet) -> None:
+    """Two vaults are enough when the third is gone for good, as long as it was not needed to seal."""
+    birch = sites(lost, "birch")
+    path = birch.config(sealed=["birch", "cedar"])
+    value = json.loads(path.read_text())
+    for vault in value["vaults"]:
+        if vault["name"] == "elm":
+            vault["endpoint"] = "http://127.0.0.1:9"
+    path.write_text(json.dumps(value))
+    birch.run("restore", config=path)
+    birch.run("recover", config=path)
+    assert birch.rows() == list(range(1, 201))
+    path.write_text(json.dumps({**value, "sealed": ["birch", "cedar", "elm"]}))
+    cedar = sites(lost, "cedar")
+    other = json.loads(cedar.config().read_text())
+    path.write_text(json.dumps({**other, "vaults": value["vaults"]}))
+    assert cedar.run("restore", config=path, fails=True)["kind"] == "TooFewVaults"
