@@ -38,7 +38,7 @@ class Database:
             check=AsyncConnectionPool.check_connection,
             min_size=2,
             max_size=size,
-            timeout=5,
+            timeout=3,
             reconnect_timeout=5,
             open=False,
         )

@@ -1,0 +1,188 @@
+"""Bad luck: the database goes away, comes back, or doesn't confirm; the server is stopped."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from resilience.plaza.erasure import PICTURES
+from tests.plaza.harness import Postgres, Site, migrated, picture, running_postgres, wait_until
+from tests.plaza.pages import browser
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Postgres]:
+    """A Postgres that may be stopped."""
+    with running_postgres() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def own_template(own: Postgres) -> str:
+    """A migrated database on it."""
+    return migrated(own)
+
+
+@pytest.fixture
+def site(own: Postgres, own_template: str, tmp_path: Path) -> Iterator[Site]:
+    """A plaza on it, started."""
+    found = Site(tmp_path / "site", own, own.new_database(own_template))
+    found.start()
+    yield found
+    found.end()
+
+
+def test_plaza_survives_a_restart_of_postgres(site: Site, own: Postgres) -> None:
+    """Away: 503, in JSON and as a page, and not ready. Back: everything goes on, sessions too."""
+    api = site.client("stayer")
+    page = browser(site, "stayer")
+    own.stop()
+    with site.http(api) as http:
+        answer = http.post("/api/v1/statuses", data={"status": "lost?"})
+        assert answer.status_code == 503
+        assert "can't reach its database" in answer.json()["error"]
+        assert page.get("/").status_code == 503
+        assert "Not right now" in page.get("/").text
+        assert http.get("/readyz").status_code == 503
+        assert http.get("/healthz").status_code == 200
+        own.start()
+        wait_until(site.ready, seconds=10)
+        assert http.post("/api/v1/statuses", data={"status": "back"}).status_code == 200
+    assert "back" in page.get("/").text
+
+
+def test_a_long_absence_is_over_as_soon_as_postgres_is_back(site: Site, own: Postgres) -> None:
+    """After being away for longer than the pool tries, the first request that can succeed does."""
+    own.stop()
+    gone = time.monotonic()
+    while time.monotonic() - gone < 12:
+        assert not site.ready()
+    own.start()
+    began = time.monotonic()
+    wait_until(site.ready, seconds=10)
+    assert time.monotonic() - began < 5
+
+
+def test_plaza_opens_when_the_database_comes_later(site: Site, own: Postgres) -> None:
+    """Started before its database, plaza waits closed and opens by itself."""
+    site.stop()
+    own.stop()
+    site.launch()
+    wait_until(lambda: "closed" in site.log(), site.log)
+    answer = httpx.get(site.base + "/")
+    assert answer.status_code == 503
+    assert "not open yet" in answer.text
+    assert httpx.get(site.base + "/api/v1/instance").json()["error"].startswith("Plaza is not open yet")
+    assert httpx.get(site.base + "/healthz").status_code == 200
+    own.start()
+    wait_until(site.ready, site.log)
+
+
+def test_a_read_only_database_says_so(site: Site) -> None:
+    """Where nothing can be written (a standby, a fenced site) reading works and writing is 503."""
+    api = site.client("reader")
+    api.status_post("before")
+    site.sql(f"ALTER DATABASE {site.database} SET default_transaction_read_only = on")
+    site.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+             "AND datname = current_database()")  # fmt: skip
+    with site.http(api) as http:
+        assert http.get("/api/v1/timelines/public").status_code == 200
+        answer = http.post("/api/v1/statuses", data={"status": "after"})
+    assert answer.status_code == 503
+    assert "not written to" in answer.json()["error"]
+
+
+def test_a_commit_that_was_not_confirmed_is_no_success(site: Site) -> None:
+    """Quorum mode: when the wait for the standby is cancelled, the commit is local only, and nobody hears `posted`."""
+    api = site.client("careful")
+    site.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    site.sql("SELECT pg_reload_conf()")
+    try:
+        answers: list[httpx.Response] = []
+        with site.http(api) as http:
+            post = threading.Thread(target=lambda: answers.append(http.post("/api/v1/statuses", data={"status": "x"})))
+            post.start()
+            waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+            wait_until(lambda: site.sql(f"SELECT pid {waiting}") != [])
+            assert not answers
+            site.sql(f"SELECT pg_cancel_backend(pid) {waiting}")
+            post.join(timeout=20)
+    finally:
+        site.sql("ALTER SYSTEM RESET synchronous_standby_names")
+        site.sql("SELECT pg_reload_conf()")
+    assert answers[0].status_code == 503
+    assert "not confirmed" in answers[0].json()["error"]
+
+
+def test_takedowns_do_not_wait_for_the_standby(site: Site) -> None:
+    """The ledger's own copies make a takedown safe, so replay and takedown work before any standby is there."""
+    moderator, author = site.moderator("judge"), site.client("writer")
+    post = author.status_post("bad")
+    site.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    site.sql("SELECT pg_reload_conf()")
+    try:
+        assert site.run("replay-ledger")["entries"] == 0
+        with psycopg.connect(site.url) as conn:
+            shown = conn.execute("SHOW synchronous_standby_names").fetchone()
+        assert shown == ("nobody",)
+        site.settings["LEDGER_WAIT_S"] = "5"
+        answer: list[int] = []
+        threading.Thread(target=lambda: answer.append(site.take_down(moderator, str(post.id)).status_code)).start()
+        wait_until(lambda: site.sql("SELECT count(*) FROM statuses") == [(0,)])
+    finally:
+        site.sql("ALTER SYSTEM RESET synchronous_standby_names")
+        site.sql("SELECT pg_reload_conf()")
+    wait_until(lambda: answer == [200])
+
+
+def test_stopping_lets_running_requests_finish(site: Site) -> None:
+    """SIGTERM in the middle of an upload: it is answered, then the server ends."""
+    api = site.client("uploader")
+    codes: list[int] = []
+
+    def upload() -> None:
+        with site.http(api) as http:
+            codes.append(http.post("/api/v2/media", files={"file": ("x.jpg", picture(1), "image/jpeg")}).status_code)
+
+    assert site.server is not None
+    with psycopg.connect(site.url) as conn:
+        conn.execute("SELECT pg_advisory_xact_lock(%s, n) FROM generate_series(0, 255) n", (PICTURES,))
+        thread = threading.Thread(target=upload)
+        thread.start()
+        wait_until(lambda: site.sql("SELECT 1 FROM pg_locks WHERE NOT granted") != [])
+        site.server.send_signal(signal.SIGTERM)
+        wait_until(lambda: not site.ready())
+        assert site.server.poll() is None
+    thread.join(timeout=20)
+    assert codes == [200]
+    assert site.server.wait(timeout=20) in (0, -signal.SIGTERM)
+
+
+def test_sessions_and_tokens_survive_a_new_server(site: Site) -> None:
+    """They live in the database: a failover logs nobody out."""
+    api = site.client("traveller")
+    page = browser(site, "traveller")
+    site.stop(signal.SIGKILL)
+    site.start()
+    assert api.me().username == "traveller"
+    assert page.get("/settings").status_code == 200
+
+
+def test_a_picture_that_cannot_be_written_stores_no_row(site: Site) -> None:
+    """When the file can't be written, the upload fails and no row names it."""
+    api = site.client("painter")
+    blocked = site.folder / "media"
+    blocked.rename(site.folder / "media-away")
+    blocked.write_text("a file where a directory should be")
+    with site.http(api) as http:
+        answer = http.post("/api/v2/media", files={"file": ("x.jpg", picture(1), "image/jpeg")})
+    assert answer.status_code == 500
+    assert "Traceback" not in answer.text
+    assert site.sql("SELECT count(*) FROM media") == [(0,)]
