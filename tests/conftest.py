@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
 
 from resilience import caches
+
+os.environ["RESILIENCE_LAB_INSTANCE"] = "test"  # a lab somebody looks at is left alone by tests
 
 settings.register_profile("resilience", deadline=None, print_blob=True)
 settings.load_profile("resilience")

@@ -8,16 +8,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from resilience.errors import UsageError
 from resilience.lab import buckets, closed, dns, network, places, processes
 from resilience.lab.processes import Home
 
 RECORD = Path(f"/run/resilience-lab{places.INSTANCE}.json")
 """Says where the lab is; beside the lock, gone with the lab."""
+CLAIM = ".lab"
+"""This file in a directory says that a lab made it, and everything in it."""
 
 
-def mark_up(directory: Path, *, keep: bool) -> None:
-    """Record that the lab is whole, and whether it is to stay."""
-    RECORD.write_text(json.dumps({"directory": str(directory), "keep": keep}))
+def mark(directory: Path, *, whole: bool, keep: bool = False) -> None:
+    """Record where the lab is, whether it is whole, and whether it is to stay."""
+    fresh = RECORD.with_suffix(".new")
+    fresh.write_text(json.dumps({"directory": str(directory), "whole": whole, "keep": keep}))
+    fresh.replace(RECORD)
 
 
 def _record() -> dict[str, Any]:
@@ -30,7 +35,8 @@ def _record() -> dict[str, Any]:
 
 def is_up(directory: Path) -> bool:
     """Whether the lab in this directory was made whole and its namespaces are there."""
-    here = _record().get("directory") == str(directory)
+    record = _record()
+    here = record.get("directory") == str(directory) and bool(record.get("whole", True))
     return here and network.exists(places.OPERATOR_SPACE) and (directory / "fleet.toml").exists()
 
 
@@ -77,21 +83,32 @@ def remove_all(directory: Path, home: Home) -> list[str]:
     for place in directories:
         _remove_files(place)
     left = leftovers()
-    return left + [f"file {place}" for place in directories if place.exists()]
+    return left + [f"file {place}" for place in directories if is_claimed(place)]
+
+
+def is_claimed(directory: Path) -> bool:
+    """Whether a lab made this directory."""
+    return (directory / CLAIM).exists()
+
+
+def claim(directory: Path) -> None:
+    """Make the lab's directory, or take an empty one; never one with somebody's files in it."""
+    if directory.exists() and any(directory.iterdir()):
+        raise UsageError(
+            f"{directory} cannot hold a lab", "There are other files in it.", "Name a folder that is empty or new."
+        )
+    directory.mkdir(parents=True, mode=0o700, exist_ok=True)
+    (directory / CLAIM).touch()
+    mark(directory, whole=False)
 
 
 def _remove_files(directory: Path) -> None:
-    """The lab's own files; nothing else may be in its directory, but if there is, it stays."""
-    for name in ("hosts", "vendors", "log", "kit", "etc", "resolver", "fleet.toml", "blackhole.json"):
-        path = directory / name
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-    for path in (directory, directory.parent):
-        if path == directory or path.name == ".resilience":
-            with suppress(OSError):
-                path.rmdir()
+    """The whole directory, if a lab made it; and the folder above that is only there for it."""
+    if is_claimed(directory):
+        shutil.rmtree(directory, ignore_errors=True)
+    if directory.parent.name == ".resilience":
+        with suppress(OSError):
+            directory.parent.rmdir()
 
 
 def describe(directory: Path, vendor: places.Place) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -55,9 +54,14 @@ class Lab:
         self._lock.take(self.directory)
         signals.unwind_when_stopped()
         try:
+            self._refuse_beside_a_kept_lab()
+        except BaseException:
+            self._lock.give_back()
+            raise
+        try:
             self._clear_the_way(progress)
             self._make(progress)
-            self._mark(keep=keep)
+            cleanup.mark(self.directory, whole=True, keep=keep)
         except BaseException:
             self.down()
             raise
@@ -70,21 +74,23 @@ class Lab:
         caches.use_programs()
         processes.require(PROGRAMS)
 
-    def _clear_the_way(self, progress: Progress) -> None:
-        """Refuse where a lab was left on purpose; remove what a killed one left."""
+    def _refuse_beside_a_kept_lab(self) -> None:
+        """There is one lab on a machine, and this one was left on purpose."""
         kept = cleanup.kept_lab()
         if kept is not None:
             raise Locked(
                 "There is a lab already", f"`lab up` made it in {kept}.", "Use it, or remove it: resilience lab down."
             )
-        if cleanup.leftovers():
+
+    def _clear_the_way(self, progress: Progress) -> None:
+        """Remove what a killed lab left."""
+        if cleanup.leftovers() or cleanup.is_claimed(self.directory):
             progress("removing what a killed lab left behind")
             self._remove_all()
 
     def _make(self, progress: Progress) -> None:
         rootfs, tools = caches.rootfs(), caches.tools()
-        shutil.rmtree(self.directory, ignore_errors=True)
-        self.directory.mkdir(parents=True, mode=0o700)
+        cleanup.claim(self.directory)
         progress("keys and credentials")
         kit.make(self.directory / "kit")
         entrance.write_files(self.directory)
@@ -141,9 +147,6 @@ class Lab:
             raise ResilienceError(
                 f"{vendor.name}'s bucket could not be made", done.stderr[-800:], "Run resilience lab down, then again."
             )
-
-    def _mark(self, *, keep: bool) -> None:
-        cleanup.mark_up(self.directory, keep=keep)
 
     def down(self) -> list[str]:
         """Remove everything of any lab on this machine; what could not be removed."""

@@ -32,6 +32,7 @@ mount -t overlay -o "lowerdir=/tmp,upperdir=$1/tmp/upper,workdir=$1/tmp/work" tm
 shift
 exec "$@"
 """
+_INSTANCE = {"RESILIENCE_LAB_INSTANCE": places.INSTANCE}
 _children: list[subprocess.Popen[bytes]] = []
 
 
@@ -97,7 +98,7 @@ def marked(directory: Path, name: str, env: Mapping[str, str] | None = None) -> 
     """The environment of a process of the lab."""
     code = str(Path(__file__).resolve().parents[2])
     paths = " ".join(str(path) for path in groups(name))
-    return {**os.environ, "PYTHONPATH": code, **(env or {}), MARK: str(directory), "RSL_GROUPS": paths}
+    return {**os.environ, "PYTHONPATH": code, **(env or {}), MARK: str(directory), "RSL_GROUPS": paths, **_INSTANCE}
 
 
 def inherited(home: Home) -> tuple[int, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -10,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-os.environ["RESILIENCE_LAB_INSTANCE"] = "test"  # before the lab's own modules are read
 
 from resilience.lab import Lab
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from resilience.errors import Locked
+from resilience.errors import Locked, UsageError
 from resilience.lab import Lab
 
 pytestmark = pytest.mark.lab
@@ -127,7 +128,7 @@ def test_up_cleans_what_a_kill_left_even_without_its_folder(tmp_path: Path) -> N
     _wait_for(process, "up")
     process.kill()
     _end(process)
-    (tmp_path / "first").rename(tmp_path / "elsewhere")
+    shutil.rmtree(tmp_path / "first")
     said: list[str] = []
     lab = Lab(tmp_path / "second")
     lab.up(said.append)
@@ -135,6 +136,16 @@ def test_up_cleans_what_a_kill_left_even_without_its_folder(tmp_path: Path) -> N
         assert said[0] == "removing what a killed lab left behind"
     finally:
         assert lab.down() == []
+    assert _nothing(_traces()), _traces()
+
+
+def test_somebodys_files_are_never_taken_for_a_lab(tmp_path: Path) -> None:
+    """A folder with other files is refused before anything is made, and down leaves it alone."""
+    (tmp_path / "holiday.jpg").write_bytes(b"beach")
+    with pytest.raises(UsageError, match="cannot hold a lab"):
+        Lab(tmp_path).up()
+    assert Lab(tmp_path).down() == []
+    assert (tmp_path / "holiday.jpg").read_bytes() == b"beach"
     assert _nothing(_traces()), _traces()
 
 
@@ -147,6 +158,7 @@ def test_a_lab_that_is_kept_outlives_its_maker(tmp_path: Path) -> None:
         assert Lab(tmp_path / "lab").is_up()
         with pytest.raises(Locked, match="There is a lab already"):
             Lab(tmp_path / "other").up()
+        assert Lab(tmp_path / "lab").is_up()
     finally:
         assert Lab(tmp_path / "lab").down() == []
     assert _nothing(_traces()), _traces()
