@@ -7,6 +7,7 @@ the state nor the serialized provider (a reference to a class here) can hold it.
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, ResourceProvider
@@ -41,15 +42,10 @@ def call(account: str, method: str, path: str, body: dict[str, str] | None = Non
 
 
 def refusal(account: str, status: int, text: str) -> ApiRefused:
-    """The error for an answer that is not a success, with the vendor's own code in it."""
-    import json
-
-    try:
-        error = json.loads(text).get("error", {})
-        code, message = str(error.get("code", "")), str(error.get("message", ""))
-    except (ValueError, AttributeError):
-        code, message = "", text[:200]
-    return ApiRefused(f"account-api {account} status={status} code={code or 'Unknown'}: {message}")
+    """The error for an answer that is not a success, with every code of the vendor's in it."""
+    codes = re.findall(r'"(?:code|reason|status)"\s*:\s*"([\w.-]+)"|<Code>([\w.-]+)</Code>', text)
+    said = ",".join(dict.fromkeys(json_code or xml_code for json_code, xml_code in codes))
+    return ApiRefused(f"account-api {account} status={status} code={said or 'none'}: {' '.join(text.split())[:300]}")
 
 
 class HostKeyProvider(ResourceProvider):

@@ -83,13 +83,6 @@ def entered(space: str) -> Iterator[None]:
 
 
 @contextmanager
-def no_network() -> Iterator[None]:
-    """This thread, and what it starts, reaches nobody but itself by loopback."""
-    with _spaces("alone") as (space,), entered(space):
-        yield
-
-
-@contextmanager
 def plain_host() -> Iterator[PlainHost]:
     """Boot a host; gone without a trace when the block ends."""
     with _spaces("near", "host") as (near, host), tempfile.TemporaryDirectory(prefix="plain-host-") as name:

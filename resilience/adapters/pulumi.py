@@ -8,6 +8,7 @@ Plain `pulumi up` runs the same program on the same state; `stacks/README.md` sa
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import threading
@@ -32,6 +33,8 @@ QUIET = {
     "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
 }
 """No call to Pulumi's own servers: not for updates, not for plugins."""
+logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
+"""Once the engine has ended over an error, the SDK's server still tries to tell it: nobody needs that."""
 _ONE_AT_A_TIME = threading.Lock()
 """The SDK keeps an inline program's settings for the process, so programs run one by one."""
 

@@ -89,8 +89,9 @@ def broken_state(site: Site, file: Path, why: str) -> StackFailed:
 def _refused(said: re.Match[str], site: Site, verb: str) -> ResilienceError:
     """What the vendor's account API answered to one of our calls."""
     code = said["code"]
-    if code in account.CLOSED:
-        return VendorClosed(site.vendor, code)
+    closed = [word for word in code.split(",") if word in account.CLOSED]
+    if closed:
+        return VendorClosed(site.vendor, closed[0])
     nexts = {
         "NoAnswer": "See whether the vendor's API can be reached from here, then run the same command again.",
         "NoToken": f"Put {site.vendor}'s account token into the kit, then run the same command again.",

@@ -6,7 +6,6 @@ import socket
 import time
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 
 import pytest
 
@@ -159,9 +158,10 @@ def test_a_dead_vendor_is_said_at_once(host: str) -> None:
 def test_a_silent_vendor_is_given_up(host: str) -> None:
     """A vendor that takes the call and says nothing costs a few seconds, no more."""
     began = time.monotonic()
-    with socket.create_server(("127.0.0.1", 0)) as mute, pytest.raises(ZoneUnchanged, match="dover"):
-        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
-        PowerDnsZone(ZoneSpec("dover", "powerdns", url), KEY).addresses(host)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        zone = PowerDnsZone(ZoneSpec("dover", "powerdns", f"http://127.0.0.1:{mute.getsockname()[1]}"), KEY)
+        with pytest.raises(ZoneUnchanged, match="dover"):
+            zone.addresses(host)
     assert time.monotonic() - began < 8
 
 
