@@ -110,7 +110,7 @@ def seaweed(folder: Path) -> Iterator[Store]:
     )
     argv = [str(WEED), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.volumeSizeLimitMB=64"]
     argv += [f"-master.port={master}", f"-volume.port={volume}", "-volume.max=0", "-filer", f"-filer.port={filer}"]
-    argv += ["-s3", f"-s3.port={s3}", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0"]
+    argv += ["-s3", f"-s3.port={s3}", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
     url = f"http://127.0.0.1:{s3}"
     names = ("operator", "reader")
     credentials = {name: {"access_key_id": name, "secret_access_key": SECRET} for name in names}
