@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from resilience import caches
-from resilience.errors import Locked, ResilienceError
+from resilience.errors import Locked, MissingPart, ResilienceError
 from resilience.lab import (
     blackhole,
     buckets,
@@ -41,6 +43,8 @@ class Lab:
         self.directory = directory.resolve()
         self._home = Home()
         self._lock = LabLock()
+        with suppress(MissingPart):  # what is left of a lab can be removed without any cache
+            caches.use_programs()
 
     @property
     def fleet_file(self) -> Path:
@@ -223,5 +227,15 @@ class Lab:
 
     def forward(self, port: int = 8080) -> int:
         """Let a browser on this machine look: 127.0.0.1:PORT goes to the public name; the forwarder's pid."""
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError as error:
+            raise ResilienceError(
+                f"A browser cannot be let in on port {port}", str(error), "Name another port with --port."
+            ) from error
         argv = processes.python("resilience.lab.forward", str(port))
-        return processes.start(self.directory, "forward", argv, home=self._home)
+        pid = processes.start(self.directory, "forward", argv, home=self._home)
+        if not network.wait_for_port(None, "127.0.0.1", port, 10):
+            log = self.directory / "log/forward.log"
+            raise ResilienceError("The forwarder did not start", f"Its log is {log}.", "Read the log; try again.")
+        return pid

@@ -118,8 +118,8 @@ def remove(space: str, home: Home) -> None:
             run(["ip", "netns", "del", space], home=home)
 
 
-def wait_for_port(space: str, address: str, port: int, wait_s: float) -> bool:
-    """Wait until something listens at this address in this namespace, by the kernel's own table."""
+def wait_for_port(space: str | None, address: str, port: int, wait_s: float) -> bool:
+    """Wait until something listens at this address in this namespace (None: the machine's own), by the kernel's own table."""
     wanted = {f"{place}:{port:04X}" for place in (_hex(address), "0" * 8, "0" * 32)}
     deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -50,10 +51,10 @@ def _ssh(directory: Path, address: str, host_key: str, command: str) -> str:
         client.close()
 
 
-def _point(directory: Path, vendor: str, number: int, address: str) -> int:
+def _point(directory: Path, vendor: str, number: int, address: str, ttl: int = 1) -> int:
     key = (directory / "kit/dns" / f"{vendor}.txt").read_text().strip()
     records = [{"content": address, "disabled": False}]
-    change = {"name": "plaza.test.", "type": "A", "ttl": 30, "changetype": "REPLACE", "records": records}
+    change = {"name": "plaza.test.", "type": "A", "ttl": ttl, "changetype": "REPLACE", "records": records}
     url = f"http://198.18.{number}.53:8081/api/v1/servers/localhost/zones/plaza.test."
     return httpx.patch(url, headers={"X-API-Key": key}, json={"rrsets": [change]}).status_code
 
@@ -206,6 +207,24 @@ def test_users_find_the_name_where_both_vendors_point_it(lab: Lab, inside: objec
     assert inside(_point, lab.directory, "dover", 4, "198.18.1.100") == 204  # type: ignore[operator]
     found = lab.popen_as_users([sys.executable, "-c", ASK], stdout=subprocess.PIPE, text=True)
     assert found.communicate(timeout=30)[0].strip() == "198.18.1.100"
+
+
+def test_a_browser_on_this_machine_follows_the_name(lab: Lab, inside: object) -> None:
+    """A port of the machine's loopback goes to wherever the name points: here a bucket, that answers by itself."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    lab.forward(port)
+    with pytest.raises(ResilienceError, match=str(port)):
+        lab.forward(port)
+    for number, vendor in ((1, "acorn"), (4, "dover")):
+        inside(_point, lab.directory, vendor, number, "198.18.3.3", 1)  # type: ignore[operator]
+    deadline = time.monotonic() + 40
+    while True:
+        answer = httpx.get(f"http://127.0.0.1:{port}/plaza-vault", timeout=20)
+        if answer.status_code != 502:
+            break
+        assert time.monotonic() < deadline, answer.text
+    assert "<Code>AccessDenied</Code>" in answer.text
 
 
 def _as_users_from_inside(directory: Path) -> str:
