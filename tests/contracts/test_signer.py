@@ -1,0 +1,75 @@
+"""What every signer promises, asked of the simulated one and of the kit's real keys alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from resilience.adapters.kit import Kit
+from resilience.adapters.signer import KitSigner
+from resilience.errors import MissingPart
+from resilience.lab.kit import signing_key
+from resilience.ports import Signer
+from resilience.replication.seals import load_key, public_hex, verify
+from resilience.simulation.operator import SimSigner
+from resilience.simulation.state import State
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Kit:
+    """A kit with an operator key."""
+    (tmp_path / "operator.key").write_text(signing_key())
+    return Kit(tmp_path)
+
+
+@pytest.fixture(params=["simulated", "kit"])
+def signer(request: pytest.FixtureRequest, kit: Kit) -> Signer:
+    """The port, on the fake and on the real thing."""
+    return SimSigner(State()) if request.param == "simulated" else KitSigner(kit)
+
+
+def test_only_what_was_signed_is_accepted(signer: Signer) -> None:
+    """A signature holds for its payload and for no other."""
+    signature = signer.sign(b"epoch 2")
+    assert signer.verify(b"epoch 2", signature)
+    assert not signer.verify(b"epoch 3", signature)
+    assert not signer.verify(b"epoch 2", signature[:-2] + ("00" if signature[-2:] != "00" else "11"))
+    assert not signer.verify(b"epoch 2", "no hex")
+
+
+def test_a_site_has_one_key_an_epoch(signer: Signer) -> None:
+    """Asking again gives the same key; another site or epoch has another."""
+    key = signer.site_key("birch", 2)
+    assert signer.site_key("birch", 2) == key
+    assert len({key, signer.site_key("birch", 3), signer.site_key("cedar", 2)}) == 3
+
+
+def test_hosts_check_it_with_the_public_half(kit: Kit) -> None:
+    """What the operator signs, the data plane's own check accepts; the site's key file is the one named."""
+    signer = KitSigner(kit)
+    assert verify(signer.public, b"epoch 2", signer.sign(b"epoch 2"))
+    assert public_hex(load_key(kit.site_key("birch", 2))) == signer.site_key("birch", 2)
+
+
+def test_site_keys_are_for_the_owner_alone(kit: Kit) -> None:
+    """A key that is made lies in a folder and a file nobody else may open."""
+    KitSigner(kit).site_key("birch", 2)
+    path = kit.site_key("birch", 2)
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_another_operator_is_not_believed(kit: Kit, tmp_path: Path) -> None:
+    """A signature by another kit's key is refused."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "operator.key").write_text(signing_key())
+    assert not KitSigner(kit).verify(b"epoch 2", KitSigner(Kit(other)).sign(b"epoch 2"))
+
+
+@pytest.mark.parametrize("content", ["", "not a key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"])
+def test_a_broken_operator_key_is_said(kit: Kit, content: str) -> None:
+    """A file that holds no Ed25519 key is named, not a traceback."""
+    (kit.directory / "operator.key").write_text(content)
+    with pytest.raises(MissingPart, match=r"operator\.key is no Ed25519"):
+        KitSigner(kit).sign(b"epoch 2")
