@@ -1,0 +1,111 @@
+"""`up`, `plan`, `failover` as an operator types them, with bad luck on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resilience.lab import Lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+CHECKOUT = str(Path(__file__).resolve().parents[2])
+
+
+class Operator:
+    """Somebody at the command line of one fleet."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.file = lab.fleet_file
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Begin a command."""
+        argv = [sys.executable, "-c", "from resilience.cli import main; main()", "--fleet", str(self.file), *words]
+        env = {**os.environ, "PYTHONPATH": CHECKOUT}
+        return subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def run(self, *words: str, status: int = 0) -> Any:
+        """Run a command with --json to its end; its answer."""
+        command = self.start(*words, "--json")
+        out, err = command.communicate(timeout=400)
+        assert command.returncode == status, (out, err)
+        return json.loads(out)
+
+    def journal(self) -> list[dict[str, Any]]:
+        """What was done to the fleet."""
+        return [json.loads(line) for line in (self.file.parent / "journal.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """A fleet whose primary is up at acorn."""
+    lab = Lab(tmp_path_factory.mktemp("fleet") / "lab")
+    lab.up(keep=True)
+    try:
+        someone = Operator(lab)
+        someone.run("up", "acorn")
+        yield someone
+    finally:
+        left = lab.down()
+    assert left == []
+
+
+def test_up_again_changes_nothing(operator: Operator) -> None:
+    """The second `up` of the same site finds everything there."""
+    outputs = operator.run("up", "acorn")
+    assert outputs["addresses"] == ["198.18.1.100"]
+    sealed = [e for e in operator.journal() if e["kind"] == "sealing"]
+    assert len(sealed) == 1
+
+
+def test_status_says_who_may_write(operator: Operator) -> None:
+    """Every vault shows epoch 1 for acorn, a labelled snapshot, and the name leads there."""
+    seen = operator.run("status")
+    assert {v["epoch"]["site"] for v in seen["vaults"].values()} == {"acorn"}
+    assert all(v["snapshot"] for v in seen["vaults"].values())
+    assert seen["zones"]["dover"]["addresses"] == ["198.18.1.100"]
+
+
+def test_a_failover_needs_the_plan_that_was_read(operator: Operator) -> None:
+    """No digest: usage; a stale digest or an open hazard: refused, and nothing was done."""
+    before = len(operator.journal())
+    plan = operator.run("plan")
+    assert [h["name"] for h in plan["hazards"]] == ["loses-writes"]
+    operator.run("failover", status=2)
+    operator.run("failover", "--digest", "000000000000", "--accept", "loses-writes", status=5)
+    assert "loses-writes" in operator.run("failover", "--digest", plan["digest"], status=5)["next"]
+    assert len(operator.journal()) == before
+
+
+def test_killed_in_the_middle_it_goes_on(operator: Operator) -> None:
+    """Acorn is terminated; the failover is killed -9 while it restores, run again, and the app serves at birch."""
+    operator.lab.inject("terminate", ["acorn"])
+    plan = operator.run("plan")
+    first = operator.start("failover", "--digest", plan["digest"], "--accept", "loses-writes")
+    limit = time.monotonic() + 200
+    while not any(e["kind"] == "step-started" and e["action"] == "restore" for e in operator.journal()):
+        assert first.poll() is None, first.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    first.kill()
+    first.communicate(timeout=30)
+    assert operator.run("failover") == {"digest": plan["digest"], "site": "birch"}
+    sealed = [e for e in operator.journal() if e["kind"] == "sealing"]
+    assert [e["number"] for e in sealed] == [1, 2]
+    seen = operator.run("status", "--lost", "acorn")
+    assert seen["sites"]["birch"]["serving"] is True
+    assert {v["epoch"]["site"] for n, v in seen["vaults"].items() if n != "birch"} == {"birch"}
+
+
+def test_the_vendor_that_left_was_not_called(operator: Operator) -> None:
+    """Acorn's account API saw no request after the account was closed."""
+    answers = [r for r in operator.lab.requests("acorn") if r["status"] == 403]
+    assert answers == []
