@@ -1,0 +1,107 @@
+"""Chromium on a real plaza: phone and desktop, with and without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from resilience import caches
+from tests.plaza.harness import Site, migrated, running_postgres
+
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+NUMBERS = count(1)
+
+
+@dataclass(frozen=True)
+class Device:
+    """What somebody looks through."""
+
+    label: str
+    width: int
+    height: int
+    scripts: bool
+
+
+DEVICES = [
+    Device("phone", 390, 844, scripts=True),
+    Device("phone-plain", 390, 844, scripts=False),
+    Device("desktop", 1280, 900, scripts=True),
+    Device("desktop-plain", 1280, 900, scripts=False),
+]
+
+
+@pytest.fixture(scope="session")
+def plaza(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One plaza for all browsers."""
+    with running_postgres() as postgres:
+        site = Site(tmp_path_factory.mktemp("plaza"), postgres, postgres.new_database(migrated(postgres)))
+        try:
+            site.start()
+            yield site
+        finally:
+            site.end()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium: the machine's own, else the one that set-up unpacked."""
+    own = Path("/usr/bin/chromium")
+    program = own if own.exists() else caches.chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(program), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=DEVICES, ids=lambda device: str(device.label))
+def device(request: pytest.FixtureRequest) -> Device:
+    """Each device in turn."""
+    found: Device = request.param
+    return found
+
+
+@pytest.fixture
+def open_page(chromium: Browser, device: Device, plaza: Site) -> Iterator[Callable[[], Page]]:
+    """Opens a browser of one's own at plaza's front page; complaints of the browser fail the test."""
+    contexts, complaints = [], []
+
+    def complain(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and "the server responded with" not in message.text:
+            complaints.append(message.text)
+
+    def make() -> Page:
+        context = chromium.new_context(
+            viewport={"width": device.width, "height": device.height},
+            java_script_enabled=device.scripts,
+            base_url=plaza.base,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", complain)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto("/")
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def name() -> str:
+    """A username that no other test has."""
+    return f"visitor{next(NUMBERS)}"

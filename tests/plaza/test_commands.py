@@ -1,0 +1,152 @@
+"""The commands beside the server: facts that can be believed, errors that say what to do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resilience.plaza.__main__ import COMMANDS
+from tests.plaza.harness import ROOT, Site, picture, sha_of
+
+Sites = Callable[[], Site]
+TEXTS = "First text.\n%\nSecond text,\nin two lines.\n%\n" + "too long " * 100 + "\n%\nThird.\n"
+
+
+def test_facts_find_what_is_missing_or_altered(sites: Sites) -> None:
+    """Counts of everything, and the names of pictures that are gone or not what they were."""
+    site = sites()
+    site.start()
+    api = site.client("somebody")
+    shas = []
+    for seed in range(4):
+        media = api.media_post(picture(seed), "image/jpeg")
+        api.status_post(f"post {seed}", media_ids=[media])
+        shas.append(sha_of(media.url))
+    good = site.run("facts")
+    assert (good["users"], good["posts"]) == (1, 4)
+    assert good["media"] == {"objects": 4, "missing": [], "corrupt": []}
+    site.picture_file(shas[0]).unlink()
+    altered = bytearray(site.picture_file(shas[1]).read_bytes())
+    altered[len(altered) // 2] ^= 1
+    site.picture_file(shas[1]).write_bytes(bytes(altered))
+    assert site.run("facts")["media"] == {"objects": 4, "missing": [shas[0]], "corrupt": [shas[1]]}
+
+
+def test_bulk_load_is_the_same_for_the_same_seed(sites: Sites, tmp_path: Path) -> None:
+    """Two databases from one seed have the same rows and pictures, and plaza serves them."""
+    (tmp_path / "texts").write_text(TEXTS)
+    (tmp_path / "pictures").mkdir()
+    for seed in range(2):
+        (tmp_path / "pictures" / f"{seed}.jpg").write_bytes(picture(seed, size=(400, 300)))
+    found = []
+    for site in (sites(), sites()):
+        loaded = load(site, tmp_path, seed=7)
+        assert (loaded["users"], loaded["posts"], loaded["pictures"]) == (20, 300, 10)
+        rows = site.sql("SELECT id, account_id, text, in_reply_to_id FROM statuses ORDER BY id")
+        found.append((rows, site.sql("SELECT id, status_id, sha256 FROM media ORDER BY id")))
+        counted = "SELECT sum(statuses_count), sum(following_count) - sum(followers_count) FROM accounts"
+        assert site.sql(counted) == [(300, 0)]
+        assert site.run("facts")["media"] == {"objects": 10, "missing": [], "corrupt": []}
+        assert len(list((site.folder / "outbox/media").iterdir())) == 10
+    assert found[0] == found[1]
+    site.start()
+    assert len(site.client("newcomer").timeline_public(limit=40)) == 40
+    assert "somebody is here already" in load(site, tmp_path, seed=7, fails=True)["said"]
+
+
+def load(site: Site, folder: Path, seed: int, *, fails: bool = False) -> dict[str, Any]:
+    """Bulk-load a little."""
+    sizes = ["--users", "20", "--posts", "300", "--picture-count", "10", "--seed", str(seed)]
+    sources = ["--pictures", str(folder / "pictures"), "--texts", str(folder / "texts")]
+    return site.run("bulk-load", *sizes, *sources, fails=fails)
+
+
+def test_counters_stay_right(sites: Sites) -> None:
+    """After posting, following, deleting and leaving, the counters are what a count would say."""
+    site = sites()
+    site.start()
+    people = [site.client(f"person_{n}") for n in range(3)]
+    for api in people:
+        for other in people:
+            if other is not api:
+                api.account_follow(other.me())
+        api.status_delete(api.status_post("gone"))
+        api.status_post("stays")
+    people[0].account_unfollow(people[1].me())
+    site.sql("DELETE FROM accounts WHERE username = 'person_2'")
+    wrong = site.sql(
+        """SELECT username FROM accounts a WHERE
+            statuses_count <> (SELECT count(*) FROM statuses s WHERE s.account_id = a.id)
+            OR following_count <> (SELECT count(*) FROM follows f WHERE f.account_id = a.id)
+            OR followers_count <> (SELECT count(*) FROM follows f WHERE f.target_id = a.id)"""
+    )
+    assert wrong == []
+
+
+def test_unknown_people_are_not_made_moderators(sites: Sites) -> None:
+    """A wrong name is an error with what to do."""
+    said = sites().run("make-moderator", "nobody", fails=True)["said"]
+    assert "there is no such account" in said
+    assert "next: Register it first." in said
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"bulk-load", "make-moderator"}))
+def test_without_settings_every_command_names_what_is_missing(command: str) -> None:
+    """All variables that are missing, at once."""
+    done = plain(command)
+    assert done.returncode == 1
+    for name in ("DATABASE_URL", "MEDIA_DIR", "LEDGER_KEY", "PUBLIC_URL"):
+        assert name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"DATABASE_URL": "postgresql:///x?host=/nowhere"}, "The database can't be used"),
+        ({"LEDGER_KEY": "/nowhere/key"}, "The ledger's key can't be used"),
+        ({"LEDGER_WAIT_S": "soon"}, "'soon' is not a number"),
+        ({"LISTEN": "8000"}, "is not HOST:PORT"),
+    ],
+)
+def test_wrong_settings_are_named(sites: Sites, change: dict[str, str], sentence: str) -> None:
+    """What is wrong, and what to write instead."""
+    site = sites()
+    done = plain("replay-ledger", **{**site.settings, "DATABASE_URL": site.url, **change})
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "next: " in done.stderr
+
+
+def test_settings_can_come_from_a_file(sites: Sites, tmp_path: Path) -> None:
+    """The units' EnvironmentFile works for commands typed by hand."""
+    site = sites()
+    values = {**site.settings, "DATABASE_URL": f'"{site.url}"'}
+    file = tmp_path / "app.env"
+    file.write_text("# comment\n\n" + "\n".join(f"{name}={value}" for name, value in values.items()))
+    assert plain("--env-file", str(file), "facts").returncode == 0
+    file.write_text("nonsense\n")
+    assert "line 1 has no '='" in plain("--env-file", str(file), "facts").stderr
+
+
+def plain(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with these settings and no others."""
+    env = {"PATH": os.environ["PATH"], **settings}
+    command = [sys.executable, "-m", "resilience.plaza", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=env, cwd=ROOT, timeout=60)
+
+
+def test_an_unknown_argon2_profile_is_named(sites: Sites) -> None:
+    """The server does not start with weaker passwords than were asked for."""
+    site = sites()
+    site.settings["ARGON2"] = "fast"
+    site.launch()
+    assert site.server is not None
+    assert site.server.wait(timeout=20) == 1
+    assert "Use one of owasp, light" in site.log()
