@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from resilience.plaza.errors import NotSafeElsewhere, Refused
+from resilience.plaza.errors import NotSafeElsewhere, PlazaError, Refused
 from resilience.plaza.web.render import page
 from resilience.plaza.web.visitor import LogInFirst
 
@@ -97,6 +97,12 @@ async def on_unsafe(request: Request, error: Exception) -> Response:
     return refusal(request, Refused(503, str(error)))
 
 
+async def on_problem(request: Request, error: Exception) -> Response:
+    """Something only an operator can mend, such as a broken ledger."""
+    log.error("problem", path=request.url.path, what=str(error))
+    return refusal(request, Refused(503, "Plaza can't do this right now. Its operators can see why."))
+
+
 async def on_bad_data(request: Request, error: Exception) -> Response:
     """A value that the database can't store."""
     return refusal(request, Refused(422, "Validation failed: A value can't be stored"))
@@ -117,5 +123,6 @@ HANDLERS = {
     psycopg.OperationalError: on_away,
     psycopg.InterfaceError: on_away,
     psycopg.DataError: on_bad_data,
+    PlazaError: on_problem,
     Exception: on_crash,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -24,12 +25,19 @@ def publish(path: Path, data: bytes, *, sync: bool = True) -> bool:
 
 
 def hand_over(source: Path, outbox: Path, *, sync: bool = True) -> None:
-    """Hard-link a finished file to where the shipper looks; again is no error."""
+    """Hard-link a finished file to where the shipper looks; again is no error.
+
+    A copy does where a link can't be: another file system, or a file that somebody else restored.
+    """
     make_directory(outbox.parent)
     try:
         os.link(source, outbox)
     except FileExistsError:
         return
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
+            raise
+        publish(outbox, source.read_bytes(), sync=sync)
     if sync:
         sync_directory(outbox.parent)
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from resilience.plaza.db import Database
 from resilience.plaza.erasure import Drafter, Eraser
-from resilience.plaza.errors import NotSafeElsewhere
+from resilience.plaza.errors import NotSafeElsewhere, PlazaError
 from resilience.plaza.gate import Gate
 from resilience.plaza.ledger import Ledger
 from resilience.plaza.passwords import Passwords
@@ -42,8 +42,8 @@ class Plaza:
         """Put an entry into the ledger, apply it, and wait until it is held elsewhere."""
         try:
             seq = await asyncio.to_thread(self.eraser.record, drafter)
-        except psycopg.Error:
-            self.gate.close("The ledger is ahead of the database")
+        except (psycopg.Error, PlazaError, OSError):
+            self.gate.close("The ledger may be ahead of the database")
             raise
         await self.wait_held(seq)
         return seq

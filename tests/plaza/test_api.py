@@ -68,6 +68,9 @@ def test_follow_fills_the_home_timeline(plaza: Site, name: str) -> None:
     assert (tie.following, tie.followed_by) == (False, True)
     assert writer.me().followers_count == 1
     assert reader.me().following_count == 1
+    assert [a.username for a in reader.account_following(reader.me())] == [f"{name}w"]
+    assert [a.username for a in writer.account_followers(writer.me())] == [name]
+    assert reader.account_followers(writer.me()) == []  # other people's lists are hidden
     assert not reader.account_unfollow(post.account.id).following
     assert reader.timeline_home() == []
     assert writer.me().followers_count == 0

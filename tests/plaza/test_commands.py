@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from psycopg.rows import dict_row
 
 from resilience.plaza.__main__ import COMMANDS
+from resilience.plaza.db import Connection
+from resilience.plaza.files import hand_over
+from resilience.plaza.store import Store
+from resilience.plaza.sweep import sweep_once
 from tests.plaza.harness import ROOT, Site, picture, sha_of
 
 Sites = Callable[[], Site]
@@ -150,3 +157,37 @@ def test_an_unknown_argon2_profile_is_named(sites: Sites) -> None:
     assert site.server is not None
     assert site.server.wait(timeout=20) == 1
     assert "Use one of owasp, light" in site.log()
+
+
+def test_sweeping_takes_what_nobody_needs(sites: Sites) -> None:
+    """A day later a picture without a post is gone, its file too, unless somebody else's post shows it."""
+    site = sites()
+    site.start()
+    api = site.client("somebody")
+    waiting, shared = (api.media_post(picture(seed), "image/jpeg") for seed in range(2))
+    api.status_post("shows one", media_ids=[api.media_post(picture(1), "image/jpeg")], idempotency_key="k")
+    site.sql("UPDATE media SET created_at = now() - interval '2 days' WHERE status_id IS NULL")
+    site.sql("UPDATE idempotency SET created_at = now() - interval '2 days'")
+
+    async def once() -> None:
+        store = Store(site.folder / "media", site.folder / "outbox")
+        async with await Connection.connect(site.url, row_factory=dict_row) as conn:
+            await sweep_once(conn, store)
+
+    asyncio.run(once())
+    assert not site.picture_file(sha_of(waiting.url)).exists()
+    assert site.picture_file(sha_of(shared.url)).exists()
+    assert site.sql("SELECT count(*) FROM media") == [(1,)]
+    assert site.sql("SELECT count(*) FROM idempotency") == [(0,)]
+
+
+def test_a_file_that_cannot_be_linked_is_copied_to_the_shipper(tmp_path: Path) -> None:
+    """Where the kernel refuses a hard link, here to another file system, the outbox gets a copy."""
+    source = tmp_path / "entry"
+    source.write_bytes(b"restored")
+    with TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        outbox = Path(elsewhere) / "outbox/entry"
+        assert source.stat().st_dev != Path(elsewhere).stat().st_dev
+        hand_over(source, outbox)
+        hand_over(source, outbox)
+        assert outbox.read_bytes() == b"restored"
