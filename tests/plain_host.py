@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,6 +130,7 @@ def _personalise(folder: Path, public: str) -> str:
     authorized = upper / "root/.ssh/authorized_keys"
     authorized.write_text(f"{public}\n")
     authorized.chmod(0o600)
+    (upper / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n")
     return key_pair(upper / "etc/ssh/ssh_host_ed25519_key")
 
 

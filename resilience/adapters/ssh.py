@@ -20,6 +20,8 @@ KEEPALIVE_S = 5
 DEAD_AFTER_MS = 20_000
 """Data that nobody acknowledged for this long: the connection is over (TCP_USER_TIMEOUT)."""
 POLL_S = 0.05
+ENDED_BY_TIMEOUT = frozenset({124, 137})
+"""What timeout(1) answers when it ended the command, by TERM or by KILL."""
 LEFT_OPEN_S = 2.0
 """After its end, a command's children may hold the output open; so long their words still count."""
 
@@ -99,6 +101,7 @@ class Shell:
     def run(self, command: str, *, stdin: bytes | None = None, timeout: float = 60.0) -> Result:
         """Run a bash command and wait for it; on the host it is killed when the time is over."""
         limit = max(1, round(timeout))
+        began = time.monotonic()
         channel = self._channel()
         try:
             channel.exec_command(f"timeout -k 5 {limit} bash -c {shlex.quote(command)}")
@@ -108,7 +111,7 @@ class Shell:
             raise self._broken(command, str(error) or type(error).__name__) from error
         finally:
             channel.close()
-        if result.exit in {124, 137}:
+        if result.exit in ENDED_BY_TIMEOUT and time.monotonic() - began >= limit:
             raise CommandFailed(
                 f"{self.login.address}: no end after {limit} s: {_short(command)}",
                 result.complaint or "It printed nothing.",

@@ -9,6 +9,7 @@ made users and files. What is there already is not fetched again; a finished hos
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -39,6 +40,7 @@ class Failed(Exception):
 def run(job: dict[str, Any]) -> None:
     """Carry out one phase and print what it did, or why it could not, as JSON."""
     began = time.monotonic()
+    fcntl.flock(door(), fcntl.LOCK_EX)
     try:
         answer = {"unpack": unpack, "configure": configure}[job["phase"]](job)
     except (Failed, OSError) as error:
@@ -46,6 +48,12 @@ def run(job: dict[str, Any]) -> None:
     answer["seconds"] = round(time.monotonic() - began, 2)
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.exit(1 if "error" in answer else 0)
+
+
+@functools.cache
+def door() -> int:
+    """Locked by whoever installs: by us, and by programs we started that outlive us when we are killed."""
+    return os.open("/run", os.O_RDONLY | os.O_DIRECTORY)
 
 
 def unpack(job: dict[str, Any]) -> dict[str, Any]:
@@ -180,7 +188,7 @@ def place(path: Path, final: Path, make: Any) -> None:
 
 def command(*argv: str, env: dict[str, str] | None = None, fails: bool = False) -> None:
     """Run a program; its last words when it fails."""
-    done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False, pass_fds=(door(),))
     if done.returncode and not fails:
         words = (done.stderr or done.stdout).decode("utf-8", "replace").strip()[-800:]
         raise Failed(f"{' '.join(argv[:4])} ended with {done.returncode}: {words}")

@@ -1,0 +1,217 @@
+"""A plain host is brought into shape from real supplies: once for all tests here, and again."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from resilience import caches
+from resilience.adapters.ssh import Shell
+from resilience.adapters.supplies import CODE, local_manifest
+from resilience.host.shape import NotShaped, shape_host
+from resilience.host.spec import File, HostSpec, site_host
+from tests.plain_host import OURS, PlainHost, plain_host
+
+SECRET = "ledger-key-content"
+
+
+@dataclass
+class Supplier:
+    """Serves the supplies in the host's neighbourhood; counts what was asked."""
+
+    supplies: Mapping[str, Any]
+    asked: list[str]
+
+
+@dataclass
+class Shaped:
+    """A host after its first shaping."""
+
+    host: PlainHost
+    supplier: Supplier
+    facts: Mapping[str, Any]
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[PlainHost]:
+    """One plain host."""
+    with plain_host() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def supplier(host: PlainHost) -> Iterator[Supplier]:
+    """The real supplies, over HTTP."""
+    manifest, code = local_manifest(caches.supplies())
+    asked: list[str] = []
+
+    class Door(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = self.path.strip("/")
+            asked.append(name)
+            data = code if name == CODE else (caches.supplies() / name).read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_args: object) -> None:
+            """Say nothing."""
+
+    with host.entered():
+        server = ThreadingHTTPServer((OURS, 0), Door)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://{OURS}:{server.server_port}"
+    listed = [
+        {
+            "name": part.name,
+            "sha256": part.sha256,
+            "bytes": part.bytes,
+            "sources": [
+                {"vault": "dead", "url": f"http://{OURS}:9/{part.name}", "headers": {}},
+                {"vault": "cedar", "url": f"{url}/{part.name}", "headers": {}},
+            ],
+        }
+        for part in manifest.parts
+    ]
+    yield Supplier({"digest": manifest.digest, "files": listed}, asked)
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def shaped(host: PlainHost, supplier: Supplier) -> Shaped:
+    """The host, brought into shape."""
+    with host.entered(), Shell(host.login) as shell:
+        facts = shape_host(host.login, shell, _spec(), supplier.supplies)
+    return Shaped(host, supplier, facts)
+
+
+@pytest.fixture
+def shell(shaped: Shaped) -> Iterator[Shell]:
+    """A shell on the shaped host."""
+    with shaped.host.entered(), Shell(shaped.host.login) as shell:
+        yield shell
+
+
+def _spec() -> HostSpec:
+    return site_host().with_files([File("/etc/resilience/ledger.key", SECRET, "root", "plaza", "640")])
+
+
+def test_everything_came_from_a_vault_that_lives(shaped: Shaped) -> None:
+    """The first source is dead for every file: the next one gave it, and that is told."""
+    parts = shaped.facts["supplies"]["parts"]
+    assert {part["source"] for part in parts.values()} == {"cedar"}
+    assert all("dead: " in part["refused"][0] for part in parts.values())
+
+
+def test_a_second_time_does_next_to_nothing(shaped: Shaped) -> None:
+    """Nothing is fetched, no package touched; pyinfra finds every file as it should be."""
+    before = len(shaped.supplier.asked)
+    with shaped.host.entered(), Shell(shaped.host.login) as shell:
+        facts = shape_host(shaped.host.login, shell, _spec(), shaped.supplier.supplies)
+    assert len(shaped.supplier.asked) == before
+    assert facts["supplies"]["already"]
+    assert facts["configure"]["already"]
+    assert facts["files"]["operations"] > 10
+    assert facts["files"]["changed"] <= 2, "the two that only run commands"
+
+
+def test_packages_are_whole_and_nothing_runs(shell: Shell) -> None:
+    """The package manager is content; Postgres and Caddy are installed and were never started."""
+    assert shell.check("dpkg --audit; dpkg-query -f '${Status}\\n' -W postgresql-15 caddy | sort -u") == (
+        "install ok installed"
+    )
+    assert shell.run("systemctl is-active caddy plaza resilience-postgres resilience-ship").text.split("\n") == (
+        ["inactive"] * 4
+    )
+    assert shell.run("systemctl is-enabled caddy postgresql").text.split("\n") == ["disabled", "masked"]
+    assert shell.check("systemctl --failed --no-legend; ls /usr/sbin/policy-rc.d 2>/dev/null || true") == ""
+    assert shell.check("ls /etc/postgresql 2>/dev/null || true") == ""
+
+
+def test_users_and_folders(shell: Shell) -> None:
+    """Users have their fixed numbers, folders their owners and modes."""
+    assert shell.check("id -u postgres plaza ship 2>/dev/null || for u in postgres plaza ship; do id -u $u; done") == (
+        "961\n962\n963"
+    )
+    assert shell.check("stat -c '%a %U %G' /var/lib/resilience/{pg,media,outbox/ledger,spool}") == (
+        "700 postgres postgres\n2750 plaza resilience\n2770 plaza resilience\n700 root root"
+    )
+
+
+def test_secrets_are_for_their_reader_alone(shell: Shell) -> None:
+    """The ledger's key opens for the app, and not for the database's user."""
+    assert shell.check("runuser -u plaza -- cat /etc/resilience/ledger.key") == SECRET
+    assert shell.run("runuser -u postgres -- cat /etc/resilience/ledger.key").exit != 0
+    assert shell.run(f"grep -rl {SECRET} /tmp /var/tmp /var/log /run --include=* 2>/dev/null").text == ""
+
+
+def test_postgres_runs_as_declared(shell: Shell) -> None:
+    """The unit starts a cluster with our settings; each local user is who it is, nobody comes by network."""
+    shell.check(
+        "[ -e /var/lib/resilience/pg/PG_VERSION ] || runuser -u postgres -- /usr/lib/postgresql/15/bin/initdb "
+        "-k --wal-segsize=1 --locale=C.UTF-8 -D /var/lib/resilience/pg; systemctl start resilience-postgres"
+    )
+    ask = "psql -XAtq -h /run/postgresql -d postgres -c"
+    for name, value in {"data_checksums": "on", "wal_segment_size": "1MB", "wal_level": "replica"}.items():
+        assert shell.check(f"{ask} 'show {name}' -U postgres") == value
+    shell.check(f"{ask} 'create role plaza login' -U postgres || true")
+    assert shell.check(f"cd /; runuser -u plaza -- {ask} 'select current_user' -U plaza") == "plaza"
+    assert shell.run(f"cd /; runuser -u plaza -- {ask} 'select 1' -U postgres").exit != 0
+    assert shell.run("psql -XAtq -h 127.0.0.1 -U postgres -c 'select 1'").exit != 0
+    assert shell.check("ss -Hltn 'sport = :5432' | awk '{print $4}'") == "127.0.0.1:5432"
+    shell.check("systemctl stop resilience-postgres")
+
+
+def test_caddy_passes_requests_on(shell: Shell) -> None:
+    """Port 80 leads to the app's port, and nowhere else is listened."""
+    shell.check(
+        "mkdir -p /run/answer && echo hello >/run/answer/healthz && "
+        "systemd-run -q --unit answer python3 -m http.server 8000 --bind 127.0.0.1 --directory /run/answer && "
+        "systemctl start caddy && curl -sf --retry 50 --retry-delay 0 --retry-all-errors -o /dev/null "
+        "http://127.0.0.1/healthz"
+    )
+    assert shell.check(f"curl -sf http://{shell.login.address}/healthz") == "hello"
+    assert shell.check("ss -Hltnp | grep -c caddy") == "1"
+    shell.check("systemctl stop caddy answer")
+
+
+def test_our_code_runs_there(shell: Shell) -> None:
+    """The environment and our code from the supplies work with Debian's own Python."""
+    python = "cd /; PYTHONPATH=/opt/resilience/src /opt/resilience/env/bin/python3"
+    assert "replay-ledger" in shell.check(f"{python} -m resilience.plaza --help")
+    assert "ship" in shell.check(f"{python} -m resilience.replication --help")
+    assert "0.18.1" in shell.check("/opt/resilience/bin/restic version")
+
+
+def test_an_interrupted_shaping_is_finished_by_the_next(shaped: Shaped, shell: Shell) -> None:
+    """Killed in the middle of the packages, with files half there: the next run puts all in order."""
+    shell.check("rm /opt/resilience/supplies.json; rm -rf /opt/resilience/src /opt/resilience/bin/restic")
+    shell.check("mkdir -p /var/cache/resilience-supplies; echo half >/var/cache/resilience-supplies/restic")
+    dying = json.dumps({"phase": "unpack", **shaped.supplier.supplies})
+    script = (files("resilience.host") / "fetch.py").read_text()
+    watch = "(until dpkg=$(pgrep -xo dpkg); do sleep 0.02; done; kill -9 $(ps -o ppid= $dpkg) $dpkg) >/dev/null & "
+    shell.run(watch + "python3 -", stdin=f"{script}\nrun(json.loads({dying!r}))\n".encode(), timeout=120)
+    assert shell.run("test -e /opt/resilience/supplies.json").exit != 0
+    facts = shape_host(shaped.host.login, shell, _spec(), shaped.supplier.supplies)
+    assert not facts["supplies"]["already"]
+    assert shell.check("dpkg --audit; /opt/resilience/bin/restic version; ls /opt/resilience/src").endswith(
+        "resilience"
+    )
+
+
+def test_no_vault_left_is_said(shaped: Shaped, shell: Shell) -> None:
+    """When no vault gives a file, the error names the file and every vault that was asked."""
+    listed = [{**file, "sources": file["sources"][:1]} for file in shaped.supplier.supplies["files"]]
+    with pytest.raises(NotShaped, match="not in shape") as caught:
+        shape_host(shaped.host.login, shell, _spec(), {"digest": "another", "files": listed})
+    assert "no vault gave" in caught.value.why
+    assert "dead: " in caught.value.why
