@@ -1,0 +1,109 @@
+"""Chunks, records and labels: bytes that anybody may have altered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+import pyrage
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from resilience.errors import VaultError
+from resilience.model import EpochRecord
+from resilience.replication import chunk, seals
+from resilience.replication import label as labels
+from resilience.replication.label import Label
+
+KEY = Ed25519PrivateKey.generate()
+SIGN = seals.signer(KEY)
+IDENTITY = pyrage.x25519.Identity.generate()
+EPOCH = EpochRecord(3, "acorn", "nonce", 2, ("a", "b", "c"), 2, 2, 1.0, seals.public_hex(KEY), "")
+BODY = chunk.seal_body(b"wal" * 100, [str(IDENTITY.to_public())])
+HEADER = chunk.Header(3, "nonce", "acorn", 1, "42", 100, 400, 50, 1.5, hashlib.sha256(BODY).hexdigest())
+CHUNK = chunk.encode(HEADER, BODY, SIGN)
+OPENING = chunk.Opening(3, "nonce", 2, 400, 300, 1, "42", 1.5)
+START = chunk.Start(3, "nonce", 400, 2, "42", "1\t0/190\tno recovery target specified\n", 1.5)
+
+
+def test_there_and_back() -> None:
+    """What was encoded decodes to the same facts, and opens to the same WAL."""
+    found = chunk.decode(CHUNK, EPOCH)
+    assert found == (HEADER, BODY)
+    assert chunk.open_body(HEADER, BODY, str(IDENTITY)) == b"wal" * 100
+    assert chunk.decode_opening(chunk.encode_opening(OPENING, SIGN), EPOCH) == OPENING
+    assert chunk.decode_start(chunk.encode_start(START, SIGN), EPOCH) == START
+
+
+@given(st.integers(0, len(CHUNK) - 1), st.integers(1, 255))
+def test_any_altered_byte_is_found(index: int, flip: int) -> None:
+    """Header, signature or body: whichever byte changes, the chunk is altered."""
+    data = bytearray(CHUNK)
+    data[index] ^= flip
+    assert chunk.decode(bytes(data), EPOCH) is None
+
+
+@given(st.integers(0, len(CHUNK) - 1))
+def test_a_cut_chunk_is_altered(length: int) -> None:
+    """A truncated object is no chunk."""
+    assert chunk.decode(CHUNK[:length], EPOCH) is None
+
+
+@given(st.binary(max_size=200))
+def test_rubbish_is_altered(data: bytes) -> None:
+    """Decoders take any bytes and never raise."""
+    for decode in (chunk.decode, chunk.decode_opening, chunk.decode_start, labels.decode):
+        assert decode(data, EPOCH) is None  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "other", [replace(EPOCH, number=4), replace(EPOCH, nonce="theirs"), replace(EPOCH, signer="00")]
+)
+def test_another_epoch_does_not_believe_it(other: EpochRecord) -> None:
+    """Number, nonce and key must all be this epoch's."""
+    assert chunk.decode(CHUNK, other) is None
+    assert chunk.decode_opening(chunk.encode_opening(OPENING, SIGN), other) is None
+
+
+def test_one_kind_is_not_another() -> None:
+    """A signed start record under the opening's name is no opening record."""
+    assert chunk.decode_opening(chunk.encode_start(START, SIGN), EPOCH) is None
+
+
+def test_a_body_that_is_not_what_its_header_says() -> None:
+    """The length must match, even where all is signed."""
+    with pytest.raises(VaultError, match="holds 300 bytes, not 301"):
+        chunk.open_body(replace(HEADER, end=401), BODY, str(IDENTITY))
+    with pytest.raises(VaultError, match="cannot be decrypted"):
+        chunk.open_body(HEADER, BODY[:-1], str(IDENTITY))
+
+
+def test_a_label_is_for_its_epoch() -> None:
+    """A label decodes for the epoch that signed it, keeps all its facts, and ranks by position."""
+    label = Label(
+        3,
+        "nonce",
+        "acorn",
+        "a",
+        "id",
+        "restic/00000003",
+        "/pg",
+        "0/64",
+        "0/C8",
+        1,
+        "42",
+        1 << 20,
+        "B",
+        "QQ==",
+        1.0,
+        {"x": "y"},
+    )
+    data = labels.encode(label, SIGN)
+    assert labels.decode(data, EPOCH) == label
+    assert labels.decode(data, replace(EPOCH, nonce="theirs")) is None
+    assert (label.start, label.stop, label.control) == (100, 200, b"A")
+    assert replace(label, start_lsn="0/65", at=0.5).rank > label.rank
+    assert labels.decode(json.dumps({**json.loads(data), "at": 2.0}).encode(), EPOCH) is None

@@ -1,0 +1,77 @@
+"""Small decisions of the data plane: forked ledgers, vanished files, configurations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from resilience.errors import BrokenChain, UsageError
+from resilience.replication import config
+from resilience.replication.courier import switch_point
+from resilience.replication.fetch_ledger import choose
+from resilience.replication.restic import only_vanished
+
+
+def keys(*entries: tuple[int, int]) -> list[str]:
+    """Names of ledger entries by epoch and number."""
+    return [f"ledger/{epoch:08d}/{seq:08d}" for epoch, seq in entries]
+
+
+def test_the_ledger_runs_through_epochs() -> None:
+    """Each epoch goes on where the one before ended."""
+    chosen, forked = choose(keys((1, 1), (1, 2), (2, 3), (2, 4)))
+    assert chosen == dict(enumerate(keys((1, 1), (1, 2), (2, 3), (2, 4)), start=1))
+    assert forked == []
+
+
+def test_what_a_fenced_site_added_later_is_forked() -> None:
+    """Entries of an old epoch at or past the new one's first are set aside, and told."""
+    chosen, forked = choose(keys((1, 1), (1, 2), (1, 3), (2, 2)))
+    assert [chosen[seq] for seq in sorted(chosen)] == keys((1, 1), (2, 2))
+    assert forked == keys((1, 2), (1, 3))
+
+
+def test_a_gap_in_the_ledger_is_an_error() -> None:
+    """Nobody may be served while an order to take something down is missing."""
+    with pytest.raises(BrokenChain, match="ledger entry 2"):
+        choose(keys((1, 1), (1, 3)))
+    assert choose([]) == ({}, [])
+
+
+def error(item: str, message: str) -> str:
+    """A line as restic prints it."""
+    return json.dumps({"message_type": "error", "error": {"message": message}, "during": "archival", "item": item})
+
+
+def test_only_vanished_files_are_forgiven() -> None:
+    """A file removed while restic read is no failure; anything else is, and silence too."""
+    gone = error("/pg/base/5/1234", "open /pg/base/5/1234: no such file or directory")
+    denied = error("/pg/base/5/1235", "open /pg/base/5/1235: permission denied")
+    elsewhere = error("/etc/passwd", "no such file or directory")
+    assert only_vanished(f"{gone}\n{gone}\n", Path("/pg"))
+    assert not only_vanished(f"{gone}\n{denied}\n", Path("/pg"))
+    assert not only_vanished(elsewhere, Path("/pg"))
+    assert not only_vanished("Fatal: something\n", Path("/pg"))
+
+
+def test_the_switch_point_is_the_last_line() -> None:
+    """A history of several timelines, with a comment and an empty line."""
+    text = "1\t0/5000\tno recovery target specified\n\n# note\n2\t0/16B3748\tno recovery target specified\n"
+    assert switch_point(text) == 0x16B3748
+
+
+def test_a_configuration_that_cannot_be_read(tmp_path: Path) -> None:
+    """Absent, no JSON, or with a key nobody knows: the file and the key are named, the values are not."""
+    with pytest.raises(UsageError, match="cannot be read"):
+        config.load(tmp_path / "none.json")
+    path = tmp_path / "c.json"
+    path.write_text("{")
+    with pytest.raises(UsageError, match="is no configuration"):
+        config.load(path)
+    path.write_text(json.dumps({"site": "acorn", "sites": 1, "identity": "AGE-SECRET-KEY-1"}))
+    with pytest.raises(UsageError) as caught:
+        config.load(path)
+    assert "sites: Extra inputs" in caught.value.why
+    assert "AGE-SECRET-KEY" not in str(caught.value)

@@ -1,0 +1,94 @@
+"""The spool: what a kill -9 at any moment leaves, and what a new ship makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from resilience.replication.spool import Spool
+
+VAULTS = ("birch", "cedar", "elm")
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    """A spool that began at 100, with three chunks."""
+    made = Spool(tmp_path, 1, VAULTS)
+    made.begin(b"start")
+    made.floor(100)
+    for start in (100, 200, 300):
+        made.add(start, start + 100, f"chunk {start}".encode())
+    return made
+
+
+def again(tmp_path: Path) -> Spool:
+    """What a restarted ship sees."""
+    made = Spool(tmp_path, 1, VAULTS)
+    made.floor(100)
+    return made
+
+
+def test_confirmed_is_what_k_vaults_hold(spool: Spool) -> None:
+    """The second best of three for k = 2, the worst for k = 3."""
+    spool.advance("birch", 400)
+    spool.advance("elm", 200)
+    assert [spool.confirmed(k) for k in (1, 2, 3)] == [400, 200, 100]
+
+
+def test_each_vault_gets_what_it_lacks_in_order(spool: Spool) -> None:
+    """From its own position on, and within a batch past the last one."""
+    spool.advance("elm", 200)
+    assert spool.next_for("birch") == (100, 200, b"chunk 100")
+    assert spool.next_for("elm") == (200, 300, b"chunk 200")
+    assert spool.next_for("elm", after=300) == (300, 400, b"chunk 300")
+    assert spool.next_for("elm", after=400) is None
+
+
+def test_what_all_vaults_hold_is_removed_but_the_last(spool: Spool, tmp_path: Path) -> None:
+    """A dead vault keeps what it lacks; when all are through, the last chunk says where to go on."""
+    for vault in VAULTS[:2]:
+        spool.advance(vault, 400)
+    assert len(list((tmp_path / "00000001/wal").iterdir())) == 3
+    spool.advance("elm", 400)
+    assert len(list((tmp_path / "00000001/wal").iterdir())) == 1
+    assert again(tmp_path).end == 400
+
+
+def test_a_restart_goes_on_from_the_end(spool: Spool, tmp_path: Path) -> None:
+    """Positions, pending chunks and the start record are as they were."""
+    spool.advance("birch", 300)
+    restarted = again(tmp_path)
+    assert restarted.start_record == b"start"
+    assert restarted.end == 400
+    assert restarted.held() == {"birch": 300, "cedar": 100, "elm": 100}
+    assert restarted.next_for("birch") == (300, 400, b"chunk 300")
+
+
+def test_a_lost_position_only_repeats(spool: Spool, tmp_path: Path) -> None:
+    """A vault's note is gone or garbled after a power cut: it gets the oldest kept chunk again, never a later one."""
+    for vault in VAULTS:
+        spool.advance(vault, 300)
+    (tmp_path / "00000001/at/birch").unlink()
+    (tmp_path / "00000001/at/elm").write_bytes(b"\0\0\0")
+    restarted = again(tmp_path)
+    assert restarted.next_for("birch") == (300, 400, b"chunk 300")
+    assert restarted.next_for("elm") == (300, 400, b"chunk 300")
+    assert restarted.held()["cedar"] == 300
+
+
+def test_a_half_written_chunk_is_none(spool: Spool, tmp_path: Path) -> None:
+    """Killed while writing: the file without its final name does not count and does not stay."""
+    (tmp_path / "00000001/wal/0000000000000190-00000000000001F4.new").write_bytes(b"half")
+    assert again(tmp_path).end == 400
+    assert spool.next_for("birch", after=400) is None
+    assert not list((tmp_path / "00000001/wal").glob("*.new"))
+
+
+def test_backlog_is_counted(spool: Spool) -> None:
+    """Chunks and bytes that a vault lacks, and since when."""
+    assert spool.backlog("elm") == (3, 27)
+    assert spool.oldest_lacking("elm") is not None
+    spool.advance("elm", 400)
+    assert spool.backlog("elm") == (0, 0)
+    assert spool.oldest_lacking("elm") is None
