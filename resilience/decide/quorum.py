@@ -20,9 +20,12 @@ class VaultSet:
 def lost_vendors(fleet: Fleet, survey: Survey, declared: frozenset[str]) -> frozenset[str]:
     """Vendors that must not be called: declared lost, or seen closed, and their companions."""
     closed = {name for name, is_open in survey.accounts.items() if is_open is False}
-    lost = declared | closed
-    companions = {c for v in fleet.vendors if v.name in lost for c in v.companions}
-    return frozenset(lost | companions)
+    return with_companions(fleet, declared | closed)
+
+
+def with_companions(fleet: Fleet, vendors: frozenset[str]) -> frozenset[str]:
+    """These vendors, and those that are expected to leave on the same day."""
+    return vendors | {c for v in fleet.vendors if v.name in vendors for c in v.companions}
 
 
 def next_set(fleet: Fleet, primary: str, lost: frozenset[str]) -> VaultSet:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from resilience.decide import with_companions
 from resilience.errors import ResilienceError, VendorClosed
 from resilience.model import (
     Fleet,
@@ -93,10 +94,9 @@ def survey_after_loss(world: World, fleet: Fleet, declared: frozenset[str]) -> t
 
     Returns the survey and the vendors that count as lost.
     """
-    asked = {n: v for n, v in world.vaults.items() if fleet.vault(n).vendor not in declared}
+    lost = with_companions(fleet, declared)
+    asked = {n: v for n, v in world.vaults.items() if fleet.vault(n).vendor not in lost}
     epoch = newest_of(asked, world.signer.verify)
     home = {fleet.site(epoch.site).vendor} if epoch else set()
-    lost = frozenset(declared | home)
-    companions = {c for v in fleet.vendors if v.name in lost for c in v.companions}
-    skip = frozenset(lost | companions)
+    skip = with_companions(fleet, declared | home)
     return observe(world, fleet, skip), skip

@@ -14,6 +14,6 @@ def _retry_at_once() -> Iterator[None]:
     """Retry without a pause, and without saying so each time."""
     hooks = stamina.instrumentation.get_on_retry_hooks()
     stamina.instrumentation.set_on_retry_hooks([])
-    with stamina.set_testing(True, attempts=60):
+    with stamina.set_testing(True, attempts=12):
         yield
     stamina.instrumentation.set_on_retry_hooks(hooks)

@@ -73,6 +73,16 @@ class Monitor:
         finally:
             self.forbidden = frozenset()
 
+    @contextmanager
+    def somebody_else(self) -> Iterator[None]:
+        """Another operator acts in between; what this one knows is put aside."""
+        mine, calls = self.forbidden, list(self.state.called_dead)
+        try:
+            yield
+        finally:
+            self.forbidden = mine
+            self.state.called_dead[:] = calls
+
     def _remember_epochs(self) -> None:
         for name, held in self.state.vaults.items():
             if len(held.objects) == self.sizes.get(held.vendor):

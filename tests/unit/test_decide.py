@@ -1,0 +1,267 @@
+"""Decide: the same facts give the same plan, and no plan leans on what is lost."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+
+from resilience.decide import lost_vendors, next_set, plan_failover, plan_up
+from resilience.errors import FleetError, Refused, ResilienceError, TooFewVaults, UsageError
+from resilience.model import (
+    EpochRecord,
+    Fleet,
+    Names,
+    Plan,
+    Promise,
+    Replication,
+    Site,
+    Survey,
+    Unknown,
+    VaultReading,
+    VaultSpec,
+    Vendor,
+    ZoneSpec,
+)
+from resilience.simulation import simulated_fleet
+
+FLEET = simulated_fleet()
+URL = "http://simulated.invalid"
+NAMES = [f"v{n}" for n in range(8)]
+
+
+def epoch(number: int = 1, site: str = "acorn", vaults: tuple[str, ...] = ("birch", "cedar", "elm")) -> EpochRecord:
+    """An epoch as the vaults show it."""
+    return EpochRecord(number, site, "n" * 32, number - 1, vaults, 2, 2, 0.0, "key", "signed")
+
+
+def survey(fleet: Fleet = FLEET, newest: EpochRecord | None = None, **silent: str) -> Survey:
+    """Every vault shows this epoch, but those that say why not."""
+    shown = newest or epoch()
+    readings = {
+        v.name: VaultReading(Unknown(silent[v.name]), Unknown(silent[v.name]), Unknown(silent[v.name]))
+        if v.name in silent
+        else VaultReading(shown, None, 3)
+        for v in fleet.vaults
+    }
+    return Survey(0.0, {v.name: True for v in fleet.vendors}, readings)
+
+
+def actions(plan: Plan) -> list[str]:
+    """What it does, in order."""
+    return [step.action for step in plan.steps]
+
+
+@st.composite
+def fleets(draw: st.DrawFn) -> Fleet:
+    """Any fleet that `check` would let through."""
+    vendors = NAMES[: draw(st.integers(4, 8))]
+    sites = draw(st.lists(st.sampled_from(vendors), min_size=2, max_size=4, unique=True))
+    others = [v for v in vendors if v != sites[0]]
+    vaults = draw(st.lists(st.sampled_from(others), min_size=2, max_size=6, unique=True))
+    n = len(vaults)
+    s = draw(st.integers(n // 2 + 1, n))
+    k = draw(st.integers(n - s + 1, n))
+    companions = {v: draw(st.sets(st.sampled_from(vendors), max_size=1)) - {v} for v in vendors}
+    return Fleet(
+        name="any",
+        app="plaza",
+        vendors=tuple(Vendor(v, companions=tuple(sorted(companions[v]))) for v in vendors),
+        sites=tuple(Site(v, v, "lab") for v in sites),
+        vaults=tuple(VaultSpec(v, v, "s3", URL, "vault") for v in vaults),
+        names=Names("any.test", 30, tuple(ZoneSpec(v, "powerdns", URL) for v in vendors[:2])),
+        promise=Promise(90, 2),
+        replication=Replication(k, s),
+    )
+
+
+@st.composite
+def losses(draw: st.DrawFn) -> tuple[Fleet, Survey, frozenset[str]]:
+    """A fleet, what is seen of it, and the vendors that somebody declares lost."""
+    fleet = draw(fleets())
+    names = [v.name for v in fleet.vendors]
+    chosen = next_set(fleet, fleet.primary.name, frozenset())
+    shown = EpochRecord(1, fleet.primary.name, "n", 0, chosen.vaults, chosen.k, chosen.s, 0.0, "key", "signed")
+    seen = survey(
+        fleet, shown, **dict.fromkeys(draw(st.sets(st.sampled_from(chosen.vaults), max_size=1)), "it is silent")
+    )
+    answers: tuple[bool | Unknown, ...] = (True, True, True, False, Unknown("no answer"))
+    accounts = {v: draw(st.sampled_from(answers)) for v in names}
+    declared = frozenset(draw(st.sets(st.sampled_from(names), max_size=2)))
+    return fleet, Survey(0.0, accounts, seen.vaults), declared
+
+
+@given(fleets(), st.data())
+def test_every_next_set_fences(fleet: Fleet, data: st.DataObject) -> None:
+    """Its quorums meet, and no vault of it is at the primary's vendor or at a lost one."""
+    lost = frozenset(data.draw(st.sets(st.sampled_from([v.name for v in fleet.vendors]))))
+    primary = data.draw(st.sampled_from([s.name for s in fleet.sites]))
+    try:
+        found = next_set(fleet, primary, lost)
+    except TooFewVaults:
+        assert not fleet.vaults_for(primary, lost)
+        return
+    n = len(found.vaults)
+    assert 1 <= found.k <= n
+    assert found.s <= n
+    assert found.k + found.s > n
+    assert 2 * found.s > n
+    assert {fleet.vault(v).vendor for v in found.vaults}.isdisjoint({fleet.site(primary).vendor, *lost})
+
+
+@given(losses())
+def test_no_plan_leans_on_what_is_lost(case: tuple[Fleet, Survey, frozenset[str]]) -> None:
+    """Neither its target, nor a vault, nor a zone is at a lost vendor or at a companion of one."""
+    fleet, seen, declared = case
+    try:
+        plan = plan_failover(fleet, seen, declared=declared)
+    except ResilienceError:
+        return
+    event("planned")
+    closed = {name for name, is_open in seen.accounts.items() if is_open is False}
+    direct = closed | declared | {fleet.primary.vendor}
+    gone = direct | {c for v in fleet.vendors if v.name in direct for c in v.companions}
+    assert fleet.site(plan.target).vendor not in gone
+    assert set(plan.lost) == gone
+    for step in plan.steps:
+        assert not {fleet.vault(v).vendor for v in step.args.get("vaults", ())} & gone
+        assert step.action != "point" or step.subject not in gone
+
+
+@given(losses())
+def test_the_same_facts_give_the_same_plan(case: tuple[Fleet, Survey, frozenset[str]]) -> None:
+    """And so the same digest, which survives the journal."""
+    fleet, seen, declared = case
+    try:
+        one, two = (plan_failover(fleet, seen, declared=declared) for _ in range(2))
+    except ResilienceError:
+        return
+    assert one == two
+    assert one.digest == two.digest
+    assert Plan.from_json(one.to_json()) == one
+    assert Plan.from_json(one.to_json()).digest == one.digest
+
+
+@given(losses(), st.sampled_from(NAMES))
+def test_what_cannot_be_meant_is_refused_in_words(case: tuple[Fleet, Survey, frozenset[str]], to: str) -> None:
+    """Any target: a plan to it, or an error that says what, why and what next; never anything else."""
+    fleet, seen, declared = case
+    said: ResilienceError | None = None
+    try:
+        assert plan_failover(fleet, seen, to=to, declared=declared).target == to
+    except ResilienceError as error:
+        said = error
+    assert said is None or all((said.what, said.why, said.next))
+
+
+def test_the_order_is_the_safe_one() -> None:
+    """Seal first; takedowns and the lease before the app starts; verify before the name; protect at the end."""
+    order = actions(plan_failover(FLEET, survey()))
+    assert order[0] == "seal"
+    for one, two in (
+        ("seal", "restore"),
+        ("restore", "recover"),
+        ("recover", "ship"),
+        ("ship", "start"),
+        ("ledger", "start"),
+        ("lease", "start"),
+        ("media", "verify"),
+        ("start", "verify"),
+        ("verify", "point"),
+        ("point", "confirm"),
+        ("confirm", "protect"),
+    ):
+        assert order.index(one) < order.index(two), (one, two)
+
+
+def test_quorum_needs_no_lease_and_loses_nothing() -> None:
+    """Commits that wait for the vaults are fenced by the seal itself."""
+    rules = Replication(2, 2, durability="quorum")
+    plan = plan_failover(simulated_fleet(rules), survey())
+    assert "lease" not in actions(plan)
+    assert "loses-writes" not in {h.name for h in plan.hazards}
+
+
+def test_the_next_site_in_order_is_the_target() -> None:
+    """Unless another one is asked for."""
+    assert plan_failover(FLEET, survey()).target == "birch"
+    assert plan_failover(FLEET, survey(), to="cedar").target == "cedar"
+    assert plan_failover(FLEET, survey(), declared=frozenset({"birch"})).target == "cedar"
+
+
+@pytest.mark.parametrize("to", ["acorn", "elm", "nowhere"])
+def test_an_impossible_target_is_named(to: str) -> None:
+    """The current primary, a vendor without a site, and a name that is none."""
+    with pytest.raises(UsageError, match=to):
+        plan_failover(FLEET, survey(), to=to)
+
+
+def test_too_few_vaults_to_seal() -> None:
+    """Below the old set's s nothing is planned; the silent ones are named with their reasons."""
+    with pytest.raises(TooFewVaults, match="it is on fire") as raised:
+        plan_failover(FLEET, survey(birch="it is on fire", cedar="it fell over"))
+    assert "Nothing was promoted" in raised.value.next
+
+
+def test_no_epoch_no_failover() -> None:
+    """Where nothing was ever shipped there is nothing to fail over from."""
+    silent = survey(birch="?", cedar="?", elm="?")
+    with pytest.raises(ResilienceError, match="No vault shows an epoch"):
+        plan_failover(FLEET, silent)
+
+
+def test_companions_are_lost_too() -> None:
+    """A vendor that leaves takes its companions along, as far as plans go."""
+    vendors = (Vendor("acorn", URL, companions=("birch",)), *FLEET.vendors[1:])
+    fleet = Fleet(**{**{f: getattr(FLEET, f) for f in FLEET.__dataclass_fields__}, "vendors": vendors})
+    assert lost_vendors(fleet, survey(fleet), frozenset({"acorn"})) == {"acorn", "birch"}
+    assert plan_failover(fleet, survey(fleet)).target == "cedar"
+
+
+def test_hazards_say_what_is_at_stake() -> None:
+    """One vault left, a ledger nobody can read whole, no DNS vendor: each is a hazard with its own name."""
+    names = {h.name for h in plan_failover(FLEET, survey()).hazards}
+    assert names == {"loses-writes"}
+    alone = plan_failover(FLEET, survey(), declared=frozenset({"elm"}))
+    assert "single-vault-left" in {h.name for h in alone.hazards}
+    unnamed = plan_failover(FLEET, survey(), declared=frozenset({"dover"}))
+    assert "name-stays" in {h.name for h in unnamed.hazards}
+
+
+def test_up_on_the_first_day() -> None:
+    """Supplies, the first epoch, the host, a database; the app starts after ship and ledger."""
+    empty = Survey(0.0, {}, {v.name: VaultReading(None, None, 0) for v in FLEET.vaults})
+    order = actions(plan_up(FLEET, empty, "acorn"))
+    for one, two in (
+        ("supplies", "shape"),
+        ("seal", "create"),
+        ("create", "ship"),
+        ("ship", "start"),
+        ("start", "point"),
+    ):
+        assert order.index(one) < order.index(two), (one, two)
+
+
+def test_up_of_another_site_never_opens_it() -> None:
+    """While an epoch names acorn, `up birch` makes hosts and no more."""
+    assert set(actions(plan_up(FLEET, survey(), "birch"))) == {"provision", "state"}
+
+
+def test_up_of_the_primary_again_makes_no_database() -> None:
+    """Nor does it seal anything."""
+    assert not {"seal", "create", "restore"} & set(actions(plan_up(FLEET, survey(), "acorn")))
+
+
+def test_up_refuses_to_begin_blind() -> None:
+    """A vault that can't be read might hold an epoch: no first one is made beside it."""
+    readings = {v.name: VaultReading(None, None, 0) for v in FLEET.vaults}
+    blind = Survey(0.0, {}, {**readings, "elm": VaultReading(Unknown("403"), Unknown("403"), Unknown("403"))})
+    with pytest.raises(Refused, match="elm"):
+        plan_up(FLEET, blind, "acorn")
+
+
+def test_up_of_nothing() -> None:
+    """A site that is not declared is named, with those that are."""
+    with pytest.raises(UsageError, match="nowhere"):
+        plan_up(FLEET, survey(), "nowhere")
+    assert issubclass(FleetError, UsageError)

@@ -1,0 +1,123 @@
+"""Execute: the journal has each step before and after; nothing is done that nobody approved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from resilience.decide import plan_failover
+from resilience.engine.execute import ACTIONS, Approval, approve, execute, unfinished
+from resilience.engine.observe import survey_after_loss
+from resilience.errors import Exit, Refused, ResilienceError
+from resilience.model import Event, Plan
+from resilience.ports import World
+from resilience.simulation import Break, State, simulated_fleet, simulated_world
+from tests.sim.stage import Stage, day_one
+
+FLEET = simulated_fleet()
+
+
+def lost() -> tuple[Stage, Plan]:
+    """A site that is gone, and the plan to leave it."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    survey, dead = survey_after_loss(stage.world, stage.fleet, frozenset())
+    return stage, plan_failover(stage.fleet, survey, declared=dead)
+
+
+def approval(plan: Plan, digest: str | None = None) -> Approval:
+    """Everything accepted, by a person."""
+    return Approval(digest or plan.digest, frozenset(h.name for h in plan.hazards), by="operator")
+
+
+def steps_of(world: World) -> list[tuple[str, str]]:
+    """The journal's lines about failover steps, in order."""
+    return [
+        (e.kind, str(e.data["id"])) for e in world.log.read() if e.kind.startswith("step-") and "birch" in e.data["id"]
+    ]
+
+
+def test_each_step_is_journalled_before_and_after() -> None:
+    """Started, then done, for every step of the plan and in its order."""
+    stage, plan = lost()
+    begun = len(stage.world.log.read())
+    approve(stage.world, plan, approval(plan))
+    execute(stage.world, stage.fleet, plan)
+    told = [(e.kind, e.data["id"]) for e in stage.world.log.read()[begun:] if e.kind.startswith("step-")]
+    assert told == [(kind, step.id) for step in plan.steps for kind in ("step-started", "step-done")]
+
+
+def test_a_watcher_sees_what_the_journal_has() -> None:
+    """Progress is shown from the same lines, in the same order."""
+    stage, plan = lost()
+    begun, seen = len(stage.world.log.read()), list[Event]()
+    execute(stage.world, stage.fleet, plan, seen.append)
+    kept = [e for e in stage.world.log.read()[begun:] if e.kind.startswith("step-")]
+    assert seen == kept
+
+
+def test_a_step_that_fails_stops_the_plan() -> None:
+    """Its line says what, why and what next; no later step is begun, and the error reaches the caller."""
+    stage, plan = lost()
+    stage.state.doors.breaks.append(Break("plane.birch.restore", 1))
+    with pytest.raises(ResilienceError, match=r"plane\.birch\.restore"):
+        execute(stage.world, stage.fleet, plan)
+    last = stage.world.log.read()[-1]
+    assert last.kind == "step-failed"
+    assert last.data["action"] == "restore"
+    assert all(last.data[key] for key in ("what", "why", "next"))
+
+
+def test_what_was_interrupted_is_found_again() -> None:
+    """The newest approved plan that neither finished nor was overtaken is the one to go on with."""
+    stage, plan = lost()
+    assert unfinished(stage.world, "failover") is None
+    approve(stage.world, plan, approval(plan))
+    assert unfinished(stage.world, "failover") == plan
+    execute(stage.world, stage.fleet, plan)
+    assert unfinished(stage.world, "failover") is None
+
+
+def test_a_later_plan_overtakes() -> None:
+    """Once another kind of plan was approved, the older one is not gone on with."""
+    stage, plan = lost()
+    approve(stage.world, plan, approval(plan))
+    other = replace(plan, kind="up", hazards=())
+    approve(stage.world, other, Approval(other.digest, frozenset(), by="up"))
+    assert unfinished(stage.world, "failover") is None
+    assert unfinished(stage.world, "up") == other
+
+
+def test_a_stale_digest_is_refused() -> None:
+    """What was read is not what would be done now: exit 5, and nothing is journalled."""
+    stage, plan = lost()
+    lines = len(stage.world.log.read())
+    with pytest.raises(Refused, match=plan.digest) as raised:
+        approve(stage.world, plan, approval(plan, digest="000000000000"))
+    assert raised.value.exit_code == Exit.REFUSED
+    assert len(stage.world.log.read()) == lines
+
+
+def test_hazards_are_accepted_by_name() -> None:
+    """Each open hazard is named with its reason and the words that accept it: exit 5, nothing journalled."""
+    stage, plan = lost()
+    lines = len(stage.world.log.read())
+    with pytest.raises(Refused, match="--accept loses-writes") as raised:
+        approve(stage.world, plan, Approval(plan.digest, frozenset({"another"}), by="operator"))
+    assert raised.value.exit_code == Exit.REFUSED
+    assert len(stage.world.log.read()) == lines
+
+
+def test_every_planned_action_exists() -> None:
+    """No plan asks for something that the engine can't do."""
+    _, plan = lost()
+    assert {step.action for step in plan.steps} <= set(ACTIONS)
+
+
+def test_lost_vendors_have_no_door() -> None:
+    """Steps see a World without the lost vendors' vaults, so they can't call them by mistake."""
+    world = simulated_world(State(), FLEET)
+    left = world.without(frozenset({"elm"}))
+    assert set(left.vaults) == {"birch", "cedar"}
+    assert set(world.vaults) == {"birch", "cedar", "elm"}
