@@ -9,9 +9,11 @@ from __future__ import annotations
 import select
 import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from psycopg import conninfo, pq
+from psycopg import OperationalError, conninfo, pq
 
 from resilience.errors import ResilienceError
 from resilience.replication import lsn
@@ -96,18 +98,21 @@ class Stream:
     def start(self, position: int, timeline: int) -> None:
         """Begin to stream from `position`."""
         command = f"START_REPLICATION SLOT {SLOT} PHYSICAL {lsn.show(position)} TIMELINE {timeline}"
-        if self._pg.exec_(command.encode()).status != pq.ExecStatus.COPY_BOTH:
+        with self._talking():
+            status = self._pg.exec_(command.encode()).status
+        if status != pq.ExecStatus.COPY_BOTH:
             raise self._lost(f"Postgres does not stream from {lsn.show(position)} on timeline {timeline}")
 
     def receive(self) -> Received | None:
         """WAL that has arrived, or None when there is nothing right now. Never waits."""
         while True:
-            count, data = self._pg.get_copy_data(1)
-            if count == 0:
-                self._pg.consume_input()
+            with self._talking():
                 count, data = self._pg.get_copy_data(1)
                 if count == 0:
-                    return None
+                    self._pg.consume_input()
+                    count, data = self._pg.get_copy_data(1)
+            if count == 0:
+                return None
             if count < 0:
                 raise self._lost("Postgres ended the replication stream")
             message = bytes(data)
@@ -122,9 +127,10 @@ class Stream:
     def confirm(self, position: int) -> None:
         """Tell Postgres what k vaults hold: written, flushed and applied are all that."""
         now = int((time.time() - POSTGRES_EPOCH) * 1e6)
-        self._pg.put_copy_data(STATUS.pack(b"r", position, position, position, now, 0))
-        while self._pg.flush():
-            select.select([], [self._pg.socket], [], 1)
+        with self._talking():
+            self._pg.put_copy_data(STATUS.pack(b"r", position, position, position, now, 0))
+            while self._pg.flush():
+                select.select([], [self._pg.socket], [], 1)
         self.reply_requested = False
 
     def fileno(self) -> int:
@@ -132,11 +138,19 @@ class Stream:
         return self._pg.socket
 
     def _row(self, command: str) -> list[str]:
-        result = self._pg.exec_(command.encode())
+        with self._talking():
+            result = self._pg.exec_(command.encode())
         if result.status not in OK:
             raise self._lost(f"Postgres refuses {command}")
         values = [result.get_value(0, n) for n in range(result.nfields)] if result.ntuples else []
         return [(v or b"").decode() for v in values]
+
+    @contextmanager
+    def _talking(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:
+            raise self._lost("The replication connection broke") from error
 
     def _lost(self, what: str) -> StreamLost:
         return StreamLost(
