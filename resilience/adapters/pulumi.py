@@ -7,9 +7,11 @@ Plain `pulumi up` runs the same program on the same state; `stacks/README.md` sa
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -21,6 +23,7 @@ import pulumi.automation as auto
 
 from resilience import caches
 from resilience.adapters import pulumi_errors as said
+from resilience.adapters.pulumi_orphans import end_orphans
 from resilience.errors import MissingPart
 from resilience.model import Site, SiteOutputs
 
@@ -53,6 +56,11 @@ class Backend:
     def work(self) -> Path:
         """The folder with each stack's configuration."""
         return self.state / "config"
+
+    @property
+    def url(self) -> str:
+        """The backend, as the engine is told."""
+        return self.state.resolve().as_uri()
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,7 @@ class PulumiCloud:
         """Run one engine operation, with what a killed run left cleared away and errors in our words."""
         said.check_passphrase(self.backend.passphrase)
         self._clear_stale_lock(site)
+        end_orphans(self.backend.url)
         try:
             with _ONE_AT_A_TIME:
                 return action()
@@ -115,7 +124,8 @@ class PulumiCloud:
         sys.path[:0] = [] if str(ROOT) in sys.path else [str(ROOT)]
         from stacks.program import run
 
-        self.backend.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.backend.state, self.backend.work):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         options = auto.LocalWorkspaceOptions(
             work_dir=str(self.backend.work),
             pulumi_home=str(self.backend.state / "home"),
@@ -133,7 +143,7 @@ class PulumiCloud:
             **QUIET,
             "PATH": os.pathsep.join(path),
             "PYTHONPATH": str(ROOT),
-            "PULUMI_BACKEND_URL": self.backend.state.resolve().as_uri(),
+            "PULUMI_BACKEND_URL": self.backend.url,
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.backend.passphrase),
             "RESILIENCE_ACCOUNT_TOKEN": self.token or "",
         }
@@ -184,9 +194,15 @@ class PulumiCloud:
 def _engine() -> auto.PulumiCommand:
     """The engine bootstrap made."""
     try:
-        return auto.PulumiCommand(root=str(caches.engine().parent), skip_version_check=True)
-    except (OSError, ValueError) as error:
+        return _command(str(caches.engine().parent))
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise _no_engine(str(error)) from error
+
+
+@functools.cache
+def _command(root: str) -> auto.PulumiCommand:
+    """Made once for each process: the SDK runs the engine only to ask for its version."""
+    return auto.PulumiCommand(root=root, skip_version_check=True)
 
 
 def _no_engine(why: str) -> MissingPart:
