@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar, Union
+from typing import Any, TypeAlias, TypeVar
 
 from resilience.model.site import SiteOutputs
 
@@ -18,7 +18,7 @@ class Unknown:
     why: str
 
 
-Reading: TypeAlias = Union[T, Unknown]
+Reading: TypeAlias = T | Unknown
 
 
 def known(reading: Reading[T]) -> T | None:
