@@ -10,6 +10,7 @@ from google.api_core.client_options import ClientOptions
 from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, PreconditionFailed, RetryError
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.storage import Client
+from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2.credentials import Credentials
 from requests.adapters import HTTPAdapter
@@ -24,7 +25,7 @@ CLOSED = re.compile(
     r"|UserProjectAccountProblem|CONSUMER_INVALID"
 )
 """What Google's interfaces answer once an account is suspended or its billing closed."""
-TROUBLE = (GoogleAPICallError, RetryError, GoogleAuthError, requests.RequestException)
+TROUBLE = (GoogleAPICallError, RetryError, GoogleAuthError, DataCorruption, requests.RequestException, OSError)
 
 
 class GcsVault:

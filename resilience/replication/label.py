@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 import structlog
@@ -17,6 +18,8 @@ from resilience.ports import Vault
 from resilience.replication import layout, lsn, seals
 
 FORMAT = "resilience-label/1"
+NAMED = len(layout.label(1, 0, "")) - len("-.json")
+"""So much of a label's name tells the snapshot, whichever vault it is in."""
 log = structlog.get_logger()
 
 
@@ -58,9 +61,9 @@ class Label:
         return base64.b64decode(self.pg_control)
 
     @property
-    def rank(self) -> tuple[int, int]:
-        """Newer snapshots rank higher; by position, for clocks can be set back."""
-        return self.epoch, self.start
+    def key(self) -> str:
+        """Its name: newer snapshots sort last, by epoch and position, for clocks can be set back."""
+        return layout.label(self.epoch, self.start, self.snapshot)
 
 
 def encode(label: Label, sign: seals.Sign) -> bytes:
@@ -81,14 +84,16 @@ def decode(data: bytes, epoch: EpochRecord) -> Label | None:
     return label if (label.epoch, label.nonce) == (epoch.number, epoch.nonce) else None
 
 
-def find(vaults: Mapping[str, Vault], epochs: Mapping[int, EpochRecord]) -> list[Label]:
-    """All labels that can be believed, the newest snapshot first."""
+def find(vaults: Mapping[str, Vault], epochs: Mapping[int, EpochRecord]) -> Iterator[list[Label]]:
+    """Labels that can be believed, the newest snapshot first; those of one snapshot in several vaults together."""
     with ThreadPoolExecutor(max_workers=8) as pool:
-        keys = pool.map(_keys, vaults.values())
-        pairs = [(vault, key) for vault, found in zip(vaults.values(), keys, strict=True) for key in found]
-        read = pool.map(lambda pair: _read(pair[0], pair[1], epochs), pairs)
-        labels = [label for label in read if label is not None]
-    return sorted(labels, key=lambda label: label.rank, reverse=True)
+        listed = pool.map(_keys, vaults.values())
+        pairs = [(key, vault) for vault, keys in zip(vaults.values(), listed, strict=True) for key in keys]
+        pairs.sort(key=lambda pair: pair[0][:NAMED], reverse=True)
+        for _, group in groupby(pairs, key=lambda pair: pair[0][:NAMED]):
+            read = pool.map(lambda pair: _read(pair[1], pair[0], epochs), group)
+            if labels := [label for label in read if label is not None]:
+                yield labels
 
 
 def _keys(vault: Vault) -> list[str]:
@@ -101,14 +106,15 @@ def _keys(vault: Vault) -> list[str]:
 
 def _read(vault: Vault, key: str, epochs: Mapping[int, EpochRecord]) -> Label | None:
     """The label in an object, when it is what its name and its vault say."""
-    epoch = epochs.get(int(key[len(layout.LABEL) :].partition("/")[0]))
+    number = key[len(layout.LABEL) :].partition("/")[0]
+    epoch = epochs.get(int(number)) if number.isdecimal() else None
     try:
         data = vault.get(key) if epoch is not None else None
     except ResilienceError as error:
         log.warning("a label cannot be read", vault=vault.name, key=key, why=error.why)
         return None
     label = decode(data, epoch) if data is not None and epoch is not None else None
-    if label is None or label.vault != vault.name or key != layout.label(label.epoch, label.snapshot):
+    if label is None or label.vault != vault.name or key != label.key:
         log.warning("a label is not believed", vault=vault.name, key=key)
         return None
     return label

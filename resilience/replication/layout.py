@@ -50,6 +50,6 @@ def ledger(number: int, seq: int) -> str:
     return f"{LEDGER}{number:08d}/{seq:08d}"
 
 
-def label(number: int, snapshot: str) -> str:
-    """The signed label of a snapshot."""
-    return f"{LABEL}{number:08d}/{snapshot}.json"
+def label(number: int, start: int, snapshot: str) -> str:
+    """The signed label of a snapshot; the last name in order is the newest."""
+    return f"{LABEL}{number:08d}/{start:016X}-{snapshot}.json"

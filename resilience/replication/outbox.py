@@ -33,6 +33,7 @@ class Outbox:
         self._source = config.paths.outbox
         self._held = config.paths.held / "ledger"
         self._k = config.record.k
+        self.error: str | None = None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self.queues = [Queue(vault, config, lease, self) for vault in vaults.values()]
@@ -61,8 +62,14 @@ class Outbox:
 
     def _run(self) -> None:
         while not self._stopping.wait(EVERY):
-            for kind in KINDS:
-                self._move(kind)
+            try:
+                for kind in KINDS:
+                    self._move(kind)
+                self.error = None
+            except OSError as error:
+                if self.error is None:
+                    log.warning("the outbox cannot be emptied", why=str(error))
+                self.error = str(error)
 
     def _move(self, kind: str) -> None:
         names = []
@@ -117,11 +124,11 @@ class Queue(threading.Thread):
                 while not self._stop.is_set() and (found := self._next()) is not None:
                     self._put(*found)
                     self.failures, self.error = 0, None
-            except ResilienceError as error:
+            except (ResilienceError, OSError) as error:
                 self.failures += 1
-                self.error = f"{error.what}: {error.why}"
+                self.error = " ".join(str(error).split())
                 if self.failures == 1:
-                    log.warning("vault fails", vault=self.vault.name, what=error.what, why=error.why)
+                    log.warning("vault fails", vault=self.vault.name, why=self.error)
                 self._stop.wait(PAUSES[min(self.failures, len(PAUSES)) - 1])
                 continue
             self._wake.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -60,6 +61,8 @@ def main(config: Config) -> dict[str, Any]:
         _settle(config, db)
     mark(config, "promoted", merged=merged, segment_size=segments.size, recovered=recovered)
     _own(config, config.paths.pg / MARKER)
+    for part in ("restored", "objects"):
+        shutil.rmtree(config.paths.wal / part, ignore_errors=True)
     log.info("promoted", seconds=round(time.monotonic() - began, 3), **recovered)
     return recovered
 

@@ -49,7 +49,7 @@ class Report:
     def facts(self) -> dict[str, Any]:
         """Epoch, positions, and lag by vault, in bytes and in seconds."""
         record = self._config.record
-        confirmed = self._spool.confirmed(record.k)
+        confirmed = self._spool.confirmed(record.k) if self._spool.shipped(record.k) else 0
         expires = self._lease.expires()
         lags = {courier.vault.name: self._vault(courier) for courier in self._couriers}
         return {
@@ -65,6 +65,7 @@ class Report:
             "lease_left_s": None if expires is None else round(expires - lease_now(), 3),
             "superseded_by": self._lease.superseded.number if self._lease.superseded else None,
             "postgres_error": self.postgres_error,
+            "outbox_error": self._outbox.error,
             "vaults": lags,
         }
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import pwd
 import shutil
+import subprocess
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +65,16 @@ def main(config: Config) -> dict[str, Any]:
     vaults = config.open()
     known = known_epochs(config, vaults)
     opening = own_opening(config, vaults)
-    labels = label.find(vaults, known)
-    for _, group in groupby(labels, key=lambda found: found.rank):
-        merged = _attempt(config, vaults, list(group), opening)
+    tried = 0
+    for tried, group in enumerate(label.find(vaults, known), start=1):  # noqa: B007 - told below
+        _refuse_unfit(config, group[0])
+        merged = _attempt(config, vaults, group, opening)
         if merged is not None:
             log.info("restored", seconds=round(time.monotonic() - began, 3), **asdict(merged))
             return asdict(merged)
     raise VaultError(
         "No vault holds a snapshot that can be used.",
-        f"{len(labels)} labels could be believed; none led to a consistent copy.",
+        f"{tried} could be believed by their labels; none led to a consistent copy.",
         "Look at label/ in the vaults, and at what the log above says of each.",
     )
 
@@ -85,6 +87,20 @@ def _refuse_foreign(config: Config, before: Mapping[str, Any] | None) -> None:
             f"{pg} is not empty, and not from an earlier restore under this epoch.",
             "It may be somebody's only copy.",
             "Move it away, or restore to a fresh host.",
+        )
+
+
+def _refuse_unfit(config: Config, found: Label) -> None:
+    """A physical copy runs only where machine and Postgres are of the same kind."""
+    argv = [str(config.postgres.bin / "postgres"), "--version"]
+    words = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
+    here = {"arch": platform.machine(), "postgres": words[2]}
+    theirs = {"arch": found.versions["arch"], "postgres": found.versions["postgres"].split()[0]}
+    if here["arch"] != theirs["arch"] or here["postgres"].split(".")[0] != theirs["postgres"].split(".")[0]:
+        raise Refused(
+            f"The snapshot is from Postgres {theirs['postgres']} on {theirs['arch']}.",
+            f"Here is Postgres {here['postgres']} on {here['arch']}, which cannot run it.",
+            "Restore to a host of the same kind.",
         )
 
 

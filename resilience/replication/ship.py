@@ -83,6 +83,7 @@ class Ship:
         self._lease = Lease(self._record, config.verify, self._seconds)
         self._stopping = threading.Event()
         self._lost: str | None = None
+        self._crash: BaseException | None = None
         self._wake, self._woken = socket.socketpair()
         self._woken.setblocking(False)
         self._couriers = [
@@ -98,6 +99,7 @@ class Ship:
         signal.signal(signal.SIGINT, lambda *_: self._end())
         guard = threading.Thread(target=self._guard, name="guard", daemon=True)
         watched = watches(self._vaults, self._lease, self._config.lease_s / 3, self._stopping)
+        threading.excepthook = self._crashed
         for thread in (guard, *watched, *self._couriers):
             thread.start()
         self._outbox.start()
@@ -109,6 +111,10 @@ class Ship:
             self._outbox.stop()
             for courier in self._couriers:
                 courier.stop()
+        if self._crash is not None:
+            raise ResilienceError(
+                "ship crashed", repr(self._crash), "It is started again; report this."
+            ) from self._crash
         if self._lost is not None:
             guard.join()
             raise Refused(
@@ -116,6 +122,12 @@ class Ship:
                 "Only one site may write; this one could no longer be sure that it is the one.",
                 "Look at `resilience status`. What this site shipped before the seal is in the chain.",
             )
+
+    def _crashed(self, args: threading.ExceptHookArgs) -> None:
+        """A thread ended by a fault in the program: end all, say so, and be started again."""
+        log.error("a thread crashed", thread=args.thread.name if args.thread else "", why=repr(args.exc_value))
+        self._crash = args.exc_value
+        self._end()
 
     def _end(self) -> None:
         self._stopping.set()
@@ -150,6 +162,10 @@ class Ship:
             self._pump(stream)
         except ResilienceError as error:
             self._pause(error)
+        except OSError as error:
+            self._pause(
+                ResilienceError("The spool cannot be written", str(error), "Make room; ship goes on by itself.")
+            )
         finally:
             stream.close()
 
@@ -170,8 +186,13 @@ class Ship:
                 "Its start record is not signed for this epoch's nonce.",
                 f"Move {self._config.paths.spool} away; a new epoch must be sealed for this site.",
             )
+        reserved = stream.reserved()
+        if reserved is None:
+            log.warning("there is no slot; it is made, and holds from now on")
+            stream.make_slot()
+            reserved = stream.reserved() or system.flushed
         if begun is None:
-            begun = self._first(stream, system)
+            begun = self._first(stream, system, reserved)
             self._spool.begin(chunk.encode_start(begun, self._sign))
         if begun.system_id != system.system_id or begun.timeline != system.timeline:
             raise Refused(
@@ -184,11 +205,8 @@ class Ship:
             courier.nudge()
         return self._spool.end
 
-    def _first(self, stream: Stream, system: System) -> chunk.Start:
+    def _first(self, stream: Stream, system: System, reserved: int) -> chunk.Start:
         """This epoch's first position: the switch point, or where the slot began on timeline 1."""
-        if (reserved := stream.reserved()) is None:
-            stream.make_slot()
-            reserved = stream.reserved() or system.flushed
         history = stream.history(system.timeline)
         start = switch_point(history) if history else lsn.segment_start(reserved, stream.segment_size())
         return start_record(self._record, start, system.timeline, system.system_id, history)

@@ -15,7 +15,7 @@ import structlog
 
 from resilience.errors import Refused, ResilienceError, VaultError
 from resilience.replication import label as labels
-from resilience.replication import layout, lsn, report
+from resilience.replication import lsn, report
 from resilience.replication.config import Config, VaultConfig
 from resilience.replication.label import Label
 from resilience.replication.restic import Repository
@@ -82,7 +82,7 @@ def main(config: Config) -> dict[str, Any]:
             at=time.time(),
             **facts,
         )
-        config.open((name,))[name].put_new(layout.label(label.epoch, snapshot), labels.encode(label, sign))
+        config.open((name,))[name].put_new(label.key, labels.encode(label, sign))
     return {"snapshots": taken, "failed": failed, "start_lsn": start, "stop_lsn": stop}
 
 

@@ -34,6 +34,7 @@ class Spool:
         names = sorted(path.name for path in self._wal.iterdir())
         self._chunks = [(int(n[:16], 16), int(n[17:], 16)) for n in names]
         self._held = {vault: self._read_position(vault) for vault in vaults}
+        self._floor = 0
 
     @property
     def start_record(self) -> bytes | None:
@@ -48,6 +49,7 @@ class Spool:
     def floor(self, position: int) -> None:
         """Nothing before `position`, where the epoch's WAL begins, is owed to any vault."""
         with self._lock:
+            self._floor = position
             self._held = {vault: max(held, position) for vault, held in self._held.items()}
 
     @property
@@ -99,6 +101,10 @@ class Spool:
             found = self._chunks[index] if index < len(self._chunks) else None
         path = None if found is None else self._path(*found)
         return path.stat().st_mtime if path is not None and path.exists() else None
+
+    def shipped(self, k: int) -> bool:
+        """Whether k vaults hold at least one chunk of this epoch."""
+        return self.confirmed(k) > self._floor
 
     def backlog(self, vault: str) -> tuple[int, int]:
         """Chunks and stored bytes that a vault still lacks."""

@@ -23,7 +23,8 @@ def main(config: Config, vault: str | None, snapshot: str | None) -> dict[str, A
             f"There is no vault {vault}.", "verify-snapshot looks at one.", "Give --vault with a configured name."
         )
     opened = config.open((spec.name,))
-    found = [found for found in labels.find(opened, known_epochs(config, opened)) if snapshot in {None, found.snapshot}]
+    groups = labels.find(opened, known_epochs(config, opened))
+    found = next(([label] for group in groups for label in group if snapshot in {None, label.snapshot}), [])
     if not found:
         raise VaultError(
             f"{spec.name} holds no label for {snapshot or 'any snapshot'} that can be believed.",

@@ -105,5 +105,5 @@ def test_a_label_is_for_its_epoch() -> None:
     assert labels.decode(data, EPOCH) == label
     assert labels.decode(data, replace(EPOCH, nonce="theirs")) is None
     assert (label.start, label.stop, label.control) == (100, 200, b"A")
-    assert replace(label, start_lsn="0/65", at=0.5).rank > label.rank
+    assert replace(label, start_lsn="0/65", at=0.5).key > label.key
     assert labels.decode(json.dumps({**json.loads(data), "at": 2.0}).encode(), EPOCH) is None
