@@ -165,6 +165,15 @@ def test_a_silent_vendor_is_given_up(host: str) -> None:
     assert time.monotonic() - began < 8
 
 
+def test_nothing_is_said_on_the_side(
+    real: PowerDnsZone, host: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """OctoDNS's own warnings do not come between the lines a person reads."""
+    real.point(host, ("198.18.2.100",), 30)
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_key_is_not_shown(real: PowerDnsZone) -> None:
     """The API key does not appear where the adapter is printed."""
     assert KEY not in repr(real)
