@@ -286,6 +286,7 @@ HELD_DIR={data}/held
 LEDGER_KEY={etc}/ledger.key
 PUBLIC_URL=http://{host}
 LISTEN=127.0.0.1:8000
+LEDGER_WAIT_S=5
 """
 
 _CREATE = f"""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
@@ -56,11 +55,9 @@ def plaza(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium: the machine's own, else the one that set-up unpacked."""
-    own = Path("/usr/bin/chromium")
-    program = own if own.exists() else caches.chromium()
+    """Debian's Chromium, as set-up unpacked it."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(program), args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=str(caches.chromium()), args=ARGUMENTS)
         yield browser
         browser.close()
 
