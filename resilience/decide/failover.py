@@ -66,13 +66,14 @@ def _steps(fleet: Fleet, old: EpochRecord, target: str, following: VaultSet, los
     )
     yield step("provision", Phase.PROVISION, f"Make the hosts of {target} from its stack.")
     yield step("shape", Phase.PROVISION, "Install from the supplies in the vaults, nothing else.")
+    if fleet.replication.durability == "async":
+        reason = f"Let the lease of {old.site} run out: what it may still write reaches the vaults."
+        yield step("lease", Phase.DATA, reason)
     yield step("restore", Phase.DATA, "Newest good snapshot, and the WAL that any vault holds.")
     yield step("recover", Phase.DATA, "Replay to the end of the chain, not a byte less; promote.")
     yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
     yield step("media", Phase.DATA, "Bring the pictures that the host lacks.")
     yield step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.")
-    if fleet.replication.durability == "async":
-        yield step("lease", Phase.START, f"Let the lease of {old.site} run out: it may live on.")
     yield step("start", Phase.START, "Start the app.")
     yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
     for zone in fleet.names.zones:

@@ -66,7 +66,13 @@ def _primary(fleet: Fleet, site: str, *, first_day: bool) -> Iterator[Step]:
         yield _step(site, "create", Phase.DATA, "An empty database.")
     yield _step(site, "ship", Phase.DATA, "Ship from the first write on.")
     yield _step(site, "ledger", Phase.DATA, "Takedowns hold before anybody can read.")
+    if not first_day and fleet.replication.durability == "async":
+        yield _step(
+            site, "lease", Phase.START, "A failover to here may have stopped half-way: let the old lease run out."
+        )
     yield _step(site, "start", Phase.START, "Start the app.")
+    if not first_day:
+        yield _step(site, "verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
     for zone in fleet.names.zones:
         reason = f"Users find {site} through {zone.vendor}."
         step_id = f"{Phase.NAME}.point.{zone.vendor}"
