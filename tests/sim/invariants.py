@@ -77,6 +77,7 @@ class Monitor:
     def somebody_else(self) -> Iterator[None]:
         """Another operator acts in between; what this one knows is put aside."""
         mine, calls = self.forbidden, list(self.state.called_dead)
+        self.forbidden = frozenset()
         try:
             yield
         finally:

@@ -9,9 +9,9 @@ from resilience.decide import lost_vendors, may_be_primary, plan_failover, plan_
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe, survey_after_loss
 from resilience.errors import ResilienceError
-from resilience.model import Fleet, Plan
+from resilience.model import Event, Fleet, Plan
 from resilience.model.fleet import Durability
-from resilience.ports import World
+from resilience.ports import Log, World
 from resilience.simulation import Break, Killed, SimLog, State, simulated_fleet, simulated_world
 from resilience.simulation.app import SimOutside
 from resilience.simulation.shipping import write
@@ -23,14 +23,42 @@ Outcome = str | None
 
 
 @dataclass
+class Stalling:
+    """A journal whose owner falls asleep right before one line; meanwhile something else happens."""
+
+    log: Log
+    when: Callable[[Event], bool]
+    meanwhile: Callable[[], object] | None
+
+    def append(self, event: Event) -> None:
+        """Keep it; before the line in question, once, let the other thing happen."""
+        if self.meanwhile and self.when(event):
+            happen, self.meanwhile = self.meanwhile, None
+            happen()
+        self.log.append(event)
+
+    def read(self) -> list[Event]:
+        """All events."""
+        return self.log.read()
+
+
+@dataclass
 class Operator:
     """One person with one journal, who types the same command again when it failed."""
 
     stage: Stage
     world: World
-    surveyed: frozenset[str] = frozenset()
     change: Callable[[Plan], Plan] = lambda plan: plan
     """For mutants: what this operator does instead of the plan."""
+
+    def asleep(self, when: Callable[[Event], bool], meanwhile: Callable[[], object]) -> Operator:
+        """The same person, who falls asleep right before a line of the journal."""
+
+        def happen() -> None:
+            with self.stage.monitor.somebody_else():
+                meanwhile()
+
+        return replace(self, world=replace(self.world, log=Stalling(self.world.log, when, happen)))
 
     def failover(self, to: str | None = None, lost: Iterable[str] = (), *, anew: bool = False) -> None:
         """As `resilience failover` does: go on from the journal, else plan, approve, execute."""
@@ -39,10 +67,10 @@ class Operator:
         if plan is None:
             survey, dead = survey_after_loss(self.world, fleet, frozenset(lost))
             plan = self.change(plan_failover(fleet, survey, to=to, declared=dead))
-            self.surveyed = lost_vendors(fleet, survey, dead)
+            assert set(plan.lost) >= lost_vendors(fleet, survey, dead)
             accepted = frozenset(hazard.name for hazard in plan.hazards)
             approve(self.world, plan, Approval(plan.digest, accepted, by="operator"))
-        with monitor.nobody_calls(self.surveyed):
+        with monitor.nobody_calls(frozenset(plan.lost)):
             execute(self.world, fleet, plan)
 
     def up(self, site: str) -> None:

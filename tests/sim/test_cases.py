@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -11,34 +9,13 @@ import pytest
 from resilience.engine.execute import unfinished
 from resilience.errors import Refused, TooFewVaults
 from resilience.model import Event
-from resilience.ports import Log
 from resilience.simulation.shipping import may_acknowledge
-from tests.sim.stage import Operator, Stage, attempt, day_one
+from tests.sim.stage import Stage, attempt, day_one
 
 
-@dataclass
-class Stalling:
-    """A journal whose owner falls asleep right before one line is written; meanwhile something happens."""
-
-    log: Log
-    action: str
-    meanwhile: Callable[[], None]
-
-    def append(self, event: Event) -> None:
-        """Keep it; before the line that begins the action, let the other thing happen."""
-        if event.kind == "step-started" and event.data["action"] == self.action:
-            self.action = ""
-            self.meanwhile()
-        self.log.append(event)
-
-    def read(self) -> list[Event]:
-        """All events."""
-        return self.log.read()
-
-
-def asleep(operator: Operator, before: str, meanwhile: Callable[[], None]) -> None:
-    """This operator falls asleep right before an action."""
-    object.__setattr__(operator.world, "log", Stalling(operator.world.log, before, meanwhile))
+def begins(action: str, event: Event) -> bool:
+    """Whether this line begins the action."""
+    return event.kind == "step-started" and event.data["action"] == action
 
 
 def test_the_failover_goes_through() -> None:
@@ -95,9 +72,10 @@ def test_a_laptop_that_stalled_before_promoting_wakes_too_late() -> None:
     for action in ("recover", "ship", "start", "point", "confirm", "protect"):
         stage = day_one()
         stage.state.lose("acorn")
-        asleep(stage.operator, action, partial(stage.other_operator().failover, to="cedar", lost={"acorn"}))
+        other = partial(stage.other_operator().failover, to="cedar", lost={"acorn"})
+        sleeper = stage.operator.asleep(partial(begins, action), other)
         with pytest.raises(Refused, match="may not write"):
-            stage.operator.failover(to="birch")
+            sleeper.failover(to="birch")
         assert stage.state.zones["dover"] == stage.state.outputs["cedar"].addresses, action
         assert stage.post(3) == 3
         assert may_acknowledge(stage.state, stage.state.hosts["cedar"])
@@ -193,3 +171,29 @@ def test_too_few_vaults_change_nothing() -> None:
         stage.operator.failover(to="birch")
     assert before == {name: held.objects for name, held in stage.state.vaults.items()}
     assert "birch" not in stage.state.hosts
+
+
+@pytest.mark.parametrize("action", ["media", "ledger", "lease", "start", "verify"])
+def test_up_in_the_middle_of_a_failover(action: str) -> None:
+    """Typed instead of the failover, it neither skips the lease nor moves the name to a site nobody verified."""
+    stage = day_one()
+    stage.state.lose("acorn", hosts=False)
+    stage.state.pace = 0.0
+    acorn = stage.state.hosts["acorn"]
+
+    def part(door: str) -> None:
+        if door.endswith("put_new"):
+            acorn.cut_off = set(stage.state.vaults)
+
+    stage.state.watchers.append(part)
+    with pytest.raises(KeyboardInterrupt):
+        stage.operator.asleep(partial(begins, action), interrupted).failover()
+    attempt(partial(stage.operator.up, "birch"))
+    assert not (may_acknowledge(stage.state, acorn) and stage.state.hosts["birch"].serving)
+    assert attempt(stage.operator.failover) is None
+    assert stage.post(1) == 1
+
+
+def interrupted() -> None:
+    """Somebody presses Ctrl-C."""
+    raise KeyboardInterrupt
