@@ -57,38 +57,49 @@ def door() -> int:
 
 
 def unpack(job: dict[str, Any]) -> dict[str, Any]:
-    """Fetch everything, unpack everything; dpkg works while the rest still arrives."""
+    """Fetch and unpack what is not there yet; dpkg works while the rest still arrives."""
     if finished(job):
         return {"digest": job["digest"], "already": True}
+    there = installed().get("parts", {})
+    missing = [file for file in job["files"] if there.get(file["name"]) != file["sha256"]]
     STORE.mkdir(parents=True, exist_ok=True)
     HOME.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(len(job["files"])) as pool:
-        parts = list(pool.map(bring, job["files"]))
+    with ThreadPoolExecutor(max(1, len(missing))) as pool:
+        parts = list(pool.map(bring, missing))
+    remember({"parts": {file["name"]: file["sha256"] for file in job["files"]}})
     return {"digest": job["digest"], "already": False, "parts": {part["name"]: part for part in parts}}
 
 
 def configure(job: dict[str, Any]) -> dict[str, Any]:
-    """Let dpkg finish, with nothing started by itself; then remember that all is done."""
+    """Let dpkg finish; then remember that all is done."""
     if finished(job):
         return {"digest": job["digest"], "already": True}
-    POLICY.write_text(POLICY_TEXT)
-    POLICY.chmod(0o755)
-    try:
-        dpkg("--configure", "--pending")
-    finally:
-        POLICY.unlink()
+    dpkg("--configure", "--pending")
     command("systemctl", "--quiet", "disable", "caddy.service")
     shutil.rmtree(STORE, ignore_errors=True)
-    MARKER.write_text(json.dumps({"digest": job["digest"]}))
+    remember({**installed(), "digest": job["digest"]})
     return {"digest": job["digest"], "already": False}
 
 
 def finished(job: dict[str, Any]) -> bool:
-    """Whether exactly these supplies are installed already."""
+    """Whether exactly these supplies are installed, to the end."""
+    return bool(installed().get("digest") == job["digest"])
+
+
+def installed() -> dict[str, Any]:
+    """What was installed here: sha256 of each part, and the digest of all once dpkg had finished."""
     try:
-        return bool(json.loads(MARKER.read_text())["digest"] == job["digest"])
-    except (OSError, ValueError, KeyError):
-        return False
+        found: dict[str, Any] = json.loads(MARKER.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def remember(what: dict[str, Any]) -> None:
+    """Write it down in one move."""
+    new = MARKER.with_suffix(".new")
+    new.write_text(json.dumps(what))
+    new.replace(MARKER)
 
 
 def bring(file: dict[str, Any]) -> dict[str, Any]:
@@ -153,11 +164,16 @@ def packages(path: Path) -> None:
 
 
 def dpkg(*arguments: str) -> None:
-    """Run dpkg, waiting for anybody else's to end; conffiles that are there stay as they are."""
+    """Run dpkg, waiting for anybody else's to end. No service starts, conffiles that are there stay."""
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "DPKG_FRONTEND_LOCKED": "1", "LC_ALL": "C.UTF-8"}
     with DPKG_LOCK.open("w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
-        command("dpkg", "--force-unsafe-io", "--force-confdef", "--force-confold", *arguments, env=env)
+        POLICY.write_text(POLICY_TEXT)
+        POLICY.chmod(0o755)
+        try:
+            command("dpkg", "--force-unsafe-io", "--force-confdef", "--force-confold", *arguments, env=env)
+        finally:
+            POLICY.unlink()
 
 
 def program(path: Path) -> None:

@@ -124,6 +124,18 @@ def test_a_second_time_does_next_to_nothing(shaped: Shaped) -> None:
     assert facts["files"]["changed"] <= 2, "the two that only run commands"
 
 
+def test_new_code_alone_is_all_that_is_fetched(shaped: Shaped, shell: Shell) -> None:
+    """Where only our code changed, no package is touched and nothing else comes over the wire."""
+    code = next(file for file in shaped.supplier.supplies["files"] if file["name"] == CODE)
+    marker = "/opt/resilience/supplies.json"
+    shell.check(f"cp {marker} /root/marker && sed -i s/{code['sha256']}/older/ {marker}")
+    shell.check("sed -i s/{d}/older/ {m}".format(d=shaped.supplier.supplies["digest"], m=marker))
+    before = len(shaped.supplier.asked)
+    shape_host(shaped.host.login, shell, _spec(), shaped.supplier.supplies)
+    assert shaped.supplier.asked[before:] == [CODE]
+    assert shell.run(f"cmp /root/marker {marker} && rm /root/marker").exit == 0
+
+
 def test_packages_are_whole_and_nothing_runs(shell: Shell) -> None:
     """The package manager is content; Postgres and Caddy are installed and were never started."""
     assert shell.check("dpkg --audit; dpkg-query -f '${Status}\\n' -W postgresql-15 caddy | sort -u") == (
@@ -210,7 +222,9 @@ def test_an_interrupted_shaping_is_finished_by_the_next(shaped: Shaped, shell: S
 
 def test_no_vault_left_is_said(shaped: Shaped, shell: Shell) -> None:
     """When no vault gives a file, the error names the file and every vault that was asked."""
-    listed = [{**file, "sources": file["sources"][:1]} for file in shaped.supplier.supplies["files"]]
+    listed = [
+        {**file, "sha256": "0" * 64, "sources": file["sources"][:1]} for file in shaped.supplier.supplies["files"]
+    ]
     with pytest.raises(NotShaped, match="not in shape") as caught:
         shape_host(shaped.host.login, shell, _spec(), {"digest": "another", "files": listed})
     assert "no vault gave" in caught.value.why
