@@ -1,0 +1,113 @@
+"""What a vault makes of answers: a closed account is one thing, a refusal or an outage another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from resilience.errors import ResilienceError, VaultError, VendorClosed
+from resilience.model import VaultSpec
+from resilience.ports import Vault
+from resilience.replication.vaults import open_vault
+
+CREDENTIALS = {"s3": {"access_key_id": "a", "secret_access_key": "b"}, "gcs": {"token": "t"}}
+HTML = "<!doctype html><title>403</title>That's an error."
+Ask = Callable[[Vault], object]
+ASKS: dict[str, Ask] = {
+    "put": lambda vault: vault.put_new("epoch/1", b"x"),
+    "get": lambda vault: vault.get("epoch/1"),
+    "list": lambda vault: vault.list("epoch/"),
+}
+
+
+def xml(code: str) -> str:
+    """An S3 error body."""
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>Said so.</Message></Error>'
+
+
+def google(code: int, message: str, reason: str) -> str:
+    """A GCS error body."""
+    return json.dumps({"error": {"code": code, "message": message, "errors": [{"message": message, "reason": reason}]}})
+
+
+@contextmanager
+def answering(kind: str, status: int, body: str) -> Iterator[Vault]:
+    """A vault whose store gives one answer to everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json" if body.startswith("{") else "application/xml")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - the base class's names
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: the test looks at what the vault says."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    spec = VaultSpec("elm", "elm-corp", kind, f"http://127.0.0.1:{server.server_port}", "vault")  # type: ignore[arg-type]
+    try:
+        yield open_vault(spec, CREDENTIALS[kind])
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+CLOSED = [
+    ("s3", xml("AccountProblem"), "AccountProblem"),
+    ("s3", xml("AllAccessDisabled"), "AllAccessDisabled"),
+    ("s3", xml("UserSuspended"), "UserSuspended"),
+    (
+        "gcs",
+        google(403, "The billing account for the owning project is disabled", "accountDisabled"),
+        "accountDisabled",
+    ),
+    ("gcs", google(403, "Consumer has been suspended.", "CONSUMER_SUSPENDED"), "CONSUMER_SUSPENDED"),
+]
+
+
+@pytest.mark.parametrize("ask", ASKS)
+@pytest.mark.parametrize(("kind", "body", "code"), CLOSED)
+def test_a_closed_account_is_told_by_its_code(kind: str, body: str, code: str, ask: str) -> None:
+    """The vendor and its own word for it, whatever was asked."""
+    with answering(kind, 403, body) as vault, pytest.raises(VendorClosed) as caught:
+        ASKS[ask](vault)
+    assert (caught.value.vendor, caught.value.code) == ("elm-corp", code)
+
+
+OTHER = [
+    ("s3", 403, xml("AccessDenied")),
+    ("s3", 403, HTML),
+    ("s3", 401, xml("InvalidClientTokenId")),
+    ("gcs", 403, google(403, "t does not have storage.objects.create access", "forbidden")),
+    ("gcs", 403, HTML),
+    ("gcs", 401, google(401, "Invalid Credentials", "authError")),
+]
+
+
+@pytest.mark.parametrize("ask", ASKS)
+@pytest.mark.parametrize(("kind", "status", "body"), OTHER)
+def test_a_refusal_is_no_closed_account(kind: str, status: int, body: str, ask: str) -> None:
+    """Missing rights and unknown 403s are a vault's error that names vault and key; never an absence, never a closing."""
+    with answering(kind, status, body) as vault, pytest.raises(VaultError, match="elm could not") as caught:
+        ASKS[ask](vault)
+    assert "epoch/" in caught.value.what
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs"])
+def test_an_outage_is_an_error_after_a_few_tries(kind: str) -> None:
+    """A store that answers 503 to everything is given up on within seconds."""
+    with answering(kind, 503, "") as vault, pytest.raises(ResilienceError, match="could not get"):
+        vault.get("epoch/1")
