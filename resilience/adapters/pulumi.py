@@ -58,6 +58,11 @@ class Backend:
         return self.state / "config"
 
     @property
+    def home(self) -> Path:
+        """Where the engine keeps what it would else put into the user's own folder."""
+        return self.state / "home"
+
+    @property
     def url(self) -> str:
         """The backend, as the engine is told."""
         return self.state.resolve().as_uri()
@@ -128,9 +133,9 @@ class PulumiCloud:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         options = auto.LocalWorkspaceOptions(
             work_dir=str(self.backend.work),
-            pulumi_home=str(self.backend.state / "home"),
+            pulumi_home=str(self.backend.home),
             env_vars=self._environment(),
-            pulumi_command=_engine(),
+            pulumi_command=_engine(self.backend.home),
             secrets_provider="passphrase",
             project_settings=auto.ProjectSettings(name=PROJECT, runtime="python", main=str(ROOT)),
         )
@@ -191,18 +196,24 @@ class PulumiCloud:
             file.unlink(missing_ok=True)
 
 
-def _engine() -> auto.PulumiCommand:
-    """The engine bootstrap made."""
+def _engine(home: Path) -> auto.PulumiCommand:
+    """The engine bootstrap made; what it logs goes to `home`, not to the user's own folder."""
     try:
-        return _command(str(caches.engine().parent))
+        return _command(str(caches.engine().parent), str(home))
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise _no_engine(str(error)) from error
 
 
 @functools.cache
-def _command(root: str) -> auto.PulumiCommand:
-    """Made once for each process: the SDK runs the engine only to ask for its version."""
-    return auto.PulumiCommand(root=root, skip_version_check=True)
+def _command(root: str, home: str) -> auto.PulumiCommand:
+    """Made once for each process: the SDK runs the engine to ask for its version, with this process's environment."""
+    before = os.environ.get("PULUMI_HOME")
+    os.environ["PULUMI_HOME"] = home
+    try:
+        return auto.PulumiCommand(root=root, skip_version_check=True)
+    finally:
+        del os.environ["PULUMI_HOME"]
+        os.environ.update({} if before is None else {"PULUMI_HOME": before})
 
 
 def _no_engine(why: str) -> MissingPart:

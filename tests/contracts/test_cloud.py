@@ -296,6 +296,16 @@ def test_broken_state_is_said(make: Make) -> None:
     assert "vault" in caught.value.next
 
 
+def test_nothing_is_left_in_the_users_folder(make: Make, tmp_path: Path) -> None:
+    """In a process of its own, the engine keeps to the fleet's folder: `~/.pulumi` stays as it was."""
+    theirs = Path("~root/.pulumi").expanduser()
+    before = sorted(theirs.rglob("*"))
+    order = tmp_path / "order.py"
+    order.write_text(_order(make(), f"cloud.up({CEDAR!r})", f"cloud.down({CEDAR!r})"))
+    subprocess.run([sys.executable, str(order)], env=_here(), check=True, capture_output=True)
+    assert sorted(theirs.rglob("*")) == before
+
+
 def test_outputs_need_no_engine(make: Make) -> None:
     """What was exported is read from the state in no time: with the passphrase away, too."""
     cloud = make()
