@@ -51,6 +51,9 @@ POSTGRES = {
     "bin": "/usr/lib/postgresql/15/bin",
     "fence": [
         ["systemctl", "mask", "--runtime", "resilience-postgres"],
+        ["systemctl", "stop", "--no-block", "resilience-postgres"],
+    ],
+    "kill": [
         ["systemctl", "kill", "--signal=SIGKILL", "resilience-postgres"],
         ["systemctl", "stop", "plaza"],
     ],

@@ -67,6 +67,8 @@ class Postgres(Table):
     user: str = "postgres"
     fence: list[list[str]] = []
     """Commands that stop writes for good once this site is superseded; `stop` alone where empty."""
+    kill: list[list[str]] = []
+    """Commands that end Postgres by force, when it has handed over its last WAL or would not stop."""
 
 
 class Record(Table):

@@ -112,8 +112,9 @@ class Courier(threading.Thread):
             self.puts += 1
         if end is None:
             return False
-        if self._lease.look(self.vault):
-            self._spool.advance(self.vault.name, end)
+        clean = self._lease.look(self.vault)
+        self._spool.advance(self.vault.name, end)
+        if clean:
             self._moved()
         return True
 

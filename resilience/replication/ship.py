@@ -32,6 +32,11 @@ from resilience.replication.stream import Received, Stream, StreamLost, System
 CHUNK_LIMIT = 4 << 20
 HEARTBEAT = 1.0
 RECONNECT = 0.5
+POLL = 0.05
+QUIET = 0.5
+"""No more WAL for so long: Postgres has sent the last of it."""
+PATIENCE = 2.0
+"""A fast shutdown lets nobody in at once; when it did not by then, Postgres is killed."""
 log = structlog.get_logger()
 
 
@@ -139,13 +144,31 @@ class Ship:
             self._wake.send(b".")
 
     def _guard(self) -> None:
-        """Wait for the lease to be lost; then stop writes before anything else, until it worked."""
+        """Wait for the lease to be lost; let nobody write any more, hand over what was written, end."""
         self._lost = self._lease.wait_until_lost(self._stopping)
         if self._lost is None:
             return
         log.error("this site may no longer write", why=self._lost)
-        self._end()
         fence(self._config)
+        if self._lease.superseded is not None:
+            self._hand_over()
+        self._end()
+        kill(self._config)
+
+    def _hand_over(self) -> None:
+        """Put what Postgres still sends while it shuts down, so that the new site finds all of it.
+
+        For one lease at most: the new site reads the chain no earlier than a lease after the seal.
+        """
+        until = time.monotonic() + self._config.lease_s
+        seen, since = -1, time.monotonic()
+        while (now := time.monotonic()) < until:
+            if self._spool.end != seen:
+                seen, since = self._spool.end, now
+            elif now - since > QUIET and self._spool.confirmed(self._record.k) >= seen:
+                break
+            self._stopping.wait(POLL)
+        log.info("handed over", position=lsn.show(self._spool.end))
 
     def _connected(self) -> None:
         """One connection's life: stream until it is lost, then pause and let the caller try again."""
@@ -260,14 +283,25 @@ class Ship:
 
 
 def fence(config: Config, wait: Callable[[float], None] = time.sleep) -> None:
-    """Stop writes on this host for good: again and again, until Postgres lets nobody in."""
-    while True:
-        for argv in config.postgres.fence or [config.postgres.stop]:
-            done = subprocess.run(argv, check=False, capture_output=True, text=True)
-            log.error("fencing", command=argv, status=done.returncode, output=(done.stdout + done.stderr)[-500:])
-        if not accepts(config.postgres.dsn):
-            return
-        wait(0.5)
+    """Let nobody write on this host for good: a fast shutdown first, and by force where that takes long.
+
+    The commands are not waited for: a shutdown ends only when ship has taken the last of the WAL.
+    """
+    began = time.monotonic()
+    for argv in config.postgres.fence or [config.postgres.stop]:
+        log.error("fencing", command=argv)
+        subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while accepts(config.postgres.dsn):
+        if time.monotonic() > began + PATIENCE:
+            kill(config)
+        wait(POLL)
+
+
+def kill(config: Config) -> None:
+    """End Postgres by force, whatever it still does."""
+    for argv in config.postgres.kill:
+        done = subprocess.run(argv, check=False, capture_output=True, text=True)
+        log.error("killing", command=argv, status=done.returncode, output=(done.stdout + done.stderr)[-500:])
 
 
 def accepts(dsn: str) -> bool:

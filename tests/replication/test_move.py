@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable
+from contextlib import suppress
+
+import psycopg
 
 from resilience.replication import lsn
-from tests.replication.harness import Fleet, Site
+from tests.replication.harness import Fleet, Site, wait_until
 
 
 def test_moves_twice(sites: Callable[..., Site], fleet: Fleet) -> None:
@@ -47,6 +51,30 @@ def test_moves_twice(sites: Callable[..., Site], fleet: Fleet) -> None:
     assert cedar.run("restore")["snapshot"] in taken.values()
     assert cedar.run("recover")["timeline"] == 3
     assert cedar.rows() == list(range(1, 601))
+
+
+def test_a_superseded_site_hands_over_its_last_rows(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """In async, whatever the old site acknowledged before it was stopped is at the new one."""
+    acorn = sites(fleet, "acorn")
+    acorn.begin()
+    ship = acorn.processes[0]
+    acknowledged: list[int] = []
+
+    def write() -> None:
+        with suppress(psycopg.OperationalError), acorn.connect() as db:
+            for row in range(1, 1_000_000):
+                db.execute("INSERT INTO rows VALUES (%s)", (row,))
+                acknowledged.append(row)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    wait_until(lambda: len(acknowledged) > 300, "rows")
+    birch = sites(fleet, "birch")
+    writer.join(30)
+    assert ship.wait(30) == 5
+    birch.run("restore")
+    birch.run("recover")
+    assert set(acknowledged) <= set(birch.rows())
 
 
 def test_two_moves_from_one_snapshot(sites: Callable[..., Site], lost: Fleet) -> None:
