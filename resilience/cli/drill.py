@@ -15,7 +15,7 @@ from resilience.adapters.journal_file import JournalFile
 from resilience.cli.context import Context, say_json
 from resilience.cli.outcome import exit_for, write_report
 from resilience.engine.drill import FAULTS, Drill, run_drill
-from resilience.errors import Refused, UsageError
+from resilience.errors import Refused, ResilienceError, UsageError
 from resilience.judge import judge, verdict_json
 from resilience.lab import Lab
 from resilience.lab.material import prepare_material
@@ -62,12 +62,22 @@ def run(
     log = _fresh_journal(directory)
     with Progress.for_people(silent=as_json) as progress:
         progress.say(f"Seed {drill.seed}. Report: {directory / 'report.html'}")
-        verdict = (_simulate if simulate else _in_lab)(drill, log, progress)
+        try:
+            verdict = (_simulate if simulate else _in_lab)(drill, log, progress)
+        except ResilienceError:
+            _report_what_there_is(directory, log)
+            raise
     write_report(directory, log.read(), verdict)
     say_json(verdict_json(verdict)) if as_json else typer.echo(verdict_text(verdict))
     if not as_json:
         typer.echo(f"Report: {directory / 'report.html'}")
     raise typer.Exit(exit_for(verdict))
+
+
+def _report_what_there_is(directory: Path, log: JournalFile) -> None:
+    """A drill that stopped half-way is what a report is most needed for."""
+    if events := log.read():
+        write_report(directory, events, judge(events))
 
 
 def _seed(given: int | None) -> int:

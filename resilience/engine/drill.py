@@ -43,6 +43,7 @@ class Drill:
 def run_drill(world: World, fleet: Fleet, ground: Ground, users: Workload, drill: Drill, watch: Watch) -> None:
     """Carry the drill out; everything that happens goes into the world's journal."""
     stage = _Stages(world, watch)
+    _refuse_target(fleet, drill)
     stage.note("drill-started", **_header(fleet, drill))
     with stage("up", site=fleet.primary.name):
         carry_out(world, fleet, plan_up(fleet, observe(world, fleet), fleet.primary.name), watch)
@@ -119,6 +120,18 @@ def carry_out(world: World, fleet: Fleet, plan: Plan, watch: Watch) -> None:
     accepted = frozenset(hazard.name for hazard in plan.hazards)
     approve(world, plan, Approval(plan.digest, accepted, by="drill"))
     execute(world, fleet, plan, watch)
+
+
+def _refuse_target(fleet: Fleet, drill: Drill) -> None:
+    """Before anything is made: a target that the fault takes along would only be found out at its end."""
+    lost = _lost(fleet, drill)
+    usable = [site.name for site in fleet.sites if site.vendor not in lost]
+    if drill.to is not None and drill.to not in usable:
+        raise UsageError(
+            f"A drill of {drill.fault} can't fail over to {drill.to}.",
+            f"It is no site of this fleet, or it is lost together with {', '.join(lost)}.",
+            f"Sites that are left: {', '.join(usable) or 'none'}.",
+        )
 
 
 def _lost(fleet: Fleet, drill: Drill) -> tuple[str, ...]:
