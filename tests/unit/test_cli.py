@@ -1,0 +1,221 @@
+"""The command line: what a person types, what is printed where, and the exit status."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import stamina.instrumentation
+from typer.testing import CliRunner
+
+from resilience import cli
+from resilience.adapters.journal_file import JournalFile
+from tests.journals import healthy, missed, unknown
+from tests.unit.test_config import GOOD
+
+COMMANDS = ("check", "up", "down", "status", "plan", "failover", "drill", "verdict", "lab up", "lab down")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said, and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+Type = Callable[..., Said]
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Type]:
+    """Types a command in an empty folder, through the real error boundary."""
+    monkeypatch.chdir(tmp_path)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    hooks, level = stamina.instrumentation.get_on_retry_hooks(), logging.getLogger("Validators").level
+
+    def run(*words: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["resilience", *words])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        return Said(status, *capfd.readouterr())
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    stamina.instrumentation.set_on_retry_hooks(hooks)
+    logging.getLogger("Validators").setLevel(level)
+
+
+def fleet_file(text: str = GOOD) -> Path:
+    """A fleet file where commands look for it."""
+    path = Path("fleet.toml")
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_ends_in_the_exit_status(command: str) -> None:
+    """Each command's text ends with what its exit status means."""
+    said = CliRunner().invoke(cli.app, [*command.split(), "--help"], env={"COLUMNS": "200"})
+    assert said.exit_code == 0
+    text = said.output.split("Arguments:")[0].split("Options:")[0]
+    assert text.strip().split("\n\n")[-1].strip().startswith("Exit status: 0")
+
+
+def test_help_names_every_command() -> None:
+    """The list has all of them, and says what each exit status means."""
+    said = CliRunner().invoke(cli.app, ["--help"])
+    for command in COMMANDS:
+        assert command.split()[0] in said.output
+    assert "5 refused" in said.output
+
+
+def test_a_good_file_is_valid(typed: Type) -> None:
+    """Exit 0 without a network; the file stays as it was."""
+    path = fleet_file()
+    said = typed("check", "--offline")
+    assert said == Said(0, "fleet.toml: valid.\n", "")
+    assert path.read_text() == GOOD
+    assert [p.name for p in Path().iterdir()] == ["fleet.toml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[fleet", "not valid TOML"),
+        (GOOD.replace("rpo_s = 2\n", ""), "promise.rpo_s"),
+        (GOOD.replace("k = 2\ns = 2", "k = 1\ns = 2"), "replication.s"),
+    ],
+)
+def test_a_bad_file_is_named(typed: Type, text: str, words: str) -> None:
+    """Exit 2, three lines on standard error, nothing on standard output, nothing touched."""
+    fleet_file(text)
+    said = typed("check", "--offline")
+    assert said.status == 2
+    assert said.out == ""
+    assert words in said.err
+    assert [line.split(":")[0] for line in said.err.splitlines()] == ["Error", "Why", "Next"]
+    assert [p.name for p in Path().iterdir()] == ["fleet.toml"]
+
+
+def test_no_file_at_all(typed: Type) -> None:
+    """Exit 2, and what to do."""
+    said = typed("--fleet", "there.toml", "check", "--offline")
+    assert said.status == 2
+    assert "there.toml" in said.err
+    assert "lab up" in said.err
+
+
+def test_a_word_that_is_none(typed: Type) -> None:
+    """Commands and options that do not exist are usage errors."""
+    assert typed("fly").status == 2
+    assert typed("check", "--sideways").status == 2
+    assert typed("drill", "--size", "gigantic").status == 2
+
+
+def test_json_is_all_there_is(typed: Type) -> None:
+    """With --json standard output is one JSON document, also for errors."""
+    fleet_file()
+    assert json.loads(typed("check", "--offline", "--json").out)["valid"] is True
+    fleet_file("[fleet")
+    said = typed("check", "--offline", "--json")
+    found = json.loads(said.out)
+    assert said.status == found["exit"] == 2
+    assert set(found) == {"error", "why", "next", "exit"}
+
+
+def test_a_simulated_drill(typed: Type) -> None:
+    """Exit 4, journal, verdict and report in the directory; the same journal is judged the same again."""
+    said = typed("drill", "--simulate", "--seed", "7", "--report", "out")
+    assert said.status == 4
+    out = Path("out")
+    assert sorted(p.name for p in out.iterdir()) == ["journal.jsonl", "report.html", "verdict.json"]
+    verdict = json.loads((out / "verdict.json").read_text())
+    assert (verdict["verdict"], verdict["simulated"], verdict["seed"]) == ("unknown", True, 7)
+    assert "SIMULATED" in (out / "report.html").read_text().upper()
+    assert "out/report.html" in said.out
+    assert "\x1b" not in said.out + said.err
+    (out / "verdict.json").unlink()
+    assert typed("verdict", "out").status == 4
+    assert json.loads((out / "verdict.json").read_text()) == verdict
+
+
+def test_a_simulated_drill_for_machines(typed: Type) -> None:
+    """With --json standard output is the verdict and nothing else."""
+    said = typed("drill", "--simulate", "--seed", "7", "--report", "out", "--json")
+    assert said.status == 4
+    assert json.loads(said.out) == json.loads(Path("out/verdict.json").read_text())
+
+
+def test_a_journal_is_never_overwritten(typed: Type) -> None:
+    """A second drill into the same directory is refused, and the first one's journal stays."""
+    Path("out").mkdir()
+    Path("out/journal.jsonl").write_text("")
+    said = typed("drill", "--simulate", "--report", "out")
+    assert said.status == 2
+    assert "never overwritten" in said.err
+    assert Path("out/journal.jsonl").read_text() == ""
+
+
+@pytest.mark.parametrize("words", [("--fault", "flood"), ("--standby", "hot"), ("--to", "nowhere"), ("--to", "acorn")])
+def test_what_cannot_be_drilled(typed: Type, words: tuple[str, str]) -> None:
+    """Exit 2 with the word in question, and no report of something that did not happen."""
+    said = typed("drill", "--simulate", "--report", "out", *words)
+    assert said.status == 2
+    assert words[1] in said.err
+    assert not Path("out/report.html").exists()
+
+
+@pytest.mark.parametrize("simulate", [("--simulate",), ()])
+def test_a_live_fleet_is_not_drilled(typed: Type, simulate: tuple[str, ...]) -> None:
+    """Exit 5: faults belong in a lab."""
+    fleet_file(GOOD.replace("lab = true", "lab = false"))
+    said = typed("drill", *simulate, "--report", "out")
+    assert said.status == 5
+    assert "live fleet" in said.err
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(("events", "status"), [(healthy(), 0), (missed(), 3), (unknown(), 4)])
+def test_verdict_of_an_old_journal(typed: Type, events: list[object], status: int) -> None:
+    """Met is 0, missed is 3, unknown is 4; by directory or by the journal itself."""
+    log = JournalFile(Path("old/journal.jsonl"))
+    for event in events:
+        log.append(event)  # type: ignore[arg-type]
+    assert typed("verdict", "old").status == status
+    said = typed("verdict", "old/journal.jsonl", "--json")
+    assert said.status == status
+    assert json.loads(said.out)["verdict"] in {"met", "missed", "unknown"}
+
+
+def test_verdict_of_nothing(typed: Type) -> None:
+    """A directory without a journal is a usage error, and gets no report."""
+    Path("empty").mkdir()
+    said = typed("verdict", "empty")
+    assert said.status == 2
+    assert "journal" in said.err
+    assert list(Path("empty").iterdir()) == []
+
+
+def test_verdict_of_an_altered_journal(typed: Type) -> None:
+    """A broken line in the middle is an error that names it, never a verdict."""
+    log = JournalFile(Path("old/journal.jsonl"))
+    for event in healthy():
+        log.append(event)
+    lines = Path("old/journal.jsonl").read_text().splitlines(keepends=True)
+    Path("old/journal.jsonl").write_text("".join([*lines[:3], "{altered\n", *lines[4:]]))
+    said = typed("verdict", "old")
+    assert said.status == 1
+    assert "line 4" in said.err
+    assert not Path("old/verdict.json").exists()

@@ -1,0 +1,128 @@
+"""The drill's own code: a fault in front and an account of every write behind, whatever the failover does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+import stamina
+
+from resilience.engine.drill import Drill, run_drill
+from resilience.errors import ResilienceError, UsageError
+from resilience.judge import judge
+from resilience.model import Event
+from resilience.simulation import Break, SimulatedGround, SimulatedUsers, State, simulated_fleet, simulated_world
+from tests.sim.stage import fleet_with
+from tests.sim.test_drill import as_if_real
+
+
+@pytest.fixture(autouse=True)
+def _retry_at_once() -> Iterator[None]:
+    """Retries do not wait for real seconds: the simulation has its own."""
+    with stamina.set_testing(True, attempts=12):
+        yield
+
+
+@dataclass
+class Half(SimulatedGround):
+    """A ground whose counters did not cover every host."""
+
+    def blackhole_complete(self) -> bool:
+        """Some host was not watched."""
+        return False
+
+
+@dataclass
+class Idle(SimulatedUsers):
+    """Users who hardly do anything."""
+
+    def begin(self, seed: int) -> None:
+        """Write a little, then nothing."""
+        super().begin(seed)
+        self.end()
+        self.sim.pass_time(60.0)
+
+
+def drilled(drill: Drill, *broken: Break, ground: type[SimulatedGround] = SimulatedGround) -> list[Event]:
+    """The journal of a drill, with its error swallowed where the failover stopped."""
+    fleet, state = simulated_fleet(), State()
+    state.doors.breaks.extend(broken)
+    world, users = simulated_world(state, fleet), SimulatedUsers(state, fleet)
+    try:
+        run_drill(world, fleet, ground(state, fleet, users), users, drill, lambda _event: None)
+    except ResilienceError as error:
+        state.events.append(Event(state.now, "said", {"what": error.what}))
+    return state.events
+
+
+def kinds(events: Sequence[Event]) -> list[str]:
+    """Which lines there are."""
+    return [event.kind for event in events]
+
+
+def test_the_journal_has_every_proof() -> None:
+    """One line of each kind that the judge needs, the fault in front of the failover."""
+    told = kinds(drilled(Drill(seed=7, simulated=True)))
+    for kind in ("fault", "blackhole", "fence", "acknowledged", "requests", "writes-checked", "data"):
+        assert told.count(kind) == 1, kind
+    assert told[0] == "drill-started"
+    assert told.index("fault") < len(told) - 1 - told[::-1].index("decided")
+
+
+def test_a_failover_that_stops_still_leaves_an_account() -> None:
+    """Writes, requests, calls and the fence are kept; the verdict is no pass, and says where it stopped."""
+    events = drilled(Drill(simulated=True), Break("plane.birch.restore", 1))
+    told = kinds(events)
+    for kind in ("step-failed", "blackhole", "acknowledged", "requests"):
+        assert told.count(kind) == 1, kind
+    verdict = judge(as_if_real(events))
+    assert verdict.verdict == "unknown"
+    assert any("restore" in why for why in verdict.why)
+
+
+def test_counters_that_missed_a_host_prove_nothing() -> None:
+    """No call was counted, but not everybody was watched: unknown, never 0."""
+    verdict = judge(as_if_real(drilled(Drill(simulated=True), ground=Half)))
+    assert verdict.verdict == "unknown"
+    assert verdict.blackhole.calls is None
+
+
+def test_idle_users_stop_the_drill_before_the_fault() -> None:
+    """A loss can't be counted from a handful of writes."""
+    fleet, state = simulated_fleet(), State()
+    world, users = simulated_world(state, fleet), Idle(state, fleet)
+    with pytest.raises(ResilienceError, match="writes were acknowledged"):
+        run_drill(world, fleet, SimulatedGround(state, fleet, users), users, Drill(), lambda _event: None)
+    assert "fault" not in kinds(state.events)
+
+
+@pytest.mark.parametrize(
+    "drill",
+    [
+        Drill(fault="flood"),
+        Drill(to="acorn"),
+        Drill(to="nowhere"),
+        Drill(to="elm"),
+        Drill(fault="correlated", to="cedar"),
+    ],
+)
+def test_what_cannot_be_drilled_is_refused_before_anything_is_made(drill: Drill) -> None:
+    """A fault that is none, a target that is none, or one that the fault takes along."""
+    fleet, state = fleet_with(), State()
+    world, users = simulated_world(state, fleet), SimulatedUsers(state, fleet)
+    with pytest.raises(UsageError):
+        run_drill(world, fleet, SimulatedGround(state, fleet, users), users, drill, lambda _event: None)
+    assert state.events == []
+    assert state.hosts == {}
+
+
+def test_companions_leave_together() -> None:
+    """Declared companions are lost on the same day; without any, a spare vault's vendor is."""
+    drill = Drill(fault="correlated", simulated=True)
+    assert next(e for e in drilled(drill) if e.kind == "fault").data["vendors"] == ["acorn", "cedar"]
+    fleet, state = fleet_with("async", acorn=("elm",)), State()
+    world, users = simulated_world(state, fleet), SimulatedUsers(state, fleet)
+    run_drill(world, fleet, SimulatedGround(state, fleet, users), users, replace(drill, seed=3), lambda _event: None)
+    assert next(e for e in state.events if e.kind == "fault").data["vendors"] == ["acorn", "elm"]
+    assert judge(as_if_real(state.events)).verdict == "met"
