@@ -43,9 +43,8 @@ def opening(state: State, epoch: EpochRecord, host: Host, left_out: frozenset[st
 
 def _merged(vaults: dict[str, Held], epoch: EpochRecord) -> Rows:
     """The newest opened epoch before this one, with everything that was shipped under it."""
+    refuse_blind(vaults, epoch.number)
     for number in range(epoch.number - 1, 0, -1):
-        for record in _records(vaults, number):
-            _refuse_blind(vaults, record)
         chains = [held.chains[number] for held in vaults.values() if number in held.chains]
         opened = [chain.opening for chain in chains if chain.opening is not None]
         if opened:
@@ -62,8 +61,16 @@ def _records(vaults: dict[str, Held], number: int) -> list[EpochRecord]:
     return [record for record in found if record is not None]
 
 
-def _refuse_blind(vaults: dict[str, Held], record: EpochRecord) -> None:
-    """What k vaults hold is seen in one of any n - k + 1."""
+def refuse_blind(vaults: dict[str, Held], before: int) -> None:
+    """What k vaults hold is seen in one of any n - k + 1: of every epoch back to the newest that was opened."""
+    for number in range(before - 1, 0, -1):
+        for record in _records(vaults, number):
+            _refuse_too_few(vaults, record)
+        if any(number in held.chains and held.chains[number].opening is not None for held in vaults.values()):
+            return
+
+
+def _refuse_too_few(vaults: dict[str, Held], record: EpochRecord) -> None:
     seen = [name for name in record.vaults if name in vaults]
     needed = len(record.vaults) - record.k + 1
     if len(seen) < needed:

@@ -11,7 +11,7 @@ from resilience.model import EpochRecord, Fleet, Site, SiteOutputs
 from resilience.ports import Merged, Recovered
 from resilience.simulation import merging
 from resilience.simulation.shipping import reachable, start_ship
-from resilience.simulation.state import Host, State
+from resilience.simulation.state import Held, Host, State
 
 T = TypeVar("T")
 
@@ -82,26 +82,45 @@ class SimPlane:
         return self._on(outputs, "recover", 3.0, promote)
 
     def fetch_ledger(self, site: Site, outputs: SiteOutputs) -> int:
-        """All entries that any vault holds."""
+        """All entries that any vault holds; the vaults of this epoch hold all of them afterwards."""
 
         def fetch(host: Host) -> int:
-            for held in merging.readable(self.sim, self.left_out).values():
-                entries = {k: v.decode() for k, v in held.objects.items() if k.startswith("ledger/")}
-                host.ledger.update(entries)
+            for held in self._enough(host).values():
+                host.ledger.update({k: v.decode() for k, v in held.objects.items() if k.startswith("ledger/")})
+            for held in self._own(host):
+                held.objects |= {key: row.encode() for key, row in host.ledger.items()}
             return len(host.ledger)
 
         return self._on(outputs, "fetch_ledger", 0.5, fetch)
 
     def fetch_media(self, site: Site, outputs: SiteOutputs) -> int:
-        """Pictures that rows name and the host lacks."""
+        """Pictures that rows name and the host lacks; the vaults of this epoch hold all of them afterwards."""
 
         def fetch(host: Host) -> int:
             before = len(host.pictures)
-            for held in merging.readable(self.sim, self.left_out).values():
+            for held in self._enough(host).values():
                 host.pictures |= held.pictures & set(host.rows)
+            for held in self._own(host):
+                held.pictures |= host.pictures
             return len(host.pictures) - before
 
         return self._on(outputs, "fetch_media", 1.0, fetch)
+
+    def _enough(self, host: Host) -> dict[str, Held]:
+        """Vaults that answer, where they are so many that nothing k vaults held can be missed."""
+        vaults = merging.readable(self.sim, self.left_out)
+        if host.ships is not None:
+            merging.refuse_blind(vaults, host.ships.number)
+        return vaults
+
+    def _own(self, host: Host) -> list[Held]:
+        """The vaults of the epoch under which this host ships: k of them at least."""
+        if host.ships is None:
+            return []
+        reached = list(reachable(self.sim, host, host.ships).values())
+        if len(reached) < host.ships.k:
+            raise TooFewVaults("Copies reach too few vaults.", f"{host.ships.k} must answer.", "Bring a vault back.")
+        return reached
 
     def start_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """Ship from now on, what this host opened under this epoch and nothing else."""
