@@ -40,7 +40,7 @@ class Store:
 
 def free_ports(count: int) -> list[int]:
     """Ports that are free right now, below those whose gRPC twin (+10000) would not exist."""
-    held = []
+    held: list[int] = []
     port = 20000
     while len(held) < count:
         port += 1

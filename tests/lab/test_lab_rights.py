@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import boto3
@@ -139,7 +140,7 @@ def _refused_s3(directory: Path) -> list[str]:
     expire = {"Rules": [{"ID": "x", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}]}
     source = {"Bucket": BUCKET, "Key": "media/aa"}
     version = operator.head_object(Bucket=BUCKET, Key="media/aa")["VersionId"]
-    tries = {
+    tries: dict[str, Callable[[], object]] = {
         "ship reads the policy": lambda: ship.get_bucket_policy(Bucket=BUCKET),
         "ship removes the policy": lambda: ship.delete_bucket_policy(Bucket=BUCKET),
         "ship makes objects expire": lambda: ship.put_bucket_lifecycle_configuration(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -161,12 +160,13 @@ def test_rubbish_is_no_record(rubbish: bytes, vaults: dict[str, MemoryVault]) ->
         epochs.newest_epoch(vaults["elm"], CHECK)
 
 
-def test_a_stale_listing_does_not_hide_the_newest(vaults: dict[str, MemoryVault]) -> None:
+def test_a_stale_listing_does_not_hide_the_newest(
+    vaults: dict[str, MemoryVault], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The listing is a hint; what counts is the 404 after the newest."""
     for number in (1, 2):
         vaults["elm"].put_new(layout.epoch(number), epochs.encode(record(number, nonce=str(number))))
-    stale: Callable[[str], list[str]] = lambda _: [layout.epoch(1)]  # noqa: E731
-    vaults["elm"].list = stale  # type: ignore[method-assign]
+    monkeypatch.setattr(vaults["elm"], "list", lambda _prefix: [layout.epoch(1)])
     found = epochs.newest_epoch(vaults["elm"], CHECK)
     assert found is not None
     assert found.number == 2
