@@ -252,9 +252,10 @@ class Site:
     def status(self) -> dict[str, Any]:
         """Ship's status; empty while there is none."""
         try:
-            return json.loads((self.folder / "run/ship-status.json").read_text())
+            told: dict[str, Any] = json.loads((self.folder / "run/ship-status.json").read_text())
         except FileNotFoundError:
             return {}
+        return told
 
     def told(self) -> str:
         """What ship says of itself, for a failing test."""
