@@ -12,7 +12,6 @@ import json
 import tarfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ from urllib.parse import quote
 
 from resilience import caches
 from resilience.adapters.kit import Kit
-from resilience.errors import MissingPart, ResilienceError
+from resilience.errors import MissingPart, ResilienceError, VaultError
 from resilience.model import Fleet, VaultSpec
 from resilience.ports import Vault
+from resilience.replication.epoch import each
 
 CODE = "src.tar.gz"
 LEFT_OUT = frozenset({"__pycache__", "lab", "cli", "render"})
@@ -88,14 +88,18 @@ class VaultSupplies:
     """Opened by the operator."""
 
     def put(self) -> Mapping[str, Any]:
-        """Put what a vault lacks, all vaults at once, manifests last; {digest, bytes, vaults}."""
+        """Put what a vault lacks, all at once, manifests last; {digest, bytes, vaults, failed: vaults that could not}."""
         directory = caches.supplies()
         manifest, code = local_manifest(directory)
-        with ThreadPoolExecutor(max(1, len(self.vaults))) as pool:
-            new = pool.map(lambda vault: _put(vault, manifest, code, directory), self.vaults.values())
-            put = dict(zip(self.vaults, new, strict=True))
+        answers = each(self.vaults, lambda vault: _put(vault, manifest, code, directory))
+        put = {name: answer for name, answer in answers.items() if isinstance(answer, int)}
+        failed = {name: answer.what for name, answer in answers.items() if isinstance(answer, ResilienceError)}
+        if not put:
+            raise VaultError(
+                "No vault took the supplies.", "; ".join(failed.values()), "Bring a vault back and run this again."
+            )
         whole = sum(part.bytes for part in manifest.parts)
-        return {"digest": manifest.digest, "bytes": whole, "vaults": put}
+        return {"digest": manifest.digest, "bytes": whole, "vaults": put, "failed": failed}
 
     def sources(self, names: Iterable[str]) -> dict[str, Any]:
         """For each file, links to it in these vaults; {digest, files}. Nothing else is asked."""

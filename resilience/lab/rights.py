@@ -13,6 +13,8 @@ from resilience.lab import places
 
 SHIP_CREATES = ("wal/", "media/", "ledger/", "label/")
 SHIP_READS = ("epoch/",)
+START = re.compile(r"wal/\d{8}/start$")
+"""ship reads back how an epoch began: another spool's start record stops it."""
 SHIP_LISTS = ("epoch/", "restic/")
 REPOSITORY = re.compile(r"restic/\d{8}/(?P<part>[a-z]+)(/|$)")
 """One restic repository an epoch; `part` is what restic calls the folder."""
@@ -37,6 +39,8 @@ def may(principal: str, verb: str, key: str) -> bool:
     found = REPOSITORY.match(key)
     if found and verb != "list":
         return found["part"] in RESTIC.get(verb, set())
+    if verb == "read" and START.match(key):
+        return True
     allowed = {"create": SHIP_CREATES, "read": SHIP_READS, "list": SHIP_LISTS}
     return key.startswith(allowed.get(verb, ()))
 
@@ -48,8 +52,14 @@ def s3_actions(principal: str, bucket: str) -> list[str]:
     if principal == "reader":
         return [f"Read:{bucket}", f"List:{bucket}"]
     writes = [f"Write:{bucket}/{key}*" for key in (*SHIP_CREATES, "restic/")]
-    reads = [f"Read:{bucket}/{key}*" for key in (*SHIP_READS, "restic/")]
+    reads = [f"Read:{bucket}/{key}*" for key in (*SHIP_READS, "wal/", "restic/")]
     return [*writes, *reads, *[f"List:{bucket}/{key}*" for key in SHIP_LISTS]]
+
+
+def _readable(objects: str) -> list[str]:
+    """What ship may read of restic's repositories."""
+    folders = [f"{objects}/restic/*/{part}/*" for part in sorted(RESTIC["read"] - {"config"})]
+    return [f"{objects}/restic/*/config", *folders]
 
 
 def s3_identities(root: dict[str, str], principals: dict[str, dict[str, str]]) -> dict[str, object]:
@@ -85,11 +95,11 @@ def s3_policy(bucket: str) -> dict[str, object]:
                 "NotResource": [f"{objects}/restic/*/{part}/*" for part in sorted(RESTIC["remove"])],
             },
             {
-                "Sid": "ShipReadsNoSnapshot",
+                "Sid": "ShipReadsNoCopies",
                 "Effect": "Deny",
                 "Principal": ship,
                 "Action": ["s3:GetObject"],
-                "Resource": [f"{objects}/restic/*/data/*"],
+                "NotResource": [f"{objects}/epoch/*", f"{objects}/wal/*/start", *_readable(objects)],
             },
             {
                 "Sid": "ShipMakesNoRepository",

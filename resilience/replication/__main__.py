@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import importlib
 import json
 import logging
+import os
 import sys
 from typing import Any
 
@@ -25,6 +27,17 @@ COMMANDS = {
     "status": "status",
     "verify-snapshot": "verify_snapshot",
 }
+
+
+ALONE = ("snapshot", "restore", "recover", "fetch-ledger", "fetch-media")
+"""Commands of which a host runs one at a time: what a killed caller left behind is waited for."""
+
+
+def alone(settings: config.Config) -> None:
+    """Wait for whoever is at work on this host, and keep others waiting until this process ends."""
+    settings.paths.run.mkdir(parents=True, exist_ok=True)
+    handle = os.open(settings.paths.run / "at-work.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def set_up_logs() -> None:
@@ -59,6 +72,8 @@ def main(argv: list[str] | None = None) -> int:
     set_up_logs()
     try:
         settings = config.load(args.config)
+        if args.command in ALONE:
+            alone(settings)
         command = importlib.import_module(f"resilience.replication.{COMMANDS[args.command]}")
         if args.command == "verify-snapshot":
             answer = command.main(settings, args.vault, args.snapshot)

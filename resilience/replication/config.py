@@ -69,6 +69,8 @@ class Postgres(Table):
     """Commands that stop writes for good once this site is superseded; `stop` alone where empty."""
     kill: list[list[str]] = []
     """Commands that end Postgres by force, when it has handed over its last WAL or would not stop."""
+    resume: list[list[str]] = []
+    """Commands that let it and the app start again, after a lease that only lapsed."""
 
 
 class Record(Table):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from resilience.errors import ResilienceError, VaultError
+from resilience.errors import ResilienceError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chunk, layout, lsn
@@ -83,7 +83,7 @@ class Courier(threading.Thread):
         if data is None:
             return False
         key = layout.first(self._record.number)
-        if not self.vault.put_new(key, data) and self._other(key, data):
+        if not self.vault.put_new(key, data) and self.vault.get(key) != data:
             raise Foreign(
                 f"{self.vault.name} already holds WAL of epoch {self._record.number} that is not from this spool.",
                 "The spool was lost, or a second ship is at work under the same epoch.",
@@ -91,14 +91,6 @@ class Courier(threading.Thread):
             )
         self._begun = True
         return True
-
-    def _other(self, key: str, data: bytes) -> bool:
-        """Whether what is there is surely not ours; a vault that lets ship read nothing cannot tell."""
-        try:
-            return self.vault.get(key) != data
-        except VaultError as error:
-            log.warning("cannot read the start record back", vault=self.vault.name, why=error.why)
-            return False
 
     def _put_batch(self) -> bool:
         """Put a few chunks, look for a newer epoch, then count them; False when all is put."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from resilience.errors import Refused, ResilienceError, TooFewVaults, UsageError, VaultError
-from resilience.model import EpochRecord
+from resilience.model import EpochRecord, newest_first
 from resilience.ports import Vault
 from resilience.replication import layout, seals
 from resilience.replication.seals import Sign, Verify
@@ -123,6 +123,11 @@ def each(vaults: Mapping[str, Vault], ask: Callable[[Vault], T]) -> dict[str, T 
 
 def newest_of(vaults: Mapping[str, Vault], check: Verify) -> EpochRecord | None:
     """The newest epoch that any vault shows; TooFewVaults when not one of them answers."""
+    return next(iter(rivals_of(vaults, check)), None)
+
+
+def rivals_of(vaults: Mapping[str, Vault], check: Verify) -> list[EpochRecord]:
+    """All epochs of the newest number, first the one that more of its own vaults hold; usually one, or none."""
     answers = each(vaults, lambda vault: newest_epoch(vault, check))
     read_ok = [a for a in answers.values() if not isinstance(a, ResilienceError)]
     if not read_ok:
@@ -131,7 +136,13 @@ def newest_of(vaults: Mapping[str, Vault], check: Verify) -> EpochRecord | None:
             "; ".join(f"{name}: {answer}" for name, answer in answers.items()) or "There are no vaults.",
             "Bring a vault back and run the same command again.",
         )
-    return max((a for a in read_ok if a is not None), key=lambda record: record.number, default=None)
+    return newest_first({name: a for name, a in answers.items() if isinstance(a, EpochRecord)})
+
+
+def numbered(vaults: Mapping[str, Vault], number: int, check: Verify) -> list[EpochRecord]:
+    """All epochs of one number that any vault shows, first the one that more of its own vaults hold."""
+    answers = each(vaults, lambda vault: read(vault, number, check))
+    return newest_first({name: a for name, a in answers.items() if isinstance(a, EpochRecord)})
 
 
 def seal_record(

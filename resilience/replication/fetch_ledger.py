@@ -30,7 +30,7 @@ def main(config: Config) -> dict[str, Any]:
             "; ".join(f"{n}: {a.why}" for n, a in answers.items() if isinstance(a, ResilienceError)),
             "Without it nobody knows what was taken down. Bring a vault back and run this again.",
         )
-    chosen, forked = choose(key for keys in listed.values() for key in keys)
+    chosen, forked = choose((key for keys in listed.values() for key in keys), config.record.number)
     identity = config.key()
     ledger = config.paths.ledger
 
@@ -47,15 +47,17 @@ def main(config: Config) -> dict[str, Any]:
     return {"entries": len(chosen), "fetched": fetched, "forked": forked}
 
 
-def choose(keys: Iterable[str]) -> tuple[dict[int, str], list[str]]:
+def choose(keys: Iterable[str], newest: int) -> tuple[dict[int, str], list[str]]:
     """Of each number the entry of the newest epoch, without a gap; the others are told as forked.
 
     An entry that a fenced site still put after its successor went on was acknowledged to nobody.
+    What is no entry's name, or names an epoch after `newest`, was put there by nobody who may.
     """
     by_epoch: dict[int, dict[int, str]] = {}
     for key in set(keys):
-        number, _, entry = key[len(layout.LEDGER) :].partition("/")
-        by_epoch.setdefault(int(number), {})[int(entry)] = key
+        named = layout.ENTRY.fullmatch(key)
+        if named and int(named["epoch"]) <= newest:
+            by_epoch.setdefault(int(named["epoch"]), {})[int(named["seq"])] = key
     chosen: dict[int, str] = {}
     forked: list[str] = []
     for epoch in sorted(by_epoch):

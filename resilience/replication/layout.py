@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 EPOCH = "epoch/"
 WAL = "wal/"
 MEDIA = "media/"
 LEDGER = "ledger/"
 LABEL = "label/"
+POSITION = re.compile(r"[0-9A-F]{16}")
+ENTRY = re.compile(r"ledger/(?P<epoch>\d{8})/(?P<seq>\d{8})")
 
 
 def epoch(number: int) -> str:
@@ -37,7 +41,7 @@ def first(number: int) -> str:
 def chunk_start(key: str) -> int | None:
     """The position in a chunk's name; None for the other objects under an epoch."""
     name = key.rpartition("/")[2]
-    return int(name, 16) if len(name) == 16 else None  # noqa: PLR2004 - 64 bits in hex
+    return int(name, 16) if POSITION.fullmatch(name) else None
 
 
 def media(sha256: str) -> str:

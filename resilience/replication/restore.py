@@ -24,7 +24,8 @@ import structlog
 from resilience.errors import BrokenChain, Refused, ResilienceError, VaultError
 from resilience.ports import Merged, Vault
 from resilience.replication import chain as chains
-from resilience.replication import chunk, label, lsn, seals
+from resilience.replication import chunk, label, layout, lsn, seals
+from resilience.replication import epoch as epochs
 from resilience.replication.chain import Chain
 from resilience.replication.chunk import Opening
 from resilience.replication.config import Config, write_atomic
@@ -63,6 +64,7 @@ def main(config: Config) -> dict[str, Any]:
     _refuse_foreign(config, before)
     began = time.monotonic()
     vaults = config.open()
+    _refuse_shipped(config, vaults)
     known = known_epochs(config, vaults)
     opening = own_opening(config, vaults)
     tried = 0
@@ -77,6 +79,18 @@ def main(config: Config) -> dict[str, Any]:
         f"{tried} could be believed by their labels; none led to a consistent copy.",
         "Look at label/ in the vaults, and at what the log above says of each.",
     )
+
+
+def _refuse_shipped(config: Config, vaults: Mapping[str, Vault]) -> None:
+    """An epoch under which a host already shipped is never begun again: its own writes would be lost."""
+    number = config.record.number
+    answers = epochs.each(vaults, lambda vault: vault.exists(layout.first(number)))
+    if any(answer is True for answer in answers.values()):
+        raise Refused(
+            f"Epoch {number} has already been written under, and this host holds none of it.",
+            "Restoring for it would end where its parent ended, and drop everything since.",
+            "Plan again (`resilience plan`): the new plan seals a newer epoch and keeps what was written.",
+        )
 
 
 def _refuse_foreign(config: Config, before: Mapping[str, Any] | None) -> None:

@@ -20,7 +20,7 @@ import structlog
 from psycopg import conninfo, pq
 
 from resilience.errors import Refused, ResilienceError, UsageError
-from resilience.replication import chunk, lsn, seals
+from resilience.replication import chunk, lapse, lsn, seals
 from resilience.replication.config import Config
 from resilience.replication.courier import Courier, start_record, switch_point
 from resilience.replication.lease import Lease, watches
@@ -149,6 +149,8 @@ class Ship:
         if self._lost is None:
             return
         log.error("this site may no longer write", why=self._lost)
+        if self._lease.superseded is None:
+            lapse.note(self._config)
         fence(self._config)
         if self._lease.superseded is not None:
             self._hand_over()
@@ -313,6 +315,7 @@ def accepts(dsn: str) -> bool:
 def main(config: Config) -> dict[str, object]:
     """Run ship until it is told to stop."""
     seals_ready(config)
+    lapse.go_on(config)
     Ship(config).run()
     return {"stopped": True}
 

@@ -155,7 +155,7 @@ class Site:
             self.as_postgres(*initdb, "--locale=C.UTF-8", "-E", "UTF8"), check=True, capture_output=True, cwd="/"
         )
         with (self.pg / "postgresql.conf").open("a") as conf:
-            conf.write("\n".join(["wal_level = replica", "max_wal_size = 64MB", "fsync = on", *settings]) + "\n")
+            conf.write("\n".join(["wal_level = replica", "max_wal_size = 64MB", "fsync = off", *settings]) + "\n")
         self.start()
 
     def start(self) -> None:
@@ -207,6 +207,7 @@ class Site:
                 "dsn": self.dsn,
                 "start": self.pg_ctl("-o", self.options, "start"),
                 "stop": self.pg_ctl("-m", "fast", "stop"),
+                "resume": [self.pg_ctl("-o", self.options, "start")],
                 "bin": str(self.bin),
             },
         }

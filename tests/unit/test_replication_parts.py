@@ -21,14 +21,14 @@ def keys(*entries: tuple[int, int]) -> list[str]:
 
 def test_the_ledger_runs_through_epochs() -> None:
     """Each epoch goes on where the one before ended."""
-    chosen, forked = choose(keys((1, 1), (1, 2), (2, 3), (2, 4)))
+    chosen, forked = choose(keys((1, 1), (1, 2), (2, 3), (2, 4)), 2)
     assert chosen == dict(enumerate(keys((1, 1), (1, 2), (2, 3), (2, 4)), start=1))
     assert forked == []
 
 
 def test_what_a_fenced_site_added_later_is_forked() -> None:
     """Entries of an old epoch at or past the new one's first are set aside, and told."""
-    chosen, forked = choose(keys((1, 1), (1, 2), (1, 3), (2, 2)))
+    chosen, forked = choose(keys((1, 1), (1, 2), (1, 3), (2, 2)), 2)
     assert [chosen[seq] for seq in sorted(chosen)] == keys((1, 1), (2, 2))
     assert forked == keys((1, 2), (1, 3))
 
@@ -36,8 +36,10 @@ def test_what_a_fenced_site_added_later_is_forked() -> None:
 def test_a_gap_in_the_ledger_is_an_error() -> None:
     """Nobody may be served while an order to take something down is missing."""
     with pytest.raises(BrokenChain, match="ledger entry 2"):
-        choose(keys((1, 1), (1, 3)))
-    assert choose([]) == ({}, [])
+        choose(keys((1, 1), (1, 3)), 2)
+    assert choose([], 2) == ({}, [])
+    junk = ["ledger/junk", "ledger/x/y", "ledger/00000009/00000001"]
+    assert choose([*keys((1, 1)), *junk], 2) == choose(keys((1, 1)), 2), "names that nobody may use"
 
 
 def error(item: str, message: str) -> str:
