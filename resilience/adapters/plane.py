@@ -1,7 +1,7 @@
 """The data plane on a site's host, over SSH: `python -m resilience.replication …` there.
 
-Secrets travel in a command's configuration, which lives in /run (memory) and is removed
-when the command ends; only ship's own, which can encrypt and put but not read, stays.
+Secrets travel in a command's configuration, through a pipe and never as a file;
+only ship's own, which can encrypt and put but not read, stays on the host.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from resilience import caches
@@ -56,6 +54,11 @@ POSTGRES = {
     "kill": [
         ["systemctl", "kill", "--signal=SIGKILL", "resilience-postgres"],
         ["systemctl", "stop", "plaza"],
+    ],
+    "resume": [
+        ["systemctl", "unmask", "--runtime", "resilience-postgres"],
+        ["systemctl", "start", "resilience-postgres"],
+        ["systemctl", "start", "plaza"],
     ],
 }
 SIZES = f"runuser -u postgres -- psql -XAtc \"select pg_database_size('plaza')\" plaza && du -sb {DATA}/media | cut -f1"
@@ -159,25 +162,18 @@ class SshPlane:
     def _run(
         self, outputs: SiteOutputs, command: str, config: Mapping[str, Any], timeout: float = 120
     ) -> dict[str, Any]:
-        """One command on the host; its configuration is gone from /run when it ends."""
-        file = f"{RUN}/{command}.json"
-        line = (
-            f"umask 077; mkdir -p {RUN}; trap 'rm -f {file}' EXIT; cat > {file}; "
-            f"{PYTHON} -m resilience.replication {command} --config {file}"
-        )
+        """One command on the host; its configuration comes through a pipe and is in no file."""
+        line = f"{PYTHON} -m resilience.replication {command} --config /dev/stdin"
         done = self.shells(outputs).run(line, stdin=_json(config), timeout=timeout)
         return _answer(f"{outputs.site}: {command}", done.exit, done.out, done.complaint)
 
     def _here(self, command: str, config: Mapping[str, Any], *args: str) -> dict[str, Any]:
         """One command on the operator's own machine."""
         with tempfile.TemporaryDirectory(prefix="resilience-") as directory:
-            file = Path(directory) / "config.json"
-            file.touch(mode=0o600)
             paths = {name: f"{directory}/{name}" for name in PATHS}
-            local = {**config, "paths": {**paths, "restic": str(caches.restic())}}
-            file.write_bytes(_json(local))
-            argv = [sys.executable, "-m", "resilience.replication", command, "--config", str(file)]
-            done = subprocess.run([*argv, *args], capture_output=True, text=True, check=False)
+            local = json.dumps({**config, "paths": {**paths, "restic": str(caches.restic())}})
+            argv = [sys.executable, "-m", "resilience.replication", command, "--config", "/dev/stdin"]
+            done = subprocess.run([*argv, *args], input=local, capture_output=True, text=True, check=False)
         return _answer(f"here: {command}", done.returncode, done.stdout, done.stderr[-2000:])
 
     def _init_repository(self, site: Site, epoch: EpochRecord, vault: str) -> None:
@@ -242,16 +238,11 @@ class SshPlane:
             "postgres": POSTGRES,
         }
 
-    def _read_epoch(self, number: int, vault: Vault) -> EpochRecord | None:
-        return epochs.read(vault, number, self.signer.verify)
-
     def _parents(self, epoch: EpochRecord) -> list[EpochRecord]:
         """All epochs before this one, oldest first."""
         found = []
         for number in range(1, epoch.number):
-            answers = epochs.each(self.vaults, partial(self._read_epoch, number))
-            records = [a for a in answers.values() if isinstance(a, EpochRecord)]
-            found += records[:1]
+            found += epochs.numbered(self.vaults, number, self.signer.verify)[:1]
         return found
 
 

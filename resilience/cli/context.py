@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resilience.errors import ResilienceError
+from resilience.errors import Locked, ResilienceError
 from resilience.model import Fleet
 from resilience.ports import World
 from resilience.wire import Home, real_world
@@ -26,6 +27,20 @@ class Context:
     def home(self) -> Home:
         """Where the fleet lives."""
         return Home(Path(self.fleet_file))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else changes this fleet meanwhile; Locked where somebody does."""
+        with (self.home.directory / ".lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Locked(
+                    "Another command is changing this fleet.",
+                    f"It holds {self.home.directory / '.lock'}.",
+                    "Wait for it, or end it; what it did so far is in the journal.",
+                ) from None
+            yield
 
     @contextmanager
     def world(self) -> Iterator[tuple[Fleet, World]]:

@@ -22,7 +22,7 @@ def run(
     Exit status: 0 done, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world):
+    with context.world() as (fleet, world), context.alone():
         if site not in {s.name for s in fleet.sites}:
             names = ", ".join(s.name for s in fleet.sites)
             raise UsageError(f"No site is called {site}.", "It is not declared.", f"Declared: {names}.")

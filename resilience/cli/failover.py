@@ -22,14 +22,14 @@ def run(
     lost: Annotated[list[str] | None, typer.Option(help="A vendor that counts as lost.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Do the plan named by --digest. Interrupted, it goes on when run again.
+    """Do the plan named by --digest. Interrupted, it goes on when run again; --to or --lost plan anew.
 
     Exit status: 0 the app serves again, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world), Progress.for_people(silent=as_json) as progress:
+    with context.world() as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
         plan = unfinished(world, "failover")
-        if plan is None or (digest is not None and digest != plan.digest):
+        if plan is None or digest not in {None, plan.digest} or to not in {None, plan.target} or lost:
             survey, dead = survey_after_loss(world, fleet, frozenset(lost or ()))
             plan = plan_failover(fleet, survey, to=to, declared=dead)
             if digest is None:
