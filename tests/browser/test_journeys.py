@@ -117,7 +117,7 @@ def test_the_journey_of_a_moderator(open_page: Open, plaza: Site, name: str) -> 
     fits(page)
     report.get_by_label("Reason for taking it down").fill("Against the law")
     report.get_by_role("button", name="Take down").click()
-    expect(page.get_by_role("status")).to_contain_text("taken down, here and in every copy")
+    expect(page.get_by_role("status")).to_contain_text("taken down, and stays down")
     expect(page.get_by_text(f"Bad words of {name}")).to_have_count(0)
     entry = page.get_by_role("row").filter(has_text=str(post.id))
     expect(entry).to_contain_text("Taken down")

@@ -22,13 +22,13 @@ TEMPLATES = Path(__file__).parent.parent / "templates"
 MINUTE, HOUR, DAY = 60, 3600, 86400
 SAID = {
     "posted": "Your post is out.",
-    "deleted": "The post is deleted, here and in every copy.",
+    "deleted": "The post is deleted. Encrypted copies hold it until they are pruned; it is never shown again.",
     "reported": "Thank you. A moderator will look at it.",
     "saved": "Saved.",
     "welcome": "Welcome to Plaza! Say hello, or look who is here.",
     "bye": "You are logged out.",
     "gone": "Your account and everything in it is deleted.",
-    "removed": "The post is taken down, here and in every copy.",
+    "removed": "The post is taken down, and stays down wherever the site moves.",
     "kept": "The post stays. The report is closed.",
 }
 
