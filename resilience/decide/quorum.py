@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from resilience.errors import TooFewVaults
-from resilience.model import EpochRecord, Fleet, Survey, Unknown
+from resilience.model import EpochRecord, Fleet, Survey, Unknown, newest_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ def next_set(fleet: Fleet, primary: str, lost: frozenset[str]) -> VaultSet:
 
 
 def newest_epoch(survey: Survey) -> EpochRecord | None:
-    """The newest epoch that any vault showed."""
-    seen = [r.epoch for r in survey.vaults.values() if isinstance(r.epoch, EpochRecord)]
-    return max(seen, key=lambda epoch: epoch.number, default=None)
+    """The newest epoch that any vault showed; of two with one number, the one that more of its vaults hold."""
+    seen = {name: r.epoch for name, r in survey.vaults.items() if isinstance(r.epoch, EpochRecord)}
+    return next(iter(newest_first(seen)), None)
 
 
 def sealable(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str]) -> list[str]:

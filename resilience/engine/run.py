@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from resilience.errors import Refused, ResilienceError, TooFewVaults
 from resilience.model import EpochRecord, Event, Fleet, Plan, SiteOutputs
 from resilience.ports import World
-from resilience.replication.epoch import each, newest_of
-from resilience.replication.epoch import read as read_epoch
+from resilience.replication.epoch import newest_of, numbered
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,12 @@ class Run:
                 return event.when
         return None
 
-    def parent(self, record: EpochRecord) -> EpochRecord | None:
-        """The epoch before this one; None on the first day, TooFewVaults where no vault shows it."""
+    def before(self, record: EpochRecord) -> list[EpochRecord]:
+        """What has the number before this epoch: usually one, none on the first day."""
         if record.parent == 0:
-            return None
-        answers = each(self.world.vaults, lambda vault: read_epoch(vault, record.parent, self.world.signer.verify))
-        for answer in answers.values():
-            if isinstance(answer, EpochRecord):
-                return answer
+            return []
+        if found := numbered(self.world.vaults, record.parent, self.world.signer.verify):
+            return found
         raise TooFewVaults(
             f"No vault that answers holds epoch {record.parent}.",
             f"Epoch {record.number} must be sealed in enough of its vaults, and they are not known.",

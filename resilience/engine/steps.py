@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +13,7 @@ from resilience.engine.observe import read
 from resilience.engine.run import Run
 from resilience.errors import Refused, ResilienceError, TooFewVaults
 from resilience.model import EpochRecord, Step, Unknown
-from resilience.replication.epoch import each, make_record, newest_of, seal_record
+from resilience.replication.epoch import each, make_record, rivals_of, seal_record
 
 Facts = Mapping[str, Any]
 RESURRECTED = "taken-down posts can be seen again"
@@ -27,10 +27,12 @@ def supplies(run: Run, step: Step) -> Facts:
 def seal(run: Run, step: Step) -> Facts:
     """Seal the plan's epoch, unless this journal already did."""
     world, number = run.world, int(step.args["number"])
-    old = newest_of(world.vaults, world.signer.verify)
+    before = rivals_of(world.vaults, world.signer.verify)
+    old = before[0] if before else None
     if old is not None and old.number >= number:
-        if old.nonce in run.nonces():
-            return _seal_on(run, old)
+        for record in before:
+            if record.nonce in run.nonces():
+                return _seal_on(run, record)
         raise Refused(
             f"Epoch {old.number} was sealed by somebody else, for {old.site}.",
             "Only the machine that sealed an epoch may go on with it.",
@@ -38,16 +40,22 @@ def seal(run: Run, step: Step) -> Facts:
         )
     record = _new_record(run, step, old)
     run.note("sealing", number=number, nonce=record.nonce)
-    sealed = seal_record(world.vaults, record, old, world.signer.verify)
-    return {"epoch": number, "vaults": list(sealed), "nonce": record.nonce}
+    return _sealed(run, record, before)
+
+
+def _sealed(run: Run, record: EpochRecord, before: Sequence[EpochRecord]) -> Facts:
+    """Seal for good: whichever of several epochs with the number before it was sealed, its site can't go on."""
+    olds: Sequence[EpochRecord | None] = before or [None]
+    for old in olds:
+        sealed = seal_record(run.world.vaults, record, old, run.world.signer.verify)
+    return {"epoch": record.number, "vaults": list(sealed), "nonce": record.nonce}
 
 
 def _seal_on(run: Run, record: EpochRecord) -> Facts:
     """Go on with a seal of ours: what was whole stays whole, else both sets' quorums are needed as before."""
     if run.sealed_at(record) is not None:
         return {"epoch": record.number, "nonce": record.nonce, "already": True}
-    sealed = seal_record(run.world.vaults, record, run.parent(record), run.world.signer.verify)
-    return {"epoch": record.number, "vaults": list(sealed), "nonce": record.nonce}
+    return _sealed(run, record, run.before(record))
 
 
 def _new_record(run: Run, step: Step, old: EpochRecord | None) -> EpochRecord:

@@ -22,6 +22,7 @@ from resilience.model.survey import (
     VaultReading,
     ZoneReading,
     known,
+    newest_first,
 )
 from resilience.model.verdict import Blackhole, DataSizes, Fence, Media, Rpo, Rto, Takedowns, Verdict
 
@@ -56,4 +57,5 @@ __all__ = [
     "ZoneReading",
     "ZoneSpec",
     "known",
+    "newest_first",
 ]

@@ -43,6 +43,23 @@ class EpochRecord:
     signature: str = ""
 
 
+def newest_first(shown: Mapping[str, EpochRecord]) -> list[EpochRecord]:
+    """All epochs of the highest number that vaults (by name) show, first the one that more of its own vaults hold.
+
+    There are several where two promotions ran at once. One that can't have been sealed any more, because too many of
+    its vaults hold another one, is left out.
+    """
+    highest = max((record.number for record in shown.values()), default=0)
+    newest = {name: record for name, record in shown.items() if record.number == highest}
+    rivals = {record.nonce: record for record in newest.values()}
+
+    def vaults_with(record: EpochRecord, *, other: bool) -> int:
+        return sum(1 for n in record.vaults if n in newest and (newest[n].nonce != record.nonce) is other)
+
+    left = [r for r in rivals.values() if vaults_with(r, other=True) <= len(r.vaults) - r.s]
+    return sorted(left or rivals.values(), key=lambda record: (-vaults_with(record, other=False), record.nonce))
+
+
 @dataclass(frozen=True, slots=True)
 class VaultReading:
     """One vault as it answered."""

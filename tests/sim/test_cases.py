@@ -95,6 +95,22 @@ def test_two_who_seal_at_once() -> None:
     assert stage.post(1, "cedar") == 1
 
 
+def test_the_one_that_lost_the_race_is_not_taken_for_the_primary() -> None:
+    """Two epochs of one number lie in the vaults: the next seal reaches the vaults of the one that won."""
+    stage = day_one("quorum")
+    stage.state.lose("acorn")
+    stage.break_next("vault.birch.put_new")
+    winner = partial(stage.other_operator().failover, to="birch", lost={"acorn"})
+    loser = stage.operator.asleep(lambda event: event.kind == "sealing", winner)
+    with pytest.raises(Refused):
+        loser.failover(to="cedar")
+    stage.state.revive("acorn")
+    stage.state.hosts["birch"].cut_off = {"birch", "elm"}
+    stage.operator.failover(to="acorn", anew=True)
+    assert stage.post(1, "acorn") == 1
+    assert stage.post(1, "birch") == 0
+
+
 def test_an_epoch_that_was_not_sealed_leaves_no_gap() -> None:
     """An epoch in one vault only, then the next one in all: the old site finds it wherever it looks."""
     stage = day_one()

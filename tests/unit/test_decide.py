@@ -22,6 +22,7 @@ from resilience.model import (
     VaultSpec,
     Vendor,
     ZoneSpec,
+    newest_first,
 )
 from resilience.simulation import simulated_fleet
 
@@ -267,3 +268,14 @@ def test_up_of_nothing() -> None:
     with pytest.raises(UsageError, match="nowhere"):
         plan_up(FLEET, survey(), "nowhere")
     assert issubclass(FleetError, UsageError)
+
+
+def test_of_two_epochs_with_one_number_the_sealed_one_counts() -> None:
+    """The one whose vaults hold the other can't have been sealed; it is not taken for the newest."""
+    lost = EpochRecord(2, "cedar", "a", 1, ("birch", "elm"), 2, 2, 0.0, "key", "signed")
+    won = EpochRecord(2, "birch", "b", 1, ("cedar", "elm"), 2, 2, 0.0, "key", "signed")
+    assert newest_first({"birch": lost, "cedar": won, "elm": won}) == [won]
+    assert newest_first({"birch": lost, "cedar": epoch(1), "elm": epoch(1)}) == [lost]
+    undecided = newest_first({"birch": lost, "cedar": won})
+    assert {record.nonce for record in undecided} == {"a", "b"}
+    assert newest_first({}) == []
