@@ -101,7 +101,7 @@ def read(vault: Vault, number: int, check: Verify) -> EpochRecord | None:
 def newest_epoch(vault: Vault, check: Verify) -> EpochRecord | None:
     """The newest epoch in one vault: a listing as a hint, then forward until a 404."""
     keys = vault.list(layout.EPOCH)
-    number = max((int(key[len(layout.EPOCH) :][:8]) for key in keys if key.endswith(".json")), default=0)
+    number = max((n for key in keys if (n := layout.epoch_number(key)) is not None), default=0)
     newest = read(vault, number, check) if number else None
     while (found := read(vault, number + 1, check)) is not None:
         newest, number = found, number + 1

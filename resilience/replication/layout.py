@@ -10,12 +10,19 @@ MEDIA = "media/"
 LEDGER = "ledger/"
 LABEL = "label/"
 POSITION = re.compile(r"[0-9A-F]{16}")
+NUMBERED = re.compile(r"epoch/(?P<number>\d{8})\.json", re.ASCII)
 ENTRY = re.compile(r"ledger/(?P<epoch>\d{8})/(?P<seq>\d{8})")
 
 
 def epoch(number: int) -> str:
     """The signed epoch object."""
     return f"{EPOCH}{number:08d}.json"
+
+
+def epoch_number(key: str) -> int | None:
+    """The number in an epoch object's name; None for any other name."""
+    found = NUMBERED.fullmatch(key)
+    return int(found["number"]) if found else None
 
 
 def wal(number: int) -> str:

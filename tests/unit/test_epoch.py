@@ -170,3 +170,12 @@ def test_a_stale_listing_does_not_hide_the_newest(
     found = epochs.newest_epoch(vaults["elm"], CHECK)
     assert found is not None
     assert found.number == 2
+
+
+def test_junk_names_are_passed_over(vaults: dict[str, MemoryVault]) -> None:
+    """What is no epoch's name does not hide the newest, nor stop the one who looks for it."""
+    first = record()
+    epochs.seal_record(vaults, first, None, CHECK)
+    for key in ("epoch/zzzzzzzz.json", "epoch/00000009.json.bak", "epoch/9.json", "epoch/"):
+        vaults["elm"].put_new(key, b"junk")
+    assert epochs.newest_epoch(vaults["elm"], CHECK) == first
