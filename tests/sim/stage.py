@@ -62,10 +62,10 @@ class Operator:
 
     def failover(self, to: str | None = None, lost: Iterable[str] = (), *, anew: bool = False) -> None:
         """As `resilience failover` does: go on from the journal, else plan, approve, execute."""
-        fleet, monitor = self.stage.fleet, self.stage.monitor
+        fleet, monitor, declared = self.stage.fleet, self.stage.monitor, frozenset(lost)
         plan = None if anew else unfinished(self.world, "failover")
-        if plan is None:
-            survey, dead = survey_after_loss(self.world, fleet, frozenset(lost))
+        if plan is None or to not in {None, plan.target} or declared:
+            survey, dead = survey_after_loss(self.world, fleet, declared)
             plan = self.change(plan_failover(fleet, survey, to=to, declared=dead))
             assert set(plan.lost) >= lost_vendors(fleet, survey, dead)
             accepted = frozenset(hazard.name for hazard in plan.hazards)

@@ -6,12 +6,9 @@ from itertools import product
 
 import pytest
 
-from resilience.engine.drill import FAULTS, Drill, run_drill
+from resilience.engine.drill import FAULTS, Drill
 from resilience.judge import judge
-from resilience.model import Event
-from resilience.simulation import SimulatedGround, SimulatedUsers, State, simulated_world
-from tests.sim.invariants import Monitor
-from tests.sim.stage import fleet_with
+from tests.sim.drills import as_if_real, run
 
 SIMULATED = [f for f in FAULTS if f in {"terminate", "delete", "control-plane", "correlated"}]
 WAYS = [
@@ -19,20 +16,6 @@ WAYS = [
     for fault, to, durability in product(SIMULATED, (None, "birch", "cedar"), ("async", "quorum"))
     if (fault, to) != ("correlated", "cedar")  # cedar is the vendor that leaves together with acorn
 ]
-
-
-def run(drill: Drill) -> list[Event]:
-    """One drill with every invariant looked at; its journal."""
-    fleet, state = fleet_with("quorum" if drill.durability == "quorum" else "async"), State()
-    world, users = simulated_world(state, fleet), SimulatedUsers(state, fleet)
-    Monitor(state, fleet)
-    run_drill(world, fleet, SimulatedGround(state, fleet, users), users, drill, lambda _event: None)
-    return state.events
-
-
-def as_if_real(events: list[Event]) -> list[Event]:
-    """The same journal without the word that it was simulated."""
-    return [Event(e.at, e.kind, {**e.data, "simulated": False}) if e.kind == "drill-started" else e for e in events]
 
 
 @pytest.mark.parametrize(("fault", "to", "durability"), WAYS)

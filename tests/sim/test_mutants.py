@@ -11,14 +11,15 @@ import pytest
 
 from resilience.decide import failover as deciding
 from resilience.engine import execute as executing
+from resilience.engine.drill import Drill
 from resilience.engine.run import Run
 from resilience.errors import ResilienceError
 from resilience.judge import judge
 from resilience.model import EpochRecord, Event, Plan, Step, Verdict
 from tests.journals import healthy, without
+from tests.sim.drills import as_if_real, run
 from tests.sim.invariants import Violated
 from tests.sim.stage import Stage, attempt, day_one
-from tests.sim.test_drill import as_if_real, run
 
 Patch = pytest.MonkeyPatch
 
@@ -171,8 +172,6 @@ def test_unknown_counted_as_met() -> None:
 
 def test_a_simulated_drill_counted_as_met() -> None:
     """Only the word that it was simulated stands between such a drill and a pass: it must hold."""
-    from resilience.engine.drill import Drill
-
     events = run(Drill(simulated=True))
     assert judge(as_if_real(events)).verdict == "met"
     assert judge(events).verdict == "unknown"

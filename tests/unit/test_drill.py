@@ -13,8 +13,8 @@ from resilience.errors import ResilienceError, UsageError
 from resilience.judge import judge
 from resilience.model import Event
 from resilience.simulation import Break, SimulatedGround, SimulatedUsers, State, simulated_fleet, simulated_world
+from tests.sim.drills import as_if_real
 from tests.sim.stage import fleet_with
-from tests.sim.test_drill import as_if_real
 
 
 @pytest.fixture(autouse=True)
