@@ -13,7 +13,11 @@ from resilience.simulation.users import SimulatedUsers
 
 @dataclass
 class SimulatedGround:
-    """Faults in memory. In a control-plane fault the hosts live on; else they are off at once."""
+    """Faults in memory, as the lab has them: in a control-plane fault the hosts live on, else they are off at once.
+
+    A hijacker holds the primary's own credentials, which may delete nothing in a vault; so all that is left to
+    destroy lies at the primary's vendor. Bit rot alters what one vault holds: none of it counts any more.
+    """
 
     sim: State
     fleet: Fleet
@@ -21,11 +25,20 @@ class SimulatedGround:
 
     def inject(self, fault: str, vendors: Sequence[str]) -> Mapping[str, Any]:
         """The vendors close the account."""
+        if fault == "bit-rot":
+            self._rot(next(v.name for v in self.fleet.vaults if v.vendor not in vendors))
         for vendor in vendors:
             self.sim.lose(vendor, hosts=fault != "control-plane")
-            if fault == "delete":
+            if fault in {"delete", "hijack"}:
                 self._delete(vendor)
         return {"vendors": list(vendors), "hosts": "live on" if fault == "control-plane" else "off"}
+
+    def _rot(self, vault: str) -> None:
+        """Chunks, pictures and snapshots fail their checks from now on."""
+        held = self.sim.vaults[vault]
+        held.pictures, held.snapshots = set(), {}
+        for chain in held.chains.values():
+            chain.rows = {}
 
     def _delete(self, vendor: str) -> None:
         """Everything that lay there is gone as well."""

@@ -9,6 +9,7 @@ import pytest
 from resilience.engine.execute import unfinished
 from resilience.errors import Refused, TooFewVaults
 from resilience.model import Event
+from resilience.simulation import SimulatedGround, SimulatedUsers
 from resilience.simulation.shipping import may_acknowledge
 from tests.sim.stage import Stage, attempt, day_one
 
@@ -136,6 +137,16 @@ def test_the_old_site_comes_back() -> None:
     stage.state.pass_time(10.0)
     assert stage.post(1, "acorn") == 0
     assert stage.post(1, "birch") == 1
+
+
+@pytest.mark.parametrize("fault", ["hijack", "bit-rot"])
+def test_copies_are_attacked_before_the_vendor_goes(fault: str) -> None:
+    """What one vault lost or holds altered comes from another one; nothing that was confirmed is missing."""
+    stage = day_one()
+    SimulatedGround(stage.state, stage.fleet, SimulatedUsers(stage.state, stage.fleet)).inject(fault, ("acorn",))
+    stage.operator.failover()
+    assert stage.post(1) == 1
+    assert stage.state.confirmed <= set(stage.state.hosts["birch"].rows)
 
 
 def test_and_back_again() -> None:

@@ -10,10 +10,9 @@ from resilience.engine.drill import FAULTS, Drill
 from resilience.judge import judge
 from tests.sim.drills import as_if_real, run
 
-SIMULATED = [f for f in FAULTS if f in {"terminate", "delete", "control-plane", "correlated"}]
 WAYS = [
     (fault, to, durability)
-    for fault, to, durability in product(SIMULATED, (None, "birch", "cedar"), ("async", "quorum"))
+    for fault, to, durability in product(FAULTS, (None, "birch", "cedar"), ("async", "quorum"))
     if (fault, to) != ("correlated", "cedar")  # cedar is the vendor that leaves together with acorn
 ]
 
