@@ -32,7 +32,7 @@ from resilience.model import (
 APPS = ("plaza",)
 STACKS = ("lab", "baremetal")
 Loc = tuple[int | str, ...]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 HOST = re.compile(r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$")
 
@@ -216,6 +216,7 @@ Finding = tuple[Loc, str, str]
 def _meaning(f: _File) -> Iterator[Finding]:
     yield from _duplicates(f)
     yield from _references(f)
+    yield from _buckets(f)
     yield from _quorums(f)
     yield from _names(f)
     if f.fleet.app not in APPS:
@@ -265,6 +266,14 @@ def _references(f: _File) -> Iterator[Finding]:
         for companion in vendor.companions:
             yield from check(("vendor", i, "companions"), companion)
         yield from _addresses(("vendor", i, "addresses"), vendor.addresses)
+
+
+def _buckets(f: _File) -> Iterator[Finding]:
+    places = [(vault.endpoint.rstrip("/"), vault.bucket) for vault in f.vault]
+    for i, place in enumerate(places):
+        if place in places[:i]:
+            why = f"this is the same bucket as vault {f.vault[places.index(place)].name}: one copy would count twice"
+            yield ("vault", i, "bucket"), why, "Every vault is a bucket of its own, at a vendor of its own."
 
 
 def _addresses(loc: Loc, given: list[str]) -> Iterator[Finding]:

@@ -52,7 +52,7 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
 def main() -> None:
     """Run the command line; every error ends here, in three plain lines."""
     stamina.instrumentation.set_on_retry_hooks([])  # progress lines say what is waited for
-    logging.getLogger("Validators").setLevel(logging.ERROR)
+    logging.getLogger("Record").setLevel(logging.ERROR)
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGHUP, _terminated)
     caches.use_programs()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fcntl
 import json
 import sys
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resilience.errors import Locked, ResilienceError
+from resilience.errors import Locked, ResilienceError, UsageError
 from resilience.model import Fleet
 from resilience.ports import World
 from resilience.wire import Home, real_world
@@ -48,6 +49,20 @@ class Context:
         fleet = self.home.load()
         with real_world(self.home, fleet, self.home.journal) as (world, _):
             yield fleet, world
+
+
+def declared(fleet: Fleet, lost: list[str] | None) -> frozenset[str]:
+    """The vendors given with --lost; UsageError for one that the fleet does not have."""
+    known = [vendor.name for vendor in fleet.vendors]
+    for name in lost or ():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            raise UsageError(
+                f"No vendor is called {name}.",
+                "A vendor that counts as lost is left out of the plan, so its name must be right.",
+                f"Did you mean {close[0]}?" if close else f"Declared: {', '.join(known)}; one --lost for each.",
+            )
+    return frozenset(lost or ())
 
 
 def say_error(error: ResilienceError) -> None:

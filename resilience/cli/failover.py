@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from resilience.cli.context import Context, say_json
+from resilience.cli.context import Context, declared, say_json
 from resilience.decide import plan_failover
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import survey_after_loss
@@ -30,7 +30,7 @@ def run(
     with context.world() as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
         plan = unfinished(world, "failover")
         if plan is None or digest not in {None, plan.digest} or to not in {None, plan.target} or lost:
-            survey, dead = survey_after_loss(world, fleet, frozenset(lost or ()))
+            survey, dead = survey_after_loss(world, fleet, declared(fleet, lost))
             plan = plan_failover(fleet, survey, to=to, declared=dead)
             if digest is None:
                 typer.echo(plan_text(plan), err=True)

@@ -42,6 +42,20 @@ def up(
 
 
 @app.command()
+def terminate(
+    vendor: Annotated[str, typer.Argument(help="A vendor of the lab.")],
+    directory: Directory = DEFAULT,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Let VENDOR close the account: hosts off, API and bucket refuse, its DNS is gone.
+
+    Exit status: 0 done, 1 error, 2 usage.
+    """
+    Lab(directory.absolute()).inject("terminate", [vendor])
+    say_json({"terminated": vendor}) if as_json else typer.echo(f"{vendor} has closed the account.")
+
+
+@app.command()
 def down(
     directory: Directory = DEFAULT,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,

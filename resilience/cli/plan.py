@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from resilience.cli.context import Context, say_json
+from resilience.cli.context import Context, declared, say_json
 from resilience.decide import plan_failover
 from resilience.engine.observe import survey_after_loss
 from resilience.render import plan_text
@@ -24,6 +24,6 @@ def run(
     """
     context: Context = ctx.obj
     with context.world() as (fleet, world):
-        survey, dead = survey_after_loss(world, fleet, frozenset(lost or ()))
+        survey, dead = survey_after_loss(world, fleet, declared(fleet, lost))
         found = plan_failover(fleet, survey, to=to, declared=dead)
     say_json(found.to_json()) if as_json else typer.echo(plan_text(found))

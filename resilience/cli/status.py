@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from resilience.cli.context import Context, say_json
+from resilience.cli.context import Context, declared, say_json
 from resilience.engine.observe import observe
 from resilience.render import survey_json, survey_text
 
@@ -22,5 +22,5 @@ def run(
     """
     context: Context = ctx.obj
     with context.world() as (fleet, world):
-        survey = observe(world, fleet, frozenset(lost or ()))
+        survey = observe(world, fleet, declared(fleet, lost))
     say_json(survey_json(survey)) if as_json else typer.echo(survey_text(fleet, survey))

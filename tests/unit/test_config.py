@@ -101,6 +101,8 @@ WRONG = [
     ("two zones at one vendor", 'vendor = "dover"\nkind = "powerdns"', 'vendor = "acorn"\nkind = "powerdns"', ["names.zone", "acorn"]),
     ("a URL that is none", '"http://198.18.2.3"', '"198.18.2.3"', ["vault[0].endpoint", "URL"]),
     ("a host that is none", '"plaza.test"', '"plaza test"', ["names.host", "plaza test"]),
+    ("an endless promise", "rto_s = 90", "rto_s = inf", ["promise.rto_s"]),
+    ("one bucket twice", '"http://198.18.4.3"', '"http://198.18.3.3"', ["vault[2].bucket", "cedar"]),
     ("a negative promise", "rto_s = 90", "rto_s = -1", ["promise.rto_s", "greater than 0"]),
 ]  # fmt: skip
 
