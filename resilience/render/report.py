@@ -117,7 +117,7 @@ def happened(told: Story) -> str:
 
 def again(told: Story) -> str:
     """The command that repeats this drill."""
-    parts = ["resilience drill --simulate" if told.simulated else "resilience drill"]
+    parts = ["resilience drill --simulate" if told.started.get("simulated") else "resilience drill"]
     for option in ("size", "fault", "standby", "durability", "to", "seed"):
         value = told.started.get("target" if option == "to" else option)
         if value not in {None, ""}:
