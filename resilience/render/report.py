@@ -120,7 +120,7 @@ def again(told: Story) -> str:
     parts = ["resilience drill --simulate" if told.started.get("simulated") else "resilience drill"]
     for option in ("size", "fault", "standby", "durability", "to", "seed"):
         value = told.started.get("target" if option == "to" else option)
-        if value not in {None, ""}:
+        if isinstance(value, str | int) and value != "":
             parts.append(f"--{option} {value}")
     return " ".join(parts)
 
