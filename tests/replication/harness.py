@@ -308,9 +308,16 @@ class Site:
 
 
 def wait_until(condition: Callable[[], object], what: str | Callable[[], str], seconds: float = 30.0) -> None:
-    """Poll until a condition holds."""
+    """Poll until a condition holds; what is not told yet does not hold yet."""
     deadline = time.monotonic() + seconds
-    while not condition():
+
+    def holds() -> bool:
+        try:
+            return bool(condition())
+        except KeyError:
+            return False
+
+    while not holds():
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds} s for {what if isinstance(what, str) else what()}")
         time.sleep(0.05)
