@@ -1,0 +1,91 @@
+"""From a path or a text to a Fleet."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from resilience.config.explain import error_at, shape_error
+from resilience.config.meaning import findings
+from resilience.config.schema import FleetFile
+from resilience.errors import FleetError
+from resilience.model import Fleet, Names, Promise, Replication, Site, VaultSpec, Vendor, ZoneSpec
+
+
+def load(path: Path) -> Fleet:
+    """The fleet declared in `path`; FleetError (exit 2) for anything wrong with it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FleetError(
+            str(path),
+            "there is no such file, and the command needs to know what you declared",
+            "Give it with --fleet FILE, or make a lab with `resilience lab up`.",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FleetError(
+            str(path),
+            f"it can't be read: {error}",
+            "Make it a text file in UTF-8 that this user may read.",
+        ) from error
+    return parse(text, str(path))
+
+
+def parse(text: str, file: str = "fleet.toml") -> Fleet:
+    """The fleet in a TOML text; `file` is what errors call it."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FleetError(
+            file,
+            f"it is not valid TOML: {error}",
+            "Mend that place: strings stand in double quotes, tables in [brackets].",
+        ) from error
+    try:
+        declared = FleetFile.model_validate(raw)
+    except ValidationError as error:
+        raise shape_error(text, file, error) from None
+    for loc, why, hint in findings(declared):
+        raise error_at(text, file, loc, why, hint)
+    return _fleet(declared)
+
+
+def _fleet(f: FleetFile) -> Fleet:
+    return Fleet(
+        name=f.fleet.name,
+        app=f.fleet.app,
+        kit=f.fleet.kit,
+        lab=f.fleet.lab,
+        vendors=tuple(
+            Vendor(
+                name=v.name,
+                account=v.account,
+                parent=v.parent,
+                upstreams=tuple(v.upstreams),
+                companions=tuple(v.companions),
+                addresses=tuple(v.addresses),
+            )
+            for v in f.vendor
+        ),
+        sites=tuple(
+            Site(
+                name=s.name,
+                vendor=s.vendor,
+                stack=s.stack,
+                standby=s.standby,
+                addresses=tuple(s.addresses),
+                size=s.size,
+            )
+            for s in f.site
+        ),
+        vaults=tuple(VaultSpec(**v.model_dump()) for v in f.vault),
+        names=Names(
+            host=f.names.host,
+            ttl_s=f.names.ttl_s,
+            zones=tuple(ZoneSpec(**z.model_dump()) for z in f.names.zone),
+        ),
+        promise=Promise(**f.promise.model_dump()),
+        replication=Replication(**f.replication.model_dump()),
+    )

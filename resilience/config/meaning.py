@@ -1,0 +1,128 @@
+"""The meaning of `fleet.toml`: names that point nowhere, vaults at the primary's vendor, quorums that do not intersect."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from resilience.config.lines import Loc
+from resilience.config.schema import FleetFile, SiteTable, VaultTable, VendorTable
+
+APPS = ("plaza",)
+STACKS = ("lab", "baremetal")
+HOST = re.compile(r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$")
+Finding = tuple[Loc, str, str]
+
+
+def findings(f: FleetFile) -> Iterator[Finding]:
+    """What is wrong with a file whose shape is right, most telling first."""
+    yield from _duplicates(f)
+    yield from _references(f)
+    yield from _buckets(f)
+    yield from _quorums(f)
+    yield from _names(f)
+    if f.fleet.app not in APPS:
+        yield ("fleet", "app"), f'no app is called "{f.fleet.app}"', f"Known: {', '.join(APPS)}."
+
+
+def _duplicates(f: FleetFile) -> Iterator[Finding]:
+    groups: dict[str, Sequence[VendorTable | SiteTable | VaultTable]] = {
+        "vendor": f.vendor,
+        "site": f.site,
+        "vault": f.vault,
+    }
+    for table, things in groups.items():
+        seen: set[str] = set()
+        for i, thing in enumerate(things):
+            if thing.name in seen:
+                why = f'"{thing.name}" names two {table}s'
+                yield (table, i, "name"), why, "Names are unique within a table: rename one."
+            seen.add(thing.name)
+
+
+def _references(f: FleetFile) -> Iterator[Finding]:
+    vendors = [v.name for v in f.vendor]
+
+    def check(loc: Loc, vendor: str) -> Iterator[Finding]:
+        if vendor not in vendors:
+            close = difflib.get_close_matches(vendor, vendors, n=1)
+            hint = f'Did you mean "{close[0]}"?' if close else f"Declared: {', '.join(vendors)}."
+            yield loc, f'no vendor is called "{vendor}"', hint
+
+    for i, site in enumerate(f.site):
+        yield from check(("site", i, "vendor"), site.vendor)
+        if site.stack not in STACKS:
+            hint = f"Known: {', '.join(STACKS)}."
+            yield ("site", i, "stack"), f'no stack is called "{site.stack}"', hint
+        if site.stack == "baremetal" and not site.addresses:
+            hint = 'Add addresses = ["…"]: hosts that are simply there.'
+            yield ("site", i), "a bare-metal site has no addresses", hint
+        yield from _addresses(("site", i, "addresses"), site.addresses)
+    for i, vault in enumerate(f.vault):
+        yield from check(("vault", i, "vendor"), vault.vendor)
+        yield from _url(("vault", i, "endpoint"), vault.endpoint)
+    for i, zone in enumerate(f.names.zone):
+        yield from check(("names", "zone", i, "vendor"), zone.vendor)
+        yield from _url(("names", "zone", i, "endpoint"), zone.endpoint)
+    for i, vendor in enumerate(f.vendor):
+        for companion in vendor.companions:
+            yield from check(("vendor", i, "companions"), companion)
+        yield from _addresses(("vendor", i, "addresses"), vendor.addresses)
+
+
+def _buckets(f: FleetFile) -> Iterator[Finding]:
+    places = [(vault.endpoint.rstrip("/"), vault.bucket) for vault in f.vault]
+    for i, place in enumerate(places):
+        if place in places[:i]:
+            why = f"this is the same bucket as vault {f.vault[places.index(place)].name}: one copy would count twice"
+            yield ("vault", i, "bucket"), why, "Every vault is a bucket of its own, at a vendor of its own."
+
+
+def _addresses(loc: Loc, given: list[str]) -> Iterator[Finding]:
+    for address in given:
+        try:
+            ipaddress.ip_network(address)
+        except ValueError:
+            yield loc, f'"{address}" is not an address or network', "Write it like 192.0.2.10."
+
+
+def _url(loc: Loc, url: str) -> Iterator[Finding]:
+    if not re.match(r"https?://[^/\s]+", url):
+        yield loc, f'"{url}" is not a URL', "Write it like https://storage.example.net."
+
+
+def _quorums(f: FleetFile) -> Iterator[Finding]:
+    home, n = f.site[0].vendor, len(f.vault)
+    for i, vault in enumerate(f.vault):
+        if vault.vendor == home:
+            why = f'this vault is at "{home}", the primary\'s vendor: both would be lost together'
+            yield ("vault", i, "vendor"), why, "Keep vaults at vendors other than the first site's."
+    k, s = f.replication.k, f.replication.s
+    for key, value in (("k", k), ("s", s)):
+        if value > n:
+            why = f"{key} = {value} of only {n} vaults"
+            yield ("replication", key), why, f"Write at most {n}, or declare more vaults."
+    if k + s <= n:
+        why = f"k + s = {k + s} must be more than n = {n}: an epoch could miss confirmed WAL"
+        yield ("replication", "s"), why, f"With k = {k}, write s = {n - k + 1} or more."
+    if 2 * s <= n:
+        why = f"s = {s} must be more than half of n = {n}: two epochs could be sealed at once"
+        yield ("replication", "s"), why, f"Write s = {n // 2 + 1} or more."
+
+
+def _names(f: FleetFile) -> Iterator[Finding]:
+    if not HOST.match(f.names.host):
+        hint = "Write a host name such as plaza.example."
+        yield ("names", "host"), f'"{f.names.host}" is not a host name', hint
+    if not f.names.zone:
+        hint = "Declare [[names.zone]] at two vendors or more."
+        yield ("names", "zone"), "the name is served nowhere", hint
+    seen = Counter(zone.vendor for zone in f.names.zone)
+    for i, zone in enumerate(f.names.zone):
+        if seen[zone.vendor] > 1:
+            hint = "Two zones at one vendor are lost together: name another vendor."
+            yield ("names", "zone", i, "vendor"), f'"{zone.vendor}" has two zones', hint
+            return

@@ -1,0 +1,105 @@
+"""The shape of `fleet.toml`: tables, keys and their types, as pydantic checks them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+
+
+class Table(BaseModel):
+    """One table: every key is known, and of its own type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class FleetTable(Table):
+    """What the whole fleet is called, and runs."""
+
+    name: Name
+    app: str
+    kit: str = "kit"
+    lab: bool = False
+
+
+class PromiseTable(Table):
+    """What the users were promised."""
+
+    rto_s: Seconds
+    rpo_s: Annotated[float, Field(ge=0)]
+    human_decide_s: Annotated[float, Field(ge=0)] = 300.0
+
+
+class ZoneTable(Table):
+    """The name's zone at one DNS vendor."""
+
+    vendor: str
+    kind: Literal["powerdns"]
+    endpoint: str
+
+
+class NamesTable(Table):
+    """The public name."""
+
+    host: str
+    ttl_s: Annotated[int, Field(ge=1, le=86400)] = 30
+    zone: list[ZoneTable]
+
+
+class ReplicationTable(Table):
+    """How copies are kept."""
+
+    k: Annotated[int, Field(ge=1)]
+    s: Annotated[int, Field(ge=1)]
+    durability: Literal["async", "quorum"] = "async"
+    spacing_ms: Annotated[int, Field(ge=10, le=60000)] = 200
+    lease_s: Seconds = 5.0
+    drift_s: Annotated[float, Field(ge=0)] = 1.0
+
+
+class VendorTable(Table):
+    """A company that can end an account."""
+
+    name: Name
+    account: str | None = None
+    parent: str | None = None
+    upstreams: list[str] = []
+    companions: list[str] = []
+    addresses: list[str] = []
+
+
+class SiteTable(Table):
+    """One place the app can live."""
+
+    name: Name
+    vendor: str
+    stack: str
+    standby: Literal["hot", "cold"] = "cold"
+    addresses: list[str] = []
+    size: str = "small"
+
+
+class VaultTable(Table):
+    """An object store that holds copies."""
+
+    name: Name
+    vendor: str
+    kind: Literal["s3", "gcs"]
+    endpoint: str
+    bucket: str
+    region: str = "us-east-1"
+
+
+class FleetFile(Table):
+    """The whole file."""
+
+    fleet: FleetTable
+    promise: PromiseTable
+    names: NamesTable
+    replication: ReplicationTable
+    vendor: Annotated[list[VendorTable], Field(min_length=1)]
+    site: Annotated[list[SiteTable], Field(min_length=1)]
+    vault: Annotated[list[VaultTable], Field(min_length=1)]
