@@ -12,6 +12,7 @@ from stacks.lab import LabSite
 
 SITES: Mapping[str, Callable[[contract.SiteArgs], contract.Site]] = {
     "lab": LabSite,
+    "local": LabSite,
     "baremetal": BareMetalSite,
 }
 

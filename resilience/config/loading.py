@@ -11,7 +11,7 @@ from resilience.config.explain import error_at, shape_error
 from resilience.config.meaning import findings
 from resilience.config.schema import FleetFile
 from resilience.errors import FleetError
-from resilience.model import Fleet, Names, Promise, Replication, Site, VaultSpec, Vendor, ZoneSpec
+from resilience.model import Fleet, Machine, Names, Promise, Replication, Site, VaultSpec, Vendor, ZoneSpec
 
 
 def load(path: Path) -> Fleet:
@@ -58,6 +58,7 @@ def _fleet(f: FleetFile) -> Fleet:
         app=f.fleet.app,
         kit=f.fleet.kit,
         lab=f.fleet.lab,
+        operators=tuple(f.fleet.operators),
         vendors=tuple(
             Vendor(
                 name=v.name,
@@ -77,6 +78,13 @@ def _fleet(f: FleetFile) -> Fleet:
                 standby=s.standby,
                 addresses=tuple(s.addresses),
                 size=s.size,
+                least=Machine(**s.machine.model_dump()) if s.machine else None,
+                type=s.type or "",
+                region=s.region or "",
+                zone=s.zone or "",
+                image=s.image or "",
+                network=s.network or "",
+                live=s.live,
             )
             for s in f.site
         ),

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from resilience.config.lines import Loc
 from resilience.config.schema import FleetFile, SiteTable, VaultTable, VendorTable
+from resilience.config.sites import Finding, address_findings, site_findings
 
 APPS = ("plaza",)
-STACKS = ("lab", "baremetal")
 HOST = re.compile(r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$")
-Finding = tuple[Loc, str, str]
 
 
 def findings(f: FleetFile) -> Iterator[Finding]:
     """What is wrong with a file whose shape is right, most telling first."""
     yield from _duplicates(f)
     yield from _references(f)
+    yield from site_findings(f)
     yield from _buckets(f)
     yield from _quorums(f)
     yield from _names(f)
@@ -54,13 +53,7 @@ def _references(f: FleetFile) -> Iterator[Finding]:
 
     for i, site in enumerate(f.site):
         yield from check(("site", i, "vendor"), site.vendor)
-        if site.stack not in STACKS:
-            hint = f"Known: {', '.join(STACKS)}."
-            yield ("site", i, "stack"), f'no stack is called "{site.stack}"', hint
-        if site.stack == "baremetal" and not site.addresses:
-            hint = 'Add addresses = ["…"]: hosts that are simply there.'
-            yield ("site", i), "a bare-metal site has no addresses", hint
-        yield from _addresses(("site", i, "addresses"), site.addresses)
+        yield from address_findings(("site", i, "addresses"), site.addresses)
     for i, vault in enumerate(f.vault):
         yield from check(("vault", i, "vendor"), vault.vendor)
         yield from _url(("vault", i, "endpoint"), vault.endpoint)
@@ -70,7 +63,7 @@ def _references(f: FleetFile) -> Iterator[Finding]:
     for i, vendor in enumerate(f.vendor):
         for companion in vendor.companions:
             yield from check(("vendor", i, "companions"), companion)
-        yield from _addresses(("vendor", i, "addresses"), vendor.addresses)
+        yield from address_findings(("vendor", i, "addresses"), vendor.addresses)
 
 
 def _buckets(f: FleetFile) -> Iterator[Finding]:
@@ -79,14 +72,6 @@ def _buckets(f: FleetFile) -> Iterator[Finding]:
         if place in places[:i]:
             why = f"this is the same bucket as vault {f.vault[places.index(place)].name}: one copy would count twice"
             yield ("vault", i, "bucket"), why, "Every vault is a bucket of its own, at a vendor of its own."
-
-
-def _addresses(loc: Loc, given: list[str]) -> Iterator[Finding]:
-    for address in given:
-        try:
-            ipaddress.ip_network(address)
-        except ValueError:
-            yield loc, f'"{address}" is not an address or network', "Write it like 192.0.2.10."
 
 
 def _url(loc: Loc, url: str) -> Iterator[Finding]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
+Own = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+"""A vendor's own word: a region, a zone, a kind of host."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 
 
@@ -23,6 +26,7 @@ class FleetTable(Table):
     app: str
     kit: str = "kit"
     lab: bool = False
+    operators: list[str] = []
 
 
 class PromiseTable(Table):
@@ -71,6 +75,14 @@ class VendorTable(Table):
     addresses: list[str] = []
 
 
+class MachineTable(Table):
+    """What a host has at least."""
+
+    cpu: Annotated[int, Field(ge=1, le=256)]
+    memory_gb: Annotated[int, Field(ge=1, le=4096)]
+    disk_gb: Annotated[int, Field(ge=10, le=65536)]
+
+
 class SiteTable(Table):
     """One place the app can live."""
 
@@ -79,7 +91,14 @@ class SiteTable(Table):
     stack: str
     standby: Literal["hot", "cold"] = "cold"
     addresses: list[str] = []
-    size: str = "small"
+    size: Literal["small", "medium", "large"] = "small"
+    machine: MachineTable | None = None
+    type: Own | None = None
+    region: Own | None = None
+    zone: Own | None = None
+    image: Annotated[str, Field(pattern=r"^[\x20-\x7e]{1,120}$")] | None = None
+    network: str | None = None
+    live: date | None = None
 
 
 class VaultTable(Table):

@@ -13,6 +13,7 @@ from resilience.model.fleet import (
 from resilience.model.journal import Event
 from resilience.model.plan import Hazard, Phase, Plan, Step
 from resilience.model.site import SiteOutputs
+from resilience.model.stack import CLOUDS, SIZES, STACKS, Evidence, Machine
 from resilience.model.survey import (
     EpochRecord,
     Reading,
@@ -27,13 +28,18 @@ from resilience.model.survey import (
 from resilience.model.verdict import Blackhole, DataSizes, Fence, Media, Rpo, Rto, Takedowns, Verdict
 
 __all__ = [
+    "CLOUDS",
+    "SIZES",
+    "STACKS",
     "Blackhole",
     "DataSizes",
     "EpochRecord",
     "Event",
+    "Evidence",
     "Fence",
     "Fleet",
     "Hazard",
+    "Machine",
     "Media",
     "Names",
     "Phase",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal, TypeVar
+
+from resilience.model.stack import SIZES, STACKS, Evidence, Machine
 
 Durability = Literal["async", "quorum"]
 VaultKind = Literal["s3", "gcs"]
@@ -36,6 +39,29 @@ class Site:
     addresses: tuple[str, ...] = ()
     """Hosts that are simply there, for the bare-metal stack."""
     size: str = "small"
+    """One of ours: `small`, `medium`, `large`."""
+    least: Machine | None = None
+    """What a host has at least; goes before `size`."""
+    type: str = ""
+    """The vendor's own name for a kind of host; goes before both."""
+    region: str = ""
+    zone: str = ""
+    image: str = ""
+    """The vendor's own name or id; without one, the newest Debian 12."""
+    network: str = ""
+    """The site's own network (CIDR) behind its public addresses."""
+    live: date | None = None
+    """The day on which `scripts/live` ran this stack in the operator's own account."""
+
+    @property
+    def machine(self) -> Machine:
+        """What a host of this site has at least."""
+        return self.least or SIZES[self.size]
+
+    @property
+    def evidence(self) -> Evidence:
+        """How far this site's stack was tried; anything but `live` is the hazard `never-run-here`."""
+        return Evidence("live", self.live) if self.live else STACKS[self.stack]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +135,8 @@ class Fleet:
     """Directory of keys and credentials, relative to the fleet file."""
     lab: bool = False
     """True where the vendors are made on this machine, so that faults may be injected."""
+    operators: tuple[str, ...] = ()
+    """Networks (CIDR) the operators come from: nobody else reaches a host by SSH."""
 
     @property
     def primary(self) -> Site:

@@ -8,6 +8,7 @@ import pytest
 
 from resilience import config
 from resilience.errors import Exit, FleetError
+from resilience.model import Machine
 
 GOOD = """\
 [fleet]
@@ -103,6 +104,14 @@ WRONG = [
     ("a host that is none", '"plaza.test"', '"plaza test"', ["names.host", "plaza test"]),
     ("an endless promise", "rto_s = 90", "rto_s = inf", ["promise.rto_s"]),
     ("one bucket twice", '"http://198.18.4.3"', '"http://198.18.3.3"', ["vault[2].bucket", "cedar"]),
+    ("an unknown size", 'stack = "lab"', 'stack = "lab"\nsize = "huge"', ["site[0].size", "small", "huge"]),
+    ("a machine without a disk", 'stack = "lab"', 'stack = "lab"\nmachine = { cpu = 2, memory_gb = 4 }', ["machine.disk_gb", "missing"]),
+    ("a cloud site without a region", 'stack = "lab"', 'stack = "aws"', ["site[0]", "region"]),
+    ("SSH from nowhere", 'stack = "lab"', 'stack = "hetzner"\nregion = "fsn1"', ["fleet.operators", "acorn"]),
+    ("SSH from the world", "lab = true", 'lab = true\noperators = ["0.0.0.0/1"]', ["fleet.operators", "world"]),
+    ("a public network behind a site", 'stack = "lab"', 'stack = "lab"\nnetwork = "8.8.0.0/24"', ["site[0].network", "private"]),
+    ("one host for two sites", 'stack = "lab"', 'stack = "baremetal"\naddresses = ["198.18.3.0/24"]', ["site[1].addresses", "overlaps", "acorn"]),
+    ("two vendors with one network", 'name = "birch"\n', 'name = "birch"\naddresses = ["10.0.0.0/8"]\n[[vendor]]\nname = "x"\naddresses = ["10.1.0.0/16"]\n', ["vendor[2].addresses", "overlaps"]),
     ("a negative promise", "rto_s = 90", "rto_s = -1", ["promise.rto_s", "greater than 0"]),
 ]  # fmt: skip
 
@@ -114,6 +123,16 @@ def test_a_good_file_is_loaded() -> None:
     assert [v.name for v in fleet.vaults_for("cedar")] == ["birch", "dover"]
     assert fleet.names.zones[1].vendor == "dover"
     assert fleet.promise.rto_s == 90
+
+
+def test_a_site_at_a_vendor_is_loaded() -> None:
+    """Region, size, the vendor's own type and evidence of one's own arrive in the fleet."""
+    cloud = 'stack = "aws"\nregion = "eu-central-1"\nlive = 2026-11-24\nmachine = { cpu = 2, memory_gb = 16, disk_gb = 100 }'
+    text = GOOD.replace('stack = "lab"', cloud).replace("lab = true", 'operators = ["192.0.2.7/32"]')
+    site = config.parse(text).primary
+    assert (site.region, site.machine, site.type) == ("eu-central-1", Machine(2, 16, 100), "")
+    assert str(site.evidence) == "live (2026-11-24)"
+    assert config.parse(text.replace("live = 2026-11-24\n", "")).primary.evidence.level == "mock-checked"
 
 
 @pytest.mark.parametrize(("what", "old", "new", "said"), WRONG, ids=[w[0] for w in WRONG])
