@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from resilience.model import Verdict
@@ -63,11 +63,12 @@ def clock(at: float) -> str:
         return UNKNOWN
 
 
-def joined(names: Sequence[str]) -> str:
-    """`acorn`, `acorn and elm`, `acorn, elm and birch`."""
-    if len(names) < 2:  # noqa: PLR2004
-        return "".join(names)
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+def joined(names: object) -> str:
+    """`acorn`, `acorn and elm`, `acorn, elm and birch`; what is no list, in a strange journal, as it is."""
+    listed = (
+        [str(name) for name in names] if isinstance(names, Collection) and not isinstance(names, str) else [str(names)]
+    )
+    return " and ".join(filter(None, (", ".join(listed[:-1]), *listed[-1:])))
 
 
 def outcome(verdict: Verdict) -> str:

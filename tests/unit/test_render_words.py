@@ -74,8 +74,15 @@ def test_one_write_is_singular() -> None:
 
 @pytest.mark.parametrize(
     ("names", "said"),
-    [([], ""), (["acorn"], "acorn"), (["acorn", "elm"], "acorn and elm"), (["a", "b", "c"], "a, b and c")],
+    [
+        ([], ""),
+        (["acorn"], "acorn"),
+        (["acorn", "elm"], "acorn and elm"),
+        (["a", "b", "c"], "a, b and c"),
+        ([None, 2], "None and 2"),
+        (7, "7"),
+    ],
 )
-def test_lists_of_names(names: list[str], said: str) -> None:
-    """Names are joined as people do."""
+def test_lists_of_names(names: object, said: str) -> None:
+    """Names are joined as people do; a strange value breaks no page."""
     assert words.joined(names) == said
