@@ -62,6 +62,9 @@ class ReplicationTable(Table):
     spacing_ms: Annotated[int, Field(ge=10, le=60000)] = 200
     lease_s: Seconds = 5.0
     drift_s: Annotated[float, Field(ge=0)] = 1.0
+    too_few_vaults: Literal["wait", "degrade"] = "wait"
+    backlog_mb: Annotated[int, Field(ge=16, le=1_048_576)] = 4096
+    past_backlog: Literal["drop", "stop"] = "drop"
 
 
 class VendorTable(Table):
@@ -110,6 +113,7 @@ class VaultTable(Table):
     endpoint: str
     bucket: str
     region: str = "us-east-1"
+    price_per_1000_puts: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 
 class FleetFile(Table):

@@ -66,7 +66,7 @@ def _steps(fleet: Fleet, old: EpochRecord, target: str, following: VaultSet, los
     )
     yield step("provision", Phase.PROVISION, f"Make the hosts of {target} from its stack.")
     yield step("shape", Phase.PROVISION, "Install from the supplies in the vaults, nothing else.")
-    if fleet.replication.durability == "async":
+    if fleet.replication.leased:
         reason = f"Let the lease of {old.site} run out: what it may still write reaches the vaults."
         yield step("lease", Phase.DATA, reason)
     yield step("restore", Phase.DATA, "Newest good snapshot, and the WAL that any vault holds.")
@@ -92,8 +92,8 @@ def _plain(args: Mapping[str, Any]) -> dict[str, Any]:
 def _hazards(
     fleet: Fleet, survey: Survey, old: EpochRecord, following: VaultSet, lost: frozenset[str]
 ) -> Iterator[Hazard]:
-    if fleet.replication.durability == "async":
-        why = "Commits do not wait in async: what no vault holds yet is lost."
+    if fleet.replication.leased:
+        why = "Commits need not wait for vaults here: what no vault holds yet is lost."
         yield Hazard("loses-writes", why)
     if len(following.vaults) == 1:
         why = f"Only {following.vaults[0]} would hold copies afterwards."

@@ -66,7 +66,7 @@ def _primary(fleet: Fleet, site: str, *, first_day: bool) -> Iterator[Step]:
         yield _step(site, "create", Phase.DATA, "An empty database.")
     yield _step(site, "ship", Phase.DATA, "Ship from the first write on.")
     yield _step(site, "ledger", Phase.DATA, "Takedowns hold before anybody can read.")
-    if not first_day and fleet.replication.durability == "async":
+    if not first_day and fleet.replication.leased:
         yield _step(
             site, "lease", Phase.START, "A failover to here may have stopped half-way: let the old lease run out."
         )

@@ -13,7 +13,7 @@ from resilience.lab import places
 
 SHIP_CREATES = ("wal/", "media/", "ledger/", "label/")
 SHIP_READS = ("epoch/",)
-START = re.compile(r"wal/\d{8}/start$")
+START = re.compile(r"wal/\d{8}/start(-\d{8})?$")
 """ship reads back how an epoch began: another spool's start record stops it."""
 SHIP_LISTS = ("epoch/", "restic/")
 REPOSITORY = re.compile(r"restic/\d{8}/(?P<part>[a-z]+)(/|$)")
@@ -99,7 +99,7 @@ def s3_policy(bucket: str) -> dict[str, object]:
                 "Effect": "Deny",
                 "Principal": ship,
                 "Action": ["s3:GetObject"],
-                "NotResource": [f"{objects}/epoch/*", f"{objects}/wal/*/start", *_readable(objects)],
+                "NotResource": [f"{objects}/epoch/*", f"{objects}/wal/*/start*", *_readable(objects)],
             },
             {
                 "Sid": "ShipMakesNoRepository",

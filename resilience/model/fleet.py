@@ -9,6 +9,8 @@ from typing import Literal, TypeVar
 from resilience.model.stack import SIZES, STACKS, Evidence, Machine
 
 Durability = Literal["async", "quorum"]
+TooFewVaults = Literal["wait", "degrade"]
+PastBacklog = Literal["drop", "stop"]
 VaultKind = Literal["s3", "gcs"]
 Standby = Literal["hot", "cold"]
 
@@ -74,6 +76,8 @@ class VaultSpec:
     endpoint: str
     bucket: str
     region: str = "us-east-1"
+    price_per_1000_puts: float | None = None
+    """In whatever money the operator counts; told as a metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,17 @@ class Replication:
     lease_s: float = 5.0
     drift_s: float = 1.0
     """How far apart two machines' clocks may run during one lease."""
+    too_few_vaults: TooFewVaults = "wait"
+    """What quorum commits do while fewer than k vaults take them."""
+    backlog_mb: int = 4096
+    """What may wait on the primary's disk for one vault; Postgres lets go of WAL at twice that."""
+    past_backlog: PastBacklog = "drop"
+    """Past it: leave the vault behind while k others lack nothing, or stop writes."""
+
+    @property
+    def leased(self) -> bool:
+        """Whether commits may be acknowledged that no vault holds, so that only a lease stops an old site."""
+        return self.durability == "async" or self.too_few_vaults == "degrade"
 
 
 Named = TypeVar("Named", Vendor, Site, VaultSpec)

@@ -26,6 +26,8 @@ COMMANDS = {
     "fetch-media": "fetch_media",
     "status": "status",
     "verify-snapshot": "verify_snapshot",
+    "catch-up": "catch_up",
+    "caught-up": "catch_up",
 }
 
 
@@ -67,7 +69,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--config", required=True, metavar="FILE")
     parser.add_argument("--snapshot", help="verify-snapshot: its id; the newest in the vault where absent")
-    parser.add_argument("--vault", help="verify-snapshot: the vault to look at")
+    parser.add_argument("--vault", help="verify-snapshot, catch-up, caught-up: the vault")
+    parser.add_argument("--from", dest="begin", metavar="LSN", help="catch-up, caught-up: where the hole begins")
+    parser.add_argument("--until", metavar="LSN", help="catch-up, caught-up: where it ends")
     args = parser.parse_args(argv)
     set_up_logs()
     try:
@@ -77,6 +81,10 @@ def main(argv: list[str] | None = None) -> int:
         command = importlib.import_module(f"resilience.replication.{COMMANDS[args.command]}")
         if args.command == "verify-snapshot":
             answer = command.main(settings, args.vault, args.snapshot)
+        elif args.command == "catch-up":
+            answer = command.main(settings, args.vault, args.begin, args.until)
+        elif args.command == "caught-up":
+            answer = command.caught_up(settings, args.vault, args.begin, args.until)
         else:
             answer = command.main(settings)
     except ResilienceError as error:

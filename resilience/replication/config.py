@@ -36,6 +36,7 @@ class VaultConfig(Table):
     write_credentials: dict[str, str] | None = None
     """Used by `restore` to put the chain again, where `credentials` may only read."""
     restic_password: str | None = None
+    price_per_1000_puts: float | None = None
 
     @property
     def spec(self) -> VaultSpec:
@@ -110,6 +111,9 @@ class Config(Table):
     spacing_ms: int = Field(default=200, ge=0)
     lease_s: float = Field(default=5.0, gt=0)
     durability: Literal["async", "quorum"] = "async"
+    too_few_vaults: Literal["wait", "degrade"] = "wait"
+    backlog_mb: int = Field(default=4096, gt=0)
+    past_backlog: Literal["drop", "stop"] = "drop"
     accept_end: str | None = None
     """LSN at which the operator accepts that a broken chain ends, by name."""
     paths: Paths
@@ -126,6 +130,11 @@ class Config(Table):
             msg = f"epoch {record.number} lets {record.site} write, not {self.site}"
             raise ValueError(msg)
         return self
+
+    @property
+    def leased(self) -> bool:
+        """Whether commits may be acknowledged that no vault holds, so that only a lease stops this site."""
+        return self.durability == "async" or self.too_few_vaults == "degrade"
 
     @property
     def record(self) -> EpochRecord:

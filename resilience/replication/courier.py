@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 import structlog
 
-from resilience.errors import ResilienceError
+from resilience.errors import ResilienceError, VaultError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chunk, layout, lsn
 from resilience.replication.lease import Lease
+from resilience.replication.metrics import Meter
 from resilience.replication.spool import Spool
 
 BATCH = 8
@@ -35,7 +36,7 @@ class Courier(threading.Thread):
         self.vault = vault
         self.error: str | None = None
         self.failures = 0
-        self.puts = 0
+        self.meter = Meter()
         self._spool = spool
         self._record = record
         self._lease = lease
@@ -43,6 +44,7 @@ class Courier(threading.Thread):
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._begun = False
+        self._told_unread = False
 
     def nudge(self) -> None:
         """There is something new in the spool."""
@@ -71,6 +73,7 @@ class Courier(threading.Thread):
 
     def _failed(self, error: ResilienceError) -> None:
         self.failures += 1
+        self.meter.failed(error)
         self.error = f"{error.what}: {error.why}"
         if self.failures == 1 or self.failures % 60 == 0:
             log.warning("vault fails", vault=self.vault.name, what=error.what, why=error.why, failures=self.failures)
@@ -82,13 +85,9 @@ class Courier(threading.Thread):
         data = self._spool.start_record
         if data is None:
             return False
-        key = layout.first(self._record.number)
-        if not self.vault.put_new(key, data) and self.vault.get(key) != data:
-            raise Foreign(
-                f"{self.vault.name} already holds WAL of epoch {self._record.number} that is not from this spool.",
-                "The spool was lost, or a second ship is at work under the same epoch.",
-                "Stop the other ship; seal a new epoch for this site and start again.",
-            )
+        number = self._record.number
+        self._put(layout.first(number), data)
+        self._put(layout.life(number, self._spool.life), self._spool.life_record)
         self._begun = True
         return True
 
@@ -100,8 +99,7 @@ class Courier(threading.Thread):
             if found is None:
                 break
             start, end, data = found
-            self.vault.put_new(layout.chunk(self._record.number, start), data)
-            self.puts += 1
+            self._put(layout.chunk(self._record.number, start), data)
         if end is None:
             return False
         clean = self._lease.look(self.vault)
@@ -109,6 +107,29 @@ class Courier(threading.Thread):
         if clean:
             self._moved()
         return True
+
+    def _put(self, key: str, data: bytes) -> None:
+        """Put an object once; what is already there must be this very object."""
+        with self.meter.put(len(data)):
+            created = self.vault.put_new(key, data)
+        if not created and not self._is(key, data):
+            raise Foreign(
+                f"{self.vault.name} already holds another {key} that is not from this spool.",
+                "The spool was lost, this machine was rolled back, or a second ship is at work under the same epoch.",
+                "Stop the other ship; seal a new epoch for this site and start again.",
+            )
+
+    def _is(self, key: str, data: bytes) -> bool:
+        """Whether an object is the one that was to be put; believed where chunks cannot be read back."""
+        try:
+            return self.vault.get(key) == data
+        except VaultError as error:
+            if layout.chunk_start(key) is None:
+                raise
+            if not self._told_unread:
+                log.info("chunks cannot be read back", vault=self.vault.name, why=error.why)
+            self._told_unread = True
+            return True
 
 
 def start_record(record: EpochRecord, position: int, timeline: int, system_id: str, history: str) -> chunk.Start:

@@ -45,6 +45,11 @@ def first(number: int) -> str:
     return f"{wal(number)}start"
 
 
+def life(number: int, count: int) -> str:
+    """What a ship puts first each time it starts: a spool that was rolled back finds it taken."""
+    return f"{wal(number)}start-{count:08d}"
+
+
 def chunk_start(key: str) -> int | None:
     """The position in a chunk's name; None for the other objects under an epoch."""
     name = key.rpartition("/")[2]

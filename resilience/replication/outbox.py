@@ -20,6 +20,8 @@ from resilience.replication import layout, seals
 from resilience.replication.config import Config
 from resilience.replication.courier import PAUSES
 from resilience.replication.lease import Lease
+from resilience.replication.metrics import Meter
+from resilience.replication.spool import on_disk
 
 KINDS = ("ledger", "media")
 EVERY = 0.1
@@ -52,13 +54,25 @@ class Outbox:
         for queue in self.queues:
             queue.stop()
 
+    def backlog(self, vault: str) -> tuple[int, int]:
+        """Objects that a vault still lacks, and what they take of the disk at most."""
+        return self.queue(vault).backlog()
+
+    def leave(self, vault: str) -> None:
+        """Keep no more pictures for a vault that is left behind; the ledger is kept whatever it takes."""
+        self.queue(vault).forget_pictures()
+
+    def queue(self, vault: str) -> Queue:
+        """One vault's queue."""
+        return next(queue for queue in self.queues if queue.vault.name == vault)
+
     def delivered(self, kind: str, name: str, queue: Queue) -> None:
         """One vault holds this object; say so to the app once k of them hold a ledger entry."""
         with self._lock:
             lacking = sum((q.folder / kind / name).exists() for q in self.queues if q is not queue)
             if kind == "ledger" and len(self.queues) - lacking >= self._k:
                 (self._held / name.removesuffix(".json")).touch()
-            (queue.folder / kind / name).unlink(missing_ok=True)
+            queue.took(kind, name)
 
     def _run(self) -> None:
         while not self._stopping.wait(EVERY):
@@ -77,8 +91,7 @@ class Outbox:
             names = sorted(p.name for p in (self._source / kind).iterdir() if not p.name.startswith("."))
         for name in names:
             for queue in self.queues:
-                with suppress(FileExistsError):
-                    os.link(self._source / kind / name, queue.folder / kind / name)
+                queue.link(self._source / kind / name, kind)
             (self._source / kind / name).unlink()
         if names:
             for queue in self.queues:
@@ -98,10 +111,16 @@ class Queue(threading.Thread):
         self._recipients = config.recipients
         self._lease = lease
         self._outbox = outbox
+        self.meter = Meter()
         self._wake = threading.Event()
         self._stop = threading.Event()
+        self._counting = threading.Lock()
+        self._waiting: dict[tuple[str, str], int] = {}
         for kind in KINDS:
             (self.folder / kind).mkdir(parents=True, exist_ok=True)
+            with os.scandir(self.folder / kind) as entries:
+                self._waiting |= {(kind, e.name): on_disk(e.stat().st_size) for e in entries}
+        self._total = sum(self._waiting.values())
 
     def nudge(self) -> None:
         """There is something new."""
@@ -112,9 +131,32 @@ class Queue(threading.Thread):
         self._stop.set()
         self._wake.set()
 
-    def backlog(self) -> int:
-        """Objects that this vault still lacks."""
-        return sum(len(list((self.folder / kind).iterdir())) for kind in KINDS)
+    def backlog(self) -> tuple[int, int]:
+        """Objects that this vault still lacks, and what they take of the disk at most."""
+        with self._counting:
+            return len(self._waiting), self._total
+
+    def link(self, source: Path, kind: str) -> None:
+        """Queue a file."""
+        with suppress(FileExistsError):
+            os.link(source, self.folder / kind / source.name)
+            with self._counting:
+                size = on_disk(source.stat().st_size)
+                self._waiting[kind, source.name] = size
+                self._total += size
+
+    def took(self, kind: str, name: str) -> None:
+        """The vault has this one, or is owed it no more."""
+        (self.folder / kind / name).unlink(missing_ok=True)
+        with self._counting:
+            self._total -= self._waiting.pop((kind, name), 0)
+
+    def forget_pictures(self) -> None:
+        """Other vaults owe them to this one now."""
+        with self._counting:
+            names = [name for kind, name in self._waiting if kind == "media"]
+        for name in names:
+            self.took("media", name)
 
     def run(self) -> None:
         """Put what is queued until stopped."""
@@ -126,6 +168,7 @@ class Queue(threading.Thread):
                     self.failures, self.error = 0, None
             except (ResilienceError, OSError) as error:
                 self.failures += 1
+                self.meter.failed(error)
                 self.error = " ".join(str(error).split())
                 if self.failures == 1:
                     log.warning("vault fails", vault=self.vault.name, why=self.error)
@@ -145,9 +188,13 @@ class Queue(threading.Thread):
         return None
 
     def _put(self, kind: str, path: Path) -> None:
-        data = seals.encrypt(path.read_bytes(), self._recipients)
+        try:
+            data = seals.encrypt(path.read_bytes(), self._recipients)
+        except FileNotFoundError:  # the vault was left behind meanwhile
+            return
         key = layout.ledger(self._epoch, int(path.stem)) if kind == "ledger" else layout.media(path.name)
-        self.vault.put_new(key, data)
+        with self.meter.put(len(data)):
+            self.vault.put_new(key, data)
         if kind == "ledger" and not self._lease.look(self.vault):
             self._stop.set()
             return

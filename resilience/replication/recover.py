@@ -16,7 +16,7 @@ import psycopg
 import structlog
 
 from resilience.errors import Refused, ResilienceError, ShortRecovery
-from resilience.replication import lsn
+from resilience.replication import lsn, writes
 from resilience.replication.config import Config
 from resilience.replication.courier import switch_point
 from resilience.replication.restore import MARKER, mark, marker
@@ -110,7 +110,9 @@ def _prepare(config: Config, segments: Segments) -> None:
 
 
 def _without_block(path: Path) -> str:
-    text = path.read_text() if path.exists() else ""
+    """What the copied site had set for good; not how its writes stood at the moment of the copy."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    text = "".join(line for line in lines if line.partition("=")[0].strip() not in writes.OURS)
     if BEGIN in text:
         head, _, rest = text.partition(BEGIN)
         text = head + rest.partition(END + "\n")[2]

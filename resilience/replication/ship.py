@@ -24,6 +24,7 @@ from resilience.replication import chunk, lapse, lsn, seals
 from resilience.replication.config import Config
 from resilience.replication.courier import Courier, start_record, switch_point
 from resilience.replication.lease import Lease, watches
+from resilience.replication.limits import Limits
 from resilience.replication.outbox import Outbox
 from resilience.replication.report import Report
 from resilience.replication.spool import Spool
@@ -76,7 +77,7 @@ class Ship:
         self._config = config
         self._record = config.record
         self._sign = config.sign()
-        self._seconds = config.lease_s if config.durability == "async" else None
+        self._seconds = config.lease_s if config.leased else None
         self._vaults = config.open(self._record.vaults)
         if absent := set(self._record.vaults) - set(self._vaults):
             raise UsageError(
@@ -85,6 +86,7 @@ class Ship:
                 "Add them under vaults.",
             )
         self._spool = Spool(config.paths.spool, self._record.number, self._record.vaults)
+        self._spool.live()
         self._lease = Lease(self._record, config.verify, self._seconds)
         self._stopping = threading.Event()
         self._lost: str | None = None
@@ -95,7 +97,8 @@ class Ship:
             Courier(vault, self._spool, self._record, self._lease, self._moved) for vault in self._vaults.values()
         ]
         self._outbox = Outbox(config, self._vaults, self._lease)
-        self._report = Report(config, self._spool, self._couriers, self._outbox, self._lease)
+        self._limits = Limits(config, self._spool, self._outbox, self._lease, self._stopping)
+        self._report = Report(config, self._spool, self._couriers, self._outbox, self._lease, self._limits)
         self._system: System | None = None
 
     def run(self) -> None:
@@ -105,7 +108,7 @@ class Ship:
         guard = threading.Thread(target=self._guard, name="guard", daemon=True)
         watched = watches(self._vaults, self._lease, self._config.lease_s / 3, self._stopping)
         threading.excepthook = self._crashed
-        for thread in (guard, *watched, *self._couriers):
+        for thread in (guard, *watched, *self._couriers, self._limits):
             thread.start()
         self._outbox.start()
         try:
@@ -213,9 +216,10 @@ class Ship:
             )
         reserved = stream.reserved()
         if reserved is None:
-            log.warning("there is no slot; it is made, and holds from now on")
+            log.error("there is no slot, or it kept no WAL; it is made, and holds from now on")
             stream.make_slot()
             reserved = stream.reserved() or system.flushed
+        reserved = lsn.segment_start(reserved, stream.segment_size())
         if begun is None:
             begun = self._first(stream, system, reserved)
             self._spool.begin(chunk.encode_start(begun, self._sign))
@@ -226,6 +230,9 @@ class Ship:
                 "This is not the database the epoch was sealed for; restore the right one.",
             )
         self._spool.floor(begun.start)
+        if reserved > self._spool.end:
+            log.error("WAL is lost", since=lsn.show(self._spool.end), until=lsn.show(reserved))
+            self._spool.skip(reserved)
         for courier in self._couriers:
             courier.nudge()
         return self._spool.end
@@ -233,7 +240,7 @@ class Ship:
     def _first(self, stream: Stream, system: System, reserved: int) -> chunk.Start:
         """This epoch's first position: the switch point, or where the slot began on timeline 1."""
         history = stream.history(system.timeline)
-        start = switch_point(history) if history else lsn.segment_start(reserved, stream.segment_size())
+        start = switch_point(history) if history else reserved
         return start_record(self._record, start, system.timeline, system.system_id, history)
 
     def _pump(self, stream: Stream) -> None:
@@ -254,7 +261,7 @@ class Ship:
             confirmed = self._spool.confirmed(self._record.k)
             if confirmed != told or stream.reply_requested or now >= told_at + HEARTBEAT:
                 if self._lease.superseded is None:
-                    stream.confirm(confirmed)
+                    stream.confirm(None if self._spool.gap else confirmed)
                 told, told_at = confirmed, now
                 self._report.write(stream.server_end)
 

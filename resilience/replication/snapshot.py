@@ -15,7 +15,7 @@ import structlog
 
 from resilience.errors import Refused, ResilienceError, VaultError
 from resilience.replication import label as labels
-from resilience.replication import lsn, report
+from resilience.replication import lsn, notes, report
 from resilience.replication.config import Config, VaultConfig
 from resilience.replication.label import Label
 from resilience.replication.restic import Repository
@@ -83,6 +83,8 @@ def main(config: Config) -> dict[str, Any]:
             **facts,
         )
         config.open((name,))[name].put_new(label.key, labels.encode(label, sign))
+    told = {"at": time.time(), "nonce": config.record.nonce, "start_lsn": str(start), "vaults": sorted(taken)}
+    notes.keep(config, "snapshot", told)
     return {"snapshots": taken, "failed": failed, "start_lsn": start, "stop_lsn": stop}
 
 

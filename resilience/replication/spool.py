@@ -2,7 +2,10 @@
 
     spool/<epoch>/wal/<start>-<end>    the chunk's object, byte for byte as it is put
     spool/<epoch>/start                the start record, likewise
-    spool/<epoch>/at/<vault>           position up to which that vault holds everything
+    spool/<epoch>/at/<vault>           position up to which that vault was given everything
+    spool/<epoch>/hole/<vault>         what a vault that was left behind lacks before that
+    spool/<epoch>/life                 how often a ship began here; told to each vault
+    spool/<epoch>/gap                  WAL that Postgres threw away before it was shipped
 
 A vault's position may be lost (it is not fsynced): the same bytes are then put again, and
 the vault answers that they are there. A chunk's file is durable before any vault sees it.
@@ -10,13 +13,54 @@ the vault answers that they are there. A chunk's file is durable before any vaul
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
+import time
 from bisect import bisect_right
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any, NamedTuple
 
 from resilience.replication import lsn
+
+BLOCK = 4096
+"""A file takes whole blocks of the disk."""
+
+
+class Kept(NamedTuple):
+    """A chunk in the spool."""
+
+    start: int
+    end: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """WAL from `start` up to `end` that is not where it should be, since `since`."""
+
+    start: int
+    end: int
+    since: float
+
+    def encode(self) -> bytes:
+        """As its file."""
+        return json.dumps({"from": lsn.show(self.start), "until": lsn.show(self.end), "since": self.since}).encode()
+
+    def facts(self) -> dict[str, Any]:
+        """As `status` tells it."""
+        return {"from": lsn.show(self.start), "until": lsn.show(self.end), "since": self.since}
+
+    @staticmethod
+    def read(path: Path) -> Hole | None:
+        """What the file says; None while there is none."""
+        if not path.exists():
+            return None
+        value = json.loads(path.read_text())
+        return Hole(lsn.parse(value["from"]), lsn.parse(value["until"]), value["since"])
 
 
 class Spool:
@@ -25,16 +69,26 @@ class Spool:
     def __init__(self, folder: Path, epoch: int, vaults: Iterable[str]) -> None:
         self._folder = folder / f"{epoch:08d}"
         self._wal = self._folder / "wal"
-        self._at = self._folder / "at"
-        for part in (self._wal, self._at):
+        self._at_notes = self._folder / "at"
+        self._hole_notes = self._folder / "hole"
+        for part in (self._wal, self._at_notes, self._hole_notes):
             part.mkdir(parents=True, exist_ok=True)
         self._lock = Lock()
         for half_written in self._wal.glob("*.new"):
             half_written.unlink()
-        names = sorted(path.name for path in self._wal.iterdir())
-        self._chunks = [(int(n[:16], 16), int(n[17:], 16)) for n in names]
-        self._held = {vault: self._read_position(vault) for vault in vaults}
+        self._chunks = [_kept(path) for path in sorted(self._wal.iterdir())]
+        self._holes = {vault: Hole.read(self._hole_notes / vault) for vault in vaults}
+        self._at = {vault: self._read_position(vault) for vault in self._holes}
+        self._gap = Hole.read(self._folder / "gap")
         self._floor = 0
+        self.life, self.life_record = 0, b""
+
+    def live(self) -> None:
+        """Another ship begins here: count it, durably, before any vault hears of it."""
+        path = self._folder / "life"
+        self.life = int(path.read_text()) + 1 if path.exists() else 1
+        write_durably(path, str(self.life).encode())
+        self.life_record = json.dumps({"life": self.life, "token": secrets.token_hex(16)}).encode()
 
     @property
     def start_record(self) -> bytes | None:
@@ -50,45 +104,89 @@ class Spool:
         """Nothing before `position`, where the epoch's WAL begins, is owed to any vault."""
         with self._lock:
             self._floor = position
-            self._held = {vault: max(held, position) for vault, held in self._held.items()}
+            self._at = {vault: max(at, position) for vault, at in self._at.items()}
 
     @property
     def end(self) -> int:
         """Where the next chunk begins."""
         with self._lock:
-            return self._chunks[-1][1] if self._chunks else max(self._held.values())
+            given = self._chunks[-1].end if self._chunks else max(self._at.values())
+            return max(given, self._gap.end if self._gap else 0)
+
+    @property
+    def gap(self) -> Hole | None:
+        """WAL that Postgres threw away before it was shipped: no older snapshot leads past it."""
+        return self._gap
+
+    def skip(self, until: int) -> None:
+        """Note, durably, that nobody will ever have the WAL from the spool's end up to `until`."""
+        gap = Hole(self._gap.start if self._gap else self.end, until, time.time())
+        write_durably(self._folder / "gap", gap.encode())
+        self._gap = gap
+
+    def bridge(self) -> None:
+        """A snapshot from past the gap is in k vaults: it matters no more."""
+        (self._folder / "gap").unlink(missing_ok=True)
+        self._gap = None
 
     def add(self, start: int, end: int, data: bytes) -> None:
         """Keep a chunk, durably."""
         write_durably(self._path(start, end), data)
         with self._lock:
-            self._chunks.append((start, end))
+            self._chunks.append(Kept(start, end, len(data)))
 
     def next_for(self, vault: str, after: int | None = None) -> tuple[int, int, bytes] | None:
-        """The first chunk that this vault lacks (past `after`): start, end, bytes."""
-        with self._lock:
-            index = self._first_lacking(vault, after)
-            found = self._chunks[index] if index < len(self._chunks) else None
-        return None if found is None else (*found, self._path(*found).read_bytes())
+        """The first chunk that this vault was not given (past `after`): start, end, bytes."""
+        while True:
+            with self._lock:
+                index = self._first_lacking(vault, after)
+                found = self._chunks[index] if index < len(self._chunks) else None
+            if found is None:
+                return None
+            try:
+                return found.start, found.end, self._path(found.start, found.end).read_bytes()
+            except FileNotFoundError:  # the vault was left behind meanwhile: what it is owed begins later
+                continue
 
     def advance(self, vault: str, position: int) -> None:
-        """The vault holds everything up to `position`; forget what all vaults hold."""
-        path = self._at / vault
+        """The vault was given everything up to `position`; forget what all vaults were."""
+        with self._lock:
+            self._at[vault] = max(position, self._at[vault])
+            position = self._at[vault]
+        path = self._at_notes / vault
         new = path.with_name(f".{vault}.new")
         new.write_text(lsn.show(position))
         new.replace(path)
+        self._forget()
+
+    def leave(self, vault: str) -> Hole:
+        """Leave a vault behind: what it was not given is owed by other vaults now, and no longer kept for it."""
         with self._lock:
-            self._held[vault] = position
-            everywhere = min(self._held.values())
-            done = [chunk for chunk in self._chunks[:-1] if chunk[1] <= everywhere]
-            self._chunks = self._chunks[len(done) :]
-        for chunk in done:
-            self._path(*chunk).unlink(missing_ok=True)
+            begin = self._held(vault)
+            hole = Hole(begin, self._chunks[-1].end, self._since(vault) or time.time())
+            write_durably(self._hole_notes / vault, hole.encode())
+            self._holes[vault] = hole
+        self.advance(vault, hole.end)
+        return hole
+
+    def fill(self, vault: str, hole: Hole) -> bool:
+        """The vault was given what it lacked; False when that is not (or no longer) all that it lacks."""
+        with self._lock:
+            lacks = self._holes[vault]
+            if lacks is None or (lacks.start, lacks.end) != (hole.start, hole.end):
+                return False
+            self._holes[vault] = None
+        (self._hole_notes / vault).unlink()
+        return True
+
+    def hole(self, vault: str) -> Hole | None:
+        """What a vault that was left behind lacks before its newest chunks."""
+        return self._holes[vault]
 
     def held(self) -> dict[str, int]:
-        """Position of each vault."""
+        """Position of each vault up to which it holds everything."""
         with self._lock:
-            return dict(self._held)
+            return {vault: self._held(vault) for vault in self._at}
 
     def confirmed(self, k: int) -> int:
         """Position that k vaults hold without a hole."""
@@ -97,36 +195,65 @@ class Spool:
     def oldest_lacking(self, vault: str) -> float | None:
         """When the first chunk that this vault lacks was made; None when it lacks none."""
         with self._lock:
-            index = self._first_lacking(vault)
-            found = self._chunks[index] if index < len(self._chunks) else None
-        path = None if found is None else self._path(*found)
-        return path.stat().st_mtime if path is not None and path.exists() else None
+            return self._since(vault)
 
     def shipped(self, k: int) -> bool:
         """Whether k vaults hold at least one chunk of this epoch."""
         return self.confirmed(k) > self._floor
 
     def backlog(self, vault: str) -> tuple[int, int]:
-        """Chunks and stored bytes that a vault still lacks."""
+        """Chunks that are kept for this vault, and what they take of the disk."""
         with self._lock:
             pending = self._chunks[self._first_lacking(vault) :]
-        sizes = [p.stat().st_size for c in pending if (p := self._path(*c)).exists()]
-        return len(pending), sum(sizes)
+        return len(pending), sum(on_disk(chunk.size) for chunk in pending)
+
+    def _forget(self) -> None:
+        with self._lock:
+            everywhere = min(self._at.values())
+            done = [chunk for chunk in self._chunks[:-1] if chunk.end <= everywhere]
+            self._chunks = self._chunks[len(done) :]
+        for chunk in done:
+            self._path(chunk.start, chunk.end).unlink(missing_ok=True)
+
+    def _held(self, vault: str) -> int:
+        hole = self._holes[vault]
+        return hole.start if hole else self._at[vault]
+
+    def _since(self, vault: str) -> float | None:
+        hole = self._holes[vault]
+        if hole:
+            return hole.since
+        index = self._first_lacking(vault)
+        if index == len(self._chunks):
+            return None
+        try:
+            return self._path(self._chunks[index].start, self._chunks[index].end).stat().st_mtime
+        except FileNotFoundError:
+            return None
 
     def _first_lacking(self, vault: str, after: int | None = None) -> int:
-        held = self._held[vault] if after is None else after
-        return bisect_right(self._chunks, held, key=lambda chunk: chunk[1])
+        position = max(self._at[vault], after or 0)
+        return bisect_right(self._chunks, position, key=lambda chunk: chunk.end)
 
     def _path(self, start: int, end: int) -> Path:
         return self._wal / f"{start:016X}-{end:016X}"
 
     def _read_position(self, vault: str) -> int:
-        """What was noted, but never before the oldest chunk kept: older ones all vaults held."""
+        """What was noted, but never before the oldest chunk kept: older ones all vaults were given."""
         try:
-            noted = lsn.parse((self._at / vault).read_text())
+            noted = lsn.parse((self._at_notes / vault).read_text())
         except (OSError, ValueError):
             noted = 0
-        return max(noted, self._chunks[0][0] if self._chunks else 0)
+        return max(noted, self._chunks[0].start if self._chunks else 0)
+
+
+def _kept(path: Path) -> Kept:
+    return Kept(int(path.name[:16], 16), int(path.name[17:], 16), path.stat().st_size)
+
+
+def on_disk(size: int) -> int:
+    """What a file of this size takes of the disk."""
+    return -(-size // BLOCK) * BLOCK
 
 
 def write_durably(path: Path, data: bytes) -> None:

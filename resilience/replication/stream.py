@@ -79,20 +79,14 @@ class Stream:
         return int(text[:-2]) * unit[text[-2:]]
 
     def reserved(self) -> int | None:
-        """Where the slot keeps WAL from; None when the slot does not exist."""
+        """Where the slot keeps WAL from; None when there is none, or Postgres let go of what it kept."""
         row = self._row(f"READ_REPLICATION_SLOT {SLOT}")
-        if not row[0]:
-            return None
-        if not row[1]:
-            raise ResilienceError(
-                f"The slot {SLOT} keeps no WAL",
-                "It was invalidated or never reserved: WAL after the last shipped position may be gone.",
-                "Unprotected: take a new snapshot after making the slot again (ship does so in a new epoch).",
-            )
-        return lsn.parse(row[1])
+        return lsn.parse(row[1]) if row[0] and row[1] else None
 
     def make_slot(self) -> None:
-        """Create the slot and keep WAL from now on."""
+        """Create the slot anew and keep WAL from now on."""
+        if self._row(f"READ_REPLICATION_SLOT {SLOT}")[0]:
+            self._row(f"DROP_REPLICATION_SLOT {SLOT}")
         self._row(f"CREATE_REPLICATION_SLOT {SLOT} PHYSICAL RESERVE_WAL")
 
     def start(self, position: int, timeline: int) -> None:
@@ -124,11 +118,15 @@ class Stream:
             self.server_end = max(self.server_end, end)
             self.reply_requested = self.reply_requested or bool(wants)
 
-    def confirm(self, position: int) -> None:
-        """Tell Postgres what k vaults hold: written, flushed and applied are all that."""
+    def confirm(self, position: int | None) -> None:
+        """Tell Postgres what k vaults hold: written, flushed and applied are all that.
+
+        None: nothing is confirmed. Commits wait then, and the slot keeps what it keeps.
+        """
+        held = position or 0
         now = int((time.time() - POSTGRES_EPOCH) * 1e6)
         with self._talking():
-            self._pg.put_copy_data(STATUS.pack(b"r", position, position, position, now, 0))
+            self._pg.put_copy_data(STATUS.pack(b"r", held, held, held, now, 0))
             while self._pg.flush():
                 select.select([], [self._pg.socket], [], 1)
         self.reply_requested = False

@@ -131,7 +131,7 @@ class SimPlane:
             if len(reachable(self.sim, host, epoch)) < epoch.k:
                 raise TooFewVaults("Nothing is confirmed.", f"{epoch.k} vaults must answer.", "Bring a vault back.")
             rules = self.fleet.replication
-            leased = rules.lease_s + rules.drift_s if rules.durability == "async" else 0.0
+            leased = rules.lease_s + rules.drift_s if rules.leased else 0.0
             start_ship(self.sim, host, epoch, leased)
 
         self._on(outputs, "start_ship", 1.0, start)

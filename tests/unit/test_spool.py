@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resilience.replication.spool import Spool
+from resilience.replication.spool import Hole, Spool
 
 VAULTS = ("birch", "cedar", "elm")
 
@@ -86,9 +86,69 @@ def test_a_half_written_chunk_is_none(spool: Spool, tmp_path: Path) -> None:
 
 
 def test_backlog_is_counted(spool: Spool) -> None:
-    """Chunks and bytes that a vault lacks, and since when."""
-    assert spool.backlog("elm") == (3, 27)
+    """Chunks that a vault lacks, the disk they take, and since when."""
+    assert spool.backlog("elm") == (3, 3 * 4096)
     assert spool.oldest_lacking("elm") is not None
     spool.advance("elm", 400)
     assert spool.backlog("elm") == (0, 0)
     assert spool.oldest_lacking("elm") is None
+
+
+def test_a_vault_left_behind_is_kept_nothing_for(spool: Spool, tmp_path: Path) -> None:
+    """Its hole is noted before chunks go, it counts for nothing until filled, and what comes after is kept again."""
+    for vault in VAULTS[:2]:
+        spool.advance(vault, 400)
+    hole = spool.leave("elm")
+    assert (hole.start, hole.end) == (100, 400)
+    assert len(list((tmp_path / "00000001/wal").iterdir())) == 1
+    assert spool.backlog("elm") == (0, 0)
+    assert spool.held()["elm"] == 100
+    spool.add(400, 500, b"chunk 400")
+    assert spool.next_for("elm") == (400, 500, b"chunk 400")
+    spool.advance("elm", 500)
+    assert spool.held()["elm"] == 100
+    assert spool.oldest_lacking("elm") == hole.since
+    restarted = again(tmp_path)
+    assert restarted.hole("elm") == hole
+    assert not restarted.fill("elm", Hole(100, 300, hole.since)), "that is not all it lacks"
+    assert restarted.fill("elm", hole)
+    assert restarted.held()["elm"] == 500
+    assert again(tmp_path).hole("elm") is None
+
+
+def test_left_behind_again_the_hole_grows(spool: Spool) -> None:
+    """It begins where the first one did."""
+    spool.leave("elm")
+    spool.add(400, 500, b"chunk 400")
+    assert (spool.leave("elm").start, spool.leave("elm").end) == (100, 500)
+
+
+def test_a_courier_at_work_goes_on_past_the_hole(spool: Spool) -> None:
+    """What it had put of the hole does not move the vault back."""
+    for vault in VAULTS[:2]:
+        spool.advance(vault, 400)
+    spool.leave("elm")
+    spool.advance("elm", 200)
+    spool.add(400, 500, b"chunk 400")
+    assert spool.next_for("elm", after=200) == (400, 500, b"chunk 400")
+
+
+def test_lost_wal_is_noted(spool: Spool, tmp_path: Path) -> None:
+    """Postgres threw WAL away: the spool goes on after it, and says so until a snapshot leads past it."""
+    spool.skip(900)
+    restarted = again(tmp_path)
+    assert restarted.end == 900
+    assert restarted.gap is not None
+    assert (restarted.gap.start, restarted.gap.end) == (400, 900)
+    restarted.bridge()
+    assert again(tmp_path).gap is None
+
+
+def test_each_ship_is_another_life(spool: Spool, tmp_path: Path) -> None:
+    """A spool that is rolled back counts again what it counted, with another token."""
+    spool.live()
+    assert spool.life == 1
+    restarted = again(tmp_path)
+    restarted.live()
+    assert restarted.life == 2
+    assert restarted.life_record != spool.life_record

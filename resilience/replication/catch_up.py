@@ -1,0 +1,146 @@
+"""catch-up: give a vault that was left behind what it lacks, from the others, the same bytes.
+
+Runs wherever the reader's credentials are, never on the primary. WAL goes by exact names from one
+chunk's end to the next, so that a stale listing leaves no gap; pictures and ledger by listing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+
+from resilience.errors import BrokenChain, ResilienceError, UsageError
+from resilience.model import EpochRecord
+from resilience.ports import Vault
+from resilience.replication import chunk, layout, lsn, notes
+from resilience.replication.config import Config
+from resilience.replication.epoch import each
+from resilience.replication.spool import Hole
+
+AT_ONCE = 12
+log = structlog.get_logger()
+
+
+def main(config: Config, vault: str | None, begin: str | None, until: str | None) -> dict[str, Any]:
+    """Copy WAL of this epoch from `begin` up to `until`, and pictures and ledger entries, into one vault."""
+    name, start, end = _given(config, vault, begin, until)
+    readers, writer = config.open(), config.open_to_write((name,))[name]
+    copier = _Copier(config.record, name, readers, writer)
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        ahead = pool.map(copier.chunk, copier.named(start, end))
+        chunks = sum(fetched for _, fetched in ahead)
+        chunks += copier.walk(start, end)
+        objects = sum(pool.map(copier.object, copier.lacking(layout.LEDGER, layout.MEDIA)))
+    log.info("caught up", vault=name, chunks=chunks, objects=objects)
+    return {"vault": name, "from": lsn.show(start), "until": lsn.show(end), "chunks": chunks, "objects": objects}
+
+
+def caught_up(config: Config, vault: str | None, begin: str | None, until: str | None) -> dict[str, Any]:
+    """On the primary: tell ship that a vault's hole was filled."""
+    name, start, end = _given(config, vault, begin, until)
+    told = {"nonce": config.record.nonce, "vault": name, "from": lsn.show(start), "until": lsn.show(end)}
+    notes.keep(config, "caught-up", told)
+    return told
+
+
+def filled(config: Config) -> tuple[str, Hole] | None:
+    """What `caught_up` was told last under this epoch."""
+    told = notes.read(config, "caught-up")
+    if told is None or told["nonce"] != config.record.nonce:
+        return None
+    return told["vault"], Hole(lsn.parse(told["from"]), lsn.parse(told["until"]), 0.0)
+
+
+def _given(config: Config, vault: str | None, begin: str | None, until: str | None) -> tuple[str, int, int]:
+    if vault not in config.record.vaults or begin is None or until is None:
+        raise UsageError(
+            f"There is no hole in {vault} to fill.",
+            f"Vaults of epoch {config.record.number}: {', '.join(config.record.vaults)}; a hole has two ends.",
+            "Give --vault, --from and --until as ship's status names them under `hole`.",
+        )
+    return vault, lsn.parse(begin), lsn.parse(until)
+
+
+class _Copier:
+    """Copies what one vault lacks from the others."""
+
+    def __init__(self, record: EpochRecord, name: str, readers: Mapping[str, Vault], writer: Vault) -> None:
+        self._record = record
+        self._name = name
+        self._readers = readers
+        self._writer = writer
+        self._others = [vault for other, vault in readers.items() if other != name]
+        self._ends: dict[int, int] = {}
+
+    def named(self, start: int, end: int) -> list[int]:
+        """Chunks in the hole that any listing names: a hint."""
+        answers = each(self._readers, lambda vault: vault.list(layout.wal(self._record.number)))
+        keys = {key for found in answers.values() if not isinstance(found, ResilienceError) for key in found}
+        positions = {position for key in keys if (position := layout.chunk_start(key)) is not None}
+        return sorted(position for position in positions if start <= position < end)
+
+    def walk(self, start: int, end: int) -> int:
+        """Follow the chain through the hole by exact names; how many chunks no listing had named."""
+        position, copied = start, 0
+        while position < end:
+            if position not in self._ends:
+                reached, fetched = self.chunk(position)
+                copied += fetched
+                self._ends[position] = reached
+            position = self._ends[position]
+        return copied
+
+    def chunk(self, start: int) -> tuple[int, int]:
+        """Where this chunk ends, and whether it was copied; BrokenChain when nobody has it whole."""
+        key = layout.chunk(self._record.number, start)
+        whole = self._whole(start)
+        data = _or_none(lambda: self._readers[self._name].get(key))
+        copied = 0
+        if data is None or not whole(data):
+            data = next((found for found in self._copies(key) if whole(found)), None)
+            if data is None:
+                raise BrokenChain(
+                    f"a whole {key}",
+                    lsn.show(start),
+                    f"No vault but {self._name} must lack it: bring one back, and take a snapshot into {self._name}.",
+                )
+            copied = int(self._writer.put_new(key, data))
+        self._ends[start] = whole(data)
+        return self._ends[start], copied
+
+    def lacking(self, *prefixes: str) -> list[str]:
+        """Objects that another vault lists and this one does not."""
+        there = {key for prefix in prefixes for key in self._readers[self._name].list(prefix)}
+        named = {key for vault in self._others for prefix in prefixes for key in vault.list(prefix)}
+        return sorted(named - there)
+
+    def object(self, key: str) -> int:
+        """Copy one object as it is."""
+        data = next(self._copies(key), None)
+        return int(data is not None and self._writer.put_new(key, data))
+
+    def _copies(self, key: str) -> Iterator[bytes]:
+        for vault in self._others:
+            data = _or_none(lambda vault=vault: vault.get(key))  # type: ignore[misc]
+            if data is not None:
+                yield data
+
+    def _whole(self, start: int) -> Callable[[bytes], int]:
+        """Tells where the chunk in an object ends; 0 when it is altered or another one."""
+
+        def end(data: bytes) -> int:
+            found = chunk.decode(data, self._record)
+            return found[0].end if found is not None and found[0].start == start else 0
+
+        return end
+
+
+def _or_none(ask: Callable[[], bytes | None]) -> bytes | None:
+    try:
+        return ask()
+    except ResilienceError as error:
+        log.warning("a copy cannot be read", what=error.what, why=error.why)
+        return None

@@ -1,0 +1,163 @@
+"""Limits: what may pile up on the primary for vaults that don't take it, and what happens then.
+
+A vault may be left behind only while k others lack nothing; else, or where the operator chose so,
+writes stop. Both end by themselves: once the vaults have taken half of what had piled up.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import structlog
+from psycopg import Error
+
+from resilience.replication import lsn, notes
+from resilience.replication.catch_up import filled
+from resilience.replication.config import Config
+from resilience.replication.lease import Lease
+from resilience.replication.outbox import Outbox
+from resilience.replication.spool import Spool
+from resilience.replication.writes import Writes
+
+EVERY = 1.0
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the fleet file says."""
+
+    bytes: int
+    past: Literal["drop", "stop"]
+    k: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done about what has piled up."""
+
+    leave: tuple[str, ...]
+    """Vaults to leave behind."""
+    stop: bool
+    """Whether nobody may write."""
+
+
+def decide(rules: Rules, backlog: Mapping[str, int], whole: frozenset[str], kept: int, *, stopped: bool) -> Decision:
+    """Given what each vault lacks in bytes, which vaults have no hole, and what WAL Postgres keeps. Pure."""
+    limit = rules.bytes // 2 if stopped else rules.bytes
+    over = frozenset(name for name, size in backlog.items() if size > limit)
+    if kept > limit:
+        return Decision((), stop=True)
+    if over and rules.past == "drop" and len(whole - over) >= rules.k:
+        return Decision(tuple(sorted(over)), stop=False)
+    return Decision((), stop=bool(over))
+
+
+class Limits(threading.Thread):
+    """Looks once a second; acts, and says in `alarms` what a person should know."""
+
+    def __init__(self, config: Config, spool: Spool, outbox: Outbox, lease: Lease, stopping: threading.Event) -> None:
+        super().__init__(name="limits", daemon=True)
+        self.alarms: list[str] = []
+        self.error: str | None = None
+        self.writes = Writes(config.postgres.dsn)
+        self.server_end = 0
+        self._config = config
+        self._rules = Rules(config.backlog_mb << 20, config.past_backlog, config.record.k)
+        self._spool = spool
+        self._outbox = outbox
+        self._lease = lease
+        self._stopping = stopping
+
+    @property
+    def commits(self) -> str:
+        """What a commit counts as that is made now."""
+        degraded = self.writes.degraded_since is not None
+        return "async" if self._config.durability == "async" or degraded else "quorum"
+
+    def backlog(self, vault: str) -> int:
+        """Bytes of this host's disk that wait for one vault."""
+        return self._spool.backlog(vault)[1] + self._outbox.backlog(vault)[1]
+
+    def run(self) -> None:
+        """Look until told to stop."""
+        while not self._stopping.wait(EVERY):
+            try:
+                self._look()
+                self.error = None
+            except (Error, OSError) as error:
+                if self.error is None:
+                    log.warning("limits cannot be applied", why=str(error))
+                self.error = " ".join(str(error).split())
+
+    def _look(self) -> None:
+        if self._lease.superseded is not None:
+            return
+        names = self._config.record.vaults
+        backlog = {name: self.backlog(name) for name in names}
+        whole = frozenset(name for name in names if self._spool.hole(name) is None)
+        kept = max(0, self.server_end - self._spool.confirmed(self._rules.k)) if self.server_end else 0
+        self._mend()
+        decision = decide(self._rules, backlog, whole, kept, stopped=self.writes.stopped_since is not None)
+        for name in decision.leave:
+            hole = self._spool.leave(name)
+            self._outbox.leave(name)
+            log.error("a vault is left behind", vault=name, **hole.facts())
+        self.alarms = self._alarms({**backlog, **dict.fromkeys(decision.leave, 0)}, kept)
+        self.writes.be(stopped=decision.stop, degraded=self._too_few())
+
+    def _mend(self) -> None:
+        """What was told meanwhile: a hole that was filled; a snapshot from past lost WAL, in k vaults."""
+        caught = filled(self._config)
+        if caught is not None and self._spool.fill(*caught):
+            log.warning("a vault has caught up", vault=caught[0])
+        gap, taken = self._spool.gap, notes.read(self._config, "snapshot")
+        if gap is None or taken is None or taken["nonce"] != self._config.record.nonce:
+            return
+        if lsn.parse(taken["start_lsn"]) >= gap.end and len(taken["vaults"]) >= self._rules.k:
+            log.warning("protected again: a snapshot leads past the lost WAL", **gap.facts())
+            self._spool.bridge()
+
+    def _too_few(self) -> bool:
+        """Whether fewer than k vaults take WAL, where commits then go on without them."""
+        if self._config.durability != "quorum" or self._config.too_few_vaults != "degrade":
+            return False
+        lag = lag_seconds(self._spool, self._rules.k)
+        return lag > (1.0 if self.writes.degraded_since is not None else self._config.lease_s)
+
+    def _alarms(self, backlog: Mapping[str, int], kept: int) -> list[str]:
+        limit = self._rules.bytes
+        told = []
+        if gap := self._spool.gap:
+            told.append(f"unprotected: no vault has the WAL from {gap.facts()['from']} to {gap.facts()['until']}")
+        for name, size in backlog.items():
+            if hole := self._spool.hole(name):
+                facts = hole.facts()
+                told.append(f"{name} was left behind: it lacks {facts['from']} to {facts['until']}")
+            if size > limit // 2:
+                told.append(f"{size >> 20} MB of at most {limit >> 20} MB wait for {name}")
+        if kept > limit // 2:
+            told.append(f"Postgres keeps {kept >> 20} MB of WAL of at most {limit >> 20} MB, until k vaults have it")
+        free = disk_free(self._config.paths.spool)
+        if free < limit - max(backlog.values()):
+            told.append(f"{free >> 20} MB of the disk are free: it would be full before the limit of {limit >> 20} MB")
+        return told
+
+
+def lag_seconds(spool: Spool, k: int) -> float:
+    """Age of the oldest chunk that k vaults do not hold yet."""
+    now = time.time()
+    ages = sorted(now - (spool.oldest_lacking(name) or now) for name in spool.held())
+    return max(0.0, ages[k - 1])
+
+
+def disk_free(folder: Path) -> int:
+    """Bytes that may still be written there."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize

@@ -1,0 +1,212 @@
+"""What piles up for a vault that does not take it, on real servers behind a proxy that misbehaves."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import psycopg
+import pytest
+
+from resilience.replication import lsn
+from tests.replication.harness import Fleet, Site, wait_until
+from tests.replication.test_ship_faults import chunks
+from tests.vault_proxy import Proxy, proxy
+
+
+@pytest.fixture
+def elm(fleet: Fleet) -> Iterator[Proxy]:
+    """The proxy before vault elm."""
+    store, _ = fleet.stores["elm"]
+    with proxy(store.endpoint) as made:
+        yield made
+
+
+def behind(path: Path, elm: Proxy, **changes: Any) -> Path:
+    """The configuration with elm's endpoint behind the proxy."""
+    value = json.loads(path.read_text()) | changes
+    for vault in value["vaults"]:
+        if vault["name"] == "elm":
+            vault["endpoint"] = elm.endpoint
+    path.write_text(json.dumps(value))
+    return path
+
+
+def noise(site: Site, rows: int) -> None:
+    """Rows that do not compress."""
+    with site.connect() as db:
+        db.execute(
+            "INSERT INTO noise SELECT string_agg(encode(sha512(convert_to(n::text || m::text || clock_timestamp()::text,"
+            " 'utf8')), 'base64'), '') FROM generate_series(1, %s) n, generate_series(1, 400) m GROUP BY n",
+            (rows,),
+        )
+
+
+def metrics(site: Site) -> str:
+    """What ship wrote for Prometheus."""
+    path = site.folder / "run/metrics/ship.prom"
+    return path.read_text() if path.exists() else ""
+
+
+def secrets(site: Site) -> set[str]:
+    """Whatever opens something: keys, passwords, the operator's identity."""
+    config = json.loads(site.config("ship").read_text())
+    found = {config["identity"], (site.folder / "site.key").read_text().splitlines()[1]}
+    for vault in config["vaults"]:
+        found |= {vault["restic_password"], vault["credentials"].get("secret_access_key", vault["restic_password"])}
+    return found
+
+
+def begun(site: Site, *settings: str) -> None:
+    """A database that writes nothing by itself."""
+    site.create("checkpoint_timeout = 1h", "autovacuum = off", "full_page_writes = off", *settings)
+    with site.connect() as db:
+        db.execute("CREATE TABLE noise (filler text)")
+        db.execute("ALTER TABLE noise ALTER filler SET STORAGE EXTERNAL")
+        db.execute("CREATE TABLE rows (n int PRIMARY KEY, filler text)")
+
+
+def test_a_slow_vault_is_left_behind_and_catches_up(sites: Callable[..., Site], fleet: Fleet, elm: Proxy) -> None:
+    """Others are not delayed, the spool stays bounded, and the hole is filled from other vaults, byte for byte."""
+    acorn = sites(fleet, "acorn")
+    begun(acorn)
+    acorn.ship(behind(acorn.ship_config(), elm, backlog_mb=2))
+    acorn.wait_confirmed()
+    elm.delay = 3.0
+    (acorn.folder / "outbox/ledger/00000001.json").write_text("{}")
+    began = time.monotonic()
+    for _ in range(5):
+        noise(acorn, 30)
+        acorn.wait_confirmed()
+        spooled = sum(p.stat().st_size for p in (acorn.folder / "spool/00000001/wal").iterdir())
+        assert spooled < 8 << 20
+    assert time.monotonic() - began < 20, "a vault that takes 3 s for a PUT delays no other"
+    wait_until(lambda: acorn.status()["vaults"]["elm"]["hole"], acorn.told)
+    wait_until(lambda: any("elm was left behind" in a for a in acorn.status()["alarms"]), acorn.told)
+    elm.delay = 0.0
+    end = acorn.wait_confirmed()
+    wait_until(lambda: acorn.status()["vaults"]["elm"]["backlog_chunks"] == 0, acorn.told)
+    status = acorn.status()
+    hole = status["vaults"]["elm"]["hole"]
+    assert lsn.parse(status["vaults"]["elm"]["lsn"]) == lsn.parse(hole["from"]) < end, "it counts for nothing yet"
+    ends = ("--vault", "elm", "--from", hole["from"], "--until", hole["until"])
+    before = elm.requests
+    copied = acorn.run("catch-up", *ends, config=acorn.config("reader"))
+    assert copied["chunks"] > 0
+    assert elm.requests - before < 20, "the primary took no part in it"
+    acorn.run("caught-up", *ends, config=acorn.ship_config())
+    wait_until(lambda: acorn.status()["vaults"]["elm"]["hole"] is None, acorn.told)
+    assert lsn.parse(acorn.status()["vaults"]["elm"]["lsn"]) >= end
+    vaults = fleet.vaults()
+    keys = chunks(vaults["birch"])
+    assert keys == chunks(vaults["elm"])
+    assert all(vaults["birch"].get(key) == vaults["elm"].get(key) for key in keys)
+    assert vaults["elm"].list("ledger/") == vaults["birch"].list("ledger/")
+    assert acorn.run("catch-up", *ends, config=acorn.config("reader"))["chunks"] == 0
+
+
+def test_writes_stop_where_the_operator_chose_so(sites: Callable[..., Site], fleet: Fleet, elm: Proxy) -> None:
+    """Past the limit nobody may write, not even who was at it; half of it taken, they may again."""
+    acorn = sites(fleet, "acorn")
+    begun(acorn)
+    elm.status, elm.writes_only = 403, True
+    acorn.ship(behind(acorn.ship_config(), elm, backlog_mb=2, past_backlog="stop"))
+    acorn.wait_confirmed()
+    with suppress(psycopg.OperationalError), acorn.connect() as writer:
+        writer.execute("BEGIN")
+        writer.execute("INSERT INTO rows VALUES (1, '')")
+        noise(acorn, 100)
+        wait_until(lambda: acorn.status()["writes_stopped_since"], acorn.told)
+        with pytest.raises(psycopg.OperationalError):
+            writer.execute("INSERT INTO rows VALUES (2, '')")
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        acorn.insert(3, 3)
+    assert acorn.rows() == [], "reading goes on"
+    wait_until(lambda: "put_errors_total" in metrics(acorn), acorn.told)
+    assert 'class="Trouble"' in metrics(acorn)
+    assert 'resilience_spool_chunks{vault="elm"}' in metrics(acorn)
+    said = acorn.told() + metrics(acorn) + (acorn.folder / "ship.log").read_text()
+    assert not [secret for secret in secrets(acorn) if secret in said]
+    elm.status = None
+    wait_until(lambda: acorn.status()["writes_stopped_since"] is None, acorn.told)
+    acorn.insert(4, 4)
+    assert acorn.status()["vaults"]["elm"]["hole"] is None
+
+
+def test_commits_go_on_degraded_where_the_operator_chose_so(
+    sites: Callable[..., Site], fleet: Fleet, elm: Proxy
+) -> None:
+    """With fewer than k vaults commits count as async and an alarm says so; who asks for the quorum still waits."""
+    fleet.durability, fleet.k, fleet.lease_s = "quorum", 3, 1.5
+    acorn = sites(fleet, "acorn")
+    begun(acorn)
+    acorn.ship(behind(acorn.ship_config(), elm, too_few_vaults="degrade"))
+    acorn.wait_confirmed()
+    with acorn.connect() as db:
+        db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
+        db.execute("SELECT pg_reload_conf()")
+    acorn.insert(1, 3)
+    assert acorn.status()["commits"] == "quorum"
+    elm.status, elm.writes_only = 429, True
+    with acorn.connect() as strict, acorn.connect() as db:
+        db.execute("SET synchronous_commit = local")
+        db.execute("INSERT INTO rows VALUES (4, '')")
+        wait_until(lambda: acorn.status()["commits"] == "async", acorn.told)
+        assert acorn.status()["degraded_since"]
+        db.execute("RESET synchronous_commit")
+        db.execute("INSERT INTO rows VALUES (5, '')")
+        strict.execute("SET synchronous_commit = on")
+        waiting = Thread(target=strict.execute, args=("INSERT INTO rows VALUES (6, '')",))
+        waiting.start()
+        waits = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event = 'SyncRep'"
+        wait_until(lambda: db.execute(waits, (strict.info.backend_pid,)).fetchall(), "who asks for the quorum to wait")
+        elm.status = None
+        waiting.join(30)
+        assert not waiting.is_alive()
+    wait_until(lambda: acorn.status()["commits"] == "quorum", acorn.told)
+    assert acorn.running()
+    acorn.insert(7, 8)
+
+
+def test_a_slot_that_was_lost(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """Unprotected until a snapshot leads past what Postgres threw away; a quorum commit waits until then."""
+    acorn = sites(fleet, "acorn")
+    acorn.begin()
+    acorn.insert(1, 20)
+    end = acorn.wait_confirmed()
+    ship = acorn.processes[0]
+    ship.send_signal(signal.SIGTERM)
+    assert ship.wait(30) == 0
+    with acorn.connect() as db:
+        db.execute("SELECT pg_drop_replication_slot('ship')")
+        for n in range(21, 25):
+            db.execute("INSERT INTO rows VALUES (%s, 'lost')", (n,))
+            db.execute("SELECT pg_switch_wal()")
+        db.execute("CHECKPOINT")
+        db.execute("CHECKPOINT")
+    acorn.ship()
+    wait_until(lambda: acorn.status().get("gap"), acorn.told)
+    gap = acorn.status()["gap"]
+    assert lsn.parse(gap["from"]) >= end
+    wait_until(lambda: "unprotected" in str(acorn.status()["alarms"]), acorn.told)
+    with acorn.connect() as db:
+        told = "SELECT flush_lsn FROM pg_stat_replication WHERE application_name = 'ship'"
+        assert db.execute(told).fetchone() == (None,), "nothing is confirmed"
+    acorn.insert(25, 30)
+    acorn.wait_confirmed()
+    acorn.run("snapshot", config=acorn.ship_config())
+    wait_until(lambda: acorn.status()["gap"] is None, acorn.told)
+    acorn.insert(31, 40)
+    acorn.wait_confirmed()
+    acorn.kill_postgres()
+    acorn.end()
+    birch = sites(fleet, "birch")
+    birch.run("restore")
+    birch.run("recover")
+    assert birch.rows() == list(range(1, 41))

@@ -1,0 +1,130 @@
+"""A real HTTP proxy in front of a real store, that does to requests what bad vendors do."""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
+
+
+class Proxy:
+    """How the store in front of which it stands behaves now; every field may be changed at any time."""
+
+    def __init__(self, target: str) -> None:
+        self.target = urllib.parse.urlsplit(target).netloc
+        self.delay = 0.0
+        """Seconds before each answer."""
+        self.status: int | None = None
+        """Answer everything with this instead."""
+        self.writes_only = False
+        """Only PUT and POST are answered so."""
+        self.hang = threading.Event()
+        self.hang.set()
+        """While it is clear nothing is answered."""
+        self.truncate = False
+        """Close half-way through each body that is read."""
+        self.flip = False
+        """One bit of each object that is read is altered."""
+        self.accept_and_fail = False
+        """Do what a PUT asks, and then say that it failed."""
+        self.requests = 0
+        self._listing: dict[str, tuple[int, list[tuple[str, str]], bytes]] = {}
+        self.stale = False
+        """Answer each listing as it was first."""
+        self.address = ""
+
+    @property
+    def endpoint(self) -> str:
+        """Where clients are to go."""
+        return f"http://{self.address}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    proxy: Proxy
+
+    def _pass(self) -> None:
+        proxy = self.proxy
+        proxy.requests += 1
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        proxy.hang.wait()
+        time.sleep(proxy.delay)
+        writes = self.command in {"PUT", "POST"}
+        if proxy.status is not None and (writes or not proxy.writes_only):
+            self._answer(proxy.status, [], b"<Error><Code>Trouble</Code></Error>")
+            return
+        status, headers, data = self._ask(body)
+        if proxy.accept_and_fail and writes:
+            self._answer(500, [], b"<Error><Code>InternalError</Code></Error>")
+        elif proxy.flip and self.command == "GET" and status == 200 and "wal/" in self.path and data:
+            self._answer(status, headers, data[:-1] + bytes([data[-1] ^ 1]))
+        else:
+            self._answer(status, headers, data)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass  # noqa: N815 - the base class's names
+
+    def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        proxy = self.proxy
+        lists = self.command == "GET" and ("list-type" in self.path or self.path.split("?")[0].endswith("/o"))
+        if lists and proxy.stale and self.path in proxy._listing:
+            return proxy._listing[self.path]
+        upstream = HTTPConnection(proxy.target, timeout=30)
+        try:
+            upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                if name.lower() not in HOP:
+                    upstream.putheader(name, value)
+            upstream.putheader("Content-Length", str(len(body)))
+            upstream.endheaders(body)
+            answer = upstream.getresponse()
+            headers = [(n, v) for n, v in answer.getheaders() if n.lower() not in HOP]
+            found = answer.status, headers, answer.read()
+        except (OSError, HTTPException):
+            return 502, [], b""
+        finally:
+            upstream.close()
+        if lists:
+            proxy._listing.setdefault(self.path, found)
+        return found
+
+    def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
+        try:
+            self.send_response_only(status)
+            for name, value in headers:
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            cut = self.proxy.truncate and self.command == "GET" and status == 200
+            if self.command != "HEAD":
+                self.wfile.write(data[: len(data) // 2] if cut else data)
+            self.close_connection = self.close_connection or cut
+        except OSError:  # the client has gone
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Say nothing."""
+
+
+@contextmanager
+def proxy(target: str) -> Iterator[Proxy]:
+    """A proxy for as long as the block lasts."""
+    made = Proxy(target)
+    handler = type("Handler", (_Handler,), {"proxy": made})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    made.address = f"127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield made
+    finally:
+        made.hang.set()
+        server.shutdown()
+        server.server_close()
