@@ -135,6 +135,9 @@ class App(Protocol):
     def replay_ledger(self, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Apply every takedown and erasure; {entries, applied, head, position}."""
 
+    def fill(self, outputs: SiteOutputs, size: str, seed: int) -> Mapping[str, Any]:
+        """Before a drill: put in what is too much for the app's front door; {users, posts, pictures}, nothing for small."""
+
     def start(self, outputs: SiteOutputs) -> None:
         """Start serving; returns when it is ready by its address."""
 
@@ -209,8 +212,8 @@ class Supplies(Protocol):
 class Ground(Protocol):
     """Where a drill takes place: a lab, or its simulation. Faults exist nowhere else."""
 
-    def inject(self, fault: str, vendors: Sequence[str]) -> Mapping[str, Any]:
-        """Make the fault happen; returns when it has, with what was done."""
+    def inject(self, fault: str, vendors: Sequence[str], seed: int = 0) -> Mapping[str, Any]:
+        """Make the fault happen; {at: when the vendors closed, vaults: what was done to each copy}."""
 
     def blackhole(self, vendors: Sequence[str]) -> None:
         """From now on drop and count every connection to these vendors."""

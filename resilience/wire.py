@@ -71,7 +71,7 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
         vaults=vaults,
         clouds={s.name: _cloud(home, fleet, kit, s) for s in fleet.sites},
         plane=SshPlane(fleet, kit, shells, vaults, signer, supplies),
-        app=PlazaOnHost(shells),
+        app=PlazaOnHost(shells, home.directory / "material"),
         outside=users,
         zones={z.vendor: PowerDnsZone(z, kit.dns(z.vendor)) for z in fleet.names.zones},
         log=log,

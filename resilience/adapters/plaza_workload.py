@@ -19,8 +19,8 @@ from mastodon import Mastodon, MastodonError
 
 from resilience.adapters.plaza_client import MODERATION, SCOPES, Client, NotServed
 
-SIZES = {"small": (200, 5_000, 200)}
-"""Users, posts, pictures."""
+SIZES = {"small": (200, 5_000, 200), "medium": (40, 400, 40)}
+"""Users, posts, pictures that come through the front door; medium is loaded in bulk besides."""
 HANDS = 4
 """Users at work at once while filling; more only wait for each other on two cores."""
 CROWD = 6

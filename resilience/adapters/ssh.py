@@ -292,7 +292,7 @@ def _converse(channel: paramiko.Channel, stdin: bytes, deadline: float) -> Resul
 def _feed(channel: paramiko.Channel, stdin: bytes) -> None:
     """Send standard input and its end; a command that does not read it to the end is no error."""
     try:
-        channel.sendall(stdin)
+        channel.sendall(memoryview(stdin))  # bytes would be copied whole for each packet
         channel.shutdown_write()
     except OSError:
         return

@@ -107,7 +107,7 @@ def _possible(context: Context, drill: Drill) -> None:
     for word, value, known in (
         ("fault", drill.fault, FAULTS),
         ("standby", drill.standby, ("cold",)),
-        ("size", drill.size, ("small",)),
+        ("size", drill.size, ("small", "medium")),
     ):
         if value not in known:
             raise UsageError(

@@ -21,9 +21,10 @@ from resilience.errors import ResilienceError, UsageError
 from resilience.model import Event, Fleet, Plan, SiteOutputs
 from resilience.ports import Ground, Workload, World
 
-FAULTS = ("terminate", "delete", "control-plane", "correlated")
+FAULTS = ("terminate", "delete", "control-plane", "correlated", "hijack", "bit-rot")
 WARM_WRITES, WARM_SECONDS = 100, 10.0
 TAKEDOWNS = 5
+SETTLE_S = 120.0
 Watch = Callable[[Event], None]
 
 
@@ -48,9 +49,10 @@ def run_drill(world: World, fleet: Fleet, ground: Ground, users: Workload, drill
     with stage("up", site=fleet.primary.name):
         carry_out(world, fleet, plan_up(fleet, observe(world, fleet), fleet.primary.name), watch)
     with stage("seed"):
-        seeded = users.seed(drill.size, drill.seed)
+        seeded = _seed(world, fleet, users, drill)
         taken_down = _take_down(world, fleet, users)
     with stage("snapshot"):
+        _settle(world, fleet)
         _snapshot(world, fleet)
     stage.note("data", **_data(world, fleet), **seeded, takedowns=taken_down)
     with stage("users"):
@@ -75,8 +77,8 @@ def _lose_and_return(
     lost = _lost(fleet, drill)
     old_address = _outputs(world, fleet).addresses[0]
     ground.blackhole(lost)
-    stage.note("fault", fault=drill.fault, vendors=list(lost))
-    ground.inject(drill.fault, lost)
+    done = ground.inject(drill.fault, lost, drill.seed)
+    stage.note("fault", at=done["at"], fault=drill.fault, vendors=list(lost), damage=done.get("vaults"))
     users.try_old_site(old_address)
     declared = frozenset(lost)
     plan = plan_failover(fleet, observe(world, fleet, declared), to=drill.to, declared=declared)
@@ -94,6 +96,13 @@ def _judge_fence(world: World, users: Workload, stage: _Stages) -> None:
     absent, unchecked = world.outside.missing(acknowledged) if acknowledged else ([], [])
     if not unchecked:
         stage.note("fence", attempts=attempts, accepted=len(absent))
+
+
+def _seed(world: World, fleet: Fleet, users: Workload, drill: Drill) -> dict[str, int]:
+    """What is too much for the front door goes in by the app's own means, all else as users post it."""
+    filled = world.app.fill(_outputs(world, fleet), drill.size, drill.seed)
+    posted = users.seed(drill.size, drill.seed)
+    return {what: int(filled.get(what, 0)) + int(posted[what]) for what in ("users", "posts", "pictures")}
 
 
 def _take_down(world: World, fleet: Fleet, users: Workload) -> int:
@@ -169,6 +178,28 @@ def _header(fleet: Fleet, drill: Drill) -> dict[str, Any]:
         "s": fleet.replication.s,
         "host": fleet.names.host,
     }
+
+
+def _settle(world: World, fleet: Fleet) -> None:
+    """Wait until the vaults hold the seed's pictures, as long as they become more: a seed is no news of today."""
+    least, until = _waiting(world, fleet), world.clock.now() + SETTLE_S
+    while least:
+        world.clock.sleep(0.5)
+        left = _waiting(world, fleet)
+        if left < least:
+            least, until = left, world.clock.now() + SETTLE_S
+        elif world.clock.now() > until:
+            raise ResilienceError(
+                f"{left} pictures and ledger entries of the seed are still in no vault.",
+                f"None was put for {SETTLE_S:.0f} s.",
+                "See `resilience status`: which vault does not take them?",
+            )
+
+
+def _waiting(world: World, fleet: Fleet) -> int:
+    """Objects that some vault still lacks."""
+    vaults = world.plane.status(fleet.primary, _outputs(world, fleet)).get("vaults", {})
+    return max((int(vault["backlog_objects"]) for vault in vaults.values()), default=0)
 
 
 def _snapshot(world: World, fleet: Fleet) -> None:

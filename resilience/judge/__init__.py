@@ -86,6 +86,7 @@ def _measured(evidence: Evidence, findings: Findings) -> Verdict:
     with findings.part("RTO"):
         back = recovery(evidence)
         rto = clocks.rto(frame, evidence, back, findings)
+    counts.damage(evidence, findings)
     return Verdict(
         verdict="unknown",
         fault=fault,

@@ -55,6 +55,22 @@ def fence(evidence: Evidence, findings: Findings) -> Fence:
     return Fence()
 
 
+DAMAGING = {"hijack": "objects", "bit-rot": "changed"}
+"""Faults that damage copies as well, and which count of a vault shows that it was really tried there."""
+
+
+def damage(evidence: Evidence, findings: Findings) -> None:
+    """Damage to copies: a fault that says so and did none proves nothing."""
+    with findings.part("Damage"):
+        fault = evidence.fault.data.get("fault") if evidence.fault else None
+        if evidence.fault is None or fault not in DAMAGING:
+            return
+        done = mapping(evidence.fault.data.get("damage"), "what was done to the copies")
+        tried = sum(count(mapping(one, "one vault's damage").get(DAMAGING[fault]), "damage") for one in done.values())
+        if not tried:
+            findings.unknown.append(f"Damage: {fault} touched no copy, so nothing shows that damage is survived.")
+
+
 def blackhole(evidence: Evidence, back: Recovery | None, findings: Findings) -> Blackhole:
     """Calls to the lost vendors, in packets. A 0 counts only when every host was counted until the users were back."""
     result = Blackhole()

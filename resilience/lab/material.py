@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from resilience import caches
 from resilience.errors import MissingPart
 
-PICTURES = {"small": 200}
+PICTURES = {"small": 200, "medium": 5_000}
 """Distinct pictures by size of the drill."""
 CROP = (800, 600)
 SMALLEST_BYTES = 60_000
@@ -23,13 +23,15 @@ SMALLEST_BYTES = 60_000
 
 def prepare_material(directory: Path, size: str) -> None:
     """Let `directory` hold `texts` (one a paragraph, % between) and `pictures/`; cached."""
-    cached = _cached(PICTURES[size])
+    cached = material_of(size)
     directory.parent.mkdir(parents=True, exist_ok=True)
     directory.unlink(missing_ok=True)
     directory.symlink_to(cached, target_is_directory=True)
 
 
-def _cached(count: int) -> Path:
+def material_of(size: str) -> Path:
+    """The folder in the cache with what a drill of this size posts; made once, named by what it is made of."""
+    count = PICTURES[size]
     tools = caches.tools()
     version = hashlib.sha256(f"{tools.parent.name} {count} {CROP}".encode()).hexdigest()[:12]
     final = caches.home() / "material" / version

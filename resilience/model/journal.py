@@ -12,7 +12,9 @@ drill-started       seed, fault, ttl_s, promise {rto_s, rpo_s, human_decide_s}, 
 stage-started/done  stage, [seconds]: set-up of the lab, up, seed, snapshot, teardown
 data                db_bytes, media_bytes, [users, posts]
 plan                [plan: the plan as JSON]
-fault               fault, vendors [names that are lost], [why]: from here the RTO runs
+fault               fault, vendors [names that are lost], [why]: from here the RTO runs;
+                    [damage {vault: {objects, removed, written_over | changed}}]: what was done
+                    to copies just before (hijack, bit-rot)
 decided             digest, by ("drill" approves its own plan), accepted [hazard names]
 step-started        id, action, subject, phase, reason
 step-done           id, action, phase, facts {..}; [facts.vendor: whom it called, else found by subject]

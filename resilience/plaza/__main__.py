@@ -131,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     load.add_argument("--posts", type=int, required=True)
     load.add_argument("--pictures", type=Path, help="directory of pictures to use and to crop")
     load.add_argument("--picture-count", type=int, default=0, help="how many to make of them")
+    load.add_argument("--as-they-are", action="store_true", help="take each picture once, uncropped")
     load.add_argument("--texts", type=Path, required=True, help="texts, one after each line of '%%'")
     load.add_argument("--seed", type=int, default=1)
     return parser

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import hashlib
+import io
 import os
 import random
 import time
@@ -46,11 +48,21 @@ class Size:
     picture_count: int
     texts: Path
     seed: int
+    as_they_are: bool = False
+    """Take each given picture once, as it is: somebody made it ready before."""
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Size:
         """From the command line."""
-        return cls(options.users, options.posts, options.pictures, options.picture_count, options.texts, options.seed)
+        return cls(
+            options.users,
+            options.posts,
+            options.pictures,
+            options.picture_count,
+            options.texts,
+            options.seed,
+            options.as_they_are,
+        )
 
 
 def load(url: str, store: Store, profile: str, size: Size) -> dict[str, Any]:
@@ -171,11 +183,15 @@ def _copy_media(
 
 def _pictures(rng: random.Random, store: Store, size: Size) -> list[Kept]:
     """Pictures in the store, each another part of one that was given."""
-    if size.pictures is None or size.picture_count == 0:
+    if size.pictures is None or (size.picture_count == 0 and not size.as_they_are):
         return []
     sources = sorted(path for path in size.pictures.rglob("*") if path.is_file())
     if not sources:
         raise PlazaError("Nothing was loaded", f"{size.pictures} has no pictures", "Put some there.")
+    if size.as_they_are:
+        kept = [_keep(store, _ready(source)) for source in sources]
+        os.sync()
+        return kept
     share = -(-size.picture_count // len(sources))
     found: list[Kept] = []
     for source in sources:
@@ -193,6 +209,14 @@ def _crops(rng: random.Random, source: Path, count: int) -> Iterator[Picture]:
         width, height = (max(1, int(side * rng.uniform(*CROP))) for side in whole.size)
         left, top = rng.randrange(whole.width - width + 1), rng.randrange(whole.height - height + 1)
         yield picture_of(whole.crop((left, top, left + width, top + height)))
+
+
+def _ready(source: Path) -> Picture:
+    """A picture that needs no work: only its size and kind are looked at."""
+    data = source.read_bytes()
+    with Image.open(io.BytesIO(data)) as image:
+        mime = str(image.get_format_mimetype())
+        return Picture(hashlib.sha256(data).hexdigest(), data, mime, image.width, image.height)
 
 
 def _keep(store: Store, picture: Picture) -> Kept:

@@ -143,7 +143,7 @@ def read_control(path: Path) -> bytes:
 
 
 def wait_confirmed(config: Config, position: int) -> None:
-    """Wait until ship says that k vaults hold everything up to `position`."""
+    """Wait until ship says that k vaults hold everything up to `position`; as long as it comes nearer."""
     deadline = time.monotonic() + CONFIRM_WITHIN
     path = config.paths.run / report.NAME
     told = "ship has not written its status"
@@ -152,10 +152,13 @@ def wait_confirmed(config: Config, position: int) -> None:
             facts = json.loads(path.read_text())
             if facts["nonce"] == config.record.nonce and lsn.parse(facts["confirmed_lsn"]) >= position:
                 return
-            told = f"ship has confirmed {facts['confirmed_lsn']} in epoch {facts['epoch']}"
+            now = f"ship has confirmed {facts['confirmed_lsn']} in epoch {facts['epoch']}"
+            if now != told:
+                told, deadline = now, time.monotonic() + CONFIRM_WITHIN
         time.sleep(0.1)
     raise VaultError(
-        f"The WAL that the snapshot needs was not confirmed within {CONFIRM_WITHIN:.0f} s: up to {lsn.show(position)}",
+        f"Nothing more of the WAL that the snapshot needs was confirmed for {CONFIRM_WITHIN:.0f} s: "
+        f"up to {lsn.show(position)}",
         f"{told}.",
         "No label was written. Look at ship (`status`) and take the snapshot again.",
     )

@@ -38,6 +38,10 @@ class SimApp:
 
         return self._on(outputs, "replay_ledger", 0.5, replay)
 
+    def fill(self, outputs: SiteOutputs, size: str, seed: int) -> Mapping[str, Any]:
+        """Nothing is too much in memory: the users' own seed is all there is."""
+        return self._on(outputs, "fill", 1.0, lambda _host: {})
+
     def start(self, outputs: SiteOutputs) -> None:
         """Serve; only what was opened has a database."""
 

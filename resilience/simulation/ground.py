@@ -23,22 +23,29 @@ class SimulatedGround:
     fleet: Fleet
     users: SimulatedUsers
 
-    def inject(self, fault: str, vendors: Sequence[str]) -> Mapping[str, Any]:
-        """The vendors close the account."""
+    def inject(self, fault: str, vendors: Sequence[str], seed: int = 0) -> Mapping[str, Any]:
+        """The vendors close the account; copies elsewhere are damaged before, where the fault says so."""
+        left = [v.name for v in self.fleet.vaults if v.vendor not in vendors]
+        damage: dict[str, dict[str, int]] = {}
         if fault == "bit-rot":
-            self._rot(next(v.name for v in self.fleet.vaults if v.vendor not in vendors))
+            damage = {left[0]: {"changed": self._rot(left[0])}}
+        if fault == "hijack":
+            damage = {name: {"objects": len(self.sim.vaults[name].objects), "removed": 0} for name in left}
+        at = self.sim.now
         for vendor in vendors:
             self.sim.lose(vendor, hosts=fault != "control-plane")
             if fault in {"delete", "hijack"}:
                 self._delete(vendor)
-        return {"vendors": list(vendors), "hosts": "live on" if fault == "control-plane" else "off"}
+        return {"at": at, "vaults": damage}
 
-    def _rot(self, vault: str) -> None:
-        """Chunks, pictures and snapshots fail their checks from now on."""
+    def _rot(self, vault: str) -> int:
+        """Chunks, pictures and snapshots fail their checks from now on; how many there were."""
         held = self.sim.vaults[vault]
+        many = len(held.pictures) + len(held.snapshots) + sum(len(chain.rows) for chain in held.chains.values())
         held.pictures, held.snapshots = set(), {}
         for chain in held.chains.values():
             chain.rows = {}
+        return many
 
     def _delete(self, vendor: str) -> None:
         """Everything that lay there is gone as well."""
