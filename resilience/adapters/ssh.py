@@ -19,6 +19,7 @@ CONNECT_S = 5.0
 KEEPALIVE_S = 5
 DEAD_AFTER_MS = 20_000
 """Data that nobody acknowledged for this long: the connection is over (TCP_USER_TIMEOUT)."""
+PACKET = 1 << 15
 POLL_S = 0.05
 ENDED_BY_TIMEOUT = frozenset({124, 137})
 """What timeout(1) answers when it ended the command, by TERM or by KILL."""
@@ -292,7 +293,9 @@ def _converse(channel: paramiko.Channel, stdin: bytes, deadline: float) -> Resul
 def _feed(channel: paramiko.Channel, stdin: bytes) -> None:
     """Send standard input and its end; a command that does not read it to the end is no error."""
     try:
-        channel.sendall(memoryview(stdin))  # bytes would be copied whole for each packet
+        left = memoryview(stdin)
+        while left:  # sendall would copy all that is left for each packet
+            left = left[channel.send(left[:PACKET].tobytes()) :]
         channel.shutdown_write()
     except OSError:
         return

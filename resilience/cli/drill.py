@@ -13,14 +13,14 @@ import typer
 
 from resilience.adapters.journal_file import JournalFile
 from resilience.cli.context import Context, say_json
-from resilience.cli.outcome import exit_for, write_report
+from resilience.cli.outcome import exit_for, remember, write_report
+from resilience.cli.rounds import LAB, keep_lab, prepared_for, run_round, with_durability
 from resilience.engine.drill import FAULTS, Drill, run_drill
 from resilience.errors import Refused, ResilienceError, UsageError
 from resilience.judge import judge, verdict_json
 from resilience.lab import Lab
 from resilience.lab.material import prepare_material
-from resilience.model import Event, Fleet, Verdict
-from resilience.model.fleet import Durability as Durable
+from resilience.model import Event, Verdict
 from resilience.render import Progress, verdict_text
 from resilience.simulation import SimulatedGround, SimulatedUsers, State, simulated_fleet, simulated_world
 from resilience.wire import Home, real_world
@@ -49,6 +49,10 @@ def run(
     to: Annotated[str | None, typer.Option(help="The site to fail over to.")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeat a drill's chances.")] = None,
     report: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
+    lost: Annotated[list[str] | None, typer.Option(help="A vendor that the fault hits; may be repeated.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every fault, each vendor, each pair; resumes.")] = False,
+    set_aside: Annotated[Path | None, typer.Option(help="Make and fill a lab, keep it there, drill nothing.")] = None,
+    from_aside: Annotated[Path | None, typer.Option("--from", help="Drill on a lab that was set aside.")] = None,
     simulate: Annotated[bool, typer.Option("--simulate", help="In memory; proves nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
@@ -56,18 +60,23 @@ def run(
 
     Exit status: 0 met, 1 error, 2 usage, 3 missed, 4 unknown, 5 refused.
     """
-    drill = Drill(size, fault, standby, durability, to, _seed(seed), simulated=simulate)
+    drill = Drill(size, fault, standby, durability, to, _seed(seed), tuple(lost or ()), simulated=simulate)
     _possible(ctx.obj, drill)
+    if everything:
+        raise typer.Exit(run_round(drill, report or Path("reports") / "all", silent=as_json))
+    if set_aside is not None:
+        raise typer.Exit(keep_lab(drill, set_aside.absolute(), silent=as_json))
     directory = (report or Path("reports") / f"{time.strftime('%Y%m%d-%H%M%S')}-{fault}").absolute()
     log = _fresh_journal(directory)
     with Progress.for_people(silent=as_json) as progress:
         progress.say(f"Seed {drill.seed}. Report: {directory / 'report.html'}")
         try:
-            verdict = (_simulate if simulate else _in_lab)(drill, log, progress)
+            verdict = _simulate(drill, log, progress) if simulate else _in_lab(drill, log, progress, from_aside)
         except ResilienceError:
             _report_what_there_is(directory, log)
             raise
     write_report(directory, log.read(), verdict)
+    remember(directory, log.read(), verdict)
     say_json(verdict_json(verdict)) if as_json else typer.echo(verdict_text(verdict))
     if not as_json:
         typer.echo(f"Report: {directory / 'report.html'}")
@@ -77,7 +86,9 @@ def run(
 def _report_what_there_is(directory: Path, log: JournalFile) -> None:
     """A drill that stopped half-way is what a report is most needed for."""
     if events := log.read():
-        write_report(directory, events, judge(events))
+        verdict = judge(events)
+        write_report(directory, events, verdict)
+        remember(directory, events, verdict)
 
 
 def _seed(given: int | None) -> int:
@@ -118,31 +129,26 @@ def _possible(context: Context, drill: Drill) -> None:
 
 
 def _simulate(drill: Drill, log: JournalFile, progress: Progress) -> Verdict:
-    fleet, state = _with_durability(simulated_fleet(), drill), State()
+    fleet, state = with_durability(simulated_fleet(), drill), State()
     world = replace(simulated_world(state, fleet), log=log)
     users = SimulatedUsers(state, fleet)
     run_drill(world, fleet, SimulatedGround(state, fleet, users), users, drill, progress.watch)
     return judge(log.read())
 
 
-def _in_lab(drill: Drill, log: JournalFile, progress: Progress) -> Verdict:
-    lab = Lab(Path(".resilience/drill").absolute())
+def _in_lab(drill: Drill, log: JournalFile, progress: Progress, from_aside: Path | None) -> Verdict:
+    lab = Lab(LAB.absolute())
+    prepared = None if from_aside is None else prepared_for(drill, from_aside)
     with progress.stage("lab", 12):
-        lab.up(progress.say)
+        lab.up(progress.say, from_aside=from_aside)
     try:
         home = Home(lab.fleet_file)
         prepare_material(lab.directory / "material", drill.size)
-        fleet = _with_durability(home.load(), drill)
+        fleet = with_durability(home.load(), drill)
         with real_world(home, fleet, log) as (world, users):
-            run_drill(world, fleet, lab, users, drill, progress.watch)
+            run_drill(world, fleet, lab, users, drill, progress.watch, prepared)
     finally:
         with progress.stage("teardown", 5):
             left = lab.down()
         log.append(Event(time.time(), "torn-down", {"left": left}))
     return judge(log.read())
-
-
-def _with_durability(fleet: Fleet, drill: Drill) -> Fleet:
-    """The fleet as the drill wants it."""
-    durability: Durable = "quorum" if drill.durability == "quorum" else "async"
-    return replace(fleet, replication=replace(fleet.replication, durability=durability))

@@ -7,7 +7,7 @@ approve, execute. Afterwards every acknowledged write is looked for.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -38,23 +38,43 @@ class Drill:
     durability: str = "async"
     to: str | None = None
     seed: int = 0
+    lost: tuple[str, ...] = ()
+    """Vendors that the fault hits; without any, the primary's (and its companions, where they leave together)."""
     simulated: bool = False
 
 
-def run_drill(world: World, fleet: Fleet, ground: Ground, users: Workload, drill: Drill, watch: Watch) -> None:
-    """Carry the drill out; everything that happens goes into the world's journal."""
+def prepare(world: World, fleet: Fleet, users: Workload, drill: Drill, watch: Watch) -> dict[str, int]:
+    """Bring the primary up and fill the app; what it was filled with, once the vaults hold it."""
     stage = _Stages(world, watch)
-    _refuse_target(fleet, drill)
-    stage.note("drill-started", **_header(fleet, drill))
     with stage("up", site=fleet.primary.name):
-        carry_out(world, fleet, plan_up(fleet, observe(world, fleet), fleet.primary.name), watch)
+        _up(world, fleet, watch)
     with stage("seed"):
-        seeded = _seed(world, fleet, users, drill)
-        taken_down = _take_down(world, fleet, users)
+        seeded = {**_seed(world, fleet, users, drill), "takedowns": _take_down(world, fleet, users)}
     with stage("snapshot"):
         _settle(world, fleet)
         _snapshot(world, fleet)
-    stage.note("data", **_data(world, fleet), **seeded, takedowns=taken_down)
+    return seeded
+
+
+def run_drill(
+    world: World,
+    fleet: Fleet,
+    ground: Ground,
+    users: Workload,
+    drill: Drill,
+    watch: Watch,
+    prepared: Mapping[str, int] | None = None,
+) -> None:
+    """Carry the drill out; everything that happens goes into the world's journal. `prepared`: the app is filled."""
+    stage = _Stages(world, watch)
+    _refuse_target(fleet, drill)
+    stage.note("drill-started", **_header(fleet, drill))
+    if prepared is None:
+        prepared = prepare(world, fleet, users, drill, watch)
+    else:
+        with stage("up", site=fleet.primary.name):
+            _up(world, fleet, watch)
+    stage.note("data", **_data(world, fleet), **prepared)
     with stage("users"):
         users.begin(drill.seed)
         _warm(users)
@@ -69,6 +89,10 @@ def run_drill(world: World, fleet: Fleet, ground: Ground, users: Workload, drill
         missing, unchecked = world.outside.missing([str(w["id"]) for w in acknowledged])
     checked = len(acknowledged) - len(unchecked)
     stage.note("writes-checked", checked=checked, missing=missing, unchecked=unchecked)
+
+
+def _up(world: World, fleet: Fleet, watch: Watch) -> None:
+    carry_out(world, fleet, plan_up(fleet, observe(world, fleet), fleet.primary.name), watch)
 
 
 def _lose_and_return(
@@ -150,10 +174,21 @@ def _lost(fleet: Fleet, drill: Drill) -> tuple[str, ...]:
             "Faults are things that the lab can really do.",
             f"Known: {', '.join(FAULTS)}.",
         )
+    if drill.lost:
+        _refuse_strangers(fleet, drill.lost)
+        return drill.lost
     home = fleet.vendor(fleet.primary.vendor)
     if drill.fault != "correlated":
         return (home.name,)
     return (home.name, *(home.companions or _second_dns(fleet, home.name)))
+
+
+def _refuse_strangers(fleet: Fleet, lost: tuple[str, ...]) -> None:
+    known = [vendor.name for vendor in fleet.vendors]
+    if strangers := [name for name in lost if name not in known]:
+        raise UsageError(
+            f"No vendor is called {strangers[0]}.", "A fault hits vendors by name.", f"Declared: {', '.join(known)}."
+        )
 
 
 def _second_dns(fleet: Fleet, home: str) -> tuple[str, ...]:

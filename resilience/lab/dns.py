@@ -90,7 +90,9 @@ def start_server(directory: Path, vendor: Place, tools: Path, home: Home) -> Non
 
 
 def _database(path: Path, tools: Path, vendor: Place) -> None:
-    """PowerDNS's own schema, and for vendors that serve the name a zone with SOA and NS alone."""
+    """PowerDNS's own schema, and for vendors that serve the name a zone with SOA and NS alone; made once."""
+    if path.exists():
+        return
     schema = next(tools.glob("usr/share/**/schema.sqlite3.sql"))
     with sqlite3.connect(path) as database:
         database.executescript(schema.read_text())

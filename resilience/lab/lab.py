@@ -15,6 +15,7 @@ from typing import Any
 from resilience import caches
 from resilience.errors import Locked, MissingPart, ResilienceError
 from resilience.lab import (
+    aside,
     blackhole,
     buckets,
     cleanup,
@@ -28,6 +29,7 @@ from resilience.lab import (
     processes,
     signals,
 )
+from resilience.lab import host as hosts
 from resilience.lab.hostel import Hostel
 from resilience.lab.lock import LabLock
 from resilience.lab.processes import Home
@@ -52,8 +54,10 @@ class Lab:
         return self.directory / "fleet.toml"
 
     # ── making and removing ──────────────────────────────────────────────────
-    def up(self, progress: Progress = lambda _what: None, *, keep: bool = False) -> None:
-        """Make the lab. `keep`: it stays when this process ends, until `down`."""
+    def up(
+        self, progress: Progress = lambda _what: None, *, keep: bool = False, from_aside: Path | None = None
+    ) -> None:
+        """Make the lab, or bring back one that was set aside. `keep`: it stays when this process ends, until `down`."""
         self._check_machine()
         self._lock.take(self.directory)
         signals.unwind_when_stopped()
@@ -64,7 +68,11 @@ class Lab:
             raise
         try:
             self._clear_the_way(progress)
-            self._make(progress)
+            cleanup.claim(self.directory)
+            if from_aside is None:
+                self._make(progress)
+            else:
+                self._bring_back(from_aside, progress)
             cleanup.mark(self.directory, whole=True, keep=keep)
         except BaseException:
             self.down()
@@ -93,25 +101,47 @@ class Lab:
             self._remove_all()
 
     def _make(self, progress: Progress) -> None:
-        rootfs, tools = caches.rootfs(), caches.tools()
-        cleanup.claim(self.directory)
+        rootfs = caches.rootfs()
         progress("keys and credentials")
         kit.make(self.directory / "kit")
         entrance.write_files(self.directory)
-        progress("network")
-        network.create(self._home)
-        progress("vendors")
-        for vendor in places.VENDORS:
-            self._start_vendor(vendor, rootfs, tools)
-        dns.start_resolver(self.directory, tools, self._home)
+        self._start_vendors(progress)
         progress("a bare-metal host at cedar")
         self._place_metal_host(rootfs)
         progress("waiting for the vendors' services")
         self._wait_ready()
         self.fleet_file.write_text(fleetfile.text())
 
+    def _bring_back(self, place: Path, progress: Progress) -> None:
+        """Everything that was set aside, started again: to its hosts it was a power cut."""
+        rootfs = caches.rootfs()
+        progress("bringing back the lab that was set aside")
+        aside.bring_back(place, self.directory)
+        self._start_vendors(progress)
+        progress("hosts")
+        for vendor in places.VENDORS:
+            for rented in Hostel(self.directory, vendor, rootfs, self._home).all():
+                hosts.boot(self.directory, rootfs, rented.spec, self._home)
+        self._wait_ready()
+
+    def set_aside(self, place: Path, about: dict[str, Any]) -> None:
+        """Stop everything, as a power cut would, and keep a copy of all files; what is left is to be taken `down`."""
+        processes.reap()
+        processes.end_group()
+        aside.set_aside(self.directory, place, about)
+
+    def _start_vendors(self, progress: Progress) -> None:
+        """The network, and on it every vendor's services and the users' resolver."""
+        rootfs, tools = caches.rootfs(), caches.tools()
+        progress("network")
+        network.create(self._home)
+        progress("vendors")
+        for vendor in places.VENDORS:
+            self._start_vendor(vendor, rootfs, tools)
+        dns.start_resolver(self.directory, tools, self._home)
+
     def _start_vendor(self, vendor: places.Place, rootfs: Path, tools: Path) -> None:
-        (self.directory / "vendors" / vendor.name).mkdir(parents=True)
+        (self.directory / "vendors" / vendor.name).mkdir(parents=True, exist_ok=True)
         if vendor.bucket:
             buckets.start(self.directory, vendor, self._home)
         if vendor.dns:

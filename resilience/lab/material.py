@@ -17,6 +17,8 @@ from resilience.errors import MissingPart
 PICTURES = {"small": 200, "medium": 5_000}
 """Distinct pictures by size of the drill."""
 CROP = (800, 600)
+MORE = 2
+"""So many times more crops are made than are wanted: where a picture is plain, some are the same."""
 SMALLEST_BYTES = 60_000
 """Below that a file is an icon or a pattern, not a picture somebody would post."""
 
@@ -33,7 +35,7 @@ def material_of(size: str) -> Path:
     """The folder in the cache with what a drill of this size posts; made once, named by what it is made of."""
     count = PICTURES[size]
     tools = caches.tools()
-    version = hashlib.sha256(f"{tools.parent.name} {count} {CROP}".encode()).hexdigest()[:12]
+    version = hashlib.sha256(f"{tools.parent.name} {count} {CROP} distinct".encode()).hexdigest()[:12]
     final = caches.home() / "material" / version
     if final.is_dir():
         return final
@@ -64,27 +66,31 @@ def _pictures(tools: Path, target: Path, count: int) -> None:
     )
     _require(len(sources), 20, "pictures")
     target.mkdir()
-    each = -(-count // len(sources)) + 1
+    each = -(-count * MORE // len(sources))
     with ThreadPoolExecutor(max_workers=2) as pool:
-        made = sum(pool.map(partial(_crops, each, target), sources, range(len(sources))))
-    _require(made, count, "crops of pictures")
-    for extra in sorted(target.iterdir())[count:]:
-        extra.unlink()
+        list(pool.map(partial(_crops, each, target), sources, range(len(sources))))
+    seen: set[bytes] = set()
+    for crop in sorted(target.iterdir()):
+        digest = hashlib.sha256(crop.read_bytes()).digest()
+        if digest in seen or len(seen) == count:
+            crop.unlink()
+        else:
+            seen.add(digest)
+    _require(len(seen), count, "distinct crops of pictures")
 
 
-def _crops(each: int, target: Path, source: Path, number: int) -> int:
-    """Distinct crops of one picture, left to right; none of a file that is no picture."""
+def _crops(each: int, target: Path, source: Path, number: int) -> None:
+    """Crops of one picture, left to right; none of a file that is no picture."""
     try:
         with Image.open(source) as opened:
             opened.draft("RGB", (CROP[0] * 3, CROP[1] * 3))
             wide = ImageOps.fit(opened.convert("RGB"), (CROP[0] * 2, CROP[1]))
     except (UnidentifiedImageError, OSError):
-        return 0
+        return
     step = CROP[0] // max(1, each)
     for i in range(each):
         crop = wide.crop((i * step, 0, i * step + CROP[0], CROP[1]))
-        crop.save(target / f"{i:02d}-{number:03d}.jpg", quality=85)
-    return each
+        crop.save(target / f"{i:03d}-{number:03d}.jpg", quality=85)
 
 
 def _require(found: int, least: int, what: str) -> None:

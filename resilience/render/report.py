@@ -41,7 +41,7 @@ def report_html(events: Sequence[Event], verdict: Verdict | None = None) -> str:
     judged = verdict or judge(events)
     told = story(events)
     return (
-        _pages()
+        pages()
         .get_template("report.html")
         .render(
             verdict=judged,
@@ -138,7 +138,7 @@ def _zero(value: int | None, looked_at: int | None = 1) -> str:
     return "met" if value == 0 and looked_at else "unknown"
 
 
-def _pages() -> Environment:
+def pages() -> Environment:
     """The templates; every value is escaped, and a name that is not there is an error."""
     pages = Environment(
         loader=PackageLoader("resilience.render"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import asyncio
 import os
 import subprocess
@@ -72,6 +74,21 @@ def load(site: Site, folder: Path, seed: int, *, fails: bool = False) -> dict[st
     sizes = ["--users", "20", "--posts", "300", "--picture-count", "10", "--seed", str(seed)]
     sources = ["--pictures", str(folder / "pictures"), "--texts", str(folder / "texts")]
     return site.run("bulk-load", *sizes, *sources, fails=fails)
+
+
+def test_pictures_that_are_ready_are_taken_as_they_are(sites: Sites, tmp_path: Path) -> None:
+    """Each given file is stored once, byte for byte, with its own size."""
+    (tmp_path / "texts").write_text(TEXTS)
+    (tmp_path / "pictures").mkdir()
+    given = {picture(seed, size=(400, 300)) for seed in range(3)}
+    for number, data in enumerate(sorted(given)):
+        (tmp_path / "pictures" / f"{number}.jpg").write_bytes(data)
+    site = sites()
+    words = ["--users", "5", "--posts", "30", "--seed", "1", "--texts", str(tmp_path / "texts")]
+    site.run("bulk-load", *words, "--pictures", str(tmp_path / "pictures"), "--as-they-are")
+    stored = site.sql("SELECT sha256, width, height FROM media ORDER BY sha256")
+    assert stored == sorted((hashlib.sha256(data).hexdigest(), 400, 300) for data in given)
+    assert {site.picture_file(sha).read_bytes() for sha, _, _ in stored} == given
 
 
 def test_counters_stay_right(sites: Sites) -> None:

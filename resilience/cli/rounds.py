@@ -1,0 +1,140 @@
+"""`resilience drill --all`: every drill of a round on one lab that was filled once; resumes after a kill."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from resilience.adapters.journal_file import JournalFile
+from resilience.cli.history import write_history
+from resilience.decide.cases import Case, full_round
+from resilience.engine.drill import Drill, prepare
+from resilience.errors import Exit, UsageError
+from resilience.lab import Lab, aside
+from resilience.lab.material import prepare_material
+from resilience.model import Fleet
+from resilience.model.fleet import Durability
+from resilience.render import Progress
+from resilience.simulation import simulated_fleet
+from resilience.wire import Home, real_world
+
+LAB = Path(".resilience/drill")
+ASIDE = Path(".resilience-aside")
+"""Where a round keeps the lab it filled: not below the lab's own folder, which goes with each drill."""
+WORST_FIRST = (Exit.ERROR, Exit.MISSED, Exit.UNKNOWN, Exit.DONE)
+
+
+def run_round(drill: Drill, directory: Path, *, silent: bool) -> Exit:
+    """Each drill of the round in a process of its own; what has a verdict already is not run again."""
+    place = _ready(drill, silent=silent)
+    ended: list[Exit] = []
+    cases = full_round(simulated_fleet()) if drill.simulated else full_round(Home(place / "fleet.toml").load())
+    for number, case in enumerate(cases, 1):
+        report = (directory / case.name).absolute()
+        if not (report / "verdict.json").exists():
+            _say(f"{number} of {len(cases)}: {case.name}", silent=silent)
+            _run(replace(drill, fault=case.fault, lost=case.lost), report, place)
+        ended.append(_outcome(report, silent=silent))
+    write_history(directory)
+    _say(f"{ended.count(Exit.DONE)} of {len(ended)} met. Trend: {directory / 'history.html'}", silent=silent)
+    return next(status for status in WORST_FIRST if status in ended)
+
+
+def keep_lab(drill: Drill, place: Path, *, silent: bool) -> Exit:
+    """Make a lab, fill it, and set it aside."""
+    lab = Lab(LAB.absolute())
+    with Progress.for_people(silent=silent) as progress:
+        with progress.stage("lab", 12):
+            lab.up(progress.say)
+        try:
+            home = Home(lab.fleet_file)
+            prepare_material(lab.directory / "material", drill.size)
+            fleet = with_durability(home.load(), drill)
+            log = JournalFile(lab.directory / "prepared.jsonl")
+            with real_world(home, fleet, log) as (world, users):
+                prepared = prepare(world, fleet, users, drill, progress.watch)
+            with progress.stage("set aside", 10):
+                lab.set_aside(place, {**_kind(drill), "prepared": prepared})
+        finally:
+            with progress.stage("teardown", 5):
+                lab.down()
+    return Exit.DONE
+
+
+def prepared_for(drill: Drill, place: Path) -> dict[str, int]:
+    """What the lab that was set aside was filled with; UsageError where it is for another kind of drill."""
+    said = aside.about(place)
+    if other := {key: said.get(key) for key, value in _kind(drill).items() if said.get(key) != value}:
+        raise UsageError(
+            f"The lab in {place} is for {', '.join(f'{k} {v}' for k, v in other.items())}.",
+            f"This drill wants {', '.join(f'{k} {v}' for k, v in _kind(drill).items() if k in other)}.",
+            "Set another one aside, or leave --from out.",
+        )
+    prepared: dict[str, int] = said["prepared"]
+    return prepared
+
+
+def with_durability(fleet: Fleet, drill: Drill) -> Fleet:
+    """The fleet as the drill wants it."""
+    durability: Durability = "quorum" if drill.durability == "quorum" else "async"
+    return replace(fleet, replication=replace(fleet.replication, durability=durability))
+
+
+def _kind(drill: Drill) -> dict[str, Any]:
+    """What a filled lab depends on."""
+    return {"size": str(drill.size), "standby": drill.standby, "durability": str(drill.durability)}
+
+
+def _ready(drill: Drill, *, silent: bool) -> Path:
+    """The filled lab: the one of an earlier try, or a new one."""
+    place = ASIDE.absolute() / "-".join(_kind(drill).values())
+    if not drill.simulated and not (place / aside.ABOUT).exists():
+        keep_lab(drill, place, silent=silent)
+    return place
+
+
+def _run(drill: Drill, report: Path, place: Path) -> None:
+    """One drill. What a killed one left of its report is moved away first."""
+    if report.exists():
+        report.rename(_free(report))
+    words = ["--fault", drill.fault, "--standby", drill.standby, "--seed", str(drill.seed), "--report", str(report)]
+    words += ["--size", str(drill.size), "--durability", str(drill.durability)]
+    words += [word for vendor in drill.lost for word in ("--lost", vendor)]
+    words += ["--simulate"] if drill.simulated else ["--from", str(place)]
+    program = [sys.executable, "-c", "from resilience.cli import main; main()"]
+    subprocess.run([*program, "drill", *words, "--json"], check=False, stdout=subprocess.DEVNULL)
+
+
+def _free(report: Path) -> Path:
+    number = 1
+    while (old := report.with_name(f"{report.name}.broken-{number}")).exists():
+        number += 1
+    return old
+
+
+def _outcome(report: Path, *, silent: bool) -> Exit:
+    """The exit status that this drill's verdict stands for; an error where it left none."""
+    try:
+        verdict = json.loads((report / "verdict.json").read_text())
+    except OSError:
+        _say(f"  {report.name}: no verdict; run the same command again", silent=silent)
+        return Exit.ERROR
+    _say(f"  {report.name}: {verdict['verdict']} {_reason(verdict['why'])}", silent=silent)
+    return {"met": Exit.DONE, "missed": Exit.MISSED, "unknown": Exit.UNKNOWN}[verdict["verdict"]]
+
+
+def _reason(why: Sequence[str]) -> str:
+    return f"({why[0]})" if why else ""
+
+
+def _say(line: str, *, silent: bool) -> None:
+    if not silent:
+        sys.stderr.write(line + "\n")
+
+
+__all__ = ["LAB", "Case", "keep_lab", "prepared_for", "run_round", "with_durability"]

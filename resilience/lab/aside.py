@@ -1,0 +1,61 @@
+"""A lab set aside: its files copied while nothing of it runs, and brought back as often as somebody likes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from resilience.errors import ResilienceError, UsageError
+
+ABOUT = "aside.json"
+"""Written last: a copy without it is half a copy."""
+LEFT_OUT = ("log", "blackhole.json")
+
+
+def set_aside(directory: Path, place: Path, about: dict[str, Any]) -> None:
+    """Copy the lab's files, with owners, attributes and holes; `about` says what is in it."""
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True, mode=0o700)
+    _copy(directory, place)
+    for name in LEFT_OUT:
+        _remove(place / name)
+    (place / ABOUT).write_text(json.dumps(about) + "\n")
+
+
+def about(place: Path) -> dict[str, Any]:
+    """What was said of the lab that lies there; UsageError where none does."""
+    try:
+        said: dict[str, Any] = json.loads((place / ABOUT).read_text())
+    except (OSError, ValueError):
+        raise UsageError(
+            f"No lab is set aside in {place}.",
+            f"There is no {ABOUT}, which is written last.",
+            "Make one: resilience drill --set-aside DIRECTORY.",
+        ) from None
+    return said
+
+
+def bring_back(place: Path, directory: Path) -> None:
+    """Copy a lab's files to where they were made; their paths are written in some of them."""
+    about(place)
+    _copy(place, directory)
+    _remove(directory / ABOUT)
+
+
+def _copy(source: Path, target: Path) -> None:
+    argv = ["cp", "--archive", "--sparse=auto", "--reflink=auto", f"{source}/.", str(target)]
+    done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise ResilienceError(
+            f"{source} could not be copied to {target}", done.stderr[-500:], "See whether the disk is full; then again."
+        )
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
