@@ -105,6 +105,8 @@ class Promise:
     rto_s: float
     rpo_s: float
     human_decide_s: float = 300.0
+    drill_every_days: float = 7.0
+    """`status` is critical when the last drill or rehearsal that passed is older than this; labs are exempt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import asyncio
+import hashlib
 import os
 import subprocess
 import sys
