@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 
+from resilience.plaza import commands
 from resilience.plaza.errors import PlazaError
 from resilience.plaza.settings import Settings, from_env, read_env_file
 
@@ -116,17 +117,23 @@ COMMANDS: dict[str, Command] = {
     "facts": facts,
     "make-moderator": make_moderator,
     "bulk-load": bulk_load,
+    "add-notice": commands.add_notice,
+    "show-notice": commands.show_notice,
+    "export-evidence": commands.export_evidence,
+    "release-hold": commands.release_hold,
+    "set-mode": commands.set_mode,
 }
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="plaza", description=__doc__)
     parser.add_argument("--env-file", type=Path, help="settings, where the environment has none")
-    commands = parser.add_subparsers(dest="command", required=True)
+    parts = parser.add_subparsers(dest="command", required=True)
     for name, command in COMMANDS.items():
-        commands.add_parser(name, help=(command.__doc__ or "").splitlines()[0])
-    commands.choices["make-moderator"].add_argument("name", help="username")
-    load = commands.choices["bulk-load"]
+        parts.add_parser(name, help=(command.__doc__ or "").splitlines()[0])
+    parts.choices["make-moderator"].add_argument("name", help="username")
+    commands.add_arguments(parts.choices)
+    load = parts.choices["bulk-load"]
     load.add_argument("--users", type=int, required=True)
     load.add_argument("--posts", type=int, required=True)
     load.add_argument("--pictures", type=Path, help="directory of pictures to use and to crop")

@@ -25,6 +25,7 @@ RESERVED = frozenset(
         "login",
         "logout",
         "media",
+        "moderation",
         "moderator",
         "oauth",
         "owner",
@@ -34,6 +35,7 @@ RESERVED = frozenset(
         "readyz",
         "register",
         "root",
+        "search",
         "settings",
         "static",
         "support",
@@ -46,7 +48,7 @@ MAX_DISPLAY_NAME, MAX_NOTE = 60, 500
 
 COLUMNS: LiteralString = (
     "id, username, display_name, note, role, created_at, "
-    "followers_count, following_count, statuses_count, last_status_at"
+    "followers_count, following_count, statuses_count, last_status_at, suspended_at"
 )
 
 
@@ -64,11 +66,12 @@ class Account:
     following_count: int
     statuses_count: int
     last_status_at: date | None
+    suspended_at: datetime | None
 
     @property
     def is_moderator(self) -> bool:
         """Whether this person may take posts down."""
-        return self.role == "moderator"
+        return self.role == "moderator" and self.suspended_at is None
 
     @property
     def shown_name(self) -> str:

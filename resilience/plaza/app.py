@@ -20,8 +20,9 @@ from resilience.plaza.answers import HANDLERS
 from resilience.plaza.db import Database, one
 from resilience.plaza.erasure import Eraser
 from resilience.plaza.gate import Gate
+from resilience.plaza.holds import Holds
 from resilience.plaza.ledger import Ledger
-from resilience.plaza.middleware import BodyLimit, Gatekeeper, OneSlash, OpenToApps, SecurityHeaders
+from resilience.plaza.middleware import BodyLimit, Gatekeeper, OneSlash, OpenToApps, ReadOnly, SecurityHeaders
 from resilience.plaza.passwords import Passwords
 from resilience.plaza.pictures import Darkroom
 from resilience.plaza.ratelimit import Limits
@@ -49,6 +50,7 @@ def build(settings: Settings) -> Starlette:
             Middleware(BodyLimit),
             Middleware(Gatekeeper),
             Middleware(OneSlash),
+            Middleware(ReadOnly),
         ],
         exception_handlers=HANDLERS,
         lifespan=lifespan,
@@ -63,12 +65,13 @@ def assemble(settings: Settings) -> Plaza:
     ledger = make_ledger(settings)
     return Plaza(
         settings=settings,
-        db=Database(settings.database_url),
+        db=Database(settings.database_url, settings.ledger_wait_s),
         passwords=Passwords(settings.argon2),
         darkroom=Darkroom(),
         store=store,
         ledger=ledger,
         eraser=Eraser(settings.database_url, ledger, store),
+        holds=Holds(settings.hold_recipient, store, settings.public_url),
         gate=Gate(),
         limits=Limits(),
     )

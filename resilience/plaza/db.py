@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, LiteralString
 
 import psycopg
@@ -29,7 +30,8 @@ class Connection(psycopg.AsyncConnection[DictRow]):
 class Database:
     """Connections for reading and transactions for writing."""
 
-    def __init__(self, url: str, size: int = 10) -> None:
+    def __init__(self, url: str, wait_s: float = 10, size: int = 10) -> None:
+        self._wait_s = wait_s
         self._pool = AsyncConnectionPool(
             url,
             connection_class=Connection,
@@ -58,26 +60,51 @@ class Database:
             yield conn
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[Connection]:
-        """A transaction; raises when its commit was not confirmed where it had to be."""
+    async def write(self, *, safe: bool = False) -> AsyncIterator[Connection]:
+        """A transaction; raises when its commit was not confirmed where it had to be.
+
+        `safe`: its commit is confirmed by the quorum, where there is one, whatever the others' are.
+        """
         async with self._pool.connection() as conn:
             conn.unconfirmed = False
-            async with conn.transaction():
+            async with _patience(conn, self._wait_s) if safe else nullcontext(), conn.transaction():
+                if safe:
+                    await conn.execute("SET LOCAL synchronous_commit = on")
                 yield conn
             if conn.unconfirmed:
                 raise NotSafeElsewhere("The commit was not confirmed by the standby.")
 
 
+@asynccontextmanager
+async def _patience(conn: Connection, seconds: float) -> AsyncIterator[None]:
+    """Cancel what still waits after so many seconds; a commit ends with the warning that it is not safe."""
+
+    async def give_up() -> None:
+        await asyncio.sleep(seconds)
+        await conn.cancel_safe()
+
+    task = asyncio.create_task(give_up())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
 async def one(conn: Connection, sql: LiteralString, *args: Any) -> DictRow | None:
     """The first row, if any."""
-    cursor = await conn.execute(sql, args)
+    cursor = await conn.execute(sql, _values(args))
     return await cursor.fetchone()
 
 
 async def rows(conn: Connection, sql: LiteralString, *args: Any) -> list[DictRow]:
     """All rows."""
-    cursor = await conn.execute(sql, args)
+    cursor = await conn.execute(sql, _values(args))
     return await cursor.fetchall()
+
+
+def _values(args: Sequence[Any]) -> Sequence[Any] | Mapping[str, Any]:
+    """Values in order, or by name where one mapping was given."""
+    return args[0] if len(args) == 1 and isinstance(args[0], Mapping) else args
 
 
 async def _configure(conn: Connection) -> None:

@@ -51,6 +51,7 @@ def account(one: Account, base: str) -> Entity:
         "emojis": [],
         "fields": [],
         "roles": role,
+        **({"suspended": True} if one.suspended_at else {}),
     }
 
 
@@ -137,12 +138,12 @@ def status(one: Post, base: str) -> Entity:
         "url": page,
         "replies_count": one.replies_count,
         "reblogs_count": 0,
-        "favourites_count": 0,
-        "edited_at": None,
-        "favourited": False,
+        "favourites_count": one.favourites_count,
+        "edited_at": moment(one.edited_at) if one.edited_at else None,
+        "favourited": one.favourited,
         "reblogged": False,
         "muted": False,
-        "bookmarked": False,
+        "bookmarked": one.bookmarked,
         "pinned": False,
         "content": to_html(one.text),
         "filtered": [],

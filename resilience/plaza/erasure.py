@@ -121,11 +121,12 @@ class Eraser:
         shas = sorted({sha for entry in entries for sha in entry.media})
         for bucket in sorted({picture_lock(sha) for sha in shas}):
             conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PICTURES, bucket))
-        statuses = [entry.status_id for entry in entries if entry.status_id is not None]
+        statuses = [entry.status_id for entry in entries if entry.removes and entry.status_id is not None]
         accounts = [e.account_id for e in entries if e.action == chain.ERASE_ACCOUNT]
         conn.execute("DELETE FROM statuses WHERE id = ANY(%s)", (statuses,))
         conn.execute("DELETE FROM accounts WHERE id = ANY(%s)", (accounts,))
         conn.execute(CLOSE_REPORTS, (statuses, accounts))
+        _hide_and_suspend(conn, entries)
         with conn.cursor() as cursor:
             cursor.executemany(MIRROR, [_mirror(entry) for entry in entries])
         used = conn.execute("SELECT DISTINCT sha256 FROM media WHERE sha256 = ANY(%s)", (shas,))
@@ -143,6 +144,27 @@ WHERE action_taken_at IS NULL AND (status_ids && %s::bigint[] OR target_account_
 """
 
 
+def _hide_and_suspend(conn: Connection, entries: Sequence[Entry]) -> None:
+    """Bring what can be taken back to where its last entry says it is."""
+    for entry, hidden in chain.in_force(entries, chain.HIDE, chain.UNHIDE):
+        conn.execute(SET_HIDDEN, {"on": hidden, "id": entry.status_id})
+    for entry, suspended in chain.in_force(entries, chain.SUSPEND, chain.UNSUSPEND):
+        changed = conn.execute(SET_SUSPENDED, {"on": suspended, "id": entry.account_id})
+        if suspended and changed.rowcount:
+            conn.execute("DELETE FROM sessions WHERE account_id = %s", (entry.account_id,))
+            conn.execute("DELETE FROM oauth_tokens WHERE account_id = %s", (entry.account_id,))
+
+
+SET_HIDDEN: LiteralString = """
+UPDATE statuses SET hidden_at = CASE WHEN %(on)s THEN now() END
+WHERE id = %(id)s AND (hidden_at IS NOT NULL) <> %(on)s
+"""
+SET_SUSPENDED: LiteralString = """
+UPDATE accounts SET suspended_at = CASE WHEN %(on)s THEN now() END
+WHERE id = %(id)s AND (suspended_at IS NOT NULL) <> %(on)s
+"""
+
+
 def picture_lock(sha256: str) -> int:
     """Which of 256 locks a picture belongs to: nobody stores it while somebody removes it."""
     return int(sha256[:2], 16)
@@ -153,6 +175,26 @@ def takedown(status_id: int, reason: str, by: str) -> Drafter:
     return lambda conn: _status_draft(conn, chain.TAKEDOWN, status_id, None, reason, by)
 
 
+def hide(status_id: int, reason: str, by: str) -> Drafter:
+    """A moderator hides a post from everybody but its author."""
+    return lambda conn: _status_draft(conn, chain.HIDE, status_id, None, reason, by)
+
+
+def unhide(status_id: int, reason: str, by: str) -> Drafter:
+    """A hidden post is shown again."""
+    return lambda conn: _status_draft(conn, chain.UNHIDE, status_id, None, reason, by)
+
+
+def suspend(account_id: int, reason: str, by: str) -> Drafter:
+    """An account and all its posts are hidden, and it can't do anything but appeal."""
+    return lambda conn: _account_draft(conn, account_id, chain.SUSPEND, reason, by)
+
+
+def unsuspend(account_id: int, reason: str, by: str) -> Drafter:
+    """A suspension ends."""
+    return lambda conn: _account_draft(conn, account_id, chain.UNSUSPEND, reason, by)
+
+
 def erase_status(status_id: int, author: int) -> Drafter:
     """An author deletes a post."""
     reason = "deleted by its author"
@@ -161,26 +203,30 @@ def erase_status(status_id: int, author: int) -> Drafter:
 
 def erase_account(account_id: int) -> Drafter:
     """A person deletes their account with everything in it."""
-    return lambda conn: _account_draft(conn, account_id)
+    reason = "deleted by its owner"
+    return lambda conn: _account_draft(conn, account_id, chain.ERASE_ACCOUNT, reason, str(account_id))
 
 
 def _status_draft(conn: Connection, action: str, status_id: int, author: int | None, reason: str, by: str) -> Draft:
     row = conn.execute("SELECT account_id FROM statuses WHERE id = %s", (status_id,)).fetchone()
     if row is None or author not in (None, row[0]):
         raise not_found()
-    media = conn.execute("SELECT DISTINCT sha256 FROM media WHERE status_id = %s", (status_id,))
     subject = {"status": str(status_id), "author": str(row[0])}
-    return Draft(action, subject, tuple(sorted(m[0] for m in media)), reason, by)
+    return Draft(action, subject, _media(conn, action, "status_id", status_id), reason, by)
 
 
-def _account_draft(conn: Connection, account_id: int) -> Draft:
+def _account_draft(conn: Connection, account_id: int, action: str, reason: str, by: str) -> Draft:
     if not conn.execute("SELECT 1 FROM accounts WHERE id = %s", (account_id,)).fetchone():
         raise not_found()
-    media = conn.execute("SELECT DISTINCT sha256 FROM media WHERE account_id = %s", (account_id,))
-    shas = tuple(sorted(row[0] for row in media))
-    subject = {"author": str(account_id)}
-    reason = "deleted by its owner"
-    return Draft(chain.ERASE_ACCOUNT, subject, shas, reason, str(account_id))
+    return Draft(action, {"author": str(account_id)}, _media(conn, action, "account_id", account_id), reason, by)
+
+
+def _media(conn: Connection, action: str, column: LiteralString, identifier: int) -> tuple[str, ...]:
+    """The pictures that go with it; what is only hidden keeps them."""
+    if action in (chain.HIDE, chain.UNHIDE, chain.SUSPEND, chain.UNSUSPEND):
+        return ()
+    found = conn.execute("SELECT DISTINCT sha256 FROM media WHERE " + column + " = %s", (identifier,))
+    return tuple(sorted(row[0] for row in found))
 
 
 def _mirror(entry: Entry) -> tuple[Any, ...]:

@@ -24,7 +24,8 @@ def gather(url: str, ledger: Ledger, store: Store) -> dict[str, Any]:
         shas = [row[0] for row in conn.execute("SELECT DISTINCT sha256 FROM media")]
         resurrected = _resurrected(conn, reading.entries)
     missing, corrupt = check_pictures(store, shas)
-    removed = [entry for entry in reading.entries if entry.action == chain.TAKEDOWN]
+    taken_down = sum(1 for entry in reading.entries if entry.action == chain.TAKEDOWN)
+    removed = sum(1 for entry in reading.entries if entry.removes)
     return {
         "users": users,
         "posts": posts,
@@ -35,8 +36,8 @@ def gather(url: str, ledger: Ledger, store: Store) -> dict[str, Any]:
             "broken": str(reading.broken) if reading.broken else None,
         },
         "takedowns": {
-            "issued": len(removed),
-            "erasures": len(reading.entries) - len(removed),
+            "issued": taken_down,
+            "erasures": removed - taken_down,
             "resurrected": resurrected,
         },
     }
@@ -53,14 +54,22 @@ def check_pictures(store: Store, shas: Iterable[str]) -> tuple[list[str], list[s
 
 
 def _resurrected(conn: psycopg.Connection[tuple[Any, ...]], entries: list[Entry]) -> list[str]:
-    """Posts that can still be read although the ledger removed them or their author."""
-    statuses = [entry.status_id for entry in entries if entry.status_id is not None]
-    authors = [e.account_id for e in entries if e.action == chain.ERASE_ACCOUNT]
-    found = conn.execute(
-        "SELECT id FROM statuses WHERE id = ANY(%s) OR account_id = ANY(%s) ORDER BY id",
-        (statuses, authors),
-    )
+    """Posts that can be read although the ledger removed or hid them or their author."""
+    removed = [entry.status_id for entry in entries if entry.removes and entry.status_id is not None]
+    erased = [e.account_id for e in entries if e.action == chain.ERASE_ACCOUNT]
+    hidden = [e.status_id for e, on in chain.in_force(entries, chain.HIDE, chain.UNHIDE) if on]
+    suspended = [e.account_id for e, on in chain.in_force(entries, chain.SUSPEND, chain.UNSUSPEND) if on]
+    found = conn.execute(RESURRECTED, (removed, erased, hidden, suspended))
     return [str(row[0]) for row in found]
+
+
+RESURRECTED: LiteralString = """
+SELECT s.id FROM statuses s JOIN accounts a ON a.id = s.account_id
+WHERE s.id = ANY(%s) OR s.account_id = ANY(%s)
+    OR (s.id = ANY(%s) AND s.hidden_at IS NULL)
+    OR (s.account_id = ANY(%s) AND a.suspended_at IS NULL)
+ORDER BY s.id
+"""
 
 
 def _number(conn: psycopg.Connection[tuple[Any, ...]], sql: LiteralString) -> int:

@@ -1,4 +1,4 @@
-"""The ledger: takedowns and erasures, append-only, signed, each naming the hash of the one before.
+"""The ledger: takedowns, erasures and what is hidden, append-only, signed, each naming the hash of the one before.
 
 An entry is one file, `<seq, 8 digits>.json`: canonical JSON (sorted keys, no spaces, UTF-8).
 The signature covers the canonical JSON without `signature`.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,8 @@ GENESIS = "0" * 64
 TAKEDOWN = "takedown"
 ERASE_STATUS = "erase-status"
 ERASE_ACCOUNT = "erase-account"
+HIDE, UNHIDE = "hide", "unhide"
+SUSPEND, UNSUSPEND = "suspend", "unsuspend"
 NEXT = "Fetch the ledger again from the vaults; nothing from this entry on was applied."
 
 
@@ -48,15 +50,20 @@ class Entry:
 
     @property
     def status_id(self) -> int | None:
-        """The post this entry removes, if it removes one."""
+        """The post this entry is about, if it is about one."""
         status = self.subject.get("status")
         return None if status is None else int(status)
 
     @property
     def account_id(self) -> int | None:
-        """The author of the post, or the account that is erased."""
+        """The author of the post, or the account that is erased or suspended."""
         author = self.subject.get("author")
         return None if author is None else int(author)
+
+    @property
+    def removes(self) -> bool:
+        """Whether what it is about is gone for good."""
+        return self.action in (TAKEDOWN, ERASE_STATUS, ERASE_ACCOUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,15 @@ class Reading:
         return self.entries[-1].sha256 if self.entries else GENESIS
 
 
+def in_force(entries: Iterable[Entry], on: str, off: str) -> list[tuple[Entry, bool]]:
+    """For each post or account the last entry that says `on` or `off`, and whether it says `on`."""
+    last: dict[tuple[int | None, int | None], Entry] = {}
+    for entry in entries:
+        if entry.action in (on, off):
+            last[entry.status_id, entry.account_id] = entry
+    return [(entry, entry.action == on) for entry in last.values()]
+
+
 def canonical(value: Mapping[str, Any]) -> bytes:
     """The one way to write a JSON object."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
@@ -97,6 +113,15 @@ class Ledger:
         self._held = held / "ledger"
         self._key = _load_key(key)
         self._public = self._key.public_key()
+
+    @property
+    def public_hex(self) -> str:
+        """The public key, as others check signatures with it."""
+        return self._public.public_bytes_raw().hex()
+
+    def sign(self, payload: bytes) -> str:
+        """A signature over something that isn't an entry, such as a list of evidence."""
+        return self._key.sign(payload).hex()
 
     def path(self, seq: int) -> Path:
         """Where an entry is, or would be."""

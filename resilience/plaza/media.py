@@ -96,9 +96,15 @@ async def of_posts(conn: Connection, ids: Sequence[int]) -> dict[int, tuple[Medi
 
 
 async def mime_of(conn: Connection, sha256: str) -> str | None:
-    """The type of a picture that some row still names; None when none does."""
-    row = await one(conn, "SELECT mime FROM media WHERE sha256 = %s LIMIT 1", sha256)
+    """The type of a picture that somebody may see; None when no row names it, or only what is hidden does."""
+    row = await one(conn, MIME, sha256)
     return str(row["mime"]) if row else None
+
+
+MIME: LiteralString = """
+SELECT m.mime FROM media m JOIN accounts a ON a.id = m.account_id LEFT JOIN statuses s ON s.id = m.status_id
+WHERE m.sha256 = %s AND a.suspended_at IS NULL AND s.hidden_at IS NULL LIMIT 1
+"""
 
 
 def check_description(text: str) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import psycopg
+from psycopg_pool import PoolTimeout
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from resilience.plaza import mode
 from resilience.plaza.answers import refusal
 from resilience.plaza.errors import Refused
 from resilience.plaza.policy import HEADERS
 
 OPEN_ALWAYS = ("/healthz", "/readyz")
+WRITABLE_ALWAYS = ("/moderation", "/api/v1/admin/", "/login", "/logout", "/oauth/", "/api/v1/apps")
+"""Moderators decide before writes reopen, and they have to get in; who they are is asked there."""
 MAX_BODY = 70 * 1024 * 1024
 """Four pictures of the largest size, and some text."""
 
@@ -85,6 +90,33 @@ class Gatekeeper:
             await refusal(Request(scope), closed_now)(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+class ReadOnly:
+    """In read-only mode lets moderators decide, people log in and out, and nobody else write."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, or say that nothing can be written now."""
+        writes = scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS")
+        if writes and not scope["path"].startswith(WRITABLE_ALWAYS):
+            why = await self._why_not(scope)
+            if why is not None:
+                text = f"Plaza can be read but not written to right now. {why}".strip()
+                await refusal(Request(scope), Refused(503, text))(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _why_not(self, scope: Scope) -> str | None:
+        """Why nobody may write; a database that is away answers for itself later."""
+        try:
+            async with scope["app"].state.plaza.db.read() as conn:
+                now = await mode.current(conn)
+        except (psycopg.Error, PoolTimeout):
+            return None
+        return now.why if now.read_only else None
 
 
 class OneSlash:

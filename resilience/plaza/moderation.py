@@ -20,7 +20,7 @@ CATEGORIES = ("spam", "legal", "violation", "other")
 MAX_COMMENT = 1000
 COLUMNS: LiteralString = (
     "id, account_id, target_account_id, status_ids, category, comment, assigned_account_id, "
-    "action_taken, action_taken_at, action_taken_by, created_at, updated_at"
+    "action_taken, action_taken_at, action_taken_by, created_at, updated_at, notice_id, due_at, claimed_at, rule_ids"
 )
 
 
@@ -41,6 +41,10 @@ class Report:
     action_taken_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    notice_id: int | None
+    due_at: datetime | None
+    claimed_at: datetime | None
+    rule_ids: tuple[str, ...]
 
 
 async def report(
@@ -83,10 +87,55 @@ async def by_id(conn: Connection, report_id: int) -> Report:
     return (await _full(conn, [row]))[0]
 
 
-async def assign(conn: Connection, report_id: int, moderator: int | None) -> Report:
-    """Claim a report, or give it back."""
-    sql: LiteralString = "UPDATE reports SET assigned_account_id = %s, updated_at = now() WHERE id = %s RETURNING id"
-    return await _changed(conn, await one(conn, sql, moderator, report_id))
+async def waiting(conn: Connection, limit: int = 40) -> list[Report]:
+    """Open reports in the order to look at them: deadlines first, then whoever waits longest."""
+    sql: LiteralString = (
+        "SELECT " + COLUMNS + " FROM reports WHERE action_taken_at IS NULL "
+        "ORDER BY coalesce(due_at, 'infinity'), id LIMIT %s"
+    )
+    return await _full(conn, await rows(conn, sql, limit))
+
+
+async def claim(conn: Connection, report_id: int, moderator: int) -> Report:
+    """Claim a report, unless another moderator is at it; one that is decided is returned as it is."""
+    row = await one(conn, CLAIM, {"id": report_id, "me": moderator})
+    report = await by_id(conn, report_id)
+    if row is None and report.action_taken is None:
+        who = report.assigned.username if report.assigned else "another moderator"
+        raise Refused(409, f"{who} is looking at this report. Take another one, or ask them to give it back.")
+    return report
+
+
+async def claim_next(conn: Connection, moderator: int, count: int) -> list[Report]:
+    """Claim the next reports that nobody looks at; several moderators never get the same one."""
+    found = await rows(conn, CLAIM_NEXT, {"me": moderator, "count": count})
+    sql: LiteralString = (
+        "SELECT " + COLUMNS + " FROM reports WHERE id = ANY(%s) ORDER BY coalesce(due_at, 'infinity'), id"
+    )
+    return await _full(conn, await rows(conn, sql, [row["id"] for row in found]))
+
+
+async def give_back(conn: Connection, report_id: int) -> Report:
+    """Nobody looks at this report any more."""
+    sql: LiteralString = (
+        "UPDATE reports SET assigned_account_id = NULL, claimed_at = NULL, updated_at = now() "
+        "WHERE id = %s RETURNING id"
+    )
+    return await _changed(conn, await one(conn, sql, report_id))
+
+
+FREE: LiteralString = """ action_taken_at IS NULL AND (assigned_account_id IS NULL OR assigned_account_id = %(me)s
+    OR claimed_at IS NULL OR claimed_at < now() - interval '30 minutes') """
+CLAIM: LiteralString = (
+    "UPDATE reports SET assigned_account_id = %(me)s, claimed_at = now(), updated_at = now() WHERE id = %(id)s AND"
+    + FREE
+    + "RETURNING id"
+)
+CLAIM_NEXT: LiteralString = (
+    "UPDATE reports SET assigned_account_id = %(me)s, claimed_at = now(), updated_at = now() WHERE id IN "
+    "(SELECT id FROM reports WHERE" + FREE + "ORDER BY coalesce(due_at, 'infinity'), id LIMIT %(count)s "
+    "FOR UPDATE SKIP LOCKED) RETURNING id"
+)
 
 
 async def resolve(conn: Connection, report_id: int, moderator: int, action: str) -> Report:
@@ -137,13 +186,17 @@ async def _full(conn: Connection, found: list[psycopg.rows.DictRow]) -> list[Rep
             decided_by=people.get(row["action_taken_by"]),
             status_ids=tuple(row["status_ids"]),
             posts=tuple(seen[i] for i in row["status_ids"] if i in seen),
+            rule_ids=tuple(row["rule_ids"]),
             **{k: row[k] for k in KEPT},
         )
         for row in found
     ]
 
 
-KEPT = ("category", "comment", "action_taken", "action_taken_at", "created_at", "updated_at")
+KEPT = (
+    "category", "comment", "action_taken", "action_taken_at", "created_at", "updated_at", "notice_id", "due_at",
+    "claimed_at",
+)  # fmt: skip
 
 
 async def recent_entries(conn: Connection, limit: int = 20) -> list[psycopg.rows.DictRow]:

@@ -21,12 +21,26 @@ MAX_PICTURES = 4
 VISIBILITIES = ("public", "unlisted", "private")
 
 COLUMNS: LiteralString = """s.id, s.account_id, s.text, s.spoiler_text, s.sensitive, s.visibility,
-    s.language, s.in_reply_to_id, s.in_reply_to_account_id, s.created_at,
-    apps.name AS app_name, apps.website AS app_website,
-    (SELECT count(*) FROM statuses r WHERE r.in_reply_to_id = s.id)::int AS replies_count"""
+    s.language, s.in_reply_to_id, s.in_reply_to_account_id, s.created_at, s.edited_at, s.hidden_at,
+    s.favourites_count, apps.name AS app_name, apps.website AS app_website,
+    (SELECT count(*) FROM statuses r WHERE r.in_reply_to_id = s.id)::int AS replies_count,
+    EXISTS (SELECT 1 FROM favourites v WHERE v.account_id = %(me)s AND v.status_id = s.id) AS favourited,
+    EXISTS (SELECT 1 FROM bookmarks b WHERE b.account_id = %(me)s AND b.status_id = s.id) AS bookmarked"""
 FROM: LiteralString = " FROM statuses s LEFT JOIN apps ON apps.id = s.app_id "
-VISIBLE: LiteralString = """ (s.visibility <> 'private' OR s.account_id = %(me)s OR EXISTS
+ALLOWED: LiteralString = """ (s.hidden_at IS NULL OR s.account_id = %(me)s) AND NOT EXISTS
+    (SELECT 1 FROM accounts x WHERE x.id = s.account_id AND x.suspended_at IS NOT NULL) AND NOT EXISTS
+    (SELECT 1 FROM blocks b WHERE b.account_id = s.account_id AND b.target_id = %(me)s) """
+"""What moderators hid and who blocked this reader are not there."""
+VISIBLE: LiteralString = (
+    ALLOWED
+    + """ AND (s.visibility <> 'private' OR s.account_id = %(me)s OR EXISTS
     (SELECT 1 FROM follows f WHERE f.account_id = %(me)s AND f.target_id = s.account_id)) """
+)
+WANTED: LiteralString = """ NOT EXISTS
+    (SELECT 1 FROM blocks b WHERE b.account_id = %(me)s AND b.target_id = s.account_id) AND NOT EXISTS
+    (SELECT 1 FROM mutes m WHERE m.account_id = %(me)s AND m.target_id = s.account_id
+        AND (m.expires_at IS NULL OR m.expires_at > now())) """
+"""Nor is in a timeline who this reader blocked or muted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +57,14 @@ class Post:
     in_reply_to_id: int | None
     in_reply_to_account_id: int | None
     created_at: datetime
+    edited_at: datetime | None
+    hidden_at: datetime | None
+    favourites_count: int
     app_name: str | None
     app_website: str | None
     replies_count: int
+    favourited: bool
+    bookmarked: bool
     media: tuple[Media, ...]
 
 
@@ -138,15 +157,15 @@ async def by_ids(conn: Connection, ids: Sequence[int], me: int | None) -> list[P
 async def everything(conn: Connection, ids: Sequence[int]) -> list[Post]:
     """Posts whoever may see them: for moderators, and only what was reported to them."""
     sql: LiteralString = "SELECT " + COLUMNS + FROM + "WHERE s.id = ANY(%(ids)s) ORDER BY s.id"
-    return await _posts(conn, sql, {"ids": list(ids)})
+    return await _posts(conn, sql, {"ids": list(ids), "me": None})
 
 
-async def public(conn: Connection, page: Page, *, only_media: bool = False) -> list[Post]:
+async def public(conn: Connection, page: Page, me: int | None, *, only_media: bool = False) -> list[Post]:
     """Everybody's public posts, without replies."""
-    where: LiteralString = "WHERE s.visibility = 'public' AND s.in_reply_to_id IS NULL"
+    where: LiteralString = "WHERE s.visibility = 'public' AND s.in_reply_to_id IS NULL AND" + ALLOWED + "AND" + WANTED
     if only_media:
         where += " AND EXISTS (SELECT 1 FROM media m WHERE m.status_id = s.id)"
-    return await _page(conn, where, page, {})
+    return await _page(conn, where, page, {"me": me})
 
 
 async def of_account(
@@ -166,10 +185,13 @@ async def home(conn: Connection, me: int, page: Page) -> list[Post]:
     """My posts and those of everybody I follow: the newest few of each, merged."""
     order: LiteralString = "ASC" if page.upwards else "DESC"
     ids: LiteralString = (
-        """SELECT n.id FROM (SELECT target_id AS id FROM follows WHERE account_id = %(me)s
-            UNION ALL SELECT %(me)s) who
-        CROSS JOIN LATERAL (SELECT t.id FROM statuses t WHERE t.account_id = who.id
-            AND t.id < %(below)s AND t.id > %(above)s ORDER BY t.id """
+        """SELECT n.id FROM (SELECT s.target_id AS id FROM (SELECT target_id, target_id AS account_id
+                FROM follows WHERE account_id = %(me)s) s WHERE """
+        + WANTED
+        + """ UNION ALL SELECT %(me)s) who
+        CROSS JOIN LATERAL (SELECT s.id FROM statuses s WHERE s.account_id = who.id AND """
+        + ALLOWED
+        + """ AND s.id < %(below)s AND s.id > %(above)s ORDER BY s.id """
         + order
         + " LIMIT %(limit)s) n ORDER BY n.id "
         + order

@@ -35,6 +35,7 @@ class Settings:
     port: int = 8000
     argon2: str = "owasp"
     ledger_wait_s: float = 10.0
+    hold_recipient: str = ""
 
     @property
     def secure(self) -> bool:
@@ -69,6 +70,7 @@ def from_env(env: Mapping[str, str] = os.environ) -> Settings:
         port=port,
         argon2=env.get("ARGON2", "owasp"),
         ledger_wait_s=_seconds(env.get("LEDGER_WAIT_S", "10")),
+        hold_recipient=env.get("HOLD_RECIPIENT", ""),
     )
 
 

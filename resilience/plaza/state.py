@@ -13,6 +13,7 @@ from resilience.plaza.db import Database
 from resilience.plaza.erasure import Drafter, Eraser
 from resilience.plaza.errors import NotSafeElsewhere, PlazaError
 from resilience.plaza.gate import Gate
+from resilience.plaza.holds import Holds
 from resilience.plaza.ledger import Ledger
 from resilience.plaza.passwords import Passwords
 from resilience.plaza.pictures import Darkroom
@@ -35,6 +36,7 @@ class Plaza:
     store: Store
     ledger: Ledger
     eraser: Eraser
+    holds: Holds
     gate: Gate
     limits: Limits
 

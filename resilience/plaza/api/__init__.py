@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from resilience.plaza.api import accounts, admin, instance, media, oauth, reports, statuses
+from resilience.plaza.api import accounts, admin, deciding, instance, media, oauth, reports, statuses
 
 ROUTES: list[Route] = [
     *oauth.ROUTES,
@@ -12,6 +12,7 @@ ROUTES: list[Route] = [
     *statuses.ROUTES,
     *media.ROUTES,
     *reports.ROUTES,
+    *deciding.ROUTES,
     *admin.ROUTES,
     *instance.ROUTES,
 ]

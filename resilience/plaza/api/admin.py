@@ -12,15 +12,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from resilience.plaza import entities, moderation
+from resilience.plaza import decisions, entities, moderation
 from resilience.plaza.accounts import Account
 from resilience.plaza.api.common import base_of, moderator, paged
 from resilience.plaza.api.reports import report_entity
 from resilience.plaza.db import Connection
+from resilience.plaza.decisions import Choice
 from resilience.plaza.ids import parse_id
 from resilience.plaza.moderation import Report
 from resilience.plaza.paging import read_page
 from resilience.plaza.params import read_params
+from resilience.plaza.rules import NONE, RULES
 from resilience.plaza.state import plaza_of
 from resilience.plaza.takedowns import take_down
 
@@ -34,7 +36,7 @@ async def reports(request: Request) -> Response:
     async with plaza_of(request).db.read() as conn:
         await moderator(request, conn, READ)
         found = await moderation.queue(conn, page, resolved=params.flag("resolved"))
-    return paged(request, [_entity(one, base_of(request)) for one in found], page)
+    return paged(request, [admin_report(one, base_of(request)) for one in found], page)
 
 
 async def show(request: Request) -> Response:
@@ -42,22 +44,39 @@ async def show(request: Request) -> Response:
     async with plaza_of(request).db.read() as conn:
         await moderator(request, conn, READ)
         found = await moderation.by_id(conn, parse_id(request.path_params["id"]))
-    return JSONResponse(_entity(found, base_of(request)))
+    return JSONResponse(admin_report(found, base_of(request)))
 
 
 async def assign_to_self(request: Request) -> Response:
     """POST /api/v1/admin/reports/:id/assign_to_self."""
-    return await _change(request, moderation.assign)
+    return await _change(request, moderation.claim)
 
 
 async def unassign(request: Request) -> Response:
     """POST /api/v1/admin/reports/:id/unassign."""
-    return await _change(request, lambda conn, one, _: moderation.assign(conn, one, None))
+    return await _change(request, lambda conn, one, _: moderation.give_back(conn, one))
 
 
 async def resolve(request: Request) -> Response:
     """POST /api/v1/admin/reports/:id/resolve: keep the post."""
-    return await _change(request, lambda conn, one, me: moderation.resolve(conn, one, me, "kept"))
+    return await _decided(request, Choice(decisions.KEEP, NONE, ""))
+
+
+async def decide(request: Request) -> Response:
+    """POST /api/v1/admin/reports/:id/decide: `action`, `rule`, `reason`, `hold`; answers when it is held elsewhere."""
+    params = await read_params(request)
+    choice = Choice(
+        params.text("action"), params.text("rule", NONE), params.text("reason").strip(), hold=params.flag("hold")
+    )
+    return await _decided(request, choice)
+
+
+async def _decided(request: Request, choice: Choice) -> Response:
+    plaza = plaza_of(request)
+    async with plaza.db.read() as conn:
+        me = await moderator(request, conn, WRITE)
+    found = await decisions.decide(plaza, parse_id(request.path_params["id"]), choice, me.account.id)
+    return JSONResponse(admin_report(found, base_of(request)))
 
 
 async def reopen(request: Request) -> Response:
@@ -80,24 +99,26 @@ async def _change(request: Request, change: Callable[[Connection, int, int], Awa
     async with plaza_of(request).db.write() as conn:
         me = await moderator(request, conn, WRITE)
         found = await change(conn, parse_id(request.path_params["id"]), me.account.id)
-    return JSONResponse(_entity(found, base_of(request)))
+    return JSONResponse(admin_report(found, base_of(request)))
 
 
-def _entity(one: Report, base: str) -> entities.Entity:
+def admin_report(one: Report, base: str) -> entities.Entity:
     """Admin::Report."""
     return {
         **report_entity(one, base),
         "updated_at": entities.moment(one.updated_at),
-        "account": _admin_account(one.reporter, base),
-        "target_account": _admin_account(one.target, base),
-        "assigned_account": _admin_account(one.assigned, base),
-        "action_taken_by_account": _admin_account(one.decided_by, base),
+        "account": admin_account(one.reporter, base),
+        "target_account": admin_account(one.target, base),
+        "assigned_account": admin_account(one.assigned, base),
+        "action_taken_by_account": admin_account(one.decided_by, base),
         "statuses": entities.statuses(one.posts, base),
-        "rules": [],
+        "rules": [rule for rule in RULES if rule["id"] in one.rule_ids],
+        "due_at": entities.moment(one.due_at) if one.due_at else None,
+        "notice_id": None if one.notice_id is None else str(one.notice_id),
     }
 
 
-def _admin_account(one: Account | None, base: str) -> entities.Entity | None:
+def admin_account(one: Account | None, base: str) -> entities.Entity | None:
     """Admin::Account; plaza knows no address, mail or invitation of a person to show."""
     if one is None:
         return None
@@ -112,7 +133,7 @@ def _admin_account(one: Account | None, base: str) -> entities.Entity | None:
         "ips": [],
         "role": shown["role"],
         "confirmed": True,
-        "suspended": False,
+        "suspended": one.suspended_at is not None,
         "silenced": False,
         "sensitized": False,
         "disabled": False,
@@ -129,6 +150,7 @@ ROUTES = [
     Route("/api/v1/admin/reports/{id}/assign_to_self", assign_to_self, methods=["POST"]),
     Route("/api/v1/admin/reports/{id}/unassign", unassign, methods=["POST"]),
     Route("/api/v1/admin/reports/{id}/resolve", resolve, methods=["POST"]),
+    Route("/api/v1/admin/reports/{id}/decide", decide, methods=["POST"]),
     Route("/api/v1/admin/reports/{id}/reopen", reopen, methods=["POST"]),
     Route("/api/v1/admin/statuses/{id}/takedown", takedown, methods=["POST"]),
 ]

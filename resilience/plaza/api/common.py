@@ -50,6 +50,8 @@ async def user(request: Request, conn: Connection, scope: str) -> User:
     found = await app_caller(request, conn)
     if found.account is None:
         raise Refused(422, "This method requires an authenticated user")
+    if found.account.suspended_at is not None:
+        raise Refused(403, "Your login is currently disabled")
     if not found.may(scope):
         raise Refused(403, "This action is outside the authorized scopes")
     return User(found.account, found.app.id)

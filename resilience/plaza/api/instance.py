@@ -12,17 +12,12 @@ from resilience.plaza.api.common import base_of, user
 from resilience.plaza.db import one
 from resilience.plaza.pictures import MAX_BYTES, MAX_PIXELS, MIMES
 from resilience.plaza.posts import MAX_PICTURES, MAX_TEXT
+from resilience.plaza.rules import RULES
 from resilience.plaza.state import plaza_of
 
 VERSION = "4.2.0 (compatible; Plaza 0.1.0)"
 TITLE = "Plaza"
 ABOUT = "A small social network that is ready to move."
-
-RULES = [
-    {"id": "1", "text": "Be kind. No threats, no hatred.", "hint": ""},
-    {"id": "2", "text": "Post nothing that is against the law.", "hint": ""},
-    {"id": "3", "text": "Share pictures that are yours to share.", "hint": ""},
-]
 
 NONE_OF_THESE = (
     "/api/v1/custom_emojis", "/api/v1/announcements", "/api/v1/instance/peers",

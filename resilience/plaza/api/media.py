@@ -60,7 +60,7 @@ async def serve(request: Request) -> Response:
     path = plaza.store.path(sha256)
     if mime is None or EXTENSIONS[mime] != extension or not path.is_file():
         raise not_found()
-    headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+    headers = {"Cache-Control": "private, max-age=604800, immutable"}
     return FileResponse(path, media_type=mime, headers=headers)
 
 

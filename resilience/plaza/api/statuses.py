@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from resilience.plaza import entities, erasure, posts
-from resilience.plaza.api.common import base_of, caller, paged, reader, user
+from resilience.plaza.api.common import base_of, paged, reader, user
 from resilience.plaza.errors import Refused
 from resilience.plaza.ids import parse_id
 from resilience.plaza.paging import read_page
@@ -84,10 +84,10 @@ async def public(request: Request) -> Response:
     page = read_page(request.query_params)
     params = await read_params(request)
     async with plaza_of(request).db.read() as conn:
-        await caller(request, conn)
+        me = await reader(request, conn)
         if params.flag("remote"):
             return paged(request, [], page)
-        found = await posts.public(conn, page, only_media=params.flag("only_media"))
+        found = await posts.public(conn, page, me, only_media=params.flag("only_media"))
     return paged(request, entities.statuses(found, base_of(request)), page)
 
 

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import psycopg
 
 HERE = Path(__file__).parent
+OPTIONS = "-c synchronous_commit=local -c lock_timeout=10s"
+"""The standby that would confirm this may not be there yet; and nobody waits behind us for long."""
 
 
 def migrate(url: str) -> str:
     """Bring the database to the newest schema; returns its revision."""
-    newest = max(path.name[1:5] for path in (HERE / "versions").glob("r????_*.py"))
+    newest = head()
     if current(url) != newest:
         _upgrade(url)
+    return newest
+
+
+def head() -> str:
+    """The revision that no other one builds on; read without Alembic, which takes its time."""
+    texts = [path.read_text() for path in (HERE / "versions").glob("r????_*.py")]
+    made, built_on = (
+        {found for text in texts for found in re.findall(rf'^{name} = "(\w+)"', text, re.MULTILINE)}
+        for name in ("revision", "down_revision")
+    )
+    newest: str
+    [newest] = made - built_on
     return newest
 
 
@@ -33,13 +48,11 @@ def _upgrade(url: str) -> None:
 
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(url, connect_timeout=5),
+        creator=lambda: psycopg.connect(url, connect_timeout=5, options=OPTIONS),
         poolclass=sqlalchemy.pool.NullPool,
     )
     config = Config()
     config.set_main_option("script_location", str(HERE))
-    with engine.begin() as connection:
-        # The standby that would confirm this may not be there yet on the first day.
-        connection.exec_driver_sql("SET LOCAL synchronous_commit = local")
+    with engine.connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

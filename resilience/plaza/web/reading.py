@@ -10,10 +10,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from resilience.plaza import accounts, posts
-from resilience.plaza.api.instance import RULES
 from resilience.plaza.ids import parse_id
 from resilience.plaza.paging import Page, read_page
 from resilience.plaza.posts import Post
+from resilience.plaza.rules import RULES
 from resilience.plaza.state import plaza_of
 from resilience.plaza.web.render import page
 from resilience.plaza.web.visitor import member, visitor
@@ -27,7 +27,7 @@ async def front(request: Request) -> Response:
     async with plaza_of(request).db.read() as conn:
         who = await visitor(request, conn)
         if who.account is None:
-            found = await posts.public(conn, slice_)
+            found = await posts.public(conn, slice_, who.id)
         else:
             found = await posts.home(conn, who.account.id, slice_)
     template = "welcome.html" if who.account is None else "home.html"
@@ -39,7 +39,7 @@ async def public(request: Request) -> Response:
     slice_ = read_page(request.query_params)
     async with plaza_of(request).db.read() as conn:
         who = await visitor(request, conn)
-        found = await posts.public(conn, slice_)
+        found = await posts.public(conn, slice_, who.id)
     return page(request, "public.html", _list(request, found, slice_), who=who)
 
 

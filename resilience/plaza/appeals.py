@@ -1,0 +1,83 @@
+"""Appeals: whoever was decided about may ask once that another moderator looks again."""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+from psycopg.rows import DictRow
+
+from resilience.plaza import decisions, erasure
+from resilience.plaza.db import Connection, one, rows
+from resilience.plaza.errors import Refused, not_found
+from resilience.plaza.ids import new_id
+from resilience.plaza.state import Plaza
+from resilience.plaza.takedowns import check_reason
+
+UPHELD, OVERTURNED = OUTCOMES = ("upheld", "overturned")
+MAX_TEXT = 2000
+COLUMNS: LiteralString = """a.id, a.decision_id, a.account_id, a.text, a.created_at, a.outcome, a.answer, a.decided_at,
+    p.username, d.action, d.rule, d.reason, d.status_id, d.moderator_id, d.created_at AS decision_at"""
+FROM: LiteralString = " FROM appeals a JOIN decisions d ON d.id = a.decision_id JOIN accounts p ON p.id = a.account_id "
+
+
+async def make(conn: Connection, account_id: int, decision_id: int, text: str) -> None:
+    """Appeal against a decision about oneself; once."""
+    if not text.strip() or len(text) > MAX_TEXT or "\x00" in text:
+        raise Refused(422, f"Validation failed: Text can't be blank, and may have {MAX_TEXT} characters")
+    decision = await decisions.by_id(conn, decision_id)
+    if decision.account_id != account_id or decision.action == decisions.KEEP:
+        raise not_found()
+    cursor = await conn.execute(
+        "INSERT INTO appeals (id, decision_id, account_id, text) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (new_id(), decision_id, account_id, text.strip()),
+    )
+    if not cursor.rowcount:
+        raise Refused(422, "Validation failed: You have appealed against this decision already")
+
+
+async def waiting(conn: Connection) -> list[DictRow]:
+    """Appeals that nobody has decided, oldest first."""
+    return await rows(conn, "SELECT " + COLUMNS + FROM + "WHERE a.decided_at IS NULL ORDER BY a.id LIMIT 100")
+
+
+async def by_id(conn: Connection, appeal_id: int) -> DictRow:
+    """One appeal, with what it is against."""
+    row = await one(conn, "SELECT " + COLUMNS + FROM + "WHERE a.id = %s", appeal_id)
+    if row is None:
+        raise not_found()
+    return row
+
+
+async def decide(plaza: Plaza, appeal_id: int, outcome: str, answer: str, moderator: int) -> DictRow:
+    """Uphold or overturn: what was hidden or suspended comes back; what was taken down is gone for good."""
+    if outcome not in OUTCOMES:
+        raise Refused(422, f"Validation failed: Outcome must be one of {', '.join(OUTCOMES)}")
+    check_reason(answer)
+    async with plaza.db.write(safe=True) as conn:
+        appeal = await by_id(conn, appeal_id)
+        if appeal["moderator_id"] == moderator and await _others(conn, moderator):
+            raise Refused(403, "Whoever made the decision can't decide on the appeal. Leave it to another moderator.")
+        cursor = await conn.execute(
+            "UPDATE appeals SET outcome = %s, answer = %s, decided_by = %s, decided_at = now() "
+            "WHERE id = %s AND decided_at IS NULL",
+            (outcome, answer.strip(), moderator, appeal_id),
+        )
+        if not cursor.rowcount and (appeal["outcome"], appeal["answer"]) != (outcome, answer.strip()):
+            raise Refused(409, "This appeal was already decided by somebody else")
+    if outcome == OVERTURNED:
+        await _bring_back(plaza, appeal, answer.strip(), str(moderator))
+    async with plaza.db.read() as conn:
+        return await by_id(conn, appeal_id)
+
+
+async def _bring_back(plaza: Plaza, appeal: DictRow, reason: str, by: str) -> None:
+    if appeal["action"] == decisions.HIDE:
+        await plaza.record(erasure.unhide(appeal["status_id"], reason, by))
+    elif appeal["action"] == decisions.SUSPEND:
+        await plaza.record(erasure.unsuspend(appeal["account_id"], reason, by))
+
+
+async def _others(conn: Connection, moderator: int) -> bool:
+    """Whether there is another moderator to leave it to."""
+    sql: LiteralString = "SELECT 1 FROM accounts WHERE role = 'moderator' AND suspended_at IS NULL AND id <> %s LIMIT 1"
+    return await one(conn, sql, moderator) is not None
