@@ -10,32 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from resilience.engine import steps
 from resilience.engine.run import Run
+from resilience.engine.steps import ACTIONS
 from resilience.errors import Refused, ResilienceError
 from resilience.model import Event, Fleet, Plan, Step
 from resilience.ports import World
-
-Action = Callable[[Run, Step], Mapping[str, Any]]
-ACTIONS: dict[str, Action] = {
-    "supplies": steps.supplies,
-    "seal": steps.seal,
-    "provision": steps.provision,
-    "shape": steps.shape,
-    "create": steps.create,
-    "restore": steps.restore,
-    "recover": steps.recover,
-    "media": steps.media,
-    "ledger": steps.ledger,
-    "ship": steps.ship,
-    "lease": steps.lease,
-    "start": steps.start,
-    "verify": steps.verify,
-    "point": steps.point,
-    "confirm": steps.confirm,
-    "protect": steps.protect,
-    "state": steps.state,
-}
 
 
 @dataclass(frozen=True)

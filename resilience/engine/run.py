@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from resilience.errors import Refused, ResilienceError, TooFewVaults
 from resilience.model import EpochRecord, Event, Fleet, Plan, SiteOutputs
 from resilience.ports import World
 from resilience.replication.epoch import newest_of, numbered
+
+Facts = Mapping[str, Any]
+"""What a step found or did."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from resilience.decide import failover as deciding
-from resilience.engine import execute as executing
 from resilience.engine.drill import Drill
 from resilience.engine.run import Run
+from resilience.engine.steps import ACTIONS, Action
 from resilience.errors import ResilienceError
 from resilience.judge import judge
 from resilience.model import EpochRecord, Event, Plan, Step, Verdict
@@ -78,7 +78,7 @@ def test_the_seal_left_out(monkeypatch: Patch) -> None:
         forged["it"] = EpochRecord(2, step.subject, "n" * 32, 1, ("cedar", "elm"), 2, 2, 0.0, "key", "signed")
         return {"epoch": 2}
 
-    monkeypatch.setitem(executing.ACTIONS, "seal", no_seal)
+    monkeypatch.setitem(ACTIONS, "seal", no_seal)
     monkeypatch.setattr(Run, "epoch", lambda _self, _site: forged["it"])
     assert caught_by(stage, stage.operator.failover) == "sealed_before_promoted"
 
@@ -94,7 +94,7 @@ def test_the_lease_not_waited_for(monkeypatch: Patch) -> None:
             acorn.cut_off = set(stage.state.vaults)
 
     stage.state.watchers.append(part)
-    monkeypatch.setitem(executing.ACTIONS, "lease", lambda _run, _step: {"waited_s": 0})
+    monkeypatch.setitem(ACTIONS, "lease", lambda _run, _step: {"waited_s": 0})
     assert caught_by(stage, stage.operator.failover) == "one_writer"
 
 
@@ -112,13 +112,13 @@ def test_the_lease_not_waited_for(monkeypatch: Patch) -> None:
 def test_a_failed_step_ignored(monkeypatch: Patch, door: str, invariant: str) -> None:
     """Going on after a failure does harm, whichever step it was."""
     stage = lost()
-    for action, real in list(executing.ACTIONS.items()):
-        monkeypatch.setitem(executing.ACTIONS, action, partial(careless, real))
+    for action, real in list(ACTIONS.items()):
+        monkeypatch.setitem(ACTIONS, action, partial(careless, real))
     stage.break_next(door)
     assert caught_by(stage, stage.operator.failover) == invariant
 
 
-def careless(real: executing.Action, run: Run, step: Step) -> Mapping[str, Any]:
+def careless(real: Action, run: Run, step: Step) -> Mapping[str, Any]:
     """The step as it is, with its failure hidden."""
     try:
         return real(run, step)

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from resilience.decide import plan_failover
-from resilience.engine.execute import ACTIONS, Approval, approve, execute, unfinished
+from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import survey_after_loss
+from resilience.engine.steps import ACTIONS
 from resilience.errors import Exit, Refused, ResilienceError
 from resilience.model import Event, Plan
 from resilience.ports import World

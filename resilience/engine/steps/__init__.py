@@ -1,0 +1,30 @@
+"""What each action of a plan does, one file a phase. Each reads its facts again and returns what it found or did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from resilience.engine.run import Facts, Run
+from resilience.engine.steps import data, decide, name, protect, provision, start
+from resilience.model import Step
+
+Action = Callable[[Run, Step], Facts]
+ACTIONS: dict[str, Action] = {
+    "supplies": provision.supplies,
+    "seal": decide.seal,
+    "provision": provision.provision,
+    "shape": provision.shape,
+    "create": data.create,
+    "restore": data.restore,
+    "recover": data.recover,
+    "media": data.media,
+    "ledger": data.ledger,
+    "ship": data.ship,
+    "lease": data.lease,
+    "start": start.start,
+    "verify": start.verify,
+    "point": name.point,
+    "confirm": name.confirm,
+    "protect": protect.protect,
+    "state": protect.state,
+}

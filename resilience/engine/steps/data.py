@@ -1,0 +1,76 @@
+"""Data: database, pictures and ledger onto the host, and out of it again into the vaults."""
+
+from __future__ import annotations
+
+from resilience.engine.run import Facts, Run
+from resilience.errors import ResilienceError
+from resilience.model import Step
+
+
+def create(run: Run, step: Step) -> Facts:
+    """Make an empty database on the first day."""
+    site = run.fleet.site(step.subject)
+    return run.world.plane.create(site, run.outputs(site.name), run.epoch(site.name))
+
+
+def restore(run: Run, step: Step) -> Facts:
+    """Snapshot and merged chain onto the host."""
+    site = run.fleet.site(step.subject)
+    merged = run.world.plane.restore(site, run.outputs(site.name), run.epoch(site.name))
+    return {
+        "snapshot": merged.snapshot,
+        "from": merged.snapshot_vault,
+        "end_lsn": merged.end_lsn,
+        "chunks": merged.chunks,
+        "healed": list(merged.healed),
+    }
+
+
+def recover(run: Run, step: Step) -> Facts:
+    """Replay to the end of the chain and promote, if the epoch is still ours."""
+    site = run.fleet.site(step.subject)
+    recovered = run.world.plane.recover(site, run.outputs(site.name), run.epoch(site.name))
+    return {
+        "switch_lsn": recovered.switch_lsn,
+        "timeline": recovered.timeline,
+        "end_lsn": recovered.end_lsn,
+    }
+
+
+def media(run: Run, step: Step) -> Facts:
+    """Bring the pictures that the host lacks."""
+    site = run.fleet.site(step.subject)
+    return {"fetched": run.world.plane.fetch_media(site, run.outputs(site.name))}
+
+
+def ledger(run: Run, step: Step) -> Facts:
+    """Bring the ledger and apply it, before anybody can read."""
+    site = run.fleet.site(step.subject)
+    outputs = run.outputs(site.name)
+    held = run.world.plane.fetch_ledger(site, outputs)
+    replayed = run.world.app.replay_ledger(outputs)
+    if int(replayed["entries"]) < held:
+        raise ResilienceError(
+            f"The ledger holds {held} entries, and the app applied only {replayed['entries']}.",
+            "What was taken down could be read again.",
+            "Nothing was opened. Look at the app's own log on the host, then run this again.",
+        )
+    return {"held": held, **replayed}
+
+
+def ship(run: Run, step: Step) -> Facts:
+    """Start shipping under the epoch."""
+    site = run.fleet.site(step.subject)
+    epoch = run.epoch(site.name)
+    run.world.plane.start_ship(site, run.outputs(site.name), epoch)
+    return {"epoch": epoch.number, "vaults": list(epoch.vaults)}
+
+
+def lease(run: Run, step: Step) -> Facts:
+    """Wait until the old site's lease has run out: it could renew it until the seal was whole."""
+    rules, epoch = run.fleet.replication, run.epoch(step.subject)
+    until = (run.sealed_at(epoch) or run.world.clock.now()) + rules.lease_s + rules.drift_s
+    left = max(0.0, until - run.world.clock.now())
+    if left:
+        run.world.clock.sleep(left)
+    return {"waited_s": round(left, 3)}

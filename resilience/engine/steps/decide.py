@@ -1,0 +1,61 @@
+"""Decide: from here on one site may write, and no other."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from resilience.engine.run import Facts, Run
+from resilience.errors import Refused
+from resilience.model import EpochRecord, Step
+from resilience.replication.epoch import make_record, rivals_of, seal_record
+
+
+def seal(run: Run, step: Step) -> Facts:
+    """Seal the plan's epoch, unless this journal already did."""
+    world, number = run.world, int(step.args["number"])
+    before = rivals_of(world.vaults, world.signer.verify)
+    old = before[0] if before else None
+    if old is not None and old.number >= number:
+        for record in before:
+            if record.nonce in run.nonces():
+                return _seal_on(run, record)
+        raise Refused(
+            f"Epoch {old.number} was sealed by somebody else, for {old.site}.",
+            "Only the machine that sealed an epoch may go on with it.",
+            "Plan again: the new plan seals the epoch after that one.",
+        )
+    record = _new_record(run, step, old)
+    run.note("sealing", number=number, nonce=record.nonce)
+    return _sealed(run, record, before)
+
+
+def _sealed(run: Run, record: EpochRecord, before: Sequence[EpochRecord]) -> Facts:
+    """Seal for good: whichever of several epochs with the number before it was sealed, its site can't go on."""
+    olds: Sequence[EpochRecord | None] = before or [None]
+    for old in olds:
+        sealed = seal_record(run.world.vaults, record, old, run.world.signer.verify)
+    return {"epoch": record.number, "vaults": list(sealed), "nonce": record.nonce}
+
+
+def _seal_on(run: Run, record: EpochRecord) -> Facts:
+    """Go on with a seal of ours: what was whole stays whole, else both sets' quorums are needed as before."""
+    if run.sealed_at(record) is not None:
+        return {"epoch": record.number, "nonce": record.nonce, "already": True}
+    return _sealed(run, record, run.before(record))
+
+
+def _new_record(run: Run, step: Step, old: EpochRecord | None) -> EpochRecord:
+    number = int(step.args["number"])
+    return make_record(
+        number=number,
+        site=step.subject,
+        nonce=secrets.token_hex(16),
+        parent=old.number if old else 0,
+        vaults=tuple(step.args["vaults"]),
+        k=int(step.args["k"]),
+        s=int(step.args["s"]),
+        sealed_at=run.world.clock.now(),
+        signer=run.world.signer.site_key(step.subject, number),
+        sign=run.world.signer.sign,
+    )

@@ -1,0 +1,52 @@
+"""Protect: copies elsewhere again, read back by somebody else."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from resilience.engine.observe import read
+from resilience.engine.run import Facts, Run
+from resilience.errors import ResilienceError, TooFewVaults
+from resilience.model import Step, Unknown
+from resilience.replication.epoch import each
+
+
+def protect(run: Run, step: Step) -> Facts:
+    """Take a snapshot into each vault and have another principal verify it."""
+    site = run.fleet.site(step.subject)
+    taken = run.world.plane.snapshot(site, run.outputs(site.name))
+    with ThreadPoolExecutor(max_workers=max(1, len(taken))) as pool:
+        looked = pool.map(lambda pair: (pair[0], read(lambda: run.world.plane.verify_snapshot(*pair))), taken.items())
+        found = dict(looked)
+    good = [vault for vault, whole in found.items() if whole is True]
+    doubts = {v: w.why if isinstance(w, Unknown) else "not whole" for v, w in found.items() if w is not True}
+    if not good:
+        raise ResilienceError(
+            "No vault holds a snapshot that could be verified.",
+            f"Taken: {dict(taken)}; read back: {doubts}.",
+            "The site serves, unprotected. Run the same command again; see `resilience status`.",
+        )
+    run.note("protected-again", vaults=good, snapshot=taken[good[0]])
+    return {"snapshots": dict(taken), "verified": good, "doubts": doubts}
+
+
+def state(run: Run, step: Step) -> Facts:
+    """Keep the stack's state in the vaults, as a new object each time it changed."""
+    site = run.fleet.site(step.subject)
+    exported = run.world.clouds[site.name].state(site)
+    if exported is None:
+        return {"bytes": 0, "vaults": []}
+    epoch = run.epoch(site.name) if run.plan.kind == "failover" else None
+    names = epoch.vaults if epoch else tuple(run.world.vaults)
+    key = f"state/{site.name}/{run.world.clock.now():.0f}.json"
+    vaults = {name: run.world.vaults[name] for name in names if name in run.world.vaults}
+    answers = each(vaults, lambda vault: vault.put_new(key, exported))
+    held = [name for name, answer in answers.items() if not isinstance(answer, ResilienceError)]
+    doubts = {name: answer.what for name, answer in answers.items() if isinstance(answer, ResilienceError)}
+    if not held:
+        raise TooFewVaults(
+            f"The state of {site.name}'s stack is in no vault.",
+            f"{doubts}. Without it another machine could not take the site over.",
+            "Bring a vault back and run the same command again.",
+        )
+    return {"bytes": len(exported), "vaults": held, "key": key, "doubts": doubts}
