@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from datetime import UTC, datetime
 
@@ -12,7 +13,7 @@ UNKNOWN = "not known"
 
 def seconds(value: float | None) -> str:
     """`0.4 s`, `71.1 s`, `12 min 5 s`; a promise of 90.0 is `90 s`."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return UNKNOWN
     if value >= 600:  # noqa: PLR2004 - ten minutes
         minutes, rest = divmod(round(value), 60)
@@ -22,7 +23,7 @@ def seconds(value: float | None) -> str:
 
 def measured(value: float | None) -> str:
     """Measured seconds keep their decimal: `71.0 s`."""
-    return f"{value:.1f} s" if value is not None and value < 600 else seconds(value)  # noqa: PLR2004
+    return f"{value:.1f} s" if value is not None and -math.inf < value < 600 else seconds(value)  # noqa: PLR2004
 
 
 def counted(value: int | None) -> str:

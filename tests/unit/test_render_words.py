@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from resilience.judge import judge
@@ -11,11 +13,20 @@ from tests.journals import healthy, journal, missed, simulated, unknown, without
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(None, "not known"), (0.42, "0.4 s"), (90.0, "90 s"), (71.06, "71.1 s"), (725.2, "12 min 5 s")]
+    ("value", "said"),
+    [
+        (None, "not known"),
+        (math.inf, "not known"),
+        (0.42, "0.4 s"),
+        (90.0, "90 s"),
+        (71.06, "71.1 s"),
+        (725.2, "12 min 5 s"),
+    ],
 )
 def test_seconds(value: float | None, said: str) -> None:
     """Seconds are said to the tenth, whole ones without it, long ones in minutes."""
     assert words.seconds(value) == said
+    assert not math.isinf(value or 0) or words.measured(value) == said
 
 
 @pytest.mark.parametrize(
