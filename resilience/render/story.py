@@ -104,6 +104,12 @@ class Story:
             return ""
         return f"a write is confirmed by {rule['k']} vaults, an epoch is sealed in {rule['s']}"
 
+    def of_plan(self, part: str, *keys: str) -> tuple[Mapping[str, str], ...]:
+        """The plan's steps or hazards, in words; what is no mapping is left out."""
+        found = self.plan.get(part)
+        entries = [entry for entry in found if isinstance(entry, Mapping)] if isinstance(found, list | tuple) else []
+        return tuple({key: str(entry.get(key, "")) for key in keys} for entry in entries)
+
     @property
     def source(self) -> str:
         """The site that was lost."""
