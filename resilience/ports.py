@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from resilience.model import EpochRecord, Event, Site, SiteOutputs
+from resilience.model import EpochRecord, Event, Site, SiteOutputs, Stage
 
 
 class Clock(Protocol):
@@ -132,6 +132,14 @@ class Plane(Protocol):
 class App(Protocol):
     """The app, as far as the toolkit knows it: on its host, and from outside."""
 
+    @property
+    def ready_path(self) -> str:
+        """Where it says whether it is ready; a gate never closes this."""
+
+    @property
+    def sign_up_paths(self) -> tuple[str, ...]:
+        """Where accounts are made (by POST); a gate opens these last."""
+
     def replay_ledger(self, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Apply every takedown and erasure; {entries, applied, head, position}."""
 
@@ -142,13 +150,29 @@ class App(Protocol):
         """Start serving; returns when it is ready by its address."""
 
     def facts(self, outputs: SiteOutputs) -> Mapping[str, Any]:
-        """{users, posts, media {objects, missing, corrupt}, takedowns {issued, resurrected}}."""
+        """{users, posts, media {objects, missing, corrupt}, ledger {entries}, takedowns {issued, resurrected}}."""
 
     def serving(self, outputs: SiteOutputs) -> bool:
         """Whether the app answers ready by its address."""
 
     def appoint(self, outputs: SiteOutputs, account: str) -> None:
         """Let this account moderate."""
+
+    def queue(self, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """{moderators, open, reached}: whether a moderator can really read the moderation queue there."""
+
+
+class Gate(Protocol):
+    """A site's proxy: how far it is open. It knows the app only by the paths that the app named."""
+
+    def begin(self, outputs: SiteOutputs, under: str) -> Stage:
+        """Close it, unless it was opened under this very epoch (its nonce); the stage it is at."""
+
+    def set(self, outputs: SiteOutputs, stage: Stage) -> Stage:
+        """Let through from now on what this stage lets through, and no more; the stage it was at."""
+
+    def stage(self, outputs: SiteOutputs) -> Stage:
+        """The stage it is at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +186,11 @@ class Journey:
 class Outside(Protocol):
     """Users: whoever reaches the app by its public name, through a caching resolver."""
 
-    def journey(self, address: str | None = None) -> Journey:
-        """Log in, post, read back, see a picture: by name, or at an address."""
+    def journey(self, address: str | None = None, gate_pass: str | None = None) -> Journey:
+        """Log in, post, read back, see a picture: by name, or at an address, where a pass opens a closed gate."""
+
+    def glance(self) -> Journey:
+        """Read and see a picture, by name: what can be done where nobody may write yet."""
 
     def missing(self, writes: Iterable[str]) -> tuple[list[str], list[str]]:
         """Of these acknowledged writes: those not found, and those that could not be looked for."""
@@ -200,6 +227,9 @@ class Signer(Protocol):
 
     def site_key(self, site: str, epoch: int) -> str:
         """Public key (hex) with which the site's host signs in this epoch; made when absent."""
+
+    def gate_pass(self, site: str, epoch: int) -> str:
+        """What lets the operator's own requests through that site's gate in this epoch; made when absent."""
 
 
 class Supplies(Protocol):
@@ -264,6 +294,7 @@ class World:
     """By site."""
     plane: Plane
     app: App
+    gate: Gate
     outside: Outside
     zones: Mapping[str, Zone]
     """By DNS vendor."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from resilience import config
 from resilience.adapters.account import HttpAccount
 from resilience.adapters.clock import SystemClock
+from resilience.adapters.gate import HostGate
 from resilience.adapters.journal_file import JournalFile
 from resilience.adapters.kit import Kit
 from resilience.adapters.plane import SshPlane
@@ -21,6 +22,7 @@ from resilience.adapters.sealed_state import SealedState
 from resilience.adapters.shells import Shells
 from resilience.adapters.signer import KitSigner
 from resilience.adapters.supplies import VaultSupplies
+from resilience.host.gate import caddy_rules
 from resilience.lab import Lab
 from resilience.model import Fleet, Site
 from resilience.ports import Cloud, Log, Workload, World
@@ -58,7 +60,8 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
     shells = Shells(kit)
     vaults = {v.name: open_vault(v, kit.vault(v.name, "operator"), "operator") for v in fleet.vaults}
     supplies = VaultSupplies(fleet, kit, vaults)
-    signer = KitSigner(kit)
+    signer, app = KitSigner(kit), PlazaOnHost(shells, home.directory / "material")
+    rules = caddy_rules(app.ready_path, app.sign_up_paths)
     users = Users(
         fleet.names.host,
         lab.popen_as_users if lab else subprocess.Popen,
@@ -70,8 +73,9 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
         accounts={v.name: HttpAccount(v.name, v.account, kit.account(v.name)) for v in fleet.vendors if v.account},
         vaults=vaults,
         clouds={s.name: _cloud(home, fleet, kit, s) for s in fleet.sites},
-        plane=SshPlane(fleet, kit, shells, vaults, signer, supplies),
-        app=PlazaOnHost(shells, home.directory / "material"),
+        plane=SshPlane(fleet, kit, shells, vaults, signer, supplies, rules),
+        app=app,
+        gate=HostGate(shells),
         outside=users,
         zones={z.vendor: PowerDnsZone(z, kit.dns(z.vendor)) for z in fleet.names.zones},
         log=log,

@@ -9,11 +9,13 @@
     accounts/VENDOR.txt account API token                dns/VENDOR.txt       DNS API key
     host_keys/ADDRESS.pub   of hosts that are simply there
     sites/SITE-EPOCH.key  what a site's host signs with in one epoch
+    sites/SITE-EPOCH.pass  lets the operator's own request through that site's gate while it is closed
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,11 +104,16 @@ class Kit:
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption(),
             )
-            new = path.with_suffix(".new")
-            new.touch(mode=0o600)
-            new.write_bytes(pem)
-            new.rename(path)
+            _keep(path, pem)
         return path
+
+    def gate_pass(self, site: str, epoch: int) -> str:
+        """What lets the operator's own request through a site's gate in one epoch; made when it is not there."""
+        path = self.directory / "sites" / f"{site}-{epoch:08d}.pass"
+        if not path.exists():
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            _keep(path, secrets.token_urlsafe(32).encode())
+        return path.read_text()
 
     def _file(self, name: str) -> Path:
         path = self.directory / name
@@ -120,3 +127,11 @@ class Kit:
 
     def _text(self, name: str) -> str:
         return self._file(name).read_text().strip()
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """Whole or not at all, for its owner alone."""
+    new = path.with_suffix(".new")
+    new.touch(mode=0o600)
+    new.write_bytes(data)
+    new.rename(path)

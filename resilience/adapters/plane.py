@@ -20,6 +20,7 @@ from resilience.adapters.shells import Shells
 from resilience.adapters.signer import KitSigner
 from resilience.adapters.supplies import VaultSupplies
 from resilience.errors import BrokenChain, ResilienceError, ShortRecovery, TooFewVaults
+from resilience.host.gate import PASS_VARIABLE
 from resilience.host.shape import shape_host
 from resilience.host.spec import File, HostSpec, site_host
 from resilience.model import EpochRecord, Fleet, Site, SiteOutputs
@@ -75,6 +76,8 @@ class SshPlane:
     """Opened by the operator, to read epochs."""
     signer: KitSigner
     supplies: VaultSupplies
+    gate_rules: str
+    """What the proxy lets through at which stage."""
 
     def shape(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
         """Packages, users, units and files; the keys of this site and epoch."""
@@ -85,6 +88,7 @@ class SshPlane:
         secret = {
             "site.key": self.kit.site_key(site.name, epoch.number).read_text(),
             "ship.json": json.dumps(self._ship(site, epoch)),
+            "gate.env": f"{PASS_VARIABLE}={self.kit.gate_pass(site.name, epoch.number)}\n",
         }
         app = _APP_ENV.format(data=DATA, etc=ETC, host=self.fleet.names.host)
         quorum = self.fleet.replication.durability == "quorum"
@@ -95,6 +99,7 @@ class SshPlane:
                 File(f"{ETC}/ledger.key", self.kit.ledger_key.read_text(), "plaza", "plaza", "400"),
                 File(f"{ETC}/app.env", app, mode="640", group="plaza"),
                 File(f"{ETC}/durability.conf", names),
+                File(f"{ETC}/gate.caddy", self.gate_rules),
             ]
         )
 

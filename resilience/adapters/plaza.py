@@ -45,6 +45,16 @@ class PlazaOnHost:
     material: Path
     """Texts and pictures that a drill's seed is made of."""
 
+    @property
+    def ready_path(self) -> str:
+        """Plaza's own probe."""
+        return "/readyz"
+
+    @property
+    def sign_up_paths(self) -> tuple[str, ...]:
+        """The page, and the client API's."""
+        return ("/register", "/api/v1/accounts")
+
     def replay_ledger(self, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Bring the schema up to date and apply the ledger, with the app still closed."""
         self._plaza(outputs, "migrate")
@@ -57,6 +67,10 @@ class PlazaOnHost:
     def appoint(self, outputs: SiteOutputs, account: str) -> None:
         """Make the account a moderator."""
         self._plaza(outputs, f"make-moderator {account}")
+
+    def queue(self, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """A moderator reads the queue through plaza's own API, on the host."""
+        return self._plaza(outputs, "queue")
 
     def fill(self, outputs: SiteOutputs, size: str, seed: int) -> Mapping[str, Any]:
         """Load in bulk what would take users hours: texts by the seed, pictures that were made ready."""
@@ -113,7 +127,7 @@ class PlazaOnHost:
     def serving(self, outputs: SiteOutputs) -> bool:
         """Whether the site answers ready by its address, within two seconds."""
         try:
-            answer = httpx.get(f"http://{outputs.addresses[0]}/readyz", timeout=2.0)
+            answer = httpx.get(f"http://{outputs.addresses[0]}{self.ready_path}", timeout=2.0)
         except httpx.HTTPError:
             return False
         return answer.is_success
@@ -133,9 +147,16 @@ class Users:
     _process: subprocess.Popen[str] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def journey(self, address: str | None = None) -> Journey:
+    def journey(self, address: str | None = None, gate_pass: str | None = None) -> Journey:
         """Log in, post, read back, see a picture; by name, or at one address."""
-        answer = self._ask(do="journey", base=f"http://{address or self.host}")
+        return self._walk("journey", address, gate_pass)
+
+    def glance(self) -> Journey:
+        """Read and see a picture, by name."""
+        return self._walk("glance", None, None)
+
+    def _walk(self, do: str, address: str | None, gate_pass: str | None) -> Journey:
+        answer = self._ask(do=do, base=f"http://{address or self.host}", gate_pass=gate_pass)
         steps = tuple((str(what), float(ms)) for what, ms in answer["steps"])
         return Journey(str(answer["address"]), steps)
 

@@ -31,12 +31,15 @@ class Client:
 
     base: str
     watch: Callable[[float, str, bool, float, str], None] = lambda *_: None
+    gate_pass: str | None = None
+    """Opens a gate that is closed; sent to the operator's own address only, never by name."""
     http: httpx.Client = field(init=False)
     peer: str = ""
     """Address that answered last: where the name led, whatever anybody meant it to."""
 
     def __post_init__(self) -> None:
-        self.http = httpx.Client(base_url=self.base, timeout=TIMEOUT, follow_redirects=False)
+        headers = {"X-Resilience-Pass": self.gate_pass} if self.gate_pass else {}
+        self.http = httpx.Client(base_url=self.base, timeout=TIMEOUT, follow_redirects=False, headers=headers)
 
     def call(self, what: str, method: str, path: str, **kwargs: Any) -> httpx.Response:
         """One request; NotServed unless it was answered with success."""

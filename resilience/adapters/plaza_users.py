@@ -1,7 +1,7 @@
 """Users of plaza as a process of its own, so that it can live in the users' network.
 
 It reads one JSON request a line on standard input and answers one JSON object a line:
-`{"do": "journey", "base": URL}` → `{"address": where it led, "steps": [[what, ms]]}`,
+`{"do": "journey" | "glance", "base": URL}` → `{"address": where it led, "steps": [[what, ms]]}`,
 `{"do": "missing", "base": URL, "ids": [..]}` → `{"missing": [..], "unchecked": [..]}`,
 `{"do": "seed" | "begin" | "recent" | "end", ..}` for the workload; `{"error": ..}` when it failed.
 """
@@ -14,7 +14,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import httpx
 from PIL import Image
@@ -24,25 +25,42 @@ from resilience.adapters.plaza_workload import OldSite, Workload, seed, take_dow
 
 WALKER, PASSWORD = "walker", "a-walk-through-the-plaza"
 Request = dict[str, Any]
+T = TypeVar("T")
 
 
 def journey(request: Request) -> dict[str, Any]:
     """Log in, post, read it back, see a picture: one that was there before, where there is one."""
-    client, steps = Client(request["base"]), []
-
-    def timed(what: str, act: Callable[[], Any]) -> Any:
-        began = time.perf_counter()
-        result = act()
-        steps.append([what, round((time.perf_counter() - began) * 1000, 1)])
-        return result
-
-    timed("log in", lambda: _enter(client))
-    posted = timed("post", lambda: client.post("Walking by: is everything where it was?"))
-    back = timed("read back", lambda: client.read(posted["id"]))
+    client, walk = Client(request["base"], gate_pass=request.get("gate_pass")), Walk()
+    walk.step("log in", lambda: _enter(client))
+    posted = walk.step("post", lambda: client.post("Walking by: is everything where it was?"))
+    back = walk.step("read back", lambda: client.read(posted["id"]))
     if back["content"] != posted["content"]:
         raise NotServed("read back", 200, "the post came back with another text")
-    timed("see a picture", lambda: _see(client))
-    return {"address": client.peer, "steps": steps}
+    walk.step("see a picture", lambda: _see(client))
+    return {"address": client.peer, "steps": walk.steps}
+
+
+def glance(request: Request) -> dict[str, Any]:
+    """Read the newest posts and see a picture, where there is one; write nothing."""
+    client, walk = Client(request["base"]), Walk()
+    seen = walk.step("read", lambda: client.timeline(only_media="true", limit=40))
+    if pictures := [picture for status in seen for picture in status["media_attachments"]]:
+        walk.step("see a picture", lambda: client.look(pictures[0]["url"]))
+    return {"address": client.peer, "steps": walk.steps}
+
+
+@dataclass
+class Walk:
+    """What was done, and how long it took."""
+
+    steps: list[list[Any]] = field(default_factory=list)
+
+    def step(self, what: str, act: Callable[[], T]) -> T:
+        """Do it and note its milliseconds."""
+        began = time.perf_counter()
+        result = act()
+        self.steps.append([what, round((time.perf_counter() - began) * 1000, 1)])
+        return result
 
 
 def _enter(client: Client) -> None:
@@ -99,6 +117,7 @@ def main() -> None:
     workload, old_site = Workload(), OldSite()
     acts: dict[str, Callable[[Request], dict[str, Any]]] = {
         "journey": journey,
+        "glance": glance,
         "missing": missing,
         "seed": seed,
         "begin": workload.begin,

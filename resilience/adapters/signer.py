@@ -41,6 +41,10 @@ class KitSigner:
         path = self.kit.site_key(site, epoch)
         return _public(_load(path.read_bytes(), path.name))
 
+    def gate_pass(self, site: str, epoch: int) -> str:
+        """What lets the operator's own requests through that site's gate in this epoch."""
+        return self.kit.gate_pass(site, epoch)
+
     @cached_property
     def _operator(self) -> Ed25519PrivateKey:
         return _load(self.kit.operator_key.read_bytes(), "operator.key")

@@ -17,6 +17,7 @@ import typer
 
 from resilience import caches
 from resilience.cli import check, down, drill, failover, history, lab, plan, status, up, verdict
+from resilience.cli import open as open_
 from resilience.cli.context import Context, say_error
 from resilience.errors import ResilienceError
 
@@ -39,7 +40,7 @@ def settings(
     ctx.obj = Context(fleet)
 
 
-for module in (check, up, down, status, plan, failover, drill, verdict, history):
+for module in (check, up, down, status, plan, failover, open_, drill, verdict, history):
     app.command(module.__name__.rsplit(".", 1)[1])(module.run)
 app.add_typer(lab.app, name="lab")
 

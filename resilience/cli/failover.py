@@ -11,6 +11,7 @@ from resilience.decide import plan_failover
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import survey_after_loss
 from resilience.errors import UsageError
+from resilience.model import Stage
 from resilience.render import Progress, plan_text
 
 
@@ -20,6 +21,7 @@ def run(
     accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
     to: Annotated[str | None, typer.Option(help="The site to fail over to.")] = None,
     lost: Annotated[list[str] | None, typer.Option(help="A vendor that counts as lost.")] = None,
+    hold: Annotated[Stage | None, typer.Option(help="Do not open as far as this stage.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Do the plan named by --digest. Interrupted, it goes on when run again; --to or --lost plan anew.
@@ -29,9 +31,9 @@ def run(
     context: Context = ctx.obj
     with context.world() as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
         plan = unfinished(world, "failover")
-        if plan is None or digest not in {None, plan.digest} or to not in {None, plan.target} or lost:
+        if plan is None or digest not in {None, plan.digest} or to not in {None, plan.target} or lost or hold:
             survey, dead = survey_after_loss(world, fleet, declared(fleet, lost))
-            plan = plan_failover(fleet, survey, to=to, declared=dead)
+            plan = plan_failover(fleet, survey, to=to, declared=dead, hold=hold)
             if digest is None:
                 typer.echo(plan_text(plan), err=True)
                 raise UsageError(

@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from resilience.decide.opening import opening, stages
 from resilience.decide.quorum import VaultSet, lost_vendors, newest_epoch, next_set, sealable
 from resilience.errors import ResilienceError, UsageError
-from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Step, Survey, Unknown
+from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown
 
 
 def plan_failover(
-    fleet: Fleet, survey: Survey, *, to: str | None = None, declared: frozenset[str] = frozenset()
+    fleet: Fleet,
+    survey: Survey,
+    *,
+    to: str | None = None,
+    declared: frozenset[str] = frozenset(),
+    hold: Stage | None = None,
 ) -> Plan:
     """What to do so that another site serves, without one call to a lost vendor.
 
     `declared` are vendors the operator says are lost; the current primary's vendor always is.
+    The site is not opened as far as `hold`; `resilience open` goes on from there.
     Raises TooFewVaults when an epoch could not be sealed, UsageError for an impossible target.
     """
     old = newest_epoch(survey)
@@ -30,7 +37,7 @@ def plan_failover(
     target = _target(fleet, old, lost, to)
     sealable(fleet, survey, old, lost)
     following = next_set(fleet, target, lost)
-    steps = tuple(_steps(fleet, old, target, following, lost))
+    steps = tuple(_steps(fleet, old, target, following, lost, stages(hold)))
     hazards = tuple(_hazards(fleet, survey, old, following, lost))
     return Plan("failover", fleet.name, source.name, target, steps, hazards, tuple(sorted(lost)))
 
@@ -49,7 +56,9 @@ def _target(fleet: Fleet, old: EpochRecord, lost: frozenset[str], to: str | None
     )
 
 
-def _steps(fleet: Fleet, old: EpochRecord, target: str, following: VaultSet, lost: frozenset[str]) -> Iterator[Step]:
+def _steps(
+    fleet: Fleet, old: EpochRecord, target: str, following: VaultSet, lost: frozenset[str], opened: tuple[Stage, ...]
+) -> Iterator[Step]:
     vaults = ", ".join(following.vaults)
 
     def step(action: str, phase: Phase, reason: str, subject: str = target, **args: Any) -> Step:
@@ -74,13 +83,17 @@ def _steps(fleet: Fleet, old: EpochRecord, target: str, following: VaultSet, los
     yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
     yield step("media", Phase.DATA, "Bring the pictures that the host lacks.")
     yield step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.")
-    yield step("start", Phase.START, "Start the app.")
+    yield step("start", Phase.START, "Start the app, behind a closed gate.")
     yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
-    for zone in fleet.names.zones:
-        if zone.vendor not in lost:
-            reason = f"Users find {target} through {zone.vendor}."
-            yield step("point", Phase.NAME, reason, zone.vendor, site=target)
-    yield step("confirm", Phase.NAME, f"A user's journey by {fleet.names.host} succeeds.")
+    yield from opening(target, [stage for stage in opened if stage != Stage.SIGN_UPS], Phase.START)
+    if opened:
+        for zone in fleet.names.zones:
+            if zone.vendor not in lost:
+                reason = f"Users find {target} through {zone.vendor}."
+                yield step("point", Phase.NAME, reason, zone.vendor, site=target)
+        way = "A user's journey" if Stage.WRITES in opened else "Reading"
+        yield step("confirm", Phase.NAME, f"{way} by {fleet.names.host} succeeds.", stage=str(opened[-1]))
+    yield from opening(target, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME)
     yield step("protect", Phase.PROTECT, f"A verified copy again at another vendor: {vaults}.")
     yield step("state", Phase.PROTECT, "The stack's state goes into the vaults.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from resilience.decide.opening import opening, stages
 from resilience.decide.quorum import newest_epoch, next_set
 from resilience.errors import Refused, UsageError
 from resilience.model import Fleet, Phase, Plan, Step, Survey, Unknown
@@ -73,6 +74,7 @@ def _primary(fleet: Fleet, site: str, *, first_day: bool) -> Iterator[Step]:
     yield _step(site, "start", Phase.START, "Start the app.")
     if not first_day:
         yield _step(site, "verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
+    yield from opening(site, stages(None), Phase.START, first_day=first_day)
     for zone in fleet.names.zones:
         reason = f"Users find {site} through {zone.vendor}."
         step_id = f"{Phase.NAME}.point.{zone.vendor}"

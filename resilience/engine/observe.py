@@ -80,7 +80,8 @@ def _site(world: World, fleet: Fleet, name: str, skip: frozenset[str]) -> SiteRe
     if serving is not True:
         return SiteReading(outputs, serving, Unknown("the site does not serve"))
     ship = read(lambda: world.plane.status(fleet.site(name), outputs))
-    return SiteReading(outputs, serving, ship)
+    stage = read(lambda: world.gate.stage(outputs))
+    return SiteReading(outputs, serving, ship, stage)
 
 
 def _zone(world: World, fleet: Fleet, vendor: str, skip: frozenset[str]) -> ZoneReading:

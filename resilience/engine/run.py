@@ -38,6 +38,11 @@ class Run:
             )
         return outputs
 
+    @property
+    def hazards(self) -> frozenset[str]:
+        """Names of the plan's hazards: a plan runs only once all of them were accepted."""
+        return frozenset(hazard.name for hazard in self.plan.hazards)
+
     def nonces(self) -> frozenset[str]:
         """Nonces of epochs that this journal set out to seal."""
         return frozenset(str(event.data["nonce"]) for event in self.world.log.read() if event.kind == "sealing")
@@ -64,12 +69,22 @@ class Run:
 
     def epoch(self, site: str) -> EpochRecord:
         """The newest epoch; Refused unless it lets `site` write."""
-        newest = newest_of(self.world.vaults, self.world.signer.verify)
-        if newest is None or newest.site != site:
-            holder = f"epoch {newest.number} names {newest.site}" if newest else "there is no epoch"
-            raise Refused(
-                f"{site} may not write: {holder}.",
-                "Another operator or command sealed a newer epoch since this plan was made.",
-                "Run `resilience status`, then plan again.",
-            )
+        newest = self.newest()
+        if newest.site != site:
+            raise _not_ours(site, f"epoch {newest.number} names {newest.site}")
         return newest
+
+    def newest(self) -> EpochRecord:
+        """The newest epoch; Refused where there is none."""
+        newest = newest_of(self.world.vaults, self.world.signer.verify)
+        if newest is None:
+            raise _not_ours("This plan's site", "there is no epoch")
+        return newest
+
+
+def _not_ours(site: str, holder: str) -> Refused:
+    return Refused(
+        f"{site} may not write: {holder}.",
+        "Another operator or command sealed a newer epoch since this plan was made.",
+        "Run `resilience status`, then plan again.",
+    )

@@ -14,6 +14,7 @@ from resilience.model.journal import Event
 from resilience.model.plan import Hazard, Phase, Plan, Step
 from resilience.model.site import SiteOutputs
 from resilience.model.stack import CLOUDS, SIZES, STACKS, Evidence, Machine
+from resilience.model.stage import Stage
 from resilience.model.survey import (
     EpochRecord,
     Reading,
@@ -52,6 +53,7 @@ __all__ = [
     "Site",
     "SiteOutputs",
     "SiteReading",
+    "Stage",
     "Step",
     "Survey",
     "Takedowns",

@@ -33,6 +33,9 @@ fence               attempts, accepted: writes tried at the old site; those it a
                     that are absent at the new one
 blackhole           vendors [names], complete (the counters covered all hosts from the fault on),
                     calls [{from, vendor, address, port, packets}]
+looked              nonce, ledger, anchor, missing, corrupt, resurrected: a site before it is opened
+opened, closed      stage, site: how far its gate is open from here on
+held                stage, site, why: a stage whose condition does not hold yet
 protected-again     at, vaults [names], snapshot: the second clock
 torn-down           left [what could not be removed]
 ==================  ====================================================================

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from resilience.model.site import SiteOutputs
+from resilience.model.stage import Stage
 
 T = TypeVar("T")
 
@@ -79,6 +80,8 @@ class SiteReading:
     serving: Reading[bool]
     ship: Reading[Mapping[str, Any]]
     """What ship says of its lag, where the site is the primary."""
+    stage: Reading[Stage] = Unknown("the site does not serve")
+    """How far its gate is open."""
 
 
 @dataclass(frozen=True, slots=True)

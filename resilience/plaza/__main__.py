@@ -101,6 +101,13 @@ def make_moderator(settings: Settings, options: argparse.Namespace) -> dict[str,
     return {"id": str(row[0]), "name": row[1], "role": "moderator"}
 
 
+def queue(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
+    """See whether a moderator can reach the queue."""
+    from resilience.plaza.reach import look
+
+    return look(settings)
+
+
 def bulk_load(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
     """Fill an empty database with many people, posts and pictures."""
     from resilience.plaza import bulk
@@ -116,6 +123,7 @@ COMMANDS: dict[str, Command] = {
     "replay-ledger": replay_ledger,
     "facts": facts,
     "make-moderator": make_moderator,
+    "queue": queue,
     "bulk-load": bulk_load,
     "add-notice": commands.add_notice,
     "show-notice": commands.show_notice,

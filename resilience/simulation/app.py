@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from resilience.errors import ResilienceError
-from resilience.model import Fleet, SiteOutputs
+from resilience.model import Fleet, SiteOutputs, Stage
 from resilience.ports import Journey
 from resilience.simulation.plane import answering
-from resilience.simulation.shipping import may_acknowledge
+from resilience.simulation.shipping import would_acknowledge
 from resilience.simulation.state import Host, State
 
 T = TypeVar("T")
@@ -22,6 +22,16 @@ class SimApp:
     """The app on its host."""
 
     sim: State
+
+    @property
+    def ready_path(self) -> str:
+        """Nobody asks for it in memory."""
+        return "/ready"
+
+    @property
+    def sign_up_paths(self) -> tuple[str, ...]:
+        """Nobody signs up in memory."""
+        return ("/join",)
 
     def _on(self, outputs: SiteOutputs, verb: str, seconds: float, act: Callable[[Host], T]) -> T:
         door = f"app.{outputs.site}.{verb}"
@@ -62,6 +72,7 @@ class SimApp:
                 "users": 10,
                 "posts": len(set(host.rows) - host.hidden),
                 "media": {"objects": len(host.rows), "missing": missing, "corrupt": []},
+                "ledger": {"entries": len(host.ledger)},
                 "takedowns": {"issued": len(host.ledger), "resurrected": shown},
             }
 
@@ -73,7 +84,54 @@ class SimApp:
 
     def appoint(self, outputs: SiteOutputs, account: str) -> None:
         """Anybody may moderate in memory."""
-        self._on(outputs, "appoint", 0.1, lambda _host: None)
+
+        def appoint(host: Host) -> None:
+            self.sim.moderators += 1
+
+        self._on(outputs, "appoint", 0.1, appoint)
+
+    def queue(self, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """Whoever moderates gets there as long as the app serves."""
+        return self._on(
+            outputs,
+            "queue",
+            0.3,
+            lambda host: {"moderators": self.sim.moderators, "open": 0, "reached": host.serving},
+        )
+
+
+@dataclass
+class SimGate:
+    """The proxy of each host."""
+
+    sim: State
+
+    def _on(self, outputs: SiteOutputs, verb: str, act: Callable[[Host], Stage]) -> Stage:
+        door = f"gate.{outputs.site}.{verb}"
+        return self.sim.ask(door, outputs.vendor, 0.05, lambda: act(answering(self.sim, outputs)))
+
+    def begin(self, outputs: SiteOutputs, under: str) -> Stage:
+        """Close, unless it was opened under this very epoch."""
+
+        def begin(host: Host) -> Stage:
+            if host.opened_under != under:
+                host.opened_under, host.stage = under, Stage.CLOSED
+            return host.stage
+
+        return self._on(outputs, "begin", begin)
+
+    def set(self, outputs: SiteOutputs, stage: Stage) -> Stage:
+        """Open or close up to this stage; the one it was at."""
+
+        def change(host: Host) -> Stage:
+            before, host.stage = host.stage, stage
+            return before
+
+        return self._on(outputs, "set", change)
+
+    def stage(self, outputs: SiteOutputs) -> Stage:
+        """The stage it is at."""
+        return self._on(outputs, "stage", lambda host: host.stage)
 
 
 @dataclass
@@ -83,12 +141,13 @@ class SimOutside:
     sim: State
     fleet: Fleet
 
-    def journey(self, address: str | None = None) -> Journey:
+    def journey(self, address: str | None = None, gate_pass: str | None = None) -> Journey:
         """Get through, or not; a place that does not answer costs five seconds."""
 
         def walk() -> Journey:
             host = self.reached() if address is None else self.sim.host_at(address)
-            if host is None or not may_acknowledge(self.sim, host):
+            opened = host is not None and (gate_pass is not None or host.stage.covers(Stage.WRITES))
+            if host is None or not opened or not would_acknowledge(self.sim, host):
                 self.sim.pass_time(5.0)
                 raise ResilienceError(
                     f"Nobody answers {'by name' if address is None else f'at {address}'}.",
@@ -100,6 +159,17 @@ class SimOutside:
             return Journey(address or self.sim.cached[1][0], WALK)
 
         return self.sim.ask("outside.journey", None, 0.2, walk)
+
+    def glance(self) -> Journey:
+        """Read, where the gate lets anybody read."""
+
+        def look() -> Journey:
+            host = self.reached()
+            if host is None or not host.serving or not host.stage.covers(Stage.READ_ONLY):
+                raise ResilienceError("Nobody answers by name.", "No site there lets read.", "Look at the gate.")
+            return Journey(self.sim.cached[1][0], (("read", 5.0),))
+
+        return self.sim.ask("outside.glance", None, 0.2, look)
 
     def missing(self, writes: Iterable[str]) -> tuple[list[str], list[str]]:
         """Writes that the site by name does not have."""

@@ -58,6 +58,10 @@ class SimSigner:
         """A made-up public key."""
         return self.sim.ask("signer.site_key", None, 0.0, lambda: _digest(f"{site}{epoch}".encode()))
 
+    def gate_pass(self, site: str, epoch: int) -> str:
+        """A made-up pass."""
+        return self.sim.ask("signer.gate_pass", None, 0.0, lambda: _digest(f"pass {site}{epoch}".encode()))
+
 
 def _digest(payload: bytes) -> str:
     return hashlib.sha256(b"operator" + payload).hexdigest()

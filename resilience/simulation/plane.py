@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from resilience.errors import ResilienceError, TooFewVaults
-from resilience.model import EpochRecord, Fleet, Site, SiteOutputs
+from resilience.model import EpochRecord, Fleet, Site, SiteOutputs, Stage
 from resilience.ports import Merged, Recovered
 from resilience.simulation import merging
 from resilience.simulation.shipping import reachable, start_ship
@@ -181,6 +181,7 @@ def answering(state: State, outputs: SiteOutputs) -> Host:
 def _empty(host: Host) -> None:
     """A new data directory: nothing of what ran here before goes on."""
     host.serving = host.fenced = False
+    host.stage, host.opened_under = Stage.CLOSED, ""
     host.promoted_under = host.walked_under = ""
     host.ships, host.wal, host.put, host.confirmed = None, [], {}, 0
     host.hidden = set()

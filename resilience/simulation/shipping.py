@@ -6,7 +6,7 @@ that it may not write stops its database, and puts what it already acknowledged 
 
 from __future__ import annotations
 
-from resilience.model import EpochRecord
+from resilience.model import EpochRecord, Stage
 from resilience.simulation.state import Held, Host, State
 
 LAG_MS = (50, 200, 400)
@@ -54,7 +54,12 @@ def ship(state: State, host: Host) -> None:
 
 
 def may_acknowledge(state: State, host: Host) -> bool:
-    """Whether a write that reaches this host now is acknowledged, now or once vaults hold it."""
+    """Whether a user's write that reaches this host now is acknowledged, now or once vaults hold it."""
+    return host.stage.covers(Stage.WRITES) and would_acknowledge(state, host)
+
+
+def would_acknowledge(state: State, host: Host) -> bool:
+    """The same for a write that its gate lets through."""
     if not (host.alive and host.serving and host.promoted_under) or host.fenced:
         return False
     if host.ships is None or host.ships.nonce != host.promoted_under:

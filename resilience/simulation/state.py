@@ -8,7 +8,7 @@ from threading import RLock
 from typing import Any, TypeVar
 
 from resilience.errors import VendorClosed
-from resilience.model import EpochRecord, Event, SiteOutputs
+from resilience.model import EpochRecord, Event, SiteOutputs, Stage
 from resilience.replication import layout
 from resilience.simulation.doors import Doors
 
@@ -39,6 +39,10 @@ class Host:
     promoted_under: str = ""
     """Nonce of the epoch under which the database was opened."""
     serving: bool = False
+    stage: Stage = Stage.CLOSED
+    """How far its proxy is open."""
+    opened_under: str = ""
+    """Nonce of the epoch under which its gate was begun."""
     ships: EpochRecord | None = None
     put: dict[str, int] = field(default_factory=dict)
     """By vault: how much of `wal` it holds."""
@@ -98,6 +102,8 @@ class State:
     """By site."""
     machines: int = 0
     """How many hosts were ever made."""
+    moderators: int = 0
+    """How many accounts moderate: a row that reached every copy."""
     outputs: dict[str, SiteOutputs] = field(default_factory=dict)
     vaults: dict[str, Held] = field(default_factory=dict)
     zones: dict[str, tuple[str, ...]] = field(default_factory=dict)

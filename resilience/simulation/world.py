@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resilience.model import Fleet
 from resilience.ports import World
-from resilience.simulation.app import SimApp, SimOutside
+from resilience.simulation.app import SimApp, SimGate, SimOutside
 from resilience.simulation.operator import SimClock, SimLog, SimSigner
 from resilience.simulation.plane import SimPlane
 from resilience.simulation.shipping import ships
@@ -26,6 +26,7 @@ def simulated_world(state: State, fleet: Fleet) -> World:
         clouds={s.name: SimCloud(state) for s in fleet.sites},
         plane=SimPlane(state, fleet),
         app=SimApp(state),
+        gate=SimGate(state),
         outside=SimOutside(state, fleet),
         zones={z.vendor: SimZone(state, z.vendor) for z in fleet.names.zones},
         log=SimLog(state, state.events),

@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 
 from resilience import caches
+from resilience.adapters.gate import HostGate
 from resilience.adapters.ssh import Shell
 from resilience.adapters.supplies import CODE, local_manifest
+from resilience.host.gate import PASS_HEADER, PASS_VARIABLE, caddy_rules
 from resilience.host.shape import NotShaped, shape_host
 from resilience.host.spec import File, HostSpec, site_host
+from resilience.model import Stage
 from tests.plain_host import OURS, PlainHost, plain_host
 
-SECRET = "ledger-key-content"
+SECRET, PASS = "ledger-key-content", "the-gate-s-own-pass"
 
 
 @dataclass
@@ -102,7 +105,13 @@ def shell(shaped: Shaped) -> Iterator[Shell]:
 
 
 def _spec() -> HostSpec:
-    return site_host().with_files([File("/etc/resilience/ledger.key", SECRET, "root", "plaza", "640")])
+    return site_host().with_files(
+        [
+            File("/etc/resilience/ledger.key", SECRET, "root", "plaza", "640"),
+            File("/etc/resilience/gate.caddy", caddy_rules("/readyz", ("/join",))),
+            File("/etc/resilience/gate.env", f"{PASS_VARIABLE}={PASS}\n", mode="600"),
+        ]
+    )
 
 
 def test_everything_came_from_a_vault_that_lives(shaped: Shaped) -> None:
@@ -183,17 +192,79 @@ def test_postgres_runs_as_declared(shell: Shell) -> None:
     shell.check("systemctl stop resilience-postgres")
 
 
-def test_caddy_passes_requests_on(shell: Shell) -> None:
-    """Port 80 leads to the app's port, and nowhere else is listened."""
+ANSWERS = """
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        said = (self.headers.get("X-Resilience-Pass") or "hello").encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+    do_POST = do_GET
+ThreadingHTTPServer(("127.0.0.1", 8000), Answer).serve_forever()
+"""
+ASKED = (("GET", "/"), ("GET", "/readyz"), ("POST", "/posts"), ("GET", "/join"), ("POST", "/join"))
+LETS_THROUGH = {
+    Stage.CLOSED: [503, 200, 503, 503, 503],
+    Stage.READ_ONLY: [200, 200, 503, 200, 503],
+    Stage.WRITES: [200, 200, 200, 200, 503],
+    Stage.SIGN_UPS: [200, 200, 200, 200, 200],
+}
+
+
+@pytest.fixture
+def app(shell: Shell) -> Iterator[None]:
+    """Something that answers where the app would, behind the proxy."""
+    shell.put("/run/answer.py", ANSWERS.encode())
     shell.check(
-        "mkdir -p /run/answer && echo hello >/run/answer/healthz && "
-        "systemd-run -q --unit answer python3 -m http.server 8000 --bind 127.0.0.1 --directory /run/answer && "
-        "systemctl start caddy && curl -sf --retry 50 --retry-delay 0 --retry-all-errors -o /dev/null "
-        "http://127.0.0.1/healthz"
+        "systemd-run -q --unit answer python3 /run/answer.py && systemctl start caddy && "
+        "curl -sf --retry 50 --retry-delay 0 --retry-all-errors -o /dev/null http://127.0.0.1/readyz"
     )
-    assert shell.check(f"curl -sf http://{shell.login.address}/healthz") == "hello"
-    assert shell.check("ss -Hltnp | grep -c caddy") == "1"
+    yield
     shell.check("systemctl stop caddy answer")
+
+
+def statuses(shell: Shell, *options: str) -> list[int]:
+    """What the proxy answers to each of the requests."""
+    asks = [
+        f"curl -s -o /dev/null -w '%{{http_code}}\\n' {' '.join(options)} -X {method} "
+        f"http://{shell.login.address}{path}"
+        for method, path in ASKED
+    ]
+    return [int(line) for line in shell.check("; ".join(asks)).split()]
+
+
+def test_the_gate_lets_through_what_its_stage_says(shaped: Shaped, shell: Shell, app: None) -> None:
+    """Closed at first; up and down again, without a reload; whoever shows the pass is let through, a wrong one not."""
+    gate, outputs = HostGate(lambda _: shell), shaped.host.outputs
+    assert gate.begin(outputs, "n1") == Stage.CLOSED
+    for stage in [*Stage, *reversed(Stage)]:
+        gate.set(outputs, stage)
+        assert gate.stage(outputs) == stage
+        assert statuses(shell) == LETS_THROUGH[stage], stage
+        assert statuses(shell, f"-H '{PASS_HEADER}: {PASS}'") == [200] * len(ASKED)
+        assert statuses(shell, f"-H '{PASS_HEADER}: no'") == LETS_THROUGH[stage], stage
+
+
+def test_what_was_opened_under_another_epoch_is_closed(shaped: Shaped, shell: Shell, app: None) -> None:
+    """Begun again under the same epoch it stays open; under a new one it is closed until it is looked at."""
+    gate, outputs = HostGate(lambda _: shell), shaped.host.outputs
+    gate.begin(outputs, "n2")
+    gate.set(outputs, Stage.WRITES)
+    assert gate.begin(outputs, "n2") == Stage.WRITES
+    assert gate.begin(outputs, "n3") == Stage.CLOSED
+    assert statuses(shell) == LETS_THROUGH[Stage.CLOSED]
+
+
+def test_the_app_never_sees_the_pass(shell: Shell, app: None) -> None:
+    """The pass ends at the proxy, and only port 80 is listened at."""
+    assert shell.check(f"curl -s -H '{PASS_HEADER}: {PASS}' http://{shell.login.address}/") == "hello"
+    assert shell.check("ss -Hltnp | grep -c caddy") == "1"
+    refused = shell.check(f"curl -si http://{shell.login.address}/").lower()
+    assert "retry-after: 15" in refused
+    assert "cache-control: no-store" in refused
 
 
 def test_our_code_runs_there(shell: Shell) -> None:

@@ -46,6 +46,21 @@ def test_facts_find_what_is_missing_or_altered(sites: Sites) -> None:
     assert site.run("facts")["media"] == {"objects": 4, "missing": [shas[0]], "corrupt": [shas[1]]}
 
 
+def test_the_queue_is_reached_by_a_moderator_or_not_at_all(sites: Sites) -> None:
+    """Nobody moderates: not reached; somebody does: reached over HTTP; plaza is down: not reached. No token is left."""
+    site = sites()
+    site.start()
+    api = site.client("somebody")
+    assert site.run("queue") == {"moderators": 0, "open": 0, "reached": False}
+    site.run("make-moderator", "somebody")
+    api.report(api.me().id, comment="Look at this")
+    apps = site.sql("SELECT count(*) FROM apps")
+    assert site.run("queue") == {"moderators": 1, "open": 1, "reached": True}
+    assert site.sql("SELECT count(*) FROM apps") == apps
+    site.stop()
+    assert site.run("queue") == {"moderators": 1, "open": 1, "reached": False}
+
+
 def test_bulk_load_is_the_same_for_the_same_seed(sites: Sites, tmp_path: Path) -> None:
     """Two databases from one seed have the same rows and pictures, and plaza serves them."""
     (tmp_path / "texts").write_text(TEXTS)

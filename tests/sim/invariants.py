@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from resilience.model import EpochRecord, Fleet
+from resilience.model import EpochRecord, Fleet, Stage
 from resilience.replication import epoch as epochs
-from resilience.simulation.shipping import may_acknowledge
+from resilience.simulation.shipping import may_acknowledge, would_acknowledge
 from resilience.simulation.state import Host, State
 
 
@@ -188,8 +188,20 @@ def taken_down_stays_down(monitor: Monitor) -> str | None:
     """No site that takes writes shows a post that was taken down."""
     for site, host in monitor.state.hosts.items():
         shown = monitor.state.taken_down & set(host.rows) - host.hidden
-        if shown and may_acknowledge(monitor.state, host):
+        if shown and host.stage.covers(Stage.READ_ONLY) and would_acknowledge(monitor.state, host):
             return f"{site} shows {min(shown)}, which was taken down"
+    return None
+
+
+@invariant
+def opened_after_verify(monitor: Monitor) -> str | None:
+    """No gate is open, not even for reading, before a user's journey went through under that very epoch."""
+    for site, host in monitor.state.hosts.items():
+        record = monitor.records.get(host.promoted_under)
+        if record is None or record.number == 1 or not host.alive or host.fenced:
+            continue
+        if host.stage.covers(Stage.READ_ONLY) and host.walked_under != record.nonce:
+            return f"{site} is open for {host.stage}, and nobody verified it"
     return None
 
 

@@ -10,6 +10,7 @@ from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe, survey_after_loss
 from resilience.errors import ResilienceError
 from resilience.model import Event, Fleet, Plan
+from resilience.model import Stage as Gate
 from resilience.model.fleet import Durability
 from resilience.ports import Log, World
 from resilience.simulation import Break, Killed, SimLog, State, simulated_fleet, simulated_world
@@ -60,13 +61,15 @@ class Operator:
 
         return replace(self, world=replace(self.world, log=Stalling(self.world.log, when, happen)))
 
-    def failover(self, to: str | None = None, lost: Iterable[str] = (), *, anew: bool = False) -> None:
+    def failover(
+        self, to: str | None = None, lost: Iterable[str] = (), *, anew: bool = False, hold: Gate | None = None
+    ) -> None:
         """As `resilience failover` does: go on from the journal, else plan, approve, execute."""
         fleet, monitor, declared = self.stage.fleet, self.stage.monitor, frozenset(lost)
         plan = None if anew else unfinished(self.world, "failover")
         if plan is None or to not in {None, plan.target} or declared:
             survey, dead = survey_after_loss(self.world, fleet, declared)
-            plan = self.change(plan_failover(fleet, survey, to=to, declared=dead))
+            plan = self.change(plan_failover(fleet, survey, to=to, declared=dead, hold=hold))
             assert set(plan.lost) >= lost_vendors(fleet, survey, dead)
             accepted = frozenset(hazard.name for hazard in plan.hazards)
             approve(self.world, plan, Approval(plan.digest, accepted, by="operator"))

@@ -58,14 +58,23 @@ def test_the_right_engine_is_not_caught() -> None:
 def test_verify_after_the_name_moves() -> None:
     """Users would be led to a site that nobody looked at."""
     stage = lost()
-    stage.operator.change = lambda plan: moved(plan, "verify", behind="point")
+    stage.operator.change = lambda plan: moved(plan, "point", behind="ledger")
     assert caught_by(stage, stage.operator.failover) == "name_moves_after_verify"
 
 
-def test_the_ledger_replayed_after_the_start() -> None:
-    """What was taken down could be read for a moment."""
+def test_a_gate_opens_before_anybody_looked(monkeypatch: Patch) -> None:
+    """Whoever has the address could read, or write, at a site that nobody looked at."""
     stage = lost()
-    stage.operator.change = lambda plan: moved(plan, "ledger", behind="start")
+    monkeypatch.setattr("resilience.engine.steps.start._refuse_unmet", lambda *_: None)
+    stage.operator.change = lambda plan: moved(plan, "verify", behind="open")
+    assert caught_by(stage, stage.operator.failover) == "opened_after_verify"
+
+
+def test_the_ledger_replayed_after_the_gate_opens(monkeypatch: Patch) -> None:
+    """What was taken down could be read for a moment, where a gate opens without a look at what was found."""
+    stage = lost()
+    monkeypatch.setattr("resilience.engine.steps.start._refuse_unmet", lambda *_: None)
+    stage.operator.change = lambda plan: moved(plan, "ledger", behind="open")
     assert caught_by(stage, stage.operator.failover) == "taken_down_stays_down"
 
 
@@ -104,7 +113,7 @@ def test_the_lease_not_waited_for(monkeypatch: Patch) -> None:
         ("plane.birch.restore", "name_moves_after_verify"),
         ("plane.birch.recover", "name_moves_after_verify"),
         ("plane.birch.start_ship", "name_moves_after_verify"),
-        ("app.birch.replay_ledger", "taken_down_stays_down"),
+        ("app.birch.replay_ledger", "name_moves_after_verify"),
         ("app.birch.start", "name_moves_after_verify"),
         ("app.birch.facts", "name_moves_after_verify"),
     ],

@@ -23,6 +23,8 @@ ACTIONS: dict[str, Action] = {
     "lease": data.lease,
     "start": start.start,
     "verify": start.verify,
+    "open": start.open_up,
+    "close": start.close,
     "point": name.point,
     "confirm": name.confirm,
     "protect": protect.protect,

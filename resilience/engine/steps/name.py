@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import stamina
 
 from resilience.engine.run import Facts, Run
 from resilience.errors import ResilienceError
-from resilience.model import Step
+from resilience.model import Stage, Step
+from resilience.ports import Journey
 
 
 def point(run: Run, step: Step) -> Facts:
@@ -19,24 +22,31 @@ def point(run: Run, step: Step) -> Facts:
 
 
 def confirm(run: Run, step: Step) -> Facts:
-    """Repeat a user's journey by name until it succeeds, for at most two lifetimes of the TTL."""
+    """Repeat a user's journey by name until it succeeds, for at most two lifetimes of the TTL.
+
+    Where writes are held, reading is what users can do, and is no proof that they are back.
+    """
     run.epoch(step.subject)
     address = run.outputs(step.subject).addresses[0]
-    names = run.fleet.names
-    limit = 2 * names.ttl_s + 30
+    writes = Stage(step.args["stage"]).covers(Stage.WRITES)
     attempts = 0
     for attempt in stamina.retry_context(
-        on=ResilienceError, attempts=None, timeout=limit, wait_initial=0.25, wait_max=0.5
+        on=ResilienceError, attempts=None, timeout=2 * run.fleet.names.ttl_s + 30, wait_initial=0.25, wait_max=0.5
     ):
         with attempt:
             attempts += 1
-            walked = run.world.outside.journey()
+            walked = run.world.outside.journey() if writes else run.world.outside.glance()
             if walked.address != address:
-                raise ResilienceError(
-                    f"{names.host} still leads to {walked.address}.",
-                    "Resolvers keep an old answer for its TTL.",
-                    "Run the same command again; the name was moved.",
-                )
-    at = run.world.clock.now()
-    run.note("journey", ok=True, at=at, by="name", address=walked.address, steps=list(walked.steps))
-    return {"attempts": attempts}
+                _still_old(run.fleet.names.host, walked)
+    if writes:
+        at = run.world.clock.now()
+        run.note("journey", ok=True, at=at, by="name", address=walked.address, steps=list(walked.steps))
+    return {"attempts": attempts, "stage": step.args["stage"]}
+
+
+def _still_old(host: str, walked: Journey) -> NoReturn:
+    raise ResilienceError(
+        f"{host} still leads to {walked.address}.",
+        "Resolvers keep an old answer for its TTL.",
+        "Run the same command again; the name was moved.",
+    )

@@ -1,25 +1,29 @@
-"""Start: the app runs, and is looked at before anybody is led to it."""
+"""Start: the app runs behind a closed gate, is looked at, and is opened stage by stage."""
 
 from __future__ import annotations
 
+from resilience.decide.gates import Findings, unmet
 from resilience.engine.run import Facts, Run
-from resilience.errors import ResilienceError
-from resilience.model import Step
+from resilience.errors import Refused, ResilienceError, TooFewVaults
+from resilience.model import Stage, Step
+from resilience.replication import layout
+from resilience.replication.epoch import each
+from resilience.replication.fetch_ledger import choose
 
 RESURRECTED = "taken-down posts can be seen again"
 
 
 def start(run: Run, step: Step) -> Facts:
-    """Start the app on the site's host, if the epoch is still ours."""
-    run.epoch(step.subject)
-    outputs = run.outputs(step.subject)
+    """Start the app on the site's host behind its gate, if the epoch is still ours."""
+    epoch, outputs = run.epoch(step.subject), run.outputs(step.subject)
+    stage = run.world.gate.begin(outputs, epoch.nonce)
     run.world.app.start(outputs)
-    return {"address": outputs.addresses[0]}
+    return {"address": outputs.addresses[0], "stage": str(stage)}
 
 
 def verify(run: Run, step: Step) -> Facts:
-    """Compare rows, pictures and takedowns, and let a user through by address."""
-    outputs = run.outputs(step.subject)
+    """Compare rows, pictures, takedowns and the ledger, and let a user through by address."""
+    epoch, outputs = run.epoch(step.subject), run.outputs(step.subject)
     facts = run.world.app.facts(outputs)
     found, taken = facts["media"], facts["takedowns"]
     run.note("media-checked", **{k: found[k] for k in ("objects", "missing", "corrupt")})
@@ -28,7 +32,73 @@ def verify(run: Run, step: Step) -> Facts:
         raise ResilienceError(
             f"On {step.subject} {RESURRECTED}: {', '.join(map(str, taken['resurrected'][:5]))}.",
             "The ledger was replayed, and the app still shows them.",
-            "The name was not moved. Stop the app there and look at its ledger.",
+            "Nothing was opened. Stop the app there and look at its ledger.",
         )
-    walked = run.world.outside.journey(outputs.addresses[0])
-    return {"rows": facts["posts"], "missing": len(found["missing"]), "journey": list(walked.steps)}
+    walked = run.world.outside.journey(outputs.addresses[0], run.world.signer.gate_pass(epoch.site, epoch.number))
+    counts = {"missing": len(found["missing"]), "corrupt": len(found["corrupt"]), "resurrected": 0}
+    ledger = {"ledger": int(facts["ledger"]["entries"]), "anchor": _anchor(run)}
+    run.note("looked", nonce=epoch.nonce, **counts, **ledger)
+    return {"rows": facts["posts"], **counts, **ledger, "journey": list(walked.steps)}
+
+
+def _anchor(run: Run) -> int:
+    """How many ledger entries the vaults hold; TooFewVaults where one that counted could be missed."""
+    epoch = run.newest()
+    answers = each(run.world.vaults, lambda vault: vault.list(layout.LEDGER))
+    listed = {name: keys for name, keys in answers.items() if not isinstance(keys, ResilienceError)}
+    for older in run.before(epoch) or [epoch]:
+        seen = [name for name in older.vaults if name in listed]
+        if len(seen) < len(older.vaults) - older.k + 1 and "stale-ledger" not in run.hazards:
+            raise TooFewVaults(
+                f"Only {len(seen)} vaults of epoch {older.number} say what was taken down.",
+                f"An entry that {older.k} of {', '.join(older.vaults)} hold could be missed.",
+                "Nothing was opened. Bring a vault back and run the same command again.",
+            )
+    return len(choose((key for keys in listed.values() for key in keys), epoch.number)[0])
+
+
+def open_up(run: Run, step: Step) -> Facts:
+    """Open the site's gate one stage further, if what that stage needs was found."""
+    epoch, outputs, stage = run.epoch(step.subject), run.outputs(step.subject), Stage(step.args["stage"])
+    if run.world.gate.stage(outputs).covers(stage):
+        return {"stage": str(stage), "already": True}
+    if not step.args.get("first_day"):
+        _refuse_unmet(run, step, stage, epoch.nonce)
+        if stage == Stage.SIGN_UPS and (held := _nobody_moderates(run, step.subject)):
+            run.note("held", stage=str(stage), site=step.subject, why=held)
+            return {"stage": str(run.world.gate.stage(outputs)), "held": held}
+    run.world.gate.set(outputs, stage)
+    run.note("opened", stage=str(stage), site=step.subject)
+    return {"stage": str(stage)}
+
+
+def _refuse_unmet(run: Run, step: Step, stage: Stage, nonce: str) -> None:
+    """What was found while the gate was closed still holds: nobody could write meanwhile."""
+    looked = [event for event in run.world.log.read() if event.kind == "looked" and event.data["nonce"] == nonce]
+    why = unmet(stage, Findings.of(looked[-1].data), run.hazards) if looked else "nobody looked at it yet"
+    if why is not None:
+        raise Refused(
+            f"{step.subject} is not opened up to {stage}.",
+            f"{why[0].upper()}{why[1:]}.",
+            f"Mend that, then run `resilience open {stage}`; until then the site stays as far open as it is.",
+        )
+
+
+def _nobody_moderates(run: Run, site: str) -> str | None:
+    """Why sign-ups must wait: whoever joins could not be reported to anybody."""
+    queue = run.world.app.queue(run.outputs(site))
+    if not queue["moderators"]:
+        return "nobody moderates: appoint somebody, then run `resilience open sign-ups`"
+    if not queue["reached"]:
+        return "no moderator gets to the queue: see the app's log, then run `resilience open sign-ups`"
+    return None
+
+
+def close(run: Run, step: Step) -> Facts:
+    """Close the site's gate down to a stage; at once, and without a condition."""
+    outputs, stage = run.outputs(step.subject), Stage(step.args["stage"])
+    at = run.world.gate.stage(outputs)
+    if not stage.covers(at):
+        run.world.gate.set(outputs, stage)
+        run.note("closed", stage=str(stage), site=step.subject)
+    return {"stage": str(stage if not stage.covers(at) else at), "was": str(at)}
