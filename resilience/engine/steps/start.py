@@ -7,7 +7,7 @@ from resilience.engine.run import Facts, Run
 from resilience.errors import Refused, ResilienceError, TooFewVaults
 from resilience.model import Stage, Step
 from resilience.replication import layout
-from resilience.replication.epoch import each
+from resilience.replication.epoch import each, numbered
 from resilience.replication.fetch_ledger import choose
 
 RESURRECTED = "taken-down posts can be seen again"
@@ -46,7 +46,7 @@ def _anchor(run: Run) -> int:
     epoch = run.newest()
     answers = each(run.world.vaults, lambda vault: vault.list(layout.LEDGER))
     listed = {name: keys for name, keys in answers.items() if not isinstance(keys, ResilienceError)}
-    for older in run.before(epoch) or [epoch]:
+    for older in numbered(run.world.vaults, epoch.parent, run.world.signer.verify) or [epoch]:
         seen = [name for name in older.vaults if name in listed]
         if len(seen) < len(older.vaults) - older.k + 1 and "stale-ledger" not in run.hazards:
             raise TooFewVaults(
