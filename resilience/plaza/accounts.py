@@ -12,6 +12,7 @@ import psycopg
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import new_id
+from resilience.plaza.notify import FOLLOW, notify
 
 NAME = re.compile(r"[A-Za-z0-9_]{1,30}\Z")
 RESERVED = frozenset(
@@ -86,6 +87,10 @@ class Relationship:
     id: int
     following: bool
     followed_by: bool
+    blocking: bool
+    blocked_by: bool
+    muting: bool
+    muting_notifications: bool
 
 
 def check_registration(
@@ -186,12 +191,21 @@ async def follow(conn: Connection, account_id: int, target_id: int) -> None:
     """Follow somebody; again is no error."""
     if account_id == target_id:
         raise Refused(403, "You can't follow yourself")
+    if await one(conn, APART, {"me": account_id, "other": target_id}):
+        raise Refused(403, "This action is not allowed")
     sql: LiteralString = "INSERT INTO follows (account_id, target_id) VALUES (%s, %s) ON CONFLICT DO NOTHING"
     try:
         async with conn.transaction():
             await conn.execute(sql, (account_id, target_id))
     except psycopg.errors.ForeignKeyViolation:
         raise not_found() from None
+    await notify(conn, target_id, FOLLOW, account_id)
+
+
+APART: LiteralString = """
+SELECT 1 FROM blocks WHERE (account_id = %(me)s AND target_id = %(other)s)
+    OR (account_id = %(other)s AND target_id = %(me)s)
+"""
 
 
 async def unfollow(conn: Connection, account_id: int, target_id: int) -> None:
@@ -205,12 +219,15 @@ async def relationships(conn: Connection, me: int, others: list[int]) -> list[Re
     found = await rows(
         conn,
         """SELECT a.id,
-            EXISTS (SELECT 1 FROM follows WHERE account_id = %s AND target_id = a.id) AS following,
-            EXISTS (SELECT 1 FROM follows WHERE account_id = a.id AND target_id = %s) AS followed_by
-        FROM accounts a WHERE a.id = ANY(%s)""",
-        me,
-        me,
-        others,
+            EXISTS (SELECT 1 FROM follows WHERE account_id = %(me)s AND target_id = a.id) AS following,
+            EXISTS (SELECT 1 FROM follows WHERE account_id = a.id AND target_id = %(me)s) AS followed_by,
+            EXISTS (SELECT 1 FROM blocks WHERE account_id = %(me)s AND target_id = a.id) AS blocking,
+            EXISTS (SELECT 1 FROM blocks WHERE account_id = a.id AND target_id = %(me)s) AS blocked_by,
+            m.account_id IS NOT NULL AS muting, coalesce(m.notifications, false) AS muting_notifications
+        FROM accounts a LEFT JOIN mutes m ON m.account_id = %(me)s AND m.target_id = a.id
+            AND (m.expires_at IS NULL OR m.expires_at > now())
+        WHERE a.id = ANY(%(others)s)""",
+        {"me": me, "others": others},
     )
     by = {row["id"]: Relationship(**row) for row in found}
     return [by[other] for other in others if other in by]

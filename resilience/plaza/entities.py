@@ -81,14 +81,15 @@ def credential_account(one: Account, base: str) -> Entity:
 
 def relationship(one: Relationship) -> Entity:
     """Relationship between the caller and somebody else."""
-    no = (
-        "notifying", "blocking", "blocked_by", "muting", "muting_notifications",
-        "requested", "requested_by", "domain_blocking", "endorsed",
-    )  # fmt: skip
+    no = ("notifying", "requested", "requested_by", "domain_blocking", "endorsed")
     return {
         "id": str(one.id),
         "following": one.following,
         "followed_by": one.followed_by,
+        "blocking": one.blocking,
+        "blocked_by": one.blocked_by,
+        "muting": one.muting,
+        "muting_notifications": one.muting_notifications,
         "showing_reblogs": one.following,
         "languages": None,
         "note": "",
@@ -145,13 +146,16 @@ def status(one: Post, base: str) -> Entity:
         "muted": False,
         "bookmarked": one.bookmarked,
         "pinned": False,
-        "content": to_html(one.text),
+        "content": to_html(one.text, {m.username.lower(): f"{base}/@{m.username}" for m in one.mentions}),
         "filtered": [],
         "reblog": None,
         "application": application,
         "account": account(one.account, base),
         "media_attachments": [attachment(item, base) for item in one.media],
-        "mentions": [],
+        "mentions": [
+            {"id": str(m.id), "username": m.username, "acct": m.username, "url": f"{base}/@{m.username}"}
+            for m in one.mentions
+        ],
         "tags": [],
         "emojis": [],
         "card": None,

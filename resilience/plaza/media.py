@@ -86,6 +86,14 @@ async def attach(conn: Connection, owner: int, post_id: int, ids: Sequence[int])
         raise Refused(422, "Validation failed: A picture doesn't exist or is in another post")
 
 
+async def rearrange(conn: Connection, owner: int, post_id: int, ids: Sequence[int]) -> None:
+    """Give a post exactly these pictures, in this order; those it loses wait to be swept."""
+    await conn.execute(
+        "UPDATE media SET status_id = NULL, position = 0 WHERE status_id = %s AND account_id = %s", (post_id, owner)
+    )
+    await attach(conn, owner, post_id, ids)
+
+
 async def of_posts(conn: Connection, ids: Sequence[int]) -> dict[int, tuple[Media, ...]]:
     """Pictures by post, in order."""
     sql: LiteralString = "SELECT " + COLUMNS + " FROM media WHERE status_id = ANY(%s) ORDER BY status_id, position"

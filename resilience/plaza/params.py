@@ -50,6 +50,14 @@ class Params:
         """One value as an id, or None when it wasn't sent."""
         return parse_id(self.text(name)) if self.text(name) else None
 
+    def nested(self, name: str, field: str) -> str | None:
+        """One value of `name[field]`, or of the object `name` in JSON."""
+        value = self._values.get(name, [None])[-1]
+        if isinstance(value, dict):
+            found = value.get(field)
+            return None if found is None else str(found)
+        return self.optional(f"{name}[{field}]")
+
     def file(self, name: str) -> UploadFile | None:
         """An uploaded file."""
         value = self._values.get(name, [None])[-1]

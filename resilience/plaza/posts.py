@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import LiteralString
 
-from resilience.plaza import accounts
+from resilience.plaza import accounts, mentions
 from resilience.plaza.accounts import Account
 from resilience.plaza.bearer import digest
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import new_id
 from resilience.plaza.media import Media, attach, of_posts
+from resilience.plaza.mentions import Mention, write_mentions
 from resilience.plaza.paging import Page
 
 MAX_TEXT = 500
@@ -66,6 +67,7 @@ class Post:
     favourited: bool
     bookmarked: bool
     media: tuple[Media, ...]
+    mentions: tuple[Mention, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ async def create(conn: Connection, author: int, new: NewPost, app_id: int | None
         ),
     )  # fmt: skip
     await attach(conn, author, post_id, new.media_ids)
+    await write_mentions(conn, author, post_id, new.text, parent)
     return post_id, True
 
 
@@ -165,7 +168,7 @@ async def public(conn: Connection, page: Page, me: int | None, *, only_media: bo
     where: LiteralString = "WHERE s.visibility = 'public' AND s.in_reply_to_id IS NULL AND" + ALLOWED + "AND" + WANTED
     if only_media:
         where += " AND EXISTS (SELECT 1 FROM media m WHERE m.status_id = s.id)"
-    return await _page(conn, where, page, {"me": me})
+    return await page_of(conn, where, page, {"me": me})
 
 
 async def of_account(
@@ -178,7 +181,7 @@ async def of_account(
         where += " AND EXISTS (SELECT 1 FROM media m WHERE m.status_id = s.id)"
     if exclude_replies:
         where += " AND s.in_reply_to_id IS NULL"
-    return await _page(conn, where, page, {"author": account_id, "me": me})
+    return await page_of(conn, where, page, {"author": account_id, "me": me})
 
 
 async def home(conn: Connection, me: int, page: Page) -> list[Post]:
@@ -222,7 +225,8 @@ DESCENDANTS: LiteralString = """WITH RECURSIVE down (id, depth) AS (
     WHERE depth < 20) SELECT id FROM down LIMIT 200"""
 
 
-async def _page(conn: Connection, where: LiteralString, page: Page, values: dict[str, object]) -> list[Post]:
+async def page_of(conn: Connection, where: LiteralString, page: Page, values: dict[str, object]) -> list[Post]:
+    """A page of the posts that a condition finds."""
     order: LiteralString = "ASC" if page.upwards else "DESC"
     bounds: LiteralString = " AND s.id < %(below)s AND s.id > %(above)s ORDER BY s.id "
     sql: LiteralString = "SELECT " + COLUMNS + FROM + where + bounds + order + " LIMIT %(limit)s"
@@ -236,8 +240,14 @@ async def _posts(conn: Connection, sql: LiteralString, values: dict[str, object]
         return []
     authors = await accounts.many(conn, list({row["account_id"] for row in found}))
     media = await of_posts(conn, [row["id"] for row in found])
+    named = await mentions.of_posts(conn, [row["id"] for row in found if "@" in row["text"]])
     return [
-        Post(account=authors[row.pop("account_id")], media=media.get(row["id"], ()), **row)
+        Post(
+            account=authors[row.pop("account_id")],
+            media=media.get(row["id"], ()),
+            mentions=named.get(row["id"], ()),
+            **row,
+        )
         for row in found
         if row["account_id"] in authors
     ]

@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from resilience.plaza.api import accounts, admin, deciding, instance, media, oauth, reports, statuses
+from resilience.plaza.api import (
+    accounts,
+    admin,
+    deciding,
+    edits,
+    instance,
+    likes,
+    media,
+    notifications,
+    oauth,
+    reports,
+    search,
+    statuses,
+    ties,
+)
 
 ROUTES: list[Route] = [
     *oauth.ROUTES,
+    *search.ROUTES,
     *accounts.ROUTES,
+    *ties.ROUTES,
+    *edits.ROUTES,
+    *likes.ROUTES,
+    *notifications.ROUTES,
     *statuses.ROUTES,
     *media.ROUTES,
     *reports.ROUTES,

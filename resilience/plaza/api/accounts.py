@@ -9,7 +9,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from resilience.plaza import access, accounts, entities, posts
-from resilience.plaza.accounts import Account
 from resilience.plaza.api.common import app_caller, base_of, caller, paged, reader, user
 from resilience.plaza.api.oauth import token_entity
 from resilience.plaza.db import Connection
@@ -113,25 +112,6 @@ async def _change_follow(request: Request, change: Callable[[Connection, int, in
     return JSONResponse(entities.relationship(found))
 
 
-async def followers(request: Request) -> Response:
-    """GET /api/v1/accounts/:id/followers."""
-    return await _own_list(request, accounts.followers)
-
-
-async def following(request: Request) -> Response:
-    """GET /api/v1/accounts/:id/following."""
-    return await _own_list(request, accounts.following)
-
-
-async def _own_list(request: Request, find: Callable[[Connection, int], Awaitable[list[Account]]]) -> Response:
-    """One's own list; other people's are hidden, as their accounts say (`hide_collections`)."""
-    async with plaza_of(request).db.read() as conn:
-        me = await reader(request, conn)
-        asked = await accounts.by_id(conn, parse_id(request.path_params["id"]))
-        found = await find(conn, asked.id) if asked.id == me else []
-    return JSONResponse([entities.account(one, base_of(request)) for one in found])
-
-
 async def relationships(request: Request) -> Response:
     """GET /api/v1/accounts/relationships: how I stand to several people."""
     params = await read_params(request)
@@ -149,8 +129,6 @@ ROUTES = [
     Route("/api/v1/accounts/relationships", relationships),
     Route("/api/v1/accounts/{id}", show),
     Route("/api/v1/accounts/{id}/statuses", statuses),
-    Route("/api/v1/accounts/{id}/followers", followers),
-    Route("/api/v1/accounts/{id}/following", following),
     Route("/api/v1/accounts/{id}/follow", follow, methods=["POST"]),
     Route("/api/v1/accounts/{id}/unfollow", unfollow, methods=["POST"]),
 ]

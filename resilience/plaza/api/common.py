@@ -76,9 +76,11 @@ def base_of(request: Request) -> str:
     return plaza_of(request).settings.public_url
 
 
-def paged(request: Request, items: Sequence[Mapping[str, Any]], page: Page) -> Response:
-    """A list with its Link header."""
-    ids = [int(item["id"]) for item in items]
+def paged(
+    request: Request, items: Sequence[Mapping[str, Any]], page: Page, marks: Sequence[int] | None = None
+) -> Response:
+    """A list with its Link header; `marks` where it goes on by other ids than the items' own."""
+    ids = [int(item["id"]) for item in items] if marks is None else marks
     url = base_of(request) + request.url.path
     link = link_header(url, request.query_params, ids, page)
     return JSONResponse(list(items), headers={"Link": link} if link else None)

@@ -25,9 +25,10 @@ NONE_OF_THESE = (
     "/api/v1/trends/tags", "/api/v1/trends/statuses", "/api/v1/trends/links",
 )  # fmt: skip
 NONE_OF_MINE = (
-    "/api/v1/notifications", "/api/v1/favourites", "/api/v1/bookmarks", "/api/v1/lists",
-    "/api/v1/filters", "/api/v2/filters", "/api/v1/blocks", "/api/v1/mutes",
-    "/api/v1/follow_requests", "/api/v1/conversations", "/api/v1/followed_tags",
+    "/api/v1/lists", "/api/v1/filters", "/api/v2/filters", "/api/v1/follow_requests", "/api/v1/conversations",
+    "/api/v1/followed_tags", "/api/v1/featured_tags", "/api/v1/endorsements", "/api/v1/domain_blocks",
+    "/api/v1/scheduled_statuses", "/api/v1/suggestions", "/api/v2/suggestions",
+    "/api/v1/accounts/{id}/lists", "/api/v1/accounts/{id}/featured_tags", "/api/v1/statuses/{id}/reblogged_by",
 )  # fmt: skip
 
 

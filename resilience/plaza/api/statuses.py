@@ -18,7 +18,7 @@ from resilience.plaza.state import plaza_of
 
 async def create(request: Request) -> Response:
     """POST /api/v1/statuses; with Idempotency-Key exactly once, however often it is sent."""
-    new = _new_post(await read_params(request))
+    new = new_post(await read_params(request))
     key = request.headers.get("idempotency-key") or None
     async with plaza_of(request).db.write() as conn:
         me = await user(request, conn, "write:statuses")
@@ -91,7 +91,8 @@ async def public(request: Request) -> Response:
     return paged(request, entities.statuses(found, base_of(request)), page)
 
 
-def _new_post(params: Params) -> NewPost:
+def new_post(params: Params) -> NewPost:
+    """What somebody wants to post."""
     for feature in ("poll", "scheduled_at", "quoted_status_id"):
         if params.text(feature):
             raise Refused(422, f"Validation failed: Plaza has no {feature.split('_')[0]} posts")

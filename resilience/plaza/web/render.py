@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, Response
 
 from resilience.plaza.accounts import MAX_DISPLAY_NAME, MAX_NOTE, MIN_PASSWORD, Account
 from resilience.plaza.bearer import new_secret
+from resilience.plaza.mentions import Mention
 from resilience.plaza.posts import MAX_PICTURES, MAX_TEXT
 from resilience.plaza.text import to_html
 from resilience.plaza.web.visitor import GUEST, Visitor
@@ -52,9 +53,10 @@ def hue(account: Account) -> int:
     return sum(account.username.encode()) % 12
 
 
-def prose(text: str) -> Markup:
+def prose(text: str, mentions: Iterable[Mention] = ()) -> Markup:
     """What people write, escaped, with links."""
-    return Markup(to_html(text))  # noqa: S704 (to_html escapes)
+    named = {one.username.lower(): f"/@{one.username}" for one in mentions}
+    return Markup(to_html(text, named))  # noqa: S704 (to_html escapes)
 
 
 def _environment() -> Environment:
