@@ -6,7 +6,7 @@ Anything here may raise a `resilience.errors.ResilienceError`; nothing returns h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -158,6 +158,9 @@ class App(Protocol):
     def appoint(self, outputs: SiteOutputs, account: str) -> None:
         """Let this account moderate."""
 
+    def take_down(self, outputs: SiteOutputs, posts: Sequence[str], reason: str) -> int:
+        """Take these posts down for good, with the app still closed; how many were still there."""
+
     def queue(self, outputs: SiteOutputs) -> Mapping[str, Any]:
         """{moderators, open, reached}: whether a moderator can really read the moderation queue there."""
 
@@ -301,6 +304,8 @@ class World:
     log: Log
     signer: Signer
     supplies: Supplies
+    history: Callable[[], Iterable[Mapping[str, Any]]] = tuple
+    """What is kept of past drills, one entry each; none where nobody keeps them."""
 
     def without(self, vaults: frozenset[str]) -> World:
         """The same World with no door to these vaults: nobody can call them by mistake."""

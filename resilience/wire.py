@@ -12,6 +12,7 @@ from resilience import config
 from resilience.adapters.account import HttpAccount
 from resilience.adapters.clock import SystemClock
 from resilience.adapters.gate import HostGate
+from resilience.adapters.history_file import HistoryFile
 from resilience.adapters.journal_file import JournalFile
 from resilience.adapters.kit import Kit
 from resilience.adapters.plane import SshPlane
@@ -81,6 +82,7 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
         log=log,
         signer=signer,
         supplies=supplies,
+        history=HistoryFile(home.directory / "reports" / "history.jsonl").read,
     )
     try:
         yield world, users

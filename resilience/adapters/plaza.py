@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +68,11 @@ class PlazaOnHost:
     def appoint(self, outputs: SiteOutputs, account: str) -> None:
         """Make the account a moderator."""
         self._plaza(outputs, f"make-moderator {account}")
+
+    def take_down(self, outputs: SiteOutputs, posts: Sequence[str], reason: str) -> int:
+        """Plaza's own ledger gets an entry for each that is still there."""
+        given = " ".join(shlex.quote(word) for word in ("--reason", reason, "--", *posts))
+        return int(self._plaza(outputs, f"take-down {given}")["taken_down"])
 
     def queue(self, outputs: SiteOutputs) -> Mapping[str, Any]:
         """A moderator reads the queue through plaza's own API, on the host."""

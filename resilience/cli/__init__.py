@@ -16,7 +16,7 @@ import stamina
 import typer
 
 from resilience import caches
-from resilience.cli import check, down, drill, failover, history, lab, plan, status, up, verdict
+from resilience.cli import check, down, drill, failover, history, lab, order, plan, status, up, verdict
 from resilience.cli import open as open_
 from resilience.cli.context import Context, say_error
 from resilience.errors import ResilienceError
@@ -43,6 +43,7 @@ def settings(
 for module in (check, up, down, status, plan, failover, open_, drill, verdict, history):
     app.command(module.__name__.rsplit(".", 1)[1])(module.run)
 app.add_typer(lab.app, name="lab")
+app.add_typer(order.app, name="order")
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:

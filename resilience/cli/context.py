@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from resilience.errors import Locked, ResilienceError, UsageError
-from resilience.model import Fleet
+from resilience.model import Fleet, Plan, SignOff
 from resilience.ports import World
 from resilience.wire import Home, real_world
 
@@ -49,6 +50,44 @@ class Context:
         fleet = self.home.load()
         with real_world(self.home, fleet, self.home.journal) as (world, _):
             yield fleet, world
+
+    def keep(self, plan: Plan) -> None:
+        """Remember a plan that a person is shown, so that it can be told what changed since."""
+        folder = self.home.directory / "plans"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{plan.digest}.json").write_text(json.dumps(plan.to_json(), indent=1))
+
+    def kept(self, digest: str) -> Plan | None:
+        """The plan of this digest, where it was shown here."""
+        try:
+            found = json.loads((self.home.directory / "plans" / f"{digest}.json").read_text())
+            return Plan.from_json(found)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def sign_offs(given: list[str] | None) -> tuple[SignOff, ...]:
+    """`WHO; REFERENCE; YYYY-MM-DD` each; UsageError for anything else."""
+    found = []
+    for text in given or ():
+        parts = [part.strip() for part in text.split(";")]
+        if len(parts) != 3 or not all(parts) or not is_date(parts[2]):  # noqa: PLR2004
+            raise UsageError(
+                f"--sign-off {text!r} does not say who, for which order and when.",
+                "Later somebody will ask who stood for it.",
+                'Write it like: --sign-off "Jane Roe, counsel; AZ 12 O 34/26; 2026-11-25"',
+            )
+        found.append(SignOff(*parts))
+    return tuple(found)
+
+
+def is_date(text: str) -> bool:
+    """Whether it is a day, written YYYY-MM-DD."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def declared(fleet: Fleet, lost: list[str] | None) -> frozenset[str]:

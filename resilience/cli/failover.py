@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from resilience.cli.context import Context, declared, say_json
+from resilience.cli.context import Context, declared, say_json, sign_offs
 from resilience.decide import plan_failover
+from resilience.decide.forecast import forecast
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import survey_after_loss
 from resilience.errors import UsageError
@@ -22,26 +23,31 @@ def run(
     to: Annotated[str | None, typer.Option(help="The site to fail over to.")] = None,
     lost: Annotated[list[str] | None, typer.Option(help="A vendor that counts as lost.")] = None,
     hold: Annotated[Stage | None, typer.Option(help="Do not open as far as this stage.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also without enough vaults to fence the old site.")] = False,
+    sign_off: Annotated[list[str] | None, typer.Option(help='"WHO; REFERENCE; DATE", for a legal order.')] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Do the plan named by --digest. Interrupted, it goes on when run again; --to or --lost plan anew.
+    """Do the plan named by --digest. Interrupted, it goes on when run again; --to, --lost, --hold or --force plan anew.
 
     Exit status: 0 the app serves again, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
     with context.world() as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
         plan = unfinished(world, "failover")
-        if plan is None or digest not in {None, plan.digest} or to not in {None, plan.target} or lost or hold:
+        anew = plan is None or digest not in {None, plan.digest} or to not in {None, plan.target}
+        if plan is None or anew or lost or hold or force:
             survey, dead = survey_after_loss(world, fleet, declared(fleet, lost))
-            plan = plan_failover(fleet, survey, to=to, declared=dead, hold=hold)
+            plan = plan_failover(fleet, survey, to=to, declared=dead, hold=hold, force=force)
             if digest is None:
-                typer.echo(plan_text(plan), err=True)
+                context.keep(plan)
+                typer.echo(plan_text(plan, expected=forecast(fleet, survey, plan)), err=True)
                 raise UsageError(
                     "No plan was approved.",
                     "A failover does the plan that a person has read, and no other.",
                     f"Read it above; then add --digest {plan.digest}",
                 )
-            approve(world, plan, Approval(digest, frozenset(accept or ()), by="operator"))
+            approval = Approval(digest, frozenset(accept or ()), "operator", sign_offs(sign_off))
+            approve(world, plan, approval, context.kept(digest))
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         execute(world, fleet, plan, progress.watch)

@@ -8,6 +8,7 @@ import typer
 
 from resilience.cli.context import Context, declared, say_json
 from resilience.decide import plan_failover
+from resilience.decide.forecast import forecast
 from resilience.engine.observe import survey_after_loss
 from resilience.model import Stage
 from resilience.render import plan_text
@@ -18,6 +19,7 @@ def run(
     to: Annotated[str | None, typer.Option(help="The site to fail over to.")] = None,
     lost: Annotated[list[str] | None, typer.Option(help="A vendor that counts as lost.")] = None,
     hold: Annotated[Stage | None, typer.Option(help="Do not open as far as this stage.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also without enough vaults to fence the old site.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Print the failover plan, its digest and its hazards. The primary's vendor is not called.
@@ -27,5 +29,10 @@ def run(
     context: Context = ctx.obj
     with context.world() as (fleet, world):
         survey, dead = survey_after_loss(world, fleet, declared(fleet, lost))
-        found = plan_failover(fleet, survey, to=to, declared=dead, hold=hold)
-    say_json(found.to_json()) if as_json else typer.echo(plan_text(found))
+        found = plan_failover(fleet, survey, to=to, declared=dead, hold=hold, force=force)
+    context.keep(found)
+    expected = forecast(fleet, survey, found)
+    if as_json:
+        say_json({**found.to_json(), "forecast": expected.to_json()})
+    else:
+        typer.echo(plan_text(found, expected=expected))

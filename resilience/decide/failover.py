@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
+from resilience.decide.hazards import Way, hazards
 from resilience.decide.opening import opening, stages
-from resilience.decide.quorum import VaultSet, lost_vendors, newest_epoch, next_set, sealable
+from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable, usable
 from resilience.errors import ResilienceError, UsageError
-from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown
+from resilience.model import EpochRecord, Fleet, Phase, Plan, Stage, Step, Survey
 
 
 def plan_failover(
@@ -18,10 +20,12 @@ def plan_failover(
     to: str | None = None,
     declared: frozenset[str] = frozenset(),
     hold: Stage | None = None,
+    force: bool = False,
 ) -> Plan:
     """What to do so that another site serves, without one call to a lost vendor.
 
     `declared` are vendors the operator says are lost; the current primary's vendor always is.
+    With `force` it is planned even where too few vaults are left to fence the old site, with the hazards of that.
     The site is not opened as far as `hold`; `resilience open` goes on from there.
     Raises TooFewVaults when an epoch could not be sealed, UsageError for an impossible target.
     """
@@ -35,11 +39,15 @@ def plan_failover(
     source = fleet.site(old.site)
     lost = lost_vendors(fleet, survey, declared | {source.vendor})
     target = _target(fleet, old, lost, to)
-    sealable(fleet, survey, old, lost)
+    forced = force and 0 < len(usable(fleet, survey, old, lost)) < old.s
+    if not forced:
+        sealable(fleet, survey, old, lost)
     following = next_set(fleet, target, lost)
-    steps = tuple(_steps(fleet, old, target, following, lost, stages(hold)))
-    hazards = tuple(_hazards(fleet, survey, old, following, lost))
-    return Plan("failover", fleet.name, source.name, target, steps, hazards, tuple(sorted(lost)))
+    way = Way(old, target, following, lost, forced=forced)
+    steps = tuple(_steps(fleet, way, stages(hold)))
+    return Plan(
+        "failover", fleet.name, source.name, target, steps, tuple(hazards(fleet, survey, way)), tuple(sorted(lost))
+    )
 
 
 def _target(fleet: Fleet, old: EpochRecord, lost: frozenset[str], to: str | None) -> str:
@@ -56,15 +64,14 @@ def _target(fleet: Fleet, old: EpochRecord, lost: frozenset[str], to: str | None
     )
 
 
-def _steps(
-    fleet: Fleet, old: EpochRecord, target: str, following: VaultSet, lost: frozenset[str], opened: tuple[Stage, ...]
-) -> Iterator[Step]:
+def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
+    old, target, following, lost = way.old, way.target, way.following, way.lost
     vaults = ", ".join(following.vaults)
 
     def step(action: str, phase: Phase, reason: str, subject: str = target, **args: Any) -> Step:
         return Step(f"{phase}.{action}.{subject}", action, subject, phase, reason, _plain(args))
 
-    yield step(
+    seal = step(
         "seal",
         Phase.DECIDE,
         f"From here on {old.site} can get no write confirmed; {target} may write, into {vaults}.",
@@ -73,6 +80,7 @@ def _steps(
         k=following.k,
         s=following.s,
     )
+    yield replace(seal, args={**seal.args, "forced": True}) if way.forced else seal
     yield step("provision", Phase.PROVISION, f"Make the hosts of {target} from its stack.")
     yield step("shape", Phase.PROVISION, "Install from the supplies in the vaults, nothing else.")
     if fleet.replication.leased:
@@ -91,8 +99,8 @@ def _steps(
             if zone.vendor not in lost:
                 reason = f"Users find {target} through {zone.vendor}."
                 yield step("point", Phase.NAME, reason, zone.vendor, site=target)
-        way = "A user's journey" if Stage.WRITES in opened else "Reading"
-        yield step("confirm", Phase.NAME, f"{way} by {fleet.names.host} succeeds.", stage=str(opened[-1]))
+        walk = "A user's journey" if Stage.WRITES in opened else "Reading"
+        yield step("confirm", Phase.NAME, f"{walk} by {fleet.names.host} succeeds.", stage=str(opened[-1]))
     yield from opening(target, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME)
     yield step("protect", Phase.PROTECT, f"A verified copy again at another vendor: {vaults}.")
     yield step("state", Phase.PROTECT, "The stack's state goes into the vaults.")
@@ -100,25 +108,3 @@ def _steps(
 
 def _plain(args: Mapping[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in args.items()}
-
-
-def _hazards(
-    fleet: Fleet, survey: Survey, old: EpochRecord, following: VaultSet, lost: frozenset[str]
-) -> Iterator[Hazard]:
-    if fleet.replication.leased:
-        why = "Commits need not wait for vaults here: what no vault holds yet is lost."
-        yield Hazard("loses-writes", why)
-    if len(following.vaults) == 1:
-        why = f"Only {following.vaults[0]} would hold copies afterwards."
-        yield Hazard("single-vault-left", why)
-    if not [zone for zone in fleet.names.zones if zone.vendor not in lost]:
-        why = f"Every DNS vendor of {fleet.names.host} is lost: users would not find the new site by name."
-        yield Hazard("name-stays", why)
-    unread = [
-        name
-        for name in old.vaults
-        if fleet.vault(name).vendor in lost or isinstance(survey.vaults[name].ledger, Unknown)
-    ]
-    if len(unread) >= old.k:
-        why = f"Takedowns held only by {', '.join(unread)} would be missed."
-        yield Hazard("stale-ledger", why)

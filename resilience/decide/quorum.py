@@ -49,13 +49,18 @@ def newest_epoch(survey: Survey) -> EpochRecord | None:
     return next(iter(newest_first(seen)), None)
 
 
-def sealable(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str]) -> list[str]:
-    """Vaults of the old set that answered and may be called; TooFewVaults below its s."""
-    left = [
+def usable(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str]) -> list[str]:
+    """Vaults of the old set that answered and may be called."""
+    return [
         name
         for name in old.vaults
         if fleet.vault(name).vendor not in lost and not isinstance(survey.vaults[name].epoch, Unknown)
     ]
+
+
+def sealable(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str]) -> list[str]:
+    """The usable vaults; TooFewVaults below the old set's s."""
+    left = usable(fleet, survey, old, lost)
     if len(left) < old.s:
         silent = "; ".join(
             f"{name}: {reading.epoch.why}"
@@ -67,6 +72,7 @@ def sealable(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str
             f"{', '.join(left) or 'none'}.",
             "Without the seal the old site could still have writes acknowledged. "
             + (f"Silent: {silent}." if silent else "The others are at lost vendors."),
-            "Bring a vault back and run the same command again. Nothing was promoted.",
+            "Bring a vault back and run the same command again. Nothing was promoted."
+            + (" Without them: `resilience plan --force` says what that risks." if left else ""),
         )
     return left

@@ -7,13 +7,14 @@ interrupted anywhere is simply run again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from resilience.decide.difference import differences
 from resilience.engine.run import Run
 from resilience.engine.steps import ACTIONS
 from resilience.errors import Refused, ResilienceError
-from resilience.model import Event, Fleet, Plan, Step
+from resilience.model import Event, Fleet, Plan, SignOff, Step
 from resilience.ports import World
 
 
@@ -24,14 +25,16 @@ class Approval:
     digest: str
     accepted: frozenset[str]
     by: str
+    sign_offs: tuple[SignOff, ...] = ()
 
 
-def approve(world: World, plan: Plan, approval: Approval) -> None:
-    """Journal the decision; Refused when it is for another plan or leaves a hazard open."""
+def approve(world: World, plan: Plan, approval: Approval, read: Plan | None = None) -> None:
+    """Journal the decision; Refused when it is for another plan (`read`, where it is known) or leaves a hazard open."""
     if approval.digest != plan.digest:
+        changed = " ".join(differences(read, plan)) if read else ""
         raise Refused(
             f"The plan is {plan.digest} now, and {approval.digest} was approved.",
-            "The world changed since that plan was made, or the digest is mistyped.",
+            changed or "The world changed since that plan was made, or the digest is mistyped.",
             "Read the plan again and approve the digest that it prints.",
         )
     if left := plan.unaccepted(approval.accepted):
@@ -41,9 +44,23 @@ def approve(world: World, plan: Plan, approval: Approval) -> None:
             " ".join(hazard.why for hazard in left),
             f"If that is what you want, add: {names}",
         )
-    decided = {"digest": plan.digest, "by": approval.by, "accepted": sorted(approval.accepted)}
+    _refuse_unsigned(plan, approval)
+    signed = [asdict(sign_off) for sign_off in approval.sign_offs]
+    decided = {"digest": plan.digest, "by": approval.by, "accepted": sorted(approval.accepted), "signed_off": signed}
     world.log.append(Event(world.clock.now(), "plan", {"plan": plan.to_json()}))
     world.log.append(Event(world.clock.now(), "decided", decided))
+
+
+def _refuse_unsigned(plan: Plan, approval: Approval) -> None:
+    """An order is not accepted by a name alone: who stands for it, for which order, since when."""
+    orders = [hazard.reference for hazard in plan.hazards if hazard.name == "legal-order"]
+    signed = {sign_off.reference for sign_off in approval.sign_offs}
+    if left := [reference for reference in orders if reference not in signed]:
+        raise Refused(
+            f"Nobody signed off on going on under {', '.join(left)}.",
+            "A binding order is another matter than a vendor's decision: a person with the standing must stand for it.",
+            f'Add: --sign-off "WHO; {left[0]}; YYYY-MM-DD"',
+        )
 
 
 def execute(world: World, fleet: Fleet, plan: Plan, watch: Callable[[Event], None] = lambda _: None) -> None:

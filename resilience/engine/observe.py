@@ -7,6 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from resilience.decide import with_companions
+from resilience.engine.orders import recorded
+from resilience.engine.past import past_of
 from resilience.errors import ResilienceError, VendorClosed
 from resilience.model import (
     Fleet,
@@ -41,7 +43,16 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
         vaults = {n: pool.submit(_vault, world, n, vendors[n], skip) for n in world.vaults}
         sites = {s.name: pool.submit(_site, world, fleet, s.name, skip) for s in fleet.sites}
         zones = {n: pool.submit(_zone, world, fleet, n, skip) for n in world.zones}
-        return Survey(world.clock.now(), _all(accounts), _all(vaults), _all(sites), _all(zones))
+        asked = {n: v for n, v in world.vaults.items() if vendors[n] not in skip}
+        return Survey(
+            world.clock.now(),
+            _all(accounts),
+            _all(vaults),
+            _all(sites),
+            _all(zones),
+            past_of(world.log.read(), world.history()),
+            recorded(world, asked),
+        )
 
 
 def _all(futures: Mapping[str, Future[T]]) -> dict[str, T]:

@@ -11,6 +11,7 @@ from resilience.model.fleet import (
     ZoneSpec,
 )
 from resilience.model.journal import Event
+from resilience.model.past import LegalOrder, Past, PastRun, SignOff
 from resilience.model.plan import Hazard, Phase, Plan, Step
 from resilience.model.site import SiteOutputs
 from resilience.model.stack import CLOUDS, SIZES, STACKS, Evidence, Machine
@@ -40,9 +41,12 @@ __all__ = [
     "Fence",
     "Fleet",
     "Hazard",
+    "LegalOrder",
     "Machine",
     "Media",
     "Names",
+    "Past",
+    "PastRun",
     "Phase",
     "Plan",
     "Promise",
@@ -50,6 +54,7 @@ __all__ = [
     "Replication",
     "Rpo",
     "Rto",
+    "SignOff",
     "Site",
     "SiteOutputs",
     "SiteReading",

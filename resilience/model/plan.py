@@ -27,6 +27,8 @@ class Hazard:
 
     name: str
     why: str
+    reference: str = ""
+    """Of the order that it is about, where it is about one: whoever signs off names it."""
 
 
 @dataclass(frozen=True, slots=True)

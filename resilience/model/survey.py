@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
+from resilience.model.past import LegalOrder, Past
 from resilience.model.site import SiteOutputs
 from resilience.model.stage import Stage
 
@@ -91,6 +92,9 @@ class ZoneReading:
     addresses: Reading[tuple[str, ...]]
 
 
+NOTHING_KNOWN = Past()
+
+
 @dataclass(frozen=True, slots=True)
 class Survey:
     """All readings of one moment (`at`: seconds since the Unix epoch)."""
@@ -101,3 +105,7 @@ class Survey:
     vaults: Mapping[str, VaultReading] = field(default_factory=dict)
     sites: Mapping[str, SiteReading] = field(default_factory=dict)
     zones: Mapping[str, ZoneReading] = field(default_factory=dict)
+    past: Past = NOTHING_KNOWN
+    """What journals tell of earlier runs."""
+    orders: tuple[LegalOrder, ...] = ()
+    """Legal orders that any vault shows."""

@@ -101,6 +101,24 @@ def make_moderator(settings: Settings, options: argparse.Namespace) -> dict[str,
     return {"id": str(row[0]), "name": row[1], "role": "moderator"}
 
 
+def take_down(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
+    """Take posts down for good, whether or not the server runs."""
+    from resilience.plaza.erasure import Eraser, takedown
+    from resilience.plaza.errors import Refused
+    from resilience.plaza.ledger import Ledger
+    from resilience.plaza.store import Store
+
+    ledger = Ledger(settings.ledger_dir, settings.outbox_dir, settings.held_dir, settings.ledger_key)
+    eraser = Eraser(settings.database_url, ledger, Store(settings.media_dir, settings.outbox_dir))
+    taken = []
+    for post in options.posts:
+        try:
+            taken.append(eraser.record(takedown(post, options.reason, "operator")))
+        except Refused:
+            continue  # it is gone already
+    return {"taken_down": len(taken), "entries": taken}
+
+
 def queue(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
     """See whether a moderator can reach the queue."""
     from resilience.plaza.reach import look
@@ -124,6 +142,7 @@ COMMANDS: dict[str, Command] = {
     "facts": facts,
     "make-moderator": make_moderator,
     "queue": queue,
+    "take-down": take_down,
     "bulk-load": bulk_load,
     "add-notice": commands.add_notice,
     "show-notice": commands.show_notice,
@@ -140,6 +159,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, command in COMMANDS.items():
         parts.add_parser(name, help=(command.__doc__ or "").splitlines()[0])
     parts.choices["make-moderator"].add_argument("name", help="username")
+    down = parts.choices["take-down"]
+    down.add_argument("--reason", required=True, help="what the ledger is to say")
+    down.add_argument("posts", nargs="+", type=int, help="ids of posts")
     commands.add_arguments(parts.choices)
     load = parts.choices["bulk-load"]
     load.add_argument("--users", type=int, required=True)

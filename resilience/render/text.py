@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from resilience.decide.forecast import Forecast
 from resilience.errors import ResilienceError
 from resilience.model import Fleet, Plan, Reading, SiteReading, Survey, Unknown, Verdict
 from resilience.render import words
@@ -116,14 +117,32 @@ def _yes(value: bool) -> str:  # noqa: FBT001
     return "yes" if value else "no"
 
 
-def plan_text(plan: Plan, accepted: frozenset[str] = frozenset()) -> str:
+def plan_text(plan: Plan, accepted: frozenset[str] = frozenset(), expected: Forecast | None = None) -> str:
     """Steps with their reasons, hazards by name, and the digest that approves exactly this plan."""
     way = plan.target if plan.source == plan.target else f"{plan.source} to {plan.target}"
     table = _table("", "#", "phase", "step", "reason")
     for number, step in enumerate(plan.steps, start=1):
         table.add_row(str(number), step.phase.value, f"{step.action} {step.subject}", step.reason)
     head = Text.assemble((f"{plan.kind}: {way}", "bold"), f", {words.plural(len(plan.steps), 'step')}")
-    return rendered(head, table, *_hazards(plan, accepted), Text.assemble("\nDigest ", (plan.digest, "bold")))
+    return rendered(
+        head, table, *_expected(expected), *_hazards(plan, accepted), Text.assemble("\nDigest ", (plan.digest, "bold"))
+    )
+
+
+def _expected(forecast: Forecast | None) -> list[RenderableType]:
+    """How long it should take, what would be lost, and what that is known from."""
+    if forecast is None:
+        return []
+    parts = ", ".join(f"{phase} {words.measured(took)}" for phase, took in forecast.takes.items())
+    back = f"Users back after about {words.measured(forecast.total_s)}, TTL included" if forecast.total_s else ""
+    loss = (
+        f"Lost at most {words.counted(forecast.lost_writes)} writes ({words.seconds(forecast.lost_s)}) "
+        f"and {words.counted(forecast.lost_objects)} pictures"
+    )
+    if forecast.lost_writes is None and forecast.lost_s is None:
+        loss = "What would be lost is not known"
+    lines = [f"{back} ({parts})." if back else "How long it takes is not known.", f"{loss}.", forecast.basis]
+    return [Text("\nExpected", style="bold"), *(Padding(Text(line), (0, 0, 0, 2), expand=False) for line in lines)]
 
 
 def _hazards(plan: Plan, accepted: frozenset[str]) -> list[RenderableType]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -10,7 +10,7 @@ from resilience.errors import ResilienceError
 from resilience.model import Fleet, SiteOutputs, Stage
 from resilience.ports import Journey
 from resilience.simulation.plane import answering
-from resilience.simulation.shipping import would_acknowledge
+from resilience.simulation.shipping import record_takedown, would_acknowledge
 from resilience.simulation.state import Host, State
 
 T = TypeVar("T")
@@ -89,6 +89,17 @@ class SimApp:
             self.sim.moderators += 1
 
         self._on(outputs, "appoint", 0.1, appoint)
+
+    def take_down(self, outputs: SiteOutputs, posts: Sequence[str], reason: str) -> int:
+        """An entry each, for those that can be seen."""
+
+        def take(host: Host) -> int:
+            shown = [post for post in posts if post in host.rows and post not in host.hidden]
+            for post in shown:
+                record_takedown(self.sim, host, post)
+            return len(shown)
+
+        return self._on(outputs, "take_down", 0.5, take)
 
     def queue(self, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Whoever moderates gets there as long as the app serves."""

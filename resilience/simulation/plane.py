@@ -145,6 +145,9 @@ class SimPlane:
             reached = reachable(self.sim, host, host.ships) if host.ships else {}
             for held in reached.values():
                 held.snapshots[name] = dict(host.rows)
+                held.objects[
+                    f"label/{host.ships.number if host.ships else 0:08d}/{len(host.rows):016X}-{name}.json"
+                ] = b""
                 held.pictures |= host.pictures
             return dict.fromkeys(reached, name)
 

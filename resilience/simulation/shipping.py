@@ -7,6 +7,7 @@ that it may not write stops its database, and puts what it already acknowledged 
 from __future__ import annotations
 
 from resilience.model import EpochRecord, Stage
+from resilience.replication import layout
 from resilience.simulation.state import Held, Host, State
 
 LAG_MS = (50, 200, 400)
@@ -119,3 +120,20 @@ def _stop(state: State, host: Host, reached: dict[str, Held]) -> None:
     host.fenced = True
     for name, held in reached.items():
         _put(host, name, held, until=state.now)
+
+
+def record_takedown(state: State, host: Host, row: str) -> None:
+    """An entry in the ledger: in every vault that is reached, and acknowledged once k hold it."""
+    record = host.ships
+    if record is None:
+        return
+    numbers = [number for key in host.ledger if (number := layout.ENTRY.fullmatch(key))]
+    seq = 1 + max((int(number["seq"]) for number in numbers), default=0)
+    key = layout.ledger(record.number, seq)
+    reached = reachable(state, host, record)
+    for held in reached.values():
+        held.objects[key] = row.encode()
+    host.ledger[key] = row
+    host.hidden.add(row)
+    if len(reached) >= record.k:
+        state.taken_down.add(row)

@@ -8,9 +8,8 @@ from typing import Any
 
 from resilience.errors import ResilienceError
 from resilience.model import Fleet
-from resilience.replication import layout
 from resilience.simulation.app import SimOutside
-from resilience.simulation.shipping import may_acknowledge, reachable, write
+from resilience.simulation.shipping import may_acknowledge, record_takedown, write
 from resilience.simulation.state import BEGIN, Host, State
 
 RATE = 20
@@ -116,14 +115,6 @@ class SimulatedUsers:
 
 def take_down(state: State, host: Host, row: str) -> None:
     """A moderator takes a row down: not shown any more, and an entry in every vault that is reached."""
-    record = host.ships
-    if record is None or not may_acknowledge(state, host):
+    if host.ships is None or not may_acknowledge(state, host):
         raise ResilienceError("Nothing was taken down.", "The site takes no writes.", "Try again.")
-    key = layout.ledger(record.number, 1 + sum(1 for k in host.ledger if k.startswith(f"ledger/{record.number:08d}/")))
-    reached = reachable(state, host, record)
-    for held in reached.values():
-        held.objects[key] = row.encode()
-    host.ledger[key] = row
-    host.hidden.add(row)
-    if len(reached) >= record.k:
-        state.taken_down.add(row)
+    record_takedown(state, host, row)

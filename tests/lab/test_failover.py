@@ -16,6 +16,8 @@ import pytest
 from resilience.lab import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
+HAZARDS = ["loses-writes", "old-name-served", "never-run-here"]
+ACCEPTED = [word for name in HAZARDS for word in ("--accept", name)]
 CHECKOUT = str(Path(__file__).resolve().parents[2])
 
 
@@ -78,9 +80,9 @@ def test_a_failover_needs_the_plan_that_was_read(operator: Operator) -> None:
     """No digest: usage; a stale digest or an open hazard: refused, and nothing was done."""
     before = len(operator.journal())
     plan = operator.run("plan")
-    assert [h["name"] for h in plan["hazards"]] == ["loses-writes"]
+    assert [h["name"] for h in plan["hazards"]] == HAZARDS
     operator.run("failover", status=2)
-    operator.run("failover", "--digest", "000000000000", "--accept", "loses-writes", status=5)
+    operator.run("failover", "--digest", "000000000000", *ACCEPTED, status=5)
     assert "loses-writes" in operator.run("failover", "--digest", plan["digest"], status=5)["next"]
     assert len(operator.journal()) == before
 
@@ -89,7 +91,7 @@ def test_killed_in_the_middle_it_goes_on(operator: Operator) -> None:
     """Acorn is terminated; the failover is killed -9 while it restores, run again, and the app serves at birch."""
     operator.lab.inject("terminate", ["acorn"])
     plan = operator.run("plan")
-    first = operator.start("failover", "--digest", plan["digest"], "--accept", "loses-writes")
+    first = operator.start("failover", "--digest", plan["digest"], *ACCEPTED)
     limit = time.monotonic() + 200
     while not any(e["kind"] == "step-started" and e["action"] == "restore" for e in operator.journal()):
         assert first.poll() is None, first.communicate()

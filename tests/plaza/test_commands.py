@@ -61,6 +61,20 @@ def test_the_queue_is_reached_by_a_moderator_or_not_at_all(sites: Sites) -> None
     assert site.run("queue") == {"moderators": 1, "open": 1, "reached": False}
 
 
+def test_posts_are_taken_down_without_the_server(sites: Sites) -> None:
+    """With plaza stopped: once each, with the reason in the ledger; what is gone already is no error."""
+    site = sites()
+    site.start()
+    api = site.client("somebody")
+    posts = [str(api.status_post(f"post {n}").id) for n in range(2)]
+    site.stop()
+    words = ("take-down", "--reason", "District Court, 12 O 34/26", "--", *posts, "17")
+    assert site.run(*words)["taken_down"] == 2
+    assert site.run(*words)["taken_down"] == 0
+    facts = site.run("facts")
+    assert (facts["posts"], facts["takedowns"]["issued"], facts["takedowns"]["resurrected"]) == (0, 2, [])
+
+
 def test_bulk_load_is_the_same_for_the_same_seed(sites: Sites, tmp_path: Path) -> None:
     """Two databases from one seed have the same rows and pictures, and plaza serves them."""
     (tmp_path / "texts").write_text(TEXTS)

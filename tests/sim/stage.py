@@ -9,7 +9,7 @@ from resilience.decide import lost_vendors, may_be_primary, plan_failover, plan_
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe, survey_after_loss
 from resilience.errors import ResilienceError
-from resilience.model import Event, Fleet, Plan
+from resilience.model import Event, Fleet, Plan, SignOff
 from resilience.model import Stage as Gate
 from resilience.model.fleet import Durability
 from resilience.ports import Log, World
@@ -51,6 +51,7 @@ class Operator:
     world: World
     change: Callable[[Plan], Plan] = lambda plan: plan
     """For mutants: what this operator does instead of the plan."""
+    sign_offs: tuple[SignOff, ...] = ()
 
     def asleep(self, when: Callable[[Event], bool], meanwhile: Callable[[], object]) -> Operator:
         """The same person, who falls asleep right before a line of the journal."""
@@ -72,7 +73,7 @@ class Operator:
             plan = self.change(plan_failover(fleet, survey, to=to, declared=dead, hold=hold))
             assert set(plan.lost) >= lost_vendors(fleet, survey, dead)
             accepted = frozenset(hazard.name for hazard in plan.hazards)
-            approve(self.world, plan, Approval(plan.digest, accepted, by="operator"))
+            approve(self.world, plan, Approval(plan.digest, accepted, "operator", self.sign_offs))
         with monitor.nobody_calls(frozenset(plan.lost)):
             execute(self.world, fleet, plan)
 

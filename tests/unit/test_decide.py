@@ -222,7 +222,7 @@ def test_companions_are_lost_too() -> None:
 def test_hazards_say_what_is_at_stake() -> None:
     """One vault left, a ledger nobody can read whole, no DNS vendor: each is a hazard with its own name."""
     names = {h.name for h in plan_failover(FLEET, survey()).hazards}
-    assert names == {"loses-writes"}
+    assert names == {"loses-writes", "never-run-here", "old-name-served", "unverified-copy"}
     alone = plan_failover(FLEET, survey(), declared=frozenset({"elm"}))
     assert "single-vault-left" in {h.name for h in alone.hazards}
     unnamed = plan_failover(FLEET, survey(), declared=frozenset({"dover"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resilience.engine.orders import recorded
 from resilience.engine.run import Facts, Run
 from resilience.errors import ResilienceError
 from resilience.model import Step
@@ -55,7 +56,16 @@ def ledger(run: Run, step: Step) -> Facts:
             "What was taken down could be read again.",
             "Nothing was opened. Look at the app's own log on the host, then run this again.",
         )
-    return {"held": held, **replayed}
+    return {"held": held, **replayed, "ordered_down": _obey(run, step.subject)}
+
+
+def _obey(run: Run, site: str) -> int:
+    """What an authority ordered down stays down, whatever the copies that were brought back hold."""
+    found = [order for order in recorded(run.world, run.world.vaults) if order.down]
+    return sum(
+        run.world.app.take_down(run.outputs(site), order.down, f"{order.authority}, {order.reference}")
+        for order in found
+    )
 
 
 def ship(run: Run, step: Step) -> Facts:

@@ -1,0 +1,90 @@
+"""Hazards of leaving a site, each by its name: a danger is accepted by name, or the plan is not carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from resilience.decide.quorum import VaultSet, usable
+from resilience.model import EpochRecord, Fleet, Hazard, Survey, Unknown, known
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """From which epoch to which site, into which vaults, past which lost vendors; `forced` without the old quorum."""
+
+    old: EpochRecord
+    target: str
+    following: VaultSet
+    lost: frozenset[str]
+    forced: bool = False
+    planned: bool = False
+    """A switchover: the old site is asked to stop, and says that it did."""
+
+
+def hazards(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
+    """Everything that could go wrong on this way, as far as it can be told beforehand."""
+    yield from _writing(fleet, survey, way)
+    yield from _copies(fleet, survey, way)
+    yield from _names(fleet, way)
+    if not any(run.target == way.target and run.kind != "up" for run in survey.past.runs):
+        why = (
+            f"Nobody ever brought the app back at {way.target}: how long it takes, and whether it works, is not known."
+        )
+        yield Hazard("never-run-here", why)
+    for order in survey.orders:
+        whom = f"on {order.vendor}" if order.vendor else "on us"
+        why = (
+            f"{order.authority} ordered {order.reference} on {order.issued}, served {whom}. A vendor's decision can be "
+            "left behind, an order can't: somebody must sign off, and what was ordered down stays down."
+        )
+        yield Hazard("legal-order", why, order.reference)
+
+
+def _writing(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
+    if way.forced:
+        left = usable(fleet, survey, way.old, way.lost)
+        why = (
+            f"Only {len(left)} of the {way.old.s} vaults needed to fence {way.old.site} can be used. It may go on having "
+            "writes acknowledged that the new site never sees."
+        )
+        yield Hazard("split-brain", why)
+        yield Hazard("loses-writes", "What only the vaults hold that can't be read is lost, also where commits waited.")
+    elif fleet.replication.leased and not way.planned:
+        yield Hazard("loses-writes", "Commits need not wait for vaults here: what no vault holds yet is lost.")
+
+
+def _copies(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
+    if len(way.following.vaults) == 1:
+        why = f"Only {way.following.vaults[0]} would hold copies afterwards."
+        yield Hazard("single-vault-left", why)
+    unread = [
+        name
+        for name in way.old.vaults
+        if fleet.vault(name).vendor in way.lost or isinstance(survey.vaults[name].ledger, Unknown)
+    ]
+    if len(unread) >= way.old.k:
+        why = f"Takedowns held only by {', '.join(unread)} would be missed."
+        yield Hazard("stale-ledger", why)
+    newest = {n: known(survey.vaults[n].snapshot) for n in usable(fleet, survey, way.old, way.lost)}
+    if not any(shown and _verified(survey, name, shown) for name, shown in newest.items()):
+        why = f"No newest snapshot in {', '.join(newest) or 'any vault'} is known to have been read back by anybody."
+        yield Hazard("unverified-copy", why)
+
+
+def _verified(survey: Survey, vault: str, label: str) -> bool:
+    """Whether the snapshot that this label names was verified in this vault; names are long, ids may be short."""
+    return any(name == vault and f"-{snapshot}" in label for name, snapshot in survey.past.verified)
+
+
+def _names(fleet: Fleet, way: Way) -> Iterator[Hazard]:
+    served = [zone.vendor for zone in fleet.names.zones if zone.vendor in way.lost]
+    if len(served) == len(fleet.names.zones):
+        why = f"Every DNS vendor of {fleet.names.host} is lost: users would not find the new site by name."
+        yield Hazard("name-stays", why)
+    elif served:
+        why = (
+            f"{', '.join(served)} also serves {fleet.names.host}, and is not called. While its name server lives, some "
+            "users are sent to the old site: take it out of the delegation at the registrar."
+        )
+        yield Hazard("old-name-served", why)

@@ -1,0 +1,56 @@
+"""Journals and the history of drills -> Past: what earlier runs tell a new plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from resilience.model import Event, Past, PastRun, Plan
+
+Entry = Mapping[str, Any]
+
+
+def past_of(events: Sequence[Event], history: Iterable[Entry] = ()) -> Past:
+    """Plans of this journal that ran to their end, and drills of the history that proved something."""
+    runs = (*_drilled(history), *_finished(events))
+    return Past(runs, frozenset(_verified(events)))
+
+
+def _finished(events: Sequence[Event]) -> Iterator[PastRun]:
+    plan: Plan | None = None
+    began: dict[str, float] = {}
+    took: dict[str, float] = {}
+    for event in events:
+        if event.kind == "plan":
+            plan, began, took = Plan.from_json(event.data["plan"]), {}, {}
+        elif event.kind == "step-started":
+            began[str(event.data["id"])] = event.at
+        elif event.kind == "step-done" and str(event.data["id"]) in began:
+            phase = str(event.data["phase"])
+            took[phase] = took.get(phase, 0.0) + event.at - began.pop(str(event.data["id"]))
+        elif event.kind == "finished" and plan is not None and event.data["digest"] == plan.digest:
+            yield PastRun(plan.kind, plan.target, took)
+
+
+def _drilled(history: Iterable[Entry]) -> Iterator[PastRun]:
+    """Drills that were judged met or missed: an unknown one is no experience."""
+    for entry in history:
+        target = entry.get("target")
+        if not target or entry.get("simulated") or entry.get("verdict") not in {"met", "missed"}:
+            continue
+        rto, rpo = entry.get("rto") or {}, entry.get("rpo") or {}
+        took = {key.removesuffix("_s"): value for key, value in rto.items() if key in PARTS and value is not None}
+        yield PastRun("failover", str(target), took, rpo.get("measured_s"), rpo.get("lost"), entry.get("missing"))
+
+
+PARTS = {"decide_s", "provision_s", "data_s", "start_s"}
+"""The name's part of an RTO is mostly the wait for a TTL, which a forecast adds by itself."""
+
+
+def _verified(events: Iterable[Event]) -> Iterator[tuple[str, str]]:
+    """Snapshots that another principal read back."""
+    for event in events:
+        facts = event.data.get("facts")
+        if event.kind == "step-done" and event.data.get("action") == "protect" and isinstance(facts, Mapping):
+            for vault in facts.get("verified", ()):
+                yield str(vault), str(facts["snapshots"][vault])

@@ -1,0 +1,122 @@
+"""Legal orders, and what earlier journals tell: found again by whoever has the fleet's kit."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from resilience.decide import plan_failover
+from resilience.engine import orders
+from resilience.engine.execute import Approval, approve
+from resilience.engine.observe import survey_after_loss
+from resilience.engine.past import past_of
+from resilience.errors import Refused
+from resilience.model import LegalOrder, SignOff
+from tests.sim.stage import Stage, attempt, day_one
+
+ORDER = LegalOrder("12 O 34/26", "District Court", "2026-11-20", "acorn", ("post7", "post8", "gone"))
+SIGNED = SignOff("Jane Roe, counsel", "12 O 34/26", "2026-11-25")
+
+
+def ordered() -> Stage:
+    """A stage with an order on record whose primary's vendor is gone."""
+    stage = day_one()
+    orders.record(stage.world, ORDER)
+    stage.state.lose("acorn")
+    return stage
+
+
+def test_an_order_is_found_from_any_machine_and_cant_be_forged() -> None:
+    """Another operator's machine reads it from the vaults; an object that nobody signed is none."""
+    stage = ordered()
+    stage.state.vaults["elm"].objects["order/0000.json"] = b'{"reference": "x", "signature": "00"}'
+    world = stage.other_operator().world
+    assert orders.recorded(world, world.vaults) == (ORDER,)
+
+
+def test_nothing_is_done_under_an_order_until_somebody_signs_off() -> None:
+    """Accepting it by its name is not enough, nor is a sign-off for another order."""
+    stage = ordered()
+    for sign_offs in ((), (SignOff("Jane Roe", "another", "2026-11-25"),)):
+        stage.operator.sign_offs = sign_offs
+        with pytest.raises(Refused, match="Nobody signed off"):
+            stage.operator.failover()
+    assert "birch" not in stage.state.hosts
+    stage.operator.sign_offs = (SIGNED,)
+    stage.operator.failover()
+    decided = [event for event in stage.world.log.read() if event.kind == "decided"][-1]
+    assert decided.data["signed_off"] == [{"who": "Jane Roe, counsel", "reference": "12 O 34/26", "date": "2026-11-25"}]
+
+
+def test_what_was_ordered_down_stays_down() -> None:
+    """The copies still show the posts; at the new site they are down before anybody can read, and in the ledger."""
+    stage = ordered()
+    stage.operator.sign_offs = (SIGNED,)
+    stage.operator.failover()
+    birch = stage.state.hosts["birch"]
+    assert {"post7", "post8"} <= birch.hidden
+    assert {"post7", "post8"} <= set(birch.ledger.values())
+    stage.state.pass_time(1.0)
+    stage.state.lose("birch")
+    stage.operator.failover(to="cedar")
+    assert {"post7", "post8"} <= stage.state.hosts["cedar"].hidden
+
+
+def test_what_changed_since_the_plan_was_read_is_in_the_refusal() -> None:
+    """A vault's vendor closed in between: the refusal names it, not only a digest."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    survey, dead = survey_after_loss(stage.world, stage.fleet, frozenset())
+    read = plan_failover(stage.fleet, survey, declared=dead)
+    stage.state.lose("elm")
+    survey, dead = survey_after_loss(stage.world, stage.fleet, frozenset())
+    now = plan_failover(stage.fleet, survey, declared=dead)
+    accepted = frozenset(hazard.name for hazard in now.hazards)
+    with pytest.raises(Refused) as refused:
+        approve(stage.world, now, Approval(read.digest, accepted, "operator"), read)
+    assert "lost vendors is acorn, elm now" in refused.value.why
+    assert "single-vault-left" in refused.value.why
+
+
+def test_a_journal_tells_the_next_plan() -> None:
+    """A run to its end and the snapshots read back count; a run that broke off does not."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    stage.break_next("app.birch.start")
+    assert attempt(stage.operator.failover) is not None
+    assert {run.kind for run in past_of(stage.world.log.read()).runs} == {"up"}
+    stage.operator.failover()
+    past = past_of(stage.world.log.read())
+    ran = past.runs[-1]
+    assert (ran.kind, ran.target) == ("failover", "birch")
+    assert ran.took["provision"] > 0
+    assert {vault for vault, _ in past.verified} == {"birch", "cedar", "elm"}
+    survey, _ = survey_after_loss(stage.world, stage.fleet, frozenset())
+    assert survey.past == past
+
+
+def test_drills_of_the_history_count_where_they_proved_something() -> None:
+    """Met and missed are experience; unknown and simulated ones are not."""
+    drill: dict[str, Any] = {
+        "target": "birch",
+        "verdict": "met",
+        "rto": {"provision_s": 12.0, "name_s": 30.0},
+        "rpo": {"lost": 3},
+    }
+    entries = [drill, {**drill, "verdict": "unknown"}, {**drill, "simulated": True}, {**drill, "target": None}]
+    past = past_of([], entries)
+    assert len(past.runs) == 1
+    assert (dict(past.runs[0].took), past.runs[0].lost_writes) == ({"provision": 12.0}, 3)
+
+
+def test_run_again_nothing_is_taken_down_twice() -> None:
+    """Killed right after the takedowns, the failover goes on and writes no second entry."""
+    stage = ordered()
+    stage.operator.sign_offs = (SIGNED,)
+    stage.break_next("app.birch.take_down", after=True, how="killed")
+    assert "killed" in str(attempt(stage.operator.failover))
+    assert attempt(partial(stage.operator.failover)) is None
+    entries = list(stage.state.hosts["birch"].ledger.values())
+    assert entries.count("post7") == entries.count("post8") == 1

@@ -1,0 +1,143 @@
+"""Hazards by name, what changed since a plan was read, and what a plan would take and lose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from resilience.decide import plan_failover
+from resilience.decide.difference import differences
+from resilience.decide.forecast import forecast
+from resilience.errors import ResilienceError, TooFewVaults
+from resilience.model import (
+    EpochRecord,
+    LegalOrder,
+    Past,
+    PastRun,
+    Plan,
+    Replication,
+    SiteReading,
+    Stage,
+    Survey,
+    Unknown,
+    VaultReading,
+)
+from resilience.simulation import simulated_fleet
+
+FLEET = simulated_fleet()
+OLD = EpochRecord(1, "acorn", "n" * 32, 0, ("birch", "cedar", "elm"), 2, 2, 0.0, "key", "signed")
+LABEL = "label/00000001/0000000001000028-abc123ffff.json"
+RAN = PastRun("failover", "birch", {"decide": 1.0, "provision": 12.0, "data": 7.0, "name": 25.0}, 0.2, 3, 0)
+PAST = Past((RAN,), frozenset({("elm", "abc123")}))
+
+
+def survey(*silent: str, past: Past = PAST, orders: tuple[LegalOrder, ...] = ()) -> Survey:
+    """Every vault shows the epoch and a snapshot, but those that are silent."""
+    no = Unknown("it does not answer")
+    readings = {
+        v.name: VaultReading(no, no, no) if v.name in silent else VaultReading(OLD, LABEL, 3) for v in FLEET.vaults
+    }
+    return Survey(0.0, {v.name: True for v in FLEET.vendors}, readings, past=past, orders=orders)
+
+
+def named(plan: Plan) -> set[str]:
+    """Its hazards."""
+    return {hazard.name for hazard in plan.hazards}
+
+
+def test_a_rehearsed_fleet_has_few() -> None:
+    """A target where it worked before and a snapshot that was read back are no hazard."""
+    assert named(plan_failover(FLEET, survey())) == {"loses-writes", "old-name-served"}
+
+
+def test_commits_that_waited_are_not_lost() -> None:
+    """In a quorum fleet nothing is written off beforehand."""
+    quorum = replace(FLEET, replication=Replication(k=2, s=2, durability="quorum"))
+    assert named(plan_failover(quorum, survey())) == {"old-name-served"}
+
+
+@pytest.mark.parametrize(
+    ("past", "hazard"),
+    [
+        (replace(PAST, runs=()), "never-run-here"),
+        (replace(PAST, runs=(replace(RAN, target="cedar"),)), "never-run-here"),
+        (replace(PAST, runs=(replace(RAN, kind="up"),)), "never-run-here"),
+        (replace(PAST, verified=frozenset()), "unverified-copy"),
+        (replace(PAST, verified=frozenset({("elm", "another")})), "unverified-copy"),
+    ],
+)
+def test_what_was_never_tried_is_a_hazard(past: Past, hazard: str) -> None:
+    """Another site, another snapshot, or only having been made there once, proves nothing for this plan."""
+    assert hazard in named(plan_failover(FLEET, survey(past=past)))
+
+
+def test_an_order_is_a_hazard_with_its_reference() -> None:
+    """Whoever signs off has to name it."""
+    order = LegalOrder("12 O 34/26", "District Court", "2026-11-20", "acorn", ("17",))
+    plan = plan_failover(FLEET, survey(orders=(order,)))
+    found = next(hazard for hazard in plan.hazards if hazard.name == "legal-order")
+    assert found.reference == "12 O 34/26"
+    assert "District Court" in found.why
+
+
+def test_without_the_old_quorum_only_by_force_and_by_name() -> None:
+    """One vault of three left: refused; forced, the plan names what both sites may do to each other."""
+    seen = survey("birch", "cedar")
+    with pytest.raises(TooFewVaults, match="--force"):
+        plan_failover(FLEET, seen)
+    forced = plan_failover(FLEET, seen, force=True)
+    assert {"split-brain", "loses-writes", "stale-ledger"} <= named(forced)
+    assert next(step for step in forced.steps if step.action == "seal").args["forced"] is True
+
+
+def test_force_changes_nothing_where_it_is_not_needed() -> None:
+    """The very same plan, with no word of split-brain."""
+    assert plan_failover(FLEET, survey(), force=True) == plan_failover(FLEET, survey())
+
+
+def test_nothing_can_be_forced_from_nothing() -> None:
+    """No vault of the old set left: there is nothing to restore from either."""
+    with pytest.raises(ResilienceError, match="No vault"):
+        plan_failover(FLEET, survey("birch", "cedar", "elm"), force=True)
+
+
+def test_what_changed_is_said() -> None:
+    """A vault that went silent, another target, a held stage: each in a sentence of its own."""
+    read = plan_failover(FLEET, survey())
+    assert differences(read, read) == ()
+    other = plan_failover(FLEET, survey(past=replace(PAST, verified=frozenset())), to="cedar", hold=Stage.WRITES)
+    said = differences(read, other)
+    assert any(line.startswith("The target is cedar now") for line in said)
+    assert any(line.startswith("New hazard: unverified-copy.") for line in said)
+    lost = plan_failover(FLEET, survey(), declared=frozenset({"elm"}))
+    said = differences(read, lost)
+    assert "The set of lost vendors is acorn, elm now; in the plan that was read it was acorn." in said
+    assert any("vaults is ['cedar'] now" in line for line in said)
+    assert any(line.startswith("New hazard: single-vault-left.") for line in said)
+
+
+def test_a_forecast_says_what_it_is_known_from() -> None:
+    """From runs to that site, else to any, else not at all; the wait for a TTL is added."""
+    plan = plan_failover(FLEET, survey())
+    here = forecast(FLEET, survey(), plan)
+    assert (here.total_s, here.lost_writes, here.lost_s) == (75.0, 3, 0.2)
+    assert "1 earlier run to birch" in here.basis
+    elsewhere = forecast(FLEET, survey(past=replace(PAST, runs=(replace(RAN, target="cedar"),))), plan)
+    assert "Nobody ever went to birch" in elsewhere.basis
+    nothing = forecast(FLEET, survey(past=Past()), plan)
+    assert (nothing.total_s, nothing.lost_writes) == (None, None)
+
+
+def test_a_forecast_believes_the_old_site_s_own_ship_first() -> None:
+    """Where it still says how far the vaults are behind, that is what would be lost."""
+    ship = SiteReading(None, serving=True, ship={"lag_seconds": 1.5})
+    seen = replace(survey(), sites={"acorn": ship})
+    found = forecast(FLEET, seen, plan_failover(FLEET, survey()))
+    assert found.lost_s == 1.5
+    assert "1.5 s behind" in found.basis
+
+
+def test_a_forecast_is_no_part_of_the_plan() -> None:
+    """Seconds pass between reading a plan and approving it; its digest stays."""
+    assert plan_failover(FLEET, survey()).digest == plan_failover(FLEET, replace(survey(), at=99.0)).digest
