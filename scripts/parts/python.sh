@@ -18,7 +18,25 @@ python_find() {
 PYTHON=$(python_find)
 export PYTHON
 
-python_stamp() { digest "$(cat "$CHECKOUT/requirements/operator.txt")" "$CHECKOUT" 3; }
+# python_locks: operator.txt, and the lock of each stack that this environment was ever asked for.
+python_locks() {
+  local stack
+  printf '%s\n' "$CHECKOUT/requirements/operator.txt"
+  for stack in $(cat "$VENV/.stacks" 2>/dev/null); do printf '%s\n' "$CHECKOUT/requirements/$stack.txt"; done
+}
+
+# python_want STACK...: from now on the environment also holds what these stacks need.
+python_want() {
+  local stack new
+  for stack in "$@"; do
+    [ -f "$CHECKOUT/requirements/$stack.txt" ] || fail "$stack needs no packages of its own, or is no stack" \
+      "There is no requirements/$stack.txt." "Stacks with packages: aws, gcp, hetzner, openstack."
+  done
+  new=$(printf '%s\n' "$@" $(cat "$VENV/.stacks" 2>/dev/null) | sort -u)
+  [ "$new" = "$(cat "$VENV/.stacks" 2>/dev/null)" ] || { mkdir -p "$VENV" && printf '%s\n' "$new" >"$VENV/.stacks"; }
+}
+
+python_stamp() { digest "$(python_locks | xargs cat)" "$CHECKOUT" 3; }
 
 python_ready() {
   [ -x "$VENV/bin/python" ] && [ "$(cat "$VENV/.locked" 2>/dev/null)" = "$(python_stamp)" ]
@@ -57,17 +75,20 @@ python_uv() {
 }
 
 python_venv() {
-  local lock=$CHECKOUT/requirements/operator.txt
+  local locks stacks
+  mapfile -t locks < <(python_locks)
+  stacks=$(cat "$VENV/.stacks" 2>/dev/null || true)
   rm -f "$VENV/.locked"
   [ -x "$UV" ] || python_uv || say "uv can't be had; pip does it, more slowly."
   python_index
   if [ -x "$UV" ]; then
     "$VENV/bin/python" -c '' 2>/dev/null || "$UV" venv -q --clear --python "$PYTHON" "$VENV"
-    "$UV" pip sync --python "$VENV/bin/python" --require-hashes "$lock"
+    "$UV" pip sync --python "$VENV/bin/python" --require-hashes "${locks[@]}"
   else
     "$PYTHON" -m venv --clear --without-pip "$VENV"
-    python_pip --python "$VENV/bin/python" install --require-hashes --no-deps -r "$lock"
+    python_pip --python "$VENV/bin/python" install --require-hashes --no-deps "${locks[@]/#/-r}"
   fi
+  [ -z "$stacks" ] || printf '%s\n' "$stacks" >"$VENV/.stacks" # a new environment lost it
   python_checkout
   python_stamp >"$VENV/.locked"
 }
