@@ -7,7 +7,11 @@ from typing import Any, Protocol
 
 import pulumi
 
-from resilience.model import SiteOutputs
+from resilience.model import SIZES, Machine, SiteOutputs
+
+
+class Unfit(pulumi.RunError):
+    """What was asked for can't be had as it is; raised before anything is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,18 @@ class SiteArgs:
     account: str = ""
     """URL of the vendor's account API."""
     size: str = "small"
+    machine: Machine = SIZES["small"]
+    """What a host has at least; `type`, the vendor's own word, goes before it."""
+    type: str = ""
+    fleet: str = ""
+    region: str = ""
+    zone: str = ""
+    image: str = ""
+    """The vendor's own word or id; without one, the newest Debian 12."""
+    network: str = ""
+    """The site's own network, where the vendor has such a thing."""
+    operators: tuple[str, ...] = ()
+    """Networks that may come in by SSH."""
     hosts: tuple[GivenHost, ...] = ()
     buckets: tuple[str, ...] = ()
 
@@ -42,9 +58,44 @@ class SiteArgs:
             authorized_key=config.get("authorizedKey") or "",
             account=config.get("account") or "",
             size=config.get("size") or "small",
+            machine=_machine(config),
+            type=config.get("type") or "",
+            fleet=config.get("fleet") or "",
+            region=config.get("region") or "",
+            zone=config.get("zone") or "",
+            image=config.get("image") or "",
+            network=config.get("network") or "",
+            operators=tuple(config.get_object("operators") or ()),
             hosts=tuple(GivenHost(str(h["address"]), str(h["hostKey"])) for h in hosts),
             buckets=tuple(config.get_object("buckets") or ()),
         )
+
+    @property
+    def name(self) -> str:
+        """What the vendor is told to call what belongs to this site: short enough for all of them."""
+        return f"{self.fleet[:20]}-{self.site}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What everything of this site is marked with, where the vendor has marks."""
+        return {"fleet": self.fleet, "site": self.site, "made-by": "resilience"}
+
+    def require(self, *names: str) -> None:
+        """Refuse to begin without these."""
+        for name in names:
+            if not getattr(self, name):
+                message = f"{self.site}: {name} is not given (resilience:{name}), and this stack needs it."
+                raise Unfit(message)
+
+
+def _machine(config: pulumi.Config) -> Machine:
+    given, size = config.get_object("machine"), config.get("size") or "small"
+    if given:
+        return Machine(int(given["cpu"]), int(given["memoryGb"]), int(given["diskGb"]))
+    if size not in SIZES:
+        message = f"resilience:size is {size!r}; sizes are: {', '.join(SIZES)}."
+        raise Unfit(message)
+    return SIZES[size]
 
 
 class Site(Protocol):

@@ -5,24 +5,9 @@ from __future__ import annotations
 import pulumi
 from pulumi.dynamic import Resource
 
-from stacks.account_api import BucketProvider, HostKeyProvider, HostProvider
+from stacks.account_api import BucketProvider, HostProvider
 from stacks.contract import SiteArgs
-
-
-class HostKey(Resource, name="HostKey"):
-    """The SSH key a host identifies itself with: made here, so that it can be pinned."""
-
-    private: pulumi.Output[str]
-    public: pulumi.Output[str]
-
-    def __init__(self, name: str, opts: pulumi.ResourceOptions) -> None:
-        secret = pulumi.ResourceOptions(additional_secret_outputs=["private"])
-        super().__init__(
-            HostKeyProvider(),
-            name,
-            {"private": None, "public": None},
-            pulumi.ResourceOptions.merge(opts, secret),
-        )
+from stacks.host_key import HostKey
 
 
 class Host(Resource, name="Host"):

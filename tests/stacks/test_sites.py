@@ -1,0 +1,285 @@
+"""One contract over every stack at a vendor: same outputs, nothing open but what is named, nothing secret in clear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from resilience.model import CLOUDS, SIZES, Machine
+from stacks import sizes
+from stacks.contract import SiteArgs, Unfit
+from stacks.openings import WORLD, openings
+from tests.stacks.vendors import (
+    ADDRESS,
+    ARGS,
+    LOOKUPS,
+    OUR_KEY,
+    PRIVATE,
+    PUBLIC,
+    Asked,
+    Made,
+    Vendor,
+    is_secret,
+    make_site,
+    plain,
+    walk,
+)
+
+KINDS = sorted(CLOUDS)
+HOSTS = ("Server", "Instance")
+UNMARKED = frozenset(
+    {
+        "HostKey",  # ours, at no vendor
+        "RouteTableAssociation",
+        "RouterInterface",
+        "SecGroupRule",
+        "Firewall:gcp",
+        "Network:gcp",
+        "Subnetwork",
+    }
+)
+"""What vendors have no marks for; its name says whose it is, or what it belongs to."""
+Open = set[tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def sites() -> dict[str, Made]:
+    """Each site, made once."""
+    return {kind: make_site(kind) for kind in KINDS}
+
+
+def test_every_cloud_is_tried_here() -> None:
+    """No stack at a vendor goes without this suite."""
+    assert set(ARGS) == CLOUDS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_outputs_are_the_same_everywhere(sites: dict[str, Made], kind: str) -> None:
+    """One public IPv4 address, our host key, root, port 22: whoever the vendor is."""
+    assert sites[kind].outputs == {
+        "addresses": [ADDRESS],
+        "host_keys": [PUBLIC],
+        "ssh_user": "root",
+        "ssh_port": 22,
+    }
+
+
+def _hetzner(made: Made) -> Open:
+    (firewall,), (server,) = made.of("Firewall"), made.of("Server")
+    assert len(server.inputs["firewallIds"]) == 1
+    assert {(rule["direction"], rule["protocol"]) for rule in firewall.inputs["rules"]} == {("in", "tcp")}
+    return {(int(rule["port"]), source) for rule in firewall.inputs["rules"] for source in rule["sourceIps"]}
+
+
+def _aws(made: Made) -> Open:
+    (group,), (host,) = made.of("SecurityGroup"), made.of("Instance")
+    assert not group.inputs.get("ingress")
+    assert len(host.inputs["vpcSecurityGroupIds"]) == 1
+    found = set()
+    for rule in made.of("SecurityGroupIngressRule"):
+        assert (rule.inputs["ipProtocol"], rule.inputs["fromPort"]) == ("tcp", rule.inputs["toPort"])
+        assert ("cidrIpv4" in rule.inputs) != ("cidrIpv6" in rule.inputs)
+        found.add((int(rule.inputs["fromPort"]), rule.inputs.get("cidrIpv4") or rule.inputs["cidrIpv6"]))
+    return found
+
+
+def _gcp(made: Made) -> Open:
+    (network,), (host,) = made.of("Network"), made.of("Instance")
+    assert network.inputs["autoCreateSubnetworks"] is False
+    found = set()
+    for wall in made.of("Firewall"):
+        (allowed,) = wall.inputs["allows"]
+        assert wall.inputs["targetTags"] == host.inputs["tags"]
+        assert (wall.inputs["direction"], allowed["protocol"], len(allowed["ports"])) == ("INGRESS", "tcp", 1)
+        assert len({":" in source for source in wall.inputs["sourceRanges"]}) == 1, "Google refuses mixed families"
+        found |= {(int(allowed["ports"][0]), source) for source in wall.inputs["sourceRanges"]}
+    return found
+
+
+def _openstack(made: Made) -> Open:
+    (port,) = made.of("Port")
+    assert len(port.inputs["securityGroupIds"]) == 1
+    found = set()
+    for rule in made.of("SecGroupRule"):
+        assert (rule.inputs["direction"], rule.inputs["protocol"]) == ("ingress", "tcp")
+        assert rule.inputs["portRangeMin"] == rule.inputs["portRangeMax"]
+        assert rule.inputs["ethertype"] == ("IPv6" if ":" in rule.inputs["remoteIpPrefix"] else "IPv4")
+        found.add((int(rule.inputs["portRangeMin"]), rule.inputs["remoteIpPrefix"]))
+    return found
+
+
+OPEN: dict[str, Callable[[Made], Open]] = {
+    "hetzner": _hetzner,
+    "aws": _aws,
+    "gcp": _gcp,
+    "openstack": _openstack,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_open_but_what_is_named(sites: dict[str, Made], kind: str) -> None:
+    """SSH from the operators, 80 and 443 from the world, and no other rule."""
+    found = OPEN[kind](sites[kind])
+    assert found == {(one.port, source) for one in openings(ARGS[kind]) for source in one.sources}
+    assert {port for port, source in found if source in WORLD} == {80, 443}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_operators_nothing_is_made(kind: str) -> None:
+    """A site that nobody may reach, or everybody, is not begun."""
+    vendor = Vendor()
+    with pytest.raises(Unfit, match="operators is not given"):
+        make_site(kind, replace(ARGS[kind], operators=()), vendor)
+    assert vendor.count == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_host_key_is_ours_and_never_in_clear(sites: dict[str, Made], kind: str) -> None:
+    """The private half is told to the host's first boot, as a secret, and is nowhere else."""
+    (host,) = sites[kind].of(*HOSTS)
+    told = [value for value in host.inputs.values() if is_secret(value) and PRIVATE.splitlines()[1] in plain(value)]
+    assert len(told) == 1
+    assert PUBLIC in plain(told[0])
+    assert OUR_KEY in plain(told[0])
+    clear = [value for one in sites[kind].asked for key in one.inputs for value in _clear(one.inputs[key])]
+    assert not [value for value in clear if "secret-half" in value]
+
+
+def _clear(value: Any) -> list[str]:
+    return [] if is_secret(value) else [str(part) for part in walk(value) if isinstance(part, str)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_credential_is_asked_for(sites: dict[str, Made], kind: str) -> None:
+    """Providers are the default ones: they read credentials from the environment, so no state can hold them."""
+    assert not [one.type for one in sites[kind].asked if one.type.startswith("pulumi:providers:")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_everything_names_the_fleet(sites: dict[str, Made], kind: str) -> None:
+    """Tags or labels say which fleet and site a thing belongs to; whoever finds it on a bill knows."""
+    for one in sites[kind].asked:
+        short = one.type.rpartition(":")[2]
+        if short in UNMARKED or f"{short}:{kind}" in UNMARKED:
+            continue
+        marks: Any = one.inputs.get("labels") or one.inputs.get("tags")
+        given = {f"{k}={v}" for k, v in marks.items()} if isinstance(marks, dict) else set(marks)
+        assert {"fleet=plaza", "site=oak"} <= given, one.type
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_live_host_is_never_replaced_by_a_newer_image(sites: dict[str, Made], kind: str) -> None:
+    """Image, type and first-boot text may differ next time; the host stays."""
+    (host,) = sites[kind].of(*HOSTS)
+    ignored = {name.lower() for name in host.ignored}
+    assert any("image" in name or name == "ami" for name in ignored)
+    assert any("type" in name or "flavor" in name for name in ignored)
+    assert any("userdata" in name or "startupscript" in name for name in ignored)
+
+
+def test_disks_are_encrypted_where_the_vendor_can() -> None:
+    """AWS is told to; Google always does. Hetzner and OpenStack have no such word for a host's own disk: see the docs."""
+    (host,) = make_site("aws").of("Instance")
+    assert host.inputs["rootBlockDevice"]["encrypted"] is True
+    assert host.inputs["rootBlockDevice"]["volumeSize"] == SIZES["small"].disk_gb
+
+
+def test_metadata_is_not_for_everybody() -> None:
+    """AWS answers with a token only; elsewhere the first boot closes the metadata service to all but root."""
+    (aws,), (hetzner,) = make_site("aws").of("Instance"), make_site("hetzner").of("Server")
+    assert aws.inputs["metadataOptions"]["httpTokens"] == "required"
+    assert "uidrange 1-4294967294 unreachable" in plain(hetzner.inputs["userData"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_newest_debian_12_is_looked_up(sites: dict[str, Made], kind: str) -> None:
+    """Where none is given, the vendor's newest Debian 12; where one is, that one."""
+    asked = next(args for token, args in sites[kind].looked_up if token.endswith(("getImage", "getAmi")))
+    newest = asked.get("mostRecent") or asked.get("family") == "debian-12"
+    assert newest
+    assert "ebian" in str(asked)
+    given = make_site(kind, replace(ARGS[kind], image="our-image"))
+    assert "our-image" in str(next(args for token, args in given.looked_up if token.endswith(("getImage", "getAmi"))))
+
+
+GONE = [
+    ("hetzner", "hcloud:index/getServerType:getServerType", {"locations": [{"name": "hel1"}]}, "cx23 can't be had in fsn1"),
+    ("hetzner", "hcloud:index/getServerType:getServerType", {"architecture": "arm"}, "amd64 only"),
+    ("hetzner", "hcloud:index/getSshKey:getSshKey", {"publicKey": "ssh-ed25519 AAAA other"}, "not the one in the kit"),
+    ("aws", "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings", {"locations": []}, "t3.medium can't be had"),
+    ("aws", "aws:ec2/getAmi:getAmi", {"architecture": "arm64"}, "amd64 only"),
+    ("openstack", "openstack:networking/getNetwork:getNetwork", {"id": ""}, "no external network"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "token", "answer", "said"), GONE)
+def test_what_the_vendor_does_not_have_is_said_first(kind: str, token: str, answer: dict[str, Any], said: str) -> None:
+    """A type, place, image or key that is not there ends the run before anything is made."""
+    vendor = Vendor({**LOOKUPS, token: {**LOOKUPS[token], **answer}})
+    with pytest.raises(Unfit, match=said):
+        make_site(kind, None, vendor)
+    assert vendor.count == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_look_up_that_fails_ends_the_run_first(kind: str) -> None:
+    """An error of the vendor's, such as missing credentials or an unknown region, comes before anything is made."""
+    vendor = Vendor({})
+    with pytest.raises(Exception, match="get"):
+        make_site(kind, None, vendor)
+    assert vendor.count == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "aws", "hetzner", "gcp"),
+    [
+        (SIZES["small"], "t3.medium", "cx23", "e2-custom-2-4096"),
+        (SIZES["medium"], "c6i.xlarge", "cx33", "e2-custom-4-8192"),
+        (SIZES["large"], "c6i.2xlarge", "cx43", "e2-custom-8-16384"),
+        (Machine(2, 32, 40), "m6i.2xlarge", "cx53", "e2-custom-4-32768"),
+        (Machine(1, 1, 300), "t3.medium", "cx53", "e2-custom-2-1024"),
+    ],
+)
+def test_sizes_are_ours(given: Machine, aws: str, hetzner: str, gcp: str) -> None:
+    """Each size is the first type that has at least what it says."""
+    asked = replace(ARGS["aws"], machine=given)
+    assert (sizes.aws(asked), sizes.hetzner(asked), sizes.gcp(asked)) == (aws, hetzner, gcp)
+
+
+@pytest.mark.parametrize("choose", [sizes.aws, sizes.hetzner, sizes.gcp])
+def test_a_vendors_own_type_goes_first(choose: Callable[[SiteArgs], str]) -> None:
+    """What is given is taken; what is too large for the table is refused with the largest, not guessed."""
+    assert choose(replace(ARGS["aws"], type="their-own")) == "their-own"
+    with pytest.raises(Unfit, match=r"the largest is .* type ="):
+        choose(replace(ARGS["aws"], machine=Machine(200, 2000, 40)))
+
+
+def test_types_are_words_the_vendors_package_knows() -> None:
+    """Every EC2 type in the table is in AWS's published list."""
+    import pulumi_aws
+
+    assert set(sizes.AWS) <= {str(known.value) for known in pulumi_aws.ec2.InstanceType}
+
+
+def test_openstack_gives_a_network_of_its_own_a_floating_address() -> None:
+    """With `network`, the host stands behind a router; its only public address is the floating one."""
+    made = make_site("openstack", replace(ARGS["openstack"], network="10.20.0.0/24"))
+    (floating,), (port,), (subnet,) = made.of("FloatingIp"), made.of("Port"), made.of("Subnet")
+    assert made.outputs["addresses"] == [ADDRESS]
+    assert subnet.inputs["cidr"] == "10.20.0.0/24"
+    assert (floating.inputs["pool"], port.inputs["networkId"] != "net-1") == ("Ext-Net", True)
+
+
+def names(made: list[Asked]) -> list[str]:
+    """What resources are called."""
+    return [one.name for one in made]
+
+
+def test_long_names_stay_within_every_vendors_limit() -> None:
+    """Google allows 63 characters; the longest names of a fleet and a site still fit, and differ by site."""
+    long = replace(ARGS["gcp"], fleet="f" * 31, site="s" * 31)
+    made = make_site("gcp", long)
+    assert max(map(len, names(list(made.asked)))) <= 63
