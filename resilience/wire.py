@@ -25,7 +25,7 @@ from resilience.adapters.signer import KitSigner
 from resilience.adapters.supplies import VaultSupplies
 from resilience.host.gate import caddy_rules
 from resilience.lab import Lab
-from resilience.model import Fleet, Site
+from resilience.model import CLOUDS, Fleet, Site
 from resilience.ports import Cloud, Log, Workload, World
 from resilience.replication.vaults import open_vault
 
@@ -100,5 +100,8 @@ def _cloud(home: Home, fleet: Fleet, kit: Kit, site: Site) -> Cloud:
         vendor.account,
         kit.account(vendor.name) if vendor.account else None,
         {address: kit.host_key(address) for address in site.addresses},
+        fleet.name,
+        fleet.operators,
+        kit.credentials(vendor.name, site.stack) if site.stack in CLOUDS else {},
     )
     return SealedState(cloud, kit.recipients)

@@ -7,6 +7,7 @@
     age/NAME.txt        identities that open copies      age/recipients.txt   who can open them
     restic/VAULT.txt    password of a vault's snapshots  vaults/VAULT.json    credentials by principal
     accounts/VENDOR.txt account API token                dns/VENDOR.txt       DNS API key
+    accounts/VENDOR.env what a vendor's provider reads from its environment (NAME=value)
     host_keys/ADDRESS.pub   of hosts that are simply there
     sites/SITE-EPOCH.key  what a site's host signs with in one epoch
     sites/SITE-EPOCH.pass  lets the operator's own request through that site's gate while it is closed
@@ -22,6 +23,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from resilience.adapters import credentials
 from resilience.errors import MissingPart
 
 
@@ -85,6 +87,10 @@ class Kit:
     def account(self, vendor: str) -> str:
         """Token for a vendor's account API."""
         return self._text(f"accounts/{vendor}.txt")
+
+    def credentials(self, vendor: str, stack: str) -> dict[str, str]:
+        """What the provider of this stack reads from its environment."""
+        return credentials.read(self.directory / "accounts" / f"{vendor}.env", stack)
 
     def dns(self, vendor: str) -> str:
         """Key for a DNS vendor's API."""

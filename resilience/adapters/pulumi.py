@@ -80,6 +80,11 @@ class PulumiCloud:
     """Goes into the engine's environment and nowhere else."""
     host_keys: Mapping[str, str] = field(default_factory=dict)
     """Address → pinned host key, for hosts that are simply there."""
+    fleet: str = ""
+    operators: tuple[str, ...] = ()
+    """Networks that may come in by SSH."""
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the vendor's provider reads from its environment; nowhere else, either."""
 
     def up(self, site: Site) -> SiteOutputs:
         """Make the site, or finish what a half-done run began; returns what the stack exports."""
@@ -129,8 +134,9 @@ class PulumiCloud:
         sys.path[:0] = [] if str(ROOT) in sys.path else [str(ROOT)]
         from stacks.program import run
 
-        for folder in (self.backend.state, self.backend.work):
+        for folder in (self.backend.state, self.backend.work, self.backend.home):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _lend_plugins(self.backend.home)
         options = auto.LocalWorkspaceOptions(
             work_dir=str(self.backend.work),
             pulumi_home=str(self.backend.home),
@@ -151,15 +157,25 @@ class PulumiCloud:
             "PULUMI_BACKEND_URL": self.backend.url,
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.backend.passphrase),
             "RESILIENCE_ACCOUNT_TOKEN": self.token or "",
+            **self.credentials,
         }
 
     def _config(self, site: Site) -> dict[str, auto.ConfigValue]:
         """The stack's configuration; nothing in it is a secret."""
+        least = site.machine
         hosts = [{"address": a, "hostKey": self._host_key(site, a)} for a in site.addresses]
         values = {
             "kind": site.stack,
             "vendor": site.vendor,
             "size": site.size,
+            "machine": json.dumps({"cpu": least.cpu, "memoryGb": least.memory_gb, "diskGb": least.disk_gb}),
+            "type": site.type,
+            "fleet": self.fleet,
+            "region": site.region,
+            "zone": site.zone,
+            "image": site.image,
+            "network": site.network,
+            "operators": json.dumps(self.operators),
             "authorizedKey": self.authorized_key,
             "account": self.account or "",
             "hosts": json.dumps(hosts),
@@ -194,6 +210,14 @@ class PulumiCloud:
             if said.lock_is_alive(file, site):
                 raise said.locked(site, file)
             file.unlink(missing_ok=True)
+
+
+def _lend_plugins(home: Path) -> None:
+    """Let the engine find plugins that the operator has in Pulumi's own home."""
+    own = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins"
+    if own.is_dir() and own.resolve() != (home / "plugins").resolve() and not (home / "plugins").exists():
+        (home / "plugins").unlink(missing_ok=True)
+        (home / "plugins").symlink_to(own.resolve())
 
 
 def _engine(home: Path) -> auto.PulumiCommand:

@@ -8,9 +8,15 @@ import socket
 from pathlib import Path
 
 from resilience.adapters import account
+from resilience.adapters.vendor_words import meaning
 from resilience.errors import Locked, MissingPart, ResilienceError, VendorClosed
 from resilience.model import Site
 
+UNFIT = re.compile(r"an unhandled error occurred: (?P<why>.+)")
+"""Our own program refused, before it asked for anything."""
+NO_PLUGIN = re.compile(
+    r"no resource plugin '(?P<plugin>pulumi-resource-(?P<name>[\w-]+))'.*?version (?P<version>v[\w.+-]+)"
+)
 API_SAID = re.compile(r"account-api (?P<url>\S+) status=(?P<status>\d+) code=(?P<code>[^\s:]+): ?(?P<text>.*)")
 
 
@@ -44,6 +50,20 @@ def translate(output: str, site: Site, verb: str) -> ResilienceError:
         )
     if refused := API_SAID.search(output):
         return _refused(refused, site, verb)
+    if lacking := NO_PLUGIN.search(output):
+        return MissingPart(
+            f"{site.name}: the engine has no {lacking['plugin']} {lacking['version']}",
+            f"It is the vendor's provider; the {site.stack} stack can do nothing without it. Nothing was made.",
+            f"Once, with a network: `pulumi plugin install resource {lacking['name']} {lacking['version']}`; or put it on PATH.",
+        )
+    if unfit := UNFIT.search(output):
+        return StackFailed(
+            f"{site.name}: the {site.stack} stack can't make what the fleet file asks for",
+            unfit["why"].strip(),
+            "Nothing was made. Change it in the fleet file, then run the same command again.",
+        )
+    if meant := meaning(output):
+        return StackFailed(f"{site.name}: at {site.vendor} {meant.what}", _complaint(output), meant.next)
     return StackFailed(
         f"{site.name}: the engine could not {verb} the site",
         _complaint(output),

@@ -1,0 +1,80 @@
+"""What vendors' providers say when they refuse, and what that means for the operator."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+Flag = re.IGNORECASE
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """One kind of refusal: how it is told, what it means, and what to do."""
+
+    said: re.Pattern[str]
+    what: str
+    next: str
+
+
+MEANINGS: tuple[Meaning, ...] = (
+    Meaning(
+        re.compile(r"RequestTimeTooSkewed|RequestExpired|reasonable timeframe|signature not yet current", Flag),
+        "this machine's clock is off, so the vendor takes none of our signatures",
+        "Set the clock (`timedatectl set-ntp true`), then run the same command again.",
+    ),
+    Meaning(
+        re.compile(r"ExpiredToken|token (?:has|is) expired|credentials? (?:has|have|are) expired", Flag),
+        "the credentials have expired",
+        "Make new ones at the vendor, put them into the kit, then run the same command again.",
+    ),
+    Meaning(
+        re.compile(
+            r"InvalidClientTokenId|UnrecognizedClient|SignatureDoesNotMatch|AuthFailure|No valid credential"
+            r"|could not find default credentials|invalid_grant|unable to authenticate|\(unauthorized"
+            r"|Authentication failed|requires authentication|401 Unauthorized",
+            Flag,
+        ),
+        "the vendor does not take these credentials",
+        "Compare the kit's accounts/VENDOR.env with what the vendor shows; docs/vendors/ says which it must be.",
+    ),
+    Meaning(
+        re.compile(
+            r"UnauthorizedOperation|AccessDenied|PERMISSION_DENIED|insufficient.{0,20}permission|\(forbidden", Flag
+        ),
+        "the credentials lack a right",
+        "Give them the rights that docs/vendors/ lists for this vendor, and no more; then run the same command again.",
+    ),
+    Meaning(
+        re.compile(
+            r"invalid AWS region|invalid region|unknown (?:zone|region)|field 'zone'|location .{1,40}not found", Flag
+        ),
+        "the vendor knows no such region or zone",
+        'Write one of the vendor\'s own words into the fleet file: region = "…".',
+    ),
+    Meaning(
+        re.compile(
+            r"QuotaExceeded|quota .{0,60}exceeded|LimitExceeded|resource_limit_exceeded|exceeded.{0,20}quota", Flag
+        ),
+        "the account's quota is used up",
+        "Ask the vendor for more, which can take days, or give a smaller size; then run the same command again.",
+    ),
+    Meaning(
+        re.compile(
+            r"BucketAlreadyExists|bucket name is not available|bucket .{0,80}owned by (?:another|a different)", Flag
+        ),
+        "the bucket belongs to somebody else",
+        "Buckets' names are shared by all customers: write another one into the fleet file.",
+    ),
+    Meaning(
+        re.compile(r"uniqueness_error|already (?:exists|used|in use)|\.Duplicate\b|alreadyExists", Flag),
+        "something of this name is there already, and this stack did not make it or was ended before it could say so",
+        "Look at what the vendor shows under that name. If it is this site's, remove it there and run the same command again.",
+    ),
+)
+"""In order: the first that fits is what it means."""
+
+
+def meaning(output: str) -> Meaning | None:
+    """What a provider's words mean; None where nobody here knows."""
+    return next((one for one in MEANINGS if one.said.search(output)), None)
