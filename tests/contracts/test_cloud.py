@@ -20,7 +20,7 @@ from resilience.adapters.pulumi import Backend, PulumiCloud
 from resilience.adapters.pulumi_errors import StackFailed
 from resilience.adapters.pulumi_orphans import _processes_on
 from resilience.errors import Locked, MissingPart, VendorClosed
-from resilience.model import Site, SiteOutputs
+from resilience.model import Machine, Site, SiteOutputs
 from resilience.ports import Cloud
 from resilience.simulation.state import State
 from resilience.simulation.vendors import SimCloud
@@ -52,10 +52,14 @@ def make(vendor: Vendor, tmp_path: Path) -> Make:
     return lambda **changes: replace(cloud, **changes)
 
 
-@pytest.fixture(params=["simulated", "lab", "baremetal"])
+@pytest.fixture(params=["simulated", "lab", "local", "baremetal"])
 def cloud_and_site(request: pytest.FixtureRequest, make: Make) -> tuple[Cloud, Site]:
     """The port on the fake, and on the engine with each stack."""
-    real = {"lab": (make(), ACORN), "baremetal": (make(account=None, token=None), CEDAR)}
+    real = {
+        "lab": (make(), ACORN),
+        "local": (make(), replace(ACORN, stack="local")),
+        "baremetal": (make(account=None, token=None), CEDAR),
+    }
     return real.get(request.param) or (SimCloud(State()), ACORN)
 
 
@@ -273,7 +277,7 @@ def test_bare_metal_without_a_host_key_is_refused(make: Make) -> None:
 
 def test_bare_metal_without_hosts_is_refused(make: Make) -> None:
     """A bare-metal stack cannot make hosts, and says that it needs some."""
-    with pytest.raises(StackFailed, match="could not make") as caught:
+    with pytest.raises(StackFailed, match="can't make what the fleet file asks for") as caught:
         make().up(replace(CEDAR, addresses=()))
     assert "has no hosts" in caught.value.why
 
@@ -283,7 +287,25 @@ def test_an_unknown_stack_is_said(make: Make) -> None:
     with pytest.raises(StackFailed) as caught:
         make().up(replace(ACORN, stack="moon"))
     assert "'moon'" in caught.value.why
-    assert "baremetal, lab" in caught.value.why
+    assert "aws, baremetal, gcp" in caught.value.why
+
+
+@pytest.mark.parametrize("kind", ["hetzner", "aws"])
+def test_a_stack_without_its_provider_is_said(make: Make, kind: str) -> None:
+    """The real engine has no plugin of this vendor: named with its version, and nothing was made."""
+    oak = Site("oak", "acme", kind, region="fsn1", type="cx23")
+    with pytest.raises(MissingPart, match="pulumi-resource-") as caught:
+        make(operators=("192.0.2.7/32",), fleet="plaza").up(oak)
+    assert "pulumi plugin install resource" in caught.value.next
+    assert make().outputs(oak) is None
+
+
+def test_a_size_nobody_has_is_said_first(make: Make) -> None:
+    """The program refuses before it asks anybody: in the real engine, with no provider there."""
+    oak = Site("oak", "acme", "hetzner", region="fsn1", least=Machine(200, 2000, 40))
+    with pytest.raises(StackFailed, match="can't make what the fleet file asks for") as caught:
+        make(operators=("192.0.2.7/32",), fleet="plaza").up(oak)
+    assert "the largest is ccx63" in caught.value.why
 
 
 def test_broken_state_is_said(make: Make) -> None:

@@ -13,7 +13,10 @@ from resilience.errors import MissingPart
 from resilience.model import Site
 
 SAID = [
-    ("api error RequestTimeTooSkewed: The difference between the request time and the current time is too large", "clock"),
+    (
+        "api error RequestTimeTooSkewed: The difference between the request time and the current time is too large",
+        "clock",
+    ),
     ("oauth2: invalid_grant: Token must be a short-lived token and in a reasonable timeframe. Check your iat", "clock"),
     ("api error ExpiredToken: The security token included in the request is expired", "have expired"),
     ("api error InvalidClientTokenId: The security token included in the request is invalid.", "does not take"),
@@ -23,7 +26,10 @@ SAID = [
     ("api error UnauthorizedOperation: You are not authorized to perform this operation", "lack a right"),
     ("googleapi: Error 403: Required 'compute.instances.create' permission, PERMISSION_DENIED", "lack a right"),
     ("invalid AWS Region: eu-central-9", "no such region"),
-    ("googleapi: Error 400: Invalid value for field 'zone': 'europe-west99-a'. Unknown zone., invalid", "no such region"),
+    (
+        "googleapi: Error 400: Invalid value for field 'zone': 'europe-west99-a'. Unknown zone., invalid",
+        "no such region",
+    ),
     ("api error VcpuLimitExceeded: You have requested more vCPU capacity than your current limit", "quota"),
     ("server limit reached (resource_limit_exceeded)", "quota"),
     ("api error BucketAlreadyExists: The requested bucket name is not available.", "somebody else"),
@@ -50,7 +56,9 @@ def test_an_unknown_complaint_is_not_guessed_at() -> None:
 
 def test_a_missing_provider_is_named_with_its_version() -> None:
     """Which plugin, which version, and the command that brings it."""
-    said = "error: no resource plugin 'pulumi-resource-hcloud' found in the workspace at version v1.43.3 or on your $PATH"
+    said = (
+        "error: no resource plugin 'pulumi-resource-hcloud' found in the workspace at version v1.43.3 or on your $PATH"
+    )
     error = translate(said, Site("oak", "acme", "hetzner"), "make")
     assert isinstance(error, MissingPart)
     assert "pulumi plugin install resource hcloud v1.43.3" in error.next
