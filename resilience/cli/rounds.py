@@ -12,9 +12,9 @@ from typing import Any
 
 from resilience.adapters.journal_file import JournalFile
 from resilience.cli.history import write_history
-from resilience.decide.cases import Case, full_round
+from resilience.decide.cases import full_round
 from resilience.engine.drill import Drill, prepare
-from resilience.errors import Exit, UsageError
+from resilience.errors import Exit, ResilienceError, UsageError
 from resilience.lab import Lab, aside
 from resilience.lab.material import prepare_material
 from resilience.model import Fleet
@@ -94,7 +94,13 @@ def _ready(drill: Drill, *, silent: bool) -> Path:
     """The filled lab: the one of an earlier try, or a new one."""
     place = ASIDE.absolute() / "-".join(_kind(drill).values())
     if not drill.simulated and not (place / aside.ABOUT).exists():
-        keep_lab(drill, place, silent=silent)
+        done = _resilience("drill", *_words(drill), "--set-aside", str(place), *(["--json"] if silent else []))
+        if done:
+            raise ResilienceError(
+                "No lab could be filled for the round.",
+                f"`drill --set-aside {place}` ended with exit status {done}; what it said is above.",
+                "Mend what it names, and run the same command again.",
+            )
     return place
 
 
@@ -102,12 +108,21 @@ def _run(drill: Drill, report: Path, place: Path) -> None:
     """One drill. What a killed one left of its report is moved away first."""
     if report.exists():
         report.rename(_free(report))
-    words = ["--fault", drill.fault, "--standby", drill.standby, "--seed", str(drill.seed), "--report", str(report)]
-    words += ["--size", str(drill.size), "--durability", str(drill.durability)]
+    words = ["--fault", drill.fault, "--report", str(report), "--json"]
     words += [word for vendor in drill.lost for word in ("--lost", vendor)]
     words += ["--simulate"] if drill.simulated else ["--from", str(place)]
+    _resilience("drill", *_words(drill), *words)
+
+
+def _words(drill: Drill) -> list[str]:
+    kind = [word for key, value in _kind(drill).items() for word in (f"--{key}", value)]
+    return [*kind, "--seed", str(drill.seed)]
+
+
+def _resilience(*words: str) -> int:
+    """A command of ours in a process of its own: one that entered a lab never comes out of it."""
     program = [sys.executable, "-c", "from resilience.cli import main; main()"]
-    subprocess.run([*program, "drill", *words, "--json"], check=False, stdout=subprocess.DEVNULL)
+    return subprocess.run([*program, *words], check=False, stdout=subprocess.DEVNULL).returncode
 
 
 def _free(report: Path) -> Path:
@@ -135,6 +150,3 @@ def _reason(why: Sequence[str]) -> str:
 def _say(line: str, *, silent: bool) -> None:
     if not silent:
         sys.stderr.write(line + "\n")
-
-
-__all__ = ["LAB", "Case", "keep_lab", "prepared_for", "run_round", "with_durability"]
