@@ -3,6 +3,16 @@
 from resilience.decide.failover import plan_failover
 from resilience.decide.opening import plan_open
 from resilience.decide.quorum import lost_vendors, next_set, with_companions
+from resilience.decide.stay import plan_protect
 from resilience.decide.up import may_be_primary, plan_up
 
-__all__ = ["lost_vendors", "may_be_primary", "next_set", "plan_failover", "plan_open", "plan_up", "with_companions"]
+__all__ = [
+    "lost_vendors",
+    "may_be_primary",
+    "next_set",
+    "plan_failover",
+    "plan_open",
+    "plan_protect",
+    "plan_up",
+    "with_companions",
+]

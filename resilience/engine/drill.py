@@ -14,7 +14,7 @@ from typing import Any
 
 import stamina
 
-from resilience.decide import plan_failover, plan_up
+from resilience.decide import plan_failover, plan_protect, plan_up, with_companions
 from resilience.engine.execute import Approval, approve, execute
 from resilience.engine.observe import observe
 from resilience.errors import ResilienceError, UsageError
@@ -102,16 +102,31 @@ def _lose_and_return(
     old_address = _outputs(world, fleet).addresses[0]
     ground.blackhole(lost)
     done = ground.inject(drill.fault, lost, drill.seed)
-    stage.note("fault", at=done["at"], fault=drill.fault, vendors=list(lost), damage=done.get("vaults"))
+    stays = fleet.primary.vendor not in with_companions(fleet, frozenset(lost))
+    about = {"fault": drill.fault, "vendors": list(lost), "stays": stays, "damage": done.get("vaults")}
+    stage.note("fault", at=done["at"], **about)
     users.try_old_site(old_address)
     declared = frozenset(lost)
-    plan = plan_failover(fleet, observe(world, fleet, declared), to=drill.to, declared=declared)
+    survey = observe(world, fleet, declared)
     try:
+        if stays:
+            plan = plan_protect(fleet, survey, declared=declared)
+        else:
+            plan = plan_failover(fleet, survey, to=drill.to, declared=declared)
         carry_out(world, fleet, plan, watch)
     finally:
         calls = ground.blackhole_calls()
+        if stays:
+            calls = _without_ship(calls, fleet.primary.name, stage)
         stage.note("blackhole", vendors=list(lost), calls=calls, complete=ground.blackhole_complete())
         _judge_fence(world, users, stage)
+
+
+def _without_ship(calls: list[dict[str, Any]], home: str, stage: _Stages) -> list[dict[str, Any]]:
+    """Calls without those of the primary's own ship: where it stays, it knocks at a silent vault until that is back."""
+    ship = [call for call in calls if str(call["from"]).split("-")[0] == home]
+    stage.note("ship-knocks", calls=ship)
+    return [call for call in calls if call not in ship]
 
 
 def _judge_fence(world: World, users: Workload, stage: _Stages) -> None:

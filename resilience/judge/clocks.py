@@ -13,7 +13,7 @@ PARTS = (Phase.DECIDE, Phase.PROVISION, Phase.DATA, Phase.START, Phase.NAME)
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """The first success of a user's journey by public name at a site that is not the old one."""
+    """The first user's journey by name after the fault: at a new site, or at the old one where its vendor stays."""
 
     at: float
     line: int
@@ -48,11 +48,12 @@ def recovery(evidence: Evidence) -> Recovery | None:
         raise Impossible(
             "no line before the fault says at which address the old site was, so no success can be told from it"
         )
+    stays = evidence.fault is not None and evidence.fault.data.get("stays") is True
     for line, event in enumerate(evidence.after):
         if event.kind != "journey" or not _by_name(event) or event.data.get("ok") is not True:
             continue
         address = event.data.get("address")
-        if isinstance(address, str) and address and address not in old:
+        if isinstance(address, str) and address and (address in old) is stays:
             return Recovery(when(event), line, address)
     return None
 

@@ -13,6 +13,7 @@ stage-started/done  stage, [seconds]: set-up of the lab, up, seed, snapshot, tea
 data                db_bytes, media_bytes, [users, posts]
 plan                [plan: the plan as JSON]
 fault               fault, vendors [names that are lost], [why]: from here the RTO runs;
+                    [stays: the primary's vendor is not among them, so the app goes on there];
                     [damage {vault: {objects, removed, written_over | changed}}]: what was done
                     to copies just before (hijack, bit-rot)
 decided             digest, by ("drill" approves its own plan), accepted [hazard names]
@@ -36,6 +37,7 @@ blackhole           vendors [names], complete (the counters covered all hosts fr
 looked              nonce, ledger, anchor, missing, corrupt, resurrected: a site before it is opened
 opened, closed      stage, site: how far its gate is open from here on
 held                stage, site, why: a stage whose condition does not hold yet
+ship-knocks         calls: the primary's ship at vaults that are silent, where the app stays
 protected-again     at, vaults [names], snapshot: the second clock
 torn-down           left [what could not be removed]
 ==================  ====================================================================

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from resilience.decide import lost_vendors, next_set, plan_failover, plan_up
+from resilience.decide import lost_vendors, next_set, plan_failover, plan_protect, plan_up
 from resilience.errors import FleetError, Refused, ResilienceError, TooFewVaults, UsageError
 from resilience.model import (
     EpochRecord,
@@ -279,3 +279,23 @@ def test_of_two_epochs_with_one_number_the_sealed_one_counts() -> None:
     undecided = newest_first({"birch": lost, "cedar": won})
     assert {record.nonce for record in undecided} == {"a", "b"}
     assert newest_first({}) == []
+
+
+def test_a_vendor_that_is_not_the_primarys_moves_nobody() -> None:
+    """Users are looked after first, through the zones that are left; then copies, where vaults are left."""
+    plan = plan_protect(FLEET, survey(), declared=frozenset({"elm"}))
+    assert plan.source == plan.target == "acorn"
+    assert actions(plan) == ["point", "point", "confirm", "verify", "protect", "sealable", "state"]
+    assert (plan.hazards, plan.lost) == ((), ("elm",))
+
+
+def test_too_few_vaults_to_leave_is_a_hazard() -> None:
+    """With one vault of three left, no new epoch could be sealed: that is said by name."""
+    plan = plan_protect(FLEET, survey(), declared=frozenset({"elm", "cedar"}))
+    assert [hazard.name for hazard in plan.hazards] == ["cannot-seal"]
+
+
+def test_nobody_stays_at_a_vendor_that_is_lost() -> None:
+    """Where the primary's vendor is lost, only a failover helps."""
+    with pytest.raises(ResilienceError, match="at a lost vendor"):
+        plan_protect(FLEET, survey(), declared=frozenset({"acorn"}))

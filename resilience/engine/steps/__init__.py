@@ -28,5 +28,6 @@ ACTIONS: dict[str, Action] = {
     "point": name.point,
     "confirm": name.confirm,
     "protect": protect.protect,
+    "sealable": protect.sealable,
     "state": protect.state,
 }

@@ -8,6 +8,7 @@ from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
 from resilience.errors import ResilienceError, TooFewVaults
 from resilience.model import Step, Unknown
+from resilience.replication import layout
 from resilience.replication.epoch import each
 
 
@@ -26,8 +27,25 @@ def protect(run: Run, step: Step) -> Facts:
             f"Taken: {dict(taken)}; read back: {doubts}.",
             "The site serves, unprotected. Run the same command again; see `resilience status`.",
         )
-    run.note("protected-again", vaults=good, snapshot=taken[good[0]])
+    epoch = run.epoch(site.name)
+    if sum(vault in run.world.vaults for vault in epoch.vaults) >= epoch.s:
+        run.note("protected-again", vaults=good, snapshot=taken[good[0]])
     return {"snapshots": dict(taken), "verified": good, "doubts": doubts}
+
+
+def sealable(run: Run, step: Step) -> Facts:
+    """See whether enough vaults of the epoch are left to seal the next one; without that the app is not protected."""
+    epoch = run.epoch(step.subject)
+    asked = {name: run.world.vaults[name] for name in epoch.vaults if name in run.world.vaults}
+    answers = each(asked, lambda vault: vault.exists(layout.epoch(epoch.number)))
+    holding = [name for name, answer in answers.items() if answer is True]
+    if len(holding) < epoch.s:
+        raise TooFewVaults(
+            f"{step.subject} serves, and could not be left: {len(holding)} of {epoch.s} vaults could seal a new epoch.",
+            f"Of epoch {epoch.number}'s vaults {', '.join(epoch.vaults)} there are left: {', '.join(holding) or 'none'}.",
+            "Bring one of them back, or declare a vault at another vendor and seal an epoch with it.",
+        )
+    return {"epoch": epoch.number, "vaults": holding, "needed": epoch.s}
 
 
 def state(run: Run, step: Step) -> Facts:
