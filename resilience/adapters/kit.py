@@ -11,16 +11,21 @@
     host_keys/ADDRESS.pub   of hosts that are simply there
     sites/SITE-EPOCH.key  what a site's host signs with in one epoch
     sites/SITE-EPOCH.pass  lets the operator's own request through that site's gate while it is closed
+    vapid.key           the app's name at push services    signups.key     opens passwords that wait in line
+    endpoints.pub, endpoints.json   whose list of addresses clients follow, and the list (its key may be offline)
 """
 
 from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience.adapters import credentials
@@ -102,24 +107,41 @@ class Kit:
 
     def site_key(self, site: str, epoch: int) -> Path:
         """The key a site's host signs with in one epoch; made when it is not there."""
-        path = self.directory / "sites" / f"{site}-{epoch:08d}.key"
+        return self._made(f"sites/{site}-{epoch:08d}.key", lambda: _pem(Ed25519PrivateKey.generate()))
+
+    @property
+    def vapid_key(self) -> Path:
+        """The key by which push services know the app; made when it is not there."""
+        return self._made("vapid.key", lambda: _pem(ec.generate_private_key(ec.SECP256R1())))
+
+    @property
+    def signups_key(self) -> Path:
+        """The key that opens passwords of people who wait in line; made when it is not there."""
+        return self._made("signups.key", Fernet.generate_key)
+
+    @property
+    def app_keys(self) -> dict[str, Path]:
+        """What the app on a host needs of the kit, by file name there."""
+        return {"ledger.key": self.ledger_key, "vapid.key": self.vapid_key, "signups.key": self.signups_key}
+
+    @property
+    def endpoints(self) -> tuple[str, str] | None:
+        """Public key and signed list of the app's addresses, if the operator has signed one."""
+        if not (self.directory / "endpoints.json").is_file():
+            return None
+        return self._text("endpoints.pub"), self._text("endpoints.json")
+
+    def _made(self, name: str, make: Callable[[], bytes]) -> Path:
+        """A file of the kit; made, never half, when it is not there."""
+        path = self.directory / name
         if not path.exists():
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            pem = Ed25519PrivateKey.generate().private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            _keep(path, pem)
+            _keep(path, make())
         return path
 
     def gate_pass(self, site: str, epoch: int) -> str:
         """What lets the operator's own request through a site's gate in one epoch; made when it is not there."""
-        path = self.directory / "sites" / f"{site}-{epoch:08d}.pass"
-        if not path.exists():
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            _keep(path, secrets.token_urlsafe(32).encode())
-        return path.read_text()
+        return self._made(f"sites/{site}-{epoch:08d}.pass", lambda: secrets.token_urlsafe(32).encode()).read_text()
 
     def _file(self, name: str) -> Path:
         path = self.directory / name
@@ -141,3 +163,11 @@ def _keep(path: Path, data: bytes) -> None:
     new.touch(mode=0o600)
     new.write_bytes(data)
     new.rename(path)
+
+
+def _pem(key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )

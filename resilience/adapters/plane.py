@@ -91,12 +91,16 @@ class SshPlane:
             "gate.env": f"{PASS_VARIABLE}={self.kit.gate_pass(site.name, epoch.number)}\n",
         }
         app = _APP_ENV.format(data=DATA, etc=ETC, host=self.fleet.names.host)
+        mine = {name: path.read_text() for name, path in self.kit.app_keys.items()}
+        if (endpoints := self.kit.endpoints) is not None:
+            mine |= {"endpoints.pub": endpoints[0], "endpoints.json": endpoints[1]}
+            app += f"ENDPOINTS={ETC}/endpoints.json\nENDPOINTS_KEY={ETC}/endpoints.pub\n"
         quorum = self.fleet.replication.durability == "quorum"
         names = "synchronous_standby_names = 'ship'\n" if quorum else ""
         return site_host().with_files(
             [
                 *(File(f"{ETC}/{name}", text, mode="600") for name, text in secret.items()),
-                File(f"{ETC}/ledger.key", self.kit.ledger_key.read_text(), "plaza", "plaza", "400"),
+                *(File(f"{ETC}/{name}", text, "plaza", "plaza", "400") for name, text in mine.items()),
                 File(f"{ETC}/app.env", app, mode="640", group="plaza"),
                 File(f"{ETC}/durability.conf", names),
                 File(f"{ETC}/gate.caddy", self.gate_rules),
@@ -283,6 +287,8 @@ LEDGER_DIR={data}/ledger
 OUTBOX_DIR={data}/outbox
 HELD_DIR={data}/held
 LEDGER_KEY={etc}/ledger.key
+VAPID_KEY={etc}/vapid.key
+SIGNUPS_KEY={etc}/signups.key
 PUBLIC_URL=http://{host}
 LISTEN=127.0.0.1:8000
 LEDGER_WAIT_S=5

@@ -20,6 +20,7 @@ NEEDED = [
     "jinja2",
     "multipart",
     "PIL.Image",
+    "prometheus_client",
     "psycopg",
     "psycopg_pool",
     "pyrage",
@@ -31,6 +32,7 @@ NEEDED = [
     "structlog",
     "uvicorn",
     "uvloop",
+    "webpush",
 ]
 # AWS describes hundreds of services; the vaults speak one.
 SERVICES_KEPT = {"s3"}
