@@ -41,6 +41,7 @@ RESERVED = frozenset(
         "static",
         "support",
         "system",
+        "waiting",
         "webmaster",
     )
 )

@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from resilience.plaza import api, web
 from resilience.plaza.answers import HANDLERS
 from resilience.plaza.db import Database, one
+from resilience.plaza.door import Door
 from resilience.plaza.erasure import Eraser
 from resilience.plaza.gate import Gate
 from resilience.plaza.holds import Holds
@@ -31,6 +32,8 @@ from resilience.plaza.state import Plaza, plaza_of
 from resilience.plaza.store import Store
 from resilience.plaza.sweep import sweep
 
+DOORS = 2
+"""While one batch's commit waits for other vendors, the next one's passwords are hashed."""
 STATIC = Path(__file__).parent / "static"
 
 
@@ -63,17 +66,20 @@ def assemble(settings: Settings) -> Plaza:
     """Everything a running plaza is made of."""
     store = Store(settings.media_dir, settings.outbox_dir)
     ledger = make_ledger(settings)
+    db, gate = Database(settings.database_url, settings.ledger_wait_s), Gate()
+    passwords = Passwords(settings.argon2)
     return Plaza(
         settings=settings,
-        db=Database(settings.database_url, settings.ledger_wait_s),
-        passwords=Passwords(settings.argon2),
+        db=db,
+        passwords=passwords,
         darkroom=Darkroom(),
         store=store,
         ledger=ledger,
         eraser=Eraser(settings.database_url, ledger, store),
         holds=Holds(settings.hold_recipient, store, settings.public_url),
-        gate=Gate(),
+        gate=gate,
         limits=Limits(),
+        door=Door(db, passwords, gate, settings.signups_key),
     )
 
 
@@ -87,7 +93,8 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Connect, replay the ledger, sweep now and then; let go of everything at the end."""
     plaza: Plaza = app.state.plaza
     await plaza.db.open()
-    tasks = [asyncio.create_task(plaza.gate.keep(plaza.eraser)), asyncio.create_task(sweep(plaza))]
+    work = (plaza.gate.keep(plaza.eraser), sweep(plaza), *(plaza.door.keep() for _ in range(DOORS)))
+    tasks = [asyncio.create_task(job) for job in work]
     try:
         yield
     finally:

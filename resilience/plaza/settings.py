@@ -16,6 +16,8 @@ REQUIRED = (
     "OUTBOX_DIR",
     "HELD_DIR",
     "LEDGER_KEY",
+    "VAPID_KEY",
+    "SIGNUPS_KEY",
     "PUBLIC_URL",
 )
 
@@ -30,6 +32,8 @@ class Settings:
     outbox_dir: Path
     held_dir: Path
     ledger_key: Path
+    vapid_key: Path
+    signups_key: Path
     public_url: str
     host: str = "127.0.0.1"
     port: int = 8000
@@ -65,6 +69,8 @@ def from_env(env: Mapping[str, str] = os.environ) -> Settings:
         outbox_dir=Path(env["OUTBOX_DIR"]),
         held_dir=Path(env["HELD_DIR"]),
         ledger_key=Path(env["LEDGER_KEY"]),
+        vapid_key=Path(env["VAPID_KEY"]),
+        signups_key=Path(env["SIGNUPS_KEY"]),
         public_url=env["PUBLIC_URL"].rstrip("/"),
         host=host,
         port=port,

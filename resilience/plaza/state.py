@@ -10,6 +10,7 @@ import psycopg
 from starlette.requests import Request
 
 from resilience.plaza.db import Database
+from resilience.plaza.door import Door
 from resilience.plaza.erasure import Drafter, Eraser
 from resilience.plaza.errors import NotSafeElsewhere, PlazaError
 from resilience.plaza.gate import Gate
@@ -39,6 +40,7 @@ class Plaza:
     holds: Holds
     gate: Gate
     limits: Limits
+    door: Door
 
     async def record(self, drafter: Drafter) -> int:
         """Put an entry into the ledger, apply it, and wait until it is held elsewhere."""

@@ -8,6 +8,7 @@ from typing import LiteralString
 import psycopg
 import structlog
 
+from resilience.plaza import signups
 from resilience.plaza.db import Connection, rows
 from resilience.plaza.erasure import PICTURES, picture_lock
 from resilience.plaza.state import Plaza
@@ -37,7 +38,7 @@ async def sweep(plaza: Plaza) -> None:
 
 async def sweep_once(conn: Connection, store: Store) -> None:
     """Remove what is expired; pictures wait a day for their post."""
-    for sql in EXPIRED:
+    for sql in (*EXPIRED, *signups.EXPIRED):
         await conn.execute(sql)
     gone = await rows(
         conn,

@@ -21,6 +21,8 @@ from typing import Any
 
 import httpx
 import psycopg
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from mastodon import Mastodon
@@ -121,12 +123,16 @@ class Site:
             "OUTBOX_DIR": str(folder / "outbox"),
             "HELD_DIR": str(folder / "held"),
             "LEDGER_KEY": str(folder / "ledger.key"),
+            "VAPID_KEY": str(folder / "vapid.key"),
+            "SIGNUPS_KEY": str(folder / "signups.key"),
             "PUBLIC_URL": self.base,
             "LISTEN": f"127.0.0.1:{self.port}",
             "ARGON2": "light",
             "LEDGER_WAIT_S": "5",
         }
-        write_key(folder / "ledger.key")
+        write_key(folder / "ledger.key", Ed25519PrivateKey.generate())
+        write_key(folder / "vapid.key", ec.generate_private_key(ec.SECP256R1()))
+        (folder / "signups.key").write_bytes(Fernet.generate_key())
 
     @property
     def url(self) -> str:
@@ -250,9 +256,8 @@ def sha_of(url: str) -> str:
     return Path(url).stem
 
 
-def write_key(path: Path) -> None:
-    """A new Ed25519 private key."""
-    key = Ed25519PrivateKey.generate()
+def write_key(path: Path, key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> None:
+    """A private key as a kit has it."""
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 

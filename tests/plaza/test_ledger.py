@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mastodon import Mastodon, MastodonNotFoundError
 
@@ -322,7 +323,7 @@ def test_a_missing_entry_or_a_foreign_key_stops_the_replay(sites: Sites) -> None
     file_of(site, 2).unlink()
     assert "Ledger entry 2 is missing" in site.run("replay-ledger", fails=True)["said"]
     file_of(site, 2).write_bytes(body)
-    write_key(site.folder / "ledger.key")
+    write_key(site.folder / "ledger.key", Ed25519PrivateKey.generate())
     assert "entry 1 can't be trusted" in site.run("replay-ledger", fails=True)["said"]
 
 

@@ -8,15 +8,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from resilience.plaza import access, accounts, entities, posts
+from resilience.plaza import access, accounts, entities, posts, signups
+from resilience.plaza.access import App
 from resilience.plaza.api.common import app_caller, base_of, caller, paged, reader, user
 from resilience.plaza.api.oauth import token_entity
+from resilience.plaza.bearer import digest, new_secret
 from resilience.plaza.db import Connection
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import parse_id
 from resilience.plaza.paging import read_page
 from resilience.plaza.params import read_params
-from resilience.plaza.state import plaza_of
+from resilience.plaza.state import Plaza, plaza_of
+
+PATIENCE_S = 10.0
+"""How long an app waits for its answer when somebody signs up with it."""
 
 
 async def register(request: Request) -> Response:
@@ -32,11 +37,25 @@ async def register(request: Request) -> Response:
     problems = accounts.check_registration(name, password, email, agreement=params.flag("agreement"))
     if problems:
         raise accounts.refused(problems)
-    hashed = await plaza.passwords.hash(password)
+    ticket = new_secret()
     async with plaza.db.write() as conn:
-        made = await accounts.create(conn, name, hashed, email)
-        token = await access.issue_token(conn, found.app, made.id, found.scopes)
+        place = await signups.join(conn, ticket, name, plaza.door.seal(password), email)
+    await plaza.door.ring(place.id, PATIENCE_S)
+    token = await _token(plaza, found.app, found.scopes, ticket)
     return JSONResponse(token_entity(token, found.scopes))
+
+
+async def _token(plaza: Plaza, app: App, scopes: tuple[str, ...], ticket: str) -> str:
+    """A token for the new account; while it waits in line, one that becomes its token by itself."""
+    async with plaza.db.write() as conn:
+        place = await signups.look(conn, ticket)
+        if place is None or place.state == signups.REFUSED:
+            raise accounts.refused({"username": ("ERR_TAKEN", "has already been taken")})
+        token = await access.issue_token(conn, app, place.account_id, scopes)
+        waits = place.account_id is None
+        if waits and not await signups.promise(conn, place.id, digest(token)):
+            raise Refused(503, "Your account was made just now. Log in with your name and password.")
+    return token
 
 
 async def verify_credentials(request: Request) -> Response:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from resilience.plaza.web import authorize, moderating, people, reading, writing
+from resilience.plaza.web import authorize, joining, moderating, people, reading, writing
 
 ROUTES: list[Route] = [
+    *joining.ROUTES,
     *people.ROUTES,
     *writing.ROUTES,
     *moderating.ROUTES,

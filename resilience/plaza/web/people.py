@@ -14,7 +14,6 @@ from resilience.plaza.state import plaza_of
 from resilience.plaza.web.render import page
 from resilience.plaza.web.visitor import (
     SESSION,
-    Visitor,
     checked_form,
     field,
     local_path,
@@ -25,34 +24,6 @@ from resilience.plaza.web.visitor import (
 )
 
 WRONG = "That name and password don't belong together."
-
-
-async def register(request: Request) -> Response:
-    """The form to sign up, and signing up."""
-    plaza = plaza_of(request)
-    async with plaza.db.read() as conn:
-        who = await visitor(request, conn)
-    if request.method != "POST":
-        return page(request, "register.html", {"name": "", "problems": {}}, who=who)
-    form = await checked_form(request, who)
-    name, password = field(form, "username").strip().lstrip("@"), field(form, "password")
-    problems = accounts.check_registration(name, password, None, agreement=bool(field(form, "agreement")))
-    if problems:
-        return _sign_up_again(request, who, name, {key: text for key, (_, text) in problems.items()})
-    hashed = await plaza.passwords.hash(password)
-    try:
-        async with plaza.db.write() as conn:
-            made = await accounts.create(conn, name, hashed, None)
-            session = await access.start_session(conn, made.id)
-    except Refused as error:
-        if error.details is None:
-            raise
-        return _sign_up_again(request, who, name, {"username": "has already been taken"})
-    return remember(request, see("/", "welcome"), session)
-
-
-def _sign_up_again(request: Request, who: Visitor, name: str, problems: dict[str, str]) -> Response:
-    return page(request, "register.html", {"name": name, "problems": problems}, 422, who=who)
 
 
 async def log_in(request: Request) -> Response:
@@ -143,7 +114,6 @@ async def delete_account(request: Request) -> Response:
 
 
 ROUTES = [
-    Route("/register", register, methods=["GET", "POST"]),
     Route("/login", log_in, methods=["GET", "POST"]),
     Route("/logout", log_out, methods=["POST"]),
     Route("/settings", settings, methods=["GET", "POST"]),

@@ -1,0 +1,159 @@
+"""Sign-ups: the line that people stand in until there is an account for them. No place is lost or used twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import LiteralString
+
+import psycopg
+from psycopg.rows import DictRow
+
+from resilience.plaza import accounts
+from resilience.plaza.bearer import digest
+from resilience.plaza.db import Connection, one, rows
+from resilience.plaza.errors import Refused
+
+WAITING, UNCONFIRMED, DONE, REFUSED = "waiting", "unconfirmed", "done", "refused"
+COUNTED = 10_000
+"""Nobody is told more exactly how many wait before them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where somebody stands."""
+
+    id: int
+    username: str
+    state: str
+    before: int
+    """How many wait before them."""
+    account_id: int | None
+    mailed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Applicant:
+    """The next in line, as whoever opens the door sees them."""
+
+    id: int
+    username: str
+    email: str | None
+    sealed: bytes
+    token_hash: bytes | None
+
+
+async def join(conn: Connection, ticket: str, username: str, sealed: bytes, email: str | None = None) -> Place:
+    """Stand in line; the same ticket again is the same place. Refuses a name that is taken."""
+    hashed = digest(ticket)
+    earlier = await _by_ticket(conn, hashed)
+    if earlier is not None:
+        return earlier
+    await _refuse_taken(conn, username, email)
+    try:
+        async with conn.transaction():
+            await conn.execute(
+                "INSERT INTO signups (ticket_hash, username, email, sealed) VALUES (%s, %s, %s, %s)",
+                (hashed, username, email, sealed),
+            )
+    except psycopg.errors.UniqueViolation as error:
+        if error.diag.constraint_name == "signups_ticket_hash_key":
+            earlier = await _by_ticket(conn, hashed)
+            assert earlier is not None
+            return earlier
+        raise _taken("email" if error.diag.constraint_name == "signups_email" else "username") from None
+    place = await _by_ticket(conn, hashed)
+    assert place is not None
+    return place
+
+
+async def look(conn: Connection, ticket: str) -> Place | None:
+    """Where a ticket stands; None when there is no such place any more."""
+    return await _by_ticket(conn, digest(ticket))
+
+
+async def length(conn: Connection) -> int:
+    """How many wait."""
+    row = await one(conn, "SELECT count(*) AS n FROM signups WHERE state = 'waiting'")
+    return int(row["n"]) if row else 0
+
+
+async def take(conn: Connection, count: int) -> list[Applicant]:
+    """The next in line, held by this transaction; whoever else asks gets others."""
+    found = await rows(
+        conn,
+        "SELECT id, username, email, sealed, token_hash FROM signups WHERE state = 'waiting' "
+        "ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
+        count,
+    )
+    return [_applicant(row) for row in found]
+
+
+async def let_in(conn: Connection, who: Applicant, password_hash: str) -> bool:
+    """Make the account; False when its name was taken meanwhile."""
+    try:
+        made = await accounts.create(conn, who.username, password_hash, who.email)
+    except Refused:
+        await _become(conn, who.id, REFUSED)
+        return False
+    await _become(conn, who.id, DONE, made.id)
+    if who.token_hash is not None:
+        await conn.execute("UPDATE oauth_tokens SET account_id = %s WHERE token_hash = %s", (made.id, who.token_hash))
+    return True
+
+
+async def promise(conn: Connection, place: int, token_hash: bytes) -> bool:
+    """Give a token to the account once it is there; False when this place waits no longer."""
+    row = await one(
+        conn,
+        "UPDATE signups SET token_hash = %s WHERE id = %s AND state IN ('waiting', 'unconfirmed') RETURNING id",
+        token_hash,
+        place,
+    )
+    return row is not None
+
+
+async def _become(conn: Connection, place: int, state: str, account_id: int | None = None) -> None:
+    await conn.execute(
+        "UPDATE signups SET state = %s, account_id = %s, sealed = NULL, password_hash = NULL, confirm_hash = NULL, "
+        "changed_at = now() WHERE id = %s",
+        (state, account_id, place),
+    )
+
+
+async def _refuse_taken(conn: Connection, username: str, email: str | None) -> None:
+    if await rows(conn, "SELECT 1 FROM accounts WHERE lower(username) = lower(%s)", username):
+        raise _taken("username")
+    if email and await rows(conn, "SELECT 1 FROM accounts WHERE lower(email) = lower(%s)", email):
+        raise _taken("email")
+
+
+def _taken(field: str) -> Refused:
+    return accounts.refused({field: ("ERR_TAKEN", "has already been taken")})
+
+
+PLACE: LiteralString = (
+    "SELECT id, username, state, account_id, mailed_at IS NOT NULL AS mailed, CASE state WHEN 'waiting' THEN "
+    "(SELECT count(*) FROM (SELECT 1 FROM signups b WHERE b.state = 'waiting' AND b.id < s.id LIMIT 10000) f) "
+    "ELSE 0 END AS before "
+    "FROM signups s WHERE ticket_hash = %s AND (state <> 'done' OR changed_at > now() - interval '15 minutes')"
+)
+
+
+async def _by_ticket(conn: Connection, hashed: bytes) -> Place | None:
+    row = await one(conn, PLACE, hashed)
+    return Place(**row) if row else None
+
+
+def _applicant(row: DictRow) -> Applicant:
+    token = row["token_hash"]
+    return Applicant(
+        row["id"], row["username"], row["email"], bytes(row["sealed"]), None if token is None else bytes(token)
+    )
+
+
+EXPIRED: Sequence[LiteralString] = (
+    "DELETE FROM signups WHERE state IN ('done', 'refused') AND changed_at < now() - interval '1 hour'",
+    "DELETE FROM signups WHERE state = 'unconfirmed' AND changed_at < now() - interval '2 days'",
+)
+"""What nobody needs any more: places that were used, and addresses that nobody confirmed."""

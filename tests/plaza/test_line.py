@@ -1,0 +1,161 @@
+"""The line: whoever signs up gets a place, keeps it, and is let in once."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import httpx
+from cryptography.fernet import Fernet
+
+from tests.plaza.harness import PASSWORD, Site, wait_until
+from tests.plaza.pages import fields_of, guest, send
+
+Sites = Callable[[], Site]
+
+
+def ask(client: httpx.Client, name: str) -> dict[str, str]:
+    """A filled-in form, as this browser would send it."""
+    hidden = fields_of(client.get("/register").text)
+    return {**hidden, "username": name, "password": PASSWORD, "agreement": "1"}
+
+
+def shut(site: Site) -> None:
+    """Hold everybody's place, as another batch would that takes long."""
+    site.sql(
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the door is shut' USING ERRCODE = '57014'; END $$"
+    )
+    site.sql(
+        "CREATE TRIGGER shut BEFORE UPDATE ON signups FOR EACH ROW WHEN (NEW.state = 'done') EXECUTE FUNCTION wait()"
+    )
+
+
+def open_again(site: Site) -> None:
+    """Let them in."""
+    site.sql("DROP TRIGGER shut ON signups")
+
+
+def _is_let_in(client: httpx.Client) -> bool:
+    return str(client.get("/waiting").headers.get("location")) == "/?said=welcome"
+
+
+def test_whoever_waits_sees_their_place_and_comes_in(sites: Sites, name: str) -> None:
+    """Without JavaScript: a page with a place that reloads itself, then one's home; the ticket is spent."""
+    site = sites()
+    site.start()
+    shut(site)
+    first, second = guest(site), guest(site)
+    for client, who in ((first, f"{name}a"), (second, f"{name}b")):
+        answer = client.post("/register", data=ask(client, who))
+        assert answer.headers["location"] == "/waiting"
+    page = second.get("/waiting")
+    assert page.headers["retry-after"] == re.search(r'http-equiv="refresh" content="(\d+)"', page.text)[1]  # type: ignore[index]
+    assert "1 person is before you" in page.text
+    assert second.get("/register").headers["location"] == "/waiting"
+    assert first.get("/settings").headers["location"].startswith("/login")
+    open_again(site)
+    for client, who in ((first, f"{name}a"), (second, f"{name}b")):
+        wait_until(partial(_is_let_in, client))
+        assert f"/@{who}" in client.get("/").text
+        assert client.get("/waiting").headers["location"] == "/login"
+
+
+def test_a_place_outlives_a_crash_and_a_move(sites: Sites, name: str) -> None:
+    """Killed with people in line and started again: everybody who was told a place is let in, once."""
+    site = sites()
+    site.start()
+    shut(site)
+    names = [f"{name}x{number}" for number in range(12)]
+
+    def stand(who: str) -> str:
+        client = guest(site)
+        answer = client.post("/register", data=ask(client, who))
+        assert answer.headers["location"] == "/waiting"
+        return client.cookies["plaza_place"]
+
+    with ThreadPoolExecutor(6) as pool:
+        tickets = list(pool.map(stand, names))
+    site.stop(signal.SIGKILL)
+    open_again(site)
+    site.launch()
+    wait_until(site.ready, site.log)
+    wait_until(lambda: site.sql("SELECT count(*) FROM accounts") == [(12,)], site.log)
+    for ticket, who in zip(tickets, names, strict=True):
+        client = guest(site)
+        client.cookies.set("plaza_place", ticket)
+        assert client.get("/waiting").headers["location"] == "/?said=welcome"
+        assert f"/@{who}" in client.get("/").text
+
+
+def test_an_impatient_finger_is_one_sign_up(plaza: Site, name: str) -> None:
+    """The same form ten times at once: one account, and everybody who sent it is that person."""
+    client = guest(plaza)
+    form = ask(client, name)
+
+    def press(_: int) -> httpx.Response:
+        return httpx.post(plaza.base + "/register", data=form, cookies=dict(client.cookies), timeout=30)
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(press, range(10)))
+    assert {answer.status_code for answer in answers} == {303}
+    assert plaza.sql("SELECT count(*) FROM accounts WHERE username = %s", name) == [(1,)]
+    assert plaza.sql("SELECT count(*) FROM signups WHERE username = %s", name) == [(1,)]
+
+
+def test_a_name_that_waits_is_taken(sites: Sites, name: str) -> None:
+    """Nobody else gets a name while its owner stands in line, whatever the case."""
+    site = sites()
+    site.start()
+    shut(site)
+    client = guest(site)
+    client.post("/register", data=ask(client, name))
+    answer = send(guest(site), "/register", {"username": name.upper(), "password": PASSWORD, "agreement": "1"})
+    assert answer.status_code == 422
+    assert "already been taken" in answer.text
+
+
+def test_an_app_gets_a_token_that_becomes_theirs(sites: Sites, name: str) -> None:
+    """Mastodon's API while the line doesn't move: a token that is nobody's until its owner is let in."""
+    site = sites()
+    site.start()
+    shut(site)
+    api = site.app(["read", "write"])
+    form = {"username": name, "email": f"{name}@users.test", "password": PASSWORD, "agreement": "true"}
+    with site.http() as http:
+        login = {"grant_type": "client_credentials", "scope": "read write"}
+        app = http.post("/oauth/token", data={**login, "client_id": api.client_id, "client_secret": api.client_secret})
+        token = http.post(
+            "/api/v1/accounts", data=form, headers={"Authorization": f"Bearer {app.json()['access_token']}"}
+        ).json()["access_token"]
+        mine = {"Authorization": f"Bearer {token}"}
+        assert http.get("/api/v1/accounts/verify_credentials", headers=mine).status_code == 422
+        open_again(site)
+        wait_until(lambda: http.get("/api/v1/accounts/verify_credentials", headers=mine).status_code == 200, site.log)
+        assert http.get("/api/v1/accounts/verify_credentials", headers=mine).json()["username"] == name
+
+
+def test_passwords_that_wait_can_be_read_by_nobody(sites: Sites, name: str) -> None:
+    """No password is in the database; a host with another key lets nobody in, and nobody loses their place."""
+    site = sites()
+    site.start()
+    shut(site)
+    client = guest(site)
+    client.post("/register", data=ask(client, name))
+    stored = site.sql("SELECT signups::text, convert_from(sealed, 'UTF8') FROM signups")
+    assert PASSWORD not in str(stored)
+    site.stop()
+    key = site.folder / "signups.key"
+    right = key.read_bytes()
+    key.write_bytes(Fernet.generate_key())
+    open_again(site)
+    site.launch()
+    wait_until(lambda: "Bring the fleet's signups.key" in site.log(), site.log)
+    assert site.sql("SELECT state FROM signups") == [("waiting",)]
+    site.stop()
+    key.write_bytes(right)
+    site.launch()
+    wait_until(lambda: site.sql("SELECT state, sealed FROM signups") == [("done", None)], site.log)
