@@ -38,8 +38,9 @@ SCOPES = ["read", "write", "follow", "admin:read", "admin:write"]
 class Postgres:
     """One Postgres on a Unix socket, run by a user who isn't root."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self.folder = folder
+        self._options = "" if durable else " -c fsync=off"
         own = Path("/usr/lib/postgresql/15/bin")
         self._bin = own if own.exists() else caches.tools() / "usr/lib/postgresql/15/bin"
         self._env = dict(os.environ)
@@ -57,7 +58,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        settings = f"-k {self.folder} -c listen_addresses= -c fsync=off -c max_connections=200"
+        settings = f"-k {self.folder} -c listen_addresses= -c max_connections=200{self._options}"
         self._run("pg_ctl", "-D", str(self.folder / "data"), "-l", str(self.folder / "log"), "-o", settings, "start")
 
     def stop(self, mode: str = "immediate") -> None:
@@ -289,10 +290,10 @@ def short_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
+def running_postgres(*, durable: bool = False) -> Iterator[Postgres]:
     """A Postgres for as long as it is needed."""
     with short_folder() as folder:
-        postgres = Postgres(folder)
+        postgres = Postgres(folder, durable=durable)
         postgres.create()
         try:
             yield postgres
