@@ -58,6 +58,7 @@ PLACES = {
     "plaza.service": "/etc/systemd/system/plaza.service",
     "caddy.conf": "/etc/systemd/system/caddy.service.d/resilience.conf",
     "Caddyfile": "/etc/resilience/Caddyfile",
+    "admission.caddy": "/etc/resilience/admission.caddy",
     "postgresql.conf": "/etc/resilience/postgresql.conf",
     "pg_hba.conf": "/etc/resilience/pg_hba.conf",
     "pg_ident.conf": "/etc/resilience/pg_ident.conf",

@@ -17,6 +17,8 @@ from resilience.plaza.web.visitor import LogInFirst
 log = structlog.get_logger()
 AWAY = "Plaza can't reach its database right now. Nothing was changed. Try again in a moment."
 READ_ONLY = "Plaza can be read but not written to right now. Nothing was changed."
+AGAIN_S = 5
+"""When a page that was not served looks again by itself."""
 TITLES = {
     400: "That did not work", 401: "Log in first", 403: "Not allowed", 404: "Nothing here",
     405: "That did not work", 413: "Too large", 422: "That did not work", 429: "Slow down",
@@ -31,7 +33,8 @@ SENTENCES = {
 
 def refusal(request: Request, error: Refused) -> Response:
     """The answer for a refused request."""
-    headers = {"Retry-After": "1"} if error.status in (429, 503) else None
+    again = AGAIN_S if error.status == 503 and request.method == "GET" else 0
+    headers = {"Retry-After": str(again or 1)} if error.status in (429, 503) else None
     if wants_json(request):
         body: dict[str, object] = {"error": error.message}
         if error.details is not None:
@@ -42,7 +45,7 @@ def refusal(request: Request, error: Refused) -> Response:
         return JSONResponse(body, error.status, headers)
     title = TITLES.get(error.status, "That did not work")
     message = SENTENCES.get(error.status, "") if error.status == 404 else error.message
-    values = {"title": title, "message": message, "status": error.status}
+    values = {"title": title, "message": message, "status": error.status, "again": again}
     return page(request, "error.html", values, error.status, headers)
 
 

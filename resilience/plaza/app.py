@@ -16,9 +16,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from resilience.plaza import api, web
+from resilience.plaza.admission import Admission
 from resilience.plaza.answers import HANDLERS
 from resilience.plaza.db import Database, one
 from resilience.plaza.door import Door
+from resilience.plaza.endpoints import Endpoints
 from resilience.plaza.erasure import Eraser
 from resilience.plaza.gate import Gate
 from resilience.plaza.holds import Holds
@@ -52,6 +54,7 @@ def build(settings: Settings) -> Starlette:
             Middleware(OpenToApps),
             Middleware(BodyLimit),
             Middleware(Gatekeeper),
+            Middleware(Admission),
             Middleware(OneSlash),
             Middleware(ReadOnly),
         ],
@@ -80,6 +83,7 @@ def assemble(settings: Settings) -> Plaza:
         gate=gate,
         limits=Limits(),
         door=Door(db, passwords, gate, settings.signups_key),
+        endpoints=Endpoints(settings.endpoints, settings.endpoints_key),
     )
 
 

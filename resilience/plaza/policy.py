@@ -7,6 +7,8 @@ _PARTS = {
     "img-src": "'self' blob:",
     "style-src": "'self'",
     "script-src": "'self'",
+    "connect-src": "'self'",
+    "manifest-src": "'self'",
     "form-action": "'self'",
     "base-uri": "'none'",
     "frame-ancestors": "'none'",

@@ -40,6 +40,8 @@ class Settings:
     argon2: str = "owasp"
     ledger_wait_s: float = 10.0
     hold_recipient: str = ""
+    endpoints: Path | None = None
+    endpoints_key: Path | None = None
 
     @property
     def secure(self) -> bool:
@@ -77,6 +79,8 @@ def from_env(env: Mapping[str, str] = os.environ) -> Settings:
         argon2=env.get("ARGON2", "owasp"),
         ledger_wait_s=_seconds(env.get("LEDGER_WAIT_S", "10")),
         hold_recipient=env.get("HOLD_RECIPIENT", ""),
+        endpoints=_path(env.get("ENDPOINTS")),
+        endpoints_key=_path(env.get("ENDPOINTS_KEY")),
     )
 
 
@@ -108,3 +112,7 @@ def _seconds(text: str) -> float:
         raise PlazaError(
             "LEDGER_WAIT_S can't be read", f"'{text}' is not a number", "Write seconds, such as 10."
         ) from None
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from resilience.plaza.db import Database
 from resilience.plaza.door import Door
+from resilience.plaza.endpoints import Endpoints
 from resilience.plaza.erasure import Drafter, Eraser
 from resilience.plaza.errors import NotSafeElsewhere, PlazaError
 from resilience.plaza.gate import Gate
@@ -41,6 +42,7 @@ class Plaza:
     gate: Gate
     limits: Limits
     door: Door
+    endpoints: Endpoints
 
     async def record(self, drafter: Drafter) -> int:
         """Put an entry into the ledger, apply it, and wait until it is held elsewhere."""

@@ -37,3 +37,6 @@ for (const form of document.querySelectorAll("form[method=post]")) {
 window.addEventListener("pageshow", () => {
   document.querySelectorAll("button:disabled").forEach((button) => { button.disabled = false; });
 });
+
+// As an app on one's phone: offline page, signed list of addresses, messages.
+navigator.serviceWorker?.register("/sw.js").catch(() => {});
