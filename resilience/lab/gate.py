@@ -22,9 +22,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from resilience.lab import closed, kit, places, rights
+from resilience.lab import closed, kit, places
 from resilience.lab.buckets import INNER_GCS
 from resilience.lab.gate_requests import Meaning, Upload, meaning_of
+from resilience.model import rights
 
 _HOP = {"connection", "keep-alive", "transfer-encoding", "host", "authorization", "upgrade", "te", "trailer"}
 _METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE", "PATCH"]

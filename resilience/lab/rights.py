@@ -1,48 +1,12 @@
-"""What each of a vault's three principals may do: one table, enforced by each store in its own way.
-
-ship      creates WAL, pictures, ledger, labels and the snapshot's data; never reads or removes them
-reader    reads and lists everything
-operator  reads, lists, writes and removes every object
-"""
+"""The table of rights in `resilience.model.rights`, as SeaweedFS enforces it."""
 
 from __future__ import annotations
 
-import re
-
 from resilience.lab import places
+from resilience.model.rights import RESTIC, SHIP_CREATES, SHIP_LISTS, SHIP_READS
 
-SHIP_CREATES = ("wal/", "media/", "ledger/", "label/")
-SHIP_READS = ("epoch/",)
-START = re.compile(r"wal/\d{8}/start(-\d{8})?$")
-"""ship reads back how an epoch began: another spool's start record stops it."""
-SHIP_LISTS = ("epoch/", "restic/")
-REPOSITORY = re.compile(r"restic/\d{8}/(?P<part>[a-z]+)(/|$)")
-"""One restic repository an epoch; `part` is what restic calls the folder."""
-RESTIC = {
-    "create": {"data", "index", "snapshots", "locks"},
-    "read": {"config", "keys", "index", "snapshots", "locks"},
-    "remove": {"locks"},
-}
-"""restic reads its own index and keys to know what is there already; the data stays unreadable."""
 ACCOUNT = "arn:aws:iam::000000000000:user"
 """SeaweedFS has one account; principals in bucket policies are named in it."""
-
-
-def may(principal: str, verb: str, key: str) -> bool:
-    """Whether a principal may `create`, `replace`, `read`, `list` or `remove` this key (or prefix)."""
-    if principal == "operator":
-        return True
-    if principal == "reader":
-        return verb in {"read", "list"}
-    if principal != "ship":
-        return False
-    found = REPOSITORY.match(key)
-    if found and verb != "list":
-        return found["part"] in RESTIC.get(verb, set())
-    if verb == "read" and START.match(key):
-        return True
-    allowed = {"create": SHIP_CREATES, "read": SHIP_READS, "list": SHIP_LISTS}
-    return key.startswith(allowed.get(verb, ()))
 
 
 def s3_actions(principal: str, bucket: str) -> list[str]:

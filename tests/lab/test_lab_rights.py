@@ -16,7 +16,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from resilience import caches
-from resilience.lab import Lab, damage, kit, places, rights
+from resilience.lab import Lab, damage, kit, places
+from resilience.model import rights
 
 pytestmark = pytest.mark.lab
 

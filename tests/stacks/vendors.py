@@ -63,6 +63,9 @@ MADE: Mapping[str, Mapping[str, Any]] = {
     "gcp:compute/address:Address": {"address": ADDRESS},
     "openstack:networking/port:Port": {"allFixedIps": ["2001:db8::5", ADDRESS]},
     "openstack:networking/floatingIp:FloatingIp": {"address": ADDRESS},
+    "aws:iam/accessKey:AccessKey": {"secret": "aws-secret-half"},
+    "gcp:serviceaccount/account:Account": {"email": "one@plaza.iam.example", "name": "projects/plaza/accounts/one"},
+    "gcp:serviceaccount/key:Key": {"privateKey": "eyJ0eXBlIjogInNlcnZpY2VfYWNjb3VudCJ9"},
     "pulumi-python:dynamic:HostKey": {"public": PUBLIC},
 }
 

@@ -1,0 +1,100 @@
+"""Probe a vault: a double conditional create, a read after write, and what each principal must be refused.
+
+About a dozen requests on one small object, under an epoch that never exists, removed at the end.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+
+from resilience.errors import MissingPart, ResilienceError, VaultError
+from resilience.model.probe import Probe, Trial
+from resilience.ports import Vault
+
+FOLDER = "wal/00000000/probe-"
+COPIES_ONLY = "Write copies_only = true for this vault: it may hold copies, and never counts in n."
+RIGHTS = "Give this principal the rights in docs/threat-model.md, and no more."
+Found = tuple[bool, str]
+"""Whether it is as it should be, and what was seen."""
+
+
+def probe(vault: str, principals: Mapping[str, Vault]) -> Probe:
+    """Try what this vault's store does for `operator`, `ship` and `reader`; one that is not given is not tried."""
+    operator = principals["operator"]
+    writer, reader = principals.get("ship", operator), principals.get("reader", operator)
+    key = f"{FOLDER}{secrets.token_hex(8)}"
+    trials = [
+        _try("read-after-write", lambda: _read_after_write(writer, reader, key), COPIES_ONLY),
+        _try("conditional-create", lambda: _once(writer, reader, key), COPIES_ONLY),
+    ]
+    if "ship" in principals:
+        trials += [
+            _try("ship-may-not-delete", lambda: _refused(lambda: writer.delete(key), operator, key), RIGHTS),
+            _try("ship-may-not-read", lambda: _refused(lambda: writer.get(key), operator, key), RIGHTS),
+            _try(
+                "ship-may-not-seal", lambda: _refused(lambda: writer.put_new(_seal(key), b"probe"), None, key), RIGHTS
+            ),
+        ]
+    if "reader" in principals:
+        other = f"{key}-reader"
+        trials += [
+            _try("reader-may-not-write", lambda: _refused(lambda: reader.put_new(other, b"probe"), None, key), RIGHTS),
+            _try("reader-may-not-delete", lambda: _refused(lambda: reader.delete(key), operator, key), RIGHTS),
+        ]
+    trials.append(_try("operator-may-delete", lambda: _cleaned(operator, key), RIGHTS))
+    return Probe(vault, tuple(trials))
+
+
+def _try(name: str, trial: Callable[[], Found], advice: str) -> Trial:
+    """One trial; a store that did not let itself be tried is unknown, never passed."""
+    try:
+        well, said = trial()
+    except MissingPart:
+        raise
+    except ResilienceError as error:
+        unsupported = "501" in error.why or "NotImplemented" in error.why
+        return Trial(name, "fail" if unsupported else "unknown", f"{error.what}: {error.why}", advice)
+    return Trial(name, "pass" if well else "fail", said, "" if well else advice)
+
+
+def _read_after_write(writer: Vault, reader: Vault, key: str) -> Found:
+    if reader.get(key) is not None or reader.exists(key):
+        return False, "an object that was never put seems to be there"
+    if not writer.put_new(key, b"first"):
+        return False, "a new object could not be created: something seems to be there"
+    if reader.get(key) != b"first" or not reader.exists(key):
+        return False, "what was just put is not read back"
+    return True, "absent before, read back after"
+
+
+def _once(writer: Vault, reader: Vault, key: str) -> Found:
+    if not reader.exists(key) and not writer.put_new(key, b"first"):
+        return False, "a new object could not be created"
+    if writer.put_new(key, b"second"):
+        return False, "a second create of the same object went through: two epochs could both be sealed"
+    if reader.get(key) != b"first":
+        return False, "the second create was refused, and still changed the object"
+    return True, "of two creates, one"
+
+
+def _refused(attempt: Callable[[], object], looks: Vault | None, key: str) -> Found:
+    """Whether the store refused; where somebody can look, the object must still be as it was."""
+    try:
+        attempt()
+    except VaultError as error:
+        if looks is not None and looks.get(key) != b"first":
+            return False, "it was refused, and still the object is gone or changed"
+        return True, f"refused: {error.why[:120]}"
+    return False, "the store let it happen"
+
+
+def _cleaned(operator: Vault, key: str) -> Found:
+    for name in (key, f"{key}-reader", _seal(key)):
+        operator.delete(name)
+    return not operator.exists(key), "removed"
+
+
+def _seal(key: str) -> str:
+    """A name under epoch/ that no reader takes for an epoch."""
+    return f"epoch/{key.rpartition('/')[2]}"

@@ -1,0 +1,62 @@
+"""AWS's interfaces on loopback, by moto: S3 that enforces the policies of IAM users (their conditions it does not read)."""
+
+from __future__ import annotations
+
+import logging
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+from stacks.vault_policies import aws_policy
+from tests.vault_servers import Store
+
+REGION = "us-east-1"
+
+
+@contextmanager
+def aws_server(bucket: str) -> Iterator[Store]:
+    """A bucket that keeps versions, and its three principals with our policies; nobody else may anything."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        url = f"http://{host}:{port}"
+        _post(url, "/moto-api/reset", b"")
+        client("s3", url).create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+        credentials = {who: _principal(url, who, bucket) for who in ("ship", "reader", "operator")}
+        _post(url, "/moto-api/reset-auth", b"0")
+        yield Store("s3", url, credentials)
+        _post(url, "/moto-api/reset-auth", b"inf")
+    finally:
+        server.stop()
+
+
+def client(service: str, url: str, credentials: Any = None) -> Any:
+    """A client of one service, as root where no credentials are given."""
+    keys = credentials or {"access_key_id": "root", "secret_access_key": "root"}
+    return boto3.client(
+        service,  # type: ignore[call-overload]
+        endpoint_url=url,
+        region_name=REGION,
+        aws_access_key_id=keys["access_key_id"],
+        aws_secret_access_key=keys["secret_access_key"],
+    )
+
+
+def _principal(url: str, who: str, bucket: str) -> dict[str, str]:
+    iam = client("iam", url)
+    iam.create_user(UserName=who)
+    iam.put_user_policy(UserName=who, PolicyName="rights", PolicyDocument=aws_policy(who, bucket))
+    key = iam.create_access_key(UserName=who)["AccessKey"]
+    return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
+
+
+def _post(url: str, path: str, data: bytes) -> None:
+    plain = {"Content-Type": "text/plain"}
+    request = urllib.request.Request(url + path, data=data, headers=plain, method="POST")  # noqa: S310 - loopback
+    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - loopback
