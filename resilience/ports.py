@@ -125,6 +125,12 @@ class Plane(Protocol):
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """What ship says: epoch, lag in seconds and bytes a vault, confirmed LSN."""
 
+    def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:
+        """Move away what an older epoch left on the host, whole; {aside: where, or empty}. Nothing of `newest` is touched."""
+
+    def stand_down(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """Stop a superseded site for good once all it wrote is in the vaults; {end_lsn}. Raises where that is in doubt."""
+
     def without(self, vaults: frozenset[str]) -> Plane:
         """The same, with no door to these vaults, neither from here nor from a host."""
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from resilience import caches
+from resilience.adapters import leaving
 from resilience.adapters.kit import Kit
 from resilience.adapters.shells import Shells
 from resilience.adapters.signer import KitSigner
@@ -163,6 +164,14 @@ class SshPlane:
         shipped = self._run(outputs, "status", config, timeout=20)
         sizes = self.shells(outputs).check(SIZES).split()
         return {**shipped, "db_bytes": int(sizes[0]), "media_bytes": int(sizes[1])}
+
+    def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:
+        """Make room where an older epoch left something."""
+        return leaving.set_aside(self.shells(outputs), newest.nonce)
+
+    def stand_down(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """Stop a superseded site for good; where its WAL ends."""
+        return leaving.stand_down(self.shells(outputs), site.name)
 
     def without(self, vaults: frozenset[str]) -> SshPlane:
         """The same, with no door to these vaults: no configuration names them."""

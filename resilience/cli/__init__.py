@@ -16,7 +16,7 @@ import stamina
 import typer
 
 from resilience import caches
-from resilience.cli import check, down, drill, failover, history, lab, order, plan, status, up, verdict
+from resilience.cli import check, down, drill, failover, history, lab, order, plan, status, switchover, up, verdict
 from resilience.cli import open as open_
 from resilience.cli.context import Context, say_error
 from resilience.errors import ResilienceError
@@ -40,7 +40,7 @@ def settings(
     ctx.obj = Context(fleet)
 
 
-for module in (check, up, down, status, plan, failover, open_, drill, verdict, history):
+for module in (check, up, down, status, plan, failover, switchover, open_, drill, verdict, history):
     app.command(module.__name__.rsplit(".", 1)[1])(module.run)
 app.add_typer(lab.app, name="lab")
 app.add_typer(order.app, name="order")

@@ -36,7 +36,7 @@ def run(
         plan = unfinished(world, "failover")
         anew = plan is None or digest not in {None, plan.digest} or to not in {None, plan.target}
         if plan is None or anew or lost or hold or force:
-            survey, dead = survey_after_loss(world, fleet, declared(fleet, lost))
+            survey, dead = survey_after_loss(world, fleet, declared(fleet, lost), to)
             plan = plan_failover(fleet, survey, to=to, declared=dead, hold=hold, force=force)
             if digest is None:
                 context.keep(plan)

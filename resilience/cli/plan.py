@@ -28,7 +28,7 @@ def run(
     """
     context: Context = ctx.obj
     with context.world() as (fleet, world):
-        survey, dead = survey_after_loss(world, fleet, declared(fleet, lost))
+        survey, dead = survey_after_loss(world, fleet, declared(fleet, lost), to)
         found = plan_failover(fleet, survey, to=to, declared=dead, hold=hold, force=force)
     context.keep(found)
     expected = forecast(fleet, survey, found)

@@ -4,6 +4,7 @@ from resilience.decide.failover import plan_failover
 from resilience.decide.opening import plan_open
 from resilience.decide.quorum import lost_vendors, next_set, with_companions
 from resilience.decide.stay import plan_protect
+from resilience.decide.switchover import plan_switchover
 from resilience.decide.up import may_be_primary, plan_up
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "plan_failover",
     "plan_open",
     "plan_protect",
+    "plan_switchover",
     "plan_up",
     "with_companions",
 ]

@@ -37,8 +37,9 @@ def plan_failover(
             "Run `resilience status` to see what each vault answers.",
         )
     source = fleet.site(old.site)
-    lost = lost_vendors(fleet, survey, declared | {source.vendor})
-    target = _target(fleet, old, lost, to)
+    again = to == old.site and _idle(survey, old.site)
+    lost = lost_vendors(fleet, survey, declared if again else declared | {source.vendor})
+    target = _target(fleet, None if again else old, lost, to)
     forced = force and 0 < len(usable(fleet, survey, old, lost)) < old.s
     if not forced:
         sealable(fleet, survey, old, lost)
@@ -50,8 +51,14 @@ def plan_failover(
     )
 
 
-def _target(fleet: Fleet, old: EpochRecord, lost: frozenset[str], to: str | None) -> str:
-    usable = [s.name for s in fleet.sites if s.vendor not in lost and s.name != old.site]
+def _idle(survey: Survey, site: str) -> bool:
+    """Whether it is known that it does not serve: a site that was named and never opened may be gone to once more."""
+    seen = survey.sites.get(site)
+    return seen is not None and (seen.outputs is None or seen.serving is False)
+
+
+def _target(fleet: Fleet, old: EpochRecord | None, lost: frozenset[str], to: str | None) -> str:
+    usable = [s.name for s in fleet.sites if s.vendor not in lost and (old is None or s.name != old.site)]
     if to is None and usable:
         return usable[0]
     if to in usable:
@@ -82,6 +89,7 @@ def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
     )
     yield replace(seal, args={**seal.args, "forced": True}) if way.forced else seal
     yield step("provision", Phase.PROVISION, f"Make the hosts of {target} from its stack.")
+    yield step("clear", Phase.PROVISION, "What an earlier time left there is set aside; nothing of it is trusted.")
     yield step("shape", Phase.PROVISION, "Install from the supplies in the vaults, nothing else.")
     if fleet.replication.leased:
         reason = f"Let the lease of {old.site} run out: what it may still write reaches the vaults."
@@ -102,6 +110,7 @@ def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
         walk = "A user's journey" if Stage.WRITES in opened else "Reading"
         yield step("confirm", Phase.NAME, f"{walk} by {fleet.names.host} succeeds.", stage=str(opened[-1]))
     yield from opening(target, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME)
+    yield step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again.")
     yield step("protect", Phase.PROTECT, f"A verified copy again at another vendor: {vaults}.")
     yield step("state", Phase.PROTECT, "The stack's state goes into the vaults.")
 

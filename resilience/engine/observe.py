@@ -101,14 +101,16 @@ def _zone(world: World, fleet: Fleet, vendor: str, skip: frozenset[str]) -> Zone
     return ZoneReading(read(lambda: world.zones[vendor].addresses(fleet.names.host)))
 
 
-def survey_after_loss(world: World, fleet: Fleet, declared: frozenset[str]) -> tuple[Survey, frozenset[str]]:
-    """A survey that calls neither the declared vendors nor the one of the current primary.
+def survey_after_loss(
+    world: World, fleet: Fleet, declared: frozenset[str], to: str | None = None
+) -> tuple[Survey, frozenset[str]]:
+    """A survey that calls neither the declared vendors nor the one of the current primary, unless that is where to go.
 
     Returns the survey and the vendors that count as lost.
     """
     lost = with_companions(fleet, declared)
     asked = {n: v for n, v in world.vaults.items() if fleet.vault(n).vendor not in lost}
     epoch = newest_of(asked, world.signer.verify)
-    home = {fleet.site(epoch.site).vendor} if epoch else set()
+    home = {fleet.site(epoch.site).vendor} if epoch and epoch.site != to else set()
     skip = with_companions(fleet, declared | home)
     return observe(world, fleet, skip), skip

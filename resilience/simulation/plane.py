@@ -10,7 +10,7 @@ from resilience.errors import ResilienceError, TooFewVaults
 from resilience.model import EpochRecord, Fleet, Site, SiteOutputs, Stage
 from resilience.ports import Merged, Recovered
 from resilience.simulation import merging
-from resilience.simulation.shipping import reachable, start_ship
+from resilience.simulation.shipping import reachable, ship, start_ship
 from resilience.simulation.state import Held, Host, State
 
 T = TypeVar("T")
@@ -158,13 +158,46 @@ class SimPlane:
         held = self.sim.vaults[vault]
         return self.sim.ask(f"vault.{vault}.verify", held.vendor, 0.5, lambda: snapshot in held.snapshots)
 
+    def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:
+        """A database of an older epoch is out of the way."""
+
+        def move(host: Host) -> Mapping[str, Any]:
+            if not host.promoted_under or newest.nonce == host.promoted_under:
+                return {"aside": ""}
+            _empty(host)
+            host.rows, host.pictures, host.ledger = {}, set(), {}
+            return {"aside": "/aside"}
+
+        return self._on(outputs, "set_aside", 0.2, move)
+
+    def stand_down(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """Look for the newer epoch at once, hand over, and stay stopped."""
+
+        def stop(host: Host) -> Mapping[str, Any]:
+            if host.ships is not None and not host.fenced:
+                ship(self.sim, host)
+            _need(host.fenced, f"{site.name} does not stop.", "It sees no newer epoch.")
+            behind = [vault for vault, put in host.put.items() if put < len(host.wal)]
+            _need(len(host.put) - len(behind) >= (host.ships.k if host.ships else 1), "Vaults lack WAL.", str(behind))
+            return {"end_lsn": f"0/{len(host.rows):X}"}
+
+        return self._on(outputs, "stand_down", 1.0, stop)
+
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Sizes and lag."""
 
         def say(host: Host) -> Mapping[str, Any]:
             lag = 0.0 if host.confirmed == len(host.wal) else self.sim.now - host.rows[host.wal[host.confirmed]]
             sizes = {"db_bytes": 1000 * len(host.rows), "media_bytes": 50_000 * len(host.pictures)}
-            return {**sizes, "lag_s": lag, "epoch": host.ships.number if host.ships else None}
+            vaults = {vault: {"lag_bytes": len(host.wal) - put} for vault, put in host.put.items()}
+            return {
+                **sizes,
+                "lag_s": lag,
+                "lag_bytes": len(host.wal) - host.confirmed,
+                "confirmed_lsn": f"0/{host.confirmed:X}",
+                "vaults": vaults,
+                "epoch": host.ships.number if host.ships else None,
+            }
 
         return self._on(outputs, "status", 0.1, say)
 

@@ -41,6 +41,12 @@ class Operator:
         assert command.returncode == status, (out, err)
         return json.loads(out)
 
+    def asks(self, method: str, path: str) -> int:
+        """A user's request at acorn; the status of the answer."""
+        argv = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-X", method, f"http://198.18.1.100{path}"]
+        asked = self.lab.popen_as_users(argv, stdout=subprocess.PIPE, text=True)
+        return int(asked.communicate(timeout=30)[0])
+
     def journal(self) -> list[dict[str, Any]]:
         """What was done to the fleet."""
         return [json.loads(line) for line in (self.file.parent / "journal.jsonl").read_text().splitlines()]
@@ -74,6 +80,17 @@ def test_status_says_who_may_write(operator: Operator) -> None:
     assert {v["epoch"]["site"] for v in seen["vaults"].values()} == {"acorn"}
     assert all(v["snapshot"] for v in seen["vaults"].values())
     assert seen["zones"]["dover"]["addresses"] == ["198.18.1.100"]
+
+
+def test_the_gate_is_closed_and_opened(operator: Operator) -> None:
+    """At reading, a post is refused with 503 and reading goes on; opened again, everything is as before."""
+    assert operator.run("open", "read-only") == {"site": "acorn", "stage": "read-only"}
+    assert operator.asks("GET", "/about") == 200
+    assert operator.asks("POST", "/api/v1/apps") == 503
+    assert operator.run("open", "writes")["stage"] == "writes"
+    assert operator.asks("POST", "/api/v1/accounts") == 503
+    assert operator.asks("POST", "/api/v1/apps") == 422
+    assert operator.run("open", "sign-ups", status=5) == {"site": "acorn", "stage": "writes"}, "nobody moderates"
 
 
 def test_a_failover_needs_the_plan_that_was_read(operator: Operator) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from resilience.decide import lost_vendors, may_be_primary, plan_failover, plan_up
+from resilience.decide import lost_vendors, may_be_primary, plan_failover, plan_switchover, plan_up
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe, survey_after_loss
 from resilience.errors import ResilienceError
@@ -69,13 +69,22 @@ class Operator:
         fleet, monitor, declared = self.stage.fleet, self.stage.monitor, frozenset(lost)
         plan = None if anew else unfinished(self.world, "failover")
         if plan is None or to not in {None, plan.target} or declared:
-            survey, dead = survey_after_loss(self.world, fleet, declared)
+            survey, dead = survey_after_loss(self.world, fleet, declared, to)
             plan = self.change(plan_failover(fleet, survey, to=to, declared=dead, hold=hold))
             assert set(plan.lost) >= lost_vendors(fleet, survey, dead)
             accepted = frozenset(hazard.name for hazard in plan.hazards)
             approve(self.world, plan, Approval(plan.digest, accepted, "operator", self.sign_offs))
         with monitor.nobody_calls(frozenset(plan.lost)):
             execute(self.world, fleet, plan)
+
+    def switchover(self, to: str | None = None) -> None:
+        """As `resilience switchover` does."""
+        plan = unfinished(self.world, "switchover")
+        if plan is None or to not in {None, plan.target}:
+            plan = self.change(plan_switchover(self.stage.fleet, observe(self.world, self.stage.fleet), to=to))
+            accepted = frozenset(hazard.name for hazard in plan.hazards)
+            approve(self.world, plan, Approval(plan.digest, accepted, "operator", self.sign_offs))
+        execute(self.world, self.stage.fleet, plan)
 
     def up(self, site: str) -> None:
         """As `resilience up` does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from resilience.engine.run import Facts, Run
-from resilience.engine.steps import data, decide, name, protect, provision, start
+from resilience.engine.steps import data, decide, hand_over, name, protect, provision, start
 from resilience.model import Step
 
 Action = Callable[[Run, Step], Facts]
@@ -21,6 +21,11 @@ ACTIONS: dict[str, Action] = {
     "ledger": data.ledger,
     "ship": data.ship,
     "lease": data.lease,
+    "prepare": hand_over.prepare,
+    "clear": hand_over.clear,
+    "snapshot": hand_over.snapshot,
+    "drain": hand_over.drain,
+    "stand-down": hand_over.stand_down,
     "start": start.start,
     "verify": start.verify,
     "open": start.open_up,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from resilience.engine.orders import recorded
 from resilience.engine.run import Facts, Run
-from resilience.errors import ResilienceError
-from resilience.model import Step
+from resilience.errors import ResilienceError, ShortRecovery
+from resilience.model import EpochRecord, Step
+from resilience.ports import Merged
+from resilience.replication import lsn
 
 
 def create(run: Run, step: Step) -> Facts:
@@ -17,7 +19,9 @@ def create(run: Run, step: Step) -> Facts:
 def restore(run: Run, step: Step) -> Facts:
     """Snapshot and merged chain onto the host."""
     site = run.fleet.site(step.subject)
-    merged = run.world.plane.restore(site, run.outputs(site.name), run.epoch(site.name))
+    epoch = run.epoch(site.name)
+    merged = run.world.plane.restore(site, run.outputs(site.name), epoch)
+    _refuse_less(run, epoch, merged)
     return {
         "snapshot": merged.snapshot,
         "from": merged.snapshot_vault,
@@ -25,6 +29,18 @@ def restore(run: Run, step: Step) -> Facts:
         "chunks": merged.chunks,
         "healed": list(merged.healed),
     }
+
+
+def _refuse_less(run: Run, epoch: EpochRecord, merged: Merged) -> None:
+    """Where the old site said what it wrote last, the vaults must reach that far."""
+    ends = [e for e in run.world.log.read() if e.kind == "stood-down" and e.data["nonce"] == epoch.nonce]
+    for event in ends:
+        if lsn.parse(merged.end_lsn) < lsn.parse(str(event.data["end_lsn"])):
+            raise ShortRecovery(
+                f"The vaults end at {merged.end_lsn}, and {event.data['site']} wrote up to {event.data['end_lsn']}.",
+                "Promoting now would lose writes that were acknowledged.",
+                f"Nothing was promoted. Let ship run on {event.data['site']} until it is done; run this again.",
+            )
 
 
 def recover(run: Run, step: Step) -> Facts:

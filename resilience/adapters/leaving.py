@@ -1,0 +1,68 @@
+"""What is asked of a host that was the primary: to stop for good, and to make room for a copy made anew."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from resilience.errors import ResilienceError
+
+
+class Shell(Protocol):
+    """What runs a command on the host."""
+
+    def check(self, command: str, *, stdin: bytes | None = None, timeout: float = 60.0) -> str:
+        """Standard output of a command that must succeed."""
+
+
+def set_aside(shell: Shell, newest_nonce: str) -> Mapping[str, Any]:
+    """Move everything of an older epoch into a folder of its own; the host is then as one that was just made."""
+    said = shell.check(f"newest={shlex.quote(newest_nonce)}\n{SET_ASIDE}", timeout=120)
+    return dict(json.loads(said.strip().splitlines()[-1]))
+
+
+def stand_down(shell: Shell, site: str) -> Mapping[str, Any]:
+    """Stop the app, let ship hand over the last WAL, and read from Postgres' control file where it ends."""
+    said = shell.check(STAND_DOWN, timeout=90)
+    found = dict(line.split("=", 1) for line in said.split("\n") if "=" in line)
+    if found.get("state") != "shut down":
+        raise ResilienceError(
+            f"{site} did not stop in order: Postgres says '{found.get('state', 'nothing')}'.",
+            "Where its WAL ends is not known, so neither is whether the vaults hold all of it.",
+            "Run the same command again. If it stays so: `resilience plan` fails over, and says what may be lost.",
+        )
+    return {"end_lsn": found["end"]}
+
+
+SET_ASIDE = """
+set -e
+nonce=$(python3 -c 'import json; print(json.load(open("/etc/resilience/ship.json"))["epoch"]["nonce"])' 2>/dev/null || true)
+if [ -z "$nonce" ] || [ "$nonce" = "$newest" ]; then echo '{"aside": ""}'; exit 0; fi
+systemctl stop caddy plaza resilience-ship
+systemctl stop resilience-postgres
+systemctl unmask --runtime --quiet resilience-postgres
+home=/var/lib/resilience; to=$home/aside/$nonce
+install -d -m 700 "$to"
+for what in pg wal spool media ledger outbox held created; do
+  if [ -e "$home/$what" ]; then mv "$home/$what" "$to/"; fi
+done
+rm -f "$home"/gate/*
+mv /etc/resilience/ship.json "$to/"
+systemd-tmpfiles --create /etc/tmpfiles.d/resilience.conf
+printf '{"aside": "%s"}\\n' "$to"
+"""
+STAND_DOWN = """
+systemctl stop plaza
+say() { runuser -u postgres -- env PGOPTIONS='-c synchronous_commit=local' \\
+  psql -XAtq -c "select pg_logical_emit_message(false, 'stand-down', '')" plaza >/dev/null 2>&1; }
+say || true
+for _ in $(seq 200); do
+  case $(systemctl is-active resilience-postgres) in active|deactivating) sleep 0.1;; *) break;; esac
+done
+control() { /usr/lib/postgresql/15/bin/pg_controldata /var/lib/resilience/pg | sed -n "s/^$1: *//p"; }
+if systemctl is-active --quiet resilience-postgres; then echo "state=still running"; exit 0; fi
+echo "state=$(control 'Database cluster state')"
+echo "end=$(control 'Latest checkpoint location')"
+"""

@@ -1,0 +1,50 @@
+"""`resilience switchover`: move to another site while everything lives, and lose nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resilience.cli.context import Context, say_json, sign_offs
+from resilience.decide import plan_switchover
+from resilience.decide.forecast import forecast
+from resilience.engine.execute import Approval, approve, execute, unfinished
+from resilience.engine.observe import observe
+from resilience.errors import UsageError
+from resilience.render import Progress, plan_text
+
+
+def run(
+    ctx: typer.Context,
+    digest: Annotated[str | None, typer.Option(help="Digest of the plan that was read.")] = None,
+    accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
+    to: Annotated[str | None, typer.Option(help="The site that is to serve.")] = None,
+    sign_off: Annotated[list[str] | None, typer.Option(help='"WHO; REFERENCE; DATE", for a legal order.')] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Show the plan without --digest; with it, do that plan: for maintenance, or to come home. Refused on any doubt.
+
+    Interrupted, it goes on when run again. Exit status: 0 the other site serves, 1 error, 2 usage, 5 refused.
+    """
+    context: Context = ctx.obj
+    with context.world() as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
+        plan = unfinished(world, "switchover")
+        if plan is None or digest not in {None, plan.digest} or to not in {None, plan.target}:
+            survey = observe(world, fleet)
+            plan = plan_switchover(fleet, survey, to=to)
+            if digest is None:
+                context.keep(plan)
+                typer.echo(plan_text(plan, expected=forecast(fleet, survey, plan)), err=True)
+                raise UsageError(
+                    "No plan was approved.",
+                    "A switchover does the plan that a person has read, and no other.",
+                    f"Read it above; then add --digest {plan.digest}",
+                )
+            approval = Approval(digest, frozenset(accept or ()), "operator", sign_offs(sign_off))
+            approve(world, plan, approval, context.kept(digest))
+        else:
+            progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
+        execute(world, fleet, plan, progress.watch)
+    done = {"digest": plan.digest, "site": plan.target}
+    say_json(done) if as_json else typer.echo(f"{plan.target} serves {fleet.names.host}; no write was lost.")

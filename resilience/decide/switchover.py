@@ -1,0 +1,112 @@
+"""The switchover: a planned move while everything lives, with no lost write; refused on any doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from resilience.decide.hazards import Way, hazards
+from resilience.decide.opening import opening, stages
+from resilience.decide.quorum import newest_epoch, next_set, usable
+from resilience.errors import Refused, ResilienceError, UsageError
+from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown
+
+MOOT = frozenset({"old-name-served"})
+"""Hazards of a vendor that is left behind: here the old one's zone is moved like all others."""
+
+
+def plan_switchover(fleet: Fleet, survey: Survey, *, to: str | None = None) -> Plan:
+    """Steps that let another site serve; the old one stops first and says what it wrote last.
+
+    Refused unless the site that serves, its vaults, all zones and the target's vendor answer as they should.
+    """
+    old = newest_epoch(survey)
+    if old is None:
+        raise ResilienceError("No vault shows an epoch.", "Nothing serves yet.", "Run `resilience up` first.")
+    target = _target(fleet, old, to)
+    if doubts := tuple(_doubts(fleet, survey, old, target)):
+        raise Refused(
+            f"{old.site} is not switched to {target}: {doubts[0]}.",
+            " ".join(f"{doubt[0].upper()}{doubt[1:]}." for doubt in doubts[1:])
+            or "A switchover loses nothing, or it is not done.",
+            "Mend that and plan again. If the old site is lost, it is a failover: `resilience plan`.",
+        )
+    way = Way(old, target, next_set(fleet, target, frozenset()), frozenset(), planned=True)
+    found = [*(h for h in hazards(fleet, survey, way) if h.name not in MOOT), *_pause(fleet, target)]
+    return Plan("switchover", fleet.name, old.site, target, tuple(_steps(fleet, way)), tuple(found))
+
+
+def _target(fleet: Fleet, old: EpochRecord, to: str | None) -> str:
+    others = [site.name for site in fleet.sites if site.name != old.site]
+    if to is None and others:
+        return others[0]
+    if to in others:
+        return str(to)
+    raise UsageError(
+        f"Can't switch over to {to}." if to else "There is no other site.",
+        "It serves already, or it is not declared.",
+        f"Sites that could be used: {', '.join(others) or 'none; declare another one'}.",
+    )
+
+
+def _doubts(fleet: Fleet, survey: Survey, old: EpochRecord, target: str) -> Iterator[str]:
+    source = survey.sites.get(old.site)
+    if source is None or source.serving is not True:
+        yield f"{old.site} does not serve"
+    elif isinstance(source.ship, Unknown):
+        yield f"what {old.site} has shipped is not known: {source.ship.why}"
+    if len(usable(fleet, survey, old, frozenset())) < len(old.vaults):
+        yield f"not every vault of epoch {old.number} answers"
+    if survey.accounts.get(fleet.site(target).vendor) not in {True, None}:
+        yield f"{fleet.site(target).vendor} does not say that our account is open"
+    for vendor, zone in survey.zones.items():
+        if isinstance(zone.addresses, Unknown):
+            yield f"{vendor} does not say where the name leads: {zone.addresses.why}"
+
+
+def _pause(fleet: Fleet, target: str) -> Iterator[Hazard]:
+    if fleet.site(target).standby == "cold":
+        why = f"{target} is cold: nobody can write while a copy is brought there; a hot standby pauses for seconds."
+        yield Hazard("long-pause", why)
+
+
+def _steps(fleet: Fleet, way: Way) -> Iterator[Step]:
+    old, target, following = way.old, way.target, way.following
+
+    def step(action: str, phase: Phase, reason: str, subject: str = target, **args: Any) -> Step:
+        return Step(f"{phase}.{action}.{subject}", action, subject, phase, reason, args)
+
+    numbers: dict[str, Any] = {
+        "number": old.number + 1,
+        "vaults": list(following.vaults),
+        "k": following.k,
+        "s": following.s,
+    }
+    vaults = ", ".join(following.vaults)
+    yield step("provision", Phase.PROVISION, f"Make the hosts of {target} from its stack.")
+    yield step("clear", Phase.PROVISION, "What an earlier time left there is set aside; nothing of it is trusted.")
+    yield step("prepare", Phase.PROVISION, "Install while users still write.", **numbers)
+    yield step(
+        "snapshot", Phase.PROVISION, f"A fresh snapshot, so that little is left to replay at {target}.", old.site
+    )
+    yield step("close", Phase.DECIDE, "Users go on reading; writes pause here.", old.site, stage=str(Stage.READ_ONLY))
+    yield step("drain", Phase.DECIDE, "All vaults hold all that was written, or it goes on as before.", old.site)
+    yield step("seal", Phase.DECIDE, f"{old.site} can get no write confirmed; {target} may write.", **numbers)
+    yield step("stand-down", Phase.DATA, "The old site stops, and says what it wrote last.", old.site)
+    yield step("shape", Phase.PROVISION, "Keys and settings of the new epoch.")
+    yield step("restore", Phase.DATA, "Newest good snapshot, and the WAL that any vault holds.")
+    yield step("recover", Phase.DATA, "Replay to the end of the chain, not a byte less; promote.")
+    yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
+    yield step("media", Phase.DATA, "Bring the pictures that the host lacks.")
+    yield step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.")
+    yield step("start", Phase.START, "Start the app, behind a closed gate.")
+    yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
+    yield from opening(target, (Stage.READ_ONLY, Stage.WRITES), Phase.START)
+    for zone in fleet.names.zones:
+        yield step("point", Phase.NAME, f"Users find {target} through {zone.vendor}.", zone.vendor, site=target)
+    walk = f"A user's journey by {fleet.names.host} succeeds."
+    yield step("confirm", Phase.NAME, walk, stage=str(Stage.SIGN_UPS))
+    yield from opening(target, [s for s in stages(None) if s == Stage.SIGN_UPS], Phase.NAME)
+    yield step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again.")
+    yield step("protect", Phase.PROTECT, f"A verified copy again at another vendor: {vaults}.")
+    yield step("state", Phase.PROTECT, "The stack's state goes into the vaults.")

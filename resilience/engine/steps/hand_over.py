@@ -1,0 +1,81 @@
+"""Hand over: what a switchover asks of the site that is alive and stops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import stamina
+
+from resilience.engine.run import Facts, Run
+from resilience.errors import Refused, ResilienceError
+from resilience.model import EpochRecord, Stage, Step
+
+DRAIN_S = 20.0
+
+
+class _Behind(Exception):
+    """Some vault lacks something that was written."""
+
+
+def prepare(run: Run, step: Step) -> Facts:
+    """Install on the target what takes long, under an epoch that is nobody's: it may not write by it."""
+    site = run.fleet.site(step.subject)
+    number, vaults = int(step.args["number"]), tuple(step.args["vaults"])
+    nobody = EpochRecord(number, site.name, "", 0, vaults, int(step.args["k"]), int(step.args["s"]), 0.0, "", "")
+    if run.newest().site == site.name:
+        return {"already": True}
+    return run.world.plane.shape(site, run.outputs(site.name), nobody)
+
+
+def clear(run: Run, step: Step) -> Facts:
+    """Set aside what an earlier epoch left on the host; nothing is deleted, and nothing of it is trusted."""
+    site = run.fleet.site(step.subject)
+    return run.world.plane.set_aside(site, run.outputs(site.name), run.newest())
+
+
+def snapshot(run: Run, step: Step) -> Facts:
+    """A snapshot of the site that still serves; nothing where it is superseded already."""
+    if run.newest().site != step.subject:
+        return {"already": True}
+    site = run.fleet.site(step.subject)
+    return {"snapshots": dict(run.world.plane.snapshot(site, run.outputs(site.name)))}
+
+
+def drain(run: Run, step: Step) -> Facts:
+    """Wait until every vault holds everything; else open the site again as it was, and refuse."""
+    site = run.fleet.site(step.subject)
+    if run.newest().site != site.name:
+        return {"already": True}
+    try:
+        return _drained(run, site.name)
+    except (_Behind, ResilienceError) as error:
+        run.world.gate.set(run.outputs(site.name), Stage.SIGN_UPS)
+        run.note("opened", stage=str(Stage.SIGN_UPS), site=site.name)
+        raise Refused(
+            f"{site.name} goes on serving: it is not known that every vault holds everything.",
+            f"{error}",
+            "Nothing was promoted. Bring the vaults up to date (`resilience status`), then plan again.",
+        ) from error
+
+
+def _drained(run: Run, name: str) -> Facts:
+    site = run.fleet.site(name)
+
+    @stamina.retry(on=_Behind, attempts=None, timeout=DRAIN_S, wait_initial=0.1, wait_max=0.3)
+    def ask() -> Facts:
+        status = run.world.plane.status(site, run.outputs(name))
+        behind = {vault: seen["lag_bytes"] for vault, seen in status["vaults"].items() if seen["lag_bytes"]}
+        if behind or status["lag_bytes"]:
+            raise _Behind(f"After {DRAIN_S:.0f} s vaults still lack bytes: {behind}.")
+        return {"confirmed_lsn": status["confirmed_lsn"]}
+
+    return ask()
+
+
+def stand_down(run: Run, step: Step) -> Facts:
+    """Stop the old site for good under its old epoch; where its WAL ends is what the new one must reach."""
+    site = run.fleet.site(step.subject)
+    ended: Mapping[str, Any] = run.world.plane.stand_down(site, run.outputs(site.name))
+    run.note("stood-down", site=site.name, nonce=run.newest().nonce, end_lsn=ended["end_lsn"])
+    return ended

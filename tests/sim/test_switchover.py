@@ -1,0 +1,160 @@
+"""Planned moves: nothing is lost, any doubt refuses them, and a vendor that relents is not trusted."""
+
+from __future__ import annotations
+
+import pytest
+
+from resilience.errors import Refused
+from resilience.model import Stage as Gate
+from resilience.model.fleet import Durability
+from resilience.simulation.shipping import may_acknowledge
+from tests.sim.stage import Stage, attempt, day_one
+
+
+def written(stage: Stage) -> set[str]:
+    """Every write that was acknowledged."""
+    return set(stage.state.acknowledged)
+
+
+@pytest.mark.parametrize("durability", ["async", "quorum"])
+def test_no_write_is_lost(durability: Durability) -> None:
+    """Users write up to the last moment; the new site has all of it, also in async."""
+    stage = day_one(durability)
+    assert stage.post(10) == 10
+    stage.operator.switchover()
+    newest = stage.monitor.newest()
+    assert newest is not None
+    assert newest.site == "birch"
+    assert written(stage) <= set(stage.state.hosts["birch"].rows)
+    assert stage.post(1) == 1
+    assert not may_acknowledge(stage.state, stage.state.hosts["acorn"])
+
+
+def test_users_go_on_reading_meanwhile() -> None:
+    """From the moment writes pause until the name has moved, the old site lets read."""
+    stage = day_one()
+    seen: set[Gate] = set()
+
+    def look(door: str) -> None:
+        if door.startswith(("plane.birch.re", "app.birch")):
+            seen.add(stage.state.hosts["acorn"].stage)
+
+    stage.state.watchers.append(look)
+    stage.operator.switchover()
+    assert seen == {Gate.READ_ONLY}
+
+
+def test_there_and_back_again() -> None:
+    """What the old host had is set aside, the copy is made anew, and every write of both times is there."""
+    stage = day_one()
+    stage.operator.switchover(to="birch")
+    assert stage.post(7) == 7
+    stage.operator.switchover(to="acorn")
+    assert stage.post(1) == 1
+    assert written(stage) <= set(stage.state.hosts["acorn"].rows)
+
+
+def test_a_vendor_that_relents_comes_home_by_a_switchover() -> None:
+    """After a failover the old host boots with what it once had: not trusted, cloned anew, promoted with nothing lost."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    stage.operator.failover()
+    assert stage.post(9) == 9
+    stage.state.revive("acorn")
+    stage.state.hosts["acorn"].rows["forged"] = 0.0
+    stage.state.pass_time(10.0)
+    stage.operator.switchover(to="acorn")
+    acorn = stage.state.hosts["acorn"]
+    assert "forged" not in acorn.rows
+    assert set(stage.state.hosts["birch"].rows) <= set(acorn.rows)
+    assert stage.post(1) == 1
+
+
+@pytest.mark.parametrize("vendor", ["birch", "cedar", "elm", "dover"])
+def test_any_doubt_refuses_it(vendor: str) -> None:
+    """A vault, a zone or the target's vendor that does not answer: nothing is done, and users write on."""
+    stage = day_one()
+    stage.state.lose(vendor)
+    with pytest.raises(Refused):
+        stage.operator.switchover()
+    assert stage.post(1, "acorn") == 1
+
+
+def test_vaults_that_stay_behind_leave_everything_as_it_was() -> None:
+    """One vault can't be reached from the old site: it is opened again, and nobody was fenced."""
+    stage = day_one()
+    stage.state.hosts["acorn"].cut_off = {"elm"}
+    stage.post(3, "acorn")
+    with pytest.raises(Refused, match="goes on serving"):
+        stage.operator.switchover()
+    assert stage.post(1, "acorn") == 1
+    newest = stage.monitor.newest()
+    assert newest is not None
+    assert newest.number == 1
+
+
+def test_a_drain_that_was_refused_can_be_tried_again() -> None:
+    """Once the vault is reached again, the same command goes on."""
+    stage = day_one()
+    stage.state.hosts["acorn"].cut_off = {"elm"}
+    stage.post(3, "acorn")
+    assert attempt(stage.operator.switchover) is not None
+    stage.state.hosts["acorn"].cut_off = set()
+    stage.state.pass_time(1.0)
+    assert attempt(stage.operator.switchover) is None
+    assert written(stage) <= set(stage.state.hosts["birch"].rows)
+
+
+def test_the_old_vendor_closes_in_the_middle() -> None:
+    """Sealed, and the old site is gone before it said what it wrote: no promotion; the failover goes on from there."""
+    stage = day_one()
+    stage.break_next("plane.acorn.stand_down", how="closed")
+    assert attempt(stage.operator.switchover) is not None
+    assert not stage.state.hosts["birch"].promoted_under
+    stage.operator.failover(to="birch", lost={"acorn"})
+    assert stage.post(1) == 1
+
+
+def test_a_standby_s_address_is_in_no_zone_before_it_serves() -> None:
+    """Not while it is made, cloned or looked at: the old vendor's own zone would lead there."""
+    stage = day_one()
+    shown: dict[str, set[str]] = {}
+
+    def look(door: str) -> None:
+        birch = stage.state.outputs.get("birch")
+        for vendor, addresses in stage.state.zones.items():
+            if birch and birch.addresses[0] in addresses:
+                shown.setdefault(vendor, set()).add(str(stage.state.hosts["birch"].stage))
+
+    stage.state.watchers.append(look)
+    stage.operator.up("birch")
+    assert shown == {}
+    stage.operator.switchover(to="birch")
+    assert set(shown) == {"acorn", "dover"}
+    assert set().union(*shown.values()) <= {"writes", "sign-ups"}
+
+
+def test_in_a_failover_the_old_vendor_s_zone_never_learns_the_new_address() -> None:
+    """Nobody calls it, whatever it serves."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    before = stage.state.zones["acorn"]
+    stage.operator.failover()
+    assert stage.state.zones["acorn"] == before
+    assert stage.state.zones["dover"] == stage.state.outputs["birch"].addresses
+
+
+def test_interrupted_by_another_operator_it_is_refused() -> None:
+    """Somebody fails over while this one drains: the seal is not ours, and nothing is opened here."""
+    stage = day_one()
+
+    def takes_over() -> None:
+        stage.state.lose("acorn", hosts=False)
+        stage.other_operator().failover(to="cedar")
+
+    sleeper = stage.operator.asleep(
+        lambda event: event.kind == "step-started" and event.data["action"] == "seal", takes_over
+    )
+    with pytest.raises(Refused):
+        sleeper.switchover(to="birch")
+    assert stage.post(1, "cedar") == 1
