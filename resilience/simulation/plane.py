@@ -189,7 +189,7 @@ class SimPlane:
         def say(host: Host) -> Mapping[str, Any]:
             lag = 0.0 if host.confirmed == len(host.wal) else self.sim.now - host.rows[host.wal[host.confirmed]]
             sizes = {"db_bytes": 1000 * len(host.rows), "media_bytes": 50_000 * len(host.pictures)}
-            vaults = {vault: {"lag_bytes": len(host.wal) - put} for vault, put in host.put.items()}
+            vaults = {v: {"lag_bytes": len(host.wal) - put, "backlog_objects": 0} for v, put in host.put.items()}
             return {
                 **sizes,
                 "lag_s": lag,
