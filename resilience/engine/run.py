@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from resilience.errors import Refused, ResilienceError, TooFewVaults
+from resilience.errors import Refused, ResilienceError
 from resilience.model import EpochRecord, Event, Fleet, Plan, SiteOutputs
 from resilience.ports import World
-from resilience.replication.epoch import newest_of, numbered
+from resilience.replication.epoch import newest_of
 
 Facts = Mapping[str, Any]
 """What a step found or did."""
@@ -54,18 +54,6 @@ class Run:
             if sealed and event.data["facts"].get("nonce") == record.nonce:
                 return event.when
         return None
-
-    def before(self, record: EpochRecord) -> list[EpochRecord]:
-        """What has the number before this epoch: usually one, none on the first day."""
-        if record.parent == 0:
-            return []
-        if found := numbered(self.world.vaults, record.parent, self.world.signer.verify):
-            return found
-        raise TooFewVaults(
-            f"No vault that answers holds epoch {record.parent}.",
-            f"Epoch {record.number} must be sealed in enough of its vaults, and they are not known.",
-            "Bring a vault back and run the same command again. Nothing was promoted.",
-        )
 
     def epoch(self, site: str) -> EpochRecord:
         """The newest epoch; Refused unless it lets `site` write."""

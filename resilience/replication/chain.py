@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from resilience.errors import BrokenChain, VaultError
 from resilience.replication import lsn
 from resilience.replication.chunk import Header
+from resilience.replication.quorum import held_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,18 @@ def merge(position: int, chunks: Mapping[str, Mapping[int, Header]], limit: int 
         end = best.end
     confirmed = max((h.confirmed for h in found.values()), default=0)
     return Chain(position, tuple(chain), end, confirmed if limit is None else min(confirmed, limit))
+
+
+def settled(chain: Chain, chunks: Mapping[str, Mapping[int, Header]], clean: Iterable[str], k: int) -> int:
+    """How far a follower may go: what k vaults hold, each of which showed no newer epoch after its chunks were read.
+
+    A later chunk that carries a position as confirmed is as good. Anything else may lie past the end that the next
+    epoch records, and a standby that replayed it could never follow again.
+    """
+    trusted = frozenset(clean)
+    reach = [merge(chain.position, {name: held}).end if name in trusted else 0 for name, held in chunks.items()]
+    agreed = held_by(k, reach) if len(reach) >= k else 0
+    return max(chain.position, agreed, min(chain.confirmed, chain.end))
 
 
 def overlaps(chain: Chain) -> list[tuple[Header, Header]]:

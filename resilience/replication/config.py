@@ -14,6 +14,7 @@ from resilience.model import EpochRecord, VaultSpec
 from resilience.ports import Vault
 from resilience.replication import epoch as epochs
 from resilience.replication import seals
+from resilience.replication.quorum import check_quorums
 from resilience.replication.vaults import open_vault
 
 
@@ -122,7 +123,7 @@ class Config(Table):
     @model_validator(mode="after")
     def _meaning(self) -> Self:
         record = self.record
-        epochs.check_quorums(len(record.vaults), record.k, record.s)
+        check_quorums(len(record.vaults), record.k, record.s)
         if not self.verify(epochs.payload(record), record.signature):
             msg = f"epoch {record.number} does not carry the operator's signature"
             raise ValueError(msg)

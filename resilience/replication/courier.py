@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from enum import Enum, auto
+from typing import NamedTuple
 
 import structlog
 
@@ -26,6 +28,47 @@ class Foreign(ResilienceError):
     """Another spool has already shipped under this epoch into a vault."""
 
 
+class Move(Enum):
+    """What a courier does next."""
+
+    BEGIN = auto()
+    PUT = auto()
+    LOOK = auto()
+    REST = auto()
+
+
+class Progress(NamedTuple):
+    """How far a courier is with its vault."""
+
+    begun: bool = False
+    """The vault holds the start record."""
+    put: int = 0
+    """Position up to which chunks were put."""
+    counted: int = 0
+    """Position after which a look found no newer epoch: only this may ever be confirmed."""
+    row: int = 0
+    """Chunks put since the last look."""
+
+
+def next_move(progress: Progress, *, more: bool) -> Move:
+    """Put first and look after: an epoch that is sealed in between is then seen, or the chunk is found by its sealer."""
+    if not progress.begun:
+        return Move.BEGIN
+    if more and progress.row < BATCH:
+        return Move.PUT
+    return Move.LOOK if progress.row else Move.REST
+
+
+def after_put(progress: Progress, end: int) -> Progress:
+    """One more chunk is there."""
+    return progress._replace(put=end, row=progress.row + 1)
+
+
+def after_look(progress: Progress, *, clean: bool) -> Progress:
+    """What was put counts, unless there is a newer epoch: then it may lie past the recorded end, and never counts."""
+    return progress._replace(counted=progress.put if clean else progress.counted, row=0)
+
+
 class Courier(threading.Thread):
     """Puts one vault's chunks in the order of their positions, the very bytes of the spool."""
 
@@ -43,8 +86,13 @@ class Courier(threading.Thread):
         self._moved = moved
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._begun = False
         self._told_unread = False
+        self.progress = Progress()
+
+    @property
+    def put_upto(self) -> int:
+        """Position up to which this vault was given chunks, whether or not they count."""
+        return max(self.progress.put, self._spool.held()[self.vault.name])
 
     def nudge(self) -> None:
         """There is something new in the spool."""
@@ -60,7 +108,7 @@ class Courier(threading.Thread):
         while not self._stop.is_set():
             self._wake.clear()
             try:
-                worked = self._begin() and self._put_batch()
+                worked = self._move()
             except ResilienceError as error:
                 self._failed(error)
                 self._stop.wait(PAUSES[min(self.failures, len(PAUSES)) - 1])
@@ -78,34 +126,36 @@ class Courier(threading.Thread):
         if self.failures == 1 or self.failures % 60 == 0:
             log.warning("vault fails", vault=self.vault.name, what=error.what, why=error.why, failures=self.failures)
 
+    def _move(self) -> bool:
+        """Make the next move; False when there is nothing to do."""
+        progress = self.progress
+        found = self._spool.next_for(self.vault.name, after=progress.put or None) if progress.begun else None
+        match next_move(progress, more=found is not None):
+            case Move.BEGIN:
+                return self._begin()
+            case Move.PUT if found is not None:
+                start, end, data = found
+                self._put(layout.chunk(self._record.number, start), data)
+                self.progress = after_put(progress, end)
+            case Move.LOOK:
+                clean = self._lease.look(self.vault)
+                self.progress = after_look(progress, clean=clean)
+                if clean:
+                    self._spool.advance(self.vault.name, self.progress.counted)
+                    self._moved()
+            case _:
+                return False
+        return True
+
     def _begin(self) -> bool:
         """Put the start record before the first chunk; False while there is none yet."""
-        if self._begun:
-            return True
         data = self._spool.start_record
         if data is None:
             return False
         number = self._record.number
         self._put(layout.first(number), data)
         self._put(layout.life(number, self._spool.life), self._spool.life_record)
-        self._begun = True
-        return True
-
-    def _put_batch(self) -> bool:
-        """Put a few chunks, look for a newer epoch, then count them; False when all is put."""
-        end = None
-        for _ in range(BATCH):
-            found = self._spool.next_for(self.vault.name, after=end)
-            if found is None:
-                break
-            start, end, data = found
-            self._put(layout.chunk(self._record.number, start), data)
-        if end is None:
-            return False
-        clean = self._lease.look(self.vault)
-        self._spool.advance(self.vault.name, end)
-        if clean:
-            self._moved()
+        self.progress = self.progress._replace(begun=True)
         return True
 
     def _put(self, key: str, data: bytes) -> None:

@@ -5,18 +5,20 @@ Used on hosts and by the operator's engine alike; nothing here names an adapter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from resilience.errors import Refused, ResilienceError, TooFewVaults, UsageError, VaultError
 from resilience.model import EpochRecord, newest_first
 from resilience.ports import Vault
-from resilience.replication import layout, seals
+from resilience.replication import chunk, layout, seals
+from resilience.replication.quorum import check_quorums
 from resilience.replication.seals import Sign, Verify
 
 T = TypeVar("T")
+SEALED = "resilience-sealed/1"
 
 
 def make_record(
@@ -42,17 +44,6 @@ def make_record(
         )
     bare = EpochRecord(number, site, nonce, parent, tuple(vaults), k, s, sealed_at, signer)
     return replace(bare, signature=sign(payload(bare)))
-
-
-def check_quorums(n: int, k: int, s: int) -> None:
-    """Refuse a vault set in which a seal could miss an acknowledged chunk, or two could win."""
-    if 1 <= k <= n and 1 <= s <= n and k + s > n and 2 * s > n:
-        return
-    raise UsageError(
-        f"A vault set of n={n}, k={k}, s={s} does not fence.",
-        "k + s > n lets every seal meet every confirmed chunk, s > n/2 lets one seal win; both must hold.",
-        "Choose larger k or s, or other vaults.",
-    )
 
 
 def payload(record: EpochRecord) -> bytes:
@@ -145,10 +136,59 @@ def numbered(vaults: Mapping[str, Vault], number: int, check: Verify) -> list[Ep
     return newest_first({name: a for name, a in answers.items() if isinstance(a, EpochRecord)})
 
 
+class Older(NamedTuple):
+    """An epoch before the one that is sealed, and in how many of its vaults the new one must lie."""
+
+    record: EpochRecord
+    needed: int
+
+
+def to_fence(vaults: Mapping[str, Vault], parent: int, check: Verify) -> list[Older]:
+    """What a child of `parent` must fence, newest first: every epoch of that number, and back to one sealed for good.
+
+    Of an epoch before those that has no site yet, enough vaults are those without which nobody could put an opening
+    record into k of them and see no newer epoch there.
+    """
+    found: list[Older] = []
+    while parent:
+        known = numbered(vaults, parent, check)
+        if not known:
+            raise TooFewVaults(
+                f"No vault that answers holds epoch {parent}.",
+                "A newer epoch must be sealed in enough of its vaults, and they are not known.",
+                "Bring a vault back and run the same command again. Nothing was promoted.",
+            )
+        opened = [record for record in known if not record.parent or _opened(vaults, record)]
+        found += [Older(r, r.s if r in opened or not found else len(r.vaults) - r.k + 1) for r in known]
+        if opened or any(_attested(vaults, record, check) for record in known):
+            break
+        parent = min(record.parent for record in known)
+    return found
+
+
+def _opened(vaults: Mapping[str, Vault], record: EpochRecord) -> bool:
+    answers = each(vaults, lambda vault: vault.get(layout.opening(record.number)))
+    return any(isinstance(a, bytes) and chunk.decode_opening(a, record) is not None for a in answers.values())
+
+
+def attest(vaults: Mapping[str, Vault], record: EpochRecord, sign: Sign) -> None:
+    """Leave word, wherever that works, that this epoch was sealed for good: its parent's site can't go on."""
+    data = seals.canonical(seals.sign_json({"format": SEALED, "number": record.number, "nonce": record.nonce}, sign))
+    each(vaults, lambda vault: vault.put_new(layout.sealed(record.number), data))
+
+
+def _attested(vaults: Mapping[str, Vault], record: EpochRecord, check: Verify) -> bool:
+    answers = each(vaults, lambda vault: vault.get(layout.sealed(record.number)))
+    found = [seals.verified_json(a, check) for a in answers.values() if isinstance(a, bytes)]
+    return any(
+        f and (f.get("format"), f.get("number"), f.get("nonce")) == (SEALED, record.number, record.nonce) for f in found
+    )
+
+
 def seal_record(
-    vaults: Mapping[str, Vault], record: EpochRecord, old: EpochRecord | None, check: Verify
+    vaults: Mapping[str, Vault], record: EpochRecord, olds: Sequence[Older], check: Verify
 ) -> tuple[str, ...]:
-    """Put the record into enough vaults of the old and the new set; the names that now hold it.
+    """Put the record into enough vaults of its own set and of every older one; the names that now hold it.
 
     What is already there counts only when it is this very record: our nonce, our signature.
     """
@@ -159,27 +199,33 @@ def seal_record(
             "Make the record with the fleet's own key.",
         )
     check_quorums(len(record.vaults), record.k, record.s)
-    wanted = set(record.vaults) | set(old.vaults if old else ())
+    wanted = set(record.vaults).union(*(old.record.vaults for old in olds))
     asked = {name: vault for name, vault in vaults.items() if name in wanted}
-    answers = each(asked, lambda vault: _seal_one(vault, record, old, check))
-    sealed = tuple(name for name, answer in answers.items() if answer is True)
-    _refuse_taken(record, answers)
-    _require(record, "its own", record.vaults, record.s, sealed, answers)
-    if old is not None and old.number != record.number:
-        _require(record, "the old", old.vaults, old.s, sealed, answers)
-    return sealed
+    return sealed_in(record, olds, each(asked, lambda vault: seal_one(vault, record, olds, check)))
 
 
-def _seal_one(vault: Vault, record: EpochRecord, old: EpochRecord | None, check: Verify) -> bool:
+def seal_one(vault: Vault, record: EpochRecord, olds: Sequence[Older], check: Verify) -> bool:
     """True when the vault holds our record now, False when it holds another of this number.
 
-    The old record goes first where it is absent: ships look one number ahead, so no vault may skip one.
+    Older records go first where they are absent: ships look one number ahead, so no vault may skip one.
     """
-    if old is not None and old.number < record.number:
+    for old in sorted((old.record for old in olds), key=lambda old: old.number):
         vault.put_new(layout.epoch(old.number), encode(old))
     if vault.put_new(layout.epoch(record.number), encode(record)):
         return True
     return read(vault, record.number, check) == record
+
+
+def sealed_in(
+    record: EpochRecord, olds: Sequence[Older], answers: Mapping[str, bool | ResilienceError]
+) -> tuple[str, ...]:
+    """The vaults that hold the record, when that seals it; Refused or TooFewVaults when not. Pure."""
+    sealed = tuple(name for name, answer in answers.items() if answer is True)
+    _refuse_taken(record, answers)
+    _require(record, "its own", record.vaults, record.s, sealed, answers)
+    for old in olds:
+        _require(record, f"epoch {old.record.number}'s", old.record.vaults, old.needed, sealed, answers)
+    return sealed
 
 
 def _refuse_taken(record: EpochRecord, answers: Mapping[str, bool | ResilienceError]) -> None:

@@ -19,6 +19,11 @@ def epoch(number: int) -> str:
     return f"{EPOCH}{number:08d}.json"
 
 
+def sealed(number: int) -> str:
+    """The operator's word that enough vaults hold the epoch."""
+    return f"{EPOCH}{number:08d}.sealed"
+
+
 def epoch_number(key: str) -> int | None:
     """The number in an epoch object's name; None for any other name."""
     found = NUMBERED.fullmatch(key)

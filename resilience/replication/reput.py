@@ -2,55 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from resilience.errors import Refused, ResilienceError, TooFewVaults
+from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chunk, layout, lsn
+from resilience.replication import epoch as epochs
 from resilience.replication.chain import Chain
 from resilience.replication.chunk import Opening
 from resilience.replication.config import Config
 from resilience.replication.epoch import each
 from resilience.replication.gather import Gathered
+from resilience.replication.seals import Verify
+
+Parts = Sequence[tuple[Gathered, Chain]]
 
 
-def put_again(config: Config, vaults: Mapping[str, Vault], parts: Sequence[tuple[Gathered, Chain]]) -> None:
+def put_again(config: Config, vaults: Mapping[str, Vault], parts: Parts) -> None:
     """Put what each vault lacks of the chain; TooFewVaults unless k of the set then hold all of it."""
 
-    def put(vault: Vault) -> int:
-        done = 0
-        for gathered, chain in parts:
-            number = gathered.record.number
-            for key, data in gathered.records.items():
-                vault.put_new(key, data)
-            for header in chain.headers:
-                if vault.name not in gathered.holders(header):
-                    vault.put_new(layout.chunk(number, header.start), gathered.object(header))
-                    done += 1
-        return done
+    def put(vault: Vault) -> None:
+        for key, data in lacking(vault.name, parts):
+            vault.put_new(key, data)
 
     answers = each(vaults, put)
-    whole = [
+    enough(config.record.k, "hold the chain up to its end", whole(answers, parts), answers)
+
+
+def lacking(name: str, parts: Parts) -> Iterator[tuple[str, bytes]]:
+    """What this vault must be given: the records of each epoch, and chunks that it is not known to hold."""
+    for gathered, chain in parts:
+        yield from gathered.records.items()
+        for header in chain.headers:
+            if name not in gathered.holders(header):
+                yield layout.chunk(gathered.record.number, header.start), gathered.object(header)
+
+
+def whole(answers: Mapping[str, object], parts: Parts) -> list[str]:
+    """Vaults that took all they lacked, and hold nothing altered in its place."""
+    return [
         name
         for name, answer in answers.items()
         if not isinstance(answer, ResilienceError) and not any(g.altered_in(name, c) for g, c in parts)
     ]
-    _require(config, "hold the chain up to its end", whole, answers)
 
 
 def put_opening(config: Config, vaults: Mapping[str, Vault], readers: Mapping[str, Vault], opening: Opening) -> None:
-    """Put the opening record; TooFewVaults unless k hold this one, Refused when another is there."""
-    sign = config.sign()
-    data = chunk.encode_opening(opening, sign)
-    key = layout.opening(opening.epoch)
+    """Put the opening record, and look for a newer epoch after; TooFewVaults unless k vaults then count."""
+    data = chunk.encode_opening(opening, config.sign())
 
     def put(vault: Vault) -> Opening | None:
-        if vault.put_new(key, data):
-            return opening
-        held = readers[vault.name].get(key)
-        return None if held is None else chunk.decode_opening(held, config.record)
+        vault.put_new(layout.opening(opening.epoch), data)
+        return opening_that_counts(readers[vault.name], config.record, config.verify)
 
-    answers = each(vaults, put)
+    opened_in(config.record.k, opening, each(vaults, put))
+
+
+def opening_that_counts(vault: Vault, record: EpochRecord, check: Verify) -> Opening | None:
+    """The opening that a vault holds once it was put; Refused where a newer epoch is sealed by now."""
+    held = vault.get(layout.opening(record.number))
+    newer = epochs.read(vault, record.number + 1, check)
+    if newer is not None:
+        raise Refused(
+            f"Epoch {newer.number} lets {newer.site} write; {record.site} may not be opened under epoch {record.number}.",
+            "Somebody else took over while this promotion was under way.",
+            "Run `resilience status`. Nothing was promoted here.",
+        )
+    return None if held is None else chunk.decode_opening(held, record)
+
+
+def opened_in(k: int, opening: Opening, answers: Mapping[str, object]) -> list[str]:
+    """The vaults that hold an opening at this end, when they are k; Refused when another is there. Pure."""
+    for answer in answers.values():
+        if isinstance(answer, Refused):
+            raise answer
     found = {name: a for name, a in answers.items() if isinstance(a, Opening)}
     others = [name for name, a in found.items() if a.end != opening.end]
     if others:
@@ -59,11 +85,12 @@ def put_opening(config: Config, vaults: Mapping[str, Vault], readers: Mapping[st
             f"This restore ended at {lsn.show(opening.end)}; two of them ran under one epoch.",
             "Stop the other one and run this again: it goes on from the opening that is there.",
         )
-    _require(config, "hold the opening record", list(found), answers)
+    enough(k, "hold the opening record", list(found), answers)
+    return list(found)
 
 
-def _require(config: Config, what: str, good: Sequence[str], answers: Mapping[str, object]) -> None:
-    k = config.record.k
+def enough(k: int, what: str, good: Sequence[str], answers: Mapping[str, object]) -> None:
+    """TooFewVaults unless k vaults are good. Pure."""
     if len(good) >= k:
         return
     why = [f"{n}: {a.why}" for n, a in answers.items() if isinstance(a, ResilienceError)]

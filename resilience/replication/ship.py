@@ -26,6 +26,7 @@ from resilience.replication.courier import Courier, start_record, switch_point
 from resilience.replication.lease import Lease, watches
 from resilience.replication.limits import Limits
 from resilience.replication.outbox import Outbox
+from resilience.replication.quorum import held_by
 from resilience.replication.report import Report
 from resilience.replication.spool import Spool
 from resilience.replication.stream import Received, Stream, StreamLost, System
@@ -170,7 +171,7 @@ class Ship:
         while (now := time.monotonic()) < until:
             if self._spool.end != seen:
                 seen, since = self._spool.end, now
-            elif now - since > QUIET and self._spool.confirmed(self._record.k) >= seen:
+            elif now - since > QUIET and held_by(self._record.k, (c.put_upto for c in self._couriers)) >= seen:
                 break
             self._stopping.wait(POLL)
         log.info("handed over", position=lsn.show(self._spool.end))

@@ -25,6 +25,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from resilience.replication import lsn
+from resilience.replication.quorum import held_by
 
 BLOCK = 4096
 """A file takes whole blocks of the disk."""
@@ -190,7 +191,7 @@ class Spool:
 
     def confirmed(self, k: int) -> int:
         """Position that k vaults hold without a hole."""
-        return sorted(self.held().values(), reverse=True)[k - 1]
+        return held_by(k, self.held().values())
 
     def oldest_lacking(self, vault: str) -> float | None:
         """When the first chunk that this vault lacks was made; None when it lacks none."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from resilience.errors import BrokenChain, ResilienceError, TooFewVaults
+from resilience.errors import BrokenChain, Refused, ResilienceError, TooFewVaults
 from resilience.model import EpochRecord
+from resilience.replication import chunk, layout, seals
 from resilience.replication import epoch as epochs
-from resilience.replication import layout
+from resilience.replication.chunk import Opening
+from resilience.simulation.operator import site_private
 from resilience.simulation.shipping import reachable
 from resilience.simulation.state import Held, Host, Rows, State
 
@@ -21,7 +23,8 @@ def readable(state: State, left_out: frozenset[str] = frozenset()) -> dict[str, 
 
 def opening(state: State, epoch: EpochRecord, host: Host, left_out: frozenset[str]) -> Rows:
     """The rows that this epoch begins with, recorded in k of its vaults at least."""
-    mine = {name: held.chain(epoch.number) for name, held in reachable(state, host, epoch).items()}
+    there = reachable(state, host, epoch)
+    mine = {name: held.chain(epoch.number) for name, held in there.items()}
     if len(mine) < epoch.k:
         raise TooFewVaults(
             f"Only {len(mine)} of {epoch.k} vaults take the opening record.",
@@ -34,11 +37,24 @@ def opening(state: State, epoch: EpochRecord, host: Host, left_out: frozenset[st
             "Another host may not go on under the same epoch.",
             "Plan again: the new plan seals the epoch after this one.",
         )
+    if any(layout.epoch(epoch.number + 1) in held.objects for held in there.values()):
+        raise Refused(
+            f"Epoch {epoch.number + 1} is sealed by now.",
+            "Somebody else took over while this promotion was under way.",
+            "Plan again. Nothing was promoted.",
+        )
     begun = [chain.opening for chain in mine.values() if chain.opening is not None]
     rows = _longest(begun) if begun else _merged(readable(state, left_out), epoch)
-    for chain in mine.values():
-        chain.opening = dict(rows)
+    for name, held in there.items():
+        mine[name].opening = dict(rows)
+        held.objects.setdefault(layout.opening(epoch.number), _record(epoch, len(rows)))
     return rows
+
+
+def _record(epoch: EpochRecord, end: int) -> bytes:
+    """The opening record as an object."""
+    opening = Opening(epoch.number, epoch.nonce, epoch.parent, end, end, epoch.number, "1", 0.0)
+    return chunk.encode_opening(opening, seals.signer(site_private(epoch.site, epoch.number)))
 
 
 def _merged(vaults: dict[str, Held], epoch: EpochRecord) -> Rows:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from resilience.model import Event
+from resilience.replication.seals import public_hex
 from resilience.simulation.state import State
 
 
@@ -55,12 +58,17 @@ class SimSigner:
         return _digest(payload) == signature
 
     def site_key(self, site: str, epoch: int) -> str:
-        """A made-up public key."""
-        return self.sim.ask("signer.site_key", None, 0.0, lambda: _digest(f"{site}{epoch}".encode()))
+        """The public half of a key that anybody can make."""
+        return self.sim.ask("signer.site_key", None, 0.0, lambda: public_hex(site_private(site, epoch)))
 
     def gate_pass(self, site: str, epoch: int) -> str:
         """A made-up pass."""
         return self.sim.ask("signer.gate_pass", None, 0.0, lambda: _digest(f"pass {site}{epoch}".encode()))
+
+
+def site_private(site: str, epoch: int) -> Ed25519PrivateKey:
+    """What a site's host signs with in one epoch."""
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"{site}{epoch}".encode()).digest())
 
 
 def _digest(payload: bytes) -> str:

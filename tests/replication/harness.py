@@ -104,8 +104,8 @@ class Fleet:
             signer=seals.public_hex(key),
             sign=seals.signer(self.operator),
         )
-        old = self.records[-1] if self.records else None
-        epochs.seal_record(self.vaults(), record, old, self.check)
+        vaults = self.vaults()
+        epochs.seal_record(vaults, record, epochs.to_fence(vaults, record.parent, self.check), self.check)
         self.records.append(record)
         self.keys[number] = key
         return record

@@ -14,6 +14,7 @@ from resilience.errors import Refused, TooFewVaults, UsageError, VaultError
 from resilience.model import EpochRecord
 from resilience.replication import epoch as epochs
 from resilience.replication import layout, seals
+from resilience.replication.quorum import check_quorums
 
 OPERATOR = Ed25519PrivateKey.generate()
 CHECK = seals.verifier(seals.public_hex(OPERATOR))
@@ -63,75 +64,77 @@ def test_only_quorums_that_intersect(n: int, k: int, s: int) -> None:
     """A set is taken if and only if any s meet any k, and any two s meet."""
     good = 1 <= k <= n and 1 <= s <= n and k + s > n and 2 * s > n
     if good:
-        epochs.check_quorums(n, k, s)
+        check_quorums(n, k, s)
     else:
         with pytest.raises(UsageError):
-            epochs.check_quorums(n, k, s)
+            check_quorums(n, k, s)
 
 
 def test_sealed_is_found(vaults: dict[str, MemoryVault]) -> None:
     """A sealed epoch is in every vault, read back equal, and the newest."""
     assert epochs.newest_of(vaults, CHECK) is None
     first = record()
-    assert set(epochs.seal_record(vaults, first, None, CHECK)) == set(SET)
+    assert set(epochs.seal_record(vaults, first, [], CHECK)) == set(SET)
     assert epochs.newest_of(vaults, CHECK) == first
     second = record(2, "birch", "m")
-    epochs.seal_record(vaults, second, first, CHECK)
+    epochs.seal_record(vaults, second, [epochs.Older(first, 2)], CHECK)
     assert epochs.newest_of(vaults, CHECK) == second
 
 
 def test_sealing_again_is_no_harm(vaults: dict[str, MemoryVault]) -> None:
     """The same record, our nonce, counts as sealed however often it is put."""
-    epochs.seal_record(vaults, record(), None, CHECK)
-    assert len(epochs.seal_record(vaults, record(), None, CHECK)) == 3
+    epochs.seal_record(vaults, record(), [], CHECK)
+    assert len(epochs.seal_record(vaults, record(), [], CHECK)) == 3
 
 
 def test_one_dead_vault_does_not_stop_a_seal(vaults: dict[str, MemoryVault]) -> None:
     """Two of three are enough."""
     vaults["elm"] = Dead("elm")
-    assert epochs.seal_record(vaults, record(), None, CHECK) == ("birch", "cedar")
+    assert epochs.seal_record(vaults, record(), [], CHECK) == ("birch", "cedar")
 
 
 def test_two_dead_vaults_do(vaults: dict[str, MemoryVault]) -> None:
     """One of three is not, and the error says which are silent and why."""
     vaults |= {"elm": Dead("elm"), "cedar": Dead("cedar")}
     with pytest.raises(TooFewVaults, match="sealed in 1 of the 2") as caught:
-        epochs.seal_record(vaults, record(), None, CHECK)
+        epochs.seal_record(vaults, record(), [], CHECK)
     assert "dead vault" in caught.value.why
 
 
 def test_the_second_of_two_promoters_loses(vaults: dict[str, MemoryVault]) -> None:
     """Another nonce under the same number is somebody else's epoch."""
-    epochs.seal_record(vaults, record(nonce="ours"), None, CHECK)
+    epochs.seal_record(vaults, record(nonce="ours"), [], CHECK)
     with pytest.raises(Refused, match="somebody else"):
-        epochs.seal_record(vaults, record(nonce="theirs"), None, CHECK)
+        epochs.seal_record(vaults, record(nonce="theirs"), [], CHECK)
 
 
 def test_a_lost_race_in_one_vault_is_no_loss(vaults: dict[str, MemoryVault]) -> None:
     """What another put into one vault does not keep us from s of the others."""
     vaults["birch"].put_new(layout.epoch(1), epochs.encode(record(nonce="theirs")))
-    assert epochs.seal_record(vaults, record(nonce="ours"), None, CHECK) == ("cedar", "elm")
+    assert epochs.seal_record(vaults, record(nonce="ours"), [], CHECK) == ("cedar", "elm")
 
 
 def test_both_sets_are_asked(vaults: dict[str, MemoryVault]) -> None:
     """A new set is sealed by its own quorum and by the old one's."""
     old = record()
-    epochs.seal_record(vaults, old, None, CHECK)
+    epochs.seal_record(vaults, old, [], CHECK)
     more = {**vaults, "dover": MemoryVault("dover"), "acorn": MemoryVault("acorn")}
     new = record(2, "birch", "m", ("cedar", "dover", "acorn"))
-    sealed = epochs.seal_record({**more, "birch": Dead("birch")}, new, old, CHECK)
+    sealed = epochs.seal_record({**more, "birch": Dead("birch")}, new, [epochs.Older(old, 2)], CHECK)
     assert set(sealed) == {"cedar", "elm", "dover", "acorn"}
     third = record(3, "cedar", "o", ("acorn", "dover", "elm"))
-    with pytest.raises(TooFewVaults, match="the old set needs"):
-        epochs.seal_record({**more, "dover": Dead("dover"), "cedar": Dead("cedar")}, third, new, CHECK)
+    with pytest.raises(TooFewVaults, match="epoch 2's set needs"):
+        epochs.seal_record(
+            {**more, "dover": Dead("dover"), "cedar": Dead("cedar")}, third, [epochs.Older(new, 2)], CHECK
+        )
 
 
 def test_no_vault_skips_an_epoch(vaults: dict[str, MemoryVault]) -> None:
     """Ships look one number ahead: a vault that lacks the epoch before is given it first."""
     first, second, third = record(), record(2, "birch", "m"), record(3, "cedar", "o")
-    epochs.seal_record(vaults, first, None, CHECK)
+    epochs.seal_record(vaults, first, [], CHECK)
     vaults["birch"].put_new(layout.epoch(2), epochs.encode(second))
-    epochs.seal_record(vaults, third, second, CHECK)
+    epochs.seal_record(vaults, third, [epochs.Older(second, 2)], CHECK)
     assert all(vault.exists(layout.epoch(2)) for vault in vaults.values())
 
 
@@ -142,7 +145,7 @@ def test_what_the_operator_did_not_sign_is_an_error(vaults: dict[str, MemoryVaul
     with pytest.raises(VaultError, match="did not sign"):
         epochs.read(vaults["elm"], 1, CHECK)
     with pytest.raises(UsageError, match="signature"):
-        epochs.seal_record(vaults, forged, None, CHECK)
+        epochs.seal_record(vaults, forged, [], CHECK)
 
 
 def test_no_vault_answers() -> None:
@@ -175,7 +178,7 @@ def test_a_stale_listing_does_not_hide_the_newest(
 def test_junk_names_are_passed_over(vaults: dict[str, MemoryVault]) -> None:
     """What is no epoch's name does not hide the newest, nor stop the one who looks for it."""
     first = record()
-    epochs.seal_record(vaults, first, None, CHECK)
+    epochs.seal_record(vaults, first, [], CHECK)
     for key in ("epoch/zzzzzzzz.json", "epoch/00000009.json.bak", "epoch/9.json", "epoch/"):
         vaults["elm"].put_new(key, b"junk")
     assert epochs.newest_epoch(vaults["elm"], CHECK) == first

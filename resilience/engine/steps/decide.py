@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
 
 from resilience.engine.run import Facts, Run
 from resilience.errors import Refused
 from resilience.model import EpochRecord, Step
-from resilience.replication.epoch import make_record, rivals_of, seal_record
+from resilience.replication.epoch import attest, make_record, rivals_of, seal_record, to_fence
 
 
 def seal(run: Run, step: Step) -> Facts:
@@ -27,22 +26,22 @@ def seal(run: Run, step: Step) -> Facts:
         )
     record = _new_record(run, step, old)
     run.note("sealing", number=number, nonce=record.nonce)
-    return _sealed(run, record, before)
+    return _sealed(run, record)
 
 
-def _sealed(run: Run, record: EpochRecord, before: Sequence[EpochRecord]) -> Facts:
-    """Seal for good: whichever of several epochs with the number before it was sealed, its site can't go on."""
-    olds: Sequence[EpochRecord | None] = before or [None]
-    for old in olds:
-        sealed = seal_record(run.world.vaults, record, old, run.world.signer.verify)
+def _sealed(run: Run, record: EpochRecord) -> Facts:
+    """Seal for good: whichever of the epochs before it was sealed, its site can't go on."""
+    vaults, check = run.world.vaults, run.world.signer.verify
+    sealed = seal_record(vaults, record, to_fence(vaults, record.parent, check), check)
+    attest({name: vaults[name] for name in sealed}, record, run.world.signer.sign)
     return {"epoch": record.number, "vaults": list(sealed), "nonce": record.nonce}
 
 
 def _seal_on(run: Run, record: EpochRecord) -> Facts:
-    """Go on with a seal of ours: what was whole stays whole, else both sets' quorums are needed as before."""
+    """Go on with a seal of ours: what was whole stays whole, else all sets' quorums are needed as before."""
     if run.sealed_at(record) is not None:
         return {"epoch": record.number, "nonce": record.nonce, "already": True}
-    return _sealed(run, record, run.before(record))
+    return _sealed(run, record)
 
 
 def _new_record(run: Run, step: Step, old: EpochRecord | None) -> EpochRecord:

@@ -1,0 +1,99 @@
+"""Wrong ways to do it, each with one decision changed; the rules must catch every one of them.
+
+The first five are the counter-examples that the design was shaped by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from resilience.model import EpochRecord
+from resilience.replication import chain as chains
+from resilience.replication.chunk import Header
+from resilience.replication.courier import Move, Progress
+from resilience.replication.quorum import held_by
+from tests.epochs.catalogue import BASE
+from tests.epochs.model import Model
+from tests.epochs.states import Phase, Promoter, State
+
+
+class LooksBeforeItPuts(Model):
+    """A ship looks for a newer epoch, and then puts: what is sealed in between it does not see."""
+
+    def next_move(self, progress: Progress, *, more: bool) -> Move:
+        """Look where nothing was looked at yet; `row` counts looks here."""
+        if not progress.begun:
+            return Move.BEGIN
+        if not more:
+            return Move.REST
+        return Move.PUT if progress.row else Move.LOOK
+
+    def looked(self, state: State, which: int, place: int) -> State:
+        """A look that allows one put."""
+        clean = not self.shows_newer(state.vaults[place].mask, state.ships[which].record)
+        progress = state.vaults[place].couriers[which]
+        after = progress._replace(row=1) if clean else progress
+        return self.with_progress(state, which, place, after, state.vaults[place].mask)
+
+    def with_progress(self, state: State, which: int, place: int, progress: Progress, mask: int) -> State:
+        """What is put counts at once."""
+        if progress.put > progress.counted:
+            progress = progress._replace(counted=progress.put, row=0)
+        return self.confirmed(super().with_progress(state, which, place, progress, mask), which)
+
+
+class PutsNothingAgain(Model):
+    """A promoter opens without putting the tail into k vaults: it may be in one only, which is then lost."""
+
+    def after_read(self) -> Phase:
+        """Open at once."""
+        return Phase.OPEN
+
+
+class DeliversWhatOneVaultHolds(Model):
+    """A follower takes whatever it finds: it may be past the end that the next epoch records."""
+
+    def settle(self, held: Mapping[str, Mapping[int, Header]], clean: list[str]) -> int:
+        """The whole chain."""
+        return chains.merge(BASE, held).end
+
+
+class DeliversWithoutALook(Model):
+    """A follower takes what k vaults hold, though a newer epoch is there: a superseded ship may have put it."""
+
+    def settle(self, held: Mapping[str, Mapping[int, Header]], clean: list[str]) -> int:
+        """Counted, not looked at."""
+        return chains.settled(chains.merge(BASE, held), held, list(held), self.bounds.k)
+
+
+class ResumesAnothersEpoch(Model):
+    """A laptop stalls before it promotes; another machine goes on with its epoch; the first one wakes."""
+
+    def chosen(self, which: int, newest: EpochRecord) -> int:
+        """What somebody else sealed is taken for one's own."""
+        return self.records.index(newest) if newest.number > 1 else super().chosen(which, newest)
+
+
+class TakesAnyRefusalForItsOwn(Model):
+    """A seal counts whatever is there, also another one's record of the same number."""
+
+    def seal_request(self, mask: int, promoter: Promoter) -> tuple[int, int]:
+        """There is one: good enough."""
+        after, _ = super().seal_request(mask, promoter)
+        return after, 1
+
+
+class CountsWhatItHandedOver(Model):
+    """A superseded ship notes what it put as held; killed and started again, it confirms that before it looks."""
+
+    def counts(self, *, superseded: bool) -> bool:
+        """Put is held."""
+        return True
+
+
+class QuorumsThatDoNotMeet(Model):
+    """k + s = n: a seal can miss every vault that holds a chunk."""
+
+    def counted(self, state: State, which: int) -> int:
+        """One vault is enough."""
+        return held_by(1, (vault.couriers[which].counted for vault in state.vaults))
