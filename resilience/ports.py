@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from resilience.model import EpochRecord, Event, Site, SiteOutputs, Stage
+from resilience.model import EpochRecord, Event, Notice, Site, SiteOutputs, Stage
 
 
 class Clock(Protocol):
@@ -148,6 +148,12 @@ class App(Protocol):
 
     def replay_ledger(self, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Apply every takedown and erasure; {entries, applied, head, position}."""
+
+    def take_notice(self, outputs: SiteOutputs, notice: Notice, letter: str) -> Mapping[str, Any]:
+        """Put a vendor's letter before the moderators, each named post a case of its own; {named, unknown, …}."""
+
+    def evidence(self, outputs: SiteOutputs, notice: Notice) -> bytes:
+        """One signed file with what was named, and what was decided about each."""
 
     def fill(self, outputs: SiteOutputs, size: str, seed: int) -> Mapping[str, Any]:
         """Before a drill: put in what is too much for the app's front door; {users, posts, pictures}, nothing for small."""

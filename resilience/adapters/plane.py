@@ -63,7 +63,10 @@ POSTGRES = {
         ["systemctl", "start", "plaza"],
     ],
 }
-SIZES = f"runuser -u postgres -- psql -XAtc \"select pg_database_size('plaza')\" plaza && du -sb {DATA}/media | cut -f1"
+SIZES = (
+    f"runuser -u postgres -- psql -XAtc \"select pg_database_size('plaza')\" plaza && du -sb {DATA}/media | cut -f1 && "
+    f"find {DATA}/media -type f -mtime -7 -printf '%s\\n' | awk '{{s += $1}} END {{print s + 0}}'"
+)
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ class SshPlane:
         config = self._ship(site, self._newest(site))
         shipped = self._run(outputs, "status", config, timeout=20)
         sizes = self.shells(outputs).check(SIZES).split()
-        return {**shipped, "db_bytes": int(sizes[0]), "media_bytes": int(sizes[1])}
+        return {**shipped, "db_bytes": int(sizes[0]), "media_bytes": int(sizes[1]), "recent_media_bytes": int(sizes[2])}
 
     def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:
         """Make room where an older epoch left something."""

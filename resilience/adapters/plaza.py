@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shlex
 import subprocess
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import stamina
 
 from resilience.adapters.ssh import Shell
 from resilience.errors import ResilienceError
-from resilience.model import SiteOutputs
+from resilience.model import Notice, SiteOutputs
 from resilience.ports import Journey
 
 AS_PLAZA = (
@@ -77,6 +79,34 @@ class PlazaOnHost:
     def queue(self, outputs: SiteOutputs) -> Mapping[str, Any]:
         """A moderator reads the queue through plaza's own API, on the host."""
         return self._plaza(outputs, "queue")
+
+    def take_notice(self, outputs: SiteOutputs, notice: Notice, letter: str) -> Mapping[str, Any]:
+        """Each post it names goes into the moderators' queue; the same letter again changes nothing."""
+        shell, path = self.shell(outputs), f"/var/tmp/letter-{notice.sha256[:16]}"  # noqa: S108 - ours by its name
+        due = datetime.fromtimestamp(notice.deadline_at, UTC).isoformat()
+        words = ["--vendor", notice.vendor, "--reference", notice.reference, "--due", due, "--letter", path]
+        shell.put(path, letter.encode(), 0o644)
+        try:
+            return self._plaza(outputs, shlex.join(["add-notice", *words, "--", *notice.posts]))
+        finally:
+            shell.check(f"rm -f {path}")
+
+    def evidence(self, outputs: SiteOutputs, notice: Notice) -> bytes:
+        """The zip that plaza signs with the ledger's key."""
+        known = self._plaza(outputs, "show-notice")["notices"]
+        numbers = [n["notice"] for n in known if (n["vendor"], n["reference"]) == (notice.vendor, notice.reference)]
+        if not numbers:
+            raise ResilienceError(
+                f"{outputs.site} knows no notice {notice.reference} of {notice.vendor}.",
+                "It was never put before the moderators there.",
+                "Add the letter again: `resilience notice add FILE`.",
+            )
+        path = f"/var/tmp/evidence-{notice.sha256[:16]}.zip"  # noqa: S108 - ours by its name
+        try:
+            self._plaza(outputs, f"export-evidence {numbers[0]} --to {path}")
+            return base64.b64decode(self.shell(outputs).check(f"base64 {path}", timeout=300))
+        finally:
+            self.shell(outputs).check(f"rm -f {path}")
 
     def fill(self, outputs: SiteOutputs, size: str, seed: int) -> Mapping[str, Any]:
         """Load in bulk what would take users hours: texts by the seed, pictures that were made ready."""

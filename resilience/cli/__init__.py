@@ -16,7 +16,21 @@ import stamina
 import typer
 
 from resilience import caches
-from resilience.cli import check, down, drill, failover, history, lab, order, plan, status, switchover, up, verdict
+from resilience.cli import (
+    check,
+    down,
+    drill,
+    failover,
+    history,
+    lab,
+    notice,
+    order,
+    plan,
+    status,
+    switchover,
+    up,
+    verdict,
+)
 from resilience.cli import open as open_
 from resilience.cli.context import Context, say_error
 from resilience.errors import ResilienceError
@@ -44,6 +58,7 @@ for module in (check, up, down, status, plan, failover, switchover, open_, drill
     app.command(module.__name__.rsplit(".", 1)[1])(module.run)
 app.add_typer(lab.app, name="lab")
 app.add_typer(order.app, name="order")
+app.add_typer(notice.app, name="notice")
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:

@@ -11,6 +11,7 @@ from resilience.model.fleet import (
     ZoneSpec,
 )
 from resilience.model.journal import Event
+from resilience.model.notice import Notice
 from resilience.model.past import LegalOrder, Past, PastRun, SignOff
 from resilience.model.plan import Hazard, Phase, Plan, Step
 from resilience.model.site import SiteOutputs
@@ -45,6 +46,7 @@ __all__ = [
     "Machine",
     "Media",
     "Names",
+    "Notice",
     "Past",
     "PastRun",
     "Phase",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from resilience.errors import ResilienceError
-from resilience.model import Fleet, SiteOutputs, Stage
+from resilience.model import Fleet, Notice, SiteOutputs, Stage
 from resilience.ports import Journey
 from resilience.simulation.plane import answering
 from resilience.simulation.shipping import record_takedown, would_acknowledge
@@ -47,6 +47,19 @@ class SimApp:
             return {"entries": entries, "applied": len(host.hidden) - before, "head": "", "position": entries}
 
         return self._on(outputs, "replay_ledger", 0.5, replay)
+
+    def take_notice(self, outputs: SiteOutputs, notice: Notice, letter: str) -> Mapping[str, Any]:
+        """Remember it on the host."""
+
+        def take(host: Host) -> Mapping[str, Any]:
+            host.notices[notice.reference] = notice.posts
+            return {"named": len(notice.posts), "unknown": 0, "open": len(notice.posts)}
+
+        return self._on(outputs, "take_notice", 0.5, take)
+
+    def evidence(self, outputs: SiteOutputs, notice: Notice) -> bytes:
+        """The addresses that were named."""
+        return self._on(outputs, "evidence", 0.5, lambda host: "\n".join(host.notices[notice.reference]).encode())
 
     def fill(self, outputs: SiteOutputs, size: str, seed: int) -> Mapping[str, Any]:
         """Nothing is too much in memory: the users' own seed is all there is."""

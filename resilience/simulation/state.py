@@ -54,6 +54,8 @@ class Host:
     """ship stopped the database for good."""
     cut_off: set[str] = field(default_factory=set)
     """Vaults that this host can't reach."""
+    notices: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Posts that a vendor's letter names, by its reference."""
     walked_under: str = ""
     """Nonce under which a user's journey by address got through here."""
 

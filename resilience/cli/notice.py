@@ -1,0 +1,170 @@
+"""`resilience notice add|list|evidence`: a vendor's letter, kept as it came, and what is done about it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resilience.adapters.letter import Letter, read_letter
+from resilience.adapters.notice_files import NoticeFiles
+from resilience.cli.context import Context, declared, say_json
+from resilience.engine.serving import serving_site
+from resilience.errors import UsageError
+from resilience.model import Fleet, Notice
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A vendor's letter, and what is done about it.")
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+
+
+@app.command("add")
+def add(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The letter: plain text, or an e-mail with its headers (.eml).")],
+    vendor: Annotated[str, typer.Option(help="Who wrote it; the primary's vendor where absent.")] = "",
+    deadline: Annotated[
+        str, typer.Option(help="When the account ends, where the letter does not say so clearly.")
+    ] = "",
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only keep it; put nothing before the moderators.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Keep a vendor's letter, find its deadline, and put the posts it names before the moderators.
+
+    Exit status: 0 kept, 1 error, 2 usage: no such file, or a deadline that has to be said.
+    """
+    context: Context = ctx.obj
+    fleet = context.home.load()
+    data = _read(file)
+    letter = read_letter(data)
+    notice = _notice(fleet, letter, vendor, _deadline(letter, deadline))
+    place = kept(context).keep(notice, data)
+    queued: dict[str, object] = {}
+    if notice.posts and not offline:
+        with context.world() as (fleet, world):
+            outputs = serving_site(world, fleet)
+            queued = dict(world.app.take_notice(outputs, notice, letter.text))
+    if as_json:
+        say_json({**notice.to_json(), "kept": str(place), "queue": queued})
+        return
+    typer.echo(f"Kept in {place}. {notice.vendor} ends the account at {when(notice.deadline_at)}.")
+    if queued:
+        typer.echo(f"{queued['named']} posts are before the moderators; {queued['unknown']} of them are not here.")
+    typer.echo("Next: resilience evacuate")
+
+
+@app.command("list")
+def list_notices(ctx: typer.Context, as_json: Json = False) -> None:
+    """List the letters that were kept, the next deadline first.
+
+    Exit status: 0 listed, 1 error.
+    """
+    found = kept(ctx.obj).all()
+    if as_json:
+        say_json([asdict(notice) for notice in found])
+        return
+    for notice in found:
+        typer.echo(
+            f"{when(notice.deadline_at)} {notice.vendor}: {notice.reference}, names {len(notice.posts)} posts. {notice.subject}"
+        )
+
+
+@app.command("evidence")
+def evidence(
+    ctx: typer.Context,
+    to: Annotated[Path, typer.Option(help="The file to write.")],
+    reference: Annotated[str, typer.Argument(help="Which notice; the one with the next deadline where absent.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Write what was decided about each named post, with what it was, into one signed file for the appeal.
+
+    Exit status: 0 written, 1 error, 2 usage.
+    """
+    context: Context = ctx.obj
+    notice = chosen(context, reference)
+    with context.world() as (fleet, world):
+        data = world.app.evidence(serving_site(world, fleet), notice)
+    to.write_bytes(data)
+    say_json({"file": str(to), "bytes": len(data)}) if as_json else typer.echo(f"{to}: {len(data):,} bytes.")
+
+
+def kept(context: Context) -> NoticeFiles:
+    """Where this fleet keeps letters."""
+    return NoticeFiles(context.home.directory / "notices")
+
+
+def chosen(context: Context, reference: str = "") -> Notice:
+    """One notice by its reference, else the one with the next deadline."""
+    found = [notice for notice in kept(context).all() if reference in {"", notice.reference}]
+    if not found:
+        raise UsageError(
+            f"There is no notice {reference}." if reference else "No notice was added.",
+            "What is to be done, and by when, is read from the vendor's letter.",
+            "Add it: resilience notice add FILE",
+        )
+    return found[0]
+
+
+def when(at: float) -> str:
+    """A deadline as people need it: in UTC, with how long that is."""
+    left = at - time.time()
+    hours = f"in {left / 3600:.1f} hours" if left > 0 else f"{-left / 3600:.1f} hours ago"
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M UTC} ({hours})"
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{file} can't be read.", str(error), "Save the letter as text or .eml, and name it."
+        ) from error
+
+
+def _deadline(letter: Letter, given: str) -> float:
+    since = letter.sent_at or datetime.now(UTC)
+    if given:
+        return _given(given)
+    if found := letter.clear_deadline(since):
+        return found.at.timestamp()
+    ahead = letter.deadlines(since)
+    named = "; ".join(f"{deadline.words!r} may be {deadline.at:%Y-%m-%dT%H:%MZ}" for deadline in ahead)
+    raise UsageError(
+        "The letter does not say clearly when the account ends.",
+        f"It names: {named}." if ahead else "No moment that lies ahead was found in it.",
+        f"Read it, and say when: --deadline {ahead[0].at:%Y-%m-%dT%H:%MZ}" if ahead else "Say when: --deadline TIME",
+    )
+
+
+def _given(text: str) -> float:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise UsageError(
+            f"--deadline {text} is not a moment.", "Hours matter, so it needs a time zone.", "Write 2026-01-02T12:00Z."
+        )
+    return at.timestamp()
+
+
+def _notice(fleet: Fleet, letter: Letter, vendor: str, deadline_at: float) -> Notice:
+    declared(fleet, [vendor] if vendor else None)
+    sent = letter.sent_at
+    return Notice(
+        vendor=vendor or fleet.primary.vendor,
+        reference=letter.header("Message-ID").strip("<>") or letter.sha256[:16],
+        subject=letter.header("Subject"),
+        sender=letter.header("From"),
+        sent_at=sent.timestamp() if sent else None,
+        received_at=time.time(),
+        deadline_at=deadline_at,
+        posts=letter.pages_of(fleet.names.host),
+        sha256=letter.sha256,
+        headers=letter.headers,
+    )

@@ -1,0 +1,78 @@
+"""What an evacuation needs to know: how much there is, how much is left, and how quickly vaults give it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from resilience.decide.evacuation import Evacuation, evacuation
+from resilience.errors import ResilienceError
+from resilience.model import Fleet, Notice
+from resilience.ports import Vault, World
+from resilience.replication import layout
+
+PROBE_S, PROBE_OBJECTS = 3.0, 200
+LEDGER_ENTRY = 1_000
+"""About how many bytes one entry takes."""
+
+
+@dataclass(frozen=True)
+class Moving:
+    """From which site to which, before which deadline."""
+
+    notice: Notice
+    source: str
+    target: str
+
+
+def measure(world: World, fleet: Fleet, moving: Moving, keys_bytes: int) -> Evacuation:
+    """What is still to copy until the target has everything, at the rate that a vault elsewhere gives right now."""
+    outputs = world.clouds[moving.source].outputs(fleet.site(moving.source))
+    if outputs is None:
+        raise ResilienceError(f"{moving.source} has no hosts.", "Nothing runs there.", "Run `resilience status`.")
+    status = world.plane.status(fleet.site(moving.source), outputs)
+    safe = {v.name: world.vaults[v.name] for v in fleet.vaults if v.vendor != moving.notice.vendor}
+    sizes = _sizes(status, _entries(safe), keys_bytes)
+    left = sizes if fleet.site(moving.target).standby == "cold" else _behind(status, sizes)
+    rate = max((rate for rate in (read_rate(world, vault) for vault in safe.values()) if rate), default=None)
+    return evacuation(sizes, left, rate, world.clock.now(), moving.notice.deadline_at)
+
+
+def _sizes(status: Mapping[str, Any], entries: int, keys_bytes: int) -> dict[str, int]:
+    media, recent = int(status["media_bytes"]), int(status.get("recent_media_bytes", 0))
+    return {
+        "database": int(status["db_bytes"]),
+        "ledger": entries * LEDGER_ENTRY,
+        "keys": keys_bytes,
+        "recent media": min(recent, media),
+        "old media": max(0, media - recent),
+    }
+
+
+def _behind(status: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, int]:
+    """A hot target has all but what the slowest vault still lacks."""
+    vaults = [vault for vault in status.get("vaults", {}).values() if isinstance(vault, Mapping)]
+    objects = max((int(vault.get("backlog_objects", 0)) for vault in vaults), default=0)
+    return {
+        "database": int(status.get("lag_bytes", 0)),
+        "recent media": sizes["recent media"] if objects else 0,
+    }
+
+
+def _entries(vaults: Mapping[str, Vault]) -> int:
+    return max((len(vault.list("ledger/")) for vault in vaults.values()), default=0)
+
+
+def read_rate(world: World, vault: Vault) -> float | None:
+    """Bytes a second that one vault gives to one reader, one object after another; None where it gives none."""
+    began, found = world.clock.now(), 0
+    try:
+        for key in vault.list(layout.MEDIA)[:PROBE_OBJECTS]:
+            found += len(vault.get(key) or b"")
+            if world.clock.now() - began > PROBE_S:
+                break
+    except ResilienceError:
+        return None
+    took = world.clock.now() - began
+    return found / took if found and took > 0 else None
