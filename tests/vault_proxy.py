@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 import time
 import urllib.parse
@@ -11,7 +13,7 @@ from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
+HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "expect"}
 
 
 class Proxy:
@@ -19,26 +21,29 @@ class Proxy:
 
     def __init__(self, target: str) -> None:
         self.target = urllib.parse.urlsplit(target).netloc
+        self.address = ""
+        self.requests = 0
+        self.hang = threading.Event()
+        """While it is clear nothing is answered."""
+        self.be_well()
+
+    def be_well(self) -> None:
+        """Pass everything on as it is."""
         self.delay = 0.0
         """Seconds before each answer."""
         self.status: int | None = None
         """Answer everything with this instead."""
         self.writes_only = False
         """Only PUT and POST are answered so."""
-        self.hang = threading.Event()
-        self.hang.set()
-        """While it is clear nothing is answered."""
         self.truncate = False
         """Close half-way through each body that is read."""
         self.flip = False
-        """One bit of each object that is read is altered."""
+        """One bit of each chunk that is read is altered."""
         self.accept_and_fail = False
         """Do what a PUT asks, and then say that it failed."""
-        self.requests = 0
-        self._listing: dict[str, tuple[int, list[tuple[str, str]], bytes]] = {}
-        self.stale = False
-        """Answer each listing as it was first."""
-        self.address = ""
+        self.hidden: frozenset[str] = frozenset()
+        """Keys that no listing names yet."""
+        self.hang.set()
 
     @property
     def endpoint(self) -> str:
@@ -53,7 +58,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass(self) -> None:
         proxy = self.proxy
         proxy.requests += 1
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self._body()
         proxy.hang.wait()
         time.sleep(proxy.delay)
         writes = self.command in {"PUT", "POST"}
@@ -70,36 +75,63 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass  # noqa: N815 - the base class's names
 
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
     def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         proxy = self.proxy
-        lists = self.command == "GET" and ("list-type" in self.path or self.path.split("?")[0].endswith("/o"))
-        if lists and proxy.stale and self.path in proxy._listing:
-            return proxy._listing[self.path]
         upstream = HTTPConnection(proxy.target, timeout=30)
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 if name.lower() not in HOP:
-                    upstream.putheader(name, value)
+                    upstream.putheader(name, value if name != "Host" or self._signed() else proxy.target)
             upstream.putheader("Content-Length", str(len(body)))
             upstream.endheaders(body)
             answer = upstream.getresponse()
-            headers = [(n, v) for n, v in answer.getheaders() if n.lower() not in HOP]
-            found = answer.status, headers, answer.read()
+            kept = HOP - {"content-length"} if self.command == "HEAD" else HOP
+            headers = [(n, v) for n, v in answer.getheaders() if n.lower() not in kept]
+            return answer.status, headers, self._listed(answer.read())
         except (OSError, HTTPException):
             return 502, [], b""
         finally:
             upstream.close()
-        if lists:
-            proxy._listing.setdefault(self.path, found)
-        return found
+
+    def _signed(self) -> bool:
+        """S3 signs the name that was called; GCS leads by it."""
+        return "AWS4" in self.headers.get("Authorization", "")
+
+    def _listed(self, data: bytes) -> bytes:
+        """A listing without what is hidden; anything else as it is."""
+        hidden = self.proxy.hidden
+        if not hidden or self.command != "GET":
+            return data
+        if "list-type" in self.path:
+
+            def shown(entry: re.Match[bytes]) -> bytes:
+                return b"" if entry["key"].decode() in hidden else entry[0]
+
+            return re.sub(rb"<Contents>.*?<Key>(?P<key>.*?)</Key>.*?</Contents>", shown, data)
+        if self.path.split("?")[0].endswith("/o"):
+            value = json.loads(data)
+            value["items"] = [item for item in value.get("items") or [] if item["name"] not in hidden]
+            return json.dumps(value).encode()
+        return data
 
     def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
         try:
             self.send_response_only(status)
             for name, value in headers:
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(data)))
+            if self.command != "HEAD":
+                self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             cut = self.proxy.truncate and self.command == "GET" and status == 200
             if self.command != "HEAD":

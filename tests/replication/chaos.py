@@ -1,0 +1,284 @@
+"""One life of a primary under random faults, then its loss: nothing that was acknowledged may be missing.
+
+A seed decides everything that is decided here; the suite runs ten, `scripts/bench soak` a hundred.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import psycopg
+
+from resilience.errors import ResilienceError
+from resilience.model import EpochRecord, VaultSpec
+from resilience.replication import epoch as epochs
+from resilience.replication import layout
+from tests.replication.harness import ROOT, Fleet, Site, wait_until
+from tests.vault_proxy import Proxy, proxy
+from tests.vault_servers import Store
+
+ANSWERS = (500, 403, 429)
+CANCELLED = "canceling wait for synchronous replication"
+
+
+@dataclass
+class Writer:
+    """Writes one row after another, and remembers those whose commit was acknowledged without a warning."""
+
+    numbers: Iterator[int]
+    acknowledged: set[int] = field(default_factory=set)
+
+    @contextmanager
+    def at(self, site: Site) -> Iterator[None]:
+        """Write there for as long as the block lasts."""
+        stop = threading.Event()
+        thread = threading.Thread(target=self._write, args=(site, stop), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(30)
+
+    def _write(self, site: Site, stop: threading.Event) -> None:
+        while not stop.is_set():
+            notices: list[str] = []
+            with contextlib.suppress(psycopg.Error), site.connect() as db:
+                db.add_notice_handler(lambda notice, told=notices: told.append(notice.message_primary or ""))  # type: ignore[misc]
+                while not stop.is_set():
+                    number = next(self.numbers)
+                    db.execute("INSERT INTO rows VALUES (%s, repeat('x', 200))", (number,))
+                    if not any(CANCELLED in notice for notice in notices):
+                        self.acknowledged.add(number)
+            stop.wait(0.05)
+
+
+@contextmanager
+def proxied(stores: Mapping[str, tuple[Store, VaultSpec]]) -> Iterator[tuple[Fleet, dict[str, Proxy]]]:
+    """A fleet in quorum mode whose vaults all stand behind proxies of their own."""
+    with ExitStack() as stack:
+        proxies = {name: stack.enter_context(proxy(store.endpoint)) for name, (store, _) in stores.items()}
+        behind = {
+            name: (replace(store, endpoint=proxies[name].endpoint), replace(spec, endpoint=proxies[name].endpoint))
+            for name, (store, spec) in stores.items()
+        }
+        yield Fleet(behind, durability="quorum", spacing_ms=20), proxies
+
+
+class Lineage:
+    """A primary and its successors: each seed hurts the one there is, loses it, and restores the next."""
+
+    def __init__(self, folder: Path, fleet: Fleet, proxies: dict[str, Proxy]) -> None:
+        self.fleet = fleet
+        self.told: list[str] = []
+        self._proxies = proxies
+        self._folder = folder
+        self._writer = Writer(iter(range(1, 1 << 40)))
+        self._site = self._make(fleet.seal("site1"))
+        self._site.begin()
+        with self._site.connect() as db:
+            db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
+            db.execute("SELECT pg_reload_conf()")
+
+    def end(self) -> None:
+        """Leave nothing running."""
+        self._heal()
+        self._site.end()
+
+    def live(self, seed: int) -> int:
+        """One seed; how many rows were acknowledged so far, all of them found."""
+        chance = random.Random(seed)
+        self.told = [f"seed {seed}"]
+        before = len(self._writer.acknowledged)
+        with self._writer.at(self._site):
+            wait_until(lambda: len(self._writer.acknowledged) > before, self._site.told)
+            for _ in range(3):
+                self._hurt(chance)
+            self._heal()
+            at = len(self._writer.acknowledged)
+            wait_until(lambda: len(self._writer.acknowledged) > at + 20, lambda: f"{self.told} {self._site.told()}")
+            self._site.processes[-1].kill()
+            self._site.kill_postgres()
+        self._site.end()
+        return self._move(chance, seed)
+
+    def _hurt(self, chance: random.Random) -> None:
+        """One fault for a moment."""
+        fault = chance.choice([self._kill_ship, self._kill_postgres, self._kill_restic, *[self._bad_vault] * 4])
+        fault(chance)
+
+    def _kill_ship(self, chance: random.Random) -> None:
+        self.told.append("kill -9 ship")
+        self._site.processes[-1].kill()
+        self._site.processes[-1].wait()
+        time.sleep(chance.uniform(0, 0.3))
+        self._site.ship()
+
+    def _kill_postgres(self, chance: random.Random) -> None:
+        self.told.append("kill -9 Postgres")
+        self._site.kill_postgres()
+        self._site.start()
+
+    def _kill_restic(self, chance: random.Random) -> None:
+        self.told.append("kill -9 snapshot and restic")
+        argv = [sys.executable, "-m", "resilience.replication", "snapshot", "--config", str(self._site.ship_config())]
+        process = subprocess.Popen(
+            argv, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        time.sleep(chance.uniform(0.3, 1.5))
+        with contextlib.suppress(ProcessLookupError):
+            signal_group(process, signal.SIGKILL)
+        process.wait()
+
+    def _bad_vault(self, chance: random.Random) -> None:
+        name = chance.choice(sorted(self._proxies))
+        bad = self._proxies[name]
+        what = chance.choice(["status", "hang", "slow", "ambiguous", "truncate"])
+        self.told.append(f"{name}: {what}")
+        bad.truncate = what == "truncate"
+        bad.accept_and_fail = what == "ambiguous"
+        bad.status = chance.choice(ANSWERS) if what == "status" else None
+        bad.delay = chance.uniform(0.2, 1.0) if what == "slow" else 0.0
+        if what == "hang":
+            bad.hang.clear()
+        time.sleep(chance.uniform(0.2, 0.8))
+        if chance.random() < 0.5:
+            self._heal()
+
+    def _heal(self) -> None:
+        for each in self._proxies.values():
+            each.be_well()
+
+    def _move(self, chance: random.Random, seed: int) -> int:
+        """Damage one vault, restore elsewhere, compare, and let the next one be the primary."""
+        name = sorted(self._proxies)[seed % len(self._proxies)]
+        damage = DAMAGES[seed % len(DAMAGES)]
+        self.told.append(f"{name} afterwards: {damage.__name__}")
+        damage(self, name)
+        record = self.fleet.seal(f"site{len(self.fleet.records) + 1}")
+        site = self._make(record)
+        sealed = self._sealed(record)
+        if chance.random() < 0.3:
+            self._refuses_a_hole(site, sealed)
+        config = site.config(sealed=sealed)
+        site.run("restore", config=config)
+        self._heal()
+        site.run("recover", config=config)
+        missing = self._writer.acknowledged - set(site.rows())
+        assert not missing, f"{self.told}: acknowledged and missing: {sorted(missing)[:9]}"
+        self._site = site
+        site.ship()
+        with site.connect() as db:
+            db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
+            db.execute("SELECT pg_reload_conf()")
+        site.run("init-repo", config=site.config("operator"))
+        if damage is emptied:
+            site.wait_confirmed()
+            site.run("snapshot", config=site.ship_config())
+        return len(self._writer.acknowledged)
+
+    def _refuses_a_hole(self, site: Site, sealed: list[str]) -> None:
+        """A chunk that all vaults have lost: the restore says which, and goes through once it is back."""
+        vaults = self.fleet.vaults()
+        last = self.fleet.records[-2].number
+        keys = sorted({key for vault in self._readable() for key in vault.list(layout.wal(last))})
+        chunks = [key for key in keys if layout.chunk_start(key) is not None]
+        if len(chunks) < 3:
+            return
+        lost = chunks[len(chunks) // 2]
+        self.told.append(f"{lost} lost everywhere")
+        kept = {name: data for name in self._proxies if (data := _get(vaults[name].get, lost)) is not None}
+        for vault in self._readable():
+            vault.delete(lost)
+        error = site.run("restore", config=site.config(sealed=sealed), fails=True)
+        assert error["kind"] == "BrokenChain", error
+        assert error["missing"], error
+        assert error["good_until"], error
+        assert not site.running()
+        for name, data in kept.items():
+            with contextlib.suppress(ResilienceError):
+                vaults[name].put_new(lost, data)
+
+    def _readable(self) -> list[epochs.Vault]:
+        return [vault for name, vault in self.fleet.vaults().items() if self._proxies[name].status is None]
+
+    def _sealed(self, record: EpochRecord) -> list[str]:
+        answers = epochs.each(
+            self.fleet.vaults(), lambda vault: epochs.read(vault, record.number, self.fleet.check) == record
+        )
+        return [name for name, answer in answers.items() if answer is True]
+
+    def _make(self, record: EpochRecord) -> Site:
+        return Site(self._folder, record.site, self.fleet, record)
+
+
+def whole(lineage: Lineage, name: str) -> None:
+    """Nothing is wrong."""
+
+
+def emptied(lineage: Lineage, name: str) -> None:
+    """Somebody removed everything."""
+    vault = lineage.fleet.vaults()[name]
+    for key in vault.list(""):
+        vault.delete(key)
+
+
+def one_lost(lineage: Lineage, name: str) -> None:
+    """The last chunk is gone."""
+    vault = lineage.fleet.vaults()[name]
+    vault.delete(_chunks(lineage, name)[-1])
+
+
+def one_altered(lineage: Lineage, name: str) -> None:
+    """A bit of some chunk flipped."""
+    chunks = _chunks(lineage, name)
+    lineage.fleet.alter(name, chunks[len(chunks) // 2])
+
+
+def refusing(lineage: Lineage, name: str) -> None:
+    """The vendor has closed the account."""
+    lineage._proxies[name].status = 403
+
+
+def stale(lineage: Lineage, name: str) -> None:
+    """Listings are as they were before the last chunks."""
+    lineage._proxies[name].hidden = frozenset(_chunks(lineage, name)[-5:])
+
+
+def flipping(lineage: Lineage, name: str) -> None:
+    """Every chunk that is read has one bit altered."""
+    lineage._proxies[name].flip = True
+
+
+DAMAGES: tuple[Callable[[Lineage, str], None], ...] = (
+    one_lost, emptied, one_altered, refusing, stale, flipping, whole
+)  # fmt: skip
+
+
+def _chunks(lineage: Lineage, name: str) -> list[str]:
+    number = lineage.fleet.records[-1].number
+    keys = lineage.fleet.vaults()[name].list(layout.wal(number))
+    return [key for key in keys if layout.chunk_start(key) is not None]
+
+
+def _get(get: Callable[[str], bytes | None], key: str) -> bytes | None:
+    try:
+        return get(key)
+    except ResilienceError:
+        return None
+
+
+def signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    """Signal a process and all it started."""
+    os.killpg(process.pid, number)
