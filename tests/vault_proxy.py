@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -54,6 +54,11 @@ class Proxy:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     proxy: Proxy
+
+    def handle(self) -> None:
+        """Serve until the client goes, however it goes."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def _pass(self) -> None:
         proxy = self.proxy

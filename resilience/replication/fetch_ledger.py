@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from resilience.errors import BrokenChain, ResilienceError, VaultError
+from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import layout, seals
 from resilience.replication.config import Config
@@ -24,12 +25,10 @@ def main(config: Config) -> dict[str, Any]:
     vaults = config.open()
     answers = each(vaults, lambda vault: vault.list(layout.LEDGER))
     listed = {name: a for name, a in answers.items() if not isinstance(a, ResilienceError)}
-    if not listed:
-        raise VaultError(
-            "The ledger cannot be read.",
-            "; ".join(f"{n}: {a.why}" for n, a in answers.items() if isinstance(a, ResilienceError)),
-            "Without it nobody knows what was taken down. Bring a vault back and run this again.",
-        )
+    silent = {name: a for name, a in answers.items() if isinstance(a, ResilienceError)}
+    for record in (*config.parent_epochs[-1:], config.epoch):
+        _refuse_too_few(record.record(), listed, silent)
+    _look_further(vaults, listed, config.record.number)
     chosen, forked = choose((key for keys in listed.values() for key in keys), config.record.number)
     identity = config.key()
     ledger = config.paths.ledger
@@ -47,17 +46,51 @@ def main(config: Config) -> dict[str, Any]:
     return {"entries": len(chosen), "fetched": fetched, "forked": forked}
 
 
+def _refuse_too_few(
+    record: EpochRecord, listed: Mapping[str, list[str]], silent: Mapping[str, ResilienceError]
+) -> None:
+    """VaultError when an entry may be in silent vaults alone; vaults that were not given were declared lost before."""
+    asked = [name for name in record.vaults if name in listed]
+    if listed and (not silent or len(asked) > len(record.vaults) - record.k):
+        return
+    raise VaultError(
+        f"The ledger cannot be read whole: {len(asked)} of {len(record.vaults)} vaults of epoch {record.number} answer.",
+        f"{record.k} hold each entry, and they may be silent: " + "; ".join(f"{n}: {a.why}" for n, a in silent.items()),
+        "Without it nobody knows what was taken down. Bring a vault back and run this again.",
+    )
+
+
+def _look_further(vaults: Mapping[str, Vault], listed: dict[str, list[str]], newest: int) -> None:
+    """A listing may be stale: after the last entry it names, the next ones are asked for by name, in each vault."""
+    last = {epoch: max(by_seq) for epoch, by_seq in by_epochs(listed.values(), newest).items()}
+    for epoch, seq in last.items():
+        while found := _holding(vaults, listed, layout.ledger(epoch, seq + 1)):
+            seq += 1  # noqa: PLW2901 - one after another until nobody has the next
+            for name in found:
+                listed[name] = [*listed[name], layout.ledger(epoch, seq)]
+
+
+def _holding(vaults: Mapping[str, Vault], listed: Mapping[str, list[str]], key: str) -> list[str]:
+    answers = each({name: vaults[name] for name in listed}, lambda vault: vault.exists(key))
+    return [name for name, there in answers.items() if there is True]
+
+
+def by_epochs(listings: Iterable[Iterable[str]], newest: int) -> dict[int, dict[int, str]]:
+    """Entries by epoch and number; what is no entry's name, or of an epoch after `newest`, nobody may have put there."""
+    found: dict[int, dict[int, str]] = {}
+    for key in {key for keys in listings for key in keys}:
+        named = layout.ENTRY.fullmatch(key)
+        if named and int(named["epoch"]) <= newest:
+            found.setdefault(int(named["epoch"]), {})[int(named["seq"])] = key
+    return found
+
+
 def choose(keys: Iterable[str], newest: int) -> tuple[dict[int, str], list[str]]:
     """Of each number the entry of the newest epoch, without a gap; the others are told as forked.
 
     An entry that a fenced site still put after its successor went on was acknowledged to nobody.
-    What is no entry's name, or names an epoch after `newest`, was put there by nobody who may.
     """
-    by_epoch: dict[int, dict[int, str]] = {}
-    for key in set(keys):
-        named = layout.ENTRY.fullmatch(key)
-        if named and int(named["epoch"]) <= newest:
-            by_epoch.setdefault(int(named["epoch"]), {})[int(named["seq"])] = key
+    by_epoch = by_epochs([keys], newest)
     chosen: dict[int, str] = {}
     forked: list[str] = []
     for epoch in sorted(by_epoch):

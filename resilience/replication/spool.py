@@ -13,6 +13,7 @@ the vault answers that they are there. A chunk's file is durable before any vaul
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -24,6 +25,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
+from resilience.errors import Refused
 from resilience.replication import lsn
 from resilience.replication.quorum import held_by
 
@@ -86,10 +88,23 @@ class Spool:
 
     def live(self) -> None:
         """Another ship begins here: count it, durably, before any vault hears of it."""
+        self._alone()
         path = self._folder / "life"
         self.life = int(path.read_text()) + 1 if path.exists() else 1
         write_durably(path, str(self.life).encode())
         self.life_record = json.dumps({"life": self.life, "token": secrets.token_hex(16)}).encode()
+
+    def _alone(self) -> None:
+        """Keep other ships out of this spool until this process ends."""
+        self._held_open = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._held_open, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Refused(
+                "Another ship is at work on this spool.",
+                f"It holds {self._folder / 'lock'}.",
+                "Let it work: `systemctl status resilience-ship`.",
+            ) from error
 
     @property
     def start_record(self) -> bytes | None:

@@ -182,8 +182,8 @@ class Lineage:
         with site.connect() as db:
             db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
             db.execute("SELECT pg_reload_conf()")
-        site.run("init-repo", config=site.config("operator"))
         if damage is emptied:
+            site.run("init-repo", config=site.config("operator"))
             site.wait_confirmed()
             site.run("snapshot", config=site.ship_config())
         return len(self._writer.acknowledged)

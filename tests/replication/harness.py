@@ -145,12 +145,21 @@ class Site:
         """Server options that belong to the place, not to the data."""
         return f"-p {self.port} -k {self.folder / 'socket'} -c listen_addresses="
 
-    def create(self, *settings: str) -> None:
+    def create(self, *settings: str, segment_mb: int = 1) -> None:
         """An empty database, started."""
         self.pg.mkdir()
         user = pwd.getpwnam("postgres")
         os.chown(self.pg, user.pw_uid, user.pw_gid)
-        initdb = [str(self.bin / "initdb"), "-D", str(self.pg), "-k", "--wal-segsize=1", "-A", "trust", "-N"]
+        initdb = [
+            str(self.bin / "initdb"),
+            "-D",
+            str(self.pg),
+            "-k",
+            f"--wal-segsize={segment_mb}",
+            "-A",
+            "trust",
+            "-N",
+        ]
         subprocess.run(
             self.as_postgres(*initdb, "--locale=C.UTF-8", "-E", "UTF8"), check=True, capture_output=True, cwd="/"
         )

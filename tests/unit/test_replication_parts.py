@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from resilience.errors import BrokenChain, UsageError
-from resilience.replication import config
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.errors import BrokenChain, UsageError, VaultError
+from resilience.model import EpochRecord
+from resilience.replication import config, fetch_ledger, layout
 from resilience.replication.courier import switch_point
 from resilience.replication.fetch_ledger import choose
 from resilience.replication.restic import only_vanished
@@ -77,3 +79,25 @@ def test_a_configuration_that_cannot_be_read(tmp_path: Path) -> None:
         config.load(path)
     assert "sites: Extra inputs" in caught.value.why
     assert "AGE-SECRET-KEY" not in str(caught.value)
+
+
+def test_a_ledger_is_read_from_enough_vaults() -> None:
+    """Each entry is in k = 2 of three: one silent vault hides nothing, two may; who is declared lost is not asked."""
+    record = EpochRecord(1, "acorn", "n", 0, ("birch", "cedar", "elm"), 2, 2, 1.0, "", "")
+    silent = VaultError("elm could not list ledger/", "timed out", "Bring it back.")
+    fetch_ledger._refuse_too_few(record, {"birch": [], "cedar": []}, {"elm": silent})
+    fetch_ledger._refuse_too_few(record, {"birch": []}, {})
+    with pytest.raises(VaultError, match="1 of 3 vaults of epoch 1 answer"):
+        fetch_ledger._refuse_too_few(record, {"birch": []}, {"cedar": silent, "elm": silent})
+    with pytest.raises(VaultError, match="0 of 3"):
+        fetch_ledger._refuse_too_few(record, {}, {})
+
+
+def test_a_stale_listing_hides_no_entry() -> None:
+    """Entries past the last that is listed are asked for by name."""
+    vaults = {name: MemoryVault(name) for name in ("birch", "cedar")}
+    for seq in (1, 2, 3):
+        vaults["cedar"].put_new(layout.ledger(1, seq), b"")
+    listed = {"birch": [layout.ledger(1, 1)], "cedar": [layout.ledger(1, 1)]}
+    fetch_ledger._look_further(vaults, listed, 1)
+    assert listed == {"birch": [layout.ledger(1, 1)], "cedar": [layout.ledger(1, seq) for seq in (1, 2, 3)]}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from resilience.errors import Refused
 from resilience.replication.spool import Hole, Spool
 
 VAULTS = ("birch", "cedar", "elm")
@@ -149,6 +151,9 @@ def test_each_ship_is_another_life(spool: Spool, tmp_path: Path) -> None:
     spool.live()
     assert spool.life == 1
     restarted = again(tmp_path)
+    with pytest.raises(Refused, match="Another ship"):
+        restarted.live()
+    os.close(spool._held_open)
     restarted.live()
     assert restarted.life == 2
     assert restarted.life_record != spool.life_record

@@ -1,0 +1,110 @@
+"""Restoring a database: our commands, against restic alone and a replay without any check."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from _copies import Ours
+from _world import Site, Store, pgbench  # type: ignore[attr-defined]
+
+from resilience.replication.config import load
+from resilience.replication.recover import _prepare
+from resilience.replication.restic import Repository
+from resilience.replication.segments import Segments
+from tests.replication.harness import site_folder, wait_until
+
+IDLE = 0.3
+"""Replay that has not moved for so long has come to its end."""
+PER_GB = 68
+"""pgbench scales to a gigabyte."""
+SETTINGS = ("shared_buffers = 256MB", "max_wal_size = 4GB", "checkpoint_timeout = 1h")
+
+
+def restores(at: Store, gigabytes: float) -> dict[str, float]:
+    """Seconds: of restore and recover; of the same snapshot by restic and the same WAL by Postgres alone."""
+    copy = Ours(at, 0, secrets.token_hex(4))
+    with site_folder() as folder:
+        acorn = copy.place(folder)
+        try:
+            acorn.create(*SETTINGS)
+            pgbench(acorn, "-i", "-q", "-s", str(max(1, round(gigabytes * PER_GB))))
+            acorn.ship()
+            acorn.run("init-repo", config=acorn.config("operator"))
+            acorn.wait_confirmed()
+            began = time.monotonic()
+            acorn.run("snapshot", config=acorn.ship_config())
+            snapshot_s = time.monotonic() - began
+            pgbench(acorn, "-n", "-c", "4", "-T", "10")
+            acorn.wait_confirmed()
+            acorn.kill_postgres()
+        finally:
+            acorn.end()
+        shutil.rmtree(acorn.pg)
+        return {"snapshot_s": snapshot_s, **_restore(copy, acorn, folder)}
+
+
+def _restore(copy: Ours, acorn: Site, folder: Path) -> dict[str, float]:
+    fleet = acorn.fleet
+    birch = Site(folder, "birch", fleet, fleet.seal("birch"))
+    try:
+        began = time.monotonic()
+        merged = birch.run("restore")
+        restored = time.monotonic()
+        raw = Site(folder, "raw", fleet, fleet.records[-1])
+        raw_restore = _raw_restore(raw, merged["snapshot"], merged["snapshot_vault"])
+        raw_replay = _raw_replay(raw, birch)
+        begun = time.monotonic()
+        birch.run("recover")
+        recovered = time.monotonic()
+    finally:
+        birch.end()
+    ours, theirs = (restored - began) + (recovered - begun), raw_restore + raw_replay
+    return {
+        "restore_s": restored - began,
+        "recover_s": recovered - begun,
+        "raw_restic_s": raw_restore,
+        "raw_replay_s": raw_replay,
+        "ratio": ours / theirs,
+    }
+
+
+def _raw_restore(raw: Site, snapshot: str, vault: str) -> float:
+    """Restic restore and nothing else."""
+    config = load(raw.config())
+    spec = next(v for v in config.vaults if v.name == vault)
+    began = time.monotonic()
+    repository = Repository(config.paths.restic, spec, "restic/00000001")
+    repository.restore(snapshot, str(raw.folder.parent / "acorn/pg"), raw.folder / "alone")
+    return time.monotonic() - began
+
+
+def _raw_replay(raw: Site, birch: Site) -> float:
+    """Postgres alone on a copy of the restored folder, from its start until it is promoted."""
+    shutil.copytree(birch.pg, raw.pg, symlinks=True, dirs_exist_ok=True, copy_function=shutil.copy2)
+    subprocess.run(["chown", "-R", "postgres:postgres", str(raw.pg)], check=True)
+    there = load(raw.config())
+    config = there.model_copy(update={"paths": there.paths.model_copy(update={"wal": birch.folder / "wal"})})
+    _prepare(config, Segments(birch.folder / "wal/restored", 1 << 20, config.key()))
+    began = time.monotonic()
+    raw.start()
+    try:
+        with raw.connect() as db:
+            last, since = "", time.monotonic()
+            while time.monotonic() - since < IDLE:
+                row = db.execute("SELECT pg_last_wal_replay_lsn()::text").fetchone()
+                if row and row[0] != last:
+                    last, since = row[0], time.monotonic()
+                time.sleep(0.02)
+            idle = time.monotonic() - since
+            db.execute("SELECT pg_promote()")
+        wait_until(lambda: raw.rows() is not None, "promotion")
+        return time.monotonic() - began - idle
+    finally:
+        raw.kill_postgres()
+
+
+__all__ = ["restores"]

@@ -1,0 +1,275 @@
+"""scripts/bench replication: copying a database away, side by side: none, ours, pgBackRest, pg_receivewal + restic.
+
+Every run measures all of them one after another on the same store; the table shows medians and spread. With
+--keep FILE runs are added to those of earlier calls, so that a long measurement can be made in parts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import psycopg
+from _copies import ALL, Copy, Nothing, Ours, PgBackRest
+from _restores import restores
+from _world import CHECKOUT, Site, Store, adopt_orphans, cpu_seconds, pgbench, reap, store
+
+from resilience import caches
+from resilience.ports import Vault
+from resilience.replication import layout, lsn
+from tests.replication.harness import site_folder, wait_until
+
+GB = 1 << 30
+CLIENTS = 4
+SETTINGS = (
+    "fsync = on",
+    "shared_buffers = 256MB",
+    "max_wal_size = 4GB",
+    "checkpoint_timeout = 1h",
+    "max_wal_senders = 10",
+)
+
+
+def main() -> int:
+    """Measure, print the table, leave the figures."""
+    parser = argparse.ArgumentParser(prog="scripts/bench replication", description=__doc__)
+    parser.add_argument("--runs", type=int, default=3, help="how often everything is measured (default 3)")
+    parser.add_argument("--seconds", type=int, default=10, help="pgbench for so long, each (default 10)")
+    parser.add_argument("--scale", type=int, default=10, help="pgbench scale: 15 MB each (default 10)")
+    parser.add_argument(
+        "--restore", type=float, nargs="*", default=[], metavar="GB", help="also restore databases this large"
+    )
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="add the runs to these")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="leave {figure: median} there")
+    args = parser.parse_args()
+    caches.use_programs()
+    adopt_orphans()
+    PgBackRest.program = subprocess.run(
+        [str(CHECKOUT / "scripts/parts/rivals.sh")], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    runs: list[dict[str, Any]] = []
+    if args.keep and args.keep.exists():
+        runs = [json.loads(line) for line in args.keep.read_text().splitlines()]
+    for number in range(args.runs):
+        with tempfile.TemporaryDirectory(prefix="resilience-bench-") as folder, store(Path(folder) / "s3") as (at, tls):
+            run = {"at": time.strftime("%Y-%m-%d %H:%M"), "load": os.getloadavg()[0], **_run(at, tls, args)}
+        runs.append(run)
+        if args.keep:
+            with args.keep.open("a") as file:
+                file.write(json.dumps(run) + "\n")
+        print(f"run {number + 1} of {args.runs} done", file=sys.stderr)
+    figures = _figures(runs)
+    _table(runs, figures)
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+def _run(at: Store, tls: int, args: argparse.Namespace) -> dict[str, Any]:
+    """All ways once."""
+    found: dict[str, Any] = {}
+    for kind in ALL if args.seconds else ():
+        copy = kind(at, tls, secrets.token_hex(4))
+        with site_folder() as folder:
+            site = copy.place(folder)
+            try:
+                found[copy.name] = _measure(copy, site, args.seconds, args.scale)
+            finally:
+                copy.kill(site)
+                site.end()
+        if isinstance(copy, PgBackRest):
+            shutil.rmtree(copy.root, ignore_errors=True)
+        print(f"  {copy.name}: {found[copy.name]}", file=sys.stderr)
+    if args.seconds:
+        found["rate"] = _rate(at)
+    for size in args.restore:
+        found[f"restore {size:g} GB"] = restores(at, size)
+        print(f"  restore {size:g} GB: {found[f'restore {size:g} GB']}", file=sys.stderr)
+    return found
+
+
+def _measure(copy: Copy, site: Site, seconds: int, scale: int) -> dict[str, float]:
+    """Throughput, CPU, stored bytes; then commits of one client, and the loss when all is killed at once."""
+    site.create(*SETTINGS, *copy.settings, segment_mb=copy.segment_mb)
+    pgbench(site, "-i", "-q", "-s", str(scale))
+    with site.connect() as db:
+        db.execute("CREATE TABLE rows (n int PRIMARY KEY, filler text)")
+        db.execute("CHECKPOINT")
+    copy.begin(site)
+    others = _children() - _postmaster(site) - {p.pid for p in site.processes} - _own(copy)
+    wal, stored, used = site.wal_end(), copy.bytes(site), cpu_seconds(others)
+    said = pgbench(site, "-n", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds))
+    end = site.wal_end()
+    _settle(copy, site, end)
+    reap({process.pid for process in site.processes} | _own(copy))
+    gigabytes = (end - wal) / GB
+    found = {
+        "tps": _said(said, "tps = "),
+        "latency_ms": _said(said, "latency average = "),
+        "cpu_per_gb": (cpu_seconds(others) - used) / gigabytes,
+        "stored_per_gb": (copy.bytes(site) - stored) / gigabytes / max(1, copy.copies) / GB,
+        "wal_mb": gigabytes * 1024,
+    }
+    if isinstance(copy, Ours):
+        found |= _floor(site)
+    return found | _lose(copy, site)
+
+
+def _settle(copy: Copy, site: Site, end: int) -> None:
+    """Until what is to be copied has been; a segment that is not full never is, by those that copy segments."""
+    if isinstance(copy, Nothing):
+        return
+    target = end - end % (copy.segment_mb << 20) if isinstance(copy, PgBackRest) else end
+    wait_until(lambda: copy.end(site) >= target, f"{copy.name} to copy", 120)
+
+
+def _lose(copy: Copy, site: Site) -> dict[str, float]:
+    """One client commits; then SIGKILL for everything, and what is in the store is all there is."""
+    acknowledged: list[tuple[float, float, int]] = []
+
+    def write() -> None:
+        with suppress(psycopg.Error), site.connect() as db:
+            for number in range(1, 1 << 30):
+                began = time.monotonic()
+                db.execute("INSERT INTO rows VALUES (%s, repeat('x', 200))", (number,))
+                took = time.monotonic() - began
+                row = db.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
+                acknowledged.append((time.monotonic(), took, lsn.parse(row[0]) if row else 0))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    time.sleep(4)
+    killed = time.monotonic()
+    copy.kill(site)
+    site.kill_postgres()
+    writer.join(30)
+    held = copy.end(site)
+    lost = [at for at, _, position in acknowledged if position > held and at < killed]
+    return {
+        "lost": len(lost),
+        "lost_s": killed - min(lost) if lost else 0.0,
+        "commit_ms": statistics.median(took for _, took, _ in acknowledged) * 1000,
+    }
+
+
+def _floor(site: Site) -> dict[str, float]:
+    """A plain PUT of a small chunk and a look for a newer epoch, in all vaults at once: the k-th fastest of both."""
+    vaults, kth = list(site.fleet.vaults().values()), []
+    with ThreadPoolExecutor(max_workers=len(vaults)) as pool:
+        for number in range(30):
+            times = pool.map(_put_and_look, vaults, [f"plain/{number}"] * len(vaults))
+            kth.append(sorted(times)[site.fleet.k - 1])
+    return {"put_and_look_ms": statistics.median(kth) * 1000}
+
+
+def _put_and_look(vault: Vault, name: str) -> float:
+    began = time.monotonic()
+    vault.put_new(name, os.urandom(2000))
+    vault.get(layout.epoch(99))
+    return time.monotonic() - began
+
+
+def _rate(at: Store) -> float:
+    """MB of WAL a second that ship, on one core, brings into three vaults."""
+    copy = Ours(at, 0, secrets.token_hex(4))
+    with site_folder() as folder:
+        site = copy.place(folder)
+        try:
+            site.create(*SETTINGS)
+            copy.begin(site)
+            site.processes[-1].terminate()
+            site.processes[-1].wait()
+            before = site.wal_end()
+            pgbench(site, "-i", "-q", "-I", "dtgv", "-s", "20")
+            end, began = site.wal_end(), time.monotonic()
+            ship = site.ship()
+            os.sched_setaffinity(ship.pid, {0})
+            wait_until(lambda: lsn.parse(site.status().get("confirmed_lsn", "0/0")) >= end, site.told, 300)
+            return (end - before) / (time.monotonic() - began) / (1 << 20)
+        finally:
+            site.end()
+
+
+def _children() -> set[int]:
+    """Our children, by process id."""
+    tasks = Path(f"/proc/{os.getpid()}/task")
+    return {int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()}
+
+
+def _postmaster(site: Site) -> set[int]:
+    return {int((site.pg / "postmaster.pid").read_text().splitlines()[0])}
+
+
+def _own(copy: Copy) -> set[int]:
+    receiver = getattr(copy, "receiver", None)
+    return {receiver.pid} if receiver else set()
+
+
+def _said(text: str, after: str) -> float:
+    return float(text.partition(after)[2].split(maxsplit=1)[0])
+
+
+def _figures(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """Medians of all figures, by way and name."""
+    values: dict[str, list[float]] = {}
+    for run in runs:
+        for way, found in run.items():
+            if isinstance(found, dict):
+                for name, value in found.items():
+                    values.setdefault(f"{way}: {name}", []).append(value)
+                if "tps" in found:
+                    floor = run[Nothing.name]
+                    values.setdefault(f"{way}: tps_ratio", []).append(found["tps"] / floor["tps"])
+                    extra = found["cpu_per_gb"] - floor["cpu_per_gb"]
+                    values.setdefault(f"{way}: cpu_extra_per_gb", []).append(extra)
+            elif way == "rate":
+                values.setdefault("ship on one core: mb_per_s", []).append(found)
+    return {name: round(statistics.median(v), 3) for name, v in values.items()} | {
+        f"{name} (spread)": round(max(v) - min(v), 3) for name, v in values.items()
+    }
+
+
+COLUMNS = {
+    "tps_ratio": "tps / no copy",
+    "commit_ms": "commit ms, 1 client",
+    "put_and_look_ms": "PUT + look ms",
+    "lost": "commits lost",
+    "lost_s": "seconds lost",
+    "cpu_extra_per_gb": "CPU s / GB WAL",
+    "stored_per_gb": "stored / WAL, a copy",
+}
+
+
+def _table(runs: list[dict[str, Any]], figures: dict[str, float]) -> None:
+    loads = ", ".join(f"{run['load']:.1f}" for run in runs)
+    print(f"{len(runs)} runs, median (spread); load before each: {loads}\n")
+    print("| | " + " | ".join(COLUMNS.values()) + " |\n|---|" + "---|" * len(COLUMNS))
+    for kind in ALL:
+        cells = []
+        for column in COLUMNS:
+            value = figures.get(f"{kind.name}: {column}")
+            spread = figures.get(f"{kind.name}: {column} (spread)")
+            cells.append("" if value is None else f"{value:.2f} ({spread:.2f})")
+        print(f"| {kind.name} | " + " | ".join(cells) + " |")
+    print()
+    for name, value in figures.items():
+        if name.startswith(("ship", "restore")) and "spread" not in name:
+            print(f"{name}: {value:.2f} ({figures[f'{name} (spread)']:.2f})")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
