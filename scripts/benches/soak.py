@@ -52,19 +52,23 @@ def main() -> int:
 def _lineage(seed: int, last: int, until: float) -> tuple[int, int, str]:
     """One database and its successors; the next seed, commits acknowledged, and what went wrong."""
     rows, begun = 0, seed
-    with tempfile.TemporaryDirectory(prefix="resilience-soak-") as folder, site_folder() as place:
-        with seaweed(Path(folder) / "s3") as s3, fake_gcs(Path(folder) / "gcs") as gcs:
-            with proxied(buckets({"s3": s3, "gcs": gcs})) as (fleet, proxies):
-                lineage = Lineage(place, fleet, proxies)
-                try:
-                    while seed <= last and seed < begun + FRESH and time.monotonic() < until:
-                        rows = lineage.live(seed)
-                        print(f"{lineage.told}: {rows} acknowledged so far, none missing", file=sys.stderr)
-                        seed += 1
-                except Exception as error:  # noqa: BLE001 - whatever it is, it is the result
-                    return seed, rows, f"{lineage.told}: {type(error).__name__}: {' '.join(str(error).split())[:500]}"
-                finally:
-                    lineage.end()
+    with (
+        tempfile.TemporaryDirectory(prefix="resilience-soak-") as folder,
+        site_folder() as place,
+        seaweed(Path(folder) / "s3") as s3,
+        fake_gcs(Path(folder) / "gcs") as gcs,
+        proxied(buckets({"s3": s3, "gcs": gcs})) as (fleet, proxies),
+    ):
+        lineage = Lineage(place, fleet, proxies)
+        try:
+            while seed <= last and seed < begun + FRESH and time.monotonic() < until:
+                rows = lineage.live(seed)
+                print(f"{lineage.told}: {rows} acknowledged so far, none missing", file=sys.stderr)
+                seed += 1
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the result
+            return seed, rows, f"{lineage.told}: {type(error).__name__}: {' '.join(str(error).split())[:500]}"
+        finally:
+            lineage.end()
     return seed, rows, ""
 
 
