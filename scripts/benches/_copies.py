@@ -13,10 +13,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 import boto3
-from _world import Fleet, Site, Store, fleet, stored, until  # type: ignore[attr-defined]
 
 from resilience import caches
 from resilience.replication import layout, lsn
+from scripts.benches._world import Fleet, Site, Store, fleet, stored, until
 from tests.vault_servers import SECRET, make_bucket
 
 SEGMENT = 16 << 20
@@ -99,7 +99,7 @@ class Ours(Copy):
         with site.connect() as db:
             default = "on" if self.durability == "quorum" else "local"
             db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
-            db.execute(f"ALTER SYSTEM SET synchronous_commit = {default}")  # type: ignore[arg-type]
+            db.execute(f"ALTER SYSTEM SET synchronous_commit = {default}")
             db.execute("SELECT pg_reload_conf()")
 
     def end(self, site: Site) -> int:

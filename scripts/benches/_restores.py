@@ -8,13 +8,12 @@ import subprocess
 import time
 from pathlib import Path
 
-from _copies import Ours
-from _world import Site, Store, pgbench  # type: ignore[attr-defined]
-
 from resilience.replication.config import load
 from resilience.replication.recover import _prepare
 from resilience.replication.restic import Repository
 from resilience.replication.segments import Segments
+from scripts.benches._copies import Ours
+from scripts.benches._world import Site, Store, pgbench
 from tests.replication.harness import site_folder, wait_until
 
 IDLE = 0.3

@@ -22,15 +22,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 import psycopg
-from _copies import ALL, Copy, Nothing, Ours, PgBackRest
-from _restores import restores
-from _world import CHECKOUT, Site, Store, adopt_orphans, cpu_seconds, pgbench, reap, store
 
 from resilience import caches
 from resilience.ports import Vault
 from resilience.replication import layout, lsn
+from scripts.benches._copies import ALL, Copy, Nothing, Ours, PgBackRest
+from scripts.benches._restores import restores
+from scripts.benches._world import CHECKOUT, Site, Store, adopt_orphans, cpu_seconds, pgbench, reap, store
 from tests.replication.harness import site_folder, wait_until
 
 GB = 1 << 30

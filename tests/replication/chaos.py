@@ -22,6 +22,7 @@ import psycopg
 
 from resilience.errors import ResilienceError
 from resilience.model import EpochRecord, VaultSpec
+from resilience.ports import Vault
 from resilience.replication import epoch as epochs
 from resilience.replication import layout
 from tests.replication.harness import ROOT, Fleet, Site, wait_until
@@ -210,7 +211,7 @@ class Lineage:
             with contextlib.suppress(ResilienceError):
                 vaults[name].put_new(lost, data)
 
-    def _readable(self) -> list[epochs.Vault]:
+    def _readable(self) -> list[Vault]:
         return [vault for name, vault in self.fleet.vaults().items() if self._proxies[name].status is None]
 
     def _sealed(self, record: EpochRecord) -> list[str]:
