@@ -28,6 +28,7 @@ from resilience.plaza.ledger import Ledger
 from resilience.plaza.middleware import BodyLimit, Gatekeeper, OneSlash, OpenToApps, ReadOnly, SecurityHeaders
 from resilience.plaza.passwords import Passwords
 from resilience.plaza.pictures import Darkroom
+from resilience.plaza.push import Pusher
 from resilience.plaza.ratelimit import Limits
 from resilience.plaza.settings import Settings
 from resilience.plaza.state import Plaza, plaza_of
@@ -83,6 +84,7 @@ def assemble(settings: Settings) -> Plaza:
         gate=gate,
         limits=Limits(),
         door=Door(db, passwords, gate, settings.signups_key),
+        pusher=Pusher(db, gate, settings.vapid_key, settings.public_url, settings.push_trust),
         endpoints=Endpoints(settings.endpoints, settings.endpoints_key),
     )
 
@@ -97,7 +99,12 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Connect, replay the ledger, sweep now and then; let go of everything at the end."""
     plaza: Plaza = app.state.plaza
     await plaza.db.open()
-    work = (plaza.gate.keep(plaza.eraser), sweep(plaza), *(plaza.door.keep() for _ in range(DOORS)))
+    work = (
+        plaza.gate.keep(plaza.eraser),
+        sweep(plaza),
+        plaza.pusher.keep(),
+        *(plaza.door.keep() for _ in range(DOORS)),
+    )
     tasks = [asyncio.create_task(job) for job in work]
     try:
         yield

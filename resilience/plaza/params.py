@@ -91,5 +91,12 @@ def _flat(body: bytes) -> list[tuple[str, Any]]:
         raise Refused(400, "The body must be a JSON object")
     items: list[tuple[str, Any]] = []
     for name, content in value.items():
-        items += [(name, item) for item in (content if isinstance(content, list) else [content])]
+        items += _spread(name, content)
     return items
+
+
+def _spread(name: str, content: Any) -> list[tuple[str, Any]]:
+    """Nested objects as forms write them: `data[alerts][follow]`."""
+    if isinstance(content, dict):
+        return [item for key, value in content.items() for item in _spread(f"{name}[{key}]", value)]
+    return [(name, item) for item in (content if isinstance(content, list) else [content])]

@@ -41,6 +41,7 @@ class Settings:
     ledger_wait_s: float = 10.0
     hold_recipient: str = ""
     endpoints: Path | None = None
+    push_trust: frozenset[str] = frozenset()
     endpoints_key: Path | None = None
 
     @property
@@ -79,6 +80,7 @@ def from_env(env: Mapping[str, str] = os.environ) -> Settings:
         argon2=env.get("ARGON2", "owasp"),
         ledger_wait_s=_seconds(env.get("LEDGER_WAIT_S", "10")),
         hold_recipient=env.get("HOLD_RECIPIENT", ""),
+        push_trust=frozenset(env.get("PUSH_TRUST", "").split()),
         endpoints=_path(env.get("ENDPOINTS")),
         endpoints_key=_path(env.get("ENDPOINTS_KEY")),
     )

@@ -19,6 +19,7 @@ from resilience.plaza.holds import Holds
 from resilience.plaza.ledger import Ledger
 from resilience.plaza.passwords import Passwords
 from resilience.plaza.pictures import Darkroom
+from resilience.plaza.push import Pusher
 from resilience.plaza.ratelimit import Limits
 from resilience.plaza.settings import Settings
 from resilience.plaza.store import Store
@@ -43,6 +44,7 @@ class Plaza:
     limits: Limits
     door: Door
     endpoints: Endpoints
+    pusher: Pusher
 
     async def record(self, drafter: Drafter) -> int:
         """Put an entry into the ledger, apply it, and wait until it is held elsewhere."""

@@ -270,7 +270,7 @@ def free_port() -> int:
         return port
 
 
-def wait_until(condition: Callable[[], object], explain: Callable[[], str] = str, seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], object], explain: Callable[[], str] = str, seconds: float = 60) -> None:
     """Return when the condition holds; fail when that takes too long."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -78,7 +78,7 @@ async def instance_v2(request: Request) -> Response:
             "configuration": {
                 **_configuration(),
                 "urls": {"streaming": None, "status": None, "about": base + "/about"},
-                "vapid": {"public_key": ""},
+                "vapid": {"public_key": plaza_of(request).pusher.public},
                 "translation": {"enabled": False},
                 "limited_federation": True,
             },

@@ -47,7 +47,7 @@ async def create_app(request: Request) -> Response:
         raise Refused(422, "Validation failed: Website must be an http or https address")
     async with plaza_of(request).db.write() as conn:
         app, secret = await access.register_app(conn, name, uris, scopes, website)
-    body = _app_entity(app) | {"client_id": app.client_id, "client_secret": secret}
+    body = _app_entity(request, app) | {"client_id": app.client_id, "client_secret": secret}
     return JSONResponse(body | {"client_secret_expires_at": 0})
 
 
@@ -55,7 +55,7 @@ async def verify_app(request: Request) -> Response:
     """GET /api/v1/apps/verify_credentials: which app a token belongs to."""
     async with plaza_of(request).db.read() as conn:
         found = await app_caller(request, conn)
-    return JSONResponse(_app_entity(found.app))
+    return JSONResponse(_app_entity(request, found.app))
 
 
 async def token(request: Request) -> Response:
@@ -164,7 +164,7 @@ def _allowed_uri(uri: str) -> bool:
     return bool(colon and rest and scheme) and not bad and "#" not in uri
 
 
-def _app_entity(app: App) -> dict[str, object]:
+def _app_entity(request: Request, app: App) -> dict[str, object]:
     return {
         "id": str(app.id),
         "name": app.name,
@@ -172,7 +172,7 @@ def _app_entity(app: App) -> dict[str, object]:
         "scopes": list(app.scopes),
         "redirect_uri": "\n".join(app.redirect_uris),
         "redirect_uris": list(app.redirect_uris),
-        "vapid_key": "",
+        "vapid_key": plaza_of(request).pusher.public,
     }
 
 

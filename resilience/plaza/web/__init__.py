@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from resilience.plaza.web import app_shell, authorize, joining, moderating, people, reading, writing
+from resilience.plaza.web import app_shell, authorize, joining, messages, moderating, people, reading, writing
 
 ROUTES: list[Route] = [
     *app_shell.ROUTES,
     *joining.ROUTES,
+    *messages.ROUTES,
     *people.ROUTES,
     *writing.ROUTES,
     *moderating.ROUTES,
