@@ -131,8 +131,11 @@ class Plane(Protocol):
     def stand_down(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Stop a superseded site for good once all it wrote is in the vaults; {end_lsn}. Raises where that is in doubt."""
 
-    def without(self, vaults: frozenset[str]) -> Plane:
-        """The same, with no door to these vaults, neither from here nor from a host."""
+    def without(self, vaults: frozenset[str], *, forced: bool = False) -> Plane:
+        """The same, with no door to these vaults, neither from here nor from a host.
+
+        `forced`: those that are left count as all there ever were, whatever the others may hold.
+        """
 
 
 class App(Protocol):
@@ -319,7 +322,7 @@ class World:
     history: Callable[[], Iterable[Mapping[str, Any]]] = tuple
     """What is kept of past drills, one entry each; none where nobody keeps them."""
 
-    def without(self, vaults: frozenset[str]) -> World:
+    def without(self, vaults: frozenset[str], *, forced: bool = False) -> World:
         """The same World with no door to these vaults: nobody can call them by mistake."""
         left = {name: vault for name, vault in self.vaults.items() if name not in vaults}
-        return replace(self, vaults=left, plane=self.plane.without(vaults))
+        return replace(self, vaults=left, plane=self.plane.without(vaults, forced=forced))

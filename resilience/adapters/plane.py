@@ -176,7 +176,7 @@ class SshPlane:
         """Stop a superseded site for good; where its WAL ends."""
         return leaving.stand_down(self.shells(outputs), site.name)
 
-    def without(self, vaults: frozenset[str]) -> SshPlane:
+    def without(self, vaults: frozenset[str], *, forced: bool = False) -> SshPlane:
         """The same, with no door to these vaults: no configuration names them."""
         return replace(self, vaults={name: vault for name, vault in self.vaults.items() if name not in vaults})
 

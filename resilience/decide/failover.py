@@ -10,7 +10,7 @@ from resilience.decide.hazards import Way, hazards
 from resilience.decide.opening import opening, stages
 from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable, usable
 from resilience.errors import ResilienceError, UsageError
-from resilience.model import EpochRecord, Fleet, Phase, Plan, Stage, Step, Survey
+from resilience.model import EpochRecord, Fleet, Phase, Plan, Stage, Step, Survey, Unknown
 
 
 def plan_failover(
@@ -43,12 +43,18 @@ def plan_failover(
     forced = force and 0 < len(usable(fleet, survey, old, lost)) < old.s
     if not forced:
         sealable(fleet, survey, old, lost)
-    following = next_set(fleet, target, lost)
+    unheard = _unheard(fleet, survey, lost) if forced else ()
+    following = next_set(fleet, target, lost, frozenset(unheard))
     way = Way(old, target, following, lost, forced=forced)
     steps = tuple(_steps(fleet, way, stages(hold)))
-    return Plan(
-        "failover", fleet.name, source.name, target, steps, tuple(hazards(fleet, survey, way)), tuple(sorted(lost))
-    )
+    found = tuple(hazards(fleet, survey, way))
+    return Plan("failover", fleet.name, source.name, target, steps, found, tuple(sorted(lost)), unheard)
+
+
+def _unheard(fleet: Fleet, survey: Survey, lost: frozenset[str]) -> tuple[str, ...]:
+    """Vaults that may be called and do not answer: whatever only they hold is given up."""
+    silent = (name for name, reading in survey.vaults.items() if isinstance(reading.epoch, Unknown))
+    return tuple(sorted(name for name in silent if fleet.vault(name).vendor not in lost))
 
 
 def _idle(survey: Survey, site: str) -> bool:

@@ -28,9 +28,9 @@ def with_companions(fleet: Fleet, vendors: frozenset[str]) -> frozenset[str]:
     return vendors | {c for v in fleet.vendors if v.name in vendors for c in v.companions}
 
 
-def next_set(fleet: Fleet, primary: str, lost: frozenset[str]) -> VaultSet:
+def next_set(fleet: Fleet, primary: str, lost: frozenset[str], unheard: frozenset[str] = frozenset()) -> VaultSet:
     """The vault set while `primary` is the primary; TooFewVaults when none would be left."""
-    vaults = tuple(v.name for v in fleet.vaults_for(primary, lost))
+    vaults = tuple(v.name for v in fleet.vaults_for(primary, lost) if v.name not in unheard)
     n = len(vaults)
     if n == 0:
         raise TooFewVaults(

@@ -68,7 +68,8 @@ def execute(world: World, fleet: Fleet, plan: Plan, watch: Callable[[Event], Non
 
     Vaults at vendors that the plan counts as lost have no door in the World that the steps see.
     """
-    run = Run(world.without(frozenset(v.name for v in fleet.vaults if v.vendor in plan.lost)), fleet, plan)
+    closed = frozenset(v.name for v in fleet.vaults if v.vendor in plan.lost or v.name in plan.unheard)
+    run = Run(world.without(closed, forced=plan.forced), fleet, plan)
 
     def note(kind: str, step: Step, data: Mapping[str, Any]) -> None:
         head = {"id": step.id, "action": step.action, "phase": str(step.phase)}

@@ -55,6 +55,13 @@ class Plan:
     hazards: tuple[Hazard, ...] = ()
     lost: tuple[str, ...] = ()
     """Vendors that carrying it out never calls."""
+    unheard: tuple[str, ...] = ()
+    """Vaults that did not answer, and that a forced plan does without; a plan that is not forced has none."""
+
+    @property
+    def forced(self) -> bool:
+        """Whether too few vaults are left to fence the old site, and it is left all the same."""
+        return any(step.args.get("forced") for step in self.steps)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, digest included."""
@@ -71,6 +78,7 @@ class Plan:
             steps=tuple(Step(**{**step, "phase": Phase(step["phase"])}) for step in data["steps"]),
             hazards=tuple(Hazard(**hazard) for hazard in data["hazards"]),
             lost=tuple(data.get("lost", ())),
+            unheard=tuple(data.get("unheard", ())),
         )
 
     @property

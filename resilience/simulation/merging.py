@@ -21,7 +21,7 @@ def readable(state: State, left_out: frozenset[str] = frozenset()) -> dict[str, 
     return {name: held for name, held in asked.items() if held.vendor not in state.dead}
 
 
-def opening(state: State, epoch: EpochRecord, host: Host, left_out: frozenset[str]) -> Rows:
+def opening(state: State, epoch: EpochRecord, host: Host, left_out: frozenset[str], *, forced: bool) -> Rows:
     """The rows that this epoch begins with, recorded in k of its vaults at least."""
     there = reachable(state, host, epoch)
     mine = {name: held.chain(epoch.number) for name, held in there.items()}
@@ -44,7 +44,7 @@ def opening(state: State, epoch: EpochRecord, host: Host, left_out: frozenset[st
             "Plan again. Nothing was promoted.",
         )
     begun = [chain.opening for chain in mine.values() if chain.opening is not None]
-    rows = _longest(begun) if begun else _merged(readable(state, left_out), epoch)
+    rows = _longest(begun) if begun else _merged(readable(state, left_out), epoch, forced=forced)
     for name, held in there.items():
         mine[name].opening = dict(rows)
         held.objects.setdefault(layout.opening(epoch.number), _record(epoch, len(rows)))
@@ -57,9 +57,10 @@ def _record(epoch: EpochRecord, end: int) -> bytes:
     return chunk.encode_opening(opening, seals.signer(site_private(epoch.site, epoch.number)))
 
 
-def _merged(vaults: dict[str, Held], epoch: EpochRecord) -> Rows:
+def _merged(vaults: dict[str, Held], epoch: EpochRecord, *, forced: bool) -> Rows:
     """The newest opened epoch before this one, with everything that was shipped under it."""
-    refuse_blind(vaults, epoch.number)
+    if not forced:
+        refuse_blind(vaults, epoch.number)
     for number in range(epoch.number - 1, 0, -1):
         chains = [held.chains[number] for held in vaults.values() if number in held.chains]
         opened = [chain.opening for chain in chains if chain.opening is not None]
