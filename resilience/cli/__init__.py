@@ -20,6 +20,7 @@ from resilience.cli import (
     check,
     down,
     drill,
+    evacuate,
     failover,
     history,
     lab,
@@ -54,7 +55,7 @@ def settings(
     ctx.obj = Context(fleet)
 
 
-for module in (check, up, down, status, plan, failover, switchover, open_, drill, verdict, history):
+for module in (check, up, down, status, plan, failover, switchover, evacuate, open_, drill, verdict, history):
     app.command(module.__name__.rsplit(".", 1)[1])(module.run)
 app.add_typer(lab.app, name="lab")
 app.add_typer(order.app, name="order")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -12,6 +13,8 @@ from resilience.decide.forecast import forecast
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe
 from resilience.errors import UsageError
+from resilience.model import Fleet, Plan, SignOff
+from resilience.ports import World
 from resilience.render import Progress, plan_text
 
 
@@ -28,12 +31,30 @@ def run(
     Interrupted, it goes on when run again. Exit status: 0 the other site serves, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
+    with context.world() as (fleet, world), context.alone():
+        plan = move(context, fleet, world, Asked(to, digest, tuple(accept or ()), sign_offs(sign_off)), silent=as_json)
+    done = {"digest": plan.digest, "site": plan.target}
+    say_json(done) if as_json else typer.echo(f"{plan.target} serves {fleet.names.host}; no write was lost.")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person asked for and stands for."""
+
+    to: str | None
+    digest: str | None
+    accepted: tuple[str, ...]
+    signed: tuple[SignOff, ...] = ()
+
+
+def move(context: Context, fleet: Fleet, world: World, asked: Asked, *, silent: bool) -> Plan:
+    """Go on with what was interrupted, or do the approved plan; UsageError with the plan shown where none is."""
+    with Progress.for_people(silent=silent) as progress:
         plan = unfinished(world, "switchover")
-        if plan is None or digest not in {None, plan.digest} or to not in {None, plan.target}:
+        if plan is None or asked.digest not in {None, plan.digest} or asked.to not in {None, plan.target}:
             survey = observe(world, fleet)
-            plan = plan_switchover(fleet, survey, to=to)
-            if digest is None:
+            plan = plan_switchover(fleet, survey, to=asked.to)
+            if asked.digest is None:
                 context.keep(plan)
                 typer.echo(plan_text(plan, expected=forecast(fleet, survey, plan)), err=True)
                 raise UsageError(
@@ -41,10 +62,9 @@ def run(
                     "A switchover does the plan that a person has read, and no other.",
                     f"Read it above; then add --digest {plan.digest}",
                 )
-            approval = Approval(digest, frozenset(accept or ()), "operator", sign_offs(sign_off))
-            approve(world, plan, approval, context.kept(digest))
+            approval = Approval(asked.digest, frozenset(asked.accepted), "operator", asked.signed)
+            approve(world, plan, approval, context.kept(asked.digest))
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         execute(world, fleet, plan, progress.watch)
-    done = {"digest": plan.digest, "site": plan.target}
-    say_json(done) if as_json else typer.echo(f"{plan.target} serves {fleet.names.host}; no write was lost.")
+    return plan

@@ -51,15 +51,15 @@ class SimApp:
     def take_notice(self, outputs: SiteOutputs, notice: Notice, letter: str) -> Mapping[str, Any]:
         """Remember it on the host."""
 
-        def take(host: Host) -> Mapping[str, Any]:
-            host.notices[notice.reference] = notice.posts
+        def take(_host: Host) -> Mapping[str, Any]:
+            self.sim.notices[notice.reference] = notice.posts
             return {"named": len(notice.posts), "unknown": 0, "open": len(notice.posts)}
 
         return self._on(outputs, "take_notice", 0.5, take)
 
     def evidence(self, outputs: SiteOutputs, notice: Notice) -> bytes:
         """The addresses that were named."""
-        return self._on(outputs, "evidence", 0.5, lambda host: "\n".join(host.notices[notice.reference]).encode())
+        return self._on(outputs, "evidence", 0.5, lambda _host: "\n".join(self.sim.notices[notice.reference]).encode())
 
     def fill(self, outputs: SiteOutputs, size: str, seed: int) -> Mapping[str, Any]:
         """Nothing is too much in memory: the users' own seed is all there is."""

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
+import zipfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,3 +62,53 @@ def test_there_and_back(operator: Operator) -> None:
     assert str(aside["facts"]["aside"]).startswith("/var/lib/resilience/aside/")
     assert operator.run("status")["sites"]["acorn"]["serving"] is True
     assert [e["number"] for e in operator.journal() if e["kind"] == "sealing"] == [1, 2, 3]
+
+
+POSTING = """
+import json, sys
+from resilience.adapters.plaza_client import Client
+client = Client("http://plaza.test")
+client.register("named", "somebody a vendor complains of")
+print(json.dumps([client.post(f"Number {n} of what the letter names")["id"] for n in range(98)]))
+"""
+LETTER = """\
+From: Trust and Safety <trust@acorn.test>
+To: operator@plaza.test
+Subject: Suspension of your account
+Date: {sent}
+Message-ID: <98-posts@acorn.test>
+
+Dear customer, over the last weeks we have reported 98 posts to you that break our rules:
+{posts}
+We plan to suspend your account within 30 hours of this notice.
+"""
+
+
+def test_thirty_hours_and_ninety_eight_posts(operator: Operator, tmp_path: Path) -> None:
+    """The letter's posts are before the moderators, decided ones in the evidence, and the move beats the deadline."""
+    argv = [sys.executable, "-c", POSTING]
+    asked = operator.lab.popen_as_users(argv, stdout=subprocess.PIPE, text=True)
+    ids = json.loads(asked.communicate(timeout=120)[0])
+    posts = "\n".join(f"  http://plaza.test/@named/{post}" for post in ids)
+    letter = tmp_path / "letter.eml"
+    letter.write_text(LETTER.format(sent=format_datetime(datetime.now(UTC)), posts=posts))
+    added = operator.run("notice", "add", str(letter))
+    assert len(added["posts"]) == 98
+    assert (added["queue"]["named"], added["queue"]["open"], added["queue"]["unknown"]) == (98, 98, 0)
+    assert 29.9 * 3600 < added["deadline_at"] - time.time() < 30 * 3600
+    assert [notice["reference"] for notice in operator.run("notice", "list")] == ["98-posts@acorn.test"]
+    shown = operator.start("evacuate", "--json")
+    out, said = shown.communicate(timeout=120)
+    assert shown.returncode == 2, (out, said)
+    assert [line.split()[0] for line in said.splitlines()[1:4]] == ["database", "ledger", "keys"]
+    assert "before the deadline" in said
+    digest = json.loads(out)["next"].split()[-1]
+    plan = json.loads((operator.file.parent / "plans" / f"{digest}.json").read_text())
+    accepted = [word for hazard in plan["hazards"] for word in ("--accept", hazard["name"])]
+    moved = operator.run("evacuate", "--digest", digest, *accepted)
+    assert moved == {"site": "birch", "vendor": "birch"}
+    operator.run("notice", "evidence", "--to", str(tmp_path / "evidence.zip"))
+    with zipfile.ZipFile(tmp_path / "evidence.zip") as evidence:
+        told = json.loads(evidence.read("evidence.json"))
+    assert (told["notice"]["named"], len(told["posts"])) == (98, 98)
+    assert operator.run("evacuate") == moved

@@ -19,7 +19,23 @@ from resilience.adapters.journal_file import JournalFile
 from tests.journals import healthy, missed, unknown
 from tests.unit.test_config import GOOD
 
-COMMANDS = ("check", "up", "down", "status", "plan", "failover", "drill", "verdict", "history", "lab up", "lab down")
+COMMANDS = (
+    "check",
+    "up",
+    "down",
+    "status",
+    "plan",
+    "failover",
+    "drill",
+    "verdict",
+    "history",
+    "evacuate",
+    "notice add",
+    "notice list",
+    "notice evidence",
+    "lab up",
+    "lab down",
+)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""`resilience evacuate`: leave a vendor within its notice, and lose nothing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from resilience.cli import switchover
+from resilience.cli.context import Context, say_json
+from resilience.cli.notice import chosen, when
+from resilience.decide.evacuation import Evacuation
+from resilience.engine.measure import Moving, measure
+from resilience.engine.serving import serving_site
+from resilience.errors import UsageError
+from resilience.model import Fleet, Notice
+from resilience.render import words
+
+
+def run(
+    ctx: typer.Context,
+    reference: Annotated[str, typer.Argument(help="Which notice; the one with the next deadline where absent.")] = "",
+    digest: Annotated[str | None, typer.Option(help="Digest of the plan that was read.")] = None,
+    accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
+    to: Annotated[str | None, typer.Option(help="The site to move to.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Show what is still to copy and whether it is done before the deadline; with --digest, move by a switchover.
+
+    Exit status: 0 moved, 1 error, 2 usage: no plan was approved, 5 refused.
+    """
+    context: Context = ctx.obj
+    notice = chosen(context, reference)
+    with context.world() as (fleet, world), context.alone():
+        source = serving_site(world, fleet).site
+        if fleet.site(source).vendor == notice.vendor:
+            target = to or _target(fleet, source, notice)
+            found = measure(world, fleet, Moving(notice, source, target), _keys(context, fleet))
+            typer.echo(evacuation_text(notice, found, target), err=True)
+            asked = switchover.Asked(target, digest, tuple(accept or ()))
+            source = switchover.move(context, fleet, world, asked, silent=as_json).target
+    done = {"site": source, "vendor": fleet.site(source).vendor}
+    say_json(done) if as_json else typer.echo(f"{source} serves {fleet.names.host}; nothing serves at {notice.vendor}.")
+
+
+def evacuation_text(notice: Notice, found: Evacuation, target: str) -> str:
+    """The table: what goes first, how much, when it has arrived."""
+    lines = [f"{notice.vendor} ends the account at {when(notice.deadline_at)}. To {target}, in this order:"]
+    for load in found.loads:
+        done = "not known" if load.done_at is None else f"{datetime.fromtimestamp(load.done_at, UTC):%Y-%m-%d %H:%M:%S}"
+        lines.append(
+            f"  {load.what:13}{words.size(load.bytes):>10}, {words.size(load.left):>10} to copy, there by {done}"
+        )
+    rate = "not known" if found.rate is None else f"{words.size(round(found.rate))} a second, measured now"
+    lines.append(f"  rate: {rate}")
+    if found.margin_s is None:
+        lines.append("  Whether that is before the deadline is not known.")
+    elif found.margin_s < 0:
+        lines.append(f"  TOO LATE by {words.seconds(-found.margin_s)}: what comes first above is what is saved.")
+    else:
+        lines.append(f"  That is {words.seconds(found.margin_s)} before the deadline.")
+    return "\n".join(lines)
+
+
+def _target(fleet: Fleet, source: str, notice: Notice) -> str:
+    left = [site.name for site in fleet.sites if site.name != source and site.vendor != notice.vendor]
+    if not left:
+        raise UsageError(
+            "There is no site to move to.",
+            f"All others are at {notice.vendor}, which ends the account.",
+            "Declare a site at another vendor in the fleet file.",
+        )
+    return left[0]
+
+
+def _keys(context: Context, fleet: Fleet) -> int:
+    kit = context.home.directory / fleet.kit
+    return sum(path.stat().st_size for path in kit.rglob("*") if path.is_file())
