@@ -18,6 +18,7 @@ from resilience.decide.forecast import Forecast
 from resilience.errors import ResilienceError
 from resilience.model import Fleet, Plan, Reading, SiteReading, Survey, Unknown, Verdict
 from resilience.render import words
+from resilience.render.alarms import alarms
 from resilience.render.report import tiles
 
 T = TypeVar("T")
@@ -45,7 +46,8 @@ def rendered(*parts: RenderableType) -> str:
 def survey_text(fleet: Fleet, survey: Survey) -> str:
     """What was seen: sites, vaults, names and accounts; what could not be seen says why."""
     head = Text.assemble((fleet.name, "bold"), f" at {words.moment(survey.at)}")
-    return rendered(head, _sites(fleet, survey), _vaults(fleet, survey), _zones(fleet, survey), _accounts(survey))
+    tables = (_sites(fleet, survey), _vaults(fleet, survey), _zones(fleet, survey), _accounts(survey))
+    return rendered(head, *tables, *alarms(survey))
 
 
 def _table(title: str, *columns: str) -> Table:

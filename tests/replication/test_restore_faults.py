@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import pyrage
+
 from resilience.replication import layout, lsn
 from tests.replication.harness import Fleet, Site
 
@@ -119,3 +121,18 @@ def test_a_vault_lost_after_the_seal(sites: Callable[..., Site], lost: Fleet) ->
     other = json.loads(cedar.config().read_text())
     path.write_text(json.dumps({**other, "vaults": value["vaults"]}))
     assert cedar.run("restore", config=path, fails=True)["kind"] == "TooFewVaults"
+
+
+def test_a_wrong_key_restores_nothing(sites: Callable[..., Site], lost: Fleet) -> None:
+    """Another identity, none, another signing key or restic password: each error says which, and nothing is promoted."""
+    birch = sites(lost, "birch")
+    other = str(pyrage.x25519.Identity.generate())
+    assert "decrypted" in str(birch.run("restore", config=birch.config(identity=other), fails=True))
+    assert birch.run("restore", config=birch.config(identity=None), fails=True)["kind"] == "UsageError"
+    value = json.loads(birch.config().read_text())
+    for vault in value["vaults"]:
+        vault["restic_password"] = "wrong"
+    path = birch.config(vaults=value["vaults"])
+    assert "password" in str(birch.run("restore", config=path, fails=True))
+    assert not lost.vaults()["elm"].exists(layout.opening(2))
+    assert birch.run("recover", fails=True)["kind"] == "Refused"

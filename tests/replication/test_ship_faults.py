@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -271,3 +273,54 @@ def test_a_cancelled_wait_is_only_a_warning(sites: Callable[..., Site], fleet: F
         waiting.join(30)
         assert other.execute("SELECT to_regclass('rows')::text").fetchone() == ("rows",), "committed all the same"
     assert "canceling wait for synchronous replication due to user request" in notices
+
+
+def test_a_full_disk_stops_nothing_for_good(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """The spool's disk is full: ship says so, quorum commits wait; with room again they are acknowledged, no gap."""
+    fleet.durability = "quorum"
+    acorn = sites(fleet, "acorn")
+    acorn.create("autovacuum = off", "full_page_writes = off")
+    with acorn.connect() as db:
+        db.execute("CREATE TABLE rows (n int PRIMARY KEY, filler text)")
+        db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
+        db.execute("SELECT pg_reload_conf()")
+    spool = str(acorn.folder / "spool")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", spool], check=True)
+    try:
+        acorn.ship()
+        acorn.wait_confirmed()
+        filling = acorn.folder / "spool/filling"
+        filling.write_bytes(bytes(shutil.disk_usage(spool).free - 8192))
+        waiting = Thread(target=acorn.insert, args=(1, 5))
+        waiting.start()
+        wait_until(lambda: "spool" in str(acorn.status()["postgres_error"]), acorn.told)
+        assert waiting.is_alive()
+        filling.unlink()
+        waiting.join(30)
+        assert acorn.rows() == [1, 2, 3, 4, 5]
+        acorn.wait_confirmed()
+        for process in acorn.processes:
+            process.kill()
+            process.wait()
+    finally:
+        subprocess.run(["umount", "--lazy", spool], check=True)
+
+
+def test_one_ship_a_spool(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """A second ship on the same spool is refused; a spool that was copied puts nothing and says so."""
+    acorn = sites(fleet, "acorn")
+    acorn.create()
+    first = acorn.ship()
+    acorn.wait_confirmed()
+    assert acorn.ship().wait(30) == 5
+    shutil.copytree(acorn.folder / "spool", acorn.folder / "older")
+    first.kill()
+    first.wait()
+    acorn.ship()
+    acorn.wait_confirmed()
+    acorn.processes[-1].kill()
+    acorn.processes[-1].wait()
+    shutil.rmtree(acorn.folder / "spool")
+    (acorn.folder / "older").rename(acorn.folder / "spool")
+    acorn.ship()
+    wait_until(lambda: "rolled back" in (acorn.folder / "ship.log").read_text(), acorn.told)

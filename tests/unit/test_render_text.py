@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,16 @@ def test_survey_says_what_is_not_known() -> None:
     ):
         assert words in said
     assert "198.18.1.100   yes      0.3 s" in said
+
+
+def test_alarms_stand_last() -> None:
+    """What ship calls alarming, and since when commits or writes are not as declared; nothing where all is well."""
+    assert "Alarms" not in survey_text(FLEET, SURVEY)
+    ship = {"lag_seconds": 9.0, "degraded_since": DAY, "writes_stopped_since": None, "alarms": ["elm was left behind"]}
+    worried = replace(SURVEY, sites={"acorn": replace(SURVEY.sites["acorn"], ship=ship)})
+    told = survey_text(FLEET, worried).partition("Alarms")[2]
+    assert "acorn: commits count as async since" in told
+    assert told.rstrip().endswith("acorn: elm was left behind")
 
 
 def test_survey_for_machines_keeps_unknown_apart_from_no() -> None:

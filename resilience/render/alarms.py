@@ -1,0 +1,37 @@
+"""What ship says should worry somebody, for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from resilience.model import Survey, Unknown
+from resilience.render import words
+
+
+def alarms(survey: Survey) -> Iterator[Text]:
+    """One red line for each alarm, and for commits and writes that are not as the fleet file says."""
+    told = [
+        (site, line)
+        for site, seen in survey.sites.items()
+        if not isinstance(seen.ship, Unknown)
+        for line in _of(seen.ship)
+    ]
+    if told:
+        yield Text("\nAlarms", style="bold")
+    for site, line in told:
+        yield Text(f"{site}: {line}", style="red")
+
+
+def _of(ship: object) -> Iterator[str]:
+    facts = ship if isinstance(ship, dict) else {}
+    if since := _time(facts.get("degraded_since")):
+        yield f"commits count as async since {since}: fewer than k vaults take them"
+    if since := _time(facts.get("writes_stopped_since")):
+        yield f"nobody may write since {since}: too much waits for vaults"
+    yield from (str(line) for line in facts.get("alarms") or ())
+
+
+def _time(value: object) -> str:
+    return words.moment(value) if isinstance(value, int | float) else ""
