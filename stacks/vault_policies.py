@@ -68,7 +68,7 @@ def _ship(bucket: str) -> list[Statement]:
         _allow(
             "ReadsEpochs",
             ["s3:GetObject"],
-            [*(f"{objects}/{prefix}*" for prefix in SHIP_READS), f"{objects}/wal/*/start", *_restic(bucket, "read")],
+            [*(f"{objects}/{prefix}*" for prefix in SHIP_READS), f"{objects}/wal/*/start*", *_restic(bucket, "read")],
         ),
         _allow(
             "Lists",
@@ -131,5 +131,5 @@ def _under(bucket: str, *prefixes: str, restic: str, start: bool = False) -> str
         end = part if part == "config" else f"{part}/"
         said.append(f'resource.name.extract("{objects}restic/{{epoch}}/{end}") != ""')
     if start:
-        said.append(f'(resource.name.startsWith("{objects}wal/") && resource.name.endsWith("/start"))')
+        said.append(f'resource.name.extract("{objects}wal/{{epoch}}/start") != ""')
     return " || ".join(said)
