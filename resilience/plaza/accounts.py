@@ -42,6 +42,10 @@ RESERVED = frozenset(
         "support",
         "system",
         "waiting",
+        "confirm",
+        "endpoints",
+        "offline",
+        "metrics",
         "webmaster",
     )
 )

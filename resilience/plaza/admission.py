@@ -49,4 +49,4 @@ def lane_of(scope: Scope) -> str:
     headers = Headers(scope=scope)
     if "plaza_session=" in headers.get("cookie", "") or "authorization" in headers:
         return INSIDE
-    return LINE if path.rstrip("/") in TO_THE_LINE else OUTSIDE
+    return LINE if path.rstrip("/") in TO_THE_LINE or path.startswith("/confirm/") else OUTSIDE

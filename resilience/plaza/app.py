@@ -25,9 +25,11 @@ from resilience.plaza.erasure import Eraser
 from resilience.plaza.gate import Gate
 from resilience.plaza.holds import Holds
 from resilience.plaza.ledger import Ledger
+from resilience.plaza.mail import Mailer, providers
 from resilience.plaza.middleware import BodyLimit, Gatekeeper, OneSlash, OpenToApps, ReadOnly, SecurityHeaders
 from resilience.plaza.passwords import Passwords
 from resilience.plaza.pictures import Darkroom
+from resilience.plaza.postman import Postman
 from resilience.plaza.push import Pusher
 from resilience.plaza.ratelimit import Limits
 from resilience.plaza.settings import Settings
@@ -72,6 +74,7 @@ def assemble(settings: Settings) -> Plaza:
     ledger = make_ledger(settings)
     db, gate = Database(settings.database_url, settings.ledger_wait_s), Gate()
     passwords = Passwords(settings.argon2)
+    mailer = Mailer(providers(settings.mail), settings.mail_from or f"plaza@{settings.domain}")
     return Plaza(
         settings=settings,
         db=db,
@@ -83,7 +86,8 @@ def assemble(settings: Settings) -> Plaza:
         holds=Holds(settings.hold_recipient, store, settings.public_url),
         gate=gate,
         limits=Limits(),
-        door=Door(db, passwords, gate, settings.signups_key),
+        door=Door(db, passwords, gate, settings.signups_key, confirms=mailer.is_on),
+        mailer=mailer,
         pusher=Pusher(db, gate, settings.vapid_key, settings.public_url, settings.push_trust),
         endpoints=Endpoints(settings.endpoints, settings.endpoints_key),
     )
@@ -103,6 +107,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         plaza.gate.keep(plaza.eraser),
         sweep(plaza),
         plaza.pusher.keep(),
+        Postman(plaza.db, plaza.gate, plaza.mailer, plaza.settings.public_url).keep(),
         *(plaza.door.keep() for _ in range(DOORS)),
     )
     tasks = [asyncio.create_task(job) for job in work]

@@ -30,10 +30,11 @@ log = structlog.get_logger()
 class Door:
     """Lets people in, one batch after another, and tells those who wait here when it is their turn."""
 
-    def __init__(self, db: Database, passwords: Passwords, gate: Gate, key: Path) -> None:
+    def __init__(self, db: Database, passwords: Passwords, gate: Gate, key: Path, *, confirms: bool = False) -> None:
         self._db = db
         self._passwords = passwords
         self._gate = gate
+        self._enter = signups.ask_to_confirm if confirms else signups.let_in
         self._seal = _load_key(key)
         self._rung = asyncio.Event()
         self._waiting: dict[int, asyncio.Event] = {}
@@ -97,7 +98,7 @@ class Door:
             batch = [] if closed else await signups.take(conn, BATCH)
             if batch:
                 for who, hashed in [(who, await self._hash(who)) for who in batch]:
-                    await signups.let_in(conn, who, hashed)
+                    await self._enter(conn, who, hashed)
                 self.line = await signups.length(conn)
         if batch:
             self._let_in.append((time.monotonic(), len(batch)))

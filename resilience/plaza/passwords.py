@@ -73,4 +73,5 @@ class Passwords:
 
 def _step_back() -> None:
     """Let this thread have the processor only when nobody else wants it."""
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICE)

@@ -41,6 +41,8 @@ class Settings:
     ledger_wait_s: float = 10.0
     hold_recipient: str = ""
     endpoints: Path | None = None
+    mail: str = ""
+    mail_from: str = ""
     push_trust: frozenset[str] = frozenset()
     endpoints_key: Path | None = None
 
@@ -80,6 +82,8 @@ def from_env(env: Mapping[str, str] = os.environ) -> Settings:
         argon2=env.get("ARGON2", "owasp"),
         ledger_wait_s=_seconds(env.get("LEDGER_WAIT_S", "10")),
         hold_recipient=env.get("HOLD_RECIPIENT", ""),
+        mail=env.get("MAIL", ""),
+        mail_from=env.get("MAIL_FROM", ""),
         push_trust=frozenset(env.get("PUSH_TRUST", "").split()),
         endpoints=_path(env.get("ENDPOINTS")),
         endpoints_key=_path(env.get("ENDPOINTS_KEY")),

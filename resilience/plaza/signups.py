@@ -12,7 +12,7 @@ from psycopg.rows import DictRow
 from resilience.plaza import accounts
 from resilience.plaza.bearer import digest
 from resilience.plaza.db import Connection, one, rows
-from resilience.plaza.errors import Refused
+from resilience.plaza.errors import Refused, not_found
 
 WAITING, UNCONFIRMED, DONE, REFUSED = "waiting", "unconfirmed", "done", "refused"
 COUNTED = 10_000
@@ -43,28 +43,35 @@ class Applicant:
     token_hash: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """Somebody who has to be sent a link."""
+
+    id: int
+    username: str
+    email: str
+
+
 async def join(conn: Connection, ticket: str, username: str, sealed: bytes, email: str | None = None) -> Place:
     """Stand in line; the same ticket again is the same place. Refuses a name that is taken."""
     hashed = digest(ticket)
-    earlier = await _by_ticket(conn, hashed)
-    if earlier is not None:
-        return earlier
-    await _refuse_taken(conn, username, email)
+    values = {"ticket": hashed, "username": username, "email": email, "sealed": sealed}
     try:
-        async with conn.transaction():
-            await conn.execute(
-                "INSERT INTO signups (ticket_hash, username, email, sealed) VALUES (%s, %s, %s, %s)",
-                (hashed, username, email, sealed),
-            )
+        await conn.execute(JOIN, values)
     except psycopg.errors.UniqueViolation as error:
-        if error.diag.constraint_name == "signups_ticket_hash_key":
-            earlier = await _by_ticket(conn, hashed)
-            assert earlier is not None
-            return earlier
         raise _taken("email" if error.diag.constraint_name == "signups_email" else "username") from None
     place = await _by_ticket(conn, hashed)
-    assert place is not None
+    if place is None:
+        taken = await rows(conn, "SELECT 1 FROM accounts WHERE lower(username) = lower(%s)", username)
+        raise _taken("username" if taken else "email")
     return place
+
+
+JOIN: LiteralString = """
+INSERT INTO signups (ticket_hash, username, email, sealed) SELECT %(ticket)s, %(username)s, %(email)s, %(sealed)s
+WHERE NOT EXISTS (SELECT 1 FROM accounts WHERE lower(username) = lower(%(username)s))
+    AND NOT EXISTS (SELECT 1 FROM accounts WHERE lower(email) = lower(%(email)s))
+ON CONFLICT (ticket_hash) DO NOTHING"""
 
 
 async def look(conn: Connection, ticket: str) -> Place | None:
@@ -89,17 +96,68 @@ async def take(conn: Connection, count: int) -> list[Applicant]:
     return [_applicant(row) for row in found]
 
 
-async def let_in(conn: Connection, who: Applicant, password_hash: str) -> bool:
-    """Make the account; False when its name was taken meanwhile."""
+async def let_in(conn: Connection, who: Applicant, password_hash: str) -> int | None:
+    """Make the account; None when its name was taken meanwhile."""
     try:
         made = await accounts.create(conn, who.username, password_hash, who.email)
     except Refused:
         await _become(conn, who.id, REFUSED)
-        return False
+        return None
     await _become(conn, who.id, DONE, made.id)
     if who.token_hash is not None:
         await conn.execute("UPDATE oauth_tokens SET account_id = %s WHERE token_hash = %s", (made.id, who.token_hash))
-    return True
+    return made.id
+
+
+async def ask_to_confirm(conn: Connection, who: Applicant, password_hash: str) -> None:
+    """Keep the place until the person has proved their address; there is no account before that."""
+    await conn.execute(
+        "UPDATE signups SET state = 'unconfirmed', sealed = NULL, password_hash = %s, changed_at = now() WHERE id = %s",
+        (password_hash, who.id),
+    )
+
+
+async def unmailed(conn: Connection, count: int) -> list[Letter]:
+    """Who still has to be sent a link."""
+    found = await rows(
+        conn,
+        "SELECT id, username, email FROM signups WHERE state = 'unconfirmed' AND mailed_at IS NULL "
+        "AND email IS NOT NULL ORDER BY id LIMIT %s",
+        count,
+    )
+    return [Letter(**row) for row in found]
+
+
+async def expect(conn: Connection, place: int, confirm_hash: bytes) -> None:
+    """From now on this link is the one that confirms."""
+    await conn.execute("UPDATE signups SET confirm_hash = %s WHERE id = %s", (confirm_hash, place))
+
+
+async def mailed(conn: Connection, place: int) -> None:
+    """A provider took the letter."""
+    await conn.execute("UPDATE signups SET mailed_at = now(), changed_at = now() WHERE id = %s", (place,))
+
+
+async def confirmable(conn: Connection, secret: str) -> str:
+    """Whose link this is; refuses one that leads nowhere any more."""
+    row = await one(conn, "SELECT username FROM signups WHERE confirm_hash = %s", digest(secret))
+    if row is None:
+        raise not_found()
+    return str(row["username"])
+
+
+async def confirm(conn: Connection, secret: str) -> int | None:
+    """Make the account of whoever proved their address; None when its name was taken meanwhile."""
+    row = await one(
+        conn,
+        "SELECT id, username, email, password_hash, token_hash FROM signups "
+        "WHERE confirm_hash = %s AND state = 'unconfirmed' FOR UPDATE",
+        digest(secret),
+    )
+    if row is None:
+        raise not_found()
+    who = Applicant(row["id"], row["username"], row["email"], b"", row["token_hash"])
+    return await let_in(conn, who, row["password_hash"])
 
 
 async def promise(conn: Connection, place: int, token_hash: bytes) -> bool:
@@ -119,13 +177,6 @@ async def _become(conn: Connection, place: int, state: str, account_id: int | No
         "changed_at = now() WHERE id = %s",
         (state, account_id, place),
     )
-
-
-async def _refuse_taken(conn: Connection, username: str, email: str | None) -> None:
-    if await rows(conn, "SELECT 1 FROM accounts WHERE lower(username) = lower(%s)", username):
-        raise _taken("username")
-    if email and await rows(conn, "SELECT 1 FROM accounts WHERE lower(email) = lower(%s)", email):
-        raise _taken("email")
 
 
 def _taken(field: str) -> Refused:

@@ -17,6 +17,7 @@ from resilience.plaza.errors import NotSafeElsewhere, PlazaError
 from resilience.plaza.gate import Gate
 from resilience.plaza.holds import Holds
 from resilience.plaza.ledger import Ledger
+from resilience.plaza.mail import Mailer
 from resilience.plaza.passwords import Passwords
 from resilience.plaza.pictures import Darkroom
 from resilience.plaza.push import Pusher
@@ -45,6 +46,7 @@ class Plaza:
     door: Door
     endpoints: Endpoints
     pusher: Pusher
+    mailer: Mailer
 
     async def record(self, drafter: Drafter) -> int:
         """Put an entry into the ledger, apply it, and wait until it is held elsewhere."""

@@ -196,7 +196,7 @@ class Crowd:
                 if answer.status == SEE_OTHER:
                     return answer
             self.turned_away += 1
-            await asyncio.sleep(1)
+            await asyncio.sleep(5)
         raise TimeoutError(name)
 
     async def _readers(self, kind: str) -> None:

@@ -29,7 +29,7 @@ async def register(request: Request) -> Response:
     plaza = plaza_of(request)
     params = await read_params(request)
     name, password = params.text("username"), params.text("password")
-    email = params.optional("email") or None
+    email = params.optional("email") or ("" if plaza.mailer.is_on else None)
     async with plaza.db.read() as conn:
         found = await app_caller(request, conn)
     if not found.may("write:accounts"):

@@ -12,7 +12,7 @@ from resilience.plaza.errors import Refused
 from resilience.plaza.signups import COUNTED, DONE, WAITING, Place
 from resilience.plaza.state import plaza_of
 from resilience.plaza.web.render import page
-from resilience.plaza.web.visitor import Visitor, checked_form, field, remember, see, visitor
+from resilience.plaza.web.visitor import SESSION, Visitor, checked_form, field, guest, remember, see, visitor
 
 TICKET = "plaza_place"
 PATIENCE_S = 3.0
@@ -25,39 +25,40 @@ MINUTE = 60
 async def register(request: Request) -> Response:
     """The form to sign up, and signing up."""
     plaza = plaza_of(request)
-    async with plaza.db.read() as conn:
-        who = await visitor(request, conn)
+    who = await _newcomer(request)
     if request.method != "POST":
         if request.cookies.get(TICKET) and "again" not in request.query_params:
             return RedirectResponse("/waiting", status_code=303)
         return _form(request, who)
     form = await checked_form(request, who)
     name, password = field(form, "username").strip().lstrip("@"), field(form, "password")
-    problems = accounts.check_registration(name, password, None, agreement=bool(field(form, "agreement")))
+    email = field(form, "email").strip() if plaza.mailer.is_on else None
+    problems = accounts.check_registration(name, password, email, agreement=bool(field(form, "agreement")))
     if problems:
         return _form(request, who, name, {key: text for key, (_, text) in problems.items()})
     ticket = field(form, "key") or new_secret()
     try:
         async with plaza.db.write() as conn:
-            place = await signups.join(conn, ticket, name, plaza.door.seal(password))
+            place = await signups.join(conn, ticket, name, plaza.door.seal(password), email)
     except Refused as error:
         if error.details is None:
             raise
-        return _form(request, who, name, {"username": "has already been taken"})
+        return _form(request, who, name, dict.fromkeys(error.details, "has already been taken"))
     if not plaza.door.is_busy:
         await plaza.door.ring(place.id, PATIENCE_S)
-    return await _come_in(request, ticket) or _stand(request, ticket)
+        async with plaza.db.read() as conn:
+            place = await signups.look(conn, ticket) or place
+    return await _come_in(request, place) or _stand(request, ticket)
 
 
 async def waiting(request: Request) -> Response:
     """One's place in line; reloads itself, and lets in."""
     plaza = plaza_of(request)
     ticket = request.cookies.get(TICKET, "")
-    inside = await _come_in(request, ticket)
-    if inside is not None:
-        return inside
     async with plaza.db.read() as conn:
         place = await signups.look(conn, ticket) if ticket else None
+    if place is not None and (inside := await _come_in(request, place)):
+        return inside
     if place is None:
         answer = RedirectResponse("/login", status_code=303)
         answer.delete_cookie(TICKET, path="/")
@@ -69,6 +70,25 @@ async def waiting(request: Request) -> Response:
     return page(request, "waiting.html", {**values, "wait": _in_words(wait_s)}, headers=headers)
 
 
+async def confirm(request: Request) -> Response:
+    """The link in the mail: a page with one button, since programs open links too; the button makes the account."""
+    plaza, secret = plaza_of(request), request.path_params["secret"]
+    async with plaza.db.read() as conn:
+        who = await visitor(request, conn)
+        name = await signups.confirmable(conn, secret)
+    if request.method != "POST":
+        return page(request, "confirm.html", {"name": name}, who=who)
+    await checked_form(request, who)
+    async with plaza.db.write() as conn:
+        account_id = await signups.confirm(conn, secret)
+        session = await access.start_session(conn, account_id) if account_id else None
+    if session is None:
+        return _form(request, who, name, {"username": "has already been taken"})
+    answer = remember(request, see("/", "welcome"), session)
+    answer.delete_cookie(TICKET, path="/")
+    return answer
+
+
 HEADINGS = {
     WAITING: "You are in line",
     signups.UNCONFIRMED: "One step left",
@@ -76,14 +96,19 @@ HEADINGS = {
 }
 
 
-async def _come_in(request: Request, ticket: str) -> Response | None:
-    """Log in with a ticket, once there is an account for it."""
-    plaza = plaza_of(request)
-    async with plaza.db.read() as conn:
-        place = await signups.look(conn, ticket)
-    if place is None or place.state != DONE or place.account_id is None:
+async def _newcomer(request: Request) -> Visitor:
+    """Who opens the form; the database is asked only about people who say that they are inside."""
+    if not request.cookies.get(SESSION):
+        return guest(request)
+    async with plaza_of(request).db.read() as conn:
+        return await visitor(request, conn)
+
+
+async def _come_in(request: Request, place: Place) -> Response | None:
+    """Log in with a place, once there is an account for it."""
+    if place.state != DONE or place.account_id is None:
         return None
-    async with plaza.db.write() as conn:
+    async with plaza_of(request).db.write() as conn:
         session = await access.start_session(conn, place.account_id)
     answer = remember(request, see("/", "welcome"), session)
     answer.delete_cookie(TICKET, path="/")
@@ -99,7 +124,12 @@ def _stand(request: Request, ticket: str) -> Response:
 
 
 def _form(request: Request, who: Visitor, name: str = "", problems: dict[str, str] | None = None) -> Response:
-    values = {"name": name, "problems": problems or {}, "key": new_secret()}
+    values = {
+        "name": name,
+        "problems": problems or {},
+        "key": new_secret(),
+        "asks_mail": plaza_of(request).mailer.is_on,
+    }
     return page(request, "register.html", values, 422 if problems else 200, who=who)
 
 
@@ -119,4 +149,5 @@ def _in_words(seconds: float) -> str:
 ROUTES = [
     Route("/register", register, methods=["GET", "POST"]),
     Route("/waiting", waiting),
+    Route("/confirm/{secret}", confirm, methods=["GET", "POST"]),
 ]

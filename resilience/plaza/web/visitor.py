@@ -43,9 +43,14 @@ async def visitor(request: Request, conn: Connection) -> Visitor:
     account = await access.session_account(conn, session) if session else None
     if session and account:
         return Visitor(account, form_token(session))
-    guest = request.cookies.get(GUEST)
-    if guest:
-        return Visitor(None, form_token(guest))
+    return guest(request)
+
+
+def guest(request: Request) -> Visitor:
+    """Somebody who is not logged in."""
+    cookie = request.cookies.get(GUEST)
+    if cookie:
+        return Visitor(None, form_token(cookie))
     fresh = new_secret()
     return Visitor(None, form_token(fresh), fresh)
 

@@ -1,0 +1,158 @@
+"""Mail: real SMTP servers; one that fails is passed over, and while all fail nobody is let in unverified."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from resilience.plaza.errors import PlazaError
+from resilience.plaza.mail import providers
+from tests.plaza.harness import PASSWORD, Site, free_port, wait_until
+from tests.plaza.pages import guest, send
+
+Sites = Callable[[], Site]
+
+
+class Inbox:
+    """An SMTP provider that can be taken away and come back."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.letters: list[Envelope] = []
+        self.refuses = False
+        self._controller: Controller | None = None
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 (the library's name)
+        """Keep a letter, or refuse it as a provider does that closed the account."""
+        if self.refuses:
+            return "535 5.7.8 Account suspended"
+        self.letters.append(envelope)
+        return "250 OK"
+
+    def up(self) -> None:
+        """Answer."""
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller.start()
+
+    def down(self) -> None:
+        """Be gone."""
+        if self._controller is not None:
+            self._controller.stop()
+            self._controller = None
+
+    @property
+    def texts(self) -> list[str]:
+        """What the letters say."""
+        return [str(letter.content, "utf-8") if isinstance(letter.content, bytes) else "" for letter in self.letters]
+
+
+@pytest.fixture
+def inboxes() -> Iterator[tuple[Inbox, Inbox]]:
+    """Two providers that have nothing in common; both are up."""
+    both = Inbox(), Inbox()
+    for one in both:
+        one.up()
+    yield both
+    for one in both:
+        one.down()
+
+
+@pytest.fixture
+def site(sites: Sites, inboxes: tuple[Inbox, Inbox]) -> Site:
+    """A plaza that asks for addresses."""
+    made = sites()
+    made.settings["MAIL"] = " ".join(f"smtp://127.0.0.1:{one.port}" for one in inboxes)
+    made.settings["MAIL_FROM"] = "plaza@plaza.test"
+    made.start()
+    return made
+
+
+def join(site: Site, name: str) -> Any:
+    """Sign up by the form; the browser that did."""
+    client = guest(site)
+    form = {"username": name, "password": PASSWORD, "email": f"{name}@users.test", "agreement": "1"}
+    assert send(client, "/register", form).headers["location"] == "/waiting"
+    return client
+
+
+def link_in(texts: list[str], name: str) -> str:
+    """The link that somebody was sent."""
+    [text] = [text for text in texts if f"Hello {name}," in text]
+    found = re.search(r"http://[^/]+(/confirm/\S+)", text.replace("=\r\n", ""))
+    assert found is not None
+    return found[1]
+
+
+def test_nobody_is_in_before_the_address_is_proved(site: Site, inboxes: tuple[Inbox, Inbox], name: str) -> None:
+    """No account, no session; the link asks before it does, works once, and lets in."""
+    client = join(site, name)
+    wait_until(lambda: inboxes[0].letters, site.log)
+    assert "A link is on its way" in client.get("/waiting").text
+    assert site.sql("SELECT count(*) FROM accounts") == [(0,)]
+    link = link_in(inboxes[0].texts, name)
+    assert client.get(link).status_code == 200
+    assert site.sql("SELECT count(*) FROM accounts") == [(0,)]
+    assert send(client, link, {}).headers["location"] == "/?said=welcome"
+    assert f"/@{name}" in client.get("/").text
+    assert client.get(link).status_code == 404
+    assert site.sql("SELECT username, email FROM accounts") == [(name, f"{name}@users.test")]
+    assert inboxes[1].letters == []
+
+
+def test_a_lost_provider_is_passed_over(site: Site, inboxes: tuple[Inbox, Inbox], name: str) -> None:
+    """Gone or suspended: the other one brings the letter."""
+    inboxes[0].down()
+    join(site, f"{name}a")
+    wait_until(lambda: len(inboxes[1].letters) == 1, site.log)
+    inboxes[0].up()
+    inboxes[0].refuses = True
+    join(site, f"{name}b")
+    wait_until(lambda: len(inboxes[1].letters) == 2, site.log)
+    assert inboxes[0].letters == []
+
+
+def test_without_any_provider_sign_ups_wait(site: Site, inboxes: tuple[Inbox, Inbox], name: str) -> None:
+    """All gone: the name is kept, the page says so, nobody is let in; when one is back the letter goes out by itself."""
+    for inbox in inboxes:
+        inbox.down()
+    client = join(site, name)
+    wait_until(lambda: "no mail can be sent" in site.log(), site.log)
+    page = client.get("/waiting").text
+    assert "we can't send mail right now" in page.replace("&#39;", "'")
+    assert client.get("/settings").headers["location"].startswith("/login")
+    assert site.sql("SELECT count(*) FROM accounts") == [(0,)]
+    inboxes[1].up()
+    wait_until(lambda: inboxes[1].letters, site.log)
+    assert send(client, link_in(inboxes[1].texts, name), {}).status_code == 303
+
+
+def test_an_address_is_asked_for_and_taken_once(site: Site, name: str) -> None:
+    """No address or a strange one is refused where it happened; nobody else gets an address that waits."""
+    form = {"username": name, "password": PASSWORD, "agreement": "1"}
+    for email in ("", "nobody", "a@b@c"):
+        answer = send(guest(site), "/register", {**form, "email": email})
+        assert answer.status_code == 422
+        assert "not an e-mail address" in answer.text
+    join(site, name)
+    answer = send(guest(site), "/register", {**form, "username": f"{name}z", "email": f"{name.upper()}@users.test"})
+    assert "already been taken" in answer.text
+
+
+@pytest.mark.parametrize(
+    "text", ["smtp://one.test", "smtp://one.test smtp://one.test", "http://a.test smtp://b.test", "x y"]
+)
+def test_one_provider_is_not_enough(text: str) -> None:
+    """Losing it would lose all mail: plaza does not start."""
+    with pytest.raises(PlazaError, match="Mail is not configured"):
+        providers(text)
+
+
+def test_passwords_of_providers_are_not_shown() -> None:
+    """A provider's name in logs is host and port."""
+    [one, _] = providers("smtps://me:secret@one.test smtp://two.test")
+    assert one.name == "one.test:465"
