@@ -15,9 +15,9 @@ from resilience.adapters.gate import HostGate
 from resilience.adapters.history_file import HistoryFile
 from resilience.adapters.journal_file import JournalFile
 from resilience.adapters.kit import Kit
+from resilience.adapters.octodns_zone import OctoDnsZone
 from resilience.adapters.plane import SshPlane
 from resilience.adapters.plaza import PlazaOnHost, Users
-from resilience.adapters.powerdns import PowerDnsZone
 from resilience.adapters.pulumi import Backend, PulumiCloud
 from resilience.adapters.sealed_state import SealedState
 from resilience.adapters.shells import Shells
@@ -78,7 +78,7 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
         app=app,
         gate=HostGate(shells),
         outside=users,
-        zones={z.vendor: PowerDnsZone(z, kit.dns(z.vendor)) for z in fleet.names.zones},
+        zones={z.vendor: OctoDnsZone(z, kit.dns(z.vendor)) for z in fleet.names.zones},
         log=log,
         signer=signer,
         supplies=supplies,

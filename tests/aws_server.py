@@ -36,6 +36,19 @@ def aws_server(bucket: str) -> Iterator[Store]:
         server.stop()
 
 
+@contextmanager
+def dns_server() -> Iterator[str]:
+    """Route 53, empty; where it answers."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
 def client(service: str, url: str, credentials: Any = None) -> Any:
     """A client of one service, as root where no credentials are given."""
     keys = credentials or {"access_key_id": "root", "secret_access_key": "root"}

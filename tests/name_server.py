@@ -14,11 +14,13 @@ import dns.rdatatype
 import httpx
 
 from resilience import caches
+from resilience.adapters.credentials import parse
 from resilience.lab.dns import environment
 from resilience.model import ZoneSpec
 from tests.vault_servers import free_ports, running
 
 KEY = "loopback-only"
+TSIG = "TSIG_NAME=operator\nTSIG_ALGORITHM=hmac-sha256\nTSIG_SECRET=bG9vcGJhY2sgb25seSwgYW5kIG5vIHNlY3JldA==\n"
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,25 @@ class NameServer:
         """As a fleet declares it."""
         return ZoneSpec("dover", "powerdns", f"http://127.0.0.1:{self.api_port}")
 
+    def updated(self, zone: str) -> ZoneSpec:
+        """The same server as a fleet declares it that tells it of changes by RFC 2136."""
+        return ZoneSpec("dover", "rfc2136", f"dns://127.0.0.1:{self.dns_port}", zone)
+
     def add_zone(self, name: str, records: dict[tuple[str, str], list[str]]) -> None:
         """Make a zone with name servers of its own and these records: (name, type) → contents."""
         rrsets = [
             {"name": f"{host}.", "type": kind, "ttl": 300, "records": [{"content": c} for c in contents]}
             for (host, kind), contents in records.items()
         ]
-        zone = {"name": f"{name}.", "kind": "Native", "nameservers": [f"ns1.{name}."], "rrsets": rrsets}
+        zone: dict[str, object] = {
+            "name": f"{name}.",
+            "kind": "Native",
+            "nameservers": [f"ns1.{name}."],
+            "rrsets": rrsets,
+        }
+        zone["master_tsig_key_ids"] = ["operator."]
         self.api("POST", "zones", zone)
+        self.api("POST", f"zones/{name}./metadata", {"kind": "TSIG-ALLOW-DNSUPDATE", "metadata": ["operator"]})
 
     def api(self, method: str, path: str, body: object = None) -> httpx.Response:
         """One call to the server's own API, past our adapter."""
@@ -92,6 +105,9 @@ def name_server(folder: Path) -> Iterator[NameServer]:
         "query-cache-ttl": "0",
         "negquery-cache-ttl": "0",
         "zone-cache-refresh-interval": "0",
+        "dnsupdate": "yes",
+        "allow-dnsupdate-from": "127.0.0.0/8",
+        "allow-axfr-ips": "",
         "security-poll-suffix": "",
         "guardian": "no",
         "daemon": "no",
@@ -100,4 +116,7 @@ def name_server(folder: Path) -> Iterator[NameServer]:
     libraries = ":".join(environment(tools).values())
     argv = ["env", f"LD_LIBRARY_PATH={libraries}", str(tools / "usr/sbin/pdns_server"), f"--config-dir={folder}"]
     with running(argv, f"http://127.0.0.1:{api_port}/api", folder / "log", folder):
-        yield NameServer(dns_port, api_port)
+        found = NameServer(dns_port, api_port)
+        name, algorithm, secret = parse(TSIG).values()
+        found.api("POST", "tsigkeys", {"name": name, "algorithm": algorithm, "key": secret})
+        yield found

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from resilience.config.lines import Loc
+from resilience.config.names import name_findings
 from resilience.config.schema import FleetFile, SiteTable, VaultTable, VendorTable
 from resilience.config.sites import Finding, address_findings, site_findings
 
 APPS = ("plaza",)
-HOST = re.compile(r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$")
 
 
 def findings(f: FleetFile) -> Iterator[Finding]:
@@ -22,7 +21,7 @@ def findings(f: FleetFile) -> Iterator[Finding]:
     yield from site_findings(f)
     yield from _buckets(f)
     yield from _quorums(f)
-    yield from _names(f)
+    yield from name_findings(f)
     if f.fleet.app not in APPS:
         yield ("fleet", "app"), f'no app is called "{f.fleet.app}"', f"Known: {', '.join(APPS)}."
 
@@ -59,7 +58,6 @@ def _references(f: FleetFile) -> Iterator[Finding]:
         yield from _url(("vault", i, "endpoint"), vault.endpoint)
     for i, zone in enumerate(f.names.zone):
         yield from check(("names", "zone", i, "vendor"), zone.vendor)
-        yield from _url(("names", "zone", i, "endpoint"), zone.endpoint)
     for i, vendor in enumerate(f.vendor):
         for companion in vendor.companions:
             yield from check(("vendor", i, "companions"), companion)
@@ -96,18 +94,3 @@ def _quorums(f: FleetFile) -> Iterator[Finding]:
     if 2 * s <= n:
         why = f"s = {s} must be more than half of n = {n}: two epochs could be sealed at once"
         yield ("replication", "s"), why, f"Write s = {n // 2 + 1} or more."
-
-
-def _names(f: FleetFile) -> Iterator[Finding]:
-    if not HOST.match(f.names.host):
-        hint = "Write a host name such as plaza.example."
-        yield ("names", "host"), f'"{f.names.host}" is not a host name', hint
-    if not f.names.zone:
-        hint = "Declare [[names.zone]] at two vendors or more."
-        yield ("names", "zone"), "the name is served nowhere", hint
-    seen = Counter(zone.vendor for zone in f.names.zone)
-    for i, zone in enumerate(f.names.zone):
-        if seen[zone.vendor] > 1:
-            hint = "Two zones at one vendor are lost together: name another vendor."
-            yield ("names", "zone", i, "vendor"), f'"{zone.vendor}" has two zones', hint
-            return

@@ -42,8 +42,9 @@ class ZoneTable(Table):
     """The name's zone at one DNS vendor."""
 
     vendor: str
-    kind: Literal["powerdns"]
-    endpoint: str
+    kind: Literal["powerdns", "rfc2136", "route53", "cloudflare", "hetzner", "google"]
+    endpoint: str = ""
+    zone: str = ""
 
 
 class NamesTable(Table):

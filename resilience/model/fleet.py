@@ -12,6 +12,7 @@ Durability = Literal["async", "quorum"]
 TooFewVaults = Literal["wait", "degrade"]
 PastBacklog = Literal["drop", "stop"]
 VaultKind = Literal["s3", "gcs"]
+ZoneKind = Literal["powerdns", "rfc2136", "route53", "cloudflare", "hetzner", "google"]
 Standby = Literal["hot", "cold"]
 
 
@@ -85,8 +86,11 @@ class ZoneSpec:
     """The name's zone at one DNS vendor."""
 
     vendor: str
-    kind: Literal["powerdns"]
-    endpoint: str
+    kind: ZoneKind
+    endpoint: str = ""
+    """Where its interface answers; needed where it is the operator's own choice (PowerDNS, RFC 2136)."""
+    zone: str = ""
+    """The zone the name is in; needed where zones are not listed (RFC 2136, Google)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
+from threading import Thread
 
 import pytest
 
-from resilience.adapters.powerdns import PowerDnsZone, ZoneUnchanged
+from resilience.adapters.octodns_zone import OctoDnsZone, ZoneUnchanged
+from resilience.errors import MissingPart
 from resilience.model import ZoneSpec
 from resilience.ports import Zone
 from resilience.simulation.state import State
 from resilience.simulation.vendors import SimZone
-from tests.name_server import KEY, NameServer, name_server
+from tests.aws_server import client, dns_server
+from tests.name_server import KEY, TSIG, NameServer, name_server
 
 NAMES = (f"plaza{n}.test" for n in count(1))
 
@@ -26,24 +31,43 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NameServer]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def aws() -> Iterator[str]:
+    """Route 53, as moto plays it: its address."""
+    with dns_server() as url:
+        yield url
+
+
 @pytest.fixture
-def host(server: NameServer) -> str:
+def host(server: NameServer, aws: str) -> str:
     """A name whose zone is served, with nothing in it yet."""
     name = next(NAMES)
     server.add_zone(name, {})
+    client("route53", aws).create_hosted_zone(Name=name, CallerReference=name)
     return name
 
 
-@pytest.fixture(params=["simulated", "powerdns"])
-def zone(request: pytest.FixtureRequest, server: NameServer) -> Zone:
-    """The port, on the fake and on the real thing."""
-    return SimZone(State(), "dover") if request.param == "simulated" else PowerDnsZone(server.spec, KEY)
+@pytest.fixture(params=["simulated", "powerdns", "rfc2136", "route53"])
+def zone(
+    request: pytest.FixtureRequest, server: NameServer, aws: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> Zone:
+    """The port, on the fake, on real name servers, and on AWS's interface."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_ROUTE_53", aws)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    keys = "AWS_ACCESS_KEY_ID=root\nAWS_SECRET_ACCESS_KEY=root\n"
+    made: dict[str, Zone] = {
+        "simulated": SimZone(State(), "dover"),
+        "powerdns": OctoDnsZone(server.spec, KEY),
+        "rfc2136": OctoDnsZone(server.updated(host), TSIG),
+        "route53": OctoDnsZone(ZoneSpec("amazon", "route53"), keys),
+    }
+    return made[str(request.param)]
 
 
 @pytest.fixture
-def real(server: NameServer) -> PowerDnsZone:
+def real(server: NameServer) -> OctoDnsZone:
     """The real thing."""
-    return PowerDnsZone(server.spec, KEY)
+    return OctoDnsZone(server.spec, KEY)
 
 
 def test_a_name_that_points_nowhere_has_no_addresses(zone: Zone, host: str) -> None:
@@ -58,13 +82,13 @@ def test_a_name_points_where_it_was_pointed(zone: Zone, host: str) -> None:
         assert zone.addresses(host) == addresses
 
 
-def test_anybody_who_asks_is_told(server: NameServer, real: PowerDnsZone, host: str) -> None:
+def test_anybody_who_asks_is_told(server: NameServer, real: OctoDnsZone, host: str) -> None:
     """The address and its TTL are what the vendor's name server answers on port 53."""
     real.point(host, ("198.18.1.100",), 30)
     assert server.ask(host) == [("198.18.1.100", 30)]
 
 
-def test_everything_else_stays(server: NameServer, real: PowerDnsZone) -> None:
+def test_everything_else_stays(server: NameServer, real: OctoDnsZone) -> None:
     """Name servers, mail and other names of the zone are as they were."""
     name = next(NAMES)
     others = {
@@ -79,7 +103,7 @@ def test_everything_else_stays(server: NameServer, real: PowerDnsZone) -> None:
     assert server.records(name) == before | {(f"{name}.", "A", 30, "198.18.2.100")}
 
 
-def test_a_second_time_changes_nothing(server: NameServer, real: PowerDnsZone, host: str) -> None:
+def test_a_second_time_changes_nothing(server: NameServer, real: OctoDnsZone, host: str) -> None:
     """Pointing a name where it points already is no change: the serial stays."""
     real.point(host, ("198.18.2.100",), 30)
     serial = server.api("GET", f"zones/{host}.").json()["serial"]
@@ -87,14 +111,14 @@ def test_a_second_time_changes_nothing(server: NameServer, real: PowerDnsZone, h
     assert server.api("GET", f"zones/{host}.").json()["serial"] == serial
 
 
-def test_a_new_ttl_is_a_change(server: NameServer, real: PowerDnsZone, host: str) -> None:
+def test_a_new_ttl_is_a_change(server: NameServer, real: OctoDnsZone, host: str) -> None:
     """The declared TTL is served even where the address stays."""
     real.point(host, ("198.18.2.100",), 3600)
     real.point(host, ("198.18.2.100",), 30)
     assert server.ask(host) == [("198.18.2.100", 30)]
 
 
-def test_nothing_points_at_the_old_site_any_more(server: NameServer, real: PowerDnsZone) -> None:
+def test_nothing_points_at_the_old_site_any_more(server: NameServer, real: OctoDnsZone) -> None:
     """An IPv6 address or an alias of the same name would lead users back: it goes."""
     six, alias = next(NAMES), next(NAMES)
     server.add_zone(six, {(six, "AAAA"): ["2001:db8::1"]})
@@ -105,14 +129,14 @@ def test_nothing_points_at_the_old_site_any_more(server: NameServer, real: Power
     assert server.ask(f"www.{alias}") == [("198.18.2.100", 30)]
 
 
-def test_both_kinds_of_address(server: NameServer, real: PowerDnsZone, host: str) -> None:
+def test_both_kinds_of_address(server: NameServer, real: OctoDnsZone, host: str) -> None:
     """A site may have both: each goes into its own record."""
     real.point(host, ("198.18.2.100", "2001:db8::2"), 30)
     assert server.ask(host, "AAAA") == [("2001:db8::2", 30)]
     assert real.addresses(host) == ("198.18.2.100", "2001:db8::2")
 
 
-def test_the_safety_valve_does_not_stop_a_failover(server: NameServer, real: PowerDnsZone) -> None:
+def test_the_safety_valve_does_not_stop_a_failover(server: NameServer, real: OctoDnsZone) -> None:
     """OctoDNS refuses to change 30 % of a zone; here all of a name's addresses change at once, and may."""
     name = next(NAMES)
     hosts = {(f"{word}.{name}", "A"): ["198.18.1.100"] for word in "abcdefghijkl"}
@@ -122,7 +146,7 @@ def test_the_safety_valve_does_not_stop_a_failover(server: NameServer, real: Pow
     assert all(server.ask(f"{word}.{name}") == [("198.18.2.100", 30)] for word in "abcdefghijkl")
 
 
-def test_the_closest_zone_is_the_one(server: NameServer, real: PowerDnsZone) -> None:
+def test_the_closest_zone_is_the_one(server: NameServer, real: OctoDnsZone) -> None:
     """Where both example.test and app.example.test are zones, the name is in the latter."""
     name = next(NAMES)
     server.add_zone(name, {})
@@ -131,7 +155,7 @@ def test_the_closest_zone_is_the_one(server: NameServer, real: PowerDnsZone) -> 
     assert (f"www.app.{name}.", "A", 30, "198.18.2.100") in server.records(f"app.{name}")
 
 
-def test_a_name_in_no_zone_is_refused(server: NameServer, real: PowerDnsZone) -> None:
+def test_a_name_in_no_zone_is_refused(server: NameServer, real: OctoDnsZone) -> None:
     """A name that only ends like a zone's is not in it; nothing is made up."""
     name = next(NAMES)
     server.add_zone(name, {})
@@ -143,7 +167,7 @@ def test_a_name_in_no_zone_is_refused(server: NameServer, real: PowerDnsZone) ->
 def test_a_wrong_key_is_said(server: NameServer, host: str) -> None:
     """An API key the vendor refuses is named as the cause."""
     with pytest.raises(ZoneUnchanged, match="dover: could not move") as caught:
-        PowerDnsZone(server.spec, "wrong").point(host, ("198.18.2.100",), 30)
+        OctoDnsZone(server.spec, "wrong").point(host, ("198.18.2.100",), 30)
     assert "401" in caught.value.why or "refused" in caught.value.why
 
 
@@ -151,7 +175,7 @@ def test_a_dead_vendor_is_said_at_once(host: str) -> None:
     """Nobody at the vendor's address is an error, not a wait."""
     began = time.monotonic()
     with pytest.raises(ZoneUnchanged, match="dover"):
-        PowerDnsZone(ZoneSpec("dover", "powerdns", "http://127.0.0.1:9"), KEY).addresses(host)
+        OctoDnsZone(ZoneSpec("dover", "powerdns", "http://127.0.0.1:9"), KEY).addresses(host)
     assert time.monotonic() - began < 3
 
 
@@ -159,14 +183,14 @@ def test_a_silent_vendor_is_given_up(host: str) -> None:
     """A vendor that takes the call and says nothing costs a few seconds, no more."""
     began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        zone = PowerDnsZone(ZoneSpec("dover", "powerdns", f"http://127.0.0.1:{mute.getsockname()[1]}"), KEY)
+        zone = OctoDnsZone(ZoneSpec("dover", "powerdns", f"http://127.0.0.1:{mute.getsockname()[1]}"), KEY)
         with pytest.raises(ZoneUnchanged, match="dover"):
             zone.addresses(host)
     assert time.monotonic() - began < 8
 
 
 def test_nothing_is_said_on_the_side(
-    real: PowerDnsZone, host: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    real: OctoDnsZone, host: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """OctoDNS's own warnings do not come between the lines a person reads."""
     real.point(host, ("198.18.2.100",), 30)
@@ -174,6 +198,60 @@ def test_nothing_is_said_on_the_side(
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_key_is_not_shown(real: PowerDnsZone) -> None:
+def test_the_key_is_not_shown(real: OctoDnsZone) -> None:
     """The API key does not appear where the adapter is printed."""
     assert KEY not in repr(real)
+
+
+def test_a_wrong_signature_is_said(server: NameServer, host: str) -> None:
+    """A TSIG secret the name server does not know is named as the cause, and nothing moves."""
+    wrong = TSIG.replace("SECRET=b", "SECRET=c")
+    with pytest.raises(ZoneUnchanged, match="dover: could not move") as caught:
+        OctoDnsZone(server.updated(host), wrong).point(host, ("198.18.2.100",), 30)
+    assert "Transfer" in caught.value.why
+    assert server.ask(host) == []
+
+
+def test_a_key_of_another_kind_is_said() -> None:
+    """A key that lacks what this kind of vendor needs is missing, in words that say which file and what to write."""
+    with pytest.raises(MissingPart, match="AWS_ACCESS_KEY_ID") as caught:
+        OctoDnsZone(ZoneSpec("amazon", "route53"), "a-token").addresses("plaza.test")
+    assert "NAME=value" in caught.value.next
+
+
+REFUSALS = {
+    "a token it does not know": (403, "application/json", '{"success":false,"errors":[{"code":9109,"message":"Invalid access token"}]}'),
+    "a closed account": (403, "application/json", '{"success":false,"errors":[{"code":1108,"message":"This account is suspended"}]}'),
+    "a page for people": (403, "text/html", "<html><body><h1>Access denied</h1></body></html>"),
+    "a page of a proxy": (502, "text/html", "<html><body>bad gateway</body></html>"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", REFUSALS.values(), ids=REFUSALS)
+def test_whatever_cloudflare_answers_is_said(answer: tuple[int, str, str]) -> None:
+    """JSON and HTML refusals alike become one error in our words, and the vendor is not stormed."""
+    with answering(*answer) as (url, asked), pytest.raises(ZoneUnchanged, match="could not read plaza"):
+        OctoDnsZone(ZoneSpec("cloudflare", "cloudflare", url), KEY).addresses("plaza.test")
+    assert len(asked) <= 2
+
+
+@contextmanager
+def answering(status: int, kind: str, body: str) -> Iterator[tuple[str, list[str]]]:
+    """A vendor that gives every question one recorded answer; its address, and what it was asked."""
+    asked: list[str] = []
+
+    class Recorded(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on the side."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Recorded) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()

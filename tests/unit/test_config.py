@@ -112,6 +112,10 @@ WRONG = [
     ("a public network behind a site", 'stack = "lab"', 'stack = "lab"\nnetwork = "8.8.0.0/24"', ["site[0].network", "private"]),
     ("one host for two sites", 'stack = "lab"', 'stack = "baremetal"\naddresses = ["198.18.3.0/24"]', ["site[1].addresses", "overlaps", "acorn"]),
     ("two vendors with one network", 'name = "birch"\n', 'name = "birch"\naddresses = ["10.0.0.0/8"]\n[[vendor]]\nname = "x"\naddresses = ["10.1.0.0/16"]\n', ["vendor[2].addresses", "overlaps"]),
+    ("a TTL that a vendor does not serve", 'kind = "powerdns"', 'kind = "cloudflare"', ["names.ttl_s", "below 60", "30"]),
+    ("a zone that is not named", 'kind = "powerdns"\nendpoint = "', 'kind = "rfc2136"\nendpoint = "dns://192.0.2.53" # ', ["names.zone[0].zone", "rfc2136"]),
+    ("a zone that is another's", 'kind = "powerdns"', 'kind = "powerdns"\nzone = "forum.test"', ["names.zone[0].zone", "forum.test"]),
+    ("a name server that is nowhere", 'kind = "powerdns"\nendpoint', 'kind = "powerdns"\nzone', ["names.zone[0]"]),
     ("a negative promise", "rto_s = 90", "rto_s = -1", ["promise.rto_s", "greater than 0"]),
 ]  # fmt: skip
 

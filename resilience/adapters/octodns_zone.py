@@ -1,4 +1,4 @@
-"""Port Zone: a zone at a DNS vendor that runs PowerDNS, through octoDNS as a library.
+"""Port Zone: a zone at a DNS vendor, through octoDNS as a library.
 
 octoDNS refuses a plan that changes much of a zone. A failover may be just that, so its valve is
 raised for one plan that changes the addresses of one name; any other change is refused here.
@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
+from resilience.adapters.dns_vendors import DNS_VENDORS
 from resilience.errors import ResilienceError
 from resilience.model import ZoneSpec
 
-TIMEOUT_S = 3
 KINDS = {4: "A", 6: "AAAA"}
 REPLACED = frozenset({"A", "AAAA", "CNAME"})
 """What of a name may go when its addresses change."""
@@ -28,7 +27,7 @@ class ZoneUnchanged(ResilienceError):
 
 
 @dataclass(frozen=True)
-class PowerDnsZone:
+class OctoDnsZone:
     """The name's zone at one DNS vendor."""
 
     spec: ZoneSpec
@@ -58,7 +57,7 @@ class PowerDnsZone:
         from octodns.zone import Zone
 
         provider = self._provider()
-        zones = [name for name in provider.list_zones() if f".{host}.".endswith(f".{name}")]
+        zones = [name for name in self._zones(provider) if f".{host}.".endswith(f".{name}")]
         if not zones:
             why = f"{self.spec.vendor} serves no zone that {host} is in"
             raise self._unchanged(f"find {host}", why)
@@ -66,25 +65,16 @@ class PowerDnsZone:
         provider.populate(zone, target=True, lenient=True)
         return zone
 
+    def _zones(self, provider: Any) -> list[str]:
+        """The declared zone, or all that the vendor lists."""
+        return [f"{self.spec.zone}."] if self.spec.zone else list(provider.list_zones())
+
     def _provider(self) -> Any:
-        """OctoDNS's own provider; its valve opened wide, since `_point` checks each single change."""
+        """OctoDNS's own provider; its valve is open, since `_point` checks each single change."""
         from octodns.record import Record
-        from octodns_powerdns import PowerDnsProvider
 
         Record.enable_validators({"legacy"})  # the set it falls back to, chosen without its warning
-        at = urlsplit(self.spec.endpoint)
-        port = at.port or (443 if at.scheme == "https" else 80)
-        return PowerDnsProvider(
-            self.spec.vendor,
-            at.hostname,
-            self.key,
-            port=port,
-            scheme=at.scheme,
-            timeout=TIMEOUT_S,
-            enable_dynamic=False,
-            update_pcent_threshold=1.0,
-            delete_pcent_threshold=1.0,
-        )
+        return DNS_VENDORS[self.spec.kind].open(self.spec, self.key)
 
     def _try(self, doing: str, action: Callable[[], T]) -> T:
         """Do it; the vendor's failures become errors in our words."""
@@ -96,6 +86,8 @@ class PowerDnsZone:
         try:
             return action()
         except (RequestException, UnsafePlan, ProviderException, ZoneException) as error:
+            raise self._unchanged(doing, _why(error)) from error
+        except DNS_VENDORS[self.spec.kind].failures() as error:
             raise self._unchanged(doing, _why(error)) from error
         except Exception as error:
             if type(error) is Exception and "unauthorized" in str(error):  # the provider raises it bare
@@ -136,7 +128,7 @@ def _desired(current: Any, host: str, addresses: tuple[str, ...], ttl_s: int) ->
 
 def _why(error: Exception) -> str:
     """A failure's cause: what the vendor answered, or why there was no answer."""
-    response = getattr(error, "response", None)
-    if response is not None:
+    response: Any = getattr(error, "response", None)
+    if hasattr(response, "status_code"):
         return f"HTTP {response.status_code}: {response.text[:200]}"
     return f"{type(error).__name__}: {error}"
