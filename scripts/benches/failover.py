@@ -1,0 +1,139 @@
+"""scripts/bench failover: drills on a lab that was filled once, their medians; and failovers by their seed, simulated.
+
+  --runs N --size S --standby X --durability D   N drills, each phase's median, against the promise
+  --seeds N                                      N more simulated failovers of a quorum fleet, from the last one on
+
+What the seeds showed is appended to docs/failover-seeds.jsonl, one dated line a call. `--keep DIR` keeps the lab.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import stamina
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(CHECKOUT))
+from tests.sim.seeded import SERVED, Ended, fail_over  # noqa: E402
+
+SEEDS = CHECKOUT / "docs" / "failover-seeds.jsonl"
+PHASES = ("measured_s", "decide_s", "provision_s", "data_s", "start_s", "name_s")
+Figures = dict[str, float]
+
+
+def main() -> int:
+    """Drill, live seeds, print; 0 when every drill met its promise and no seed lost an acknowledged write."""
+    parser = argparse.ArgumentParser(prog="scripts/bench failover", description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--size", default="small")
+    parser.add_argument("--standby", default="cold")
+    parser.add_argument("--durability", default="async")
+    parser.add_argument("--fault", default="terminate")
+    parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--keep", type=Path, help="where the filled lab is, or is to be kept")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    figures: Figures = {}
+    good = True
+    if args.runs:
+        good &= _drills(args, figures)
+    if args.seeds:
+        good &= _seeds(args.seeds, figures)
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0 if good else 3
+
+
+def _drills(args: argparse.Namespace, figures: Figures) -> bool:
+    kind = ["--size", args.size, "--standby", args.standby, "--durability", args.durability]
+    with tempfile.TemporaryDirectory(prefix="resilience-bench-") as directory:
+        kept = (args.keep or Path(directory) / "aside").absolute()
+        if not (kept / "aside.json").exists():
+            _resilience(directory, "drill", *kind, "--set-aside", str(kept), "--json")
+        runs = []
+        for number in range(1, args.runs + 1):
+            report = Path(directory) / f"report-{number}"
+            words = ["--fault", args.fault, "--seed", str(number), "--from", str(kept), "--report", str(report)]
+            began = time.monotonic()
+            _resilience(directory, "drill", *kind, *words, "--json")
+            runs.append(json.loads((report / "verdict.json").read_text()))
+            print(f"drill {number}: {runs[-1]['verdict']}, {time.monotonic() - began:.0f} s", file=sys.stderr)
+    name = f"{args.size} {args.standby} {args.durability} {args.fault}"
+    _table(name, runs, figures)
+    return all(run["verdict"] == "met" for run in runs)
+
+
+def _resilience(directory: str, *words: str) -> None:
+    """A command of ours; a drill's own exit status is its verdict's, so only a missing verdict is an error here."""
+    program = [sys.executable, "-c", "from resilience.cli import main; main()"]
+    subprocess.run([*program, *words], check=False, stdout=subprocess.DEVNULL, cwd=directory)
+
+
+def _table(name: str, runs: list[dict[str, Any]], figures: Figures) -> None:
+    rows: dict[str, list[float | None]] = {f"rto {phase}": [r["rto"][phase] for r in runs] for phase in PHASES}
+    rows["protected again s"] = [r["reprotected_s"] for r in runs]
+    rows["writes lost"] = [r["rpo"]["lost"] for r in runs]
+    rows["oldest lost s"] = [r["rpo"]["measured_s"] for r in runs]
+    rows["calls to the dead"] = [r["blackhole"]["calls"] for r in runs]
+    rows["old site took"] = [r["fence"]["accepted"] for r in runs]
+    rows["takedowns undone"] = [r["takedowns"]["resurrected"] for r in runs]
+    print(f"{name}: {sum(r['verdict'] == 'met' for r in runs)} of {len(runs)} met")
+    print(f"{'figure':22}{'median':>10}{'min':>10}{'max':>10}{'known':>7}")
+    for row, values in rows.items():
+        known = [value for value in values if value is not None]
+        if not known:
+            print(f"{row:22}{'unknown':>10}")
+            continue
+        figures[f"{name} {row}"] = round(statistics.median(known), 3)
+        print(f"{row:22}{statistics.median(known):10.2f}{min(known):10.2f}{max(known):10.2f}{len(known):7}")
+    figures[f"{name} met"] = sum(r["verdict"] == "met" for r in runs)
+    figures[f"{name} drills"] = len(runs)
+
+
+def _seeds(count: int, figures: Figures) -> bool:
+    """Go on at the seed after the last that was lived."""
+    stamina.instrumentation.set_on_retry_hooks([])
+    lived = [json.loads(line) for line in SEEDS.read_text().splitlines()] if SEEDS.exists() else []
+    first = max((line["last"] for line in lived), default=-1) + 1
+    began = time.monotonic()
+    with stamina.set_testing(True, attempts=12):
+        ended = [fail_over(seed) for seed in range(first, first + count)]
+    line = _line(ended, time.monotonic() - began)
+    with SEEDS.open("a") as file:
+        file.write(json.dumps(line) + "\n")
+    print(json.dumps(line))
+    figures["seeds"] = count
+    figures["seeds missing"] = line["missing"]
+    figures["seeds called dead"] = line["called_dead"]
+    return bool(line["missing"] == 0 and line["called_dead"] == 0)
+
+
+def _line(ended: list[Ended], took: float) -> dict[str, Any]:
+    return {
+        "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"),
+        "command": f"scripts/bench failover --runs 0 --seeds {len(ended)}",
+        "first": ended[0].seed,
+        "last": ended[-1].seed,
+        "served": sum(one.outcome == SERVED for one in ended),
+        "stopped": Counter(one.why for one in ended if one.outcome != SERVED),
+        "faults": Counter(one.fault for one in ended),
+        "resumed": sum(one.resumed for one in ended),
+        "acknowledged": sum(one.acknowledged for one in ended),
+        "missing": sum(one.missing for one in ended),
+        "called_dead": sum(one.called_dead for one in ended),
+        "seconds": round(took, 1),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
