@@ -18,6 +18,7 @@ import typer
 from resilience import caches
 from resilience.cli import (
     check,
+    cost,
     down,
     drill,
     evacuate,
@@ -55,7 +56,7 @@ def settings(
     ctx.obj = Context(fleet)
 
 
-for module in (check, up, down, status, plan, failover, switchover, evacuate, open_, drill, verdict, history):
+for module in (check, cost, up, down, status, plan, failover, switchover, evacuate, open_, drill, verdict, history):
     app.command(module.__name__.rsplit(".", 1)[1])(module.run)
 app.add_typer(lab.app, name="lab")
 app.add_typer(order.app, name="order")

@@ -19,8 +19,10 @@ from resilience.adapters.journal_file import JournalFile
 from tests.journals import healthy, missed, unknown
 from tests.unit.test_config import GOOD
 
+ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
     "check",
+    "cost",
     "up",
     "down",
     "status",
@@ -235,3 +237,12 @@ def test_verdict_of_an_altered_journal(typed: Type) -> None:
     assert said.status == 1
     assert "line 4" in said.err
     assert not Path("old/verdict.json").exists()
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.toml")), ids=lambda path: path.stem)
+def test_the_examples_are_fleets(typed: Type, example: Path) -> None:
+    """Each example is valid as it stands, and its cost can be told."""
+    assert typed("--fleet", str(example), "check", "--offline").status == 0
+    told = typed("--fleet", str(example), "cost", "--json")
+    assert told.status == 0
+    assert json.loads(told.out)["month"]["lines"]
