@@ -9,7 +9,7 @@ from psycopg.rows import DictRow
 
 from resilience.plaza.accounts import COLUMNS, Account
 from resilience.plaza.bearer import challenge_of, digest, new_secret, same
-from resilience.plaza.db import Connection, one
+from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused
 from resilience.plaza.ids import new_id
 
@@ -152,6 +152,59 @@ async def start_session(conn: Connection, account_id: int) -> str:
         (digest(token), account_id, SESSION_DAYS),
     )
     return token
+
+
+async def begin_half_login(conn: Connection, account_id: int) -> str:
+    """Remember for ten minutes that the password was right; the value goes into a cookie."""
+    token = new_secret()
+    await conn.execute(
+        "INSERT INTO half_logins (token_hash, account_id, expires_at) VALUES (%s, %s, now() + interval '10 minutes')",
+        (digest(token), account_id),
+    )
+    return token
+
+
+async def half_login(conn: Connection, token: str) -> int | None:
+    """Whose password was right."""
+    row = await one(
+        conn, "SELECT account_id FROM half_logins WHERE token_hash = %s AND expires_at > now()", digest(token)
+    )
+    return int(row["account_id"]) if row else None
+
+
+async def finish_half_login(conn: Connection, token: str, account_id: int) -> str:
+    """A session for somebody whose code was right too."""
+    await conn.execute("DELETE FROM half_logins WHERE token_hash = %s", (digest(token),))
+    return await start_session(conn, account_id)
+
+
+async def end_everything(conn: Connection, account_id: int) -> None:
+    """End every session of somebody, and take the token of every app."""
+    await conn.execute("DELETE FROM sessions WHERE account_id = %s", (account_id,))
+    await conn.execute("DELETE FROM half_logins WHERE account_id = %s", (account_id,))
+    await conn.execute("DELETE FROM oauth_codes WHERE account_id = %s", (account_id,))
+    await conn.execute("DELETE FROM oauth_tokens WHERE account_id = %s", (account_id,))
+
+
+async def sessions_of(conn: Connection, account_id: int, here: str) -> list[DictRow]:
+    """Where somebody is logged in, newest first, and which of it is here."""
+    return await rows(
+        conn,
+        "SELECT created_at, token_hash = %s AS here FROM sessions WHERE account_id = %s AND expires_at > now() "
+        "ORDER BY created_at DESC LIMIT 50",
+        digest(here),
+        account_id,
+    )
+
+
+async def apps_of(conn: Connection, account_id: int) -> list[DictRow]:
+    """Apps that may act for somebody, newest first."""
+    return await rows(
+        conn,
+        "SELECT p.name, max(t.created_at) AS created_at FROM oauth_tokens t JOIN apps p ON p.id = t.app_id "
+        "WHERE t.account_id = %s GROUP BY p.name ORDER BY 2 DESC LIMIT 50",
+        account_id,
+    )
 
 
 async def session_account(conn: Connection, token: str) -> Account | None:

@@ -120,6 +120,17 @@ def check_registration(
     return problems
 
 
+def check_password(password: str) -> None:
+    """Refuse a password that is too short or too long."""
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        raise Refused(422, f"Validation failed: Password must have {MIN_PASSWORD} to {MAX_PASSWORD} characters")
+
+
+async def set_password(conn: Connection, account_id: int, password_hash: str) -> None:
+    """From now on this is the password."""
+    await conn.execute("UPDATE accounts SET password_hash = %s WHERE id = %s", (password_hash, account_id))
+
+
 def refused(problems: dict[str, tuple[str, str]]) -> Refused:
     """The 422 that Mastodon's clients understand."""
     sentences = [f"{field.capitalize()} {text}" for field, (_, text) in problems.items()]

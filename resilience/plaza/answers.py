@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from resilience.plaza.errors import NotSafeElsewhere, PlazaError, Refused
 from resilience.plaza.web.render import page
-from resilience.plaza.web.visitor import LogInFirst
+from resilience.plaza.web.visitor import LogInFirst, OnlyAppeal
 
 log = structlog.get_logger()
 AWAY = "Plaza can't reach its database right now. Nothing was changed. Try again in a moment."
@@ -74,6 +74,11 @@ async def on_guest(request: Request, error: Exception) -> Response:
     return RedirectResponse("/login?" + urlencode({"next": goal}), status_code=303)
 
 
+async def on_suspended(request: Request, error: Exception) -> Response:
+    """Somebody who is suspended: what was decided, and how to appeal."""
+    return RedirectResponse("/decisions", status_code=303)
+
+
 async def on_http(request: Request, error: Exception) -> Response:
     """A path or method that doesn't exist."""
     assert isinstance(error, HTTPException)
@@ -120,6 +125,7 @@ async def on_crash(request: Request, error: Exception) -> Response:
 HANDLERS = {
     Refused: on_refused,
     LogInFirst: on_guest,
+    OnlyAppeal: on_suspended,
     HTTPException: on_http,
     NotSafeElsewhere: on_unsafe,
     psycopg.errors.ReadOnlySqlTransaction: on_read_only,

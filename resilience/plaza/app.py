@@ -32,10 +32,12 @@ from resilience.plaza.pictures import Darkroom
 from resilience.plaza.postman import Postman
 from resilience.plaza.push import Pusher
 from resilience.plaza.ratelimit import Limits
+from resilience.plaza.secondfactor import SecondFactor
 from resilience.plaza.settings import Settings
 from resilience.plaza.state import Plaza, plaza_of
 from resilience.plaza.store import Store
 from resilience.plaza.sweep import sweep
+from resilience.plaza.throttle import Throttle
 
 DOORS = 2
 """While one batch's commit waits for other vendors, the next one's passwords are hashed."""
@@ -59,6 +61,7 @@ def build(settings: Settings) -> Starlette:
             Middleware(Gatekeeper),
             Middleware(Admission),
             Middleware(OneSlash),
+            Middleware(Throttle, limit=settings.api_limit),
             Middleware(ReadOnly),
         ],
         exception_handlers=HANDLERS,
@@ -84,6 +87,7 @@ def assemble(settings: Settings) -> Plaza:
         ledger=ledger,
         eraser=Eraser(settings.database_url, ledger, store),
         holds=Holds(settings.hold_recipient, store, settings.public_url),
+        second=SecondFactor(ledger.key_for("second factor")),
         gate=gate,
         limits=Limits(),
         door=Door(db, passwords, gate, settings.signups_key, confirms=mailer.is_on),

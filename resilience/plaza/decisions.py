@@ -9,7 +9,7 @@ from typing import Any, LiteralString
 
 from psycopg.rows import DictRow
 
-from resilience.plaza import erasure, moderation
+from resilience.plaza import erasure, moderation, posts
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import new_id
@@ -94,6 +94,21 @@ async def suspend(plaza: Plaza, account_id: int, choice: Choice, moderator: int)
     finally:
         async with plaza.db.write(safe=True) as conn:
             await record(conn, choice, moderator, report_id=None, status_id=None, account_id=account_id)
+
+
+async def take_down_unreported(plaza: Plaza, status_id: int, reason: str, moderator: int) -> int:
+    """Take a post down that nobody reported; returns the ledger entry's number."""
+    async with plaza.db.read() as conn:
+        found = await posts.everything(conn, [status_id])
+    try:
+        return await take_down(plaza, status_id, reason, moderator)
+    finally:
+        if found:
+            async with plaza.db.write(safe=True) as conn:
+                author = found[0].account.id
+                choice = Choice(TAKEDOWN, NONE, reason)
+                if await one(conn, "SELECT 1 FROM ledger WHERE status_id = %s AND action = %s", status_id, TAKEDOWN):
+                    await record(conn, choice, moderator, report_id=None, status_id=status_id, account_id=author)
 
 
 async def _again(plaza: Plaza, report: Report, choice: Choice, moderator: int) -> Report:

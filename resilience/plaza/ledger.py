@@ -6,6 +6,7 @@ The signature covers the canonical JSON without `signature`.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from resilience.plaza import files
@@ -122,6 +125,11 @@ class Ledger:
     def sign(self, payload: bytes) -> str:
         """A signature over something that isn't an entry, such as a list of evidence."""
         return self._key.sign(payload).hex()
+
+    def key_for(self, purpose: str) -> bytes:
+        """A key of its own for something else that all sites of a fleet must be able to open (HKDF, RFC 5869)."""
+        derived = HKDF(hashes.SHA256(), 32, None, f"plaza {purpose}".encode()).derive(self._key.private_bytes_raw())
+        return base64.urlsafe_b64encode(derived)
 
     def path(self, seq: int) -> Path:
         """Where an entry is, or would be."""

@@ -143,7 +143,7 @@ class OpenToApps:
             allow_origins=["*"],
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
-            expose_headers=["Link"],
+            expose_headers=["Link", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"],
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -44,9 +44,11 @@ class Limit:
 
 
 class Limits:
-    """Wrong passwords: by name and address, by name, and by address."""
+    """Wrong passwords: by name and address, by name, and by address; wrong codes; exports."""
 
     def __init__(self) -> None:
+        self.exports = Limit(5, 3600)
+        self._code = Limit(10, 300)
         self._pair = Limit(10, 300)
         self._name = Limit(100, 3600)
         self._address = Limit(50, 300)
@@ -56,6 +58,14 @@ class Limits:
         self._pair.check(f"{name.lower()} {address}")
         self._name.check(name.lower())
         self._address.check(address)
+
+    def check_code(self, account_id: int) -> None:
+        """Refuse a code before it is looked at."""
+        self._code.check(str(account_id))
+
+    def wrong_code(self, account_id: int) -> None:
+        """Remember a wrong code."""
+        self._code.count(str(account_id))
 
     def wrong_password(self, name: str, address: str) -> None:
         """Remember a wrong password."""

@@ -45,6 +45,7 @@ class Settings:
     mail_from: str = ""
     push_trust: frozenset[str] = frozenset()
     endpoints_key: Path | None = None
+    api_limit: int = 7500
 
     @property
     def secure(self) -> bool:
@@ -80,13 +81,14 @@ def from_env(env: Mapping[str, str] = os.environ) -> Settings:
         host=host,
         port=port,
         argon2=env.get("ARGON2", "owasp"),
-        ledger_wait_s=_seconds(env.get("LEDGER_WAIT_S", "10")),
+        ledger_wait_s=_number("LEDGER_WAIT_S", env.get("LEDGER_WAIT_S", "10")),
         hold_recipient=env.get("HOLD_RECIPIENT", ""),
         mail=env.get("MAIL", ""),
         mail_from=env.get("MAIL_FROM", ""),
         push_trust=frozenset(env.get("PUSH_TRUST", "").split()),
         endpoints=_path(env.get("ENDPOINTS")),
         endpoints_key=_path(env.get("ENDPOINTS_KEY")),
+        api_limit=int(_number("API_LIMIT", env.get("API_LIMIT", "7500"))),
     )
 
 
@@ -111,13 +113,11 @@ def _listen(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _seconds(text: str) -> float:
+def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise PlazaError(
-            "LEDGER_WAIT_S can't be read", f"'{text}' is not a number", "Write seconds, such as 10."
-        ) from None
+        raise PlazaError(f"{name} can't be read", f"'{text}' is not a number", "Write for example 10.") from None
 
 
 def _path(text: str | None) -> Path | None:

@@ -22,6 +22,7 @@ from resilience.plaza.passwords import Passwords
 from resilience.plaza.pictures import Darkroom
 from resilience.plaza.push import Pusher
 from resilience.plaza.ratelimit import Limits
+from resilience.plaza.secondfactor import SecondFactor
 from resilience.plaza.settings import Settings
 from resilience.plaza.store import Store
 
@@ -41,6 +42,7 @@ class Plaza:
     ledger: Ledger
     eraser: Eraser
     holds: Holds
+    second: SecondFactor
     gate: Gate
     limits: Limits
     door: Door

@@ -18,6 +18,8 @@ EVERY_S = 3600.0
 log = structlog.get_logger()
 EXPIRED: tuple[LiteralString, ...] = (
     "DELETE FROM idempotency WHERE created_at < now() - interval '1 day'",
+    "DELETE FROM half_logins WHERE expires_at < now()",
+    "DELETE FROM mutes WHERE expires_at < now()",
     "DELETE FROM oauth_codes WHERE expires_at < now()",
     "DELETE FROM sessions WHERE expires_at < now()",
 )

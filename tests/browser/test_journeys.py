@@ -115,7 +115,7 @@ def test_the_journey_of_a_moderator(open_page: Open, plaza: Site, name: str) -> 
     expect(report).to_contain_text("Against the law")
     expect(report.get_by_role("img", name="Evidence")).to_be_visible()
     fits(page)
-    report.get_by_label("Reason for taking it down").fill("Against the law")
+    report.get_by_label("Reason").fill("Against the law")
     report.get_by_role("button", name="Take down").click()
     expect(page.get_by_role("status")).to_contain_text("taken down, and stays down")
     expect(page.get_by_text(f"Bad words of {name}")).to_have_count(0)

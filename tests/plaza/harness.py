@@ -48,10 +48,14 @@ class Postgres:
             lib = caches.tools() / "usr/lib"
             self._env["LD_LIBRARY_PATH"] = f"{lib}/x86_64-linux-gnu:{lib}"
 
-    def create(self) -> None:
-        """Make an empty cluster and start it."""
+    def prepare(self) -> None:
+        """Give the folder to the user who runs it."""
         if os.geteuid() == 0:
             shutil.chown(self.folder, "nobody")
+
+    def create(self) -> None:
+        """Make an empty cluster and start it."""
+        self.prepare()
         options = ["-U", "plaza", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-k", "--wal-segsize=1"]
         self._run("initdb", "-D", str(self.folder / "data"), "--no-sync", *options)
         self.start()

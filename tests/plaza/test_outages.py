@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from resilience.plaza.erasure import PICTURES
-from tests.plaza.harness import Postgres, Site, migrated, picture, running_postgres, wait_until
-from tests.plaza.pages import browser
+from tests.plaza.harness import PASSWORD, Postgres, Site, migrated, picture, running_postgres, wait_until
+from tests.plaza.pages import browser, send
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +186,30 @@ def test_a_picture_that_cannot_be_written_stores_no_row(site: Site) -> None:
     assert answer.status_code == 500
     assert "Traceback" not in answer.text
     assert site.sql("SELECT count(*) FROM media") == [(0,)]
+
+
+def test_a_new_password_waits_for_the_quorum_whatever_the_mode(
+    own: Postgres, own_template: str, tmp_path: Path
+) -> None:
+    """Where commits don't wait, a password change and a takedown still do; nobody is told `done` before."""
+    site = Site(tmp_path / "site", own, own.new_database(own_template))
+    site.settings["LEDGER_WAIT_S"] = "1"
+    site.sql(f"ALTER DATABASE {site.database} SET synchronous_commit = local")
+    site.start()
+    try:
+        author, moderator = site.client("writer"), site.moderator("judge")
+        post = author.status_post("soon gone")
+        client = browser(site, "writer")
+        site.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        site.sql("SELECT pg_reload_conf()")
+        author.status_post("does not wait")
+        form = {"password": PASSWORD, "new": "another battery staple"}
+        answer = send(client, "/settings/password", form, "/settings/security")
+        assert (answer.status_code, "not confirmed" in answer.text) == (503, True)
+        refused = site.take_down(moderator, str(post.id))
+        assert refused.status_code == 503
+        assert httpx.get(f"{site.base}/api/v1/statuses/{post.id}").status_code == 404
+    finally:
+        site.sql("ALTER SYSTEM RESET synchronous_standby_names")
+        site.sql("SELECT pg_reload_conf()")
+        site.end()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from resilience.plaza import openapi
 from resilience.plaza.api import (
     accounts,
     admin,
+    common,
     deciding,
     edits,
     instance,
@@ -20,6 +24,12 @@ from resilience.plaza.api import (
     statuses,
     ties,
 )
+
+
+async def describe(request: Request) -> Response:
+    """GET /api/openapi.json: this interface, for programs that read such a description."""
+    return JSONResponse(openapi.document(ROUTES[:-1], common.base_of(request), instance.VERSION))
+
 
 ROUTES: list[Route] = [
     *oauth.ROUTES,
@@ -36,4 +46,5 @@ ROUTES: list[Route] = [
     *deciding.ROUTES,
     *admin.ROUTES,
     *instance.ROUTES,
+    Route("/api/openapi.json", describe),
 ]

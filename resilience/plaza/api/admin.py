@@ -24,7 +24,6 @@ from resilience.plaza.paging import read_page
 from resilience.plaza.params import read_params
 from resilience.plaza.rules import NONE, RULES
 from resilience.plaza.state import plaza_of
-from resilience.plaza.takedowns import take_down
 
 READ, WRITE = "admin:read:reports", "admin:write:reports"
 
@@ -91,7 +90,7 @@ async def takedown(request: Request) -> Response:
     async with plaza.db.read() as conn:
         me = await moderator(request, conn, WRITE)
     status_id = parse_id(request.path_params["id"])
-    seq = await take_down(plaza, status_id, params.text("reason"), me.account.id)
+    seq = await decisions.take_down_unreported(plaza, status_id, params.text("reason"), me.account.id)
     return JSONResponse({"status_id": str(status_id), "seq": seq, "done": True})
 
 

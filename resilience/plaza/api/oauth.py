@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from resilience.plaza import access, accounts
+from resilience.plaza import access, accounts, secondfactor
 from resilience.plaza.access import App
 from resilience.plaza.api.common import app_caller, base_of
 from resilience.plaza.db import Connection
@@ -75,6 +75,9 @@ async def token(request: Request) -> Response:
     async with plaza_of(request).db.write() as conn:
         if account_id is not None and (await accounts.by_id(conn, account_id)).suspended_at is not None:
             raise OAuthRefused(403, "invalid_grant", "Your account is suspended. Log in on the website to appeal.")
+        if account_id is not None and await secondfactor.is_on(conn, account_id):
+            text = "This account has a second factor: the app has to send you to the website to log in."
+            raise OAuthRefused(400, "invalid_grant", text)
         if grant == "authorization_code":
             account_id, scopes = await _code_grant(params, conn, app)
         else:

@@ -16,7 +16,7 @@ def migrate(url: str) -> str:
     """Bring the database to the newest schema; returns its revision."""
     newest = head()
     if current(url) != newest:
-        _upgrade(url)
+        upgrade(url)
     return newest
 
 
@@ -41,7 +41,8 @@ def current(url: str) -> str | None:
     return str(row[0]) if row else None
 
 
-def _upgrade(url: str) -> None:
+def upgrade(url: str, to: str = "head") -> None:
+    """Bring the database to a revision, one transaction each; indexes are built beside the traffic."""
     import sqlalchemy
     from alembic import command
     from alembic.config import Config
@@ -55,4 +56,4 @@ def _upgrade(url: str) -> None:
     config.set_main_option("script_location", str(HERE))
     with engine.connect() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)

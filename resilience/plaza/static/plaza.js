@@ -31,7 +31,7 @@ document.querySelectorAll(".picture-row").forEach((row, number, all) => {
 
 for (const form of document.querySelectorAll("form[method=post]")) {
   form.addEventListener("submit", () => {
-    setTimeout(() => form.querySelectorAll("button").forEach((button) => { button.disabled = true; }));
+    setTimeout(() => form.querySelectorAll("button:not([data-keep])").forEach((button) => { button.disabled = true; }));
   });
 }
 window.addEventListener("pageshow", () => {

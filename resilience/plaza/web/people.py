@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from resilience.plaza import access, accounts, erasure
+from resilience.plaza import access, accounts, erasure, secondfactor
 from resilience.plaza.errors import Refused
 from resilience.plaza.login import authenticate
 from resilience.plaza.state import plaza_of
@@ -16,6 +18,7 @@ from resilience.plaza.web.visitor import (
     SESSION,
     checked_form,
     field,
+    half_way,
     local_path,
     member,
     remember,
@@ -45,6 +48,9 @@ async def log_in(request: Request) -> Response:
         values = {"name": name, "problem": problem, "next": goal}
         return page(request, "login.html", values, status, who=who)
     async with plaza.db.write() as conn:
+        if await secondfactor.is_on(conn, account_id):
+            half = await access.begin_half_login(conn, account_id)
+            return half_way(request, see("/login/code?" + urlencode({"next": goal})), half)
         session = await access.start_session(conn, account_id)
     return remember(request, see(goal), session)
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from resilience.plaza import accounts, posts
+from resilience.plaza.errors import not_found
 from resilience.plaza.ids import parse_id
 from resilience.plaza.paging import Page, read_page
 from resilience.plaza.posts import Post
@@ -54,6 +55,8 @@ async def profile(request: Request) -> Response:
         found = await posts.of_account(
             conn, person.id, who.id, slice_, only_media=show == "pictures", exclude_replies=show == "posts"
         )
+        if person.suspended_at is not None and person.id != who.id:
+            raise not_found()
         ties = await accounts.relationships(conn, who.id, [person.id]) if who.id else []
     values = _list(request, found, slice_, show=show)
     tie = ties[0] if ties else None

@@ -26,11 +26,19 @@ SAID = {
     "deleted": "The post is deleted. Encrypted copies hold it until they are pruned; it is never shown again.",
     "reported": "Thank you. A moderator will look at it.",
     "saved": "Saved.",
+    "password": "Your password is changed. You are logged out everywhere else.",
+    "recovered": "Your new password is set. Log in with it.",
+    "alone": "You are logged out everywhere else.",
+    "edited": "Your post is changed. What it said before can be seen in its history.",
+    "decided": "Decided.",
+    "appealed": "Your appeal is with the moderators.",
     "welcome": "Welcome to Plaza! Say hello, or look who is here.",
     "bye": "You are logged out.",
     "gone": "Your account and everything in it is deleted.",
     "removed": "The post is taken down, and stays down wherever the site moves.",
     "kept": "The post stays. The report is closed.",
+    "hidden": "The post is hidden from everybody but its author.",
+    "suspended": "The account is suspended, and its author can appeal.",
 }
 
 
@@ -46,6 +54,14 @@ def ago(moment: datetime) -> str:
         return f"{int(seconds // HOUR)} h"
     pattern = "%-d %b" if moment.year == now.year else "%-d %b %Y"
     return moment.strftime(pattern)
+
+
+def due(moment: datetime) -> str:
+    """How long until a deadline, or since it passed."""
+    seconds = (moment - datetime.now(UTC)).total_seconds()
+    amount = abs(seconds)
+    shown = f"{int(amount // HOUR)} h" if amount < 2 * DAY else f"{int(amount // DAY)} days"
+    return f"in {shown}" if seconds > 0 else f"{shown} ago"
 
 
 def hue(account: Account) -> int:
@@ -67,7 +83,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(prose=prose, ago=ago, hue=hue)
+    environment.filters.update(prose=prose, ago=ago, due=due, hue=hue)
     environment.globals.update(
         max_text=MAX_TEXT,
         max_pictures=MAX_PICTURES,
@@ -94,6 +110,7 @@ def page(
     text = templates.get_template(template).render(
         {
             "path": request.url.path,
+            "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
             "me": who.account if who else None,
             "token": who.token if who else "",
             "bare": who is None,

@@ -15,12 +15,16 @@ from resilience.plaza.db import Connection
 from resilience.plaza.errors import Refused
 from resilience.plaza.state import plaza_of
 
-SESSION, GUEST = "plaza_session", "plaza_guest"
+SESSION, GUEST, HALF = "plaza_session", "plaza_guest", "plaza_half"
 STALE = "This form is out of date. Go back, reload the page and try again."
 
 
 class LogInFirst(Exception):
     """A page that only somebody who is logged in may see."""
+
+
+class OnlyAppeal(Exception):
+    """Somebody who is suspended, at a page that they can't use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +59,20 @@ def guest(request: Request) -> Visitor:
     return Visitor(None, form_token(fresh), fresh)
 
 
-async def member(request: Request, conn: Connection) -> tuple[Visitor, Account]:
-    """Somebody who is logged in; others are sent to log in."""
+async def anybody(request: Request, conn: Connection) -> tuple[Visitor, Account]:
+    """Somebody who is logged in, suspended or not; others are sent to log in."""
     who = await visitor(request, conn)
     if who.account is None:
         raise LogInFirst
     return who, who.account
+
+
+async def member(request: Request, conn: Connection) -> tuple[Visitor, Account]:
+    """Somebody who is logged in and may do things; who is suspended is sent to where one appeals."""
+    who, account = await anybody(request, conn)
+    if account.suspended_at is not None:
+        raise OnlyAppeal
+    return who, account
 
 
 async def moderator(request: Request, conn: Connection) -> tuple[Visitor, Account]:
@@ -99,6 +111,13 @@ def remember(request: Request, answer: Response, session: str) -> Response:
         httponly=True,
         samesite="lax",
     )
+    return answer
+
+
+def half_way(request: Request, answer: Response, half: str) -> Response:
+    """Put what stands for a right password into a cookie that is sent to the second step alone."""
+    secure = plaza_of(request).settings.secure
+    answer.set_cookie(HALF, half, max_age=600, path="/login", secure=secure, httponly=True, samesite="lax")
     return answer
 
 

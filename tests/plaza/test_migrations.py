@@ -1,0 +1,67 @@
+"""Migrations: a standby follows them, and goes on with the new schema when it takes over."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+
+from resilience.plaza.migrations import head
+from tests.plaza.harness import ROOT, Postgres, running_postgres, short_folder, wait_until
+
+STEPS = "import os; from resilience.plaza import migrations as m; m.upgrade(os.environ['DATABASE_URL'], {to!r})"
+
+
+def bring_to(url: str, to: str) -> None:
+    """Migrate in a process of its own."""
+    env = {**os.environ, "DATABASE_URL": url}
+    subprocess.run([sys.executable, "-c", STEPS.format(to=to)], check=True, env=env, cwd=ROOT)
+
+
+def value(url: str, sql: str) -> object:
+    """One value."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        row = conn.execute(sql.encode()).fetchone()
+        return row[0] if row else None
+
+
+def copy_of(primary: Postgres, folder: Path) -> Postgres:
+    """A standby that follows."""
+    standby = Postgres(folder)
+    standby.prepare()
+    options = ["-U", "plaza", "-h", str(primary.folder), "-D", str(folder / "data"), "-R", "-X", "stream", "-c", "fast"]
+    standby._run("pg_basebackup", *options)
+    standby.start()
+    return standby
+
+
+def test_a_standby_survives_every_migration() -> None:
+    """From the first revision with rows in it to the newest: the standby reads on, is promoted, and takes writes."""
+    with running_postgres() as primary, short_folder() as folder:
+        name = primary.new_database()
+        bring_to(primary.url(name), "0001")
+        with psycopg.connect(primary.url(name)) as conn:
+            conn.execute("INSERT INTO accounts (id, username, password_hash) VALUES (1, 'early', 'x')")
+            conn.execute(
+                "INSERT INTO statuses (id, account_id, text) SELECT n, 1, 'n ' || n FROM generate_series(1, 500) n"
+            )
+        standby = copy_of(primary, folder)
+        try:
+            revision = "SELECT version_num FROM alembic_version"
+            with psycopg.connect(standby.url(name), autocommit=True) as reader:
+                bring_to(primary.url(name), "head")
+                wait_until(lambda: value(standby.url(name), revision) == head())
+                found = reader.execute("SELECT count(*), count(hidden_at) FROM statuses").fetchone()
+                assert found == (500, 0)
+            bring_to(primary.url(name), "head")  # again is no error
+            primary.stop()
+            standby._run("pg_ctl", "-D", str(folder / "data"), "promote", "-w")
+            query = "SELECT id FROM statuses WHERE to_tsvector('simple', text || ' ' || spoiler_text) @@ websearch_to_tsquery('simple', '499')"
+            assert value(standby.url(name), query) == 499
+            assert value(standby.url(name), "UPDATE site_mode SET mode = 'read-only' RETURNING mode") == "read-only"
+        finally:
+            standby.stop()
+            primary.start()

@@ -1,0 +1,74 @@
+"""The OpenAPI document, and everything that schemathesis makes of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Unsatisfiable
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from resilience.plaza.api import ROUTES
+from resilience.plaza.openapi import OPERATIONS, document
+from tests.plaza.harness import Site
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+EXAMPLES = 4
+"""For each operation; a night's worth is a matter of this number."""
+
+
+def test_every_route_is_described_and_nothing_else() -> None:
+    """Each line of the table is a route; each route is in the document, with a summary."""
+    there = {(method, route.path) for route in ROUTES for method in route.methods or ()}
+    lines = [tuple(line.split("|")[0].split()) for line in OPERATIONS.strip().splitlines()]
+    assert set(lines) <= there
+    assert len(lines) == len(set(lines))
+    paths = document(ROUTES, "http://plaza.test", "1")["paths"]
+    assert all(operation["summary"] for path in paths.values() for operation in path.values())
+    assert {route.path for route in ROUTES if not route.path.startswith("/media/")} == set(paths)
+
+
+def failure_of(operation: Any, headers: dict[str, str]) -> str:
+    """Send what is generated for one operation; what went wrong, if anything."""
+
+    @settings(
+        max_examples=EXAMPLES, deadline=None, database=None, derandomize=True,
+        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(data=st.data())
+    def send(data: st.DataObject) -> None:
+        mode = data.draw(st.sampled_from(list(schemathesis.GenerationMode)))
+        case = data.draw(operation.as_strategy(generation_mode=mode))
+        case.call_and_validate(headers=headers, checks=CHECKS, timeout=30)
+
+    try:
+        send()
+    except Unsatisfiable:
+        return ""  # nothing wrong can be sent to what takes nothing
+    except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 (all operations are tried, then all failures are told)
+        return f"{operation.label}: {str(error)[:700]}"
+    return ""
+
+
+@pytest.mark.parametrize("role", ["guest", "moderator"])
+def test_whatever_is_sent_is_answered_as_described(plaza: Site, role: str) -> None:
+    """Values of the described types and of others, to every operation: never a 5xx, always the described shape."""
+    headers = {}
+    if role == "moderator":
+        headers["Authorization"] = f"Bearer {plaza.moderator('schema').access_token}"
+    schema = schemathesis.openapi.from_dict(httpx.get(f"{plaza.base}/api/openapi.json").json())
+    schema.config.update(base_url=plaza.base)
+    operations = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
+    failures = [found for operation in operations if (found := failure_of(operation, headers))]
+    assert not failures, "\n\n".join(failures)
+    assert len(operations) > 80
