@@ -210,6 +210,9 @@ class Outside(Protocol):
     def glance(self) -> Journey:
         """Read and see a picture, by name: what can be done where nobody may write yet."""
 
+    def nameservers(self, host: str) -> tuple[str, ...]:
+        """The name servers to which the zone of `host` is delegated, as its parent says."""
+
     def missing(self, writes: Iterable[str]) -> tuple[list[str], list[str]]:
         """Of these acknowledged writes: those not found, and those that could not be looked for."""
 
@@ -219,6 +222,9 @@ class Zone(Protocol):
 
     def addresses(self, host: str) -> tuple[str, ...]:
         """What this vendor serves for `host` right now."""
+
+    def ttl_s(self, host: str) -> int | None:
+        """How long resolvers may keep what this vendor serves for `host`; None where it serves nothing."""
 
     def point(self, host: str, addresses: tuple[str, ...], ttl_s: int) -> None:
         """Serve these addresses for `host` (idempotent)."""

@@ -37,6 +37,10 @@ class OctoDnsZone:
         """What this vendor's server holds for `host` right now."""
         return self._try(f"read {host}", lambda: _addresses(self._read(host), host))
 
+    def ttl_s(self, host: str) -> int | None:
+        """The longest TTL of what this vendor's server holds for `host`."""
+        return self._try(f"read {host}", lambda: _ttl(self._read(host), host))
+
     def point(self, host: str, addresses: tuple[str, ...], ttl_s: int) -> None:
         """Serve these addresses for `host`, and change nothing else; done already is no change."""
         self._try(f"move {host}", lambda: self._point(host, addresses, ttl_s))
@@ -106,6 +110,12 @@ def _addresses(zone: Any, host: str) -> tuple[str, ...]:
     """All addresses of a name in a zone."""
     found = [r for r in zone.records if r.fqdn == f"{host}." and r._type in KINDS.values()]  # noqa: SLF001
     return tuple(sorted(value for record in found for value in record.values))
+
+
+def _ttl(zone: Any, host: str) -> int | None:
+    """The longest TTL of a name's addresses in a zone."""
+    found = [int(r.ttl) for r in zone.records if r.fqdn == f"{host}." and r._type in KINDS.values()]  # noqa: SLF001
+    return max(found, default=None)
 
 
 def _desired(current: Any, host: str, addresses: tuple[str, ...], ttl_s: int) -> Any:

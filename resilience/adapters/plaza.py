@@ -196,6 +196,10 @@ class Users:
         steps = tuple((str(what), float(ms)) for what, ms in answer["steps"])
         return Journey(str(answer["address"]), steps)
 
+    def nameservers(self, host: str) -> tuple[str, ...]:
+        """Asked where users are."""
+        return tuple(str(server) for server in self._ask(do="nameservers", base=host)["nameservers"])
+
     def missing(self, writes: Iterable[str]) -> tuple[list[str], list[str]]:
         """Look for each acknowledged write by name."""
         answer = self._ask(do="missing", base=self._base, ids=list(writes))

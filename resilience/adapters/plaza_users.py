@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import httpx
 from PIL import Image
 
+from resilience.adapters.delegation import nameservers
 from resilience.adapters.plaza_client import Client, NotServed
 from resilience.adapters.plaza_workload import OldSite, Workload, seed, take_down, user
 
@@ -119,6 +120,7 @@ def main() -> None:
         "journey": journey,
         "glance": glance,
         "missing": missing,
+        "nameservers": lambda request: {"nameservers": list(nameservers(str(request["base"])))},
         "seed": seed,
         "begin": workload.begin,
         "recent": workload.recent,

@@ -92,7 +92,8 @@ def _fleet(f: FleetFile) -> Fleet:
         names=Names(
             host=f.names.host,
             ttl_s=f.names.ttl_s,
-            zones=tuple(ZoneSpec(**z.model_dump()) for z in f.names.zone),
+            zones=tuple(ZoneSpec(**{**z.model_dump(), "nameservers": tuple(z.nameservers)}) for z in f.names.zone),
+            registrar=f.names.registrar,
         ),
         promise=Promise(**f.promise.model_dump()),
         replication=Replication(**f.replication.model_dump()),

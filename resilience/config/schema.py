@@ -45,6 +45,7 @@ class ZoneTable(Table):
     kind: Literal["powerdns", "rfc2136", "route53", "cloudflare", "hetzner", "google"]
     endpoint: str = ""
     zone: str = ""
+    nameservers: list[str] = []
 
 
 class NamesTable(Table):
@@ -52,6 +53,7 @@ class NamesTable(Table):
 
     host: str
     ttl_s: Annotated[int, Field(ge=1, le=86400)] = 30
+    registrar: str = ""
     zone: list[ZoneTable]
 
 

@@ -26,7 +26,7 @@ def hazards(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
     """Everything that could go wrong on this way, as far as it can be told beforehand."""
     yield from _writing(fleet, survey, way)
     yield from _copies(fleet, survey, way)
-    yield from _names(fleet, way)
+    yield from _names(fleet, survey, way)
     if not any(run.target == way.target and run.kind != "up" for run in survey.past.runs):
         why = (
             f"Nobody ever brought the app back at {way.target}: how long it takes, and whether it works, is not known."
@@ -77,7 +77,14 @@ def _verified(survey: Survey, vault: str, label: str) -> bool:
     return any(name == vault and f"-{snapshot}" in label for name, snapshot in survey.past.verified)
 
 
-def _names(fleet: Fleet, way: Way) -> Iterator[Hazard]:
+def _names(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
+    slow = {v: seen for v in survey.zones if v not in way.lost and (seen := known(survey.zones[v].ttl_s))}
+    if slow and max(slow.values()) > fleet.names.ttl_s:
+        why = (
+            f"Declared is a TTL of {fleet.names.ttl_s} s, and {', '.join(f'{v} serves {t} s' for v, t in slow.items())}: "
+            "until then users are sent to the old site. `resilience up` of the primary lowers it beforehand."
+        )
+        yield Hazard("slow-name", why)
     served = [zone.vendor for zone in fleet.names.zones if zone.vendor in way.lost]
     if len(served) == len(fleet.names.zones):
         why = f"Every DNS vendor of {fleet.names.host} is lost: users would not find the new site by name."
@@ -85,6 +92,6 @@ def _names(fleet: Fleet, way: Way) -> Iterator[Hazard]:
     elif served:
         why = (
             f"{', '.join(served)} also serves {fleet.names.host}, and is not called. While its name server lives, some "
-            "users are sent to the old site: take it out of the delegation at the registrar."
+            f"users are sent to the old site: take it out of the delegation at {fleet.names.registrar or 'the registrar'}."
         )
         yield Hazard("old-name-served", why)

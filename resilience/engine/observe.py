@@ -98,7 +98,8 @@ def _site(world: World, fleet: Fleet, name: str, skip: frozenset[str]) -> SiteRe
 def _zone(world: World, fleet: Fleet, vendor: str, skip: frozenset[str]) -> ZoneReading:
     if vendor in skip:
         return ZoneReading(Unknown("declared lost: not asked"))
-    return ZoneReading(read(lambda: world.zones[vendor].addresses(fleet.names.host)))
+    zone, host = world.zones[vendor], fleet.names.host
+    return ZoneReading(read(lambda: zone.addresses(host)), read(lambda: zone.ttl_s(host)))
 
 
 def survey_after_loss(

@@ -91,6 +91,8 @@ class ZoneSpec:
     """Where its interface answers; needed where it is the operator's own choice (PowerDNS, RFC 2136)."""
     zone: str = ""
     """The zone the name is in; needed where zones are not listed (RFC 2136, Google)."""
+    nameservers: tuple[str, ...] = ()
+    """What the registrar delegates to where this vendor serves the zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class Names:
     host: str
     ttl_s: int
     zones: tuple[ZoneSpec, ...]
+    registrar: str = ""
+    """Where the zone's delegation is changed when a DNS vendor is lost; a person does that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,8 @@ class ZoneReading:
     """The name's addresses as one DNS vendor serves them."""
 
     addresses: Reading[tuple[str, ...]]
+    ttl_s: Reading[int | None] = Unknown("not asked")
+    """How long resolvers keep the answer; None where the name is not served there."""
 
 
 NOTHING_KNOWN = Past()

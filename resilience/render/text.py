@@ -16,7 +16,7 @@ from rich.text import Text
 
 from resilience.decide.forecast import Forecast
 from resilience.errors import ResilienceError
-from resilience.model import Fleet, Plan, Reading, SiteReading, Survey, Unknown, Verdict
+from resilience.model import Fleet, Plan, Reading, SiteReading, Survey, Unknown, Verdict, ZoneReading
 from resilience.render import words
 from resilience.render.alarms import alarms
 from resilience.render.report import tiles
@@ -100,12 +100,20 @@ def _vaults(fleet: Fleet, survey: Survey) -> Table:
 
 
 def _zones(fleet: Fleet, survey: Survey) -> Table:
-    table = _table(f"\n{fleet.names.host}", "DNS vendor", "leads to")
+    table = _table(f"\n{fleet.names.host}", "DNS vendor", "leads to", "TTL")
     for zone in fleet.names.zones:
         seen = survey.zones.get(zone.vendor)
         leads: Text = reading(seen.addresses, lambda a: ", ".join(a) or "nowhere") if seen else Text("not looked at")
-        table.add_row(zone.vendor, leads)
+        table.add_row(zone.vendor, leads, _ttl(fleet, seen))
     return table
+
+
+def _ttl(fleet: Fleet, seen: ZoneReading | None) -> Text:
+    """How long users may be sent to an old site; one longer than declared is not ready."""
+    served = None if seen is None or isinstance(seen.ttl_s, Unknown) else seen.ttl_s
+    if served is None or served <= fleet.names.ttl_s:
+        return Text("" if served is None else f"{served} s")
+    return Text(f"{served} s, declared {fleet.names.ttl_s} s: `resilience up` lowers it", style="yellow")
 
 
 def _accounts(survey: Survey) -> Table:

@@ -195,6 +195,10 @@ class SimOutside:
 
         return self.sim.ask("outside.glance", None, 0.2, look)
 
+    def nameservers(self, host: str) -> tuple[str, ...]:
+        """As the registrar was last told."""
+        return self.sim.ask("outside.nameservers", None, 0.1, lambda: self.sim.delegated)
+
     def missing(self, writes: Iterable[str]) -> tuple[list[str], list[str]]:
         """Writes that the site by name does not have."""
 

@@ -107,6 +107,9 @@ class State:
     outputs: dict[str, SiteOutputs] = field(default_factory=dict)
     vaults: dict[str, Held] = field(default_factory=dict)
     zones: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    ttls: dict[str, int] = field(default_factory=dict)
+    delegated: tuple[str, ...] = ()
+    """Name servers that the parent zone names."""
     cached: tuple[int, tuple[str, ...]] = (0, ())
     """Until when the users' resolver answers from its cache, and what."""
     acknowledged: dict[str, str] = field(default_factory=dict)

@@ -79,10 +79,15 @@ class SimZone:
         zones = self.sim.zones
         return self.sim.ask(f"zone.{self.vendor}.addresses", self.vendor, 0.05, lambda: zones.get(self.vendor, ()))
 
+    def ttl_s(self, host: str) -> int | None:
+        """What it was last told."""
+        return self.sim.ask(f"zone.{self.vendor}.ttl_s", self.vendor, 0.05, lambda: self.sim.ttls.get(self.vendor))
+
     def point(self, host: str, addresses: tuple[str, ...], ttl_s: int) -> None:
         """Serve these from now on."""
 
         def serve() -> None:
             self.sim.zones[self.vendor] = addresses
+            self.sim.ttls[self.vendor] = ttl_s
 
         self.sim.ask(f"zone.{self.vendor}.point", self.vendor, 0.2, serve)

@@ -73,6 +73,14 @@ def real(server: NameServer) -> OctoDnsZone:
 def test_a_name_that_points_nowhere_has_no_addresses(zone: Zone, host: str) -> None:
     """No record is an empty answer, not an error."""
     assert zone.addresses(host) == ()
+    assert zone.ttl_s(host) is None
+
+
+def test_how_long_answers_are_kept_is_told(zone: Zone, host: str) -> None:
+    """The TTL that is served, and the new one once it was lowered."""
+    for ttl_s in (300, 30):
+        zone.point(host, ("198.18.1.100",), ttl_s)
+        assert zone.ttl_s(host) == ttl_s
 
 
 def test_a_name_points_where_it_was_pointed(zone: Zone, host: str) -> None:

@@ -31,6 +31,7 @@ ACTIONS: dict[str, Action] = {
     "open": start.open_up,
     "close": start.close,
     "point": name.point,
+    "delegate": name.delegate,
     "confirm": name.confirm,
     "protect": protect.protect,
     "sealable": protect.sealable,

@@ -6,9 +6,10 @@ from typing import NoReturn
 
 import stamina
 
+from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
 from resilience.errors import ResilienceError
-from resilience.model import Stage, Step
+from resilience.model import Stage, Step, Unknown
 from resilience.ports import Journey
 
 
@@ -19,6 +20,24 @@ def point(run: Run, step: Step) -> Facts:
     names, outputs = run.fleet.names, run.outputs(site)
     run.world.zones[step.subject].point(names.host, outputs.addresses[:1], names.ttl_s)
     return {"host": names.host, "address": outputs.addresses[0], "ttl_s": names.ttl_s}
+
+
+def delegate(run: Run, step: Step) -> Facts:
+    """Ask the parent zone whether users are sent to a name server that is left; else say what to change, and where."""
+    keep, remove = [str(s) for s in step.args["keep"]], [str(s) for s in step.args["remove"]]
+    host = run.fleet.names.host
+    shown = read(lambda: run.world.outside.nameservers(host))
+    if isinstance(shown, Unknown) and keep:
+        return {"unknown": shown.why}
+    seen = () if isinstance(shown, Unknown) else shown
+    if not set(seen) & set(keep):
+        enter = f"enter {', '.join(keep)}" if keep else "declare a zone at another vendor and enter its name servers"
+        raise ResilienceError(
+            f"{host} is delegated to {', '.join(seen) or 'nobody that is known'}: no name server that is left.",
+            "Every name server that the parent zone names is at a lost vendor.",
+            f"At {step.subject}: take out {', '.join(remove) or 'all'}, and {enter}. Then run the same command again.",
+        )
+    return {"delegated": list(seen), "still": [server for server in seen if server in remove]}
 
 
 def confirm(run: Run, step: Step) -> Facts:

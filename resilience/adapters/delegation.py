@@ -1,0 +1,55 @@
+"""To whom a zone is delegated, as its parent's own name servers say: what a registrar's change looks like from outside."""
+
+from __future__ import annotations
+
+import dns.exception
+import dns.message
+import dns.name
+import dns.query
+import dns.rdatatype
+import dns.resolver
+
+from resilience.errors import ResilienceError
+
+TIMEOUT_S = 3.0
+
+
+def nameservers(host: str, resolver: dns.resolver.Resolver | None = None) -> tuple[str, ...]:
+    """The name servers that the parent of the zone of `host` names, without their last dot, in order."""
+    ask = resolver or dns.resolver.Resolver()
+    try:
+        zone = dns.resolver.zone_for_name(f"{host}.", resolver=ask)
+        parent = dns.resolver.zone_for_name(zone.parent(), resolver=ask)
+        found = _referral(zone, _addresses(ask, parent), ask.port)
+    except (dns.exception.DNSException, OSError) as error:
+        raise ResilienceError(
+            f"To whom {host} is delegated is not known.",
+            f"{type(error).__name__}: {error}",
+            "See whether this machine reaches the parent zone's name servers.",
+        ) from error
+    return tuple(sorted(found))
+
+
+def _addresses(ask: dns.resolver.Resolver, zone: dns.name.Name) -> list[str]:
+    servers = [record.target for record in ask.resolve(zone, "NS")]
+    return [record.address for server in servers for record in ask.resolve(server, "A")]
+
+
+def _referral(zone: dns.name.Name, servers: list[str], port: int) -> set[str]:
+    """What the first of these servers that answers says of the zone, in its answer or as a referral."""
+    query = dns.message.make_query(zone, "NS")
+    failed: Exception = OSError("none of its servers has an address")
+    for server in servers:
+        try:
+            answer = dns.query.udp(query, server, timeout=TIMEOUT_S, port=port)
+        except (dns.exception.DNSException, OSError) as error:
+            failed = error
+            continue
+        return {
+            str(record.target).rstrip(".").lower()
+            for section in (answer.answer, answer.authority)
+            for records in section
+            if records.rdtype == dns.rdatatype.NS and records.name == zone
+            for record in records
+        }
+    raise failed

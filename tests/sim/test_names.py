@@ -1,0 +1,75 @@
+"""Names: TTLs are low beforehand, and where DNS vendors are gone the registrar's part is said and checked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from resilience.decide import plan_failover
+from resilience.engine.observe import survey_after_loss
+from resilience.errors import ResilienceError
+from tests.sim.stage import Stage, day_one
+
+SERVERS = {"acorn": ("ns1.acorn.test",), "dover": ("ns1.dover.test", "ns2.dover.test")}
+
+
+def registered() -> Stage:
+    """A fleet with a declared registrar, delegated to both of its DNS vendors, whose primary is lost."""
+    stage = day_one()
+    zones = tuple(replace(zone, nameservers=SERVERS[zone.vendor]) for zone in stage.fleet.names.zones)
+    stage.fleet = replace(stage.fleet, names=replace(stage.fleet.names, zones=zones, registrar="gandi"))
+    stage.state.delegated = (*SERVERS["acorn"], *SERVERS["dover"])
+    stage.state.lose("acorn")
+    return stage
+
+
+def test_a_ttl_that_is_too_long_is_a_hazard_until_up_lowers_it() -> None:
+    """Users would be sent to the old site for as long as resolvers keep its address."""
+    stage = day_one()
+    stage.state.ttls["dover"] = 3600
+    survey, dead = survey_after_loss(stage.world, stage.fleet, frozenset())
+    names = {h.name: h.why for h in plan_failover(stage.fleet, survey, declared=dead).hazards}
+    assert "dover serves 3600 s" in names["slow-name"]
+    stage.operator.up("acorn")
+    assert stage.state.ttls["dover"] == stage.fleet.names.ttl_s
+    survey, dead = survey_after_loss(stage.world, stage.fleet, frozenset())
+    assert "slow-name" not in {h.name for h in plan_failover(stage.fleet, survey, declared=dead).hazards}
+
+
+def test_one_name_server_that_is_left_is_enough() -> None:
+    """The failover ends well, and says which dead vendor's name server is still in the delegation."""
+    stage = registered()
+    stage.operator.failover()
+    done = next(e for e in stage.world.log.read() if e.kind == "step-done" and e.data["action"] == "delegate")
+    assert done.data["facts"]["still"] == ["ns1.acorn.test"]
+    assert stage.post(1) == 1
+
+
+def test_with_none_left_it_says_what_to_change_where_and_checks_it() -> None:
+    """Only the dead vendor is in the delegation: the command stops with the words for the registrar, then goes on."""
+    stage = registered()
+    stage.state.delegated = SERVERS["acorn"]
+    with pytest.raises(ResilienceError) as stopped:
+        stage.operator.failover()
+    assert stopped.value.next.startswith("At gandi: take out ns1.acorn.test, and enter ns1.dover.test, ns2.dover.test.")
+    assert stage.state.hosts["birch"].serving
+    stage.state.delegated = SERVERS["dover"]
+    stage.operator.failover()
+    assert stage.post(1) == 1
+
+
+def test_a_parent_that_does_not_answer_stops_nobody() -> None:
+    """Whether users get through is found by name anyway."""
+    stage = registered()
+    stage.break_next("outside.nameservers")
+    stage.operator.failover()
+    assert stage.post(1) == 1
+
+
+def test_without_a_registrar_nothing_is_asked() -> None:
+    """A fleet that declares none has no such step."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    survey, dead = survey_after_loss(stage.world, stage.fleet, frozenset())
+    assert "delegate" not in [s.action for s in plan_failover(stage.fleet, survey, declared=dead).steps]
