@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from resilience.decide.forecast import forecast
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe
 from resilience.errors import UsageError
-from resilience.model import Fleet, Plan, SignOff
+from resilience.model import Event, Fleet, Plan, SignOff, Stage
 from resilience.ports import World
 from resilience.render import Progress, plan_text
 
@@ -33,8 +34,19 @@ def run(
     context: Context = ctx.obj
     with context.world() as (fleet, world), context.alone():
         plan = move(context, fleet, world, Asked(to, digest, tuple(accept or ()), sign_offs(sign_off)), silent=as_json)
-    done = {"digest": plan.digest, "site": plan.target}
-    say_json(done) if as_json else typer.echo(f"{plan.target} serves {fleet.names.host}; no write was lost.")
+        paused = paused_s(world.log.read())
+    done = {"digest": plan.digest, "site": plan.target, "paused_s": paused}
+    said = f"{plan.target} serves {fleet.names.host}; no write was lost, none could be made for {paused} s."
+    say_json(done) if as_json else typer.echo(
+        f"{said} Who still has the old address waits up to {fleet.names.ttl_s} s."
+    )
+
+
+def paused_s(events: Sequence[Event]) -> float | None:
+    """Seconds from the moment the old site stopped taking writes until the new one took them."""
+    closed = [event.at for event in events if event.kind == "closed"]
+    opened = [event.at for event in events if event.kind == "opened" and event.data["stage"] == Stage.WRITES]
+    return round(opened[-1] - closed[-1], 1) if closed and opened and opened[-1] > closed[-1] else None
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,8 @@ def _steps(fleet: Fleet, way: Way) -> Iterator[Step]:
     vaults = ", ".join(following.vaults)
     yield step("provision", Phase.PROVISION, f"Make the hosts of {target} from its stack.")
     yield step("clear", Phase.PROVISION, "What an earlier time left there is set aside; nothing of it is trusted.")
-    yield step("prepare", Phase.PROVISION, "Install while users still write.", **numbers)
+    if fleet.site(target).standby == "cold":
+        yield step("prepare", Phase.PROVISION, "Install while users still write.", **numbers)
     yield step(
         "snapshot", Phase.PROVISION, f"A fresh snapshot, so that little is left to replay at {target}.", old.site
     )

@@ -65,17 +65,22 @@ def reading(value: Reading[T], say: Callable[[T], str] = str) -> Text:
 
 
 def _sites(fleet: Fleet, survey: Survey) -> Table:
-    table = _table("\nSites", "site", "vendor", "standby", "hosts", "serving", "vaults are behind")
+    table = _table("\nSites", "site", "vendor", "standby", "hosts", "serving", "open for", "vaults are behind")
     for site in fleet.sites:
         seen = survey.sites.get(site.name)
         role = "primary" if site == fleet.primary else site.standby
         if seen is None:
-            table.add_row(site.name, site.vendor, role, "not looked at", "", "")
+            table.add_row(site.name, site.vendor, role, "not looked at", "", "", "")
             continue
         hosts = reading(seen.outputs, lambda o: ", ".join(o.addresses) if o else "none")
         serving = Text("no") if seen.outputs is None else reading(seen.serving, _yes)
-        table.add_row(site.name, site.vendor, role, hosts, serving, _behind(seen))
+        table.add_row(site.name, site.vendor, role, hosts, serving, _open_for(seen), _behind(seen))
     return table
+
+
+def _open_for(seen: SiteReading) -> Text:
+    """The stage its gate is at; empty where nothing serves."""
+    return reading(seen.stage) if seen.serving is True else Text("")
 
 
 def _behind(seen: SiteReading) -> Text:

@@ -21,6 +21,7 @@ from resilience.model import (
     Site,
     SiteOutputs,
     SiteReading,
+    Stage,
     Step,
     Survey,
     Unknown,
@@ -54,7 +55,10 @@ SURVEY = Survey(
     vaults={"birch": VaultReading(EPOCH, "a1f0", 12), "elm": VaultReading(Unknown("403"), None, 0)},
     sites={
         "acorn": SiteReading(
-            SiteOutputs("acorn", "acorn", ("198.18.1.100",), ("ssh-ed25519 A",)), True, {"lag_seconds": 0.31}
+            SiteOutputs("acorn", "acorn", ("198.18.1.100",), ("ssh-ed25519 A",)),
+            True,
+            {"lag_seconds": 0.31},
+            Stage.WRITES,
         ),
         "birch": SiteReading(None, Unknown("nothing runs there"), Unknown("nothing runs there")),
     },
@@ -82,7 +86,7 @@ def test_survey_says_what_is_not_known() -> None:
         "not looked at",
     ):
         assert words in said
-    assert "198.18.1.100   yes      0.3 s" in said
+    assert "198.18.1.100   yes      writes    0.3 s" in said
 
 
 def test_alarms_stand_last() -> None:
