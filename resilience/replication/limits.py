@@ -66,7 +66,7 @@ class Limits(threading.Thread):
         super().__init__(name="limits", daemon=True)
         self.alarms: list[str] = []
         self.error: str | None = None
-        self.writes = Writes(config.postgres.dsn)
+        self.writes = Writes(config.postgres.dsn, config.paths.spool / "writes")
         self.server_end = 0
         self._config = config
         self._rules = Rules(config.backlog_mb << 20, config.past_backlog, config.record.k)

@@ -7,10 +7,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import LiteralString
 
 import psycopg
 import structlog
+
+from resilience.replication.config import write_atomic
 
 STOP: LiteralString = "ALTER SYSTEM SET default_transaction_read_only = on"
 RESUME: LiteralString = "ALTER SYSTEM RESET default_transaction_read_only"
@@ -28,17 +31,20 @@ log = structlog.get_logger()
 class Writes:
     """Whether anybody may write, and whether commits wait."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, mark: Path) -> None:
         self.stopped_since: float | None = None
         self.degraded_since: float | None = None
         self._dsn = dsn
-        self._known = False
+        self._mark = mark
+        """There while Postgres is not as the operator set it: a ship that is started again puts that right."""
 
     def be(self, *, stopped: bool, degraded: bool) -> None:
         """Bring Postgres into this state; does nothing where it is."""
         stops, degrades = stopped != bool(self.stopped_since), degraded != bool(self.degraded_since)
-        if self._known and not stops and not degrades:
+        as_set = not stopped and not degraded
+        if not stops and not degrades and self._mark.exists() != as_set:
             return
+        write_atomic(self._mark, b"")
         with psycopg.connect(self._dsn, autocommit=True, connect_timeout=5) as db:
             db.execute(STOP if stopped else RESUME)
             db.execute(DEGRADE if degraded else RESTORE)
@@ -50,4 +56,5 @@ class Writes:
         now = time.time()
         self.stopped_since = (self.stopped_since or now) if stopped else None
         self.degraded_since = (self.degraded_since or now) if degraded else None
-        self._known = True
+        if as_set:
+            self._mark.unlink()

@@ -86,6 +86,7 @@ class Ours(Copy):
     name = "ours, async"
     segment_mb = 1
     copies = 3
+    settings = ("synchronous_commit = local",)
     durability, spacing_ms = "async", 200
 
     def fleet(self) -> Fleet:
@@ -93,13 +94,11 @@ class Ours(Copy):
         return fleet(self.at, self.tag, durability=self.durability, spacing_ms=self.spacing_ms)
 
     def begin(self, site: Site) -> None:
-        """Start ship, and let commits wait where they should."""
+        """Start ship; commits wait where `synchronous_commit` says so."""
         site.ship()
         site.wait_confirmed()
         with site.connect() as db:
-            default = "on" if self.durability == "quorum" else "local"
             db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
-            db.execute(f"ALTER SYSTEM SET synchronous_commit = {default}")
             db.execute("SELECT pg_reload_conf()")
 
     def end(self, site: Site) -> int:
@@ -125,6 +124,7 @@ class OursQuorum(Ours):
     """Commits wait for two vaults of three."""
 
     name = "ours, quorum 2 of 3"
+    settings = ("synchronous_commit = on",)
     durability, spacing_ms = "quorum", 10
 
 
@@ -231,7 +231,7 @@ class Received(Copy):
         self.folder.mkdir()
         self.held, self.stop = 0, threading.Event()
         where = ["-h", str(site.folder / "socket"), "-p", str(site.port), "-U", "postgres"]
-        tool = [str(site.bin / "pg_receivewal"), *where, "-D", str(self.folder), "-S", "received"]
+        tool = [str(site.bin / "pg_receivewal"), *where, "-D", str(self.folder), "-S", "received", "-s", "1"]
         subprocess.run([*tool, "--create-slot"], check=True)
         self.receiver = subprocess.Popen(tool, stderr=subprocess.DEVNULL)
         self.bucket = make_bucket(self.at, f"received-{self.tag}").bucket
@@ -254,7 +254,7 @@ class Received(Copy):
         while not self.stop.is_set():
             began = time.monotonic()
             with self.site.connect() as db:
-                row = db.execute("SELECT flush_lsn::text FROM pg_stat_replication").fetchone()
+                row = db.execute("SELECT write_lsn::text FROM pg_stat_replication").fetchone()
             argv = [str(caches.restic()), "backup", "-q", "--no-scan", str(self.folder)]
             done = subprocess.run(argv, check=False, env=self.env, capture_output=True)
             if done.returncode == 0 and row and row[0]:

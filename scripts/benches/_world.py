@@ -9,6 +9,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,7 @@ from tests.vault_servers import SECRET, WEED, Store, free_ports, make_bucket, ru
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SUBREAPER = 36
+DAEMONS = ("postgres", "pgbackrest")
 
 
 @contextmanager
@@ -41,7 +43,7 @@ def store(folder: Path) -> Iterator[tuple[Store, int]]:
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
     master, volume, filer, s3, tls = free_ports(5)
     argv = [str(WEED), "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
-    argv += ["-master.volumeSizeLimitMB=1024", f"-master.port={master}", f"-volume.port={volume}", "-volume.max=0"]
+    argv += ["-master.volumeSizeLimitMB=64", f"-master.port={master}", f"-volume.port={volume}", "-volume.max=0"]
     argv += ["-filer", f"-filer.port={filer}", "-s3", f"-s3.port={s3}", f"-s3.config={folder / 's3.json'}"]
     argv += [f"-s3.port.https={tls}", f"-s3.cert.file={folder / 'tls.crt'}", f"-s3.key.file={folder / 'tls.key'}"]
     argv += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
@@ -55,8 +57,10 @@ def _certificate(folder: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now)
-    made = builder.not_valid_after(now + dt.timedelta(days=2)).sign(key, hashes.SHA256())
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now).not_valid_after(now + dt.timedelta(days=2))
+    made = builder.sign(key, hashes.SHA256())
     (folder / "tls.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
     plain = serialization.NoEncryption()
     (folder / "tls.key").write_bytes(
@@ -88,6 +92,18 @@ def stored(at: Store, bucket: str, prefix: str = "") -> int:
 def adopt_orphans() -> None:
     """Daemons that we start become our children, so that what they used is counted when they end."""
     ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+    threading.Thread(target=_reap, daemon=True).start()
+
+
+def _reap() -> None:
+    """Take the status of daemons that ended; whoever is waited for elsewhere has another name."""
+    while True:
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError, ValueError):
+                name, _, rest = (entry / "stat").read_text().partition("(")[2].rpartition(")")
+                if name in DAEMONS and rest.split()[0] == "Z" and int(rest.split()[1]) == os.getpid():
+                    os.waitpid(int(entry.name), os.WNOHANG)
+        time.sleep(0.1)
 
 
 def cpu_seconds(without: set[int]) -> float:
@@ -108,16 +124,6 @@ def cpu_seconds(without: set[int]) -> float:
             ours += ticks
     dead = resource.getrusage(resource.RUSAGE_CHILDREN)
     return ours / TICKS + dead.ru_utime + dead.ru_stime
-
-
-def reap(known: set[int]) -> None:
-    """Take the status of orphans that ended."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) not in known:
-            with suppress(OSError, ChildProcessError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                if fields[0] == "Z" and int(fields[1]) == os.getpid():
-                    os.waitpid(int(entry.name), os.WNOHANG)
 
 
 def pgbench(site: Site, *argv: str) -> str:

@@ -30,7 +30,7 @@ from resilience.ports import Vault
 from resilience.replication import layout, lsn
 from scripts.benches._copies import ALL, Copy, Nothing, Ours, PgBackRest
 from scripts.benches._restores import restores
-from scripts.benches._world import CHECKOUT, Site, Store, adopt_orphans, cpu_seconds, pgbench, reap, store
+from scripts.benches._world import CHECKOUT, Site, Store, adopt_orphans, cpu_seconds, pgbench, store
 from tests.replication.harness import site_folder, wait_until
 
 GB = 1 << 30
@@ -50,6 +50,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3, help="how often everything is measured (default 3)")
     parser.add_argument("--seconds", type=int, default=10, help="pgbench for so long, each (default 10)")
     parser.add_argument("--scale", type=int, default=10, help="pgbench scale: 15 MB each (default 10)")
+    parser.add_argument("--bulk", type=int, default=20, help="then a load of so much, for CPU and bytes (default 20)")
     parser.add_argument(
         "--restore", type=float, nargs="*", default=[], metavar="GB", help="also restore databases this large"
     )
@@ -87,7 +88,7 @@ def _run(at: Store, tls: int, args: argparse.Namespace) -> dict[str, Any]:
         with site_folder() as folder:
             site = copy.place(folder)
             try:
-                found[copy.name] = _measure(copy, site, args.seconds, args.scale)
+                found[copy.name] = _measure(copy, site, args.seconds, args.scale, args.bulk)
             finally:
                 copy.kill(site)
                 site.end()
@@ -102,7 +103,7 @@ def _run(at: Store, tls: int, args: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def _measure(copy: Copy, site: Site, seconds: int, scale: int) -> dict[str, float]:
+def _measure(copy: Copy, site: Site, seconds: int, scale: int, bulk: int) -> dict[str, float]:
     """Throughput, CPU, stored bytes; then commits of one client, and the loss when all is killed at once."""
     site.create(*SETTINGS, *copy.settings, segment_mb=copy.segment_mb)
     pgbench(site, "-i", "-q", "-s", str(scale))
@@ -113,9 +114,9 @@ def _measure(copy: Copy, site: Site, seconds: int, scale: int) -> dict[str, floa
     others = _children() - _postmaster(site) - {p.pid for p in site.processes} - _own(copy)
     wal, stored, used = site.wal_end(), copy.bytes(site), cpu_seconds(others)
     said = pgbench(site, "-n", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds))
+    pgbench(site, "-i", "-q", "-I", "dtg", "-s", str(bulk))
     end = site.wal_end()
     _settle(copy, site, end)
-    reap({process.pid for process in site.processes} | _own(copy))
     gigabytes = (end - wal) / GB
     found = {
         "tps": _said(said, "tps = "),
