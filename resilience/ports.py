@@ -131,6 +131,9 @@ class Plane(Protocol):
     def stand_down(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Stop a superseded site for good once all it wrote is in the vaults; {end_lsn}. Raises where that is in doubt."""
 
+    def catch_up(self, site: Site, outputs: SiteOutputs, vault: str) -> Mapping[str, Any]:
+        """Give a vault that ship left behind what it lacks, from other vaults: {vault, chunks, objects}."""
+
     def without(self, vaults: frozenset[str], *, forced: bool = False) -> Plane:
         """The same, with no door to these vaults, neither from here nor from a host.
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from resilience import caches
-from resilience.adapters import leaving
+from resilience.adapters import leaving, rules
 from resilience.adapters.kit import Kit
 from resilience.adapters.shells import Shells
 from resilience.adapters.signer import KitSigner
@@ -99,14 +99,12 @@ class SshPlane:
         if (endpoints := self.kit.endpoints) is not None:
             mine |= {"endpoints.pub": endpoints[0], "endpoints.json": endpoints[1]}
             app += f"ENDPOINTS={ETC}/endpoints.json\nENDPOINTS_KEY={ETC}/endpoints.pub\n"
-        quorum = self.fleet.replication.durability == "quorum"
-        names = "synchronous_standby_names = 'ship'\n" if quorum else ""
         return site_host().with_files(
             [
                 *(File(f"{ETC}/{name}", text, mode="600") for name, text in secret.items()),
                 *(File(f"{ETC}/{name}", text, "plaza", "plaza", "400") for name, text in mine.items()),
                 File(f"{ETC}/app.env", app, mode="640", group="plaza"),
-                File(f"{ETC}/durability.conf", names),
+                File(f"{ETC}/durability.conf", rules.for_postgres(self.fleet.replication)),
                 File(f"{ETC}/gate.caddy", self.gate_rules),
             ]
         )
@@ -176,6 +174,17 @@ class SshPlane:
         """Stop a superseded site for good; where its WAL ends."""
         return leaving.stand_down(self.shells(outputs), site.name)
 
+    def catch_up(self, site: Site, outputs: SiteOutputs, vault: str) -> Mapping[str, Any]:
+        """Copy from here what a vault that was left behind lacks; then tell the primary's ship."""
+        epoch = self._newest(site)
+        hole = self.status(site, outputs)["vaults"].get(vault, {}).get("hole")
+        if hole is None:
+            return {"vault": vault, "chunks": 0, "objects": 0}
+        ends = ("--vault", vault, "--from", hole["from"], "--until", hole["until"])
+        copied = self._here("catch-up", self._reader(site, epoch), *ends)
+        self._run(outputs, " ".join(["caught-up", *ends]), self._ship(site, epoch))
+        return copied
+
     def without(self, vaults: frozenset[str], *, forced: bool = False) -> SshPlane:
         """The same, with no door to these vaults: no configuration names them."""
         return replace(self, vaults={name: vault for name, vault in self.vaults.items() if name not in vaults})
@@ -229,7 +238,7 @@ class SshPlane:
         return {**config, "identity": self.kit.identity()}
 
     def _common(self, site: Site, epoch: EpochRecord, principal: str, *, restic: bool) -> dict[str, Any]:
-        rules, parents = self.fleet.replication, self._parents(epoch)
+        parents = self._parents(epoch)
         wanted = set(epoch.vaults) | set(parents[-1].vaults if parents else ())
         vaults = [
             {
@@ -252,9 +261,7 @@ class SshPlane:
             "sealed": [v["name"] for v in vaults],
             "k": epoch.k,
             "s": epoch.s,
-            "spacing_ms": rules.spacing_ms,
-            "lease_s": rules.lease_s,
-            "durability": rules.durability,
+            **rules.for_ship(self.fleet.replication),
             "paths": PATHS,
             "postgres": POSTGRES,
         }

@@ -17,6 +17,7 @@ import typer
 
 from resilience import caches
 from resilience.cli import (
+    catch_up,
     check,
     cost,
     down,
@@ -58,6 +59,7 @@ def settings(
 
 for module in (check, cost, up, down, status, plan, failover, switchover, evacuate, open_, drill, verdict, history):
     app.command(module.__name__.rsplit(".", 1)[1])(module.run)
+app.command("catch-up")(catch_up.run)
 app.add_typer(lab.app, name="lab")
 app.add_typer(order.app, name="order")
 app.add_typer(notice.app, name="notice")

@@ -27,6 +27,10 @@ class SimPlane:
     forced: bool = False
     """The vaults that are left are believed to be all."""
 
+    def catch_up(self, site: Site, outputs: SiteOutputs, vault: str) -> Mapping[str, Any]:
+        """Nothing to copy: a simulated ship leaves no vault behind."""
+        return self._on(outputs, "catch_up", 1.0, lambda _: {"vault": vault, "chunks": 0, "objects": 0})
+
     def without(self, vaults: frozenset[str], *, forced: bool = False) -> SimPlane:
         """The same, with no door to these vaults."""
         return replace(self, left_out=self.left_out | vaults, forced=forced)

@@ -31,6 +31,7 @@ COMMANDS = (
     "drill",
     "verdict",
     "history",
+    "catch-up",
     "evacuate",
     "notice add",
     "notice list",
