@@ -31,10 +31,11 @@ COLUMNS: LiteralString = """s.id, s.account_id, s.text, s.spoiler_text, s.sensit
 FROM: LiteralString = " FROM statuses s LEFT JOIN apps ON apps.id = s.app_id "
 NOT_HIDDEN: LiteralString = " (s.hidden_at IS NULL OR s.account_id = %(me)s) "
 FREE: LiteralString = """ NOT EXISTS
-    (SELECT 1 FROM accounts x WHERE x.id = s.account_id AND x.suspended_at IS NOT NULL) AND NOT EXISTS
+    (SELECT 1 FROM accounts x WHERE x.id = s.account_id AND x.suspended_at IS NOT NULL
+        AND x.id IS DISTINCT FROM %(me)s) AND NOT EXISTS
     (SELECT 1 FROM blocks b WHERE b.account_id = s.account_id AND b.target_id = %(me)s) """
 ALLOWED: LiteralString = NOT_HIDDEN + "AND" + FREE
-"""What moderators hid, who is suspended and who blocked this reader are not there."""
+"""What moderators hid, who is suspended and who blocked this reader are not there; one's own is."""
 VISIBLE: LiteralString = (
     ALLOWED
     + """ AND (s.visibility <> 'private' OR s.account_id = %(me)s OR EXISTS

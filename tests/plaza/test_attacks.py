@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import socket
 import statistics
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -195,3 +199,48 @@ def test_strange_bodies_are_refused(plaza: Site, name: str) -> None:
             answer = http.post("/api/v1/statuses", content=content, headers={"content-type": kind})
             assert 400 <= answer.status_code < 500, (content[:40], answer.status_code)
             assert "error" in answer.json()
+
+
+def test_links_are_never_followed(plaza: Site, name: str) -> None:
+    """SSRF: a link in a post or a search is text; nobody connects to it."""
+    api = plaza.client(name)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.settimeout(1)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/latest/meta-data/"
+        post = api.status_post(f"look {url}")
+        assert post.card is None
+        api.search_v2(url, resolve=True)
+        api.account_update_credentials(note=url)
+        httpx.get(post.url)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+def test_the_interface_is_limited_and_says_so(sites: Callable[[], Site]) -> None:
+    """Mastodon's three headers count down; then 429 with Retry-After; another person goes on."""
+    site = sites()
+    site.settings["API_LIMIT"] = "12"
+    site.start()
+    one, other = site.client("one"), site.client("other")
+    with site.http(one) as http:
+        answers = [http.get("/api/v1/timelines/public") for _ in range(14)]
+        left = [int(answer.headers["x-ratelimit-remaining"]) for answer in answers]
+        assert left == sorted(left, reverse=True)
+        assert answers[0].headers["x-ratelimit-limit"] == "12"
+        assert datetime.fromisoformat(answers[0].headers["x-ratelimit-reset"]) > datetime.now(UTC)
+        assert [answer.status_code for answer in answers[-2:]] == [429, 429]
+        assert answers[-1].json() == {"error": "Too many requests"}
+        assert "retry-after" in answers[-1].headers
+    assert other.timeline_public() == []
+
+
+def test_ids_do_not_tell_how_many_there_are(plaza: Site, name: str) -> None:
+    """Scraping by counting: the low bits of ids in a row are random, so that a neighbour is not found by adding one."""
+    api = plaza.client(name)
+    ids = [int(api.status_post(f"n {n}").id) for n in range(12)]
+    assert len({one & 0xFFFF for one in ids}) > 8
+    steps = {after - before for before, after in itertools.pairwise(ids)}
+    assert len(steps) == len(ids) - 1
+    assert all(httpx.get(f"{plaza.base}/api/v1/statuses/{one + 1}").status_code == 404 for one in ids)

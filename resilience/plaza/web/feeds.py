@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC
 from email.utils import format_datetime
 from xml.etree import ElementTree as ET
 
@@ -52,7 +53,7 @@ def _feed(request: Request, title: str, path: str, found: Sequence[Post]) -> Res
         ET.SubElement(item, "link").text = link
         ET.SubElement(item, "title").text = _printable((post.spoiler_text or post.text or "A picture")[:TITLE])
         ET.SubElement(item, "description").text = _printable(to_html(post.spoiler_text or post.text))
-        ET.SubElement(item, "pubDate").text = format_datetime(post.created_at, usegmt=True)
+        ET.SubElement(item, "pubDate").text = format_datetime(post.created_at.astimezone(UTC), usegmt=True)
         for media in post.media if not post.sensitive else ():
             ET.SubElement(item, "enclosure", url=base + media.path, length=str(media.bytes), type=media.mime)
     return Response(ET.tostring(root, encoding="utf-8", xml_declaration=True), media_type=TYPE)

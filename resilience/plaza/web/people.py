@@ -16,6 +16,7 @@ from resilience.plaza.state import plaza_of
 from resilience.plaza.web.render import page
 from resilience.plaza.web.visitor import (
     SESSION,
+    anybody,
     checked_form,
     field,
     half_way,
@@ -107,7 +108,7 @@ async def delete_account(request: Request) -> Response:
     """Delete one's account with everything in it; the password is asked for again."""
     plaza = plaza_of(request)
     async with plaza.db.read() as conn:
-        who, me = await member(request, conn)
+        who, me = await anybody(request, conn)
     if request.method != "POST":
         return page(request, "leave.html", {"problem": ""}, who=who)
     form: FormData = await checked_form(request, who)

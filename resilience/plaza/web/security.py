@@ -25,6 +25,7 @@ from resilience.plaza.web.visitor import (
     HALF,
     SESSION,
     Visitor,
+    anybody,
     checked_form,
     field,
     local_path,
@@ -192,7 +193,9 @@ async def end_sessions(request: Request) -> Response:
 async def export(request: Request) -> Response:
     """Everything of mine in one file; made now, kept nowhere."""
     plaza = plaza_of(request)
-    _, me, _ = await _mine(request)
+    async with plaza.db.read() as conn:
+        who, me = await anybody(request, conn)
+    await checked_form(request, who)
     plaza.limits.exports.check(str(me.id))
     plaza.limits.exports.count(str(me.id))
     async with plaza.db.read() as conn:
