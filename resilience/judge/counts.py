@@ -83,12 +83,20 @@ def blackhole(evidence: Evidence, back: Recovery | None, findings: Findings) -> 
         calls = max(_packets(event) for event in evidence.later("blackhole"))
         result = Blackhole(names(last.data.get("vendors"), "the vendors that were counted"), calls or None)
         if calls:
-            findings.missed.append(f"Black hole: {plural(calls, 'packet')} went to a vendor that is lost.")
+            named = _named(evidence.later("blackhole"))
+            findings.missed.append(f"Black hole: {plural(calls, 'packet')} went to a vendor that is lost: {named}.")
         doubts = _blackhole_doubts(evidence, last, lost, back)
         findings.unknown.extend(f"Black hole: {doubt}." for doubt in doubts)
         if not doubts:
             result = Blackhole(result.vendors, calls)
     return result
+
+
+def _named(events: Sequence[Event]) -> str:
+    """Who called whom, each once: `operator to 198.18.1.3:80 (acorn)`."""
+    calls = [call for event in events for call in listed(event.data.get("calls"), "the calls to lost vendors")]
+    said = [f"{c.get('from')} to {c.get('address')}:{c.get('port')} ({c.get('vendor')})" for c in calls]
+    return ", ".join(dict.fromkeys(said))
 
 
 def _packets(event: Event) -> int:

@@ -67,8 +67,9 @@ def test_there_and_back(operator: Operator) -> None:
 POSTING = """
 import json, sys
 from resilience.adapters.plaza_client import Client
+from resilience.adapters.plaza_users import PASSWORD, WALKER
 client = Client("http://plaza.test")
-client.register("named", "somebody a vendor complains of")
+client.log_in(WALKER, PASSWORD)
 print(json.dumps([client.post(f"Number {n} of what the letter names")["id"] for n in range(98)]))
 """
 LETTER = """\
@@ -89,7 +90,7 @@ def test_thirty_hours_and_ninety_eight_posts(operator: Operator, tmp_path: Path)
     argv = [sys.executable, "-c", POSTING]
     asked = operator.lab.popen_as_users(argv, stdout=subprocess.PIPE, text=True)
     ids = json.loads(asked.communicate(timeout=120)[0])
-    posts = "\n".join(f"  http://plaza.test/@named/{post}" for post in ids)
+    posts = "\n".join(f"  http://plaza.test/@walker/{post}" for post in ids)
     letter = tmp_path / "letter.eml"
     letter.write_text(LETTER.format(sent=format_datetime(datetime.now(UTC)), posts=posts))
     added = operator.run("notice", "add", str(letter))
