@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from resilience.errors import ResilienceError, UsageError
+from resilience.lab import host as hosts
 
 ABOUT = "aside.json"
 """Written last: a copy without it is half a copy."""
-LEFT_OUT = ("log", "blackhole.json")
+LEFT_OUT = ("log", "blackhole.json", ".lab")
+HOSTS = "hosts"
 
 
 def set_aside(directory: Path, place: Path, about: dict[str, Any]) -> None:
     """Copy the lab's files, with owners, attributes and holes; `about` says what is in it."""
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True, mode=0o700)
-    _copy(directory, place)
-    for name in LEFT_OUT:
-        _remove(place / name)
+    for entry in sorted(directory.iterdir()):
+        if entry.name not in LEFT_OUT:
+            _copy(entry, place / entry.name)
     (place / ABOUT).write_text(json.dumps(about) + "\n")
 
 
@@ -39,23 +41,24 @@ def about(place: Path) -> dict[str, Any]:
 
 
 def bring_back(place: Path, directory: Path) -> None:
-    """Copy a lab's files to where they were made; their paths are written in some of them."""
+    """Copy a lab's files to where they were made; their paths are written in some of them.
+
+    Hosts' disks are not copied: each host gets a new, empty layer over the one that lies in `place`.
+    """
     about(place)
-    _copy(place, directory)
-    _remove(directory / ABOUT)
+    for entry in sorted(place.iterdir()):
+        if entry.name not in {ABOUT, HOSTS}:
+            _copy(entry, directory / entry.name)
+    for disk in sorted((place / HOSTS).iterdir()):
+        (directory / HOSTS / disk.name).mkdir(parents=True)
+        (directory / HOSTS / disk.name / hosts.BELOW).symlink_to(disk / "upper")
 
 
 def _copy(source: Path, target: Path) -> None:
-    argv = ["cp", "--archive", "--sparse=auto", "--reflink=auto", f"{source}/.", str(target)]
+    """A file, or a folder with all that is in it."""
+    argv = ["cp", "--archive", "--no-target-directory", "--sparse=auto", "--reflink=auto", str(source), str(target)]
     done = subprocess.run(argv, check=False, capture_output=True, text=True)
     if done.returncode:
         raise ResilienceError(
             f"{source} could not be copied to {target}", done.stderr[-500:], "See whether the disk is full; then again."
         )
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from typing import Any
 
 from resilience.errors import UsageError
 from resilience.lab import buckets, closed, dns, network, places, processes
+from resilience.lab import host as hosts
 from resilience.lab.places import Place
 from resilience.lab.processes import Home
 
@@ -83,6 +84,7 @@ def delete_data(directory: Path, vendor: Place) -> None:
     """Disks and buckets are gone."""
     for path in (directory / "hosts").glob(f"{vendor.name}-*/upper"):
         shutil.rmtree(path, ignore_errors=True)
+        (path.parent / hosts.BELOW).unlink(missing_ok=True)
     shutil.rmtree(buckets.place_of(directory, vendor) / "data", ignore_errors=True)
 
 

@@ -13,6 +13,8 @@ from resilience.lab import blackhole, network, places, processes
 from resilience.lab.processes import Home
 
 BOOT_WAIT_S = 30.0
+BELOW = "below"
+"""Where a host has a disk that was set aside, under the layer of its own."""
 _BOOT = """
 set -e
 mkdir -p /run/systemd/nspawn
@@ -75,7 +77,7 @@ def boot(directory: Path, rootfs: Path, spec: HostSpec, home: Home) -> None:
         network.attach(spec.space, [spec.address], plug, home)
         blackhole.cover_new(directory, spec.space, home)
     script = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", _BOOT, "sh"]
-    argv = [*script, str(rootfs), str(place), spec.name, spec.space, f"{places.PREFIX}host"]
+    argv = [*script, _lower(place, rootfs), str(place), spec.name, spec.space, f"{places.PREFIX}host"]
     processes.start(directory, spec.process, argv, home=home)
     if not network.wait_for_port(spec.space, spec.address, 22, BOOT_WAIT_S):
         raise ResilienceError(
@@ -83,6 +85,12 @@ def boot(directory: Path, rootfs: Path, spec: HostSpec, home: Home) -> None:
             f"No sshd after {BOOT_WAIT_S:.0f} s; its console is {directory}/log/{spec.process}.log.",
             "Read the console; then resilience lab down, and try again.",
         )
+
+
+def _lower(place: Path, rootfs: Path) -> str:
+    """What lies under a host's own layer."""
+    below = place / BELOW
+    return f"{below.resolve()}:{rootfs}" if below.exists() else str(rootfs)
 
 
 def _personalise(upper: Path, rootfs: Path, spec: HostSpec) -> None:

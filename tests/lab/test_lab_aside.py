@@ -1,0 +1,51 @@
+"""A lab that is set aside comes back as it was: keys, disks and vaults; its hosts run again, and nothing else is left."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resilience.errors import UsageError
+from resilience.lab import Lab
+
+pytestmark = pytest.mark.lab
+CEDAR = "198.18.3.100"
+SSH = ["ssh", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-i"]
+SAY = "cat /var/lib/marker; echo changed since > /var/lib/marker"
+PIPED: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True}
+
+
+def test_what_was_set_aside_comes_back(tmp_path: Path) -> None:
+    """Twice from one copy: the second has nothing of what was done to the first."""
+    lab, place = Lab(tmp_path / "lab"), tmp_path / "aside"
+    disk = "hosts/cedar-1/upper/var/lib/marker"
+    lab.up()
+    try:
+        key = (lab.directory / "kit/operator.key").read_bytes()
+        (lab.directory / disk).parent.mkdir(parents=True, exist_ok=True)
+        (lab.directory / disk).write_text("as it was")
+        lab.set_aside(place, {"prepared": {"posts": 3}})
+    finally:
+        assert lab.down() == []
+    for _ in range(2):
+        lab.up(from_aside=place)
+        try:
+            assert lab.status()["vendors"]["cedar"]["hosts"] == {"cedar-1": True}
+            assert all(all(v["services"].values()) for v in lab.status()["vendors"].values())
+            assert (lab.directory / "kit/operator.key").read_bytes() == key
+            asked = lab.popen_as_users([*SSH, str(lab.directory / "kit/ssh_ed25519"), f"root@{CEDAR}", SAY], **PIPED)
+            assert asked.communicate(timeout=30)[0] == "as it was"
+            lab.inject("delete", ["cedar"])
+        finally:
+            assert lab.down() == []
+
+
+def test_half_a_copy_is_none(tmp_path: Path) -> None:
+    """Where nothing was set aside to the end, the lab is not made, and it is said so."""
+    lab = Lab(tmp_path / "lab")
+    with pytest.raises(UsageError, match="No lab is set aside"):
+        lab.up(from_aside=tmp_path)
+    assert lab.leftovers() == []
