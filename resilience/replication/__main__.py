@@ -18,6 +18,7 @@ from resilience.replication import config
 
 COMMANDS = {
     "ship": "ship",
+    "follow": "follow",
     "snapshot": "snapshot",
     "init-repo": "init_repo",
     "restore": "restore",
@@ -26,11 +27,21 @@ COMMANDS = {
     "fetch-media": "fetch_media",
     "status": "status",
     "verify-snapshot": "verify_snapshot",
+    "restore-at": "restore_at",
+    "verify": "verify",
     "catch-up": "catch_up",
     "caught-up": "catch_up",
 }
 
 
+MORE = {
+    "verify-snapshot": ("vault", "snapshot"),
+    "restore-at": ("at",),
+    "verify": ("vault", "at"),
+    "catch-up": ("vault", "begin", "until"),
+    "caught-up": ("vault", "begin", "until"),
+}
+"""What a command is told beside its configuration."""
 ALONE = ("snapshot", "restore", "recover", "fetch-ledger", "fetch-media")
 """Commands of which a host runs one at a time: what a killed caller left behind is waited for."""
 
@@ -69,7 +80,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--config", required=True, metavar="FILE")
     parser.add_argument("--snapshot", help="verify-snapshot: its id; the newest in the vault where absent")
-    parser.add_argument("--vault", help="verify-snapshot, catch-up, caught-up: the vault")
+    parser.add_argument("--vault", help="verify-snapshot, verify, catch-up, caught-up: the vault")
+    parser.add_argument(
+        "--at", metavar="TIME|LSN", help="restore-at, verify: up to where; all that there is where absent"
+    )
     parser.add_argument("--from", dest="begin", metavar="LSN", help="catch-up, caught-up: where the hole begins")
     parser.add_argument("--until", metavar="LSN", help="catch-up, caught-up: where it ends")
     args = parser.parse_args(argv)
@@ -79,14 +93,8 @@ def main(argv: list[str] | None = None) -> int:
         if args.command in ALONE:
             alone(settings)
         command = importlib.import_module(f"resilience.replication.{COMMANDS[args.command]}")
-        if args.command == "verify-snapshot":
-            answer = command.main(settings, args.vault, args.snapshot)
-        elif args.command == "catch-up":
-            answer = command.main(settings, args.vault, args.begin, args.until)
-        elif args.command == "caught-up":
-            answer = command.caught_up(settings, args.vault, args.begin, args.until)
-        else:
-            answer = command.main(settings)
+        act = command.caught_up if args.command == "caught-up" else command.main
+        answer = act(settings, *(getattr(args, name) for name in MORE.get(args.command, ())))
     except ResilienceError as error:
         sys.stdout.write(json.dumps(explain(error)) + "\n")
         sys.stderr.write(f"{error}\n")

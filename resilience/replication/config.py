@@ -75,6 +75,18 @@ class Postgres(Table):
     """Commands that let it and the app start again, after a lease that only lapsed."""
 
 
+class MediaQuery(Table):
+    """Which pictures the app's rows name."""
+
+    database: str
+    sql: str
+    """Gives sha256 digests, hex, one a row."""
+    newer: str
+    """Gives (number, sha256) of rows after a number (first parameter), in order, at most so many (second)."""
+    margin: int = 0
+    """Rows up to so far below the highest number may still appear: they were written by slower transactions."""
+
+
 class Record(Table):
     """An epoch record as JSON."""
 
@@ -115,6 +127,9 @@ class Config(Table):
     too_few_vaults: Literal["wait", "degrade"] = "wait"
     backlog_mb: int = Field(default=4096, gt=0)
     past_backlog: Literal["drop", "stop"] = "drop"
+    standby: bool = False
+    """True on a host that follows: the epoch then lets another site write."""
+    media_query: MediaQuery | None = None
     accept_end: str | None = None
     """LSN at which the operator accepts that a broken chain ends, by name."""
     paths: Paths
@@ -127,7 +142,7 @@ class Config(Table):
         if not self.verify(epochs.payload(record), record.signature):
             msg = f"epoch {record.number} does not carry the operator's signature"
             raise ValueError(msg)
-        if record.site != self.site:
+        if record.site != self.site and not self.standby:
             msg = f"epoch {record.number} lets {record.site} write, not {self.site}"
             raise ValueError(msg)
         return self

@@ -30,14 +30,14 @@ def main(config: Config) -> dict[str, Any]:
     names = sorted({key[len(layout.MEDIA) :] for keys in listed.values() for key in keys})
     missing = [name for name in names if not place(config.paths.media, name).exists()]
 
-    def fetch(numbered: tuple[int, str]) -> bool:
+    def one(numbered: tuple[int, str]) -> bool:
         index, name = numbered
         holders = [vault for vault in vaults if layout.media(name) in listed.get(vault, ())]
         turned = holders[index % len(holders) :] + holders[: index % len(holders)]
-        return _fetch(config.paths.media, name, [vaults[v] for v in turned], identity)
+        return fetch(config.paths.media, name, [vaults[v] for v in turned], identity)
 
     with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
-        good = dict(zip(missing, pool.map(fetch, enumerate(missing)), strict=True))
+        good = dict(zip(missing, pool.map(one, enumerate(missing)), strict=True))
     lost = [name for name, ok in good.items() if not ok]
     silent = {name: a.why for name, a in answers.items() if isinstance(a, ResilienceError)}
     return {"objects": len(names), "fetched": len(missing) - len(lost), "lost": lost, "silent": silent}
@@ -48,7 +48,7 @@ def place(folder: Path, name: str) -> Path:
     return folder / name[:2] / name
 
 
-def _fetch(folder: Path, name: str, vaults: Sequence[Vault], identity: str) -> bool:
+def fetch(folder: Path, name: str, vaults: Sequence[Vault], identity: str) -> bool:
     """One picture from the first vault that has it whole."""
     for vault in vaults:
         try:

@@ -17,8 +17,11 @@ from resilience.replication import chunk, layout, lsn
 from resilience.replication.chain import Chain
 from resilience.replication.chunk import Header
 from resilience.replication.epoch import each
+from resilience.replication.objects import object_path
 
 FETCHERS = 12
+HERE = "(this host)"
+"""What a standby read before counts as one more holder; it heals what every vault lost."""
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -49,10 +52,12 @@ class Gathered:
         `arrived` is called with every good chunk as soon as it is there, from several threads.
         """
         self._arrived = arrived
+        self._take_local()
         self._list()
         named = set().union(*self.listed.values())
         first = max((start for start in named if start <= position), default=position)
-        wanted = sorted(start for start in named if start >= first and (limit is None or start < limit))
+        here = self._good[HERE]
+        wanted = sorted(s for s in named if s >= first and s not in here and (limit is None or s < limit))
         list(self._pool.map(self._fetch_once, enumerate(wanted)))
         chain = self._merge(position, limit)
         while (limit is None or chain.end < limit) and self._probe(chain):
@@ -77,9 +82,23 @@ class Gathered:
         """Whether a vault holds an altered object where the chain has a chunk."""
         return any((name, header.start) in self._altered for header in chain.headers)
 
+    @property
+    def furthest_here(self) -> int:
+        """Where the last chunk ends that this host read before."""
+        return max((header.end for header in self._good.get(HERE, {}).values()), default=0)
+
     def object(self, header: Header) -> bytes:
         """The chunk as its object."""
         return self._path(header).read_bytes()
+
+    def _take_local(self) -> None:
+        """Chunks that this host read while it followed."""
+        self._good[HERE] = {}
+        for path in sorted(self._folder.glob(f"{self.record.number:08d}-*")):
+            found = chunk.decode(path.read_bytes(), self.record)
+            if found is not None and path == self._path(found[0]):
+                self._arrived(*found)
+                self._good[HERE][found[0].start] = found[0]
 
     def _list(self) -> None:
         def one(vault: Vault) -> set[int]:
@@ -161,7 +180,7 @@ class Gathered:
         return [name for name, at in self._altered if at == start]
 
     def _path(self, header: Header) -> Path:
-        return self._folder / f"{self.record.number:08d}-{header.start:016X}-{header.end:016X}-{header.sha256[:16]}"
+        return object_path(self._folder, header)
 
 
 def read_record(

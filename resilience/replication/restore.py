@@ -6,74 +6,74 @@ What it leaves: a data directory with `backup_label`, WAL segments in a folder o
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import pwd
-import shutil
 import subprocess
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import structlog
 
-from resilience.errors import BrokenChain, Refused, ResilienceError, VaultError
+from resilience.errors import Refused, VaultError
 from resilience.ports import Merged, Vault
 from resilience.replication import chain as chains
-from resilience.replication import chunk, label, layout, lsn, seals
 from resilience.replication import epoch as epochs
-from resilience.replication.chain import Chain
+from resilience.replication import follow, label, layout, lsn, seals
+from resilience.replication.assembly import Part, assemble
+from resilience.replication.base import (
+    MARKER,
+    RESTORING,
+    bring,
+    empty,
+    finish,
+    following,
+    mark,
+    marker,
+    own,
+    owner_of,
+    refuse_foreign,
+    refuse_unfit,
+)
 from resilience.replication.chunk import Opening
-from resilience.replication.config import Config, write_atomic
-from resilience.replication.gather import Gathered
+from resilience.replication.config import Config
 from resilience.replication.label import Label
 from resilience.replication.reput import put_again, put_opening
-from resilience.replication.restic import Repository
-from resilience.replication.segments import Segments, refuse_disagreement
-from resilience.replication.trace import Leg, known_epochs, legs, own_opening
+from resilience.replication.segments import Segments
+from resilience.replication.standby import only_follower
+from resilience.replication.trace import known_epochs, legs, own_opening
 
-MARKER = "resilience.json"
 log = structlog.get_logger()
-
-
-def marker(config: Config) -> dict[str, Any] | None:
-    """What an earlier run left in the data directory for this very epoch; None when nothing."""
-    try:
-        value: dict[str, Any] = json.loads((config.paths.pg / MARKER).read_text())
-    except (OSError, ValueError):
-        return None
-    return value if value.get("nonce") == config.record.nonce else None
-
-
-def mark(config: Config, state: str, **facts: object) -> None:
-    """Note how far we got."""
-    value = {"nonce": config.record.nonce, "epoch": config.record.number, "state": state, **facts}
-    write_atomic(config.paths.pg / MARKER, json.dumps(value, indent=1).encode())
 
 
 def main(config: Config) -> dict[str, Any]:
     """Restore, or say again what a finished restore of this epoch said."""
     before = marker(config)
-    if before is not None and before["state"] != "restoring":
+    if before is not None and before["state"] != RESTORING:
         return dict(before["merged"])
     ready(config)
-    _refuse_foreign(config, before)
     began = time.monotonic()
+    with only_follower(config):
+        merged = _restore(config, before)
+    log.info("restored", seconds=round(time.monotonic() - began, 3), **asdict(merged))
+    return asdict(merged)
+
+
+def _restore(config: Config, before: Mapping[str, Any] | None) -> Merged:
+    """From the newest snapshot that leads to a consistent copy; on a standby its copy takes the snapshot's place."""
+    standing = following(config)
+    if standing is None:
+        refuse_foreign(config, before)
     vaults = config.open()
     _refuse_shipped(config, vaults)
     known = known_epochs(config, vaults)
     opening = own_opening(config, vaults)
     tried = 0
     for tried, group in enumerate(label.find(vaults, known), start=1):  # noqa: B007 - told below
-        _refuse_unfit(config, group[0])
+        refuse_unfit(config, group[0])
         merged = _attempt(config, vaults, group, opening)
         if merged is not None:
-            log.info("restored", seconds=round(time.monotonic() - began, 3), **asdict(merged))
-            return asdict(merged)
+            return merged
     raise VaultError(
         "No vault holds a snapshot that can be used.",
         f"{tried} could be believed by their labels; none led to a consistent copy.",
@@ -93,46 +93,12 @@ def _refuse_shipped(config: Config, vaults: Mapping[str, Vault]) -> None:
         )
 
 
-def _refuse_foreign(config: Config, before: Mapping[str, Any] | None) -> None:
-    """Never write over a data directory that is not the rest of our own earlier attempt."""
-    pg = config.paths.pg
-    if before is None and pg.exists() and any(pg.iterdir()):
-        raise Refused(
-            f"{pg} is not empty, and not from an earlier restore under this epoch.",
-            "It may be somebody's only copy.",
-            "Move it away, or restore to a fresh host.",
-        )
-
-
-def _refuse_unfit(config: Config, found: Label) -> None:
-    """A physical copy runs only where machine and Postgres are of the same kind."""
-    argv = [str(config.postgres.bin / "postgres"), "--version"]
-    words = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
-    here = {"arch": platform.machine(), "postgres": words[2]}
-    theirs = {"arch": found.versions["arch"], "postgres": found.versions["postgres"].split()[0]}
-    if here["arch"] != theirs["arch"] or here["postgres"].split(".")[0] != theirs["postgres"].split(".")[0]:
-        raise Refused(
-            f"The snapshot is from Postgres {theirs['postgres']} on {theirs['arch']}.",
-            f"Here is Postgres {here['postgres']} on {here['arch']}, which cannot run it.",
-            "Restore to a host of the same kind.",
-        )
-
-
 def _attempt(config: Config, vaults: Mapping[str, Vault], group: list[Label], opening: Opening | None) -> Merged | None:
     """One snapshot, from whichever vault has it whole; None when the next older one must do."""
-    first = group[0]
-    _empty(config.paths.pg)
-    _empty(config.paths.wal)
-    mark(config, "restoring")
-    position = lsn.segment_start(first.start, first.segment_size)
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        files = pool.submit(_files, config, group)
-        walked = _wal(config, vaults, first, position, opening)
-        used = files.result()
-    if walked is None or used is None:
+    found = _hot(config, vaults, group, opening) or _cold(config, vaults, group, opening)
+    if found is None:
         return None
-    _finish_files(config, used)
-    segments, parts = walked
+    used, segments, parts = found
     merged = _merged(used, parts)
     writers = config.open_to_write(config.record.vaults)
     put_again(config, writers, [(gathered, chain) for _, gathered, chain in parts])
@@ -153,34 +119,67 @@ def _attempt(config: Config, vaults: Mapping[str, Vault], group: list[Label], op
         ),
     )
     mark(config, "restored", merged=asdict(merged), segment_size=segments.size)
-    _own(config, [config.paths.pg / MARKER])
+    own(config, [config.paths.pg / MARKER])
     return merged
 
 
-Part = tuple[Leg, Gathered, Chain]
+Found = tuple[Label, Segments, list[Part]]
+
+
+def _cold(config: Config, vaults: Mapping[str, Vault], group: list[Label], opening: Opening | None) -> Found | None:
+    """Files from a vault and all WAL since, at the same time."""
+    first = group[0]
+    empty(config.paths.pg)
+    empty(config.paths.wal)
+    mark(config, RESTORING)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        files = pool.submit(bring, config, group, RESTORING)
+        walked = _wal(config, vaults, first, opening, None)
+        used = files.result()
+    if walked is None or used is None:
+        return None
+    finish(config, used)
+    return used, *walked
+
+
+def _hot(config: Config, vaults: Mapping[str, Vault], group: list[Label], opening: Opening | None) -> Found | None:
+    """A standby's own copy, with the WAL that it lacks; None where there is none that can go on to the chain's end."""
+    standing, reached = following(config), follow.state(config)
+    if standing is None:
+        return None
+    if reached is not None and standing["system_id"] == group[0].system_id:
+        try:
+            walked = _wal(config, vaults, group[0], opening, reached)
+        except follow.TooFar as error:
+            log.warning("this standby can't go on", what=error.what, why=error.why)
+        else:
+            return None if walked is None else (group[0], *walked)
+    subprocess.run(config.postgres.stop, check=False, capture_output=True)
+    return None
 
 
 def _wal(
-    config: Config, vaults: Mapping[str, Vault], first: Label, position: int, opening: Opening | None
+    config: Config,
+    vaults: Mapping[str, Vault],
+    first: Label,
+    opening: Opening | None,
+    reached: Mapping[str, Any] | None,
 ) -> tuple[Segments, list[Part]] | None:
-    """All WAL from the snapshot on, as segment files; None when the snapshot lies past the chain's end."""
+    """All WAL from the snapshot on, as segment files; None when the snapshot lies past the chain's end.
+
+    What a standby `reached` is there already.
+    """
+    position = lsn.segment_start(first.start, first.segment_size)
     sealed = config.sealed or config.record.vaults
     limit = opening.end if opening is not None else None
-    segments = Segments(config.paths.wal / "restored", first.segment_size, config.key())
-    accept = lsn.parse(config.accept_end) if config.accept_end else None
-    known = known_epochs(config, vaults)
-    parts: list[Part] = []
-    for leg in legs(known, config.record, vaults, sealed, position, limit):
-        gathered = Gathered(leg.record, vaults, sealed, config.paths.wal / "objects")
-        gathered.records.update(leg.records)
-        chain = gathered.walk(leg.position, leg.limit, accept, segments.arrived)
-        chains.one_system(chain.headers, first.system_id)
-        _same_history(config, gathered, chain)
-        if leg.start.timeline > 1:
-            parent = parts[-1][0].start.timeline if parts else 0
-            _branch(segments, leg, parent, parts[-1][2] if parts else None)
-        segments.cut(leg.start.timeline, chain.end)
-        parts.append((leg, gathered, chain))
+    segments = Segments(config.paths.wal / "restored", first.segment_size, config.key(), owner_of(config))
+    arrived = segments.arrived if reached is None else follow.lacking(reached, segments.arrived)
+    found = legs(known_epochs(config, vaults), config.record, vaults, sealed, position, limit)
+    parts = assemble(config, vaults, found, segments, arrived)
+    chains.one_system((h for _, _, chain in parts for h in chain.headers), first.system_id)
+    if reached is not None:
+        for _, gathered, chain in parts:
+            follow.refuse_too_far(gathered, chain)
     end = parts[-1][2].end
     if end < first.stop:
         log.warning(
@@ -188,22 +187,6 @@ def _wal(
         )
         return None
     return segments, parts
-
-
-def _branch(segments: Segments, leg: Leg, parent: int, before: Chain | None) -> None:
-    if before is not None and before.end < leg.start.start:
-        raise BrokenChain(
-            f"WAL from {lsn.show(before.end)} to {lsn.show(leg.start.start)}, where epoch {leg.record.number} began",
-            before.good_until,
-            "Bring back a vault that holds it.",
-        )
-    segments.branch(leg.start.timeline, parent, leg.start.start if before else leg.position, leg.start.history)
-
-
-def _same_history(config: Config, gathered: Gathered, chain: Chain) -> None:
-    pairs = chains.overlaps(chain)
-    bodies = {header: chunk.split(gathered.object(header))[1] for pair in pairs for header in pair}
-    refuse_disagreement(pairs, {h: chunk.open_body(h, body, config.key()) for h, body in bodies.items()})
 
 
 def _merged(used: Label, parts: list[Part]) -> Merged:
@@ -218,48 +201,6 @@ def _merged(used: Label, parts: list[Part]) -> Merged:
         chunks=sum(len(chain.headers) for _, _, chain in parts),
         healed=tuple(sorted({what for _, gathered, _ in parts for what in gathered.healed})),
     )
-
-
-def _files(config: Config, group: list[Label]) -> Label | None:
-    """The data directory from the first vault that gives all of it."""
-    for choice in group:
-        vault = next(v for v in config.vaults if v.name == choice.vault)
-        try:
-            Repository(config.paths.restic, vault, choice.repository).restore(
-                choice.snapshot, choice.path, config.paths.pg
-            )
-        except ResilienceError as error:
-            log.warning("a snapshot cannot be restored", vault=choice.vault, what=error.what, why=error.why)
-            _empty(config.paths.pg)
-            mark(config, "restoring")
-            continue
-        return choice
-    return None
-
-
-def _finish_files(config: Config, used: Label) -> None:
-    """Put the label's files beside restic's, and give everything to Postgres' user."""
-    pg = config.paths.pg
-    (pg / "backup_label").write_text(used.backup_label)
-    (pg / "global/pg_control").write_bytes(used.control)
-    _own(config, [pg, *pg.rglob("*"), config.paths.wal, *config.paths.wal.rglob("*")])
-    pg.chmod(0o700)
-
-
-def _own(config: Config, paths: list[Path]) -> None:
-    user = pwd.getpwnam(config.postgres.user)
-    for path in paths:
-        os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
-
-
-def _empty(folder: Path) -> None:
-    """Remove what a half-made copy left."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
 
 
 def ready(config: Config) -> seals.Sign:

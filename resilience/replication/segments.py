@@ -15,12 +15,15 @@ from resilience.replication.chunk import Header
 class Segments:
     """A folder of segment files, zero-padded; bytes may arrive in any order."""
 
-    def __init__(self, folder: Path, segment_size: int, identity: str) -> None:
+    def __init__(self, folder: Path, segment_size: int, identity: str, owner: tuple[int, int] | None = None) -> None:
         self.size = segment_size
-        self._folder = folder
+        self._owner = owner
+        self.folder = folder
         self._identity = identity
         self._lock = Lock()
         folder.mkdir(parents=True, exist_ok=True)
+        if owner is not None:
+            os.chown(folder, *owner)
 
     def arrived(self, header: Header, body: bytes) -> None:
         """Open a chunk and write its WAL where it belongs."""
@@ -55,19 +58,34 @@ class Segments:
 
     def path(self, timeline: int, position: int) -> Path:
         """The file of the segment that holds `position`."""
-        return self._folder / lsn.segment_name(timeline, position, self.size)
+        return self.folder / lsn.segment_name(timeline, position, self.size)
 
     def branch(self, timeline: int, parent: int, switch: int, history: str) -> None:
         """Begin a timeline: its history file, and its parent's bytes before the switch point."""
-        (self._folder / f"{timeline:08X}.history").write_text(history)
+        path = self.folder / f"{timeline:08X}.history"
+        path.write_text(history)
+        if self._owner is not None:
+            os.chown(path, *self._owner)
         start = lsn.segment_start(switch, self.size)
         if switch > start:
             self.write(timeline, start, self.read(parent, start, switch))
 
+    def flush(self, timeline: int, start: int, end: int) -> None:
+        """Make what was written there durable."""
+        while start < end:
+            path = self.path(timeline, start)
+            if path.exists():
+                fd = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+            start = lsn.segment_start(start, self.size) + self.size
+
     def cut(self, timeline: int, end: int) -> None:
         """Leave nothing of this timeline past `end`: a chunk behind an accepted hole must not be replayed."""
         last = self.path(timeline, end)
-        for path in self._folder.glob(f"{timeline:08X}" + "?" * 16):
+        for path in self.folder.glob(f"{timeline:08X}" + "?" * 16):
             if path.name > last.name:
                 path.unlink()
         if last.exists() and end % self.size:
@@ -82,6 +100,8 @@ class Segments:
             fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
             if os.fstat(fd).st_size < self.size:
                 os.ftruncate(fd, self.size)
+                if self._owner is not None:
+                    os.fchown(fd, *self._owner)
         return fd
 
 

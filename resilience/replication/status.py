@@ -1,4 +1,4 @@
-"""status: what ship says of itself, and whether it said so lately."""
+"""status: what ship, or follow, says of itself, and whether it said so lately."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from typing import Any
 from resilience.errors import ResilienceError
 from resilience.replication.config import Config
 from resilience.replication.report import NAME
+from resilience.replication.standby_report import NAME as STANDBY
 
 
 def main(config: Config) -> dict[str, Any]:
     """The status file, with its age."""
-    path = config.paths.run / NAME
+    paths = [config.paths.run / name for name in (NAME, STANDBY)]
+    path = next((path for path in paths if path.exists()), paths[0])
     try:
         facts: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ResilienceError("ship says nothing.", str(error), "Start it: systemctl start resilience-ship.") from error
+        raise ResilienceError(
+            "Neither ship nor follow says anything.",
+            str(error),
+            "Start it: systemctl start resilience-ship, or resilience up SITE for a standby.",
+        ) from error
     return {**facts, "age_s": round(time.time() - facts["at"], 3)}

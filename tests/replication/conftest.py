@@ -46,8 +46,8 @@ def sites() -> Iterator[Callable[..., Site]]:
     made: list[Site] = []
     with site_folder() as folder:
 
-        def make(fleet: Fleet, name: str) -> Site:
-            site = Site(folder, name, fleet, fleet.seal(name))
+        def make(fleet: Fleet, name: str, *, standby: bool = False) -> Site:
+            site = Site(folder, name, fleet, fleet.records[-1] if standby else fleet.seal(name))
             made.append(site)
             return site
 

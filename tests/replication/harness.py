@@ -118,7 +118,6 @@ class Site:
         self.folder = folder / name
         self.name = name
         self.fleet = fleet
-        self.record = record
         self.bin = postgres_bin()
         (self.port,) = free_ports(1)
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -128,8 +127,15 @@ class Site:
         os.chown(self.folder / "socket", user.pw_uid, user.pw_gid)
         self.pg = self.folder / "pg"
         self.dsn = f"host={self.folder / 'socket'} port={self.port} user=postgres dbname=postgres"
-        pem = fleet.keys[record.number].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        (self.folder / "site.key").write_bytes(pem)
+        self.take(record)
+
+    def take(self, record: EpochRecord) -> None:
+        """Work under this epoch; where it lets this site write, with the key that signs in it."""
+        self.record = record
+        if record.site == self.name:
+            key = self.fleet.keys[record.number]
+            pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            (self.folder / "site.key").write_bytes(pem)
 
     def as_postgres(self, *argv: str) -> list[str]:
         """A command run as Postgres' user."""
@@ -170,6 +176,11 @@ class Site:
     def start(self) -> None:
         """Start Postgres."""
         subprocess.run(self.pg_ctl("-o", self.options, "start"), check=True, capture_output=True, cwd="/")
+
+    def restart(self) -> None:
+        """Stop Postgres as an operator does, and start it."""
+        subprocess.run(self.pg_ctl("-m", "fast", "stop"), check=True, capture_output=True, cwd="/")
+        self.start()
 
     def kill_postgres(self) -> None:
         """As if the power went: no checkpoint, nothing told to anybody."""
@@ -249,15 +260,43 @@ class Site:
 
     def ship(self, config: Path | None = None) -> subprocess.Popen[bytes]:
         """Start ship in the background."""
-        with (self.folder / "ship.log").open("ab") as log:
+        return self._background("ship", config or self.ship_config())
+
+    def follow(self, config: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start follow in the background."""
+        return self._background("follow", config or self.config(standby=True))
+
+    def _background(self, command: str, config: Path) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{command}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "resilience.replication", "ship", "--config", str(config or self.ship_config())],
+                [sys.executable, "-m", "resilience.replication", command, "--config", str(config)],
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,
             )
         self.processes.append(process)
         return process
+
+    def standby_status(self) -> dict[str, Any]:
+        """What a standby says; empty while it says nothing."""
+        try:
+            told: dict[str, Any] = json.loads((self.folder / "run/follow-status.json").read_text())
+        except FileNotFoundError:
+            return {}
+        return told
+
+    def has(self, rows: int) -> bool:
+        """Whether so many rows can be read here."""
+        try:
+            return len(self.rows()) == rows
+        except psycopg.Error:
+            return False
+
+    def told_by_standby(self) -> str:
+        """What follow says of itself, for a failing test."""
+        log = self.folder / "socket/postgres.log"
+        postgres = log.read_text()[-1500:] if log.exists() else ""
+        return f"follow: {self.standby_status()} {(self.folder / 'follow.log').read_text()[-3000:]} {postgres}"
 
     def status(self) -> dict[str, Any]:
         """Ship's status; empty while there is none."""

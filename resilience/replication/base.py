@@ -1,0 +1,167 @@
+"""The base: a data directory brought from a snapshot, and the marker that says whose it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import pwd
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from resilience.errors import Refused, ResilienceError, VaultError
+from resilience.model import EpochRecord
+from resilience.ports import Vault
+from resilience.replication import label
+from resilience.replication.config import Config, write_atomic
+from resilience.replication.label import Label
+from resilience.replication.restic import Repository
+
+MARKER = "resilience.json"
+CLONING, FOLLOWING, RESTORING = "cloning", "following", "restoring"
+"""States of a copy that nobody ever wrote to, so that it may be made anew."""
+log = structlog.get_logger()
+
+
+def _marked(config: Config) -> dict[str, Any]:
+    """The marker in the data directory, whosever it is."""
+    try:
+        value: dict[str, Any] = json.loads((config.paths.pg / MARKER).read_text())
+    except (OSError, ValueError):
+        return {}
+    return value
+
+
+def cloning(config: Config) -> bool:
+    """Whether what is there is the beginning of such a copy."""
+    return _marked(config).get("state") == CLONING
+
+
+def following(config: Config) -> dict[str, Any] | None:
+    """The marker of a copy that follows, under whatever epoch it began; None when it is no such copy."""
+    value = _marked(config)
+    return value if value.get("state") == FOLLOWING else None
+
+
+def marker(config: Config) -> dict[str, Any] | None:
+    """What an earlier run left in the data directory for this very epoch; None when nothing."""
+    value = _marked(config)
+    return value if value.get("nonce") == config.record.nonce else None
+
+
+def mark(config: Config, state: str, **facts: object) -> None:
+    """Note how far we got."""
+    value = {"nonce": config.record.nonce, "epoch": config.record.number, "state": state, **facts}
+    write_atomic(config.paths.pg / MARKER, json.dumps(value, indent=1).encode())
+
+
+def refuse_foreign(config: Config, before: Mapping[str, Any] | None) -> None:
+    """Never write over a data directory that is not the rest of our own earlier attempt."""
+    pg = config.paths.pg
+    if before is None and pg.exists() and any(pg.iterdir()):
+        raise Refused(
+            f"{pg} is not empty, and not from an earlier restore under this epoch.",
+            "It may be somebody's only copy.",
+            "Move it away, or restore to a fresh host.",
+        )
+
+
+def refuse_unfit(config: Config, found: Label) -> None:
+    """A physical copy runs only where machine and Postgres are of the same kind."""
+    argv = [str(config.postgres.bin / "postgres"), "--version"]
+    words = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
+    here = {"arch": platform.machine(), "postgres": words[2]}
+    theirs = {"arch": found.versions["arch"], "postgres": found.versions["postgres"].split()[0]}
+    if here["arch"] != theirs["arch"] or here["postgres"].split(".")[0] != theirs["postgres"].split(".")[0]:
+        raise Refused(
+            f"The snapshot is from Postgres {theirs['postgres']} on {theirs['arch']}.",
+            f"Here is Postgres {here['postgres']} on {here['arch']}, which cannot run it.",
+            "Restore to a host of the same kind.",
+        )
+
+
+def bring(config: Config, group: list[Label], state: str) -> Label | None:
+    """The data directory from the first vault that gives all of it."""
+    for choice in group:
+        vault = next(v for v in config.vaults if v.name == choice.vault)
+        try:
+            Repository(config.paths.restic, vault, choice.repository).restore(
+                choice.snapshot, choice.path, config.paths.pg
+            )
+        except ResilienceError as error:
+            log.warning("a snapshot cannot be restored", vault=choice.vault, what=error.what, why=error.why)
+            empty(config.paths.pg)
+            mark(config, state)
+            continue
+        return choice
+    return None
+
+
+def finish(config: Config, used: Label) -> None:
+    """Put the label's files beside restic's, and give everything to Postgres' user."""
+    pg = config.paths.pg
+    (pg / "backup_label").write_text(used.backup_label)
+    (pg / "global/pg_control").write_bytes(used.control)
+    own(config, [pg, *pg.rglob("*"), config.paths.wal, *config.paths.wal.rglob("*")])
+    pg.chmod(0o700)
+
+
+def owner_of(config: Config) -> tuple[int, int]:
+    """Postgres' user and group."""
+    user = pwd.getpwnam(config.postgres.user)
+    return user.pw_uid, user.pw_gid
+
+
+def own(config: Config, paths: Iterable[Path]) -> None:
+    """Give these to Postgres' user."""
+    user = pwd.getpwnam(config.postgres.user)
+    for path in paths:
+        os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+
+
+def empty(folder: Path) -> None:
+    """Remove what a half-made copy left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def clone(config: Config, vaults: Mapping[str, Vault], known: Mapping[int, EpochRecord]) -> dict[str, Any]:
+    """A copy to follow with, from the newest snapshot that a vault has whole; its marker."""
+    refuse_foreign(config, {} if cloning(config) or following(config) else None)
+    tried = 0
+    for group in label.find(vaults, known):
+        tried += 1
+        refuse_unfit(config, group[0])
+        empty(config.paths.pg)
+        empty(config.paths.wal)
+        mark(config, CLONING)
+        used = bring(config, group, CLONING)
+        if used is None:
+            continue
+        finish(config, used)
+        mark(
+            config,
+            FOLLOWING,
+            snapshot=used.snapshot,
+            vault=used.vault,
+            from_epoch=used.epoch,
+            start_lsn=used.start_lsn,
+            segment_size=used.segment_size,
+            system_id=used.system_id,
+        )
+        own(config, [config.paths.pg / MARKER])
+        return following(config) or {}
+    raise VaultError(
+        "No vault holds a snapshot that can be used.",
+        f"{tried} could be believed by their labels; none could be brought.",
+        "Look at label/ in the vaults, and take a new snapshot at the primary.",
+    )

@@ -1,0 +1,259 @@
+"""follow: a standby that is fed from vaults alone, can be read, and is ready to be promoted at any time.
+
+It starts from a snapshot, hands Postgres the WAL that no promoter can miss, and goes on across the
+switch when another site takes over. Stopped, it leaves everything where `restore` and `recover` go on.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from resilience.errors import BrokenChain, Refused, ResilienceError
+from resilience.replication import chain as chains
+from resilience.replication import chunk, lsn, standby
+from resilience.replication.base import clone, empty, following, owner_of
+from resilience.replication.chain import Chain
+from resilience.replication.chunk import Header
+from resilience.replication.config import Config, write_atomic
+from resilience.replication.forward import Forward
+from resilience.replication.gather import Gathered
+from resilience.replication.incoming import Incoming
+from resilience.replication.objects import object_path
+from resilience.replication.pictures import Pictures
+from resilience.replication.reader import Reader
+from resilience.replication.segments import Segments
+from resilience.replication.standby_report import StandbyReport
+from resilience.replication.trace import Leg
+
+LOOK = 1.0
+"""Seconds between looks for a newer epoch, at Postgres, and reports."""
+STATE = "follow.json"
+log = structlog.get_logger()
+
+
+class Follower:
+    """One standby that follows."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._vaults = config.open()
+        self._forward = Forward(config, self._vaults)
+        self._forward.look()
+        base = following(config) or clone(config, self._vaults, self._forward.known)
+        self._base = base
+        self._segments = Segments(config.paths.wal / "restored", base["segment_size"], config.key(), owner_of(config))
+        self._objects = config.paths.wal / "objects"
+        self._objects.mkdir(parents=True, exist_ok=True)
+        self._stopping, self._awake = threading.Event(), threading.Event()
+        self._legs = self._where()
+        self._incoming = self._begin(self._legs.pop(0))
+        self._noted = 0
+        self._starting: subprocess.Popen[bytes] | None = None
+        spacing = config.spacing_ms / 1000
+        self._readers = [Reader(v, lambda: self._incoming, self._objects, spacing) for v in self._vaults.values()]
+        query = config.media_query
+        self._pictures = None if query is None else Pictures(config, query, self._vaults, self._stopping)
+        self._report = StandbyReport(config, base, self._readers, self._pictures)
+
+    def run(self) -> None:
+        """Follow until told to stop; Refused once this very site may write."""
+        signal.signal(signal.SIGTERM, lambda *_: self._end())
+        signal.signal(signal.SIGINT, lambda *_: self._end())
+        self._note(self._incoming.position)
+        standby.prepare(self._config, self._segments)
+        for thread in (*self._readers, *([self._pictures] if self._pictures else [])):
+            thread.start()
+        looked = 0.0
+        try:
+            while not self._stopping.is_set():
+                self._awake.wait(LOOK)
+                self._awake.clear()
+                if self._deliver():
+                    standby.poke(self._config)
+                    self._report.write(self._incoming)
+                if time.monotonic() >= looked + LOOK:
+                    self._look()
+                    looked = time.monotonic()
+        finally:
+            self._end()
+            self._note(self._incoming.position)
+
+    def _end(self) -> None:
+        self._stopping.set()
+        self._awake.set()
+        for reader in self._readers:
+            reader.stop()
+
+    def _where(self) -> list[Leg]:
+        """The legs to follow: from where an earlier run got, else from the snapshot."""
+        noted = state(self._config)
+        if noted is not None and noted["epoch"] in self._forward.known:
+            position = lsn.parse(noted["position"])
+            return [leg for leg in self._forward.leg(noted["epoch"], position) if leg.record.number == noted["epoch"]]
+        position = lsn.segment_start(lsn.parse(self._base["start_lsn"]), self._segments.size)
+        return self._forward.leg(self._base["from_epoch"], position)
+
+    def _begin(self, leg: Leg) -> Incoming:
+        log.info("following", epoch=leg.record.number, site=leg.record.site, position=lsn.show(leg.position))
+        incoming = Incoming(leg, leg.position, self._awake.set)
+        if leg.limit is not None:
+            incoming.cut(leg.limit)
+        return incoming
+
+    def _deliver(self) -> bool:
+        """Write what may be delivered where Postgres finds it; whether there was any."""
+        incoming = self._incoming
+        headers = incoming.deliverable()
+        for header in headers:
+            self._write(incoming, header)
+            incoming.delivered(header)
+            self._report.delivered(header)
+        if headers and headers[-1].end // self._segments.size != self._noted // self._segments.size:
+            self._note(headers[-1].end)
+        frontier = incoming.frontier
+        for reader in self._readers:
+            if reader.position < frontier:
+                reader.nudge()
+        return bool(headers)
+
+    def _write(self, incoming: Incoming, header: Header) -> None:
+        chains.one_system([header], self._base["system_id"])
+        body = chunk.split(object_path(self._objects, header).read_bytes())[1]
+        wal = chunk.open_body(header, body, self._config.key())
+        before = self._segments.read(header.timeline, header.start, min(incoming.position, header.end))
+        if header.start < incoming.position and before.strip(b"\0") and wal[: len(before)] != before:
+            raise BrokenChain(
+                f"one history: the chunk at {lsn.show(header.start)} differs from what was there before it, so one of both",
+                lsn.show(header.start),
+                "The primary was rolled back while it shipped. Look at it before anything is promoted.",
+            )
+        self._segments.write(header.timeline, header.start, wal[: incoming.end_of(header) - header.start])
+
+    def _note(self, position: int) -> None:
+        """Remember, durably, how far we got: once a segment, so that an idle standby writes nothing."""
+        timeline = self._incoming.leg.start.timeline
+        self._segments.flush(timeline, max(self._noted, self._incoming.leg.position), position)
+        value = {"epoch": self._incoming.leg.record.number, "position": lsn.show(position), "timeline": timeline}
+        write_atomic(self._config.paths.wal / STATE, json.dumps(value).encode())
+        self._noted = position
+
+    def _look(self) -> None:
+        """Go on across a switch, keep Postgres running, say how things are."""
+        try:
+            self._cross()
+        except ResilienceError as error:
+            log.warning("cannot look for a newer epoch", what=error.what, why=error.why)
+        self._keep_running()
+        self._report.write(self._incoming)
+
+    def _cross(self) -> None:
+        """Where another epoch was opened: take this leg to its end, then go on with the next."""
+        leg = self._incoming.leg
+        if self._legs:
+            following_leg: Leg | None = self._legs[0]
+        else:
+            self._forward.look()
+            if self._forward.newest.number == leg.record.number:
+                return
+            cut, following_leg = self._forward.after(leg)
+            if cut is not None:
+                self._incoming.cut(cut)
+        if following_leg is not None and following_leg.record.site == self._config.site:
+            raise Refused(
+                f"Epoch {following_leg.record.number} lets this very site write.",
+                "Somebody else wrote under it, or this host was promoted and rolled back.",
+                "Look at `resilience status` before anything is started here.",
+            )
+        limit = self._incoming.limit
+        if limit is not None and self._incoming.position > limit:
+            self._anew(limit)
+            return
+        if following_leg is None or not self._incoming.done:
+            return
+        self._switch(leg, following_leg)
+
+    def _switch(self, leg: Leg, next_leg: Leg) -> None:
+        if self._legs:
+            self._legs.pop(0)
+        position = self._incoming.position
+        for path in self._objects.glob(f"{leg.record.number:08d}-*"):
+            if int(path.name.split("-")[2], 16) > position:
+                path.unlink()
+        self._segments.cut(leg.start.timeline, position)
+        self._segments.branch(next_leg.start.timeline, leg.start.timeline, next_leg.start.start, next_leg.start.history)
+        self._incoming = self._begin(next_leg)
+        self._noted = 0
+        self._note(next_leg.position)
+        standby.poke(self._config)
+
+    def _anew(self, limit: int) -> None:
+        """This copy holds WAL that was cut off: it can't go on, and is made anew."""
+        log.error("past the end of its leg", position=lsn.show(self._incoming.position), end=lsn.show(limit))
+        subprocess.run(self._config.postgres.stop, check=False, capture_output=True)
+        empty(self._config.paths.pg)
+        empty(self._config.paths.wal)
+        raise Refused(
+            f"This standby held WAL past {lsn.show(limit)}, where a later epoch cut its history.",
+            "What lies past the cut was acknowledged to nobody; a copy that replayed it cannot go on.",
+            "It is started again from a snapshot.",
+        )
+
+    def _keep_running(self) -> None:
+        """Start Postgres where it does not run; it may take long to let anybody in."""
+        if standby.alive(self._config):
+            standby.raise_settings(self._config, self._segments)
+            return
+        if self._starting is None or self._starting.poll() is not None:
+            standby.prepare(self._config, self._segments)
+            self._starting = standby.begin(self._config.postgres.start)
+
+
+def state(config: Config) -> dict[str, Any] | None:
+    """How far a standby's WAL reaches at least; None where nothing followed here."""
+    try:
+        value: dict[str, Any] = json.loads((config.paths.wal / STATE).read_text())
+    except (OSError, ValueError):
+        return None
+    return value
+
+
+class TooFar(ResilienceError):
+    """A standby may have replayed what is no part of the history."""
+
+
+def lacking(reached: Mapping[str, Any], arrived: Callable[[Header, bytes], None]) -> Callable[[Header, bytes], None]:
+    """Hand on only chunks that a standby which `reached` so far does not have."""
+    place = (int(reached["epoch"]), lsn.parse(reached["position"]))
+
+    def hand_on(header: Header, body: bytes) -> None:
+        if (header.epoch, header.end) > place:
+            arrived(header, body)
+
+    return hand_on
+
+
+def refuse_too_far(gathered: Gathered, chain: Chain) -> None:
+    """TooFar when this host read a chunk past where its leg was cut: it may have been replayed."""
+    furthest = gathered.furthest_here
+    if furthest > chain.end:
+        raise TooFar(
+            f"This standby read up to {lsn.show(furthest)}, past the end at {lsn.show(chain.end)}.",
+            "A later epoch cut the history there.",
+            "It is made anew from a snapshot.",
+        )
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Follow until told to stop."""
+    config.key()
+    with standby.only_follower(config):
+        Follower(config).run()
+    return {"stopped": True}

@@ -1,0 +1,21 @@
+"""Chunks' objects as a host keeps them: to put them again, and to read them once."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from resilience.replication.chunk import Header
+
+
+def object_path(folder: Path, header: Header) -> Path:
+    """Where a chunk's object is kept on this host."""
+    return folder / f"{header.epoch:08d}-{header.start:016X}-{header.end:016X}-{header.sha256[:16]}"
+
+
+def keep(folder: Path, header: Header, data: bytes) -> None:
+    """Keep a chunk's object, in one move."""
+    path = object_path(folder, header)
+    new = path.with_name(f".{path.name}.{threading.get_ident()}")
+    new.write_bytes(data)
+    new.replace(path)

@@ -1,0 +1,76 @@
+"""Pictures of a standby: fetched as the rows that name them are replayed, and never listed.
+
+The app's own query tells which rows are new since the last one seen, so that a cycle without new rows costs
+one look into an index, however many pictures there are.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import structlog
+
+from resilience.ports import Vault
+from resilience.replication.config import Config, MediaQuery
+from resilience.replication.fetch_media import FETCHERS, fetch, place
+
+EVERY = 1.0
+BATCH = 500
+log = structlog.get_logger()
+
+
+class Pictures(threading.Thread):
+    """Keeps a standby's pictures complete."""
+
+    def __init__(
+        self, config: Config, query: MediaQuery, vaults: Mapping[str, Vault], stopping: threading.Event
+    ) -> None:
+        super().__init__(name="pictures", daemon=True)
+        self.seen = 0
+        """Rows looked at since the start."""
+        self.lacking = 0
+        """Pictures that rows name and no vault gave yet."""
+        self._config = config
+        self._query = query
+        self._vaults = list(vaults.values())
+        self._stopping = stopping
+        self._since = 0
+        self._missing: set[str] = set()
+
+    def run(self) -> None:
+        """Look for new rows until told to stop; what no vault has yet is asked for again."""
+        while not self._stopping.wait(EVERY):
+            try:
+                self._cycle()
+            except (psycopg.Error, OSError) as error:
+                log.warning("pictures cannot be looked for", why=" ".join(str(error).split()))
+
+    def _cycle(self) -> None:
+        """All rows since the last cycle, a little earlier ones again, and their pictures."""
+        after = self._since - self._query.margin
+        while not self._stopping.is_set():
+            rows = self._rows(after)
+            self._bring({str(name) for _, name in rows})
+            self.seen += len(rows)
+            after = max((int(number) for number, _ in rows), default=after)
+            self._since = max(self._since, after)
+            if len(rows) < BATCH:
+                return
+
+    def _bring(self, named: set[str]) -> None:
+        absent = sorted(n for n in named | self._missing if not place(self._config.paths.media, n).exists())
+
+        def ask(name: str) -> bool:
+            return fetch(self._config.paths.media, name, self._vaults, self._config.key())
+
+        with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
+            self._missing = {name for name, had in zip(absent, pool.map(ask, absent), strict=True) if not had}
+        self.lacking = len(self._missing)
+
+    def _rows(self, after: int) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self._config.postgres.dsn, dbname=self._query.database, connect_timeout=1) as db:
+            return db.execute(self._query.newer.encode(), (after, BATCH)).fetchall()

@@ -1,0 +1,153 @@
+"""Readers: one thread a vault, which asks for the next chunk by its exact name; the counterpart of a courier."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from resilience.errors import ResilienceError
+from resilience.ports import Vault
+from resilience.replication import chunk, layout, lsn
+from resilience.replication.chunk import Header
+from resilience.replication.courier import PAUSES
+from resilience.replication.incoming import Incoming
+from resilience.replication.objects import keep
+
+IDLE = 0.5
+"""Seconds between questions while nothing is written."""
+LIVELY = 2.0
+"""For so long after a chunk the next one is asked for at the primary's own spacing."""
+SKIP = 5.0
+"""A vault that lacks a chunk for so long, while others are past it, has a hole there."""
+NEAR = 16 << 20
+"""A chunk is smaller than this, so the one that holds a position begins within it, or within the one before."""
+log = structlog.get_logger()
+
+
+class Reader(threading.Thread):
+    """Reads one vault's chunks in the order of their positions."""
+
+    def __init__(self, vault: Vault, incoming: Callable[[], Incoming], folder: Path, spacing: float) -> None:
+        super().__init__(name=f"reader-{vault.name}", daemon=True)
+        self.vault = vault
+        self.error: str | None = None
+        self.failures = 0
+        self.holes = 0
+        self._incoming = incoming
+        self._folder = folder
+        self._spacing = spacing
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._at: tuple[Incoming, int] | None = None
+        self._lacking_since = 0.0
+        self._altered: set[str] = set()
+        self._lively_until = 0.0
+
+    def nudge(self) -> None:
+        """Another vault has something new."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End after the question under way."""
+        self._stop.set()
+        self._wake.set()
+
+    @property
+    def position(self) -> int:
+        """Up to where this vault was read."""
+        return self._at[1] if self._at else 0
+
+    def run(self) -> None:
+        """Read until stopped; a vault that fails is asked again, a little later each time."""
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                found = self._step()
+            except ResilienceError as error:
+                self._failed(error)
+                self._stop.wait(PAUSES[min(self.failures, len(PAUSES)) - 1])
+                continue
+            if self.failures:
+                log.info("vault is back", vault=self.vault.name, failures=self.failures)
+                self.failures, self.error = 0, None
+            if not found:
+                self._wake.wait(self._spacing if time.monotonic() < self._lively_until else IDLE)
+
+    def _failed(self, error: ResilienceError) -> None:
+        self.failures += 1
+        self.error = f"{error.what}: {error.why}"
+        if self.failures == 1 or self.failures % 60 == 0:
+            log.warning("vault cannot be read", vault=self.vault.name, why=error.why, failures=self.failures)
+
+    def _step(self) -> bool:
+        """Ask for one chunk; False when the vault has no more for now."""
+        incoming = self._incoming()
+        if self._at is None or self._at[0] is not incoming:
+            self._at = (incoming, self._boundary(incoming))
+        start = self._at[1]
+        if incoming.limit is not None and start >= incoming.limit:
+            return False
+        header = self._ask(incoming, start)
+        if header is None:
+            if incoming.doubtful(self.vault.name) and self.vault.get(self._newer(incoming)) is None:
+                incoming.looked(self.vault.name)
+            return self._pass_over(incoming, start)
+        self._lacking_since = 0.0
+        self._lively_until = time.monotonic() + LIVELY
+        self._at = (incoming, header.end)
+        incoming.holds(self.vault.name, header)
+        return True
+
+    def _newer(self, incoming: Incoming) -> str:
+        """The name of the epoch after: whoever seals it leaves it where chunks are read."""
+        return layout.epoch(incoming.leg.record.number + 1)
+
+    def _boundary(self, incoming: Incoming) -> int:
+        """Where the chunk begins that holds the first position wanted: names are told by a listing, near it."""
+        number, position = incoming.leg.record.number, incoming.position
+        if position == incoming.leg.start.start:
+            return position
+        for near in (position, position - NEAR, position - 2 * NEAR):
+            prefix = layout.chunk(number, max(near, 0))[: -len(f"{NEAR:X}") + 1]
+            starts = [layout.chunk_start(key) for key in self.vault.list(prefix)]
+            if found := max((s for s in starts if s is not None and s <= position), default=None):
+                return found
+        return position
+
+    def _ask(self, incoming: Incoming, start: int) -> Header | None:
+        """The chunk at this position when the vault has it whole; only the first vault has to send it."""
+        key = layout.chunk(incoming.leg.record.number, start)
+        known = incoming.known(start)
+        if known is not None:
+            return known if self.vault.exists(key) else None
+        data = self.vault.get(key)
+        if data is None:
+            return None
+        found = chunk.decode(data, incoming.leg.record)
+        if found is None or found[0].start != start or found[0].end <= start:
+            if key not in self._altered:
+                log.warning("an altered chunk", vault=self.vault.name, start=lsn.show(start))
+            self._altered.add(key)
+            return None
+        keep(self._folder, found[0], data)
+        return found[0]
+
+    def _pass_over(self, incoming: Incoming, start: int) -> bool:
+        """Go on behind a chunk that only this vault lacks, once it lacked it for a while."""
+        known = incoming.known(start)
+        if known is None or incoming.position < known.end:
+            self._lacking_since = 0.0
+            return False
+        now = time.monotonic()
+        self._lacking_since = self._lacking_since or now
+        if now < self._lacking_since + SKIP:
+            return False
+        log.warning("a hole in this vault", vault=self.vault.name, start=lsn.show(start))
+        self.holes += 1
+        self._lacking_since = 0.0
+        self._at = (incoming, known.end)
+        return True

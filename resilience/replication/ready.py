@@ -1,0 +1,74 @@
+"""What a promoted copy needs before anybody writes to it: numbers that were never seen, and indexes that fit here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import structlog
+from psycopg import sql
+
+from resilience.replication.config import Config
+
+ADVANCE = 100_000
+"""So many numbers of each sequence are skipped: more than any site gives away within what async may lose."""
+DATABASES = "SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1"
+SEQUENCES = """
+SELECT format('%I.%I', schemaname, sequencename), coalesce(last_value, start_value)::numeric, increment_by::numeric,
+  CASE WHEN increment_by > 0 THEN max_value ELSE min_value END::numeric
+FROM pg_sequences WHERE NOT cycle
+"""
+DATABASE_CHANGED = """
+SELECT datcollversion <> pg_database_collation_actual_version(oid) FROM pg_database WHERE datname = current_database()
+"""
+COLLATIONS_CHANGED = """
+SELECT n.nspname, c.collname FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace
+WHERE c.collversion <> pg_collation_actual_version(c.oid)
+"""
+log = structlog.get_logger()
+
+
+def make_ready(config: Config, *, lossy: bool) -> dict[str, Any]:
+    """Every database: sequences go on past what may have been lost, indexes are built anew where sorting changed."""
+    reindexed: list[str] = []
+    advanced, full = 0, []
+    with psycopg.connect(config.postgres.dsn, autocommit=True) as db:
+        names = [name for (name,) in db.execute(DATABASES).fetchall()]
+    for name in names:
+        with psycopg.connect(config.postgres.dsn, dbname=name, autocommit=True) as db:
+            if _sort_as_here(db, name):
+                reindexed.append(name)
+            if lossy:
+                done, lacking = _advance(db)
+                advanced += done
+                full += [f"{name}: {sequence}" for sequence in lacking]
+    if full:
+        log.error("sequences are near their end: numbers may be used again", sequences=full)
+    return {"reindexed": reindexed, "sequences_advanced": advanced, "sequences_full": full}
+
+
+def _advance(db: psycopg.Connection[Any]) -> tuple[int, list[str]]:
+    """Skip numbers that the lost site may have shown to somebody; how many sequences, and those without room."""
+    done, full = 0, []
+    for name, last, step, bound in db.execute(SEQUENCES).fetchall():
+        target = last + ADVANCE * step
+        if (step > 0 and target > bound) or (step < 0 and target < bound):
+            full.append(name)
+            continue
+        db.execute("SELECT setval(%s, %s)", (name, int(target)))
+        done += 1
+    return done, full
+
+
+def _sort_as_here(db: psycopg.Connection[Any], name: str) -> bool:
+    """Build indexes anew where this machine sorts otherwise than the one they were built on; whether it did."""
+    database = db.execute(DATABASE_CHANGED).fetchone()
+    changed = db.execute(COLLATIONS_CHANGED).fetchall()
+    if not changed and not (database and database[0]):
+        return False
+    log.warning("this machine sorts otherwise; indexes are built anew", database=name, collations=len(changed))
+    db.execute(sql.SQL("REINDEX DATABASE {}").format(sql.Identifier(name)))
+    for schema, collation in changed:
+        db.execute(sql.SQL("ALTER COLLATION {} REFRESH VERSION").format(sql.Identifier(schema, collation)))
+    db.execute(sql.SQL("ALTER DATABASE {} REFRESH COLLATION VERSION").format(sql.Identifier(name)))
+    return True

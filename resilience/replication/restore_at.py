@@ -1,0 +1,19 @@
+"""restore-at: a copy as it was at a moment, in a folder of its own; nothing of the fleet is touched."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from resilience.replication import scratch
+from resilience.replication.config import Config
+from resilience.replication.scratch import Moment
+
+
+def main(config: Config, at: str | None) -> dict[str, Any]:
+    """Make the copy, replay it to the moment, leave it stopped and ready to be started."""
+    moment, began = Moment.parse(at), time.monotonic()
+    copy = scratch.make(config, config.open(), moment)
+    with scratch.opened(copy, moment):
+        pass
+    return {**scratch.describe(copy), "pg": str(config.paths.pg), "seconds": round(time.monotonic() - began, 1)}

@@ -1,0 +1,216 @@
+"""Scratch: a copy beside everything else, as it was at a moment, made from vaults that are only read.
+
+Its Postgres has a socket of its own, in a folder that nobody else may enter, and no port. A copy
+that falls short of the moment it was asked for is an error, never a success.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import structlog
+
+from resilience.errors import Refused, ResilienceError, UsageError, VaultError
+from resilience.ports import Vault
+from resilience.replication import label as labels
+from resilience.replication import lsn, standby
+from resilience.replication.assembly import assemble
+from resilience.replication.base import CLONING, bring, empty, finish, mark, owner_of, refuse_unfit
+from resilience.replication.chain import Chain
+from resilience.replication.config import Config
+from resilience.replication.forward import Forward
+from resilience.replication.label import Label
+from resilience.replication.recover import Check, promote, replay
+from resilience.replication.segments import Segments
+from resilience.replication.trace import Leg, legs
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Up to where a copy goes: a position, a time, or (neither) all that there is."""
+
+    position: int | None = None
+    at: float | None = None
+
+    @classmethod
+    def parse(cls, text: str | None) -> Moment:
+        """`0/16B3748`, or a time such as `2021-01-10 07:00` (UTC where it names no zone)."""
+        if text is None:
+            return cls()
+        try:
+            if "/" in text:
+                return cls(position=lsn.parse(text))
+            when = datetime.fromisoformat(text)
+        except ValueError:
+            raise UsageError(
+                f"{text} is neither a position nor a time.",
+                "A position is written like 0/16B3748, a time like 2021-01-10T07:00:00+00:00.",
+                "Write one of the two.",
+            ) from None
+        return cls(at=(when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
+
+    def after(self, label: Label) -> bool:
+        """Whether a snapshot was complete by then."""
+        return (self.position is None or label.stop <= self.position) and (self.at is None or label.at <= self.at)
+
+    def show(self) -> str:
+        """As Postgres takes a time."""
+        return datetime.fromtimestamp(self.at or 0, UTC).isoformat(sep=" ")
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A data directory with its WAL beside it, not yet replayed."""
+
+    config: Config
+    label: Label
+    segments: Segments
+    leg: Leg
+    chain: Chain
+    healed: tuple[str, ...]
+
+    @property
+    def end(self) -> int:
+        """Where its WAL ends."""
+        return self.chain.end
+
+
+def settle_in(config: Config) -> Config:
+    """The configuration for a copy in the folders that `config` names: a server of its own, which pg_ctl starts."""
+    pg, run = config.paths.pg, config.paths.run
+    options = (
+        f"-c listen_addresses= -c port=5432 -c unix_socket_directories={run} -c hba_file={run}/hba.conf"
+        f" -c ident_file= -c logging_collector=off -c synchronous_standby_names= -c archive_mode=off"
+    )
+    control = [str(config.postgres.bin / "pg_ctl"), "-D", str(pg), "-w", "-t", "3600"]
+    user = config.postgres.user
+    own = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if os.geteuid() == 0 else []
+    server = config.postgres.model_copy(
+        update={
+            "dsn": f"host={run} port=5432 user={user} dbname=postgres",
+            "start": [*own, *control, "-l", f"{run}/postgres.log", "-o", options, "start"],
+            "stop": [*own, *control, "-m", "fast", "stop"],
+        }
+    )
+    return config.model_copy(update={"postgres": server})
+
+
+def make(config: Config, vaults: Mapping[str, Vault], moment: Moment) -> Copy:
+    """Files from the newest snapshot before the moment, and the WAL up to it."""
+    config = settle_in(config)
+    _fresh(config)
+    forward = Forward(config, vaults)
+    forward.look()
+    tried = 0
+    for group in labels.find(vaults, forward.known):
+        if not moment.after(group[0]):
+            continue
+        tried += 1
+        refuse_unfit(config, group[0])
+        for folder in (config.paths.pg, config.paths.wal):
+            empty(folder)
+        mark(config, CLONING)
+        used = bring(config, group, CLONING)
+        if used is None:
+            continue
+        finish(config, used)
+        return _with_wal(config, vaults, forward, used, moment)
+    raise VaultError(
+        "No vault holds a snapshot from before that that can be used.",
+        f"{tried} could be believed by their labels.",
+        "Ask for a later moment, or bring back a vault that holds an older snapshot.",
+    )
+
+
+def _fresh(config: Config) -> None:
+    for folder in (config.paths.pg, config.paths.wal, config.paths.run):
+        folder.mkdir(parents=True, exist_ok=True)
+        os.chown(folder, *owner_of(config))
+        folder.chmod(0o700)
+    if any(config.paths.pg.iterdir()):
+        raise Refused(
+            f"{config.paths.pg} is not empty.", "Nothing is ever restored over what is there.", "Name another folder."
+        )
+    hba = config.paths.run / "hba.conf"
+    hba.write_text("local all all trust\n")
+    os.chown(hba, *owner_of(config))
+
+
+def _with_wal(config: Config, vaults: Mapping[str, Vault], forward: Forward, used: Label, moment: Moment) -> Copy:
+    position = lsn.segment_start(used.start, used.segment_size)
+    newest = forward.newest
+    child = replace(newest, number=newest.number + 1, parent=newest.number)
+    sealed = config.sealed or tuple(vaults)
+    found = legs(forward.known, child, vaults, sealed, position, None)
+    if moment.position is not None:
+        reach = [leg for leg in found if leg.position < moment.position]
+        last = reach[-1]
+        limit = moment.position if last.limit is None else min(last.limit, moment.position)
+        found = [*reach[:-1], replace(last, limit=limit)]
+    segments = Segments(config.paths.wal / "restored", used.segment_size, config.key(), owner_of(config))
+    parts = assemble(config, vaults, found, segments, segments.arrived)
+    leg, _, chain = parts[-1]
+    healed = tuple(sorted({what for _, gathered, _ in parts for what in gathered.healed}))
+    copy = Copy(config, used, segments, leg, chain, healed)
+    _refuse_early(copy, moment)
+    return copy
+
+
+def _refuse_early(copy: Copy, moment: Moment) -> None:
+    """Refused when what the vaults hold ends before the moment."""
+    reached = copy.chain.headers[-1].at if copy.chain.headers else copy.label.at
+    if moment.at is None or reached >= moment.at:
+        return
+    raise Refused(
+        f"The vaults hold nothing from {moment.show()}: they end at {copy.chain.good_until}.",
+        "A copy that is short of what was asked for is no success.",
+        "Ask for an earlier time, or for all that there is.",
+    )
+
+
+@contextmanager
+def opened(copy: Copy, moment: Moment) -> Iterator[psycopg.Connection[Any]]:
+    """Its server, replayed up to the moment and promoted; stopped at the end, whatever happens."""
+    config = copy.config
+    target = [f"recovery_target_time = '{moment.show()}'", "recovery_target_action = 'promote'"] if moment.at else []
+    standby.prepare(config, copy.segments, target)
+    check = Check(copy.segments, copy.leg.start.timeline, copy.end, copy.chain.confirmed)
+    try:
+        with standby.connected(config) as db:
+            if standby.one(db, "SELECT pg_is_in_recovery()"):
+                standby.poke(config)
+                replay(db, copy.end, check)
+                promote(db, slot=False)
+            standby.settle(config, db)
+            yield db
+    finally:
+        done = subprocess.run(config.postgres.stop, check=False, capture_output=True, text=True)
+        if done.returncode and standby.alive(config):
+            raise ResilienceError("The copy's Postgres does not stop.", done.stderr[-500:], "End it by hand.")
+
+
+def describe(copy: Copy) -> dict[str, Any]:
+    """What a person wants to know of a copy."""
+    end = copy.chain.headers[-1].at if copy.chain.headers else copy.label.at
+    return {
+        **labels.describe(copy.label),
+        "end_lsn": lsn.show(copy.end),
+        "until": end,
+        "timeline": copy.leg.start.timeline,
+        "healed": list(copy.healed),
+    }
+
+
+def folder_of(config: Config) -> Path:
+    """The folder that holds the copy."""
+    return config.paths.pg.parent

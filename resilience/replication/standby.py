@@ -1,0 +1,213 @@
+"""Postgres as a standby: it replays WAL that was assembled on this host, and knows no primary."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from resilience.errors import Locked, ShortRecovery
+from resilience.replication import writes
+from resilience.replication.config import Config
+from resilience.replication.segments import Segments
+
+BEGIN, END = "# resilience: recovery begins", "# resilience: recovery ends"
+STARVED = 10.0
+"""Seconds for which Postgres may ask for one and the same segment before it is consistent."""
+POLL = 0.05
+RETRY = "1s"
+NEEDED = {
+    "max_connections": "max_connections",
+    "max_worker_processes": "max_worker_processes",
+    "max_wal_senders": "max_wal_senders",
+    "max_prepared_transactions": "max_prepared_xacts",
+    "max_locks_per_transaction": "max_locks_per_xact",
+}
+"""Setting → what pg_controldata calls it."""
+
+
+def prepare(config: Config, segments: Segments, target: Sequence[str] = ()) -> None:
+    """Tell Postgres to read the assembled WAL and to wait at its end; idempotent."""
+    pg = config.paths.pg
+    (pg / "standby.signal").touch()
+    lines = [
+        BEGIN,
+        f"restore_command = '{_restore_command(segments.folder)}'",
+        f"archive_cleanup_command = '{config.postgres.bin / 'pg_archivecleanup'} {segments.folder} %r'",
+        "recovery_target_timeline = 'latest'",
+        "primary_conninfo = ''",
+        "primary_slot_name = ''",
+        "hot_standby = on",
+        f"wal_retrieve_retry_interval = '{RETRY}'",
+        "synchronous_standby_names = ''",
+        "archive_mode = off",
+        *(target or ["recovery_target = ''"]),
+        *(f"{name} = {value}" for name, value in needed(config).items()),
+        END,
+    ]
+    auto = pg / "postgresql.auto.conf"
+    auto.write_text(without_block(auto) + "\n".join(lines) + "\n")
+    for path in (auto, pg / "standby.signal"):
+        own(config, path)
+
+
+def _restore_command(folder: Path) -> str:
+    """Copies a segment as far as it has grown: 1 says that there is nothing new, 126 stops recovery instead of ending it.
+
+    What Postgres holds already is not written again, and what is empty stays a hole in the file.
+    """
+    return f"s={folder}/%f; test -f $s || exit 1; cmp -s $s pg_wal/%f && exit 1; cp --sparse=always $s %p || exit 126"
+
+
+def needed(config: Config) -> dict[str, int]:
+    """Settings that a standby must not have lower than its primary had, by the copy's own control file."""
+    argv = [str(config.postgres.bin / "pg_controldata"), "-D", str(config.paths.pg)]
+    told = subprocess.run(argv, check=True, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}).stdout
+    values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in told.splitlines())}
+    return {name: int(values[f"{shown} setting"]) for name, shown in NEEDED.items()}
+
+
+def raise_settings(config: Config, segments: Segments) -> None:
+    """Where the primary's settings rose, replay pauses: start again with settings that are as high."""
+    with suppress(psycopg.Error), psycopg.connect(config.postgres.dsn, autocommit=True, connect_timeout=1) as db:
+        paused = one(db, "SELECT pg_is_wal_replay_paused()")
+        lower = [n for n, value in needed(config).items() if paused and int(one(db, f"SHOW {n}")) < value]
+        if lower:
+            prepare(config, segments)
+            subprocess.run(config.postgres.stop, check=False, capture_output=True)
+
+
+@contextmanager
+def only_follower(config: Config) -> Iterator[None]:
+    """Nobody else feeds this host's standby meanwhile; Locked where somebody does."""
+    config.paths.run.mkdir(parents=True, exist_ok=True)
+    with (config.paths.run / "follow.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Locked(
+                "follow is at work on this host.",
+                "Two who write one standby's WAL would spoil it.",
+                "Stop it first: systemctl stop resilience-follow.",
+            ) from None
+        yield
+
+
+def poke(config: Config) -> None:
+    """Wake the process that replays, so that it looks for new WAL at once; it would by itself after RETRY."""
+    pid = _startup_pid(config.paths.pg)
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGHUP)
+
+
+def without_block(path: Path) -> str:
+    """What the copied site had set for good: not what `prepare` put there, nor how its writes stood at that moment."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    text = "".join(line for line in lines if line.partition("=")[0].strip() not in writes.OURS)
+    if BEGIN in text:
+        head, _, rest = text.partition(BEGIN)
+        text = head + rest.partition(END + "\n")[2]
+    return text
+
+
+def own(config: Config, path: Path) -> None:
+    """Give a file to Postgres' user."""
+    user = pwd.getpwnam(config.postgres.user)
+    os.chown(path, user.pw_uid, user.pw_gid)
+
+
+@contextmanager
+def connected(config: Config) -> Iterator[psycopg.Connection[Any]]:
+    """Start Postgres unless it runs; a connection, as soon as the copy is consistent and lets one in."""
+    starting = None if alive(config) else begin(config.postgres.start)
+    said, since = "", time.monotonic()
+    while True:
+        try:
+            db = psycopg.connect(config.postgres.dsn, autocommit=True, connect_timeout=5)
+            break
+        except psycopg.OperationalError as error:
+            _refuse_failed(starting, config)
+            if (says := startup_says(config.paths.pg)) != said:
+                said, since = says, time.monotonic()
+            if "waiting for" in said and time.monotonic() > since + STARVED:
+                raise ShortRecovery(
+                    f"Postgres never became consistent: {said}.",
+                    "The WAL on this host does not reach as far as the snapshot needs.",
+                    "Nothing was promoted. Restore again.",
+                ) from error
+            time.sleep(POLL)
+    with db:
+        yield db
+    if starting is not None:
+        starting.wait()
+
+
+def begin(argv: list[str]) -> subprocess.Popen[bytes]:
+    """The start command, not waited for: it may return only once Postgres is consistent."""
+    return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+
+def _refuse_failed(starting: subprocess.Popen[bytes] | None, config: Config) -> None:
+    """ShortRecovery when the start command has ended and Postgres does not run."""
+    if (starting is None or starting.poll() is not None) and not alive(config):
+        raise ShortRecovery(
+            "Postgres did not come up from the copy.",
+            f"{' '.join(config.postgres.start)} ended, and nothing runs in {config.paths.pg}.",
+            "Nothing was promoted. Look at Postgres' own log on this host.",
+        )
+
+
+def alive(config: Config) -> bool:
+    """Whether a server runs on the data directory."""
+    try:
+        pid = int((config.paths.pg / "postmaster.pid").read_text().split()[0])
+        return "postgres" in Path(f"/proc/{pid}/comm").read_text()
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def startup_says(pg: Path) -> str:
+    """The title of Postgres' startup process: which segment it recovers, or waits for."""
+    found = _startup(pg)
+    return found[1] if found else ""
+
+
+def _startup_pid(pg: Path) -> int | None:
+    found = _startup(pg)
+    return found[0] if found else None
+
+
+def _startup(pg: Path) -> tuple[int, str] | None:
+    """Number and title of the process that replays; None where none does."""
+    try:
+        pid = (pg / "postmaster.pid").read_text().split()[0]
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            title = Path(f"/proc/{child}/cmdline").read_text().strip("\0 ")
+            if "startup" in title:
+                return int(child), title
+    except (OSError, IndexError):
+        pass
+    return None
+
+
+def one(db: psycopg.Connection[Any], query: str) -> Any:
+    """The first value that a query gives."""
+    row = db.execute(query).fetchone()
+    return row[0] if row else None
+
+
+def settle(config: Config, db: psycopg.Connection[Any]) -> None:
+    """Take the recovery settings back; what is left is an ordinary primary."""
+    auto = config.paths.pg / "postgresql.auto.conf"
+    auto.write_text(without_block(auto))
+    db.execute("SELECT pg_reload_conf()")

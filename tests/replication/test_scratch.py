@@ -1,0 +1,96 @@
+"""Copies beside everything else: at a moment, from one vault alone, and never short without a word."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from resilience.replication import layout, lsn
+from tests.replication.harness import Fleet, Site
+
+
+@pytest.fixture
+def beside(sites: Callable[..., Site], lost: Fleet) -> Callable[..., Any]:
+    """Runs a command in fresh folders, with credentials that only read; its answer, and the rows of its copy."""
+    reader = sites(lost, "reader", standby=True)
+
+    def run(command: str, *argv: str, fails: bool = False) -> tuple[dict[str, Any], list[int]]:
+        place = reader.folder / f"copy{time.monotonic_ns()}"
+        paths = {name: str(place / name) for name in ("pg", "media", "ledger", "outbox", "held", "spool", "wal", "run")}
+        place.mkdir()
+        from resilience import caches
+
+        config = reader.config(standby=True, signing_key_file=None, paths={**paths, "restic": str(caches.restic())})
+        told = reader.run(command, *argv, config=config, fails=fails)
+        return told, [] if fails or command == "verify" else rows_in(reader, place)
+
+    return run
+
+
+def rows_in(site: Site, place: Path) -> list[int]:
+    """The rows of a stopped copy."""
+    control = site.as_postgres(str(site.bin / "pg_ctl"), "-D", str(place / "pg"), "-w")
+    options = f"-c listen_addresses= -k {place}/run -c hba_file={place}/run/hba.conf"
+    subprocess.run(
+        [*control, "-l", f"{place}/run/log", "-o", options, "start"], check=True, capture_output=True, cwd="/"
+    )
+    try:
+        with psycopg.connect(f"host={place}/run user=postgres dbname=postgres") as db:
+            return [n for (n,) in db.execute("SELECT n FROM rows ORDER BY n").fetchall()]
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True, cwd="/")
+
+
+def chunks(fleet: Fleet) -> list[str]:
+    """Names of all chunks."""
+    return [k for k in fleet.vaults()["elm"].list("wal/") if layout.chunk_start(k) is not None]
+
+
+def test_at_a_position_and_at_all(beside: Callable[..., Any], lost: Fleet) -> None:
+    """A copy holds what was committed by then and nothing after; a position past the end is refused."""
+    starts = sorted(s for k in chunks(lost) if (s := layout.chunk_start(k)) is not None)
+    everything, rows = beside("restore-at")
+    assert rows == list(range(1, 201))
+    half, some = beside("restore-at", "--at", lsn.show(starts[len(starts) // 2]))
+    assert some == list(range(1, len(some) + 1))
+    assert 0 < len(some) < 200
+    assert lsn.parse(half["end_lsn"]) == starts[len(starts) // 2] < lsn.parse(everything["end_lsn"])
+    past = lsn.show(lsn.parse(everything["end_lsn"]) + 1000)
+    told, _ = beside("restore-at", "--at", past, fails=True)
+    assert "good_until" in told or "end" in told["what"], told
+
+
+def test_at_a_time(beside: Callable[..., Any], lost: Fleet) -> None:
+    """A time between two writes gives the first and not the second; one that the vaults don't reach is refused."""
+    everything, _ = beside("restore-at")
+    told, _ = beside("restore-at", "--at", "2999-01-01", fails=True)
+    assert told["kind"] == "Refused"
+    assert "short of what was asked for" in told["why"]
+    told, _ = beside("restore-at", "--at", "yesterday", fails=True)
+    assert "neither a position nor a time" in told["what"]
+    from datetime import UTC, datetime
+
+    end = everything["until"]
+    _, rows = beside("restore-at", "--at", datetime.fromtimestamp(end - 0.5, UTC).isoformat())
+    assert rows == list(range(1, len(rows) + 1))
+    assert len(rows) < 200
+
+
+def test_each_vault_by_itself(beside: Callable[..., Any], lost: Fleet) -> None:
+    """Every vault alone gives the same rows and contents; a vault that lost a chunk, or has one altered, is told."""
+    found = {vault: beside("verify", "--vault", vault)[0] for vault in ("birch", "elm")}
+    assert {f["rows"] for f in found.values()} == {200}
+    assert len({f["digest"] for f in found.values()}) == 1
+    gone, altered = chunks(lost)[2:4]
+    lost.vaults()["cedar"].delete(gone)
+    lost.alter("elm", altered)
+    told, _ = beside("verify", "--vault", "cedar", fails=True)
+    assert told["kind"] == "BrokenChain"
+    told, _ = beside("verify", "--vault", "elm", fails=True)
+    assert "altered" in told["missing"]
