@@ -47,6 +47,12 @@ def chromium() -> Path:
     return _part("chromium", "the browser for the tests")
 
 
+def postgres() -> Path:
+    """The folder of Postgres' programs: the machine's own, else those that set-up unpacked."""
+    own = Path("/usr/lib/postgresql/15/bin")
+    return own if own.exists() else tools() / "usr/lib/postgresql/15/bin"
+
+
 def use_programs() -> None:
     """Let programs this machine lacks be found on PATH, where set-up made them; its own copies go first."""
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from resilience.model import EpochRecord, Event, Notice, Site, SiteOutputs, Stage
@@ -98,6 +99,9 @@ class Plane(Protocol):
     def shape(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
         """Bring the host into shape from supplies alone: packages, units, files, keys."""
 
+    def follow(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
+        """Start to follow this epoch from the vaults, as a hot standby; returns once it can be read."""
+
     def create(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
         """First day only: an empty database; refuses where there already is one."""
 
@@ -122,8 +126,14 @@ class Plane(Protocol):
     def verify_snapshot(self, vault: str, snapshot: str) -> bool:
         """Whether the vault really holds this snapshot, label and data, read by another principal."""
 
+    def verify(self, vault: str, at: str | None) -> Mapping[str, Any]:
+        """Restore from this vault alone, up to a position, start it, check and count it; raises where it is not whole."""
+
+    def restore_at(self, folder: Path, at: str | None) -> Mapping[str, Any]:
+        """A copy as it was at a moment (or all there is) below an empty folder here; raises where it would be short."""
+
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
-        """What ship says: epoch, lag in seconds and bytes a vault, confirmed LSN."""
+        """What ship says: epoch, lag in seconds and bytes a vault, confirmed LSN; at a standby what follow says."""
 
     def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:
         """Move away what an older epoch left on the host, whole; {aside: where, or empty}. Nothing of `newest` is touched."""

@@ -13,6 +13,7 @@ from resilience.adapters.account import HttpAccount
 from resilience.adapters.clock import SystemClock
 from resilience.adapters.gate import HostGate
 from resilience.adapters.history_file import HistoryFile
+from resilience.adapters.host_config import HostConfig
 from resilience.adapters.journal_file import JournalFile
 from resilience.adapters.kit import Kit
 from resilience.adapters.octodns_zone import OctoDnsZone
@@ -74,7 +75,7 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
         accounts={v.name: HttpAccount(v.name, v.account, kit.account(v.name)) for v in fleet.vendors if v.account},
         vaults=vaults,
         clouds={s.name: _cloud(home, fleet, kit, s) for s in fleet.sites},
-        plane=SshPlane(fleet, kit, shells, vaults, signer, supplies, rules),
+        plane=SshPlane(shells, HostConfig(fleet, kit, vaults, signer, rules, app.media_query), supplies),
         app=app,
         gate=HostGate(shells),
         outside=users,

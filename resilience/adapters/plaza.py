@@ -54,6 +54,16 @@ class PlazaOnHost:
         return "/readyz"
 
     @property
+    def media_query(self) -> dict[str, Any]:
+        """Where plaza's rows name their pictures."""
+        return {
+            "database": "plaza",
+            "sql": "SELECT DISTINCT sha256 FROM media",
+            "newer": "SELECT id, sha256 FROM media WHERE id > %s ORDER BY id LIMIT %s",
+            "margin": 30_000 << 16,  # thirty seconds, as plaza's ids count
+        }
+
+    @property
     def sign_up_paths(self) -> tuple[str, ...]:
         """The page, and the client API's."""
         return ("/register", "/api/v1/accounts")

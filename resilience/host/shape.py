@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
 from resilience.errors import ResilienceError
-from resilience.host.spec import HostSpec
+from resilience.host.spec import File, HostSpec
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+MARKER = "/opt/resilience/shape"
+"""Which shape a host was brought into, to the end."""
+STANDBY = "/var/lib/resilience/wal/follow.json"
+"""Is there on a host that follows."""
 UNPACK_S = 600.0
 CONFIGURE_S = 300.0
 DEPLOY_S = 180.0
@@ -72,20 +78,41 @@ class Shell(Protocol):
         """Run one command line."""
 
 
-def shape_host(login: Login, shell: Shell, spec: HostSpec, supplies: Mapping[str, Any]) -> Mapping[str, Any]:
+def shape_host(
+    login: Login, shell: Shell, spec: HostSpec, supplies: Mapping[str, Any], keys: Sequence[File] = ()
+) -> Mapping[str, Any]:
     """Bring a host into shape from supplies alone; repeating it changes nothing. Returns what it took.
 
-    `supplies` is {digest, files: [{name, sha256, bytes, sources: [{vault, url, headers}]}]}.
+    `supplies` is {digest, files: [{name, sha256, bytes, sources: [{vault, url, headers}]}]}; `keys` are files that
+    another epoch changes.
     """
     began = time.monotonic()
+    digest = _digest(spec, supplies)
+    spec = spec.with_files(keys)
     with ThreadPoolExecutor(2) as pool:
         unpacking = pool.submit(_fetch, login, shell, {**supplies, "phase": "unpack"}, UNPACK_S)
         deploying = pool.submit(_deploy, login, spec)
         unpacked, deployed = unpacking.result(), deploying.result()
     finish = {"phase": "configure", "digest": supplies["digest"]}
     configured = _fetch(login, shell, finish, CONFIGURE_S)
+    shell.run(f"echo {digest} > {MARKER}")
     seconds = round(time.monotonic() - began, 2)
     return {"seconds": seconds, "supplies": unpacked, "files": deployed, "configure": configured}
+
+
+def hand_over(shell: Shell, spec: HostSpec, supplies: Mapping[str, Any], keys: Sequence[File]) -> bool:
+    """Give a standby that is in shape the keys of its epoch, and touch nothing else; False where it is not in shape."""
+    script = (files("resilience.host") / "keys.py").read_text()
+    order: dict[str, Any] = {"marker": MARKER, "standby": STANDBY, "digest": _digest(spec, supplies)}
+    order["files"] = [asdict(file) for file in keys]
+    stream = f"{script}\nimport json\nput(json.loads({json.dumps(order)!r}))\n"
+    done = shell.run("python3 -", stdin=stream.encode(), timeout=30)
+    lines = done.out.strip().splitlines()
+    return done.exit == 0 and bool(lines) and bool(json.loads(lines[-1])["in_shape"])
+
+
+def _digest(spec: HostSpec, supplies: Mapping[str, Any]) -> str:
+    return hashlib.sha256(f"{spec.digest} {supplies['digest']}".encode()).hexdigest()
 
 
 def _fetch(login: Login, shell: Shell, job: Mapping[str, Any], timeout: float) -> dict[str, Any]:

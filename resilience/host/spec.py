@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
@@ -37,6 +39,11 @@ class HostSpec:
         paths = {file.path for file in added}
         return replace(self, files=tuple(f for f in self.files if f.path not in paths) + added)
 
+    @property
+    def digest(self) -> str:
+        """Names exactly this spec."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values; they may hold secrets, so they go through pipes only."""
         return asdict(self)
@@ -55,6 +62,7 @@ class HostSpec:
 PLACES = {
     "resilience-postgres.service": "/etc/systemd/system/resilience-postgres.service",
     "resilience-ship.service": "/etc/systemd/system/resilience-ship.service",
+    "resilience-follow.service": "/etc/systemd/system/resilience-follow.service",
     "plaza.service": "/etc/systemd/system/plaza.service",
     "caddy.conf": "/etc/systemd/system/caddy.service.d/resilience.conf",
     "Caddyfile": "/etc/resilience/Caddyfile",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from resilience.errors import ResilienceError, TooFewVaults
@@ -14,6 +15,8 @@ from resilience.simulation.shipping import reachable, ship, start_ship
 from resilience.simulation.state import Held, Host, State
 
 T = TypeVar("T")
+HOT = 0.1
+"""A host that follows has nearly all there already: so much of the time is left."""
 
 
 @dataclass
@@ -36,6 +39,9 @@ class SimPlane:
         return replace(self, left_out=self.left_out | vaults, forced=forced)
 
     def _on(self, outputs: SiteOutputs, verb: str, seconds: float, act: Callable[[Host], T]) -> T:
+        host = self.sim.hosts.get(outputs.site)
+        if host is not None and host.follows:
+            seconds *= HOT
         door = f"plane.{outputs.site}.{verb}"
         return self.sim.ask(door, outputs.vendor, seconds, lambda: act(answering(self.sim, outputs)))
 
@@ -47,6 +53,19 @@ class SimPlane:
             return {"packages": "supplies"}
 
         return self._on(outputs, "shape", 22.0, install)
+
+    def follow(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
+        """Follow what k vaults hold; an older database of this host's own is never written over."""
+
+        def begin(host: Host) -> Mapping[str, Any]:
+            _need(host.shaped, "There is no restic.", "The host has no shape yet.")
+            _need(not host.promoted_under, "There is a database.", "It may be somebody's only copy.")
+            vaults = merging.readable(self.sim, self.left_out)
+            _need(any(held.snapshots for held in vaults.values()), "There is no snapshot.", "A copy begins with one.")
+            host.follows = True
+            return {"follows": epoch.site, "epoch": epoch.number}
+
+        return self._on(outputs, "follow", 8.0, begin)
 
     def create(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
         """An empty database; refuses where another epoch already has one."""
@@ -67,6 +86,7 @@ class SimPlane:
 
         def restore(host: Host) -> Merged:
             _need(host.shaped, "There is no restic.", "The host has no shape yet.")
+            host.follows = False
             if host.promoted_under != epoch.nonce:
                 rows = merging.opening(self.sim, epoch, host, self.left_out, forced=self.forced)
                 _empty(host)
@@ -189,10 +209,29 @@ class SimPlane:
 
         return self._on(outputs, "stand_down", 1.0, stop)
 
+    def verify(self, vault: str, at: str | None) -> Mapping[str, Any]:
+        """Whether it holds a snapshot and every row that k vaults hold."""
+        held = self.sim.vaults[vault]
+
+        def look() -> Mapping[str, Any]:
+            _need(bool(held.snapshots), f"{vault} holds no snapshot.", "It was never given one, or lost it.")
+            rows = {row for snapshot in held.snapshots.values() for row in snapshot}
+            rows |= {row for chain in held.chains.values() for row in (*(chain.opening or ()), *chain.rows)}
+            _need(self.sim.confirmed <= rows, f"{vault} lacks rows.", "They are in other vaults.")
+            return {"ok": True, "end_lsn": f"0/{len(rows):X}", "rows": len(rows), "digest": "", "pictures": None}
+
+        return self.sim.ask(f"vault.{vault}.restore", held.vendor, 20.0, look)
+
+    def restore_at(self, folder: Path, at: str | None) -> Mapping[str, Any]:
+        """Memory has no folders."""
+        raise ResilienceError("A simulation restores into no folder.", "Nothing in it is real.", "Make a lab.")
+
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Sizes and lag."""
 
         def say(host: Host) -> Mapping[str, Any]:
+            if host.follows:
+                return {"role": "standby", "follows": "", "lag_seconds": 0.0, "readable": True}
             lag = 0.0 if host.confirmed == len(host.wal) else self.sim.now - host.rows[host.wal[host.confirmed]]
             sizes = {"db_bytes": 1000 * len(host.rows), "media_bytes": 50_000 * len(host.pictures)}
             vaults = {v: {"lag_bytes": len(host.wal) - put, "backlog_objects": 0} for v, put in host.put.items()}

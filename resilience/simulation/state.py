@@ -35,6 +35,8 @@ class Host:
     ledger: dict[str, str] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
     """Rows that the app does not show, because the ledger says so."""
+    follows: bool = False
+    """A hot standby: it reads the vaults all the time, and may be read."""
     restored_under: str = ""
     promoted_under: str = ""
     """Nonce of the epoch under which the database was opened."""

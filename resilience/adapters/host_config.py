@@ -1,0 +1,149 @@
+"""What a site's host is told: files that stay there, and the configuration of each command.
+
+Secrets travel in a command's configuration, through a pipe and never as a file;
+only ship's own, which can encrypt and put but not read, stays on the host.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from resilience.adapters import rules
+from resilience.adapters.host_places import DATA, ETC, PATHS, POSTGRES
+from resilience.adapters.host_scripts import APP_ENV
+from resilience.adapters.kit import Kit
+from resilience.adapters.signer import KitSigner
+from resilience.errors import ResilienceError
+from resilience.host.gate import PASS_VARIABLE
+from resilience.host.spec import File
+from resilience.model import EpochRecord, Fleet, Site
+from resilience.ports import Vault
+from resilience.replication import epoch as epochs
+
+
+@dataclass(frozen=True)
+class HostConfig:
+    """One fleet's settings and secrets, chosen for whoever needs them."""
+
+    fleet: Fleet
+    kit: Kit
+    vaults: Mapping[str, Vault]
+    """Opened by the operator, to read epochs."""
+    signer: KitSigner
+    gate_rules: str
+    """What the proxy lets through at which stage."""
+    media_query: Mapping[str, Any] | None = None
+    """How the app's rows name their pictures."""
+
+    def keys(self, site: Site, epoch: EpochRecord) -> list[File]:
+        """Files that belong to one site and epoch; a standby gets none that signs or ships."""
+        gate = File(f"{ETC}/gate.caddy", self.gate_rules)
+        if epoch.site != site.name:
+            return [gate, File(f"{ETC}/durability.conf", "")]
+        secret = {
+            "site.key": self.kit.site_key(site.name, epoch.number).read_text(),
+            "ship.json": json.dumps(self.ship(site, epoch)),
+            "gate.env": f"{PASS_VARIABLE}={self.kit.gate_pass(site.name, epoch.number)}\n",
+        }
+        app = APP_ENV.format(data=DATA, etc=ETC, host=self.fleet.names.host)
+        mine = {name: path.read_text() for name, path in self.kit.app_keys.items()}
+        if (endpoints := self.kit.endpoints) is not None:
+            mine |= {"endpoints.pub": endpoints[0], "endpoints.json": endpoints[1]}
+            app += f"ENDPOINTS={ETC}/endpoints.json\nENDPOINTS_KEY={ETC}/endpoints.pub\n"
+        return [
+            *(File(f"{ETC}/{name}", text, mode="600") for name, text in secret.items()),
+            *(File(f"{ETC}/{name}", text, "plaza", "plaza", "400") for name, text in mine.items()),
+            File(f"{ETC}/app.env", app, mode="640", group="plaza"),
+            File(f"{ETC}/durability.conf", rules.for_postgres(self.fleet.replication)),
+            gate,
+        ]
+
+    def seen(self) -> EpochRecord | None:
+        """The newest epoch that any vault shows."""
+        return epochs.newest_of(self.vaults, self.signer.verify)
+
+    def newest(self, site: Site) -> EpochRecord:
+        """The newest epoch, which must let this site write."""
+        epoch = self.seen()
+        if epoch is None or epoch.site != site.name:
+            raise ResilienceError(
+                f"No epoch names {site.name}.",
+                f"The newest names {epoch.site}." if epoch else "No vault shows one.",
+                "Run `resilience status`, then plan again.",
+            )
+        return epoch
+
+    def ship(self, site: Site, epoch: EpochRecord, *, restic: bool = False) -> dict[str, Any]:
+        """What the primary may hold: it can encrypt and put."""
+        config = self._common(site, epoch, "ship", restic=restic)
+        config["vaults"] = [v for v in config["vaults"] if v["name"] in epoch.vaults]
+        return config
+
+    def reader(self, site: Site, epoch: EpochRecord) -> dict[str, Any]:
+        """What a restore needs: it can read everything, and put the chain's end again."""
+        config = self._common(site, epoch, "reader", restic=True)
+        for vault in config["vaults"]:
+            vault["write_credentials"] = self.kit.vault(vault["name"], "ship")
+        return {**config, "identity": self.kit.identity()}
+
+    def follower(self, site: Site, epoch: EpochRecord) -> dict[str, Any]:
+        """What a standby may hold: it can read everything, and put nothing."""
+        config = self._common(site, epoch, "reader", restic=True)
+        del config["signing_key_file"]
+        return {**config, "standby": True, "identity": self.kit.identity(), "media_query": self.media_query}
+
+    def watcher(self) -> dict[str, Any]:
+        """What a copy beside everything else needs: to read, whoever may write."""
+        epoch = self.seen()
+        if epoch is None:
+            raise ResilienceError("No vault shows an epoch.", "Nothing was ever shipped.", "Run `resilience up` first.")
+        return self.follower(self.fleet.site(epoch.site), epoch)
+
+    def bare(self, site: Site, epoch: EpochRecord) -> dict[str, Any]:
+        """What `status` needs: no secret at all."""
+        config = self._common(site, epoch, "reader", restic=False)
+        return {**config, "standby": True, "vaults": []}
+
+    def operator(self, site: Site, epoch: EpochRecord, vault: str) -> dict[str, Any]:
+        """What makes a repository in one vault."""
+        config = self._common(site, epoch, "operator", restic=True)
+        return {**config, "vaults": [v for v in config["vaults"] if v["name"] == vault]}
+
+    def _common(self, site: Site, epoch: EpochRecord, principal: str, *, restic: bool) -> dict[str, Any]:
+        parents = self._parents(epoch)
+        wanted = set(epoch.vaults) | set(parents[-1].vaults if parents else ())
+        vaults = [
+            {
+                **asdict(spec),
+                "credentials": self.kit.vault(spec.name, principal),
+                **({"restic_password": self.kit.restic_password(spec.name)} if restic else {}),
+            }
+            for spec in self.fleet.vaults
+            if spec.name in wanted and spec.name in self.vaults
+        ]
+        return {
+            "site": site.name,
+            "fleet": self.fleet.name,
+            "epoch": asdict(epoch),
+            "parent_epochs": [asdict(parent) for parent in parents],
+            "operator_public_key": self.signer.public,
+            "signing_key_file": f"{ETC}/site.key",
+            "recipients": list(self.kit.recipients),
+            "vaults": vaults,
+            "sealed": [v["name"] for v in vaults],
+            "k": epoch.k,
+            "s": epoch.s,
+            **rules.for_ship(self.fleet.replication),
+            "paths": PATHS,
+            "postgres": POSTGRES,
+        }
+
+    def _parents(self, epoch: EpochRecord) -> list[EpochRecord]:
+        """All epochs before this one, oldest first."""
+        found = []
+        for number in range(1, epoch.number):
+            found += epochs.numbered(self.vaults, number, self.signer.verify)[:1]
+        return found

@@ -1,0 +1,38 @@
+"""Where things are on a site's host, and how Postgres is started and stopped there."""
+
+from __future__ import annotations
+
+PYTHON = "PYTHONPATH=/opt/resilience/src /opt/resilience/env/bin/python3"
+DATA = "/var/lib/resilience"
+ETC = "/etc/resilience"
+RUN = "/run/resilience"
+PATHS = {
+    "pg": f"{DATA}/pg",
+    "media": f"{DATA}/media",
+    "ledger": f"{DATA}/ledger",
+    "outbox": f"{DATA}/outbox",
+    "held": f"{DATA}/held",
+    "spool": f"{DATA}/spool",
+    "wal": f"{DATA}/wal",
+    "run": RUN,
+    "restic": "/opt/resilience/bin/restic",
+}
+POSTGRES = {
+    "dsn": "host=/run/postgresql user=postgres dbname=postgres",
+    "start": ["systemctl", "start", "resilience-postgres"],
+    "stop": ["systemctl", "stop", "resilience-postgres"],
+    "bin": "/usr/lib/postgresql/15/bin",
+    "fence": [
+        ["systemctl", "mask", "--runtime", "resilience-postgres"],
+        ["systemctl", "stop", "--no-block", "resilience-postgres"],
+    ],
+    "kill": [
+        ["systemctl", "kill", "--signal=SIGKILL", "resilience-postgres"],
+        ["systemctl", "stop", "plaza"],
+    ],
+    "resume": [
+        ["systemctl", "unmask", "--runtime", "resilience-postgres"],
+        ["systemctl", "start", "resilience-postgres"],
+        ["systemctl", "start", "plaza"],
+    ],
+}

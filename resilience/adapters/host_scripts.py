@@ -1,0 +1,90 @@
+"""Small scripts and files for a site's host, as text."""
+
+from __future__ import annotations
+
+from resilience.adapters.host_places import DATA, ETC, RUN
+
+SIZES = (
+    f"runuser -u postgres -- psql -XAtc \"select pg_database_size('plaza')\" plaza && du -sb {DATA}/media | cut -f1 && "
+    f"find {DATA}/media -type f -mtime -7 -printf '%s\\n' | awk '{{s += $1}} END {{print s + 0}}'"
+)
+
+APP_ENV = """\
+DATABASE_URL=postgresql:///plaza?host=/run/postgresql
+MEDIA_DIR={data}/media
+LEDGER_DIR={data}/ledger
+OUTBOX_DIR={data}/outbox
+HELD_DIR={data}/held
+LEDGER_KEY={etc}/ledger.key
+VAPID_KEY={etc}/vapid.key
+SIGNUPS_KEY={etc}/signups.key
+PUBLIC_URL=http://{host}
+LISTEN=127.0.0.1:8000
+LEDGER_WAIT_S=5
+"""
+
+CREATE = f"""
+set -e
+if [ -s {DATA}/pg/PG_VERSION ] && [ -e {DATA}/created ]; then echo there; exit 0; fi
+if [ -e {DATA}/pg ] && [ -n "$(ls -A {DATA}/pg)" ]; then
+  systemctl stop resilience-postgres; rm -rf {DATA}/pg/*; fi
+install -d -o postgres -g postgres -m 0700 {DATA}/pg
+runuser -u postgres -- /usr/lib/postgresql/15/bin/initdb -D {DATA}/pg -k --wal-segsize=1 \\
+  -E UTF8 --locale=C.UTF-8 --auth-local=peer --auth-host=reject >/dev/null
+systemctl start resilience-postgres
+export PGOPTIONS='-c synchronous_commit=local'  # nobody ships yet
+runuser -u postgres -- psql -Xq -c 'create role plaza login' -c 'create database plaza owner plaza' \\
+  -c "select pg_create_physical_replication_slot('ship', true)" postgres >/dev/null
+touch {DATA}/created
+echo made
+"""
+
+AWAIT_SHIP = """
+import json, time
+until, seen = time.monotonic() + 50, {{}}
+while time.monotonic() < until:
+    try:
+        seen = json.load(open("{run}/ship-status.json"))
+    except (OSError, ValueError):
+        seen = {{}}
+    if seen.get("epoch") == {number} and seen.get("confirmed_lsn", "0/0") != "0/0":
+        raise SystemExit(0)
+    time.sleep(0.05)
+raise SystemExit("ship has no chunk confirmed after 50 s; it says: " + json.dumps(seen))
+"""
+
+FOLLOW_KEYS = f"{RUN}/follow.json"
+STAND_STILL = f"systemctl stop resilience-follow; rm -f {FOLLOW_KEYS} {RUN}/follow-status.json"
+"""End following: what it held is ready for `restore`; the keys that open copies are gone."""
+
+TAKE_UP = f"""
+set -e
+if systemctl is-active -q resilience-ship; then
+  echo "ship runs on this host: it never shares a host with a standby's keys" >&2; exit 1; fi
+systemctl stop resilience-follow plaza caddy
+rm -f {ETC}/*.key {ETC}/ship.json {ETC}/endpoints.json {RUN}/ship-status.json {RUN}/follow-status.json
+umask 077
+cat > {FOLLOW_KEYS}
+systemctl start resilience-follow
+"""
+
+AWAIT_FOLLOW = f"""
+import json, subprocess, time
+until, failed = time.monotonic() + 3500, 0
+while time.monotonic() < until:
+    try:
+        seen = json.load(open("{RUN}/follow-status.json"))
+    except (OSError, ValueError):
+        seen = {{}}
+    if seen.get("readable") and (seen.get("lag_seconds") or 0) < 5:
+        print(json.dumps({{k: seen[k] for k in ("follows", "epoch", "snapshot", "replayed_lsn")}}))
+        raise SystemExit(0)
+    state = subprocess.run(["systemctl", "is-active", "resilience-follow"], capture_output=True, text=True).stdout
+    failed = 0 if state.strip() in ("active", "activating") else failed + 1
+    restarts = subprocess.run(["systemctl", "show", "-P", "NRestarts", "resilience-follow"], capture_output=True, text=True)
+    if failed > 20 or int(restarts.stdout or 0) > 5:
+        break
+    time.sleep(0.1)
+last = subprocess.run(["journalctl", "-u", "resilience-follow", "-n", "5", "-o", "cat"], capture_output=True, text=True)
+raise SystemExit("this host does not follow; it says: " + last.stdout[-1500:])
+"""

@@ -1,0 +1,63 @@
+"""What a hot standby is given, and what it never gets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from resilience.adapters.host_config import HostConfig
+from resilience.adapters.host_scripts import STAND_STILL, TAKE_UP
+from resilience.adapters.kit import Kit
+from resilience.adapters.signer import KitSigner
+from resilience.config import parse
+from resilience.lab import fleetfile
+from resilience.lab import kit as lab_kit
+from resilience.model import EpochRecord
+
+SHIPS = ("ship.json", "site.key", "ledger.key")
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> HostConfig:
+    """A fleet's settings and secrets, with a kit as the lab makes it."""
+    lab_kit.make(tmp_path / "kit")
+    fleet, kit = parse(fleetfile.text()), Kit(tmp_path / "kit")
+    return HostConfig(fleet, kit, dict.fromkeys([vault.name for vault in fleet.vaults]), KitSigner(kit), "")  # type: ignore[arg-type]
+
+
+def epoch_of(told: HostConfig, site: str) -> EpochRecord:
+    """The first epoch, of this site."""
+    vaults = tuple(vault.name for vault in told.fleet.vaults_for(site))
+    return EpochRecord(1, site, "nonce", 0, vaults, 2, 2, 0.0, told.signer.site_key(site, 1), "")
+
+
+def test_a_standby_gets_nothing_that_signs_or_puts(told: HostConfig) -> None:
+    """Its files hold no key at all; what it is handed into memory reads, and that is all."""
+    birch, epoch = told.fleet.site("birch"), epoch_of(told, "acorn")
+    paths = [file.path for file in told.keys(birch, epoch)]
+    assert not any(path.endswith(SHIPS) for path in paths)
+    handed = told.follower(birch, epoch)
+    assert "signing_key_file" not in handed
+    ships = [told.kit.vault(vault["name"], "ship") for vault in handed["vaults"]]
+    for vault, ship in zip(handed["vaults"], ships, strict=True):
+        assert vault["credentials"] == told.kit.vault(vault["name"], "reader") != ship
+        assert "write_credentials" not in vault
+    assert not any(secret in json.dumps(handed) for ship in ships for secret in ship.values())
+
+
+def test_a_primary_gets_its_own_keys(told: HostConfig) -> None:
+    """The other way round: whoever may write gets all three, and no identity."""
+    acorn, epoch = told.fleet.site("acorn"), epoch_of(told, "acorn")
+    files = told.keys(acorn, epoch)
+    assert all(any(file.path.endswith(name) for file in files) for name in SHIPS)
+    assert not any("AGE-SECRET-KEY" in file.content for file in files)
+
+
+def test_ship_and_a_standbys_keys_never_share_a_host() -> None:
+    """Following begins by refusing where ship runs and removing its keys; a restore begins by removing the standby's."""
+    assert TAKE_UP.index("is-active -q resilience-ship") < TAKE_UP.index("follow.json")
+    assert "rm -f /etc/resilience/*.key /etc/resilience/ship.json" in TAKE_UP
+    assert TAKE_UP.index("umask 077") < TAKE_UP.index("cat >")
+    assert "rm -f /run/resilience/follow.json" in STAND_STILL
