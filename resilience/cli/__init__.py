@@ -29,10 +29,12 @@ from resilience.cli import (
     notice,
     order,
     plan,
+    restore,
     status,
     switchover,
     up,
     verdict,
+    verify,
 )
 from resilience.cli import open as open_
 from resilience.cli.context import Context, say_error
@@ -60,6 +62,8 @@ def settings(
 for module in (check, cost, up, down, status, plan, failover, switchover, evacuate, open_, drill, verdict, history):
     app.command(module.__name__.rsplit(".", 1)[1])(module.run)
 app.command("catch-up")(catch_up.run)
+for copies in (restore, verify):
+    app.command(copies.__name__.rsplit(".", 1)[1])(copies.run)
 app.add_typer(lab.app, name="lab")
 app.add_typer(order.app, name="order")
 app.add_typer(notice.app, name="notice")

@@ -14,7 +14,7 @@ import typer
 from resilience.adapters.journal_file import JournalFile
 from resilience.cli.context import Context, say_json
 from resilience.cli.outcome import exit_for, remember, write_report
-from resilience.cli.rounds import LAB, keep_lab, prepared_for, run_round, with_durability
+from resilience.cli.rounds import LAB, as_drilled, keep_lab, prepared_for, run_round
 from resilience.engine.drill import FAULTS, Drill, run_drill
 from resilience.errors import Refused, ResilienceError, UsageError
 from resilience.judge import judge, verdict_json
@@ -44,7 +44,7 @@ def run(
     ctx: typer.Context,
     size: Annotated[Size, typer.Option(help="How much data.")] = Size.SMALL,
     fault: Annotated[str, typer.Option(help=f"One of: {', '.join(FAULTS)}.")] = "terminate",
-    standby: Annotated[str, typer.Option(help="cold: nothing runs at the target.")] = "cold",
+    standby: Annotated[str, typer.Option(help="cold: nothing runs at the target; hot: it follows.")] = "cold",
     durability: Annotated[Durability, typer.Option(help="Do commits wait?")] = Durability.ASYNC,
     to: Annotated[str | None, typer.Option(help="The site to fail over to.")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeat a drill's chances.")] = None,
@@ -117,7 +117,7 @@ def _possible(context: Context, drill: Drill) -> None:
         )
     for word, value, known in (
         ("fault", drill.fault, FAULTS),
-        ("standby", drill.standby, ("cold",)),
+        ("standby", drill.standby, ("cold", "hot")),
         ("size", drill.size, ("small", "medium")),
     ):
         if value not in known:
@@ -129,7 +129,7 @@ def _possible(context: Context, drill: Drill) -> None:
 
 
 def _simulate(drill: Drill, log: JournalFile, progress: Progress) -> Verdict:
-    fleet, state = with_durability(simulated_fleet(), drill), State()
+    fleet, state = as_drilled(simulated_fleet(), drill), State()
     world = replace(simulated_world(state, fleet), log=log)
     users = SimulatedUsers(state, fleet)
     run_drill(world, fleet, SimulatedGround(state, fleet, users), users, drill, progress.watch)
@@ -144,7 +144,7 @@ def _in_lab(drill: Drill, log: JournalFile, progress: Progress, from_aside: Path
     try:
         home = Home(lab.fleet_file)
         prepare_material(lab.directory / "material", drill.size)
-        fleet = with_durability(home.load(), drill)
+        fleet = as_drilled(home.load(), drill)
         with real_world(home, fleet, log) as (world, users):
             run_drill(world, fleet, lab, users, drill, progress.watch, prepared)
     finally:

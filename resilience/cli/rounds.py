@@ -13,7 +13,7 @@ from typing import Any
 from resilience.adapters.journal_file import JournalFile
 from resilience.cli.history import write_history
 from resilience.decide.cases import full_round
-from resilience.engine.drill import Drill, prepare
+from resilience.engine.drill import Drill, prepare, standing_by
 from resilience.errors import Exit, ResilienceError, UsageError
 from resilience.lab import Lab, aside
 from resilience.lab.material import prepare_material
@@ -54,7 +54,7 @@ def keep_lab(drill: Drill, place: Path, *, silent: bool) -> Exit:
         try:
             home = Home(lab.fleet_file)
             prepare_material(lab.directory / "material", drill.size)
-            fleet = with_durability(home.load(), drill)
+            fleet = as_drilled(home.load(), drill)
             log = JournalFile(lab.directory / "prepared.jsonl")
             with real_world(home, fleet, log) as (world, users):
                 prepared = prepare(world, fleet, users, drill, progress.watch)
@@ -79,10 +79,11 @@ def prepared_for(drill: Drill, place: Path) -> dict[str, int]:
     return prepared
 
 
-def with_durability(fleet: Fleet, drill: Drill) -> Fleet:
+def as_drilled(fleet: Fleet, drill: Drill) -> Fleet:
     """The fleet as the drill wants it."""
     durability: Durability = "quorum" if drill.durability == "quorum" else "async"
-    return replace(fleet, replication=replace(fleet.replication, durability=durability))
+    drilled = replace(fleet, replication=replace(fleet.replication, durability=durability))
+    return standing_by(drilled, drill)
 
 
 def _kind(drill: Drill) -> dict[str, Any]:

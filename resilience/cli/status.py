@@ -13,7 +13,7 @@ from resilience.cli.outcome import HISTORY
 from resilience.engine.observe import observe
 from resilience.errors import Exit
 from resilience.judge.history import too_old
-from resilience.model import Fleet
+from resilience.model import Fleet, Survey, Unknown
 from resilience.render import survey_json, survey_text
 
 
@@ -24,19 +24,29 @@ def run(
 ) -> None:
     """Show vendors, vaults, sites and zones as they answer; what does not is unknown.
 
-    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed within the declared days.
+    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, within the declared days.
     """
     context: Context = ctx.obj
     with context.world() as (fleet, world):
         survey = observe(world, fleet, declared(fleet, lost))
-    critical = unrehearsed(context, fleet)
+    critical = [why for why in (unrehearsed(context, fleet), unverified(fleet, survey)) if why]
     if as_json:
-        say_json({**survey_json(survey), "critical": [critical] if critical else []})
+        say_json({**survey_json(survey), "critical": critical})
     else:
         typer.echo(survey_text(fleet, survey))
-        typer.echo(f"CRITICAL: {critical}" if critical else "", nl=bool(critical))
+        for why in critical:
+            typer.echo(f"CRITICAL: {why}")
     if critical:
         raise typer.Exit(Exit.MISSED)
+
+
+def unverified(fleet: Fleet, survey: Survey) -> str:
+    """Which vaults did not give the database back lately; empty where all did, and for a lab."""
+    since = survey.at - fleet.promise.verify_every_days * 86400
+    old = [n for n, seen in survey.vaults.items() if isinstance(seen.verified, Unknown) or (seen.verified or 0) < since]
+    if fleet.lab or not old:
+        return ""
+    return f"no restore from {', '.join(old)} was verified within {fleet.promise.verify_every_days:g} days: resilience verify"
 
 
 def unrehearsed(context: Context, fleet: Fleet) -> str:

@@ -36,6 +36,7 @@ class PromiseTable(Table):
     rpo_s: Annotated[float, Field(ge=0)]
     human_decide_s: Annotated[float, Field(ge=0)] = 300.0
     drill_every_days: Annotated[float, Field(gt=0)] = 7.0
+    verify_every_days: Annotated[float, Field(gt=0)] = 7.0
 
 
 class ZoneTable(Table):

@@ -23,7 +23,7 @@ def plan_up(fleet: Fleet, survey: Survey, site: str) -> Plan:
     if epoch is None:
         _refuse_blind(survey)
     if not may_be_primary(survey, site):
-        steps = tuple(_standby(site))
+        steps = tuple(_standby(fleet, site))
     else:
         steps = tuple(_primary(fleet, site, first_day=epoch is None))
     return Plan("up", fleet.name, site, site, steps)
@@ -49,8 +49,14 @@ def _step(site: str, action: str, phase: Phase, reason: str, **args: Any) -> Ste
     return Step(f"{phase}.{action}.{site}", action, site, phase, reason, args)
 
 
-def _standby(site: str) -> Iterator[Step]:
+def _standby(fleet: Fleet, site: str) -> Iterator[Step]:
+    hot = fleet.site(site).standby == "hot"
+    if hot:
+        yield _step(site, "supplies", Phase.PROVISION, "What hosts are set up from goes to the vaults.")
     yield _step(site, "provision", Phase.PROVISION, "Make the hosts from the stack.")
+    if hot:
+        yield _step(site, "shape", Phase.PROVISION, "Install from the supplies in the vaults.", standby=True)
+        yield _step(site, "follow", Phase.DATA, "Follow the primary from the vaults alone, ready to take over.")
     yield _step(site, "state", Phase.PROTECT, "The stack's state goes into the vaults.")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import stamina
@@ -19,6 +19,7 @@ from resilience.engine.execute import Approval, approve, execute
 from resilience.engine.observe import observe
 from resilience.errors import ResilienceError, UsageError
 from resilience.model import Event, Fleet, Plan, SiteOutputs
+from resilience.model.fleet import Standby
 from resilience.ports import Ground, Workload, World
 
 FAULTS = ("terminate", "delete", "control-plane", "correlated", "hijack", "bit-rot")
@@ -75,6 +76,10 @@ def run_drill(
         with stage("up", site=fleet.primary.name):
             _up(world, fleet, watch)
     stage.note("data", **_data(world, fleet), **prepared)
+    for site in fleet.sites[1:]:
+        if site.standby == "hot":
+            with stage("standby", site=site.name):
+                carry_out(world, fleet, plan_up(fleet, observe(world, fleet), site.name), watch)
     with stage("users"):
         users.begin(drill.seed)
         _warm(users)
@@ -168,6 +173,16 @@ def carry_out(world: World, fleet: Fleet, plan: Plan, watch: Watch) -> None:
     accepted = frozenset(hazard.name for hazard in plan.hazards)
     approve(world, plan, Approval(plan.digest, accepted, by="drill"))
     execute(world, fleet, plan, watch)
+
+
+def standing_by(fleet: Fleet, drill: Drill) -> Fleet:
+    """The fleet with the drill's target as the standby that the drill asks for."""
+    lost = _lost(fleet, drill)
+    left = [site.name for site in fleet.sites[1:] if site.vendor not in lost]
+    target = drill.to or next(iter(left), None)
+    standby: Standby = "hot" if drill.standby == "hot" else "cold"
+    sites = tuple(replace(site, standby=standby) if site.name == target else site for site in fleet.sites)
+    return replace(fleet, sites=sites)
 
 
 def _refuse_target(fleet: Fleet, drill: Drill) -> None:

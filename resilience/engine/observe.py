@@ -74,7 +74,13 @@ def _vault(world: World, name: str, vendor: str, skip: frozenset[str]) -> VaultR
         epoch=read(lambda: newest_epoch(vault, world.signer.verify)),
         snapshot=read(lambda: max(vault.list("label/"), default=None)),
         ledger=read(lambda: len(vault.list("ledger/"))),
+        verified=read(lambda: _verified(world, name)),
     )
+
+
+def _verified(world: World, vault: str) -> float | None:
+    seen = (e for e in world.log.read() if e.kind == "verified" and e.data["vault"] == vault and e.data["ok"])
+    return max((event.when for event in seen), default=None)
 
 
 def _site(world: World, fleet: Fleet, name: str, skip: frozenset[str]) -> SiteReading:
@@ -88,7 +94,7 @@ def _site(world: World, fleet: Fleet, name: str, skip: frozenset[str]) -> SiteRe
         nothing = Unknown("nothing runs there")
         return SiteReading(None, nothing, nothing)
     serving = read(lambda: world.app.serving(outputs))
-    if serving is not True:
+    if serving is not True and fleet.site(name).standby != "hot":
         return SiteReading(outputs, serving, Unknown("the site does not serve"))
     ship = read(lambda: world.plane.status(fleet.site(name), outputs))
     stage = read(lambda: world.gate.stage(outputs))

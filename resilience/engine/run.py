@@ -55,6 +55,17 @@ class Run:
                 return event.when
         return None
 
+    def others_epoch(self, site: str) -> EpochRecord:
+        """The newest epoch; Refused where it lets this very site write."""
+        newest = self.newest()
+        if newest.site == site:
+            raise Refused(
+                f"{site} can't stand by.",
+                f"Epoch {newest.number} lets it write.",
+                "Run `resilience status`, then plan again.",
+            )
+        return newest
+
     def epoch(self, site: str) -> EpochRecord:
         """The newest epoch; Refused unless it lets `site` write."""
         newest = self.newest()

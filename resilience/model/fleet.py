@@ -114,6 +114,7 @@ class Promise:
     rpo_s: float
     human_decide_s: float = 300.0
     drill_every_days: float = 7.0
+    verify_every_days: float = 7.0
     """`status` is critical when the last drill or rehearsal that passed is older than this; labs are exempt."""
 
 

@@ -71,6 +71,8 @@ class VaultReading:
     """Id of the newest labelled snapshot."""
     ledger: Reading[int]
     """Highest ledger entry held (0: none)."""
+    verified: Reading[float | None] = None
+    """When it last gave the database back by itself; None: never, as far as this journal knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class SiteReading:
     outputs: Reading[SiteOutputs | None]
     serving: Reading[bool]
     ship: Reading[Mapping[str, Any]]
-    """What ship says of its lag, where the site is the primary."""
+    """What ship says of its lag where the site is the primary, and follow where it is a hot standby."""
     stage: Reading[Stage] = Unknown("the site does not serve")
     """How far its gate is open."""
 

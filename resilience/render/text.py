@@ -16,7 +16,19 @@ from rich.text import Text
 
 from resilience.decide.forecast import Forecast
 from resilience.errors import ResilienceError
-from resilience.model import Fleet, Plan, Reading, SiteReading, Survey, Unknown, Verdict, ZoneReading
+from resilience.model import (
+    EpochRecord,
+    Fleet,
+    Plan,
+    Reading,
+    Site,
+    SiteReading,
+    Survey,
+    Unknown,
+    VaultReading,
+    Verdict,
+    ZoneReading,
+)
 from resilience.render import words
 from resilience.render.alarms import alarms
 from resilience.render.report import tiles
@@ -65,10 +77,10 @@ def reading(value: Reading[T], say: Callable[[T], str] = str) -> Text:
 
 
 def _sites(fleet: Fleet, survey: Survey) -> Table:
-    table = _table("\nSites", "site", "vendor", "standby", "hosts", "serving", "open for", "vaults are behind")
+    table = _table("\nSites", "site", "vendor", "role", "hosts", "serving", "open for", "behind")
     for site in fleet.sites:
         seen = survey.sites.get(site.name)
-        role = "primary" if site == fleet.primary else site.standby
+        role = _role(site, survey)
         if seen is None:
             table.add_row(site.name, site.vendor, role, "not looked at", "", "", "")
             continue
@@ -83,8 +95,19 @@ def _open_for(seen: SiteReading) -> Text:
     return reading(seen.stage) if seen.serving is True else Text("")
 
 
+def _role(site: Site, survey: Survey) -> str:
+    """Primary by the newest epoch; else what it does, and where it does not what was declared."""
+    shown = [reading.epoch for reading in survey.vaults.values() if isinstance(reading.epoch, EpochRecord)]
+    if max(((epoch.number, epoch.site) for epoch in shown), default=(0, ""))[1] == site.name:
+        return "primary"
+    seen = survey.sites.get(site.name)
+    if seen is not None and not isinstance(seen.ship, Unknown) and seen.ship.get("role") == "standby":
+        return f"hot, follows {seen.ship['follows']}"
+    return "cold" if site.standby == "cold" else "hot, does not follow"
+
+
 def _behind(seen: SiteReading) -> Text:
-    """How much would be lost if this site were gone now; empty where nothing ships."""
+    """How far the vaults are behind a primary, and a hot standby behind the vaults."""
     if isinstance(seen.ship, Unknown):
         return reading(seen.ship) if seen.serving is True else Text("")
     lag = seen.ship.get("lag_seconds")
@@ -92,16 +115,28 @@ def _behind(seen: SiteReading) -> Text:
 
 
 def _vaults(fleet: Fleet, survey: Survey) -> Table:
-    table = _table("\nVaults", "vault", "vendor", "epoch", "newest snapshot", "ledger")
+    table = _table("\nVaults", "vault", "vendor", "epoch", "newest snapshot", "ledger", "verified")
     for vault in fleet.vaults:
         seen = survey.vaults.get(vault.name)
         if seen is None:
-            table.add_row(vault.name, vault.vendor, "not looked at", "", "")
+            table.add_row(vault.name, vault.vendor, "not looked at", "", "", "")
             continue
         epoch = reading(seen.epoch, lambda e: f"{e.number}: {e.site} may write" if e else "none")
         snapshot = reading(seen.snapshot, lambda s: s or "none")
-        table.add_row(vault.name, vault.vendor, epoch, snapshot, reading(seen.ledger, lambda n: f"{n} entries"))
+        table.add_row(
+            vault.name,
+            vault.vendor,
+            epoch,
+            snapshot,
+            reading(seen.ledger, lambda n: f"{n} entries"),
+            _verified(seen, survey.at),
+        )
     return table
+
+
+def _verified(seen: VaultReading, now: float) -> Text:
+    """How long ago this vault last gave the database back by itself."""
+    return reading(seen.verified, lambda at: "never" if at is None else f"{words.seconds(now - at)} ago")
 
 
 def _zones(fleet: Fleet, survey: Survey) -> Table:

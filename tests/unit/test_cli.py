@@ -187,7 +187,9 @@ def test_a_journal_is_never_overwritten(typed: Type) -> None:
     assert Path("out/journal.jsonl").read_text() == ""
 
 
-@pytest.mark.parametrize("words", [("--fault", "flood"), ("--standby", "hot"), ("--to", "nowhere"), ("--to", "acorn")])
+@pytest.mark.parametrize(
+    "words", [("--fault", "flood"), ("--standby", "lukewarm"), ("--to", "nowhere"), ("--to", "acorn")]
+)
 def test_what_cannot_be_drilled(typed: Type, words: tuple[str, str]) -> None:
     """Exit 2 with the word in question, and no report of something that did not happen."""
     said = typed("drill", "--simulate", "--report", "out", *words)

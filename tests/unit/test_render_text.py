@@ -103,7 +103,12 @@ def test_survey_for_machines_keeps_unknown_apart_from_no() -> None:
     """Closed is false, unknown is an object with the reason, none is null."""
     found = survey_json(SURVEY)
     assert found["accounts"] == {"acorn": False, "birch": True, "elm": {"unknown": "no answer in 5 s"}}
-    assert found["vaults"]["elm"] == {"epoch": {"unknown": "403"}, "snapshot": None, "ledger": 0}
+    assert found["vaults"]["elm"] == {
+        "epoch": {"unknown": "403"},
+        "snapshot": None,
+        "ledger": 0,
+        "verified": None,
+    }
     assert found["sites"]["acorn"]["outputs"]["addresses"] == ["198.18.1.100"]
 
 

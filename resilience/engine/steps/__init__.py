@@ -14,6 +14,7 @@ ACTIONS: dict[str, Action] = {
     "seal": decide.seal,
     "provision": provision.provision,
     "shape": provision.shape,
+    "follow": data.follow,
     "create": data.create,
     "restore": data.restore,
     "recover": data.recover,

@@ -16,6 +16,12 @@ def create(run: Run, step: Step) -> Facts:
     return run.world.plane.create(site, run.outputs(site.name), run.epoch(site.name))
 
 
+def follow(run: Run, step: Step) -> Facts:
+    """Follow the primary from the vaults, if another site is the primary."""
+    site = run.fleet.site(step.subject)
+    return run.world.plane.follow(site, run.outputs(site.name), run.others_epoch(site.name))
+
+
 def restore(run: Run, step: Step) -> Facts:
     """Snapshot and merged chain onto the host."""
     site = run.fleet.site(step.subject)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
-from resilience.model import Step
+from resilience.model import Site, SiteOutputs, Step, Unknown
 
 
 def supplies(run: Run, step: Step) -> Facts:
@@ -14,10 +15,20 @@ def supplies(run: Run, step: Step) -> Facts:
 def provision(run: Run, step: Step) -> Facts:
     """Make the site's hosts."""
     site = run.fleet.site(step.subject)
+    outputs = run.world.clouds[site.name].outputs(site)
+    if run.plan.kind == "failover" and site.standby == "hot" and outputs is not None and _stands_by(run, site, outputs):
+        return {**outputs.to_json(), "already": True}
     return run.world.clouds[site.name].up(site).to_json()
+
+
+def _stands_by(run: Run, site: Site, outputs: SiteOutputs) -> bool:
+    """Whether the host is there and follows: then no engine has to look whether it should be made."""
+    seen = read(lambda: run.world.plane.status(site, outputs))
+    return not isinstance(seen, Unknown) and seen.get("role") == "standby"
 
 
 def shape(run: Run, step: Step) -> Facts:
     """Bring the host into shape from supplies."""
     site = run.fleet.site(step.subject)
-    return run.world.plane.shape(site, run.outputs(site.name), run.epoch(site.name))
+    epoch = run.others_epoch(site.name) if step.args.get("standby") else run.epoch(site.name)
+    return run.world.plane.shape(site, run.outputs(site.name), epoch)
