@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 from resilience.replication.config import load
-from resilience.replication.recover import _prepare
 from resilience.replication.restic import Repository
 from resilience.replication.segments import Segments
+from resilience.replication.standby import prepare
 from scripts.benches._copies import Ours
 from scripts.benches._world import Site, Store, pgbench
 from tests.replication.harness import site_folder, wait_until
@@ -87,7 +87,7 @@ def _raw_replay(raw: Site, birch: Site) -> float:
     subprocess.run(["chown", "-R", "postgres:postgres", str(raw.pg)], check=True)
     there = load(raw.config())
     config = there.model_copy(update={"paths": there.paths.model_copy(update={"wal": birch.folder / "wal"})})
-    _prepare(config, Segments(birch.folder / "wal/restored", 1 << 20, config.key()))
+    prepare(config, Segments(birch.folder / "wal/restored", 1 << 20, config.key()))
     began = time.monotonic()
     raw.start()
     try:
