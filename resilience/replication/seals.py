@@ -50,7 +50,9 @@ def signer(key: Ed25519PrivateKey) -> Sign:
 
 
 def verify(public: str, payload: bytes, signature: str) -> bool:
-    """Whether the key with this public half (hex) signed the payload."""
+    """Whether the key with this public half (hex) signed the payload; one signature is written in one way only."""
+    if signature != signature.lower():
+        return False
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(bytes.fromhex(signature), payload)
     except (InvalidSignature, ValueError):
