@@ -26,6 +26,7 @@ from resilience.plaza.gate import Gate
 from resilience.plaza.holds import Holds
 from resilience.plaza.ledger import Ledger
 from resilience.plaza.mail import Mailer, providers
+from resilience.plaza.metrics import Watch, Watched, metrics
 from resilience.plaza.middleware import BodyLimit, Gatekeeper, OneSlash, OpenToApps, ReadOnly, SecurityHeaders
 from resilience.plaza.passwords import Passwords
 from resilience.plaza.pictures import Darkroom
@@ -50,11 +51,13 @@ def build(settings: Settings) -> Starlette:
         routes=[
             Route("/healthz", healthz),
             Route("/readyz", readyz),
+            Route("/metrics", metrics),
             *api.ROUTES,
             *web.ROUTES,
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[
+            Middleware(Watched),
             Middleware(SecurityHeaders, secure=settings.secure),
             Middleware(OpenToApps),
             Middleware(BodyLimit),
@@ -68,6 +71,7 @@ def build(settings: Settings) -> Starlette:
         lifespan=lifespan,
     )
     app.state.plaza = assemble(settings)
+    app.state.watch = Watch(app.state.plaza)
     return app
 
 

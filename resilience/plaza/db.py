@@ -53,6 +53,10 @@ class Database:
         """Give all connections back."""
         await self._pool.close(timeout=2)
 
+    def stats(self) -> dict[str, int]:
+        """How the pool does."""
+        return self._pool.get_stats()
+
     @asynccontextmanager
     async def read(self, within_s: float | None = None) -> AsyncIterator[Connection]:
         """A connection where each statement stands for itself."""

@@ -38,8 +38,9 @@ class Door:
         self._seal = _load_key(key)
         self._rung = asyncio.Event()
         self._waiting: dict[int, asyncio.Event] = {}
-        self._let_in: deque[tuple[float, int]] = deque()
+        self._recent: deque[tuple[float, int]] = deque()
         self.line = 0
+        self.let_in = 0
 
     def seal(self, password: str) -> bytes:
         """A password that can wait in the database: only this fleet's key opens it."""
@@ -65,12 +66,12 @@ class Door:
     def per_second(self) -> float:
         """How many are let in a second, lately."""
         since = time.monotonic() - MEASURED_S
-        while self._let_in and self._let_in[0][0] < since:
-            self._let_in.popleft()
-        if not self._let_in:
+        while self._recent and self._recent[0][0] < since:
+            self._recent.popleft()
+        if not self._recent:
             return 1.0
-        span = max(1.0, time.monotonic() - self._let_in[0][0])
-        return max(0.2, sum(count for _, count in self._let_in) / span)
+        span = max(1.0, time.monotonic() - self._recent[0][0])
+        return max(0.2, sum(count for _, count in self._recent) / span)
 
     async def keep(self) -> None:
         """Let people in as long as the server runs."""
@@ -101,7 +102,8 @@ class Door:
                     await self._enter(conn, who, hashed)
                 self.line = await signups.length(conn)
         if batch:
-            self._let_in.append((time.monotonic(), len(batch)))
+            self._recent.append((time.monotonic(), len(batch)))
+            self.let_in += len(batch)
             for who in batch:
                 if who.id in self._waiting:
                     self._waiting[who.id].set()

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
+from collections.abc import MutableMapping
+from typing import Any
 
 import structlog
+
+SECRET = re.compile(r"passw|secret|token|cookie|session|authorization|ticket|key$|email", re.IGNORECASE)
+
+
+def _without_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Whatever somebody may add to a line one day, these fields are not written."""
+    return {name: "(not written)" if SECRET.search(name) else value for name, value in event.items()}
 
 
 def configure() -> None:
@@ -13,6 +23,7 @@ def configure() -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
     structlog.configure(
         processors=[
+            _without_secrets,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.dict_tracebacks,

@@ -14,7 +14,7 @@ from resilience.plaza.answers import refusal
 from resilience.plaza.errors import Refused
 from resilience.plaza.policy import HEADERS
 
-OPEN_ALWAYS = ("/healthz", "/readyz")
+OPEN_ALWAYS = ("/healthz", "/readyz", "/metrics")
 WRITABLE_ALWAYS = ("/moderation", "/api/v1/admin/", "/login", "/logout", "/oauth/", "/api/v1/apps")
 """Moderators decide before writes reopen, and they have to get in; who they are is asked there."""
 MAX_BODY = 70 * 1024 * 1024

@@ -1,0 +1,47 @@
+"""What operators see: metrics on the host alone, and a log without anybody's secrets."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import httpx
+
+from tests.plaza.harness import PASSWORD, Site
+from tests.plaza.pages import browser, guest, send
+
+
+def test_metrics_are_for_the_host_alone(plaza: Site, name: str) -> None:
+    """Counts by handler, not by person; through a proxy there is nothing."""
+    plaza.client(name)
+    guest(plaza).get(f"/@{name}")
+    text = httpx.get(plaza.base + "/metrics").text
+    assert re.search(
+        r'plaza_request_seconds_count\{handler="reading.profile",lane="outside",method="GET",status="200"\} [1-9]', text
+    )
+    assert re.search(r"^plaza_let_in_total [1-9]", text, re.MULTILINE)
+    assert "plaza_open 1.0" in text
+    assert name not in text
+    assert httpx.get(plaza.base + "/metrics", headers={"X-Forwarded-For": "203.0.113.7"}).status_code == 404
+
+
+def test_the_log_has_no_secrets(plaza: Site, name: str) -> None:
+    """After signing up, logging in wrongly and rightly, an app's tokens and a crash of somebody's form: lines are JSON, and none has a secret."""
+    client = guest(plaza)
+    send(client, "/register", {"username": name, "password": PASSWORD, "agreement": "1"})
+    api = plaza.client(f"{name}a")
+    inside = browser(plaza, name)
+    send(guest(plaza), "/login", {"username": name, "password": "wrong horse", "next": "/"})
+    api.status_post("text of a post")
+    send(inside, "/settings", {"display_name": "x" * 400, "note": ""})
+    httpx.get(plaza.base + "/confirm/a-secret-link?token=in-the-address")
+    log = plaza.log()
+    lines = [json.loads(line) for line in log.splitlines() if line.strip()]
+    assert {line["event"] for line in lines} >= {"request", "open"}
+    assert any(line.get("handler") == "joining.register" and line["status"] == 303 for line in lines)
+    secrets = [
+        PASSWORD, "wrong horse", f"{name}a@users.test", "text of a post", "a-secret-link", "in-the-address",
+        str(api.access_token), inside.cookies["plaza_session"], client.cookies["plaza_session"],
+    ]  # fmt: skip
+    for secret in secrets:
+        assert secret not in log
