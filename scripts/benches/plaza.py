@@ -46,12 +46,15 @@ def main() -> int:
     parser.add_argument("--sizes", default="1000,100000,1000000", help="numbers of posts, by comma")
     parser.add_argument("--inside-s", type=float, default=10, help="pages a second that people inside read")
     parser.add_argument("--outside-s", type=float, default=5, help="pages a second that guests read")
+    parser.add_argument("--first", action="store_true", help="go before everything else that runs on this machine")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE", help="leave {figure: number} there")
     parser.add_argument("--spaces", help=argparse.SUPPRESS)
     args = parser.parse_args()
     caches.use_programs()
     if args.spaces is None:
+        if args.first:
+            _go_first()
         with _namespaces() as spaces:
             pinned = ["ip", "netns", "exec", f"{spaces}h", "taskset", "-c", "0", sys.executable, *sys.argv]
             return subprocess.run([*pinned, "--spaces", spaces], check=False).returncode
@@ -61,6 +64,14 @@ def main() -> int:
     if args.json:
         args.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
+
+
+def _go_first() -> None:
+    """A scheduling group of our own, at the highest priority: on a busy machine the cores are ours when we want them."""
+    if os.getpid() != os.getsid(0):
+        os.setsid()
+    Path("/proc/self/autogroup").write_text("-20")
+    os.setpriority(os.PRIO_PROCESS, 0, -15)
 
 
 @contextmanager
@@ -147,13 +158,19 @@ class Bench:
             self._times(f"{part}: pages, {kind}", times)
             self.figures[f"{part}: pages, {kind}, not served"] = len(got["read"][kind]) - len(times)
         self._times(f"{part}: told a place", got["placed"])
-        first = [at for _, at in got["inside"] if at <= seconds]
+        [(admitted,)] = site.sql(
+            "SELECT count(*) FROM accounts WHERE username LIKE %s AND created_at < %s::float8 * interval '1 second' + "
+            "(SELECT min(created_at) FROM accounts WHERE username LIKE %s)",
+            part + "%",
+            seconds,
+            part + "%",
+        )
         self.figures |= {
             f"{part}: offered": int(rate * seconds),
             f"{part}: told a place": len(got["placed"]),
             f"{part}: asked to try again": got["turned_away"],
             f"{part}: let in and told so": len(told),
-            f"{part}: let in a second, while they came": round(len(first) / seconds, 2),
+            f"{part}: let in a second, while they came": round(admitted / seconds, 2),
             f"{part}: all in after s": round(got["lasted_s"], 1),
             f"{part}: told and not there": len(told - here),
             f"{part}: accounts made": made[0] - before,
