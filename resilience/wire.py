@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,14 @@ from resilience.adapters.kit import Kit
 from resilience.adapters.octodns_zone import OctoDnsZone
 from resilience.adapters.plane import SshPlane
 from resilience.adapters.plaza import PlazaOnHost, Users
-from resilience.adapters.pulumi import Backend, PulumiCloud
+from resilience.adapters.pulumi import Backend, PulumiCloud, has_plugin
 from resilience.adapters.sealed_state import SealedState
+from resilience.adapters.server_time import skew_s
 from resilience.adapters.shells import Shells
 from resilience.adapters.signer import KitSigner
 from resilience.adapters.supplies import VaultSupplies
+from resilience.engine.preflight import Doors
+from resilience.errors import ResilienceError
 from resilience.host.gate import caddy_rules
 from resilience.lab import Lab
 from resilience.model import CLOUDS, Fleet, Site
@@ -106,3 +109,42 @@ def _cloud(home: Home, fleet: Fleet, kit: Kit, site: Site) -> Cloud:
         kit.credentials(vendor.name, site.stack) if site.stack in CLOUDS else {},
     )
     return SealedState(cloud, kit.recipients)
+
+
+PRINCIPALS = ("operator", "ship", "reader")
+
+
+def preflight_doors(home: Home, fleet: Fleet) -> Doors:
+    """What `resilience check` opens: each principal's own way into each vault, and what this machine holds."""
+    kit = Kit(home.directory / fleet.kit)
+    lacking = tuple(_lacking(kit, fleet))
+    return Doors(
+        principals={
+            v.name: {p: open_vault(v, kit.vault(v.name, p), p) for p in PRINCIPALS}
+            for v in fleet.vaults
+            if not any(v.name in what for what in lacking)
+        },
+        skew_s=skew_s,
+        lacking=lacking,
+        plugins={stack: has_plugin(stack) for stack in sorted({s.stack for s in fleet.sites} & CLOUDS)},
+    )
+
+
+def _lacking(kit: Kit, fleet: Fleet) -> Iterator[str]:
+    """Whatever a failover would ask the kit for, and would not find."""
+    wanted: list[Callable[[], object]] = [
+        lambda: kit.operator_key,
+        lambda: kit.ledger_key,
+        lambda: kit.passphrase_file,
+        lambda: kit.ssh_key,
+        kit.identity,
+        *(lambda v=v, p=p: kit.vault(v.name, p) for v in fleet.vaults for p in PRINCIPALS),
+        *(lambda v=v: kit.restic_password(v.name) for v in fleet.vaults),
+        *(lambda z=z: kit.dns(z.vendor) for z in fleet.names.zones),
+        *(lambda s=s: kit.credentials(s.vendor, s.stack) for s in fleet.sites if s.stack in CLOUDS),
+    ]
+    for ask in wanted:
+        try:
+            ask()
+        except ResilienceError as error:
+            yield f"{error.what} {error.why}"

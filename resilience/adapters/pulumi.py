@@ -11,6 +11,7 @@ import functools
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -210,6 +211,17 @@ class PulumiCloud:
             if said.lock_is_alive(file, site):
                 raise said.locked(site, file)
             file.unlink(missing_ok=True)
+
+
+PLUGINS = {"aws": "aws", "gcp": "gcp", "hetzner": "hcloud", "openstack": "openstack"}
+"""Stack → the name of its provider's plugin."""
+
+
+def has_plugin(stack: str) -> bool:
+    """Whether the plugin that a stack needs is on PATH or in Pulumi's own home, so that no network is asked for it."""
+    name = f"resource-{PLUGINS[stack]}"
+    home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi") / "plugins"
+    return shutil.which(f"pulumi-{name}") is not None or any(home.glob(f"{name}-v*/"))
 
 
 def _lend_plugins(home: Path) -> None:

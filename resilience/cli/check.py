@@ -1,4 +1,4 @@
-"""`resilience check`: whether the fleet file is right and everything in it can be reached."""
+"""`resilience check`: whether the fleet file is right, and whether a failover could lean on what is there."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from typing import Annotated
 import typer
 
 from resilience.cli.context import Context, say_json
+from resilience.decide.preflight import declared, observed
 from resilience.engine.observe import observe
+from resilience.engine.preflight import look
 from resilience.errors import Exit
-from resilience.model import Unknown
-from resilience.render import survey_json, survey_text
+from resilience.model import Fleet
+from resilience.model.finding import Finding
+from resilience.render.findings import findings_json, findings_text
+from resilience.wire import preflight_doors
 
 
 def run(
@@ -18,18 +22,32 @@ def run(
     offline: Annotated[bool, typer.Option("--offline", help="Only the file; no network.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Validate the fleet file, then ask every vendor, vault, site and zone.
+    """Validate the fleet file, then try every key, vendor, vault, zone and clock. Each line: pass, warn, fail or unknown.
 
-    Exit status: 0 all is well, 1 error, 2 the file is wrong, 4 something did not answer.
+    Exit status: 0 nothing failed, 1 something did, 2 the file is wrong, 4 something is not known.
     """
     context: Context = ctx.obj
     fleet = context.home.load()
-    if offline:
-        found = {"fleet": fleet.name, "file": context.fleet_file, "valid": True}
-        say_json(found) if as_json else typer.echo(f"{context.fleet_file}: valid.")
-        return
-    with context.world() as (fleet, world):
-        survey = observe(world, fleet)
-    say_json(survey_json(survey)) if as_json else typer.echo(survey_text(fleet, survey))
-    if any(isinstance(reading.epoch, Unknown) for reading in survey.vaults.values()):
+    findings = declared(fleet)
+    if not offline:
+        findings += _tried(context)
+    _say(context, fleet, findings, as_json=as_json)
+    grades = {finding.grade for finding in findings}
+    if not offline and "fail" in grades:
+        raise typer.Exit(Exit.ERROR)
+    if not offline and "unknown" in grades:
         raise typer.Exit(Exit.UNKNOWN)
+
+
+def _tried(context: Context) -> tuple[Finding, ...]:
+    with context.world() as (fleet, world):
+        return observed(fleet, observe(world, fleet), look(preflight_doors(context.home, fleet), fleet))
+
+
+def _say(context: Context, fleet: Fleet, findings: tuple[Finding, ...], *, as_json: bool) -> None:
+    if as_json:
+        head = {"fleet": fleet.name, "file": context.fleet_file, "valid": True}
+        say_json({**head, "findings": findings_json(findings)})
+    else:
+        typer.echo(f"{context.fleet_file}: valid.")
+        typer.echo(findings_text(findings))

@@ -93,6 +93,13 @@ def test_the_gate_is_closed_and_opened(operator: Operator) -> None:
     assert operator.run("open", "sign-ups", status=5) == {"site": "acorn", "stage": "writes"}, "nobody moderates"
 
 
+def test_everything_a_failover_leans_on_is_well(operator: Operator) -> None:
+    """`check` tries keys, accounts, every principal at every vault, clocks, names: in a healthy lab all of it passes."""
+    found = operator.run("check")["findings"]
+    assert [(f["area"], f["subject"], f["said"]) for f in found if f["grade"] != "pass"] == []
+    assert {"losing", "kit", "account", "vault", "clock", "versions", "name"} <= {f["area"] for f in found}
+
+
 def test_a_failover_needs_the_plan_that_was_read(operator: Operator) -> None:
     """No digest: usage; a stale digest or an open hazard: refused, and nothing was done."""
     before = len(operator.journal())

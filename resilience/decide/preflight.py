@@ -1,0 +1,189 @@
+"""Fleet + what was seen -> findings: whether a failover could work, before it has to. Nothing unknown passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from resilience.decide.quorum import with_companions
+from resilience.model import CLOUDS, Fleet, Survey, Unknown
+from resilience.model.finding import Finding, Grade, Seen
+from resilience.model.probe import Probe
+
+CLOCKS_APART_S = 60.0
+"""Signed requests are refused beyond some minutes; a lease trusts clocks far less than that."""
+LEFT_TO_YOU = "See the vendor's page in docs/vendors for what to look up, and where."
+
+
+def declared(fleet: Fleet) -> tuple[Finding, ...]:
+    """What the file alone tells."""
+    return (*_losses(fleet), *_companions(fleet), *_name(fleet), *_stacks(fleet))
+
+
+def observed(fleet: Fleet, survey: Survey, seen: Seen) -> tuple[Finding, ...]:
+    """What vendors, vaults, zones and this machine showed."""
+    return (
+        *_kit(seen),
+        *_accounts(survey),
+        *_vaults(survey, seen),
+        *_same_versions(seen),
+        *_zones(fleet, survey),
+        *_plugins(seen),
+        *_quotas(fleet),
+    )
+
+
+def _losses(fleet: Fleet) -> Iterator[Finding]:
+    """Each vendor in turn: whether a site is left to go to, and an epoch could still be sealed."""
+    set_now = fleet.vaults_for(fleet.primary.name)
+    for vendor in fleet.vendors:
+        lost = with_companions(fleet, frozenset({vendor.name}))
+        sites = [site.name for site in fleet.sites if site.vendor not in lost]
+        left = [vault.name for vault in set_now if vault.vendor not in lost]
+        if not sites:
+            yield Finding("losing", vendor.name, "fail", "no site would be left", "Declare a site at one more vendor.")
+        elif len(left) < fleet.replication.s:
+            said = f"{len(left)} vaults would be left, and sealing an epoch takes {fleet.replication.s}"
+            yield Finding(
+                "losing", vendor.name, "warn", said, "Declare a vault at one more vendor, or accept a forced one."
+            )
+        else:
+            yield Finding("losing", vendor.name, "pass", f"{sites[0]} and vaults {', '.join(left)} would be left")
+
+
+def _companions(fleet: Fleet) -> Iterator[Finding]:
+    """Vendors that belong together leave together."""
+    parents = {vendor.name: vendor.parent for vendor in fleet.vendors if vendor.parent}
+    home = fleet.vendor(fleet.primary.vendor)
+    for vendor in fleet.vendors:
+        related = {vendor.name, parents.get(vendor.name)} & {home.name, parents.get(home.name)} - {None}
+        if vendor != home and related:
+            said = f"it belongs to the same company as {home.name}, where the primary is"
+            yield Finding("independence", vendor.name, "warn", said, f'Add it to the companions of "{home.name}".')
+
+
+def _name(fleet: Fleet) -> Iterator[Finding]:
+    if len(fleet.names.zones) < 2:  # noqa: PLR2004
+        said = f"only {fleet.names.zones[0].vendor} serves it: with that vendor the name is lost"
+        yield Finding("name", fleet.names.host, "warn", said, "Declare [[names.zone]] at one more vendor.")
+    if fleet.names.ttl_s > fleet.promise.rto_s:
+        said = f"resolvers keep old answers for {fleet.names.ttl_s} s, and {fleet.promise.rto_s:g} s are promised"
+        yield Finding("name", fleet.names.host, "fail", said, "Lower names.ttl_s, well before it is needed.")
+
+
+def _stacks(fleet: Fleet) -> Iterator[Finding]:
+    for site in fleet.sites:
+        level = site.evidence.level
+        if level == "live":
+            yield Finding("stack", site.name, "pass", f"{site.stack} ran for real on {site.evidence.on}")
+        else:
+            said = f"{site.stack} was never run for real: {site.evidence}"
+            yield Finding("stack", site.name, "warn", said, f"Run scripts/live {site.stack} in an account of your own.")
+
+
+def _kit(seen: Seen) -> Iterator[Finding]:
+    for what in seen.lacking:
+        yield Finding("kit", "credentials", "fail", what, "Bring the kit that has it; docs/threat-model.md lists all.")
+    if not seen.lacking:
+        yield Finding("kit", "credentials", "pass", "every key that a failover needs is there")
+
+
+def _accounts(survey: Survey) -> Iterator[Finding]:
+    for vendor, is_open in survey.accounts.items():
+        if isinstance(is_open, Unknown):
+            yield Finding(
+                "account", vendor, "unknown", is_open.why, "Ask it by another way; see the vendor's status page."
+            )
+        elif is_open:
+            yield Finding("account", vendor, "pass", "open")
+        else:
+            yield Finding(
+                "account", vendor, "fail", "it answers as a closed account does", "Read runbooks/, then `plan`."
+            )
+
+
+def _vaults(survey: Survey, seen: Seen) -> Iterator[Finding]:
+    for name, reading in survey.vaults.items():
+        if isinstance(reading.epoch, Unknown):
+            yield Finding(
+                "vault", name, "fail", reading.epoch.why, "See its endpoint, bucket and credentials in the kit."
+            )
+            continue
+        yield from _probed(name, seen)
+        yield from _clock(name, seen)
+
+
+def _probed(name: str, seen: Seen) -> Iterator[Finding]:
+    probe = seen.probes.get(name, Unknown("it was not tried"))
+    if isinstance(probe, Unknown):
+        yield Finding("vault", name, "unknown", f"its store could not be tried: {probe.why}", "Run the check again.")
+        return
+    for trial in probe.trials:
+        if trial.outcome != "pass":
+            yield Finding("vault", name, trial.outcome, f"{trial.name}: {trial.said}", trial.next)
+    if probe.well:
+        yield Finding("vault", name, "pass", f"it may count in n, and refuses what it must: {_trials(probe)}")
+
+
+def _trials(probe: Probe) -> str:
+    return f"{len(probe.trials)} trials"
+
+
+def _clock(name: str, seen: Seen) -> Iterator[Finding]:
+    skew = seen.skew_s.get(name, Unknown("it does not say"))
+    if isinstance(skew, Unknown):
+        yield Finding("clock", name, "unknown", f"its time is not known: {skew.why}")
+        return
+    grade: Grade = "pass" if abs(skew) <= CLOCKS_APART_S else "fail"
+    ahead = "ahead of" if skew >= 0 else "behind"
+    advice = (
+        "" if grade == "pass" else "Set this machine's clock: vendors refuse requests that are signed at another time."
+    )
+    yield Finding("clock", name, grade, f"{abs(skew):.0f} s {ahead} this machine", advice)
+
+
+def _same_versions(seen: Seen) -> Iterator[Finding]:
+    """A physical copy starts on the same architecture, Postgres and collation only."""
+    told = {vault: dict(found) for vault, found in seen.versions.items() if not isinstance(found, Unknown)}
+    different = {tuple(sorted(found.items())) for found in told.values()}
+    if len(different) > 1:
+        said = "; ".join(f"{vault}: {', '.join(found.values())}" for vault, found in told.items())
+        yield Finding("versions", "snapshots", "fail", said, "Take new snapshots: `resilience up` of the primary does.")
+    elif different:
+        yield Finding(
+            "versions", "snapshots", "pass", f"the same everywhere: {', '.join(v for _, v in different.pop())}"
+        )
+    else:
+        yield Finding(
+            "versions", "snapshots", "unknown", "no vault shows a snapshot", "Run `resilience up` of the primary."
+        )
+
+
+def _zones(fleet: Fleet, survey: Survey) -> Iterator[Finding]:
+    answers = {vendor: reading.addresses for vendor, reading in survey.zones.items()}
+    for vendor, addresses in answers.items():
+        if isinstance(addresses, Unknown):
+            yield Finding("name", vendor, "fail", addresses.why, "See its key in the kit, and whether it is alive.")
+    told = {frozenset(found) for found in answers.values() if not isinstance(found, Unknown)}
+    if len(told) > 1:
+        said = "its DNS vendors serve different addresses"
+        yield Finding("name", fleet.names.host, "fail", said, "Run the failover or `up` again: it points every vendor.")
+    elif told:
+        shown = ", ".join(sorted(told.pop())) or "nowhere yet"
+        yield Finding("name", fleet.names.host, "pass", f"every vendor that answers serves {shown}")
+
+
+def _plugins(seen: Seen) -> Iterator[Finding]:
+    for stack, there in seen.plugins.items():
+        if there:
+            yield Finding("provider", stack, "pass", "its plugin is on this machine")
+        else:
+            said = "its plugin is not on this machine: a failover would need a network for it"
+            yield Finding("provider", stack, "fail", said, f"Run `pulumi plugin install resource {stack}` now, once.")
+
+
+def _quotas(fleet: Fleet) -> Iterator[Finding]:
+    """What no interface here asks is said, so that it is not taken for asked."""
+    for site in fleet.sites:
+        if site.stack in CLOUDS:
+            said = "quota, region, image, the account's age and its payments are not asked"
+            yield Finding("quota", site.name, "unknown", said, LEFT_TO_YOU)

@@ -1,0 +1,57 @@
+"""Looks at what a failover would lean on, all at once; what does not answer is Unknown, with the reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from resilience.engine.observe import read
+from resilience.engine.probe import probe
+from resilience.errors import ResilienceError
+from resilience.model import Fleet
+from resilience.model.finding import Seen
+from resilience.ports import Vault
+
+SAME = ("arch", "postgres", "collation")
+"""What must be the same wherever a physical copy is started."""
+
+
+@dataclass(frozen=True)
+class Doors:
+    """What a check opens beside the World: every principal's own way into a vault, and this machine."""
+
+    principals: Mapping[str, Mapping[str, Vault]]
+    skew_s: Callable[[str], float]
+    lacking: tuple[str, ...]
+    plugins: Mapping[str, bool]
+
+
+def look(doors: Doors, fleet: Fleet) -> Seen:
+    """One look at everything, in parallel: about twenty small requests a vault, once."""
+    places = {vault.name: vault.endpoint for vault in fleet.vaults}
+    with ThreadPoolExecutor(max_workers=8, thread_name_prefix="preflight") as pool:
+        probes = {n: pool.submit(read, lambda n=n, p=p: probe(n, p)) for n, p in doors.principals.items()}
+        skews = {n: pool.submit(read, lambda u=url: doors.skew_s(u)) for n, url in places.items()}
+        versions = {n: pool.submit(read, lambda p=p: _versions(p["operator"])) for n, p in doors.principals.items()}
+        return Seen(
+            probes={name: future.result() for name, future in probes.items()},
+            lacking=doors.lacking,
+            plugins=doors.plugins,
+            skew_s={name: future.result() for name, future in skews.items()},
+            versions={name: future.result() for name, future in versions.items()},
+        )
+
+
+def _versions(vault: Vault) -> Mapping[str, str]:
+    """What the newest label in a vault says of the machine that made it."""
+    newest = max(vault.list("label/"), default=None)
+    data = vault.get(newest) if newest else None
+    if data is None:
+        raise ResilienceError("no snapshot is there yet", "No label is in the vault.", "Run `resilience up`.")
+    try:
+        told = json.loads(data)["versions"]
+        return {name: str(told[name]) for name in SAME if name in told}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ResilienceError("its newest label can't be read", str(error), "Run `resilience status`.") from error

@@ -1,0 +1,39 @@
+"""What a check found about one thing: pass, warn, fail or unknown, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from resilience.model.probe import Probe
+from resilience.model.survey import Reading
+
+Grade = Literal["pass", "warn", "fail", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of a check."""
+
+    area: str
+    subject: str
+    grade: Grade
+    said: str
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a check looks at beside the survey."""
+
+    probes: Mapping[str, Reading[Probe]] = field(default_factory=dict)
+    """By vault: what its store was seen to do."""
+    lacking: tuple[str, ...] = ()
+    """What the kit does not hold, in words."""
+    plugins: Mapping[str, bool] = field(default_factory=dict)
+    """Stack → its provider is on this machine, so that no network is needed for it."""
+    skew_s: Mapping[str, Reading[float]] = field(default_factory=dict)
+    """By vault: how far its clock is ahead of this machine's."""
+    versions: Mapping[str, Reading[Mapping[str, str]]] = field(default_factory=dict)
+    """By vault: architecture, Postgres and collation of the newest snapshot there."""

@@ -1,0 +1,120 @@
+"""Findings: what a check says of a fleet and of what was seen, and that nothing unknown passes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resilience import config
+from resilience.decide.preflight import declared, observed
+from resilience.model import Survey, Unknown, VaultReading, ZoneReading
+from resilience.model.finding import Finding, Seen
+from resilience.model.probe import Probe, Trial
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+METAL = config.load(EXAMPLES / "two-clouds-and-metal.toml")
+HOBBY = config.load(EXAMPLES / "hobby.toml")
+WELL = Probe("wasabi", (Trial("conditional-create", "pass", ""), Trial("read-after-write", "pass", "")))
+TWICE = Probe("wasabi", (Trial("conditional-create", "fail", "501: NotImplemented", "Write copies_only."),))
+VERSIONS = {"arch": "x86_64", "postgres": "15.18", "collation": "2.36"}
+
+
+def of(findings: tuple[Finding, ...], area: str, subject: str) -> list[Finding]:
+    """What was found of one thing."""
+    return [finding for finding in findings if (finding.area, finding.subject) == (area, subject)]
+
+
+def seen(**changes: Any) -> tuple[Finding, ...]:
+    """Findings of a fleet with one healthy vault and two DNS vendors, but for what is changed."""
+    vaults = {"wasabi": VaultReading(epoch=None, snapshot=None, ledger=0)}
+    zones = {"cloudflare": ZoneReading(("192.0.2.1",)), "google": ZoneReading(("192.0.2.1",))}
+    facts = Seen(probes={"wasabi": WELL}, skew_s={"wasabi": 1.0}, versions={"wasabi": VERSIONS}, plugins={"aws": True})
+    survey = Survey(0.0, accounts={"amazon": True}, vaults=vaults, zones=zones)
+    for name, value in changes.items():
+        if hasattr(survey, name):
+            survey = replace(survey, **{name: value})
+        else:
+            facts = replace(facts, **{name: value})
+    return observed(METAL, survey, facts)
+
+
+def test_a_fleet_that_survives_each_vendor() -> None:
+    """With three vaults and s = 2, whoever leaves, there is a site and a quorum; each line says which."""
+    told = [finding for finding in declared(METAL) if finding.area == "losing"]
+    assert {finding.grade for finding in told} == {"pass"}
+    assert len(told) == len(METAL.vendors)
+
+
+def test_a_fleet_that_could_not_seal() -> None:
+    """With two vaults, losing either one's vendor is a warning that says how many are needed."""
+    (finding,) = of(declared(HOBBY), "losing", "google")
+    assert (finding.grade, "takes 2" in finding.said) == ("warn", True)
+
+
+def test_no_site_left_fails() -> None:
+    """A fleet with one site fails for that site's vendor."""
+    alone = replace(METAL, sites=METAL.sites[:1])
+    assert of(declared(alone), "losing", "amazon")[0].grade == "fail"
+
+
+def test_one_company_is_told() -> None:
+    """A vault's vendor that belongs to the primary's company is no refuge."""
+    vendors = tuple(replace(v, parent="amazon") if v.name == "wasabi" else v for v in METAL.vendors)
+    assert of(declared(replace(METAL, vendors=vendors)), "independence", "wasabi")[0].grade == "warn"
+
+
+def test_a_name_that_lives_longer_than_the_promise_fails() -> None:
+    """A TTL above the promised time makes the promise impossible."""
+    slow = replace(METAL, names=replace(METAL.names, ttl_s=3600))
+    assert of(declared(slow), "name", "forum.example")[0].grade == "fail"
+
+
+def test_all_is_well() -> None:
+    """Everything seen and right: nothing fails; what nobody asked is unknown, not passed."""
+    grades = {finding.grade for finding in seen() if finding.area != "quota"}
+    assert grades == {"pass"}
+    assert {finding.grade for finding in seen() if finding.area == "quota"} == {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "area", "subject", "grade"),
+    [
+        ({"accounts": {"amazon": False}}, "account", "amazon", "fail"),
+        ({"accounts": {"amazon": Unknown("timeout")}}, "account", "amazon", "unknown"),
+        (
+            {"vaults": {"wasabi": VaultReading(Unknown("403"), Unknown("403"), Unknown("403"))}},
+            "vault",
+            "wasabi",
+            "fail",
+        ),
+        ({"probes": {"wasabi": TWICE}}, "vault", "wasabi", "fail"),
+        ({"probes": {}}, "vault", "wasabi", "unknown"),
+        ({"skew_s": {"wasabi": -3600.0}}, "clock", "wasabi", "fail"),
+        ({"skew_s": {}}, "clock", "wasabi", "unknown"),
+        (
+            {"versions": {"wasabi": VERSIONS, "google": {**VERSIONS, "postgres": "16.2"}}},
+            "versions",
+            "snapshots",
+            "fail",
+        ),
+        ({"versions": {}}, "versions", "snapshots", "unknown"),
+        ({"plugins": {"aws": False}}, "provider", "aws", "fail"),
+        ({"lacking": ("dns/google.txt is not there",)}, "kit", "credentials", "fail"),
+        ({"zones": {"google": ZoneReading(Unknown("401"))}}, "name", "google", "fail"),
+        (
+            {"zones": {"google": ZoneReading(("192.0.2.1",)), "cloudflare": ZoneReading(("192.0.2.2",))}},
+            "name",
+            "forum.example",
+            "fail",
+        ),
+    ],
+)
+def test_what_is_not_well_is_named(changes: dict[str, Any], area: str, subject: str, grade: str) -> None:
+    """Each thing that is not as it should be has a line, a grade and something to do."""
+    (finding,) = [found for found in of(seen(**changes), area, subject) if found.grade != "pass"]
+    assert finding.grade == grade
+    assert finding.said
+    assert finding.next or grade == "unknown"
