@@ -157,7 +157,7 @@ def test_a_dead_vault_is_asked(monkeypatch: Patch) -> None:
     """A World that still has the doors of lost vendors calls them."""
     stage = lost()
     stage.state.lose("elm")
-    monkeypatch.setattr(type(stage.world), "without", lambda self, _vaults: self)
+    monkeypatch.setattr(type(stage.world), "without", lambda self, *_, **__: self)
     assert caught_by(stage, stage.operator.failover) == "nobody_calls_the_dead"
 
 
