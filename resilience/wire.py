@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from resilience import config
+from resilience.adapters import pulumi_past, pulumi_vault
 from resilience.adapters.account import HttpAccount
 from resilience.adapters.clock import SystemClock
+from resilience.adapters.credentials import NEEDED
 from resilience.adapters.gate import HostGate
 from resilience.adapters.history_file import HistoryFile
 from resilience.adapters.host_config import HostConfig
@@ -20,17 +22,18 @@ from resilience.adapters.octodns_zone import OctoDnsZone
 from resilience.adapters.plane import SshPlane
 from resilience.adapters.plaza import PlazaOnHost, Users
 from resilience.adapters.pulumi import Backend, PulumiCloud, has_plugin
-from resilience.adapters.sealed_state import SealedState
+from resilience.adapters.sealed_state import SealedState, newest_state
 from resilience.adapters.server_time import skew_s
 from resilience.adapters.shells import Shells
 from resilience.adapters.signer import KitSigner
 from resilience.adapters.supplies import VaultSupplies
 from resilience.engine.preflight import Doors
-from resilience.errors import ResilienceError
+from resilience.errors import ResilienceError, UsageError
 from resilience.host.gate import caddy_rules
 from resilience.lab import Lab
-from resilience.model import CLOUDS, Fleet, Site
-from resilience.ports import Cloud, Log, Workload, World
+from resilience.model import CLOUDS, Fleet, Site, VaultSpec
+from resilience.ports import Cloud, Log, Vault, Workload, World
+from resilience.replication.seals import decrypt
 from resilience.replication.vaults import open_vault
 
 
@@ -95,20 +98,73 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
         shells.close()
 
 
+def site_cloud(home: Home, fleet: Fleet, site: Site) -> Cloud:
+    """The stack of one site, be it in the fleet file or only like one that is."""
+    return _cloud(home, fleet, Kit(home.directory / fleet.kit), site)
+
+
+def make_vault(home: Home, fleet: Fleet, name: str) -> tuple[str, ...]:
+    """Make a vault from its stack and keep its principals' credentials in the kit; who they are."""
+    kit, spec = Kit(home.directory / fleet.kit), _vault(fleet, name)
+    made = pulumi_vault.make(_pulumi(home, fleet, kit, spec.vendor, spec.stack), spec)
+    if made:
+        kit.keep_vault(name, made)
+    return tuple(made)
+
+
+def vault_principals(home: Home, fleet: Fleet, name: str) -> dict[str, Vault]:
+    """A vault as each of its three principals sees it."""
+    kit, spec = Kit(home.directory / fleet.kit), _vault(fleet, name)
+    if fleet.lab:
+        Lab(home.directory).enter_operator()
+    return {who: open_vault(spec, kit.vault(name, who), who) for who in PRINCIPALS}
+
+
+def forget_stacks(home: Home, fleet: Fleet, vendor: str, *, undo: bool = False) -> list[str]:
+    """Retire the states of everything at a vendor, or take them back; whose they were."""
+    act = pulumi_past.recall if undo else pulumi_past.forget
+    sites = [site for site in fleet.sites if site.vendor == vendor]
+    sites += [pulumi_vault.as_site(spec) for spec in fleet.vaults if spec.vendor == vendor and spec.stack]
+    kit = Kit(home.directory / fleet.kit)
+    return [site.name for site in sites if act(_pulumi(home, fleet, kit, vendor, site.stack), site)]
+
+
+def restore_stack(home: Home, fleet: Fleet, name: str, vaults: Mapping[str, Vault]) -> tuple[str, str]:
+    """Bring a site's state to this machine from the vault that holds the newest; which one, under which key."""
+    kit, site = Kit(home.directory / fleet.kit), fleet.site(name)
+    vault, key, state = newest_state(vaults, name)
+    plain = decrypt(state, kit.identity())
+    pulumi_past.restore(_pulumi(home, fleet, kit, site.vendor, site.stack, site), site, plain)
+    return vault, key
+
+
+def _vault(fleet: Fleet, name: str) -> VaultSpec:
+    known = [spec.name for spec in fleet.vaults]
+    if name not in known:
+        raise UsageError(
+            f"No vault is called {name}.", "The fleet file does not name it.", f"Declared: {', '.join(known)}."
+        )
+    return fleet.vault(name)
+
+
 def _cloud(home: Home, fleet: Fleet, kit: Kit, site: Site) -> Cloud:
-    """The site's stack, its account token from the kit, its state beside the fleet file."""
-    vendor = fleet.vendor(site.vendor)
-    cloud = PulumiCloud(
+    """The site's stack; what it keeps in vaults is encrypted."""
+    return SealedState(_pulumi(home, fleet, kit, site.vendor, site.stack, site), kit.recipients)
+
+
+def _pulumi(home: Home, fleet: Fleet, kit: Kit, vendor: str, stack: str, site: Site | None = None) -> PulumiCloud:
+    """The engine for one vendor, its credentials from the kit, its state beside the fleet file."""
+    account = fleet.vendor(vendor).account
+    return PulumiCloud(
         Backend(home.directory / "state", kit.passphrase_file),
         kit.ssh_public_key,
-        vendor.account,
-        kit.account(vendor.name) if vendor.account else None,
-        {address: kit.host_key(address) for address in site.addresses},
+        account,
+        kit.account(vendor) if account else None,
+        {address: kit.host_key(address) for address in (site.addresses if site else ())},
         fleet.name,
         fleet.operators,
-        kit.credentials(vendor.name, site.stack) if site.stack in CLOUDS else {},
+        lambda: kit.credentials(vendor, stack) if stack in NEEDED else {},
     )
-    return SealedState(cloud, kit.recipients)
 
 
 PRINCIPALS = ("operator", "ship", "reader")

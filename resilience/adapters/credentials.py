@@ -10,6 +10,7 @@ from resilience.errors import MissingPart
 
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "aws": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
     "gcp": ("GOOGLE_CREDENTIALS", "GOOGLE_PROJECT"),
     "hetzner": ("HCLOUD_TOKEN",),
     "openstack": ("OS_AUTH_URL", "OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_SECRET"),

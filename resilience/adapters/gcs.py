@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -15,7 +16,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2.credentials import Credentials
 from requests.adapters import HTTPAdapter
 
-from resilience.errors import VaultError, VendorClosed
+from resilience.errors import UsageError, VaultError, VendorClosed
 from resilience.model import VaultSpec
 
 TIMEOUT = (2, 10)
@@ -28,15 +29,34 @@ CLOSED = re.compile(
 TROUBLE = (GoogleAPICallError, RetryError, GoogleAuthError, DataCorruption, requests.RequestException, OSError)
 
 
+SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+
+
+def _credentials(token: str, service_account: str) -> Any:
+    """A bearer token as it is, or a service account's key (JSON), which gets tokens of its own."""
+    if token:
+        return Credentials(token=token)  # type: ignore[no-untyped-call]
+    from google.oauth2 import service_account as accounts
+
+    try:
+        return accounts.Credentials.from_service_account_info(json.loads(service_account), scopes=[SCOPE])  # type: ignore[no-untyped-call]
+    except (ValueError, GoogleAuthError) as error:
+        raise UsageError(
+            "The service account's key cannot be used",
+            str(error) or "It is not the JSON that Google gives.",
+            "Put the whole JSON of the key into the kit's vaults/VAULT.json, as service_account.",
+        ) from error
+
+
 class GcsVault:
     """Objects of one bucket, written once."""
 
-    def __init__(self, spec: VaultSpec, token: str) -> None:
+    def __init__(self, spec: VaultSpec, token: str = "", service_account: str = "") -> None:
         self.name = spec.name
         self._vendor = spec.vendor
         client = Client(
             project=spec.vendor,
-            credentials=Credentials(token=token),  # type: ignore[no-untyped-call]
+            credentials=_credentials(token, service_account),
             client_options=ClientOptions(api_endpoint=spec.endpoint),
         )
         for scheme in ("http://", "https://"):

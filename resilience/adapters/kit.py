@@ -85,6 +85,16 @@ class Kit:
             )
         return {str(k): str(v) for k, v in found[principal].items()}
 
+    def keep_vault(self, vault: str, credentials: dict[str, dict[str, str]]) -> None:
+        """Keep what a vault's stack made, beside what was there."""
+        path = self.directory / "vaults" / f"{vault}.json"
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        held = json.loads(path.read_text()) if path.exists() else {}
+        new = path.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_text(json.dumps({**held, **credentials}, indent=1))
+        new.rename(path)
+
     def restic_password(self, vault: str) -> str:
         """Password of the snapshots in one vault."""
         return self._text(f"restic/{vault}.txt")

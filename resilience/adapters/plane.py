@@ -19,7 +19,7 @@ from resilience.adapters.supplies import VaultSupplies
 from resilience.errors import ResilienceError
 from resilience.host.shape import hand_over, shape_host
 from resilience.host.spec import site_host
-from resilience.model import EpochRecord, Site, SiteOutputs
+from resilience.model import CLOUDS, EpochRecord, Site, SiteOutputs
 from resilience.ports import Merged, Recovered, Vault
 from resilience.replication import epoch as epochs
 from resilience.replication.snapshot import repository
@@ -44,6 +44,8 @@ class SshPlane:
         shell = self.shells(outputs)
         if epoch.site == site.name and site.standby == "hot" and hand_over(shell, site_host(), where, keys):
             return {"seconds": round(time.monotonic() - began, 2), "already": True}
+        if site.stack in CLOUDS:
+            self.shells.await_first_boot(outputs)
         return shape_host(self.shells.login(outputs), shell, site_host(), where, keys)
 
     def create(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:

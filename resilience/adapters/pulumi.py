@@ -84,19 +84,19 @@ class PulumiCloud:
     fleet: str = ""
     operators: tuple[str, ...] = ()
     """Networks that may come in by SSH."""
-    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What the vendor's provider reads from its environment; nowhere else, either."""
+    credentials: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
+    """What the vendor's provider reads from its environment; asked for only when the engine runs."""
 
     def up(self, site: Site) -> SiteOutputs:
         """Make the site, or finish what a half-done run began; returns what the stack exports."""
 
         def make() -> SiteOutputs:
-            stack = self._stack(site)
+            stack = self.stack(site)
             stack.set_all_config(self._config(site))
             result = stack.up(color="never", suppress_outputs=True)
             return SiteOutputs.from_json({name: out.value for name, out in result.outputs.items()})
 
-        return self._run(site, "make", make)
+        return self.operate(site, "make", make)
 
     def outputs(self, site: Site) -> SiteOutputs | None:
         """What the last `up` exported, read from the state's file: no engine, no passphrase."""
@@ -107,8 +107,8 @@ class PulumiCloud:
 
     def down(self, site: Site) -> None:
         """Destroy what `up` made; nothing there is no error."""
-        if self._state_file(site).exists():
-            self._run(site, "destroy", lambda: self._stack(site).destroy(color="never", suppress_outputs=True))
+        if self.state_file(site).exists():
+            self.operate(site, "destroy", lambda: self.stack(site).destroy(color="never", suppress_outputs=True))
 
     def state(self, site: Site) -> bytes | None:
         """The stack's state as `pulumi stack import` takes it; secrets in it are encrypted."""
@@ -117,10 +117,10 @@ class PulumiCloud:
             return None
         return json.dumps({"version": 3, "deployment": deployment}, indent=1, sort_keys=True).encode()
 
-    def _run(self, site: Site, verb: str, action: Callable[[], T]) -> T:
+    def operate(self, site: Site, verb: str, action: Callable[[], T]) -> T:
         """Run one engine operation, with what a killed run left cleared away and errors in our words."""
         said.check_passphrase(self.backend.passphrase)
-        self._clear_stale_lock(site)
+        self.clear_stale_lock(site)
         end_orphans(self.backend.url)
         try:
             with _ONE_AT_A_TIME:
@@ -130,7 +130,7 @@ class PulumiCloud:
         except (OSError, auto.InvalidVersionError) as error:
             raise _no_engine(str(error)) from error
 
-    def _stack(self, site: Site) -> auto.Stack:
+    def stack(self, site: Site) -> auto.Stack:
         """The site's stack, with the same program that plain `pulumi up` runs."""
         sys.path[:0] = [] if str(ROOT) in sys.path else [str(ROOT)]
         from stacks.program import run
@@ -158,7 +158,7 @@ class PulumiCloud:
             "PULUMI_BACKEND_URL": self.backend.url,
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.backend.passphrase),
             "RESILIENCE_ACCOUNT_TOKEN": self.token or "",
-            **self.credentials,
+            **self.credentials(),
         }
 
     def _config(self, site: Site) -> dict[str, auto.ConfigValue]:
@@ -192,20 +192,21 @@ class PulumiCloud:
             )
         return self.host_keys[address]
 
-    def _state_file(self, site: Site) -> Path:
+    def state_file(self, site: Site) -> Path:
+        """Where the engine keeps this stack's state."""
         return self.backend.state / ".pulumi" / "stacks" / PROJECT / f"{site.name}.json"
 
     def _deployment(self, site: Site) -> dict[str, Any]:
         """The stack's deployment as its file holds it; empty when there is none."""
         try:
-            checkpoint = json.loads(self._state_file(site).read_bytes())
+            checkpoint = json.loads(self.state_file(site).read_bytes())
         except FileNotFoundError:
             return {}
         except ValueError as error:
-            raise said.broken_state(site, self._state_file(site), str(error)) from error
+            raise said.broken_state(site, self.state_file(site), str(error)) from error
         return dict(checkpoint.get("checkpoint", {}).get("latest") or {})
 
-    def _clear_stale_lock(self, site: Site) -> None:
+    def clear_stale_lock(self, site: Site) -> None:
         """Remove locks of engines that no longer run; a living one is somebody at work."""
         for file in (self.backend.state / ".pulumi" / "locks").glob(f"**/{PROJECT}/{site.name}/*.json"):
             if said.lock_is_alive(file, site):

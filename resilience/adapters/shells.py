@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 
 from resilience.adapters.kit import Kit
-from resilience.adapters.ssh import Login, Shell
+from resilience.adapters.ssh import Login, Shell, wait_until_up
 from resilience.model import SiteOutputs
+
+FIRST_BOOT_S = 300.0
+"""So long a vendor may take from making a host to its first login."""
 
 
 class Shells:
@@ -26,6 +29,10 @@ class Shells:
             user=outputs.ssh_user,
             port=outputs.ssh_port,
         )
+
+    def await_first_boot(self, outputs: SiteOutputs) -> None:
+        """Return once a host that a vendor has just made shows the pinned key and lets us in."""
+        wait_until_up(self.login(outputs), FIRST_BOOT_S, every=1.0, first_boot=True).close()
 
     def __call__(self, outputs: SiteOutputs) -> Shell:
         """The shell of the site's first host."""

@@ -192,16 +192,23 @@ def connect(login: Login, timeout: float = CONNECT_S) -> paramiko.SSHClient:
     return client
 
 
-def wait_until_up(login: Login, timeout: float, every: float = 0.1) -> Shell:
-    """A connected shell as soon as the host lets us in; raises when it does not in time."""
+def wait_until_up(login: Login, timeout: float, every: float = 0.1, *, first_boot: bool = False) -> Shell:
+    """A connected shell as soon as the host lets us in; raises when it does not in time.
+
+    A host on its first boot may show another key, or not know ours, until it has read what it was told.
+    Nobody talks to it meanwhile: only the pinned key ever ends the wait.
+    """
     deadline = time.monotonic() + timeout
+    waits_out = (HostUnreachable, HostKeyMismatch, LoginRefused) if first_boot else (HostUnreachable,)
     while True:
         shell = Shell(login)
         try:
             shell.check("true")
-        except HostUnreachable as error:
+        except waits_out as error:
             shell.close()
             if time.monotonic() >= deadline:
+                if not isinstance(error, HostUnreachable):
+                    raise
                 raise HostUnreachable(
                     f"{login.address}: no SSH within {timeout:.0f} s",
                     error.why,

@@ -30,9 +30,11 @@ from resilience.cli import (
     order,
     plan,
     restore,
+    stack,
     status,
     switchover,
     up,
+    vault,
     verdict,
     verify,
 )
@@ -67,6 +69,8 @@ for copies in (restore, verify):
 app.add_typer(lab.app, name="lab")
 app.add_typer(order.app, name="order")
 app.add_typer(notice.app, name="notice")
+app.add_typer(stack.app, name="stack")
+app.add_typer(vault.app, name="vault")
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:

@@ -88,7 +88,7 @@ def _fleet(f: FleetFile) -> Fleet:
             )
             for s in f.site
         ),
-        vaults=tuple(VaultSpec(**v.model_dump()) for v in f.vault),
+        vaults=tuple(VaultSpec(**{**v.model_dump(), "stack": v.stack or ""}) for v in f.vault),
         names=Names(
             host=f.names.host,
             ttl_s=f.names.ttl_s,

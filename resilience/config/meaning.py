@@ -65,6 +65,10 @@ def _references(f: FleetFile) -> Iterator[Finding]:
 
 
 def _buckets(f: FleetFile) -> Iterator[Finding]:
+    for i, vault in enumerate(f.vault):
+        if vault.stack and (vault.stack == "gcp") != (vault.kind == "gcs"):
+            hint = 'A bucket of stack "gcp" is of kind "gcs"; those of "aws" and "s3" are of kind "s3".'
+            yield ("vault", i, "stack"), f'stack "{vault.stack}" makes no bucket of kind "{vault.kind}"', hint
     places = [(vault.endpoint.rstrip("/"), vault.bucket) for vault in f.vault]
     for i, place in enumerate(places):
         if place in places[:i]:
@@ -78,7 +82,7 @@ def _url(loc: Loc, url: str) -> Iterator[Finding]:
 
 
 def _quorums(f: FleetFile) -> Iterator[Finding]:
-    home, n = f.site[0].vendor, len(f.vault)
+    home, n = f.site[0].vendor, sum(not vault.copies_only for vault in f.vault)
     for i, vault in enumerate(f.vault):
         if vault.vendor == home:
             why = f'this vault is at "{home}", the primary\'s vendor: both would be lost together'
@@ -86,7 +90,7 @@ def _quorums(f: FleetFile) -> Iterator[Finding]:
     k, s = f.replication.k, f.replication.s
     for key, value in (("k", k), ("s", s)):
         if value > n:
-            why = f"{key} = {value} of only {n} vaults"
+            why = f"{key} = {value} of only {n} vaults that count"
             yield ("replication", key), why, f"Write at most {n}, or declare more vaults."
     if k + s <= n:
         why = f"k + s = {k + s} must be more than n = {n}: an epoch could miss confirmed WAL"

@@ -118,6 +118,9 @@ class VaultTable(Table):
     endpoint: str
     bucket: str
     region: str = "us-east-1"
+    stack: Literal["aws", "gcp", "s3"] | None = None
+    copies_only: bool = False
+    lock_days: Annotated[int, Field(ge=0, le=3650)] = 0
     price_per_1000_puts: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 

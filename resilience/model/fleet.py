@@ -77,6 +77,12 @@ class VaultSpec:
     endpoint: str
     bucket: str
     region: str = "us-east-1"
+    stack: str = ""
+    """Which stack makes the bucket and its principals (`aws`, `gcp`, `s3`); empty where they were made by hand."""
+    copies_only: bool = False
+    """True for a store without conditional create or read after write: it never counts in n, and seals nothing."""
+    lock_days: int = 0
+    """So long nobody can remove a version of an object, where the store has such a lock."""
     price_per_1000_puts: float | None = None
     """In whatever money the operator counts; told as a metric."""
 
@@ -182,9 +188,9 @@ class Fleet:
         return next_named(self.vaults, name)
 
     def vaults_for(self, primary: str, dead: frozenset[str] = frozenset()) -> tuple[VaultSpec, ...]:
-        """Vaults that may serve while `primary` is the primary site: never at its vendor."""
+        """Vaults that may serve while `primary` is the primary site: never at its vendor, never those for copies only."""
         home = self.site(primary).vendor
-        return tuple(v for v in self.vaults if v.vendor != home and v.vendor not in dead)
+        return tuple(v for v in self.vaults if v.vendor != home and v.vendor not in dead and not v.copies_only)
 
 
 def next_named(things: tuple[Named, ...], name: str) -> Named:

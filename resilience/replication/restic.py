@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import sh
 
@@ -35,7 +36,8 @@ class Repository:
             raise MissingPart(
                 f"restic is not at {program}.", "Snapshots need it.", "Bring the host into shape again."
             ) from error
-        self._env = {**os.environ, **_access(vault, folder), "RESTIC_PASSWORD": vault.restic_password}
+        self._key = _key_file(vault.credentials.get("service_account"))
+        self._env = {**os.environ, **_access(vault, folder, self._key), "RESTIC_PASSWORD": vault.restic_password}
 
     def init(self) -> bool:
         """Make the repository; False when there is one that this password opens."""
@@ -107,7 +109,17 @@ def _why(text: str) -> str:
     return " ".join(plain.split())[-500:]
 
 
-def _access(vault: VaultConfig, folder: str) -> dict[str, str]:
+def _key_file(service_account: str | None) -> IO[str] | None:
+    """A service account's key where restic can read it: in memory, for as long as this is open."""
+    if service_account is None:
+        return None
+    file = tempfile.NamedTemporaryFile("w", dir="/dev/shm", prefix="restic-", suffix=".json")  # noqa: SIM115 - 0600, in memory
+    file.write(service_account)
+    file.flush()
+    return file
+
+
+def _access(vault: VaultConfig, folder: str, key: IO[str] | None) -> dict[str, str]:
     """What restic needs in its environment to reach the bucket."""
     if vault.kind == "s3":
         return {
@@ -119,7 +131,9 @@ def _access(vault: VaultConfig, folder: str) -> dict[str, str]:
     access = {
         "RESTIC_REPOSITORY": f"gs:{vault.bucket}:/{folder}",
         "GOOGLE_PROJECT_ID": vault.vendor,
-        "GOOGLE_ACCESS_TOKEN": vault.credentials["token"],
+        **(
+            {"GOOGLE_APPLICATION_CREDENTIALS": key.name} if key else {"GOOGLE_ACCESS_TOKEN": vault.credentials["token"]}
+        ),
     }
     if not vault.endpoint.endswith(".googleapis.com"):
         access["STORAGE_EMULATOR_HOST"] = vault.endpoint.removeprefix("http://")

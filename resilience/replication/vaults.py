@@ -13,7 +13,7 @@ from resilience.ports import Vault
 def open_vault(spec: VaultSpec | Mapping[str, Any], credentials: Mapping[str, str], principal: str = "") -> Vault:
     """A vault opened with one principal's credentials.
 
-    S3 takes `access_key_id` and `secret_access_key`, GCS takes `token`.
+    S3 takes `access_key_id` and `secret_access_key`, GCS takes `token` or `service_account`.
     """
     place = spec if isinstance(spec, VaultSpec) else VaultSpec(**spec)
     try:
@@ -23,10 +23,12 @@ def open_vault(spec: VaultSpec | Mapping[str, Any], credentials: Mapping[str, st
             return S3Vault(place, credentials["access_key_id"], credentials["secret_access_key"])
         from resilience.adapters.gcs import GcsVault
 
+        if "service_account" in credentials:
+            return GcsVault(place, service_account=credentials["service_account"])
         return GcsVault(place, credentials["token"])
     except KeyError as error:
         raise UsageError(
             f"{place.name} cannot be opened{f' as {principal}' if principal else ''}",
             f"Its credentials lack {error}.",
-            "An S3 vault takes access_key_id and secret_access_key, a GCS vault takes token.",
+            "An S3 vault takes access_key_id and secret_access_key, a GCS vault takes token or service_account.",
         ) from error

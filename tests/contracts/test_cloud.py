@@ -118,7 +118,7 @@ def test_the_state_can_be_imported_elsewhere(make: Make, vendor: Vendor, tmp_pat
     exported = tmp_path / "exported.json"
     exported.write_bytes(cloud.state(ACORN) or b"")
     other = replace(cloud, backend=replace(cloud.backend, state=tmp_path / "other"))
-    stack = other._stack(ACORN)
+    stack = other.stack(ACORN)
     done = _plain(other, "stack", "import", "--stack", "acorn", "--file", str(exported), cwd=stack.workspace.work_dir)
     assert done.returncode == 0, done.stderr
     assert other.outputs(ACORN) == made == other.up(ACORN)
@@ -312,7 +312,7 @@ def test_broken_state_is_said(make: Make) -> None:
     """A state file that is no JSON is named, and where to get it back."""
     cloud = make()
     cloud.up(ACORN)
-    cloud._state_file(ACORN).write_text("{")
+    cloud.state_file(ACORN).write_text("{")
     with pytest.raises(StackFailed, match="cannot be read") as caught:
         cloud.outputs(ACORN)
     assert "vault" in caught.value.next

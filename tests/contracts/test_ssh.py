@@ -18,6 +18,7 @@ from resilience.adapters.ssh import (
     Shell,
     wait_until_up,
 )
+from stacks.first_boot import startup_script
 from tests.plain_host import OURS, PlainHost, key_pair, plain_host
 
 
@@ -144,3 +145,31 @@ def test_waiting_for_a_host_ends(host: PlainHost) -> None:
     with host.entered(), pytest.raises(HostUnreachable, match="no SSH within 1 s"):
         wait_until_up(replace(host.login, address=OURS), 1)
     assert time.monotonic() - began < 10
+
+
+def test_a_first_boot_is_waited_for_and_never_trusted(host: PlainHost, tmp_path: Path) -> None:
+    """Google's images start sshd before they read what they were told: their own key is waited out, ours lets us in.
+
+    The script that a Google host runs at boot is run here, twice: the second time it changes nothing.
+    """
+    ours = tmp_path / "host-key"
+    public = key_pair(ours)
+    authorized = host.login.key_file.with_name(f"{host.login.key_file.name}.pub").read_text().strip()
+    script = startup_script(authorized, ours.read_text(), public).encode()
+    before = startup_script(
+        authorized, (host.folder / "upper/etc/ssh/ssh_host_ed25519_key").read_text(), host.login.host_key
+    )
+    pinned = replace(host.login, host_key=public)
+    with host.entered():
+        with pytest.raises(HostKeyMismatch, match="another key"):
+            wait_until_up(pinned, 1, first_boot=True)
+        with wait_until_up(host.login, 30) as shell:
+            shell.run("sh", stdin=script)
+        with wait_until_up(pinned, 30, first_boot=True) as shell:
+            assert shell.run("sh", stdin=script).exit == 0
+            assert shell.check("stat -c %a /etc/ssh/ssh_host_ed25519_key") == "600"
+            assert shell.check("sshd -T | grep -E '^(permitrootlogin|passwordauthentication|hostkey) '") == (
+                "permitrootlogin without-password\npasswordauthentication no\nhostkey /etc/ssh/ssh_host_ed25519_key"
+            )
+            shell.run("sh", stdin=before.encode())
+        wait_until_up(host.login, 30, first_boot=True).close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from resilience.model import CLOUDS, SIZES, Machine
 from stacks import sizes
 from stacks.contract import SiteArgs, Unfit
+from stacks.first_boot import GUARD
 from stacks.openings import WORLD, openings
 from tests.stacks.vendors import (
     ADDRESS,
@@ -283,3 +285,15 @@ def test_long_names_stay_within_every_vendors_limit() -> None:
     long = replace(ARGS["gcp"], fleet="f" * 31, site="s" * 31)
     made = make_site("gcp", long)
     assert max(map(len, names(list(made.asked)))) <= 63
+
+
+def test_only_root_reaches_the_metadata_service() -> None:
+    """What the first boot's unit runs, run in a network of its own: root has a way there, nobody else, and elsewhere all do."""
+    (line,) = [line for line in GUARD.splitlines() if line.startswith("ExecStart=")]
+    ways = {(to, uid): f"ip route get {to} uid {uid}" for to in ("169.254.169.254", "192.0.2.1") for uid in (0, 33)}
+    tries = "; ".join(f"{way} >/dev/null 2>&1; echo $?" for way in ways.values())
+    made = "ip link set lo up && ip addr add 198.51.100.9/32 dev lo && ip route add default dev lo src 198.51.100.9"
+    script = f"{made} && {line.removeprefix('ExecStart=')} && {{ {tries}; }}"
+    done = subprocess.run(["unshare", "--net", "sh", "-c", script], capture_output=True, text=True, check=True)
+    found = {pair: status == "0" for pair, status in zip(ways, done.stdout.split(), strict=True)}
+    assert found == {pair: pair != ("169.254.169.254", 33) for pair in ways}

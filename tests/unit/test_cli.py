@@ -39,6 +39,7 @@ COMMANDS = (
     "lab up",
     "lab down",
 )
+GROUPED = ("stack forget", "stack restore", "vault up", "vault probe")
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def fleet_file(text: str = GOOD) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *GROUPED])
 def test_help_ends_in_the_exit_status(command: str) -> None:
     """Each command's text ends with what its exit status means."""
     said = CliRunner().invoke(cli.app, [*command.split(), "--help"], env={"COLUMNS": "200"})

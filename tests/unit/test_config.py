@@ -91,7 +91,7 @@ WRONG = [
     ("a vault at the primary's vendor", 'vendor = "birch"\nkind', 'vendor = "acorn"\nkind', ["vault[0].vendor", "primary"]),
     ("k + s <= n", "k = 2\ns = 2", "k = 1\ns = 2", ["replication.s", "more than n = 3", "s = 3"]),
     ("s <= n/2", "k = 2\ns = 2", "k = 3\ns = 1", ["replication.s", "half"]),
-    ("k above n", "k = 2", "k = 4", ["replication.k", "only 3 vaults"]),
+    ("k above n", "k = 2", "k = 4", ["replication.k", "only 3 vaults that count"]),
     ("a name used twice", 'name = "cedar"\nvendor = "cedar"\nkind', 'name = "birch"\nvendor = "cedar"\nkind', ["vault[1].name", "birch"]),
     ("a wrong type", "ttl_s = 30", 'ttl_s = "thirty"', ["fleet.toml:12", "names.ttl_s", "integer"]),
     ("not TOML", "[promise]", "[promise", ["not valid TOML", "line 6"]),
@@ -116,6 +116,8 @@ WRONG = [
     ("a zone that is not named", 'kind = "powerdns"\nendpoint = "', 'kind = "rfc2136"\nendpoint = "dns://192.0.2.53" # ', ["names.zone[0].zone", "rfc2136"]),
     ("a zone that is another's", 'kind = "powerdns"', 'kind = "powerdns"\nzone = "forum.test"', ["names.zone[0].zone", "forum.test"]),
     ("a name server that is nowhere", 'kind = "powerdns"\nendpoint', 'kind = "powerdns"\nzone', ["names.zone[0]"]),
+    ("a quorum of copies", '[[vault]]\nname = "cedar"', 'copies_only = true\n[[vault]]\ncopies_only = true\nname = "cedar"', ["replication.k", "only 1 vaults that count"]),
+    ("a bucket of another kind", 'kind = "gcs"', 'kind = "gcs"\nstack = "aws"', ["vault[0].stack", "gcs"]),
     ("a negative promise", "rto_s = 90", "rto_s = -1", ["promise.rto_s", "greater than 0"]),
 ]  # fmt: skip
 

@@ -1,0 +1,44 @@
+"""A vault's own stack: its bucket and principals, through the same engine and state as sites."""
+
+from __future__ import annotations
+
+import pulumi.automation as auto
+
+from resilience.adapters.pulumi import PROJECT, PulumiCloud
+from resilience.errors import UsageError
+from resilience.model import Site, VaultSpec
+
+Credentials = dict[str, dict[str, str]]
+
+
+def as_site(spec: VaultSpec) -> Site:
+    """What the engine calls a vault's stack; vaults and sites share one state."""
+    return Site(f"vault-{spec.name}", spec.vendor, f"{spec.stack}-vault")
+
+
+def make(cloud: PulumiCloud, spec: VaultSpec) -> Credentials:
+    """Make the vault, or finish what a half-done run began; the credentials of its principals."""
+    if not spec.stack:
+        raise UsageError(
+            f"{spec.name} has no stack: its bucket and principals are made by hand",
+            "The fleet file names none for it.",
+            'Add stack = "aws", "gcp" or "s3" to this vault, or follow docs/vendors/ and fill the kit yourself.',
+        )
+    site = as_site(spec)
+    values = {
+        "kind": site.stack,
+        "vendor": spec.vendor,
+        "fleet": cloud.fleet,
+        "bucket": spec.bucket,
+        "region": spec.region,
+        "endpoint": spec.endpoint,
+        "lockDays": str(spec.lock_days),
+    }
+
+    def action() -> Credentials:
+        stack = cloud.stack(site)
+        stack.set_all_config({f"{PROJECT}:{name}": auto.ConfigValue(value) for name, value in values.items()})
+        made: Credentials = stack.up(color="never", suppress_outputs=True).outputs["credentials"].value
+        return made
+
+    return cloud.operate(site, "make", action)

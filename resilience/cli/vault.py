@@ -1,0 +1,51 @@
+"""`resilience vault up|probe`: make a vault at a vendor; try what its store really does."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resilience.cli.context import Context, say_json
+from resilience.engine.probe import probe as try_out
+from resilience.errors import Exit
+from resilience.wire import make_vault, vault_principals
+
+app = typer.Typer(help="Vaults: make one, probe one.", no_args_is_help=True, rich_markup_mode=None)
+Name = Annotated[str, typer.Argument(help="A vault of the fleet.")]
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+
+
+@app.command()
+def up(ctx: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Make the vault's bucket and principals from its stack, and put their credentials into the kit.
+
+    Exit status: 0 done, 1 error, 2 usage.
+    """
+    context: Context = ctx.obj
+    with context.alone():
+        made = make_vault(context.home, context.home.load(), name)
+    said = f"The credentials of {', '.join(made)} are in the kit." if made else "Its principals are made by hand."
+    say_json({"vault": name, "principals": list(made)}) if as_json else typer.echo(f"{name} is made. {said}")
+
+
+@app.command()
+def probe(ctx: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Try a double create, a read after write, and what each principal must be refused; a dozen small requests.
+
+    Exit status: 0 all as it should be, 1 a trial failed, 2 usage, 4 something could not be tried.
+    """
+    context: Context = ctx.obj
+    seen = try_out(name, vault_principals(context.home, context.home.load(), name))
+    if as_json:
+        trials = [{"name": t.name, "outcome": t.outcome, "said": t.said, "next": t.next} for t in seen.trials]
+        say_json({"vault": name, "counts": seen.counts, "trials": trials})
+    else:
+        for trial in seen.trials:
+            typer.echo(f"{trial.outcome:8}{trial.name:24}{trial.said}")
+            if trial.next:
+                typer.echo(f"{'':32}{trial.next}")
+        typer.echo(f"{name} {'may count in n' if seen.counts else 'may hold copies, and never counts in n'}.")
+    outcomes = {trial.outcome for trial in seen.trials}
+    if not seen.well:
+        raise typer.Exit(Exit.ERROR if "fail" in outcomes else Exit.UNKNOWN)
