@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -158,13 +160,26 @@ def run(program: Callable[[], Mapping[str, Any]], vendor: Vendor | None = None) 
         set_mocks(answering, project="resilience", stack="oak", preview=False, monitor=recorder)
         test(lambda: pulumi.Output.all(**program()).apply(keep))()  # type: ignore[no-untyped-call]
 
+    settle()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
         contextvars.copy_context().run(inside)
     finally:
         loop.close()
+        settle()
     return Made(tuple(recorder.asked), outputs, tuple(answering.looked_up))
+
+
+def settle() -> None:
+    """Collect what a program left half awaited, here and now.
+
+    Collected later it is complained about from within whatever runs then, and Python 3.11 does not stand that while it
+    parses a module: "AST constructor recursion depth mismatch".
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 def make_site(kind: str, args: SiteArgs | None = None, vendor: Vendor | None = None) -> Made:
