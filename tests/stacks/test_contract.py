@@ -8,7 +8,10 @@ import tomllib
 from dataclasses import fields
 from pathlib import Path
 
-from resilience.model import STACKS, SiteOutputs
+import pytest
+
+from resilience.adapters.credentials import NEEDED
+from resilience.model import CLOUDS, STACKS, SiteOutputs
 from stacks.contract import SiteArgs
 from stacks.program import SITES
 
@@ -57,3 +60,15 @@ def test_the_docs_show_each_stacks_evidence() -> None:
     rows = [line for line in (ROOT / "stacks/README.md").read_text().splitlines() if line.startswith("| `")]
     for kind, evidence in STACKS.items():
         assert any(f"`{kind}`" in row and f"| {evidence}" in row for row in rows), kind
+
+
+@pytest.mark.parametrize("kind", [kind for kind in STACKS if kind != "lab"])
+def test_each_stack_has_a_page(kind: str) -> None:
+    """One page a vendor: how far it was tried, what to do by hand first, each credential by its name, and what it costs."""
+    page = (ROOT / f"docs/vendors/{kind}.md").read_text()
+    assert f"Tried: {STACKS[kind]}" in page
+    assert "cost" in page
+    assert all(name in page for name in NEEDED.get(kind, ()))
+    assert kind not in CLOUDS or "## By hand first" in page
+    row = next(line for line in (ROOT / "docs/vendors/README.md").read_text().splitlines() if f"[{kind}]" in line)
+    assert str(STACKS[kind]) in row
