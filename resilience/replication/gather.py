@@ -62,6 +62,7 @@ class Gathered:
         chain = self._merge(position, limit)
         while (limit is None or chain.end < limit) and self._probe(chain):
             chain = self._merge(position, limit)
+        self._prove(chain)
         self._pool.shutdown()
         if (limit is None or chain.end < limit) and chain.end != accept:
             chains.refuse_altered(chain, self._altered_at(chain.end), self.record.number)
@@ -70,17 +71,18 @@ class Gathered:
         return chain
 
     def holders(self, header: Header) -> set[str]:
-        """Vaults that have a chunk of this name, as far as is known, and not known as altered."""
+        """Vaults that hold this chunk: read whole there, or listed, where its site once said that k vaults hold it."""
         return {
             name
             for name in self._vaults
-            if (header.start in self._good[name] or header.start in self.listed[name])
-            and (name, header.start) not in self._altered
+            if header.start in self._good[name]
+            or (header.start in self.listed[name] and header.start not in self._asked[name])
         }
 
-    def altered_in(self, name: str, chain: Chain) -> bool:
-        """Whether a vault holds an altered object where the chain has a chunk."""
-        return any((name, header.start) in self._altered for header in chain.headers)
+    def altered_in(self, name: str, chain: Chain) -> list[str]:
+        """Keys under which a vault holds an altered object where the chain has a chunk."""
+        starts = [header.start for header in chain.headers if (name, header.start) in self._altered]
+        return [layout.chunk(self.record.number, start) for start in starts]
 
     @property
     def furthest_here(self) -> int:
@@ -175,6 +177,12 @@ class Gathered:
                 "Bring the vault back and run the same command again, or seal a newer epoch without it.",
             )
         return False
+
+    def _prove(self, chain: Chain) -> None:
+        """Read each vault's own copy of what no chunk says was confirmed: a listing is no proof that it is whole."""
+        tail = [header.start for header in chain.headers if header.end > chain.confirmed]
+        pairs = [(n, start) for n in self._vaults for start in tail if start in self.listed[n] - self._asked[n]]
+        list(self._pool.map(lambda pair: self._fetch(*pair), pairs))
 
     def _altered_at(self, start: int) -> list[str]:
         return [name for name, at in self._altered if at == start]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from resilience.errors import Refused, ResilienceError, TooFewVaults
+from resilience.errors import Refused, ResilienceError, TooFewVaults, VaultError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chunk, layout, lsn
@@ -26,7 +26,11 @@ def put_again(config: Config, vaults: Mapping[str, Vault], parts: Parts) -> None
         for key, data in lacking(vault.name, parts):
             vault.put_new(key, data)
 
-    answers = each(vaults, put)
+    answers: dict[str, object] = {**each(vaults, put)}
+    for name in answers:
+        if altered := [key for gathered, chain in parts for key in gathered.altered_in(name, chain)]:
+            why = f"altered, and not to be written over: {', '.join(altered)}; the operator may remove them there"
+            answers[name] = VaultError(f"{name} holds altered objects", why, "Another vault's copy is then put there.")
     enough(config.record.k, "hold the chain up to its end", whole(answers, parts), answers)
 
 

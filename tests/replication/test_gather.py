@@ -197,6 +197,18 @@ def test_a_tail_in_one_vault_only_is_used(world: World) -> None:
     assert gathered.holders(chain.headers[-1]) == {"cedar"}
 
 
+def test_a_listing_proves_no_copy(world: World) -> None:
+    """What was not confirmed yet is read in every vault: an altered copy there is no copy, and it is told."""
+    world.ship([100] * 6)
+    world.alter(2, "elm")
+    world.alter(3, "birch")
+    chain, gathered, wal = world.walk()
+    assert wal == world.wal
+    assert gathered.holders(chain.headers[2]) == {"birch", "cedar"}
+    assert gathered.holders(chain.headers[3]) == {"cedar", "elm"}
+    assert gathered.altered_in("elm", chain) == [layout.chunk(1, world.bounds[2][0])]
+
+
 def test_a_stale_listing_is_no_end(world: World) -> None:
     """Chunks that no listing names are found by their exact names."""
     world.ship([100] * 4)
