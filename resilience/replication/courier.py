@@ -109,7 +109,7 @@ class Courier(threading.Thread):
             self._wake.clear()
             try:
                 worked = self._move()
-            except ResilienceError as error:
+            except (ResilienceError, OSError) as error:
                 self._failed(error)
                 self._stop.wait(PAUSES[min(self.failures, len(PAUSES)) - 1])
                 continue
@@ -119,9 +119,11 @@ class Courier(threading.Thread):
             if not worked:
                 self._wake.wait()
 
-    def _failed(self, error: ResilienceError) -> None:
+    def _failed(self, error: ResilienceError | OSError) -> None:
         self.failures += 1
         self.meter.failed(error)
+        if isinstance(error, OSError):
+            error = ResilienceError("The spool cannot be used", str(error), "Make room.")
         self.error = f"{error.what}: {error.why}"
         if self.failures == 1 or self.failures % 60 == 0:
             log.warning("vault fails", vault=self.vault.name, what=error.what, why=error.why, failures=self.failures)

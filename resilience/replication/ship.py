@@ -33,6 +33,7 @@ from resilience.replication.stream import Received, Stream, StreamLost, System
 
 CHUNK_LIMIT = 4 << 20
 HEARTBEAT = 1.0
+GATHER = 0.2
 RECONNECT = 0.5
 POLL = 0.05
 QUIET = 0.5
@@ -250,13 +251,13 @@ class Ship:
         spacing = self._config.spacing_ms / 1000
         self._report.postgres_error = None
         while not self._stopping.is_set():
-            due = flushed_at + spacing if batch.parts else told_at + HEARTBEAT
+            due = flushed_at + self._wait(spacing) if batch.parts else told_at + HEARTBEAT
             select.select([stream.fileno(), self._woken.fileno()], [], [], max(0.0, due - time.monotonic()))
             with suppress(BlockingIOError):
                 self._woken.recv(4096)
             self._drain(stream, batch)
             now = time.monotonic()
-            if batch.parts and (now >= flushed_at + spacing or batch.size >= CHUNK_LIMIT):
+            if batch.parts and (now >= flushed_at + self._wait(spacing) or batch.size >= CHUNK_LIMIT):
                 self._keep(batch)
                 batch, flushed_at = Batch(), now
             confirmed = self._spool.confirmed(self._record.k)
@@ -265,6 +266,10 @@ class Ship:
                     stream.confirm(None if self._spool.gap else confirmed)
                 told, told_at = confirmed, now
                 self._report.write(stream.server_end)
+
+    def _wait(self, spacing: float) -> float:
+        """How long after a chunk the next is cut: while k vaults don't have it, commits gather for one PUT."""
+        return spacing if self._spool.confirmed(self._record.k) >= self._spool.end else max(spacing, GATHER)
 
     def _drain(self, stream: Stream, batch: Batch) -> None:
         while batch.size < CHUNK_LIMIT and (received := stream.receive()) is not None:

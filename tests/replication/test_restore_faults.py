@@ -133,6 +133,7 @@ def test_a_wrong_key_restores_nothing(sites: Callable[..., Site], lost: Fleet) -
     for vault in value["vaults"]:
         vault["restic_password"] = "wrong"
     path = birch.config(vaults=value["vaults"])
-    assert "password" in str(birch.run("restore", config=path, fails=True))
+    assert "can be used" in birch.run("restore", config=path, fails=True)["what"]
+    assert "password" in (birch.folder / "restore.log").read_text()
     assert not lost.vaults()["elm"].exists(layout.opening(2))
     assert birch.run("recover", fails=True)["kind"] == "Refused"
