@@ -121,12 +121,12 @@ def vault_principals(home: Home, fleet: Fleet, name: str) -> dict[str, Vault]:
 
 
 def forget_stacks(home: Home, fleet: Fleet, vendor: str, *, undo: bool = False) -> list[str]:
-    """Retire the states of everything at a vendor, or take them back; whose they were."""
+    """Retire the states of everything at a vendor, or take them back; whose they were. Needs nothing of the kit."""
     act = pulumi_past.recall if undo else pulumi_past.forget
+    states = PulumiCloud(Backend(home.directory / "state", home.directory / fleet.kit / "passphrase"), "")
     sites = [site for site in fleet.sites if site.vendor == vendor]
     sites += [pulumi_vault.as_site(spec) for spec in fleet.vaults if spec.vendor == vendor and spec.stack]
-    kit = Kit(home.directory / fleet.kit)
-    return [site.name for site in sites if act(_pulumi(home, fleet, kit, vendor, site.stack), site)]
+    return [site.name for site in sites if act(states, site)]
 
 
 def restore_stack(home: Home, fleet: Fleet, name: str, vaults: Mapping[str, Vault]) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from resilience.cli.context import Context, declared, say_json
-from resilience.errors import MissingPart
+from resilience.errors import UsageError
 from resilience.wire import forget_stacks, restore_stack
 
 app = typer.Typer(
@@ -35,8 +35,9 @@ def forget(
     with context.alone():
         names = forget_stacks(context.home, fleet, vendor, undo=undo)
     word = "recalled" if undo else "forgotten"
-    said = f"{', '.join(names) or 'nothing'} {word}."
-    say_json({"vendor": vendor, word: names}) if as_json else typer.echo(said[0].upper() + said[1:])
+    say_json({"vendor": vendor, word: names}) if as_json else typer.echo(
+        f"{word.capitalize()}: {', '.join(names) or 'nothing'}."
+    )
 
 
 @app.command()
@@ -52,7 +53,7 @@ def restore(
     context: Context = ctx.obj
     fleet = context.home.load()
     if site not in {one.name for one in fleet.sites}:
-        raise MissingPart(f"No site is called {site}.", "The fleet file does not name it.", "See `resilience status`.")
+        raise UsageError(f"No site is called {site}.", "The fleet file does not name it.", "See `resilience status`.")
     with context.world() as (_, world), context.alone():
         vault, key = restore_stack(context.home, fleet, site, world.vaults)
     found = {"site": site, "vault": vault, "key": key}

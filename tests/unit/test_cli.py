@@ -251,3 +251,24 @@ def test_the_examples_are_fleets(typed: Type, example: Path) -> None:
     told = typed("--fleet", str(example), "cost", "--json")
     assert told.status == 0
     assert json.loads(told.out)["month"]["lines"]
+
+
+def test_a_dead_vendors_stacks_are_forgotten_and_taken_back(typed: Type) -> None:
+    """With no kit on this machine, no token and no engine: the state is put aside, whole, and comes back as it was."""
+    fleet_file()
+    state = Path("state/.pulumi/stacks/resilience/acorn.json")
+    state.parent.mkdir(parents=True)
+    state.write_text("{}")
+    assert typed("stack", "forget", "acorn") == Said(0, "Forgotten: acorn.\n", "")
+    assert not state.exists()
+    assert typed("stack", "forget", "acorn").out == "Forgotten: nothing.\n"
+    assert typed("stack", "forget", "acorn", "--undo").out == "Recalled: acorn.\n"
+    assert state.read_text() == "{}"
+    assert typed("stack", "forget", "maple").status == 2
+
+
+def test_a_vault_or_site_that_is_none_is_named(typed: Type) -> None:
+    """Names are checked before anything is opened."""
+    fleet_file()
+    assert "No vault is called maple" in typed("vault", "up", "maple").err
+    assert "No site is called maple" in typed("stack", "restore", "maple").err
