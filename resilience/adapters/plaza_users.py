@@ -32,7 +32,7 @@ T = TypeVar("T")
 def journey(request: Request) -> dict[str, Any]:
     """Log in, post, read it back, see a picture: one that was there before, where there is one."""
     client, walk = Client(request["base"], gate_pass=request.get("gate_pass")), Walk()
-    walk.step("log in", lambda: _enter(client))
+    walk.step("log in", lambda: enter(client))
     posted = walk.step("post", lambda: client.post("Walking by: is everything where it was?"))
     back = walk.step("read back", lambda: client.read(posted["id"]))
     if back["content"] != posted["content"]:
@@ -64,7 +64,8 @@ class Walk:
         return result
 
 
-def _enter(client: Client) -> None:
+def enter(client: Client) -> None:
+    """Log in as the walker, who registers the first time."""
     try:
         client.log_in(WALKER, PASSWORD)
     except NotServed as error:

@@ -67,9 +67,9 @@ def test_there_and_back(operator: Operator) -> None:
 POSTING = """
 import json, sys
 from resilience.adapters.plaza_client import Client
-from resilience.adapters.plaza_users import PASSWORD, WALKER
+from resilience.adapters.plaza_users import enter
 client = Client("http://plaza.test")
-client.log_in(WALKER, PASSWORD)
+enter(client)
 print(json.dumps([client.post(f"Number {n} of what the letter names")["id"] for n in range(98)]))
 """
 LETTER = """\
