@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from resilience import caches
 from tests.plaza.harness import Site, migrated, running_postgres
+from tests.plaza.proxy import proxied
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -43,14 +44,16 @@ DEVICES = [
 
 @pytest.fixture(scope="session")
 def plaza(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One plaza for all browsers."""
+    """One plaza for all browsers, behind the proxy that hosts have."""
     with running_postgres() as postgres:
         site = Site(tmp_path_factory.mktemp("plaza"), postgres, postgres.new_database(migrated(postgres)))
-        try:
-            site.start()
-            yield site
-        finally:
-            site.end()
+        with proxied(site.folder, site.port) as base:
+            site.base = site.settings["PUBLIC_URL"] = base
+            try:
+                site.start()
+                yield site
+            finally:
+                site.end()
 
 
 @pytest.fixture(scope="module")
