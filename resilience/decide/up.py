@@ -55,6 +55,7 @@ def _standby(fleet: Fleet, site: str) -> Iterator[Step]:
         yield _step(site, "supplies", Phase.PROVISION, "What hosts are set up from goes to the vaults.")
     yield _step(site, "provision", Phase.PROVISION, "Make the hosts from the stack.")
     if hot:
+        yield _step(site, "clear", Phase.PROVISION, "What an earlier time left there is set aside, and never trusted.")
         yield _step(site, "shape", Phase.PROVISION, "Install from the supplies in the vaults.", standby=True)
         yield _step(site, "follow", Phase.DATA, "Follow the primary from the vaults alone, ready to take over.")
     yield _step(site, "state", Phase.PROTECT, "The stack's state goes into the vaults.")

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
+from resilience.engine.stack_state import keep
 from resilience.errors import ResilienceError, TooFewVaults
 from resilience.model import Step, Unknown
 from resilience.replication import layout
@@ -51,20 +52,5 @@ def sealable(run: Run, step: Step) -> Facts:
 def state(run: Run, step: Step) -> Facts:
     """Keep the stack's state in the vaults, as a new object each time it changed."""
     site = run.fleet.site(step.subject)
-    exported = run.world.clouds[site.name].state(site)
-    if exported is None:
-        return {"bytes": 0, "vaults": []}
     epoch = run.epoch(site.name) if run.plan.kind == "failover" else None
-    names = epoch.vaults if epoch else tuple(run.world.vaults)
-    key = f"state/{site.name}/{run.world.clock.now():.0f}.json"
-    vaults = {name: run.world.vaults[name] for name in names if name in run.world.vaults}
-    answers = each(vaults, lambda vault: vault.put_new(key, exported))
-    held = [name for name, answer in answers.items() if not isinstance(answer, ResilienceError)]
-    doubts = {name: answer.what for name, answer in answers.items() if isinstance(answer, ResilienceError)}
-    if not held:
-        raise TooFewVaults(
-            f"The state of {site.name}'s stack is in no vault.",
-            f"{doubts}. Without it another machine could not take the site over.",
-            "Bring a vault back and run the same command again.",
-        )
-    return {"bytes": len(exported), "vaults": held, "key": key, "doubts": doubts}
+    return keep(run, site, epoch.vaults if epoch else tuple(run.world.vaults))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
+from resilience.engine.stack_state import keep
 from resilience.model import Site, SiteOutputs, Step, Unknown
 
 
@@ -13,12 +14,13 @@ def supplies(run: Run, step: Step) -> Facts:
 
 
 def provision(run: Run, step: Step) -> Facts:
-    """Make the site's hosts."""
+    """Make the site's hosts; their state is in the vaults before anything depends on them."""
     site = run.fleet.site(step.subject)
     outputs = run.world.clouds[site.name].outputs(site)
     if run.plan.kind == "failover" and site.standby == "hot" and outputs is not None and _stands_by(run, site, outputs):
         return {**outputs.to_json(), "already": True}
-    return run.world.clouds[site.name].up(site).to_json()
+    made = run.world.clouds[site.name].up(site)
+    return {**made.to_json(), "state": keep(run, site, tuple(run.world.vaults))["vaults"]}
 
 
 def _stands_by(run: Run, site: Site, outputs: SiteOutputs) -> bool:
