@@ -129,6 +129,9 @@ class Plane(Protocol):
     def verify(self, vault: str, at: str | None) -> Mapping[str, Any]:
         """Restore from this vault alone, up to a position, start it, check and count it; raises where it is not whole."""
 
+    def prune(self, vault: str, snapshot: str, *, really: bool) -> Mapping[str, Any]:
+        """Remove from this vault what lies before a snapshot; without `really` only say what would go."""
+
     def restore_at(self, folder: Path, at: str | None) -> Mapping[str, Any]:
         """A copy as it was at a moment (or all there is) below an empty folder here; raises where it would be short."""
 

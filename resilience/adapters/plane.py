@@ -114,6 +114,15 @@ class SshPlane:
         """Restore from this vault alone on this machine, start it, check and count it."""
         return self.commands.here("verify", self.config.watcher(), "--vault", vault, *(("--at", at) if at else ()))
 
+    def prune(self, vault: str, snapshot: str, *, really: bool) -> Mapping[str, Any]:
+        """Remove from this vault what lies before a snapshot, with the operator's own credentials."""
+        epoch = self.config.seen()
+        if epoch is None:
+            raise ResilienceError("No vault shows an epoch.", "There is nothing to prune.", "Run `resilience status`.")
+        config = self.config.operator(self.config.fleet.site(epoch.site), epoch, vault)
+        args = ["--vault", vault, "--snapshot", snapshot, *(["--really"] if really else [])]
+        return self.commands.here("prune", config, *args)
+
     def restore_at(self, folder: Path, at: str | None) -> Mapping[str, Any]:
         """A copy on this machine as it was at a moment, below an empty folder."""
         return self.commands.into(folder, "restore-at", self.config.watcher(), *(("--at", at) if at else ()))

@@ -29,8 +29,10 @@ from resilience.cli import (
     notice,
     order,
     plan,
+    prune,
     restore,
     stack,
+    snapshot,
     status,
     switchover,
     up,
@@ -64,7 +66,7 @@ def settings(
 for module in (check, cost, up, down, status, plan, failover, switchover, evacuate, open_, drill, verdict, history):
     app.command(module.__name__.rsplit(".", 1)[1])(module.run)
 app.command("catch-up")(catch_up.run)
-for copies in (restore, verify):
+for copies in (restore, verify, snapshot, prune):
     app.command(copies.__name__.rsplit(".", 1)[1])(copies.run)
 app.add_typer(lab.app, name="lab")
 app.add_typer(order.app, name="order")

@@ -24,12 +24,13 @@ def run(
 ) -> None:
     """Show vendors, vaults, sites and zones as they answer; what does not is unknown.
 
-    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, within the declared days.
+    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or no snapshot was taken, within the declared days.
     """
     context: Context = ctx.obj
     with context.world() as (fleet, world):
         survey = observe(world, fleet, declared(fleet, lost))
-    critical = [why for why in (unrehearsed(context, fleet), unverified(fleet, survey)) if why]
+    found = (unrehearsed(context, fleet), unverified(fleet, survey), long_replay(context, fleet, survey.at))
+    critical = [why for why in found if why]
     if as_json:
         say_json({**survey_json(survey), "critical": critical})
     else:
@@ -47,6 +48,15 @@ def unverified(fleet: Fleet, survey: Survey) -> str:
     if fleet.lab or not old:
         return ""
     return f"no restore from {', '.join(old)} was verified within {fleet.promise.verify_every_days:g} days: resilience verify"
+
+
+def long_replay(context: Context, fleet: Fleet, now: float) -> str:
+    """Whether the last snapshot is older than two of the declared spacings; empty where it is not, and for a lab."""
+    done = (e for e in context.home.journal.read() if e.kind == "step-done" and e.data.get("action") == "protect")
+    newest = max((event.when for event in done), default=0.0)
+    if fleet.lab or now - newest <= 2 * fleet.replication.snapshot_minutes * 60:
+        return ""
+    return f"no snapshot within two spacings of {fleet.replication.snapshot_minutes:g} minutes: resilience snapshot"
 
 
 def unrehearsed(context: Context, fleet: Fleet) -> str:

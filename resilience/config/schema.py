@@ -65,6 +65,8 @@ class ReplicationTable(Table):
     s: Annotated[int, Field(ge=1)]
     durability: Literal["async", "quorum"] = "async"
     spacing_ms: Annotated[int, Field(ge=10, le=60000)] = 200
+    snapshot_minutes: Annotated[float, Field(gt=0)] = 60.0
+    keep_days: Annotated[float, Field(gt=0, le=36_500)] = 30.0
     lease_s: Seconds = 5.0
     drift_s: Annotated[float, Field(ge=0)] = 1.0
     too_few_vaults: Literal["wait", "degrade"] = "wait"

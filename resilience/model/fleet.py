@@ -132,6 +132,10 @@ class Replication:
     s: int
     durability: Durability = "async"
     spacing_ms: int = 200
+    snapshot_minutes: float = 60.0
+    """How often the operator's timer takes a snapshot: what was written since has to be replayed."""
+    keep_days: float = 30.0
+    """How far back a vault can be restored to, once older snapshots are pruned."""
     lease_s: float = 5.0
     drift_s: float = 1.0
     """How far apart two machines' clocks may run during one lease."""

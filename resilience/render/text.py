@@ -111,7 +111,10 @@ def _behind(seen: SiteReading) -> Text:
     if isinstance(seen.ship, Unknown):
         return reading(seen.ship) if seen.serving is True else Text("")
     lag = seen.ship.get("lag_seconds")
-    return Text(words.seconds(lag) if isinstance(lag, int | float) else words.UNKNOWN)
+    told = words.seconds(lag) if isinstance(lag, int | float) else words.UNKNOWN
+    risk = seen.ship.get("at_risk") or {}
+    counts = [f"{risk[what]} {what}" for what in ("transactions", "objects") if risk.get(what)]
+    return Text(", ".join([told, *counts]))
 
 
 def _vaults(fleet: Fleet, survey: Survey) -> Table:

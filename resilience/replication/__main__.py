@@ -29,6 +29,7 @@ COMMANDS = {
     "verify-snapshot": "verify_snapshot",
     "restore-at": "restore_at",
     "verify": "verify",
+    "prune": "prune",
     "catch-up": "catch_up",
     "caught-up": "catch_up",
 }
@@ -38,6 +39,7 @@ MORE = {
     "verify-snapshot": ("vault", "snapshot"),
     "restore-at": ("at",),
     "verify": ("vault", "at"),
+    "prune": ("vault", "snapshot", "really"),
     "catch-up": ("vault", "begin", "until"),
     "caught-up": ("vault", "begin", "until"),
 }
@@ -79,11 +81,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m resilience.replication", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--config", required=True, metavar="FILE")
-    parser.add_argument("--snapshot", help="verify-snapshot: its id; the newest in the vault where absent")
+    parser.add_argument("--snapshot", help="verify-snapshot, prune: its id; the newest in the vault where absent")
     parser.add_argument("--vault", help="verify-snapshot, verify, catch-up, caught-up: the vault")
     parser.add_argument(
         "--at", metavar="TIME|LSN", help="restore-at, verify: up to where; all that there is where absent"
     )
+    parser.add_argument("--really", action="store_true", help="prune: remove, and not only say what would go")
     parser.add_argument("--from", dest="begin", metavar="LSN", help="catch-up, caught-up: where the hole begins")
     parser.add_argument("--until", metavar="LSN", help="catch-up, caught-up: where it ends")
     args = parser.parse_args(argv)

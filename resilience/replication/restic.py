@@ -66,6 +66,12 @@ class Repository:
         found: list[dict[str, Any]] = json.loads(self._run("snapshots", "--no-lock", "--json"))
         return [str(entry["id"]) for entry in found]
 
+    def forget(self, snapshots: list[str]) -> None:
+        """Remove snapshots, and the data that only they need."""
+        there = set(self.snapshots())
+        if gone := [snapshot for snapshot in snapshots if snapshot in there]:
+            self._run("forget", "--prune", *gone)
+
     def check(self, subset: str) -> None:
         """Let restic verify its structure and read back a part of the data."""
         self._run("check", "--no-lock", f"--read-data-subset={subset}")

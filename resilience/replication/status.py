@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from resilience.errors import ResilienceError
+from resilience.replication.at_risk import at_risk
 from resilience.replication.config import Config
 from resilience.replication.report import NAME
 from resilience.replication.standby_report import NAME as STANDBY
@@ -24,4 +25,5 @@ def main(config: Config) -> dict[str, Any]:
             str(error),
             "Start it: systemctl start resilience-ship, or resilience up SITE for a standby.",
         ) from error
-    return {**facts, "age_s": round(time.time() - facts["at"], 3)}
+    risk = {} if facts.get("role") == "standby" else {"at_risk": at_risk(config, facts)}
+    return {**facts, **risk, "age_s": round(time.time() - facts["at"], 3)}

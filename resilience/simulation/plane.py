@@ -222,6 +222,15 @@ class SimPlane:
 
         return self.sim.ask(f"vault.{vault}.restore", held.vendor, 20.0, look)
 
+    def prune(self, vault: str, snapshot: str, *, really: bool) -> Mapping[str, Any]:
+        """All snapshots but this one."""
+        held = self.sim.vaults[vault]
+        _need(snapshot in held.snapshots, f"{vault} does not hold {snapshot}.", "It was removed.")
+        older = [name for name in held.snapshots if name != snapshot]
+        if really:
+            held.snapshots = {snapshot: held.snapshots[snapshot]}
+        return {"vault": vault, "snapshots": len(older), "chunks": 0, "removed": really}
+
     def restore_at(self, folder: Path, at: str | None) -> Mapping[str, Any]:
         """Memory has no folders."""
         raise ResilienceError("A simulation restores into no folder.", "Nothing in it is real.", "Make a lab.")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 
+from resilience.replication import seals
+from resilience.replication.fetch_media import place
 from tests.replication.harness import Fleet, Site, wait_until
 
 STRANGE = (
@@ -20,6 +23,13 @@ STRANGE = (
 """Numbers that may have been shown, a machine that sorts otherwise, a setting that a standby must not have lower."""
 
 
+PICTURES = {
+    "database": "postgres",
+    "sql": "SELECT sha256 FROM pictures",
+    "newer": "SELECT id, sha256 FROM pictures WHERE id > %s ORDER BY id LIMIT %s",
+}
+
+
 def promote(standby: Site, fleet: Fleet) -> tuple[dict[str, object], float]:
     """Stop following, seal, restore and recover; what restore said, and how long both took."""
     for process in standby.processes:
@@ -32,13 +42,36 @@ def promote(standby: Site, fleet: Fleet) -> tuple[dict[str, object], float]:
     return merged, time.monotonic() - began
 
 
+def add_picture(site: Site) -> str:
+    """A picture in one vault, and the row that names it."""
+    data = b"a picture"
+    name = hashlib.sha256(data).hexdigest()
+    site.fleet.vaults()["elm"].put_new(f"media/{name}", seals.encrypt(data, [site.fleet.recipient]))
+    with site.connect() as db:
+        db.execute("CREATE TABLE pictures (id bigint PRIMARY KEY, sha256 text)")
+        db.execute("INSERT INTO pictures VALUES (7, %s)", (name,))
+    return name
+
+
+def lose_ship(site: Site) -> None:
+    """Nothing is at risk while ship runs; without it, each commit is counted."""
+    assert site.run("status", config=site.ship_config())["at_risk"]["transactions"] == 0
+    site.processes[0].kill()
+    site.processes[0].wait()
+    with site.connect(options="-c synchronous_commit=local") as db:
+        for _ in range(3):
+            db.execute("SELECT pg_current_xact_id()")
+        db.execute("CHECKPOINT")
+    assert site.run("status", config=site.ship_config())["at_risk"]["transactions"] >= 3
+
+
 def test_follows_and_is_promoted(sites: Callable[..., Site], fleet: Fleet) -> None:
     """Rows can be read at the standby; it is promoted with all of them, and another follows on across the switch."""
     acorn = sites(fleet, "acorn")
     acorn.begin()
     acorn.insert(1, 50)
     birch, cedar = sites(fleet, "birch", standby=True), sites(fleet, "cedar", standby=True)
-    birch.follow()
+    birch.follow(birch.config(standby=True, media_query=PICTURES))
     cedar.follow()
     wait_until(lambda: birch.has(50), birch.told_by_standby)
     acorn.insert(51, 100)
@@ -46,11 +79,14 @@ def test_follows_and_is_promoted(sites: Callable[..., Site], fleet: Fleet) -> No
     with acorn.connect() as db:
         for statement in STRANGE:
             db.execute(statement)
+    picture = add_picture(acorn)
     acorn.restart()
+    wait_until(lambda: place(birch.folder / "media", picture).exists(), birch.told_by_standby)
     status = birch.standby_status()
     assert (status["role"], status["follows"], status["readable"]) == ("standby", "acorn", True)
     acorn.insert(101, 150)
     acorn.wait_confirmed()
+    lose_ship(acorn)
     acorn.kill_postgres()
     acorn.end()
 

@@ -94,3 +94,27 @@ def test_each_vault_by_itself(beside: Callable[..., Any], lost: Fleet) -> None:
     assert told["kind"] == "BrokenChain"
     told, _ = beside("verify", "--vault", "elm", fails=True)
     assert "altered" in told["missing"]
+
+
+def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """Pruned by the operator, a vault still gives everything back; ship's credentials could not have done it."""
+    acorn = sites(fleet, "acorn")
+    acorn.begin()
+    for first in (1, 21, 41):
+        acorn.insert(first, first + 19)
+        acorn.wait_confirmed()
+    newest = acorn.run("snapshot", config=acorn.ship_config())["snapshots"]["elm"]
+    acorn.insert(61, 80)
+    acorn.wait_confirmed()
+    before = len(chunks(fleet))
+    words = ("--vault", "elm", "--snapshot", newest)
+    could = acorn.run("prune", *words, config=acorn.config("operator"))
+    assert (could["removed"], len(chunks(fleet))) == (False, before)
+    acorn.run("prune", *words, "--really", config=acorn.config("reader"), fails=True)
+    gone = acorn.run("prune", *words, "--really", config=acorn.config("operator"))
+    assert (gone["snapshots"], gone["chunks"]) == (1, could["chunks"])
+    assert len(chunks(fleet)) == before - could["chunks"] < before
+    assert acorn.run("prune", *words, "--really", config=acorn.config("operator"))["chunks"] == 0
+    reader = sites(fleet, "reader", standby=True)
+    found = reader.run("verify", "--vault", "elm", config=reader.config(standby=True, signing_key_file=None))
+    assert found["rows"] == 80

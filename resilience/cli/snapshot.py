@@ -1,0 +1,31 @@
+"""`resilience snapshot`: a snapshot into each vault, read back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resilience.cli.context import Context, say_json
+from resilience.decide import plan_snapshot
+from resilience.engine.execute import Approval, approve, execute
+from resilience.engine.observe import observe
+from resilience.render import Progress
+
+
+def run(
+    ctx: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Take a snapshot of the primary into each vault and read it back; docs/timers says how to have it done regularly.
+
+    Exit status: 0 done, 1 error, 2 usage, 5 refused.
+    """
+    context: Context = ctx.obj
+    with context.world() as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
+        plan = plan_snapshot(fleet, observe(world, fleet))
+        approve(world, plan, Approval(plan.digest, frozenset(), by="snapshot"))
+        execute(world, fleet, plan, progress.watch)
+    say_json({"site": plan.target}) if as_json else typer.echo(
+        f"Every vault that answered has a snapshot of {plan.target}."
+    )

@@ -1,0 +1,122 @@
+"""scripts/bench standby: how far a hot standby is behind, what it writes while idle, how soon it is promoted."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+import psycopg
+
+from scripts.benches._world import Site, fleet, store
+from tests.replication.harness import site_folder, wait_until
+
+EVERY = 0.02
+"""Seconds between commits at the primary."""
+
+
+def main() -> int:
+    """Measure once, print the table, leave the figures."""
+    parser = argparse.ArgumentParser(prog="scripts/bench standby", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=30, help="of writing, and of idling")
+    parser.add_argument("--json", type=Path, help="figures also into this file")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as stores, store(Path(stores)) as (at, _), site_folder() as folder:
+        ours = fleet(at, secrets.token_hex(4), durability="async", spacing_ms=200)
+        acorn = Site(folder, "acorn", ours, ours.seal("acorn"))
+        birch = Site(folder, "birch", ours, ours.records[-1])
+        try:
+            found = measure(acorn, birch, args.seconds)
+        finally:
+            birch.end()
+            acorn.end()
+    for name, value in found.items():
+        sys.stdout.write(f"{name:28} {value:10.3f}\n")
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1))
+    return 0
+
+
+def measure(acorn: Site, birch: Site, seconds: float) -> dict[str, float]:
+    """Lag of each commit under load, bytes written while nothing happens, and the way to a primary."""
+    acorn.begin()
+    birch.follow()
+    wait_until(lambda: birch.has(0), birch.told_by_standby, 120)
+    lags = sorted(_lags(acorn, birch, seconds))
+    acorn.wait_confirmed()
+    time.sleep(3)  # what was written last is replayed, and its checkpoint is over
+    before = _written(birch)
+    time.sleep(seconds)
+    idle = (_written(birch) - before) / seconds
+    acorn.kill_postgres()
+    acorn.end()
+    for process in birch.processes:
+        process.terminate()
+        process.wait(10)
+    birch.take(birch.fleet.seal("birch"))
+    began = time.monotonic()
+    birch.run("restore")
+    restored = time.monotonic()
+    birch.run("recover")
+    done = time.monotonic()
+    return {
+        "commits": len(lags),
+        "lag_p50_s": statistics.median(lags),
+        "lag_p99_s": lags[int(len(lags) * 0.99)],
+        "lag_max_s": lags[-1],
+        "idle_bytes_written_per_s": idle,
+        "restore_s": restored - began,
+        "recover_s": done - restored,
+    }
+
+
+def _lags(acorn: Site, birch: Site, seconds: float) -> list[float]:
+    """Seconds from each commit's answer until the standby shows the row."""
+    committed: dict[int, float] = {}
+    ended = threading.Event()
+
+    def write() -> None:
+        until = time.monotonic() + seconds
+        with acorn.connect() as db:
+            n = 0
+            while time.monotonic() < until:
+                n += 1
+                db.execute("INSERT INTO rows VALUES (%s, repeat('x', 200))", (n,))
+                committed[n] = time.monotonic()
+                time.sleep(EVERY)
+        ended.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    shown, lags = 0, []
+    with psycopg.connect(birch.dsn, autocommit=True) as db:
+        while not ended.is_set() or shown < max(committed):
+            row = db.execute("SELECT coalesce(max(n), 0) FROM rows").fetchone()
+            now, newest = time.monotonic(), int(row[0]) if row else 0
+            lags += [max(0.0, now - committed.get(n, now)) for n in range(shown + 1, newest + 1)]
+            shown = newest
+            time.sleep(0.01)
+    writer.join()
+    return lags
+
+
+def _written(site: Site) -> int:
+    """Bytes that the standby's processes caused to be written to disk so far."""
+    postmaster = (site.pg / "postmaster.pid").read_text().split()[0]
+    children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    total = 0
+    for pid in [postmaster, *children, *(str(process.pid) for process in site.processes)]:
+        fields = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+        total += int(fields["write_bytes"])
+    return total
+
+
+if __name__ == "__main__":
+    sys.exit(main())
