@@ -66,7 +66,7 @@ class Reader(threading.Thread):
         while not self._stop.is_set():
             self._wake.clear()
             try:
-                found = self._step()
+                found = self.step()
             except ResilienceError as error:
                 self._failed(error)
                 self._stop.wait(PAUSES[min(self.failures, len(PAUSES)) - 1])
@@ -83,7 +83,7 @@ class Reader(threading.Thread):
         if self.failures == 1 or self.failures % 60 == 0:
             log.warning("vault cannot be read", vault=self.vault.name, why=error.why, failures=self.failures)
 
-    def _step(self) -> bool:
+    def step(self) -> bool:
         """Ask for one chunk; False when the vault has no more for now."""
         incoming = self._incoming()
         if self._at is None or self._at[0] is not incoming:

@@ -1,0 +1,120 @@
+"""What a standby is given: nothing that the promoter of a later epoch could miss."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.model import EpochRecord
+from resilience.replication import chunk, layout
+from resilience.replication.chunk import Header, Start
+from resilience.replication.incoming import Incoming
+from resilience.replication.reader import Reader
+from resilience.replication.trace import Leg
+from tests.unit.test_chunk import EPOCH, IDENTITY, SIGN
+
+START = Start(EPOCH.number, EPOCH.nonce, 0, 1, "77", "", 0.0)
+RECORD: EpochRecord = EPOCH
+
+
+def header(start: int, end: int, confirmed: int = 0) -> Header:
+    """A chunk's own words."""
+    return Header(RECORD.number, RECORD.nonce, RECORD.site, 1, "77", start, end, confirmed, 5.0, f"{start:x}")
+
+
+@pytest.fixture
+def incoming() -> Incoming:
+    """A leg of which nothing was read yet."""
+    return Incoming(Leg(RECORD, START, 0, None, {}), 0, lambda: None)
+
+
+def ends(incoming: Incoming) -> list[int]:
+    """Where the chunks end that may be delivered."""
+    return [found.end for found in incoming.deliverable()]
+
+
+def test_what_k_vaults_hold_counts_once_each_was_looked_at(incoming: Incoming) -> None:
+    """Reading is not enough: each of them must have shown no newer epoch after it was read."""
+    first, second = RECORD.vaults[:2]
+    for vault in (first, second):
+        incoming.holds(vault, header(0, 10))
+    assert ends(incoming) == []
+    incoming.looked(first)
+    assert ends(incoming) == []
+    incoming.looked(second)
+    assert ends(incoming) == [10]
+    incoming.holds(first, header(10, 20))
+    incoming.holds(second, header(10, 20))
+    incoming.looked(first)
+    assert ends(incoming) == [10]
+
+
+def test_a_later_chunk_vouches_for_what_it_calls_confirmed(incoming: Incoming) -> None:
+    """One vault is enough then; the chunk that says so is not covered by itself."""
+    incoming.holds(RECORD.vaults[0], header(0, 10))
+    incoming.holds(RECORD.vaults[0], header(10, 20, confirmed=10))
+    assert ends(incoming) == [10]
+    incoming.delivered(incoming.deliverable()[0])
+    assert (incoming.position, ends(incoming)) == (10, [])
+
+
+def test_a_vault_that_is_not_the_epochs_counts_for_nothing(incoming: Incoming) -> None:
+    """Whoever else holds a copy took no part in the quorum."""
+    for vault in ("nobody", "else"):
+        incoming.holds(vault, header(0, 10))
+        incoming.looked(vault)
+    assert ends(incoming) == []
+
+
+def test_an_opening_record_cuts_and_settles(incoming: Incoming) -> None:
+    """All before the cut may be delivered, a chunk across it as far as the cut, and nothing behind."""
+    incoming.holds(RECORD.vaults[0], header(0, 10))
+    incoming.holds(RECORD.vaults[0], header(10, 20))
+    incoming.holds(RECORD.vaults[0], header(20, 30))
+    incoming.cut(15)
+    found = incoming.deliverable()
+    assert [incoming.end_of(one) for one in found] == [10, 15]
+    for one in found:
+        incoming.delivered(one)
+    assert incoming.done
+    assert incoming.position == 15
+
+
+def put(vault: MemoryVault, start: int, end: int) -> None:
+    """A real chunk in a vault."""
+    body = chunk.seal_body(b"x" * (end - start), [str(IDENTITY.to_public())])
+    made = Header(
+        RECORD.number, RECORD.nonce, RECORD.site, 1, "77", start, end, 0, 5.0, hashlib.sha256(body).hexdigest()
+    )
+    vault.put_new(layout.chunk(RECORD.number, start), chunk.encode(made, body, SIGN))
+
+
+def test_readers_look_and_pass_over_a_hole(incoming: Incoming, tmp_path: Path) -> None:
+    """The second vault only says whether it has the chunk; where a newer epoch shows, nothing is settled by reading."""
+    vaults = [MemoryVault(name) for name in RECORD.vaults[:2]]
+    for vault in vaults:
+        put(vault, 0, 10)
+    readers = [Reader(vault, lambda: incoming, tmp_path, 0.01) for vault in vaults]
+    assert [reader.step() for reader in readers] == [True, True]
+    assert ends(incoming) == []
+    assert [reader.step() for reader in readers] == [False, False]
+    assert ends(incoming) == [10]
+    assert len(list(tmp_path.iterdir())) == 1
+    for vault in vaults:
+        put(vault, 10, 20)
+        vault.put_new(layout.epoch(RECORD.number + 1), b"newer")
+    assert [reader.step() for reader in readers] == [True, True]
+    assert [reader.step() for reader in readers] == [False, False]
+    assert ends(incoming) == [10]
+
+
+def test_an_altered_chunk_counts_as_absent(incoming: Incoming, tmp_path: Path) -> None:
+    """What was not signed for this epoch is not kept."""
+    vault = MemoryVault(RECORD.vaults[0])
+    vault.put_new(layout.chunk(RECORD.number, 0), b"rubbish")
+    reader = Reader(vault, lambda: incoming, tmp_path, 0.01)
+    assert not reader.step()
+    assert not list(tmp_path.iterdir())
