@@ -106,14 +106,14 @@ def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], f
     newest = acorn.run("snapshot", config=acorn.ship_config())["snapshots"]["elm"]
     acorn.insert(61, 80)
     acorn.wait_confirmed()
-    before = len(chunks(fleet))
+    before = set(chunks(fleet))
     words = ("--vault", "elm", "--snapshot", newest)
-    could = acorn.run("prune", *words, config=acorn.config("operator"))
-    assert (could["removed"], len(chunks(fleet))) == (False, before)
+    assert acorn.run("prune", *words, config=acorn.config("operator"))["removed"] is False
     acorn.run("prune", *words, "--really", config=acorn.config("reader"), fails=True)
+    assert before <= set(chunks(fleet))
     gone = acorn.run("prune", *words, "--really", config=acorn.config("operator"))
-    assert (gone["snapshots"], gone["chunks"]) == (1, could["chunks"])
-    assert len(chunks(fleet)) == before - could["chunks"] < before
+    assert (gone["snapshots"], gone["chunks"]) == (1, len(before - set(chunks(fleet))))
+    assert gone["chunks"] > 0
     assert acorn.run("prune", *words, "--really", config=acorn.config("operator"))["chunks"] == 0
     reader = sites(fleet, "reader", standby=True)
     found = reader.run("verify", "--vault", "elm", config=reader.config(standby=True, signing_key_file=None))
