@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
@@ -15,6 +16,7 @@ from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import new_id
 from resilience.plaza.paging import Page
 from resilience.plaza.posts import Post
+from resilience.plaza.rules import check_rule
 
 CATEGORIES = ("spam", "legal", "violation", "other")
 MAX_COMMENT = 1000
@@ -48,22 +50,25 @@ class Report:
 
 
 async def report(
-    conn: Connection, reporter: int, target: int, status_ids: list[int], category: str, comment: str
-) -> Report:
+    conn: Connection, reporter: int, target: int, status_ids: list[int], category: str, comment: str,
+    rule_ids: Sequence[str] = (),
+) -> Report:  # fmt: skip
     """Tell the moderators about somebody's posts."""
     if category not in CATEGORIES:
         raise Refused(422, f"Validation failed: Category must be one of {', '.join(CATEGORIES)}")
     if len(comment) > MAX_COMMENT:
         raise Refused(422, f"Validation failed: Comment may have up to {MAX_COMMENT} characters")
+    for rule in rule_ids:
+        check_rule(rule)
     await accounts.by_id(conn, target)
     seen = await posts.by_ids(conn, status_ids, reporter)
     if len(seen) != len(set(status_ids)) or any(post.account.id != target for post in seen):
         raise not_found()
     sql: LiteralString = (
-        "INSERT INTO reports (id, account_id, target_account_id, status_ids, category, comment) "
-        "VALUES (%s, %s, %s, %s, %s, %s) RETURNING " + COLUMNS
+        "INSERT INTO reports (id, account_id, target_account_id, status_ids, category, comment, rule_ids) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING " + COLUMNS
     )
-    row = await one(conn, sql, new_id(), reporter, target, status_ids, category, comment)
+    row = await one(conn, sql, new_id(), reporter, target, status_ids, category, comment, list(rule_ids))
     assert row is not None
     return (await _full(conn, [row]))[0]
 

@@ -67,7 +67,7 @@ POST /api/v1/media | file:file description | MediaAttachment
 POST /api/v2/media | file:file description | MediaAttachment
 GET /api/v1/media/{{id}} | | MediaAttachment
 PUT /api/v1/media/{{id}} | description | MediaAttachment
-POST /api/v1/reports | account_id status_ids[] category comment | Report
+POST /api/v1/reports | account_id status_ids[] category comment rule_ids[] | Report
 GET /api/v1/decisions | | Decision[]
 POST /api/v1/decisions/{{id}}/appeal | text | Empty
 GET /api/v1/admin/reports | {PAGED} resolved:boolean | AdminReport[]

@@ -155,6 +155,7 @@ NEEDED = {
     "export-evidence": ["1", "--to", "none.zip"],
     "release-hold": ["1"],
     "set-mode": ["open"],
+    "take-down": ["--reason", "r", "1"],
 }
 
 

@@ -35,7 +35,8 @@ def reported(site: Site, name: str) -> tuple[Mastodon, Mastodon, Any, Any]:
     """Author, moderator, a post of the author and the report about it."""
     author, moderator = site.client(name), site.moderator(f"{name}m")
     post = author.status_post("something unkind")
-    moderator.report(author.me(), status_ids=[post])
+    made = moderator.report(author.me(), status_ids=[post], category="violation", rule_ids=["1"])
+    assert made.rule_ids == ["1"]
     [report] = [one for one in moderator.admin_reports() if one.statuses and one.statuses[0].id == post.id]
     return author, moderator, post, report
 

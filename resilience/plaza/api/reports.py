@@ -25,6 +25,7 @@ async def create(request: Request) -> Response:
         made = await moderation.report(
             conn, me.account.id, target, params.ids("status_ids"),
             params.text("category", "other"), params.text("comment"),
+            params.all("rule_ids"),
         )  # fmt: skip
     return JSONResponse(report_entity(made, base_of(request)))
 
@@ -40,7 +41,7 @@ def report_entity(one: Report, base: str) -> entities.Entity:
         "forwarded": False,
         "created_at": entities.moment(one.created_at),
         "status_ids": [str(status) for status in one.status_ids],
-        "rule_ids": None,
+        "rule_ids": list(one.rule_ids) or None,
         "target_account": entities.account(one.target, base) if one.target else None,
     }
 
