@@ -120,6 +120,12 @@ class Plane(Protocol):
     def start_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """Start shipping under this epoch; returns once a first chunk is confirmed by k vaults."""
 
+    def admit(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, vaults: Sequence[str]) -> None:
+        """Let the site's ship put into these vaults too, as soon as an epoch of its own names them."""
+
+    def await_turn(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
+        """Return once the site goes on under this epoch, which continues its own, and k vaults count there."""
+
     def snapshot(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
         """Take a snapshot into each vault of the epoch: vault → snapshot id."""
 
@@ -267,6 +273,9 @@ class Signer(Protocol):
 
     def site_key(self, site: str, epoch: int) -> str:
         """Public key (hex) with which the site's host signs in this epoch; made when absent."""
+
+    def carry_over(self, site: str, older: int, newer: int) -> None:
+        """Let the site's host keep its key and its pass in an epoch that only changes the vault set (idempotent)."""
 
     def gate_pass(self, site: str, epoch: int) -> str:
         """What lets the operator's own requests through that site's gate in this epoch; made when absent."""

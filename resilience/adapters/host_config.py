@@ -7,7 +7,7 @@ only ship's own, which can encrypt and put but not read, stays on the host.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -76,10 +76,12 @@ class HostConfig:
             )
         return epoch
 
-    def ship(self, site: Site, epoch: EpochRecord, *, restic: bool = False) -> dict[str, Any]:
-        """What the primary may hold: it can encrypt and put."""
-        config = self._common(site, epoch, "ship", restic=restic)
-        config["vaults"] = [v for v in config["vaults"] if v["name"] in epoch.vaults]
+    def ship(
+        self, site: Site, epoch: EpochRecord, *, restic: bool = False, also: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """What the primary may hold: it can encrypt and put, into its epoch's vaults and those it will turn to."""
+        config = self._common(site, epoch, "ship", restic=restic, also=also)
+        config["vaults"] = [v for v in config["vaults"] if v["name"] in {*epoch.vaults, *also}]
         return config
 
     def reader(self, site: Site, epoch: EpochRecord) -> dict[str, Any]:
@@ -112,9 +114,12 @@ class HostConfig:
         config = self._common(site, epoch, "operator", restic=True)
         return {**config, "vaults": [v for v in config["vaults"] if v["name"] == vault]}
 
-    def _common(self, site: Site, epoch: EpochRecord, principal: str, *, restic: bool) -> dict[str, Any]:
+    def _common(
+        self, site: Site, epoch: EpochRecord, principal: str, *, restic: bool, also: Sequence[str] = ()
+    ) -> dict[str, Any]:
         parents = self._parents(epoch)
-        wanted = set(epoch.vaults) | set(parents[-1].vaults if parents else ())
+        older = epochs.to_fence(self.vaults, epoch.parent, self.signer.verify)
+        wanted = {*epoch.vaults, *also}.union(*(old.record.vaults for old in older))
         vaults = [
             {
                 **asdict(spec),

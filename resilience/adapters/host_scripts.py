@@ -39,6 +39,21 @@ touch {DATA}/created
 echo made
 """
 
+AWAIT_TURN = """
+import json, time
+until, seen = time.monotonic() + 50, {{}}
+while time.monotonic() < until:
+    try:
+        seen = json.load(open("{run}/ship-status.json"))
+    except (OSError, ValueError):
+        seen = {{}}
+    counts = [v.get("counts") for v in seen.get("vaults", {{}}).values()]
+    if seen.get("epoch") == {number} and counts.count(True) >= {k}:
+        raise SystemExit(0)
+    time.sleep(0.05)
+raise SystemExit("ship did not turn within 50 s; it says: " + json.dumps(seen))
+"""
+
 AWAIT_SHIP = """
 import json, time
 until, seen = time.monotonic() + 50, {{}}

@@ -149,6 +149,13 @@ class Kit:
             _keep(path, make())
         return path
 
+    def carry_over(self, site: str, older: int, newer: int) -> None:
+        """The same key and pass under a newer number: the same host goes on."""
+        key = self.site_key(site, older).read_bytes()
+        self._made(f"sites/{site}-{newer:08d}.key", lambda: key)
+        gate = self.gate_pass(site, older).encode()
+        self._made(f"sites/{site}-{newer:08d}.pass", lambda: gate)
+
     def gate_pass(self, site: str, epoch: int) -> str:
         """What lets the operator's own request through a site's gate in one epoch; made when it is not there."""
         return self._made(f"sites/{site}-{epoch:08d}.pass", lambda: secrets.token_urlsafe(32).encode()).read_text()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from typing import Any
 from resilience.adapters import leaving
 from resilience.adapters.host_commands import HostCommands
 from resilience.adapters.host_config import HostConfig
-from resilience.adapters.host_places import PYTHON, RUN
-from resilience.adapters.host_scripts import AWAIT_FOLLOW, AWAIT_SHIP, CREATE, SIZES, STAND_STILL, TAKE_UP
+from resilience.adapters.host_places import ETC, PYTHON, RUN
+from resilience.adapters.host_scripts import AWAIT_FOLLOW, AWAIT_SHIP, AWAIT_TURN, CREATE, SIZES, STAND_STILL, TAKE_UP
 from resilience.adapters.shells import Shells
 from resilience.adapters.supplies import VaultSupplies
 from resilience.errors import ResilienceError
@@ -91,6 +91,22 @@ class SshPlane:
         )
         script = AWAIT_SHIP.format(number=epoch.number, run=RUN)
         self.shells(outputs).check(f"{PYTHON} -c '{script}'", timeout=60)
+
+    def admit(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, vaults: Sequence[str]) -> None:
+        """Give ship the credentials for these vaults, and start it again with them."""
+        self._keep_ship(outputs, self.config.ship(site, epoch, also=vaults))
+        self.shells(outputs).check("systemctl restart resilience-ship", timeout=60)
+
+    def await_turn(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
+        """Wait for ship to turn; then its file says the same, and names no vault that was left out."""
+        script = AWAIT_TURN.format(number=epoch.number, k=epoch.k, run=RUN)
+        self.shells(outputs).check(f"{PYTHON} -c '{script}'", timeout=60)
+        self._keep_ship(outputs, self.config.ship(site, epoch))
+
+    def _keep_ship(self, outputs: SiteOutputs, config: Mapping[str, Any]) -> None:
+        """Replace ship's configuration on the host at once; it comes through a pipe."""
+        line = f"umask 077 && cat > {ETC}/.ship.json.new && mv {ETC}/.ship.json.new {ETC}/ship.json"
+        self.shells(outputs).check(line, stdin=json.dumps(config).encode())
 
     def snapshot(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
         """One snapshot into each vault of the epoch."""

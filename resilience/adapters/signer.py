@@ -41,6 +41,10 @@ class KitSigner:
         path = self.kit.site_key(site, epoch)
         return _public(_load(path.read_bytes(), path.name))
 
+    def carry_over(self, site: str, older: int, newer: int) -> None:
+        """Copies of the key and the pass under the newer number."""
+        self.kit.carry_over(site, older, newer)
+
     def gate_pass(self, site: str, epoch: int) -> str:
         """What lets the operator's own requests through that site's gate in this epoch."""
         return self.kit.gate_pass(site, epoch)

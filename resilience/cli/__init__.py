@@ -37,6 +37,7 @@ from resilience.cli import (
     switchover,
     up,
     vault,
+    vaults,
     verdict,
     verify,
 )
@@ -63,7 +64,22 @@ def settings(
     ctx.obj = Context(fleet)
 
 
-for module in (check, cost, up, down, status, plan, failover, switchover, evacuate, open_, drill, verdict, history):
+for module in (
+    check,
+    cost,
+    up,
+    down,
+    status,
+    plan,
+    failover,
+    switchover,
+    evacuate,
+    open_,
+    vaults,
+    drill,
+    verdict,
+    history,
+):
     app.command(module.__name__.rsplit(".", 1)[1])(module.run)
 app.command("catch-up")(catch_up.run)
 for copies in (restore, verify, snapshot, prune):

@@ -7,6 +7,7 @@ from resilience.decide.snapshot import plan_snapshot
 from resilience.decide.stay import plan_protect
 from resilience.decide.switchover import plan_switchover
 from resilience.decide.up import may_be_primary, plan_up
+from resilience.decide.vaults import plan_vaults
 
 __all__ = [
     "lost_vendors",
@@ -18,5 +19,6 @@ __all__ = [
     "plan_snapshot",
     "plan_switchover",
     "plan_up",
+    "plan_vaults",
     "with_companions",
 ]

@@ -35,8 +35,8 @@ def assemble(
         gathered.records.update(leg.records)
         chain = gathered.walk(leg.position, leg.limit, accept, arrived)
         _same_history(config, gathered, chain)
-        if leg.start.timeline > 1:
-            parent = parts[-1][0].start.timeline if parts else 0
+        parent = parts[-1][0].start.timeline if parts else 0
+        if leg.start.timeline > max(1, parent):
             _branch(segments, leg, parent, parts[-1][2] if parts else None)
         segments.cut(leg.start.timeline, chain.end)
         parts.append((leg, gathered, chain))

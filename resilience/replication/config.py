@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -156,6 +157,29 @@ class Config(Table):
     def record(self) -> EpochRecord:
         """The epoch this host works under."""
         return self.epoch.record()
+
+    def under(self, record: EpochRecord) -> Config:
+        """The same host's configuration under the epoch that continues this one."""
+        parents = (*self.parent_epochs, self.epoch)
+        return self.model_copy(update={"epoch": Record(**asdict(record)), "parent_epochs": parents})
+
+    @property
+    def before(self) -> Config | None:
+        """The same host's configuration under the epoch before, where this one only changes its vault set."""
+        for parent in self.parent_epochs:
+            if epochs.continues(self.record, parent.record()):
+                older = tuple(p for p in self.parent_epochs if p.number < parent.number)
+                return self.model_copy(update={"epoch": parent, "parent_epochs": older})
+        return None
+
+    @property
+    def root(self) -> int:
+        """The number under which this host began to write: ledger entries keep it while only the vault set changes."""
+        number, signer, site = self.record.number, self.record.signer, self.record.site
+        numbers = {parent.number for parent in self.parent_epochs if (parent.signer, parent.site) == (signer, site)}
+        while number - 1 in numbers:
+            number -= 1
+        return number
 
     def verify(self, payload: bytes, signature: str) -> bool:
         """Whether the operator signed this payload."""

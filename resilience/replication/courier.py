@@ -59,6 +59,11 @@ def next_move(progress: Progress, *, more: bool) -> Move:
     return Move.LOOK if progress.row else Move.REST
 
 
+def after_begin(progress: Progress, position: int) -> Progress:
+    """The epoch's records are there; they too count only after a look."""
+    return progress._replace(begun=True, put=position, row=1)
+
+
 def after_put(progress: Progress, end: int) -> Progress:
     """One more chunk is there."""
     return progress._replace(put=end, row=progress.row + 1)
@@ -131,7 +136,7 @@ class Courier(threading.Thread):
     def _move(self) -> bool:
         """Make the next move; False when there is nothing to do."""
         progress = self.progress
-        found = self._spool.next_for(self.vault.name, after=progress.put or None) if progress.begun else None
+        found = self._spool.next_for(self.vault.name, after=progress.put) if progress.begun else None
         match next_move(progress, more=found is not None):
             case Move.BEGIN:
                 return self._begin()
@@ -155,9 +160,11 @@ class Courier(threading.Thread):
         if data is None:
             return False
         number = self._record.number
+        if self._spool.opening_record is not None:
+            self._put(layout.opening(number), self._spool.opening_record)
         self._put(layout.first(number), data)
         self._put(layout.life(number, self._spool.life), self._spool.life_record)
-        self.progress = self.progress._replace(begun=True)
+        self.progress = after_begin(self.progress, self._spool.held()[self.vault.name])
         return True
 
     def _put(self, key: str, data: bytes) -> None:
@@ -176,7 +183,7 @@ class Courier(threading.Thread):
         try:
             return self.vault.get(key) == data
         except VaultError as error:
-            if layout.chunk_start(key) is None:
+            if layout.chunk_start(key) is None and key != layout.opening(self._record.number):
                 raise
             if not self._told_unread:
                 log.info("chunks cannot be read back", vault=self.vault.name, why=error.why)

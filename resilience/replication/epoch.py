@@ -46,6 +46,11 @@ def make_record(
     return replace(bare, signature=sign(payload(bare)))
 
 
+def continues(newer: EpochRecord, record: EpochRecord) -> bool:
+    """Whether the same host writes on under the newer epoch, with another vault set: only it holds the key of both."""
+    return newer.parent == record.number and newer.site == record.site and newer.signer == record.signer
+
+
 def payload(record: EpochRecord) -> bytes:
     """What the operator signs: the record without its signature, as canonical JSON."""
     body = asdict(record)

@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 import structlog
 
-from resilience.model import EpochRecord
+from resilience.errors import ResilienceError
 from resilience.replication import epoch as epochs
 from resilience.replication.config import Config, write_atomic
+from resilience.replication.lease import Lease
 
 MARK = "lapsed"
 PAUSE = 1.0
@@ -42,10 +43,11 @@ def go_on(config: Config, wait: Callable[[float], None] = time.sleep) -> None:
 def _alone(config: Config, wait: Callable[[float], None]) -> bool:
     """True once enough vaults show no newer epoch; False when one shows it."""
     record, vaults = config.record, config.open(config.record.vaults)
+    lease = Lease(record, config.verify, None)
     while True:
-        answers = epochs.each(vaults, lambda vault: epochs.read(vault, record.number + 1, config.verify)).values()
-        if any(isinstance(answer, EpochRecord) for answer in answers):
+        answers = epochs.each(vaults, lease.look).values()
+        if lease.superseded is not None:
             return False
-        if sum(answer is None for answer in answers) > len(record.vaults) - record.s:
+        if sum(not isinstance(answer, ResilienceError) for answer in answers) > len(record.vaults) - record.s:
             return True
         wait(PAUSE)

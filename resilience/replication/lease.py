@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import structlog
 
@@ -29,26 +29,40 @@ def now() -> float:
 class Lease:
     """Looks for a newer epoch, and knows until when there was none."""
 
-    def __init__(self, record: EpochRecord, verify: Verify, seconds: float | None) -> None:
+    def __init__(
+        self, record: EpochRecord, verify: Verify, seconds: float | None, since: Mapping[str, float] | None = None
+    ) -> None:
         self.superseded: EpochRecord | None = None
+        self.following: EpochRecord | None = None
+        """The epoch under which this very host goes on, with another vault set."""
         self._record = record
         self._verify = verify
         self._seconds = seconds
         self._needed = len(record.vaults) - record.s + 1
-        self._clean = dict.fromkeys(record.vaults, now())
+        self._clean = dict.fromkeys(record.vaults, now()) if since is None else _known(since, record.vaults)
         self._changed = threading.Condition()
 
     def look(self, vault: Vault) -> bool:
         """Ask one vault; True when it shows no newer epoch, and none was seen elsewhere."""
         asked = now()
-        newer = epochs.read(vault, self._record.number + 1, self._verify)
+        child = newer = epochs.read(vault, self._record.number + 1, self._verify)
+        last = self._record
+        while newer is not None and epochs.continues(newer, last):
+            last, newer = newer, epochs.read(vault, newer.number + 1, self._verify)
         with self._changed:
             if newer is None:
                 self._clean[vault.name] = max(asked, self._clean[vault.name])
             elif self.superseded is None:
                 self.superseded = newer
                 self._changed.notify_all()
-            return self.superseded is None
+            if child is not None and epochs.continues(child, self._record):
+                self.following = child
+            return self.superseded is None and self.following is None
+
+    def since(self) -> dict[str, float]:
+        """When each vault was last asked and showed no other site's epoch."""
+        with self._changed:
+            return dict(self._clean)
 
     def expires(self) -> float | None:
         """When the lease lapses unless more vaults answer; None where commits wait for vaults anyway."""
@@ -72,6 +86,11 @@ class Lease:
                 if self.superseded is None:
                     self._changed.wait(min(left, 1.0))
         return None
+
+
+def _known(since: Mapping[str, float], vaults: Iterable[str]) -> dict[str, float]:
+    """What was known of these vaults under the epoch before; of new ones nothing."""
+    return {name: since.get(name, 0.0) for name in vaults}
 
 
 class Watch(threading.Thread):

@@ -107,7 +107,7 @@ class Queue(threading.Thread):
         self.folder = config.paths.spool / "outbox" / vault.name
         self.error: str | None = None
         self.failures = 0
-        self._epoch = config.record.number
+        self._epoch = config.root
         self._recipients = config.recipients
         self._lease = lease
         self._outbox = outbox

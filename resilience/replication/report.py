@@ -103,6 +103,7 @@ class Report:
         objects, objects_size = self._outbox.backlog(name)
         hole = self._spool.hole(name)
         return {
+            "counts": courier.progress.counted > 0,
             "lsn": lsn.show(self._spool.held()[name]),
             "lag_bytes": max(0, self._server_end - self._spool.held()[name]),
             "lag_seconds": 0.0 if oldest is None else round(max(0.0, time.time() - oldest), 3),

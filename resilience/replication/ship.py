@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -20,7 +20,7 @@ import structlog
 from psycopg import conninfo, pq
 
 from resilience.errors import Refused, ResilienceError, UsageError
-from resilience.replication import chunk, lapse, lsn, seals
+from resilience.replication import chunk, lapse, lsn, seals, turn
 from resilience.replication.config import Config
 from resilience.replication.courier import Courier, start_record, switch_point
 from resilience.replication.lease import Lease, watches
@@ -72,10 +72,19 @@ class Batch:
         self.sent_at = received.sent_at
 
 
+@dataclass(frozen=True)
+class Onward:
+    """How the same host goes on under an epoch with another vault set."""
+
+    config: Config
+    since: Mapping[str, float] | None
+    """When each vault was last asked and showed no other site's epoch: the lease is not renewed by turning."""
+
+
 class Ship:
     """One primary's ship under one epoch."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, since: Mapping[str, float] | None = None) -> None:
         self._config = config
         self._record = config.record
         self._sign = config.sign()
@@ -89,7 +98,7 @@ class Ship:
             )
         self._spool = Spool(config.paths.spool, self._record.number, self._record.vaults)
         self._spool.live()
-        self._lease = Lease(self._record, config.verify, self._seconds)
+        self._lease = Lease(self._record, config.verify, self._seconds, since)
         self._stopping = threading.Event()
         self._lost: str | None = None
         self._crash: BaseException | None = None
@@ -103,8 +112,8 @@ class Ship:
         self._report = Report(config, self._spool, self._couriers, self._outbox, self._lease, self._limits)
         self._system: System | None = None
 
-    def run(self) -> None:
-        """Ship until told to stop; Refused once this site may no longer write."""
+    def run(self) -> Onward | None:
+        """Ship until told to stop, or how to go on with another vault set; Refused once this site may no longer write."""
         signal.signal(signal.SIGTERM, lambda *_: self._end())
         signal.signal(signal.SIGINT, lambda *_: self._end())
         guard = threading.Thread(target=self._guard, name="guard", daemon=True)
@@ -114,8 +123,9 @@ class Ship:
             thread.start()
         self._outbox.start()
         try:
-            while not self._stopping.is_set():
+            while not self._stopping.is_set() and self._lease.following is None:
                 self._connected()
+            onward = self._turn()
         finally:
             self._end()
             self._outbox.stop()
@@ -132,6 +142,22 @@ class Ship:
                 "Only one site may write; this one could no longer be sure that it is the one.",
                 "Look at `resilience status`. What this site shipped before the seal is in the chain.",
             )
+        return onward
+
+    def _turn(self) -> Onward | None:
+        """Close this epoch where the spool ends, once that is safe; nothing is confirmed meanwhile."""
+        record, told = self._lease.following, ""
+        while record is not None and not self._stopping.is_set():
+            obstacle = turn.obstacle(self._config, record, self._spool, self._couriers)
+            if obstacle is None:
+                log.info("the vault set changes", epoch=record.number, position=lsn.show(self._spool.end))
+                return Onward(turn.close(self._config, record, self._spool.end), self._lease.since())
+            if obstacle != told:
+                log.warning("the vault set cannot change yet", epoch=record.number, why=obstacle)
+            self._report.postgres_error = told = obstacle
+            self._report.write()
+            self._stopping.wait(RECONNECT)
+        return None
 
     def _crashed(self, args: threading.ExceptHookArgs) -> None:
         """A thread ended by a fault in the program: end all, say so, and be started again."""
@@ -224,7 +250,7 @@ class Ship:
         reserved = lsn.segment_start(reserved, stream.segment_size())
         if begun is None:
             begun = self._first(stream, system, reserved)
-            self._spool.begin(chunk.encode_start(begun, self._sign))
+            self._spool.begin(chunk.encode_start(begun, self._sign), self._opening(begun))
         if begun.system_id != system.system_id or begun.timeline != system.timeline:
             raise Refused(
                 f"Postgres is system {system.system_id} on timeline {system.timeline}.",
@@ -242,15 +268,34 @@ class Ship:
     def _first(self, stream: Stream, system: System, reserved: int) -> chunk.Start:
         """This epoch's first position: the switch point, or where the slot began on timeline 1."""
         history = stream.history(system.timeline)
-        start = switch_point(history) if history else reserved
+        before = self._config.before
+        start = turn.closed(before) if before else None
+        if start is None:
+            start = switch_point(history) if history else reserved
         return start_record(self._record, start, system.timeline, system.system_id, history)
+
+    def _opening(self, begun: chunk.Start) -> bytes | None:
+        """Where the epoch before was closed, for readers; a restore has put one where there was a restore."""
+        if self._config.before is None:
+            return None
+        opening = chunk.Opening(
+            epoch=begun.epoch,
+            nonce=begun.nonce,
+            parent=self._record.parent,
+            end=begun.start,
+            confirmed=begun.start,
+            timeline=begun.timeline,
+            system_id=begun.system_id,
+            at=begun.at,
+        )
+        return chunk.encode_opening(opening, self._sign)
 
     def _pump(self, stream: Stream) -> None:
         """Receive, batch, spool, confirm."""
         batch, flushed_at, told, told_at = Batch(), 0.0, -1, 0.0
         spacing = self._config.spacing_ms / 1000
         self._report.postgres_error = None
-        while not self._stopping.is_set():
+        while not self._stopping.is_set() and self._lease.following is None:
             due = flushed_at + self._wait(spacing) if batch.parts else told_at + HEARTBEAT
             select.select([stream.fileno(), self._woken.fileno()], [], [], max(0.0, due - time.monotonic()))
             with suppress(BlockingIOError):
@@ -260,7 +305,7 @@ class Ship:
             if batch.parts and (now >= flushed_at + self._wait(spacing) or batch.size >= CHUNK_LIMIT):
                 self._keep(batch)
                 batch, flushed_at = Batch(), now
-            confirmed = self._spool.confirmed(self._record.k)
+            confirmed = self._confirmed()
             if confirmed != told or stream.reply_requested or now >= told_at + HEARTBEAT:
                 if self._lease.superseded is None:
                     stream.confirm(None if self._spool.gap else confirmed)
@@ -270,6 +315,11 @@ class Ship:
     def _wait(self, spacing: float) -> float:
         """How long after a chunk the next is cut: while k vaults don't have it, commits gather for one PUT."""
         return spacing if self._spool.confirmed(self._record.k) >= self._spool.end else max(spacing, GATHER)
+
+    def _confirmed(self) -> int:
+        """The position that k vaults hold, each of which showed no newer epoch since this ship started."""
+        held = self._spool.held()
+        return held_by(self._record.k, (min(c.progress.counted, held[c.vault.name]) for c in self._couriers))
 
     def _drain(self, stream: Stream, batch: Batch) -> None:
         while batch.size < CHUNK_LIMIT and (received := stream.receive()) is not None:
@@ -288,7 +338,7 @@ class Ship:
             system_id=self._system.system_id,
             start=batch.start,
             end=batch.end,
-            confirmed=self._spool.confirmed(self._record.k),
+            confirmed=self._confirmed(),
             at=batch.sent_at,
             sha256=hashlib.sha256(body).hexdigest(),
         )
@@ -328,8 +378,11 @@ def accepts(dsn: str) -> bool:
 def main(config: Config) -> dict[str, object]:
     """Run ship until it is told to stop."""
     seals_ready(config)
+    config = turn.start(config)
     lapse.go_on(config)
-    Ship(config).run()
+    onward: Onward | None = Onward(config, None)
+    while onward is not None:
+        onward = Ship(onward.config, onward.since).run()
     return {"stopped": True}
 
 

@@ -112,8 +112,16 @@ class Spool:
         path = self._folder / "start"
         return path.read_bytes() if path.exists() else None
 
-    def begin(self, record: bytes) -> None:
-        """Keep the start record, durably, before anything is put."""
+    @property
+    def opening_record(self) -> bytes | None:
+        """The opening record, where this epoch only changes the vault set of the one before."""
+        path = self._folder / "opening"
+        return path.read_bytes() if path.exists() else None
+
+    def begin(self, record: bytes, opening: bytes | None = None) -> None:
+        """Keep the start record (and the opening record before it), durably, before anything is put."""
+        if opening is not None:
+            write_durably(self._folder / "opening", opening)
         write_durably(self._folder / "start", record)
 
     def floor(self, position: int) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from resilience.errors import BrokenChain, Refused, ResilienceError, TooFewVaults
 from resilience.model import EpochRecord
-from resilience.replication import chunk, layout, seals
 from resilience.replication import epoch as epochs
-from resilience.replication.chunk import Opening
-from resilience.simulation.operator import site_private
+from resilience.replication import layout
 from resilience.simulation.shipping import reachable
 from resilience.simulation.state import Held, Host, Rows, State
 
@@ -45,16 +43,9 @@ def opening(state: State, epoch: EpochRecord, host: Host, left_out: frozenset[st
         )
     begun = [chain.opening for chain in mine.values() if chain.opening is not None]
     rows = _longest(begun) if begun else _merged(readable(state, left_out), epoch, forced=forced)
-    for name, held in there.items():
-        mine[name].opening = dict(rows)
-        held.objects.setdefault(layout.opening(epoch.number), _record(epoch, len(rows)))
+    for held in there.values():
+        held.open(epoch, rows, state.carried.get((epoch.site, epoch.number), epoch.number))
     return rows
-
-
-def _record(epoch: EpochRecord, end: int) -> bytes:
-    """The opening record as an object."""
-    opening = Opening(epoch.number, epoch.nonce, epoch.parent, end, end, epoch.number, "1", 0.0)
-    return chunk.encode_opening(opening, seals.signer(site_private(epoch.site, epoch.number)))
 
 
 def _merged(vaults: dict[str, Held], epoch: EpochRecord, *, forced: bool) -> Rows:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from resilience.model import Event
 from resilience.replication.seals import public_hex
-from resilience.simulation.state import State
+from resilience.simulation.state import State, site_private
 
 
 @dataclass
@@ -59,16 +57,16 @@ class SimSigner:
 
     def site_key(self, site: str, epoch: int) -> str:
         """The public half of a key that anybody can make."""
-        return self.sim.ask("signer.site_key", None, 0.0, lambda: public_hex(site_private(site, epoch)))
+        number = self.sim.carried.get((site, epoch), epoch)
+        return self.sim.ask("signer.site_key", None, 0.0, lambda: public_hex(site_private(site, number)))
+
+    def carry_over(self, site: str, older: int, newer: int) -> None:
+        """The newer epoch has the older one's key."""
+        self.sim.carried[site, newer] = self.sim.carried.get((site, older), older)
 
     def gate_pass(self, site: str, epoch: int) -> str:
         """A made-up pass."""
         return self.sim.ask("signer.gate_pass", None, 0.0, lambda: _digest(f"pass {site}{epoch}".encode()))
-
-
-def site_private(site: str, epoch: int) -> Ed25519PrivateKey:
-    """What a site's host signs with in one epoch."""
-    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"{site}{epoch}".encode()).digest())
 
 
 def _digest(payload: bytes) -> str:

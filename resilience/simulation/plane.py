@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -161,6 +161,19 @@ class SimPlane:
             start_ship(self.sim, host, epoch, leased)
 
         self._on(outputs, "start_ship", 1.0, start)
+
+    def admit(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, vaults: Sequence[str]) -> None:
+        """Every host can reach every vault here."""
+        self._on(outputs, "admit", 1.0, lambda _host: None)
+
+    def await_turn(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
+        """It turns in the next round, or not."""
+
+        def turned(host: Host) -> None:
+            ship(self.sim, host)
+            _need(host.promoted_under == epoch.nonce, "ship did not turn.", "Too few vaults answer it.")
+
+        self._on(outputs, "await_turn", 1.0, turned)
 
     def snapshot(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
         """All rows into each vault of the epoch that answers."""

@@ -46,12 +46,35 @@ def ship(state: State, host: Host) -> None:
     if any(held.shows_newer(record) for held in reached.values()):
         _stop(state, host, reached)
         return
+    if any(held.newer(record) for held in reached.values()):
+        _turn(state, host, record, reached)
+        return
     if len(reached) >= len(record.vaults) - record.s + 1:
         host.lease_until = state.ms + host.lease_ms
     elif host.lease_ms and state.ms > host.lease_until:
         _stop(state, host, reached)
         return
     _confirm(state, host, record)
+
+
+def _turn(state: State, host: Host, record: EpochRecord, reached: dict[str, Held]) -> None:
+    """Another vault set for this very host: everything it wrote is where the new epoch begins."""
+    newer = next(found for held in reached.values() if (found := held.newer(record)))
+    sealed = {name for name, held in state.vaults.items() if held.newer(record) == newer}
+    if len(sealed & set(newer.vaults)) < newer.s or len(sealed & set(record.vaults)) < record.s:
+        return
+    mine = reachable(state, host, newer)
+    if len(mine) < newer.k:
+        return
+    for name, held in mine.items():
+        held.open(newer, host.rows, state.carried[newer.site, newer.number])
+        held.pictures |= host.pictures
+        host.put[name] = len(host.wal)
+        held.chain(newer.number).shipped_by = host.number
+    host.put = {name: host.put.get(name, 0) if name in mine else 0 for name in newer.vaults}
+    host.ships, host.promoted_under = newer, newer.nonce
+    host.restored_under = host.walked_under = newer.nonce
+    ship(state, host)
 
 
 def may_acknowledge(state: State, host: Host) -> bool:

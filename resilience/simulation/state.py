@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from resilience.errors import VendorClosed
 from resilience.model import EpochRecord, Event, SiteOutputs, Stage
-from resilience.replication import layout
+from resilience.replication import chunk, layout, seals
+from resilience.replication import epoch as epochs
 from resilience.simulation.doors import Doors
 
 T = TypeVar("T")
@@ -85,9 +89,22 @@ class Held:
         """What is held of this epoch."""
         return self.chains.setdefault(epoch, Chain())
 
+    def newer(self, record: EpochRecord) -> EpochRecord | None:
+        """The epoch after this one, where it lies here: what ship looks for."""
+        data = self.objects.get(layout.epoch(record.number + 1))
+        return None if data is None else epochs.decode(data, lambda _payload, _signature: True)
+
     def shows_newer(self, record: EpochRecord) -> bool:
-        """Whether an epoch after this one lies here: what ship looks for."""
-        return layout.epoch(record.number + 1) in self.objects
+        """Whether an epoch after this one lies here that does not only change its vault set."""
+        newer = self.newer(record)
+        return newer is not None and (not epochs.continues(newer, record) or self.shows_newer(newer))
+
+    def open(self, epoch: EpochRecord, rows: Rows, key: int) -> None:
+        """The epoch begins with these rows; the record of it is signed with the site's key of epoch `key`."""
+        self.chain(epoch.number).opening = dict(rows)
+        opening = chunk.Opening(epoch.number, epoch.nonce, epoch.parent, len(rows), len(rows), epoch.number, "1", 0.0)
+        signed = chunk.encode_opening(opening, seals.signer(site_private(epoch.site, key)))
+        self.objects.setdefault(layout.opening(epoch.number), signed)
 
 
 @dataclass
@@ -95,6 +112,8 @@ class State:
     """All of the simulated outside. Calls come one at a time, whatever thread they are from."""
 
     ms: int = 0
+    carried: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Epochs that only changed a site's vault set, and the epoch whose key they have."""
     pace: float = 1.0
     """How long calls take, against a cold failover; 0 is the quickest standby there could be."""
     doors: Doors = field(default_factory=Doors)
@@ -187,3 +206,8 @@ class State:
             if address in outputs.addresses and (host := self.hosts.get(site)) and host.alive:
                 return host
         return None
+
+
+def site_private(site: str, epoch: int) -> Ed25519PrivateKey:
+    """What a site's host signs with in one epoch."""
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"{site}{epoch}".encode()).digest())

@@ -89,7 +89,10 @@ class Catalogue:
 
     def record(self, bare: EpochRecord) -> EpochRecord:
         """The record with its site's key, signed by the operator."""
-        key = self._keys.setdefault(f"{bare.number} {bare.nonce}", Ed25519PrivateKey.generate())
+        nonce = "first" if bare.nonce == "change" else bare.nonce
+        number = 1 if bare.nonce == "change" else bare.number
+        key = self._keys.setdefault(f"{number} {nonce}", Ed25519PrivateKey.generate())
+        self._keys[f"{bare.number} {bare.nonce}"] = key
         named = replace(bare, signer=seals.public_hex(key))
         return replace(named, signature=seals.signer(OPERATOR)(epochs.payload(named)))
 

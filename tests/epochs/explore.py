@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tests.epochs.model import Model
 from tests.epochs.rules import broken
-from tests.epochs.states import Phase, State
+from tests.epochs.states import Phase, Seen, State
 
 
 @dataclass
@@ -58,8 +58,14 @@ def landmarks(model: Model, state: State) -> list[str]:
         told.append("acknowledged")
     if any(ship.acked > ship.base for ship in state.ships[1:] if ship.base):
         told.append("acknowledged after a promotion")
-    if state.ships[0].superseded:
+    if state.ships[0].seen is Seen.OTHER:
         told.append("superseded")
+    if state.ships[0].seen is Seen.TURNED:
+        told.append("turned")
+        if state.ships[1].acked > state.ships[1].base:
+            told.append("acknowledged after turning")
+        if promoted:
+            told.append("one promoted after turning")
     return told
 
 

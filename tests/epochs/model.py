@@ -25,6 +25,7 @@ from resilience.replication.lease import Lease
 from resilience.replication.quorum import held_by
 from tests.epochs.catalogue import BASE, CHECK, Catalogue, silence
 from tests.epochs.states import (
+    APART,
     NOBODY,
     REFUSED,
     UNASKED,
@@ -34,6 +35,7 @@ from tests.epochs.states import (
     Left,
     Phase,
     Promoter,
+    Seen,
     Ship,
     State,
     Vault,
@@ -57,21 +59,29 @@ class Model:
 
     def __init__(self, bounds: Bounds, folder: Path) -> None:
         self.bounds = bounds
-        self.names = tuple(f"v{n}" for n in range(bounds.n))
+        self.names = tuple(f"v{n}" for n in range(bounds.n + bounds.change))
+        self.roles = (0,) * bounds.n if not bounds.change else (*[0] * (bounds.n - 1), 1, 2)
+        self.old = tuple(name for name, role in zip(self.names, self.roles, strict=True) if role < 2)
+        self.new = tuple(name for name, role in zip(self.names, self.roles, strict=True) if role != 1)
+        self.turned = 1
+        self.promoted = 1 + bounds.change
+        """Places in `State.ships`: of the first ship after it turned, and of the first promoter's."""
+        self.changer = bounds.promoters if bounds.change else -1
+        """Place in `State.promoters` of the operator who changes the vault set."""
         self.catalogue = Catalogue()
         self.records: list[EpochRecord] = []
         self._folder = folder
         self._memory: dict[object, Any] = {}
-        self.first = self.record_of(1, "acorn", "first", 0)
+        self.first = self.record_of(1, "acorn", "first", 0, self.old)
 
     # ── beginning ────────────────────────────────────────────────────────────
-    def record_of(self, number: int, site: str, nonce: str, parent: int) -> int:
-        """An epoch, by its place in `records`."""
+    def record_of(self, number: int, site: str, nonce: str, parent: int, names: tuple[str, ...]) -> int:
+        """An epoch, by its place in `records`; with the nonce `change` it has its parent's key."""
         for place, known in enumerate(self.records):
             if (known.number, known.nonce) == (number, nonce):
                 return place
         b = self.bounds
-        bare = EpochRecord(number, site, nonce, parent, self.names, b.k, b.s, 0.0, "")
+        bare = EpochRecord(number, site, nonce, parent, names, b.k, b.s, 0.0, "")
         self.records.append(self.catalogue.record(bare))
         return len(self.records) - 1
 
@@ -79,18 +89,15 @@ class Model:
         """The first epoch is sealed everywhere and has begun; nothing was written under it yet."""
         record = self.records[self.first]
         begun = self.catalogue.bit(layout.epoch(1), epochs.encode(record)), self.catalogue.start(record, BASE, 1)
-        count = self.bounds.promoters
-        vault = Vault(
-            mask=sum(1 << bit for bit in begun),
-            lost=False,
-            couriers=(Progress(begun=True, put=BASE, counted=BASE), *[Progress()] * count),
-            cells=(Cell(),) * count,
-            seen=UNASKED,
-        )
         b = self.bounds
+        rest, count = [Progress()] * (b.promoters + b.change), b.promoters + b.change
+        mask = sum(1 << bit for bit in begun)
+        there = Vault(0, mask, False, (Progress(True, BASE, BASE), *rest), (Cell(),) * count, UNASKED)
+        joins = Vault(2, 0, False, (Progress(), *rest), (Cell(),) * count, UNASKED)
+        vaults = tuple(joins if role == joins.role else there._replace(role=role) for role in self.roles)
         ships = (Ship(self.first, BASE, acked=BASE), *[Ship()] * count)
         left = Left(b.losses, b.ambiguous, b.restarts)
-        return State((vault,) * b.n, ships, (Promoter(),) * count, BASE, left)
+        return State(vaults, ships, (Promoter(),) * count, BASE, left)
 
     # ── everything that can happen next ──────────────────────────────────────
     def steps(self, state: State) -> Iterator[Step]:
@@ -125,15 +132,21 @@ class Model:
     def ship_steps(self, state: State, which: int) -> Iterator[Step]:
         """One ship: a chunk is kept, a courier makes its next move, the process dies and comes back."""
         ship, name = state.ships[which], f"ship of epoch {self.records[state.ships[which].record].number}"
-        if len(ship.kept) < (self.bounds.more if which else self.bounds.chunks):
+        stays = ship.seen is not Seen.TURNED
+        if len(ship.kept) < (self.bounds.more if which else self.bounds.chunks) and stays:
             kept = (*ship.kept, self.carried(state, which))
             yield f"{name} keeps a chunk", self.with_ship(state, which, ship._replace(kept=kept))
         for place, vault in self.different(state):
+            if not self.member(vault, ship.record):
+                continue
             progress = vault.couriers[which]
             there = progress.put < ship.base + len(ship.kept)
             for move in {self.next_move(progress, more=more) for more in {there, False}}:
-                yield from self.move(state, which, place, move)
-        if state.left.restarts and ship.kept:
+                if stays or move is Move.PUT:
+                    yield from self.move(state, which, place, move)
+        if ship.seen is Seen.OWN and (after := self.turn(state, which)) is not None:
+            yield f"{name} turns", after
+        if state.left.restarts and ship.kept and stays:
             yield f"{name} is killed and started again", self.restarted_ship(state, which)
 
     def next_move(self, progress: Progress, *, more: bool) -> Move:
@@ -146,7 +159,41 @@ class Model:
 
     def counted(self, state: State, which: int) -> int:
         """The position that k vaults were counted at."""
-        return held_by(self.bounds.k, (vault.couriers[which].counted for vault in state.vaults))
+        record = state.ships[which].record
+        return held_by(self.bounds.k, (v.couriers[which].counted for v in state.vaults if self.member(v, record)))
+
+    def member(self, vault: Vault, record: int) -> bool:
+        """Whether the vault is in this epoch's set."""
+        return vault.role == 0 or (vault.role == 1) == (self.records[record].vaults == self.old)
+
+    def turn(self, state: State, which: int) -> State | None:
+        """Close the epoch and go on under the next, once the product sees no obstacle; None while it does."""
+        ship = state.ships[which]
+        record = self.child(state, which)
+        end = ship.base + len(ship.kept)
+        stay = [max(v.couriers[which].put, v.couriers[which].counted) for v in state.vaults if v.role == 0]
+        if held_by(self.bounds.k, stay) < end or not self.is_sealed(state, record, ship.record):
+            return None
+        state = self.with_ship(state, which, ship._replace(seen=Seen.TURNED))
+        return self.with_ship(state, self.turned, Ship(record, end, acked=end))
+
+    def child(self, state: State, which: int) -> int:
+        """The epoch that only changes this one's vault set."""
+        number = self.records[state.ships[which].record].number
+        return self.record_of(number + 1, "acorn", "change", number, self.new)
+
+    def is_sealed(self, state: State, record: int, old: int) -> bool:
+        """Whether the product would believe that this epoch is sealed for good."""
+        bit = self.catalogue.bit(layout.epoch(self.records[record].number), epochs.encode(self.records[record]))
+        answers = {
+            name: silence(name) if vault.lost else bool(vault.mask >> bit & 1)
+            for name, vault in zip(self.names, state.vaults, strict=True)
+        }
+        try:
+            epochs.sealed_in(self.records[record], [epochs.Older(self.records[old], self.bounds.s)], answers)
+        except ResilienceError:
+            return False
+        return True
 
     def move(self, state: State, which: int, place: int, move: Move) -> Iterator[Step]:
         """One courier's move."""
@@ -158,7 +205,12 @@ class Model:
         elif move is not Move.REST:
             if move is Move.BEGIN:
                 bit = self.catalogue.start(record, ship.base, 1)
-                after = progress._replace(begun=True)
+                after = courier.after_begin(progress, max(progress.counted, ship.base))
+                if which == self.turned and self.bounds.change:
+                    half = self.with_opening(vault.mask, record, ship.base)
+                    if half != vault.mask:
+                        yield f"{what}, the opening", self.with_mask(state, place, half)
+                        return
             else:
                 bit = self.catalogue.chunk(record, progress.put, ship.kept[progress.put - ship.base])
                 after = courier.after_put(progress, progress.put + 1)
@@ -167,13 +219,18 @@ class Model:
             if state.left.ambiguous and mask != vault.mask:
                 yield f"{what}, and seems to fail", self.doubtful(self.with_mask(state, place, mask))
 
+    def with_opening(self, mask: int, record: EpochRecord, end: int) -> int:
+        """The vault with the opening that a ship puts where it turned."""
+        opening = self.catalogue.opening(record, end)
+        return self.catalogue.put(mask, self.catalogue.opening_object(opening, record))[0]
+
     def looked(self, state: State, which: int, place: int) -> State:
         """A courier looked for a newer epoch; then what k vaults hold is confirmed, unless there is one."""
         ship, vault = state.ships[which], state.vaults[place]
-        superseded = ship.superseded or self.shows_newer(vault.mask, ship.record)
-        after = courier.after_look(vault.couriers[which], clean=self.counts(superseded=superseded))
+        seen = max(ship.seen, self.newer(vault.mask, ship.record))
+        after = courier.after_look(vault.couriers[which], clean=self.counts(superseded=seen is not Seen.NONE))
         state = self.with_progress(state, which, place, after, vault.mask)
-        return self.confirmed(self.with_ship(state, which, ship._replace(superseded=superseded)), which)
+        return self.confirmed(self.with_ship(state, which, ship._replace(seen=seen)), which)
 
     def counts(self, *, superseded: bool) -> bool:
         """Whether what was put counts."""
@@ -182,17 +239,32 @@ class Model:
     def confirmed(self, state: State, which: int) -> State:
         """Postgres is told, and acknowledges."""
         ship = state.ships[which]
-        if ship.superseded:
+        if ship.seen is not Seen.NONE:
             return state
-        return self.with_ship(state, which, ship._replace(acked=max(ship.acked, self.counted(state, which))))
+        position = self.counted(state, which)
+        state = self.with_ship(state, which, ship._replace(acked=max(ship.acked, position)))
+        if self.bounds.change and which == self.turned and position >= ship.base:
+            first = state.ships[0]  # what it wrote before it turned is confirmed by now
+            state = self.with_ship(state, 0, first._replace(acked=max(first.acked, ship.base)))
+        return state
 
-    def shows_newer(self, mask: int, record: int) -> bool:
+    def newer(self, mask: int, record: int) -> Seen:
         """What the product's lease sees in a vault."""
 
-        def look() -> bool:
-            return not Lease(self.records[record], CHECK, None).look(self.catalogue.vault(mask, self.names[0]))
+        def look() -> Seen:
+            lease = Lease(self.records[record], CHECK, None)
+            lease.look(self.catalogue.vault(mask, self.records[record].vaults[0]))
+            if lease.superseded is not None:
+                return Seen.OTHER
+            return Seen.NONE if lease.following is None else Seen.OWN
 
-        return bool(self.remember(("look", mask, record), look))
+        found = self.remember(("look", mask, record), look)
+        assert isinstance(found, Seen)
+        return found
+
+    def shows_newer(self, mask: int, record: int) -> bool:
+        """Whether there is any newer epoch."""
+        return self.newer(mask, record) is not Seen.NONE
 
     def restarted_ship(self, state: State, which: int) -> State:
         """Only the spool and the positions that counted are left; it confirms them again before it has looked."""
@@ -203,7 +275,7 @@ class Model:
             vaults[place] = self.with_courier(vault, which, new)
             state = state._replace(vaults=tuple(vaults))
         state = state._replace(vaults=tuple(sorted(state.vaults)), left=self.one_restart_less(state.left))
-        ship = state.ships[which]._replace(superseded=False)
+        ship = state.ships[which]._replace(seen=Seen.NONE)
         return self.confirmed(self.with_ship(state, which, ship), which)
 
     # ── promoter ─────────────────────────────────────────────────────────────
@@ -211,6 +283,8 @@ class Model:
         """One operator: plans, seals, reads, puts again, opens; dies and goes on."""
         promoter = state.promoters[which]
         name = f"promoter {which + 1}"
+        if promoter.phase is Phase.CHANGED:
+            return
         if promoter.phase is Phase.IDLE:
             planned = self.planned(state, which)
             if planned is not None:
@@ -232,7 +306,8 @@ class Model:
         def plan() -> tuple[int, tuple[tuple[int, int], ...]] | None:
             try:
                 newest = epochs.newest_of(views, CHECK)
-                assert newest is not None
+                if newest is None or (which == self.changer and newest.number > 1):
+                    return None
                 fence = epochs.to_fence(views, newest.number, CHECK)
                 olds = tuple((self.records.index(old.record), old.needed) for old in fence)
             except ResilienceError:
@@ -242,12 +317,14 @@ class Model:
         found = self.remember(("plan", which, tuple(map(self.shown, state.vaults))), plan)
         if found is None:
             return None
-        promoter = Promoter(Phase.SEAL, *found)
-        return self.with_promoter(state, which, promoter)
+        return self.cleared(self.with_promoter(state, which, Promoter(Phase.SEAL, *found)), which)
 
     def chosen(self, which: int, newest: EpochRecord) -> int:
         """The epoch that this operator will seal."""
-        return self.record_of(newest.number + 1, ("birch", "cedar")[which], f"p{which}", newest.number)
+        if which == self.changer:
+            return self.record_of(newest.number + 1, newest.site, "change", newest.number, self.new)
+        site = ("birch", "cedar")[which]
+        return self.record_of(newest.number + 1, site, f"p{which}", newest.number, newest.vaults)
 
     def asked(self, state: State, which: int, place: int) -> Iterator[Step]:
         """One request of a promoter to one vault: it answers, or not, or does and seems not to."""
@@ -266,7 +343,9 @@ class Model:
         """Every vault answers at this moment, or is lost."""
         vaults = []
         for vault in state.vaults:
-            cell = vault.cells[which]._replace(got=UNKNOWN if vault.lost else vault.mask)
+            cell = vault.cells[which]
+            if cell.got == UNASKED:
+                cell = cell._replace(got=UNKNOWN if vault.lost else vault.mask)
             vaults.append(self.with_cell(vault, which, cell))
         return self.verdict(state._replace(vaults=tuple(sorted(vaults))), which)
 
@@ -329,12 +408,15 @@ class Model:
         """All vaults were asked: what the product makes of the answers."""
         promoter = state.promoters[which]
         record, b = self.records[promoter.record], self.bounds
-        named = dict(zip(self.names, state.vaults, strict=True))
+        everyone = zip(self.names, state.vaults, strict=True)
+        named = {name: vault for name, vault in everyone if vault.cells[which].got != APART}
         got = {name: vault.cells[which].got for name, vault in named.items()}
         errors: dict[str, ResilienceError] = {n: silence(n) for n, answer in got.items() if answer == UNKNOWN}
         if promoter.phase is Phase.SEAL:
             answers = {name: errors.get(name, answer == 1) for name, answer in got.items()}
             sealed = epochs.sealed_in(record, self.olds_of(promoter), answers)
+            if which == self.changer:
+                return self.cleared(self.in_phase(state, which, Phase.CHANGED), which, forget=True)
             return self.cleared(self.in_phase(state, which, Phase.READ), which, sealed=sealed)
         if promoter.phase is Phase.READ:
             found = self.found(promoter, named, which)
@@ -360,9 +442,7 @@ class Model:
         """The promoted site's ship begins where the chain ended."""
         promoter = state.promoters[which]
         ship = Ship(promoter.record, promoter.end, acked=promoter.end)
-        begin = Progress(put=promoter.end, counted=promoter.end)
-        vaults = tuple(sorted(self.with_courier(vault, which + 1, begin) for vault in state.vaults))
-        return self.with_ship(state._replace(vaults=vaults), which + 1, ship)
+        return self.with_ship(state, self.promoted + which, ship)
 
     def found(self, promoter: Promoter, named: Mapping[str, Vault], which: int) -> Found:
         """The product's reading of what the vaults answered."""
@@ -525,10 +605,17 @@ class Model:
         forget: bool = False,
     ) -> State:
         """The next phase begins: nobody was asked yet."""
-        vaults = []
+        vaults, promoter = [], state.promoters[which]
         for name, vault in zip(self.names, state.vaults, strict=True):
             old = vault.cells[which]
             holds = old.sealed if sealed is None else name in sealed
-            cell = Cell() if forget else Cell(holds, UNASKED, (todo or {}).get(name, ()))
+            asked = UNASKED if self.asks(promoter, vault) else APART
+            cell = Cell() if forget else Cell(holds, asked, (todo or {}).get(name, ()))
             vaults.append(self.with_cell(vault, which, cell))
         return state._replace(vaults=tuple(sorted(vaults)))
+
+    def asks(self, promoter: Promoter, vault: Vault) -> bool:
+        """Whether this phase is about this vault: old sets are sealed and read too, and given nothing."""
+        if self.member(vault, promoter.record):
+            return True
+        return promoter.phase in {Phase.SEAL, Phase.READ} and any(self.member(vault, old) for old, _ in promoter.olds)

@@ -43,6 +43,6 @@ def older(model: Model, ship: Ship, number: int) -> bool:
 def thin(model: Model, state: State, promoter: Promoter) -> str | None:
     """What a promoted site rests on was put into k vaults, so that the loss of any k - 1 takes nothing away."""
     for bit in promoter.needs:
-        if sum(vault.mask >> bit & 1 for vault in state.vaults) < model.bounds.k:
+        if sum(v.mask >> bit & 1 for v in state.vaults if model.member(v, promoter.record)) < model.bounds.k:
             return f"epoch {model.records[promoter.record].number} rests on a chunk that fewer than k vaults were given"
     return None

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from resilience.replication.courier import Progress
 
-UNASKED, UNKNOWN, REFUSED = -1, -2, -3
-"""What a promoter has of a vault it has not asked, or that did not answer, or refused."""
+UNASKED, UNKNOWN, REFUSED, APART = -1, -2, -3, -4
+"""What a promoter has of a vault it has not asked, that did not answer, that refused, or that is none of its business."""
 NOBODY = -1
 
 
@@ -32,6 +32,8 @@ class Bounds:
     restarts: int = 1
     """Processes (ship or promoter) that die and are started again."""
     follower: bool = False
+    change: bool = False
+    """Whether an operator also changes the vault set: one vault of n leaves, another one joins."""
     at_once: bool = False
     """Whether a promoter reads all vaults at one moment: fewer states, and less is explored."""
 
@@ -46,6 +48,18 @@ class Phase(IntEnum):
     OPEN = 4
     PROMOTED = 5
     FAILED = 6
+    CHANGED = 7
+
+
+class Seen(IntEnum):
+    """What a ship knows of newer epochs."""
+
+    NONE = 0
+    OWN = 1
+    """One that only changes its vault set."""
+    OTHER = 2
+    TURNED = 3
+    """It goes on under its own newer one."""
 
 
 class Cell(NamedTuple):
@@ -60,6 +74,8 @@ class Cell(NamedTuple):
 class Vault(NamedTuple):
     """One vault; vaults that are in the same state are not told apart."""
 
+    role: int
+    """0 where it stays in the set, 1 where it leaves, 2 where it joins."""
     mask: int
     lost: bool
     couriers: tuple[Progress, ...]
@@ -75,7 +91,7 @@ class Ship(NamedTuple):
     base: int = 0
     kept: tuple[int, ...] = ()
     """For each chunk in the spool, the position it carries as confirmed."""
-    superseded: bool = False
+    seen: Seen = Seen.NONE
     acked: int = 0
 
 

@@ -55,6 +55,8 @@ class Fleet:
     identity: str = field(default_factory=lambda: str(pyrage.x25519.Identity.generate()))
     records: list[EpochRecord] = field(default_factory=list)
     keys: dict[int, Ed25519PrivateKey] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
+    """The vault set of the next epoch; all vaults where empty."""
 
     @property
     def recipient(self) -> str:
@@ -88,26 +90,30 @@ class Fleet:
         """Whether the operator signed."""
         return seals.verify(seals.public_hex(self.operator), payload, signature)
 
-    def seal(self, site: str) -> EpochRecord:
-        """Seal the next epoch for a site."""
+    def record(self, site: str, key: Ed25519PrivateKey) -> EpochRecord:
+        """The next epoch, not sealed."""
         number = len(self.records) + 1
-        key = Ed25519PrivateKey.generate()
-        record = epochs.make_record(
+        return epochs.make_record(
             number=number,
             site=site,
             nonce=secrets.token_hex(8),
             parent=number - 1,
-            vaults=tuple(self.stores),
+            vaults=self.members or tuple(self.stores),
             k=self.k,
             s=self.s,
             sealed_at=time.time(),
             signer=seals.public_hex(key),
             sign=seals.signer(self.operator),
         )
+
+    def seal(self, site: str, key: Ed25519PrivateKey | None = None) -> EpochRecord:
+        """Seal the next epoch for a site; with its own key only the vault set changes."""
+        key = key or Ed25519PrivateKey.generate()
+        record = self.record(site, key)
         vaults = self.vaults()
         epochs.seal_record(vaults, record, epochs.to_fence(vaults, record.parent, self.check), self.check)
         self.records.append(record)
-        self.keys[number] = key
+        self.keys[record.number] = key
         return record
 
 
@@ -332,7 +338,7 @@ class Site:
         self.run("init-repo", config=self.config("operator"))
         self.wait_confirmed()
         taken = self.run("snapshot", config=self.ship_config())
-        assert set(taken["snapshots"]) == set(self.fleet.stores), taken
+        assert set(taken["snapshots"]) == set(self.record.vaults), taken
 
     def insert(self, first: int, last: int) -> None:
         """Rows with these numbers, one commit each."""

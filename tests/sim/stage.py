@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from resilience.decide import lost_vendors, may_be_primary, plan_failover, plan_switchover, plan_up
+from resilience.decide import lost_vendors, may_be_primary, plan_failover, plan_switchover, plan_up, plan_vaults
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe, survey_after_loss
 from resilience.errors import ResilienceError
@@ -61,6 +61,16 @@ class Operator:
                 meanwhile()
 
         return replace(self, world=replace(self.world, log=Stalling(self.world.log, when, happen)))
+
+    def vaults(self, *without: str) -> None:
+        """As `resilience vaults` does."""
+        plan = unfinished(self.world, "vaults")
+        if plan is None:
+            survey = observe(self.world, self.stage.fleet)
+            plan = plan_vaults(self.stage.fleet, survey, without=frozenset(without))
+            accepted = frozenset(hazard.name for hazard in plan.hazards)
+            approve(self.world, plan, Approval(plan.digest, accepted, "operator"))
+        execute(self.world, self.stage.fleet, plan)
 
     def failover(
         self, to: str | None = None, lost: Iterable[str] = (), *, anew: bool = False, hold: Gate | None = None

@@ -31,6 +31,25 @@ def test_the_failover_goes_through() -> None:
     assert unfinished(stage.world, "failover") is None
 
 
+def test_the_vault_set_changes_and_then_the_vendor_goes() -> None:
+    """Interrupted anywhere and run again: the site goes on, and what it wrote before and after is at the next one."""
+    for call in range(1, 30):
+        stage = day_one()
+        stage.break_next("log.append", call=call)
+        change = partial(stage.operator.vaults, "elm")
+        cut = attempt(change)
+        assert stage.post(2, "acorn") == 2
+        assert cut is None or attempt(change) is None
+        assert stage.post(2, "acorn") == 2
+        newest = stage.monitor.newest()
+        assert newest is not None
+        assert (newest.number, newest.site, set(newest.vaults)) == (2, "acorn", {"birch", "cedar"})
+        stage.state.doors.breaks.clear()
+        stage.state.lose("acorn")
+        stage.operator.failover()
+        assert stage.post(1, "birch") == 1
+
+
 def test_a_resumed_seal_still_needs_the_old_vaults() -> None:
     """A seal that got into the new set only is not enough when it is resumed: the old site could go on."""
     stage = day_one()

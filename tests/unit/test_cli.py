@@ -29,6 +29,7 @@ COMMANDS = (
     "plan",
     "failover",
     "drill",
+    "vaults",
     "verdict",
     "history",
     "catch-up",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from resilience.engine.run import Facts, Run
-from resilience.engine.steps import data, decide, hand_over, name, protect, provision, start
+from resilience.engine.steps import data, decide, hand_over, name, protect, provision, start, vaults
 from resilience.model import Step
 
 Action = Callable[[Run, Step], Facts]
@@ -34,6 +34,9 @@ ACTIONS: dict[str, Action] = {
     "point": name.point,
     "delegate": name.delegate,
     "confirm": name.confirm,
+    "admit": vaults.admit,
+    "turn": vaults.turn,
+    "fill": vaults.fill,
     "protect": protect.protect,
     "sealable": protect.sealable,
     "state": protect.state,

@@ -51,6 +51,10 @@ def _seal_on(run: Run, record: EpochRecord) -> Facts:
 
 def _new_record(run: Run, step: Step, old: EpochRecord | None) -> EpochRecord:
     number = int(step.args["number"])
+    signer = run.world.signer
+    continues = step.args.get("continues")
+    if continues is not None:
+        signer.carry_over(step.subject, int(continues), number)
     return make_record(
         number=number,
         site=step.subject,
@@ -60,6 +64,6 @@ def _new_record(run: Run, step: Step, old: EpochRecord | None) -> EpochRecord:
         k=int(step.args["k"]),
         s=int(step.args["s"]),
         sealed_at=run.world.clock.now(),
-        signer=run.world.signer.site_key(step.subject, number),
-        sign=run.world.signer.sign,
+        signer=signer.site_key(step.subject, number),
+        sign=signer.sign,
     )

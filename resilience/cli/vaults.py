@@ -1,0 +1,54 @@
+"""`resilience vaults`: let the serving site ship into the vaults that are declared now."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resilience.cli.context import Context, declared, say_json
+from resilience.decide import plan_vaults
+from resilience.engine.execute import Approval, approve, execute, unfinished
+from resilience.engine.observe import observe
+from resilience.errors import UsageError
+from resilience.render import Progress, plan_text
+
+
+def run(
+    ctx: typer.Context,
+    digest: Annotated[str | None, typer.Option(help="Digest of the plan that was read.")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="A declared vault to leave out.")] = None,
+    accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
+    lost: Annotated[list[str] | None, typer.Option(help="A vendor that counts as lost.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Change the vault set to the vaults in the fleet file, without a stop. Interrupted, it goes on when run again.
+
+    Add a vault to the fleet file and its credentials to the kit, then run this. To leave one out, name it with --without,
+    and take it out of the file when this is done; one at a lost vendor is left out with --lost.
+
+    Exit status: 0 the set is as declared, 1 error, 2 usage, 5 refused.
+    """
+    context: Context = ctx.obj
+    with context.world() as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
+        plan = unfinished(world, "vaults")
+        if plan is None or digest not in {None, plan.digest} or without or lost:
+            dead = declared(fleet, lost)
+            plan = plan_vaults(fleet, observe(world, fleet, dead), without=frozenset(without or ()), declared=dead)
+            if plan.steps and digest is None:
+                context.keep(plan)
+                typer.echo(plan_text(plan), err=True)
+                raise UsageError(
+                    "No plan was approved.",
+                    "The vault set changes as in the plan that a person has read, and not otherwise.",
+                    f"Read it above; then add --digest {plan.digest}",
+                )
+            if plan.steps:
+                approval = Approval(str(digest), frozenset(accept or ()), "operator")
+                approve(world, plan, approval, context.kept(str(digest)))
+        else:
+            progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
+        if plan.steps:
+            execute(world, fleet, plan, progress.watch)
+    done = {"digest": plan.digest, "site": plan.target, "changed": bool(plan.steps)}
+    say_json(done) if as_json else typer.echo(f"{plan.target} ships into the vaults that are declared.")

@@ -1,0 +1,88 @@
+"""Turning: the same host goes on under an epoch with another vault set, on the same timeline, and loses no byte.
+
+Once the new epoch is sealed for good and k of the vaults that stay hold all that was shipped, the old one is closed at
+that position, which is noted durably. The new one's opening record says the same to readers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from resilience.errors import ResilienceError, VaultError
+from resilience.model import EpochRecord
+from resilience.replication import epoch as epochs
+from resilience.replication import lsn
+from resilience.replication.config import Config, write_atomic
+from resilience.replication.courier import Courier
+from resilience.replication.quorum import held_by
+from resilience.replication.spool import Spool
+
+NAME = "turned"
+
+
+def start(config: Config) -> Config:
+    """Under which epoch this host's ship goes on: as far as it turned, and no further."""
+    while (before := config.before) is not None and closed(before) is None:
+        config = before
+    while (found := _noted(config)) is not None:
+        config = config.under(epochs.from_json(found["record"]))
+    return config
+
+
+def closed(config: Config) -> int | None:
+    """Where this epoch was closed; None while it is not."""
+    found = _noted(config)
+    return None if found is None else lsn.parse(found["end"])
+
+
+def close(config: Config, record: EpochRecord, end: int) -> Config:
+    """Note that nothing is shipped under this epoch past `end`; the configuration to go on with."""
+    value = {"record": asdict(record), "end": lsn.show(end)}
+    write_atomic(_path(config), json.dumps(value, indent=1).encode())
+    return config.under(record)
+
+
+def obstacle(config: Config, record: EpochRecord, spool: Spool, couriers: Iterable[Courier]) -> str | None:
+    """Why this epoch can't be closed yet; None when it can."""
+    if absent := set(record.vaults) - {vault.name for vault in config.vaults}:
+        return f"vaults of epoch {record.number} are not configured here: {', '.join(sorted(absent))}"
+    if spool.gap is not None:
+        return "WAL was lost: a snapshot must lead past it first"
+    whole = [c for c in couriers if c.vault.name in record.vaults and spool.hole(c.vault.name) is None]
+    if len(whole) < record.k or held_by(record.k, (c.put_upto for c in whole)) < spool.end:
+        return f"fewer than {record.k} of the vaults that stay hold everything up to {lsn.show(spool.end)}"
+    return _unsealed(config, record)
+
+
+def _unsealed(config: Config, record: EpochRecord) -> str | None:
+    """An epoch that is only in a few vaults could still lose against another of its number."""
+    names = {*record.vaults, *config.record.vaults}
+    vaults = {name: vault for name, vault in config.open().items() if name in names}
+    found = epochs.each(vaults, lambda vault: epochs.read(vault, record.number, config.verify))
+    answers = {
+        name: _absent(name) if a is None else a if isinstance(a, ResilienceError) else a == record
+        for name, a in found.items()
+    }
+    try:
+        epochs.sealed_in(record, [epochs.Older(config.record, config.record.s)], answers)
+    except ResilienceError as error:
+        return error.what
+    return None
+
+
+def _absent(name: str) -> VaultError:
+    return VaultError(f"{name} does not hold it", "nobody put it there yet", "Run the command that seals it again.")
+
+
+def _noted(config: Config) -> dict[str, Any] | None:
+    path = _path(config)
+    value: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    return value
+
+
+def _path(config: Config) -> Path:
+    return config.paths.spool / f"{config.record.number:08d}" / NAME

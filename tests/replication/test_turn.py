@@ -1,0 +1,102 @@
+"""The vault set changes under a running site: no stop, no byte lost, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from resilience.replication import epoch as epochs
+from resilience.replication import layout
+from tests.replication.conftest import buckets
+from tests.replication.harness import Fleet, Site, wait_until
+from tests.vault_servers import Store
+
+OLD, NEW = ("birch", "cedar", "elm"), ("birch", "cedar", "dover")
+
+
+@pytest.fixture
+def wide(stores: dict[str, Store]) -> Fleet:
+    """Four vaults, three of which are in the set."""
+    four = buckets(stores)
+    store, spec = buckets(stores)["elm"]
+    return Fleet({**four, "dover": (store, replace(spec, name="dover"))}, durability="quorum", members=OLD)
+
+
+def begun(sites: Callable[..., Site], fleet: Fleet) -> Site:
+    """A site whose commits wait for two vaults."""
+    acorn = sites(fleet, "acorn")
+    acorn.begin()
+    with acorn.connect() as db:
+        db.autocommit = True
+        db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
+        db.execute("SELECT pg_reload_conf()")
+    acorn.insert(1, 50)
+    return acorn
+
+
+def change(fleet: Fleet, *members: str) -> int:
+    """Seal another set for the same host; the epoch's number."""
+    fleet.members = members
+    return fleet.seal("acorn", fleet.keys[len(fleet.records)]).number
+
+
+def test_another_set_without_a_stop(sites: Callable[..., Site], wide: Fleet) -> None:
+    """Commits go on under the new epoch, also after ship was killed; another site finds all of them without the old vault."""
+    acorn = begun(sites, wide)
+    change(wide, *NEW)
+    acorn.insert(51, 100)
+    wait_until(lambda: acorn.status()["epoch"] == 2, acorn.told)
+    assert set(acorn.status()["vaults"]) == set(NEW)
+    ship = acorn.processes[-1]
+    assert ship.poll() is None
+    ship.send_signal(signal.SIGKILL)
+    ship.wait()
+    acorn.ship()
+    acorn.insert(101, 150)
+    assert acorn.status()["epoch"] == 2
+    assert wide.vaults()["dover"].exists(layout.opening(2))
+    acorn.kill_postgres()
+    acorn.end()
+    wide.stores = {name: place for name, place in wide.stores.items() if name != "elm"}
+    birch = sites(wide, "birch")
+    birch.run("restore")
+    assert birch.run("recover")["timeline"] == 2
+    assert birch.rows() == list(range(1, 151))
+
+
+def test_killed_between_seal_and_turn(sites: Callable[..., Site], wide: Fleet) -> None:
+    """A ship that was dead while the set changed turns when it is started again, with the configuration it had."""
+    acorn = begun(sites, wide)
+    ship = acorn.processes[-1]
+    ship.send_signal(signal.SIGKILL)
+    ship.wait()
+    change(wide, *NEW)
+    acorn.ship()
+    acorn.insert(51, 80)
+    wait_until(lambda: acorn.status()["epoch"] == 2, acorn.told)
+    acorn.kill_postgres()
+    acorn.end()
+    birch = sites(wide, "birch")
+    birch.run("restore")
+    birch.run("recover")
+    assert birch.rows() == list(range(1, 81))
+
+
+def test_an_epoch_that_is_not_sealed_for_good_turns_nobody(sites: Callable[..., Site], wide: Fleet) -> None:
+    """The operator's command died after one vault: ship confirms nothing and waits; another site's epoch still wins."""
+    acorn = begun(sites, wide)
+    record = wide.records[0]
+    wide.members = NEW
+    unsealed = wide.record("acorn", wide.keys[1])
+    wide.vaults()["elm"].put_new(layout.epoch(2), epochs.encode(unsealed))
+    wait_until(lambda: "sealed in" in str(acorn.status()["postgres_error"]), acorn.told)
+    assert acorn.status()["epoch"] == record.number
+    wide.members = OLD
+    birch = sites(wide, "birch")
+    assert acorn.processes[-1].wait(30) == 5
+    birch.run("restore")
+    birch.run("recover")
+    assert birch.rows() == list(range(1, 51))
