@@ -10,6 +10,7 @@ from pathlib import Path
 
 from resilience import config
 from resilience.adapters import pulumi_past, pulumi_vault
+from resilience.adapters import kit_shares
 from resilience.adapters.account import HttpAccount
 from resilience.adapters.clock import SystemClock
 from resilience.adapters.credentials import NEEDED
@@ -18,6 +19,7 @@ from resilience.adapters.history_file import HistoryFile
 from resilience.adapters.host_config import HostConfig
 from resilience.adapters.journal_file import JournalFile
 from resilience.adapters.kit import Kit
+from resilience.adapters.kit_keys import KitKeys
 from resilience.adapters.octodns_zone import OctoDnsZone
 from resilience.adapters.plane import SshPlane
 from resilience.adapters.plaza import PlazaOnHost, Users
@@ -36,6 +38,8 @@ from resilience.ports import Cloud, Log, Vault, Workload, World
 from resilience.replication.seals import decrypt
 from resilience.replication.vaults import open_vault
 
+__all__ = ["Home", "KitKeys", "kit_shares", "real_world"]
+
 
 @dataclass(frozen=True)
 class Home:
@@ -52,6 +56,14 @@ class Home:
     def journal(self) -> JournalFile:
         """What was ever done to this fleet."""
         return JournalFile(self.directory / "journal.jsonl")
+
+    def kit(self) -> Path:
+        """The folder of the fleet's kit."""
+        return self.directory / self.load().kit
+
+    def keys(self) -> KitKeys:
+        """Who can open what is put from now on."""
+        return KitKeys(Kit(self.kit()))
 
     def load(self) -> Fleet:
         """The fleet as declared."""

@@ -64,9 +64,9 @@ class Kit:
         return self._file("ledger.key")
 
     def identity(self, name: str = "standby") -> str:
-        """An age identity: it opens every copy, so it only travels for a restore."""
+        """An age identity, with those it replaced: it opens every copy, so it only travels for a restore."""
         lines = self._text(f"age/{name}.txt").splitlines()
-        return next(line for line in lines if line.startswith("AGE-SECRET-KEY-"))
+        return "\n".join(line for line in lines if line.startswith("AGE-SECRET-KEY-"))
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -146,7 +146,7 @@ class Kit:
         path = self.directory / name
         if not path.exists():
             path.parent.mkdir(mode=0o700, exist_ok=True)
-            _keep(path, make())
+            keep(path, make())
         return path
 
     def carry_over(self, site: str, older: int, newer: int) -> None:
@@ -174,7 +174,7 @@ class Kit:
         return self._file(name).read_text().strip()
 
 
-def _keep(path: Path, data: bytes) -> None:
+def keep(path: Path, data: bytes) -> None:
     """Whole or not at all, for its owner alone."""
     new = path.with_suffix(".new")
     new.touch(mode=0o600)

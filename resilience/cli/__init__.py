@@ -25,6 +25,7 @@ from resilience.cli import (
     evacuate,
     failover,
     history,
+    kit,
     lab,
     notice,
     order,
@@ -84,6 +85,7 @@ for module in (
 app.command("catch-up")(catch_up.run)
 for copies in (restore, verify, snapshot, prune):
     app.command(copies.__name__.rsplit(".", 1)[1])(copies.run)
+app.add_typer(kit.app, name="kit")
 app.add_typer(lab.app, name="lab")
 app.add_typer(order.app, name="order")
 app.add_typer(notice.app, name="notice")

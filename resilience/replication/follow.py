@@ -188,7 +188,9 @@ class Follower:
             if int(path.name.split("-")[2], 16) > position:
                 path.unlink()
         self._segments.cut(leg.start.timeline, position)
-        self._segments.branch(next_leg.start.timeline, leg.start.timeline, next_leg.start.start, next_leg.start.history)
+        if next_leg.start.timeline > leg.start.timeline:
+            start = next_leg.start
+            self._segments.branch(start.timeline, leg.start.timeline, start.start, start.history)
         self._incoming = self._begin(next_leg)
         self._noted = 0
         self._note(next_leg.position)

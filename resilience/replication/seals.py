@@ -89,9 +89,9 @@ def encrypt(data: bytes, recipients: Sequence[str]) -> bytes:
 
 
 def decrypt(data: bytes, identity: str) -> bytes:
-    """What was encrypted to this age identity; VaultError when altered or meant for another."""
+    """What was encrypted to this age identity (or to one it replaced, a line each); VaultError when it does not open."""
     try:
-        plain: bytes = pyrage.decrypt(data, [pyrage.x25519.Identity.from_str(identity)])
+        plain: bytes = pyrage.decrypt(data, [pyrage.x25519.Identity.from_str(line) for line in identity.split()])
     except pyrage.DecryptError as error:
         raise VaultError(
             "An object cannot be decrypted", str(error), "Another vault's copy, or another identity, may do."

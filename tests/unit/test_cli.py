@@ -37,6 +37,12 @@ COMMANDS = (
     "notice add",
     "notice list",
     "notice evidence",
+    "kit list",
+    "kit add",
+    "kit remove",
+    "kit rotate",
+    "kit split",
+    "kit combine",
     "lab up",
     "lab down",
 )

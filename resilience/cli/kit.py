@@ -1,0 +1,123 @@
+"""`resilience kit …`: who can open copies, and shares of the kit for several people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resilience.cli.context import Context, say_json
+from resilience.errors import UsageError
+from resilience.wire import kit_shares
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Keys: who can open copies; shares of the kit for several people."
+)
+Json = Annotated[bool, typer.Option("--json", help="For machines.")]
+FROM_NOW_ON = "What is put from now on; the site's host learns it with `resilience up SITE`."
+STILL = (
+    "What was put before stays open to whoever holds the identity, in every vault, until it is pruned there. "
+    "If it fell into wrong hands, take a new snapshot, and have the older ones and the WAL before it pruned."
+)
+
+
+@app.command("list")
+def list_recipients(ctx: typer.Context, as_json: Json = False) -> None:
+    """List who can open what is put from now on.
+
+    Exit status: 0 listed, 1 error, 2 usage.
+    """
+    context: Context = ctx.obj
+    names = context.home.keys().names()
+    if as_json:
+        say_json(names)
+        return
+    for name, recipient in names.items():
+        typer.echo(f"{name}: {recipient}")
+
+
+@app.command("add")
+def add(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="What it is called, for example escrow.")],
+    recipient: Annotated[str | None, typer.Option(help="Somebody's own age1…; a new identity where absent.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Let one more person or place open what is put from now on.
+
+    Exit status: 0 added, 1 error, 2 usage.
+    """
+    context: Context = ctx.obj
+    with context.alone():
+        added = context.home.keys().add(name, recipient)
+    _said(as_json, f"{name} can open copies: {added}.", {name: added}, FROM_NOW_ON)
+
+
+@app.command("remove")
+def remove(ctx: typer.Context, name: Annotated[str, typer.Argument(help="Whom.")], as_json: Json = False) -> None:
+    """Encrypt to this one no more. What is in the vaults already stays open to it.
+
+    Exit status: 0 removed, 1 error, 2 usage, 5 refused.
+    """
+    context: Context = ctx.obj
+    with context.alone():
+        removed = context.home.keys().remove(name)
+    _said(as_json, f"{name} can open nothing new.", {name: removed}, FROM_NOW_ON, STILL)
+
+
+@app.command("rotate")
+def rotate(ctx: typer.Context, name: Annotated[str, typer.Argument(help="Whose.")], as_json: Json = False) -> None:
+    """Put a new identity in the place of this one; the kit keeps the old one, for what is in the vaults.
+
+    Exit status: 0 rotated, 1 error, 2 usage.
+    """
+    context: Context = ctx.obj
+    with context.alone():
+        made = context.home.keys().rotate(name)
+    _said(as_json, f"{name} has a new identity: {made}.", {name: made}, FROM_NOW_ON, STILL)
+
+
+@app.command("split")
+def split(
+    ctx: typer.Context,
+    to: Annotated[Path, typer.Option(help="An empty folder.")],
+    of: Annotated[int, typer.Option(help="How many people.")] = 5,
+    need: Annotated[int, typer.Option(help="How many of them can open it together.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Seal a copy of the kit, and write a share of its key for each of several people (SLIP-39).
+
+    Exit status: 0 written, 1 error, 2 usage, 5 refused.
+    """
+    context: Context = ctx.obj
+    shares = kit_shares.split(context.home.kit(), to, of, need)
+    told = f"{to / kit_shares.SEALED} opens with {need} of {of} shares."
+    how = "Give each person one share, on paper; then remove them here. Split again after a key was added or rotated."
+    _said(as_json, told, {"sealed": str(to / kit_shares.SEALED), "shares": [str(s) for s in shares]}, how)
+
+
+@app.command("combine")
+def combine(
+    sealed: Annotated[Path, typer.Option(help="The sealed kit.")],
+    share: Annotated[list[Path], typer.Option(help="A file with one person's share; one --share for each.")],
+    to: Annotated[Path, typer.Option(help="An empty folder beside the fleet file.")],
+    as_json: Json = False,
+) -> None:
+    """Open a sealed kit on an empty machine, with enough people's shares.
+
+    Exit status: 0 opened, 1 error, 2 usage, 5 refused.
+    """
+    try:
+        words = [path.read_text() for path in share]
+        files = kit_shares.combine(sealed, words, to)
+    except OSError as error:
+        raise UsageError(str(error), "A share or the sealed kit can't be read.", "Give their files.") from error
+    _said(as_json, f"{to} holds the kit: {files} files.", {"files": files, "kit": str(to)})
+
+
+def _said(as_json: bool, told: str, value: dict[str, object], *more: str) -> None:
+    if as_json:
+        say_json(value)
+    else:
+        typer.echo("\n".join([told, *more]))
