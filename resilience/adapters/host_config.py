@@ -76,9 +76,7 @@ class HostConfig:
             )
         return epoch
 
-    def ship(
-        self, site: Site, epoch: EpochRecord, *, restic: bool = False, also: Sequence[str] = ()
-    ) -> dict[str, Any]:
+    def ship(self, site: Site, epoch: EpochRecord, *, restic: bool = False, also: Sequence[str] = ()) -> dict[str, Any]:
         """What the primary may hold: it can encrypt and put, into its epoch's vaults and those it will turn to."""
         config = self._common(site, epoch, "ship", restic=restic, also=also)
         config["vaults"] = [v for v in config["vaults"] if v["name"] in {*epoch.vaults, *also}]
