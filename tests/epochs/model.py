@@ -97,7 +97,18 @@ class Model:
         vaults = tuple(joins if role == joins.role else there._replace(role=role) for role in self.roles)
         ships = (Ship(self.first, BASE, acked=BASE), *[Ship()] * count)
         left = Left(b.losses, b.ambiguous, b.restarts)
-        return State(vaults, ships, (Promoter(),) * count, BASE, left)
+        state = State(vaults, ships, (Promoter(),) * count, BASE, left)
+        return self.change_sealed(state) if b.sealed else state
+
+    def change_sealed(self, state: State) -> State:
+        """The vault set's change is sealed everywhere, and nobody has seen it yet."""
+        record = self.records[self.child(state, 0)]
+        bits = [
+            self.catalogue.bit(layout.epoch(r.number), epochs.encode(r)) for r in (self.records[self.first], record)
+        ]
+        mask = sum(1 << bit for bit in bits)
+        vaults = tuple(vault._replace(mask=vault.mask | mask) for vault in state.vaults)
+        return self.in_phase(state._replace(vaults=vaults), self.changer, Phase.CHANGED)
 
     # ── everything that can happen next ──────────────────────────────────────
     def steps(self, state: State) -> Iterator[Step]:

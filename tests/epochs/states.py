@@ -34,6 +34,8 @@ class Bounds:
     follower: bool = False
     change: bool = False
     """Whether an operator also changes the vault set: one vault of n leaves, another one joins."""
+    sealed: bool = False
+    """Whether that change is sealed everywhere from the beginning: fewer states, and less is explored."""
     at_once: bool = False
     """Whether a promoter reads all vaults at one moment: fewer states, and less is explored."""
 
