@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resilience import config
-from resilience.adapters import pulumi_past, pulumi_vault
-from resilience.adapters import kit_shares
+from resilience.adapters import kit_shares, pulumi_past, pulumi_vault
 from resilience.adapters.account import HttpAccount
 from resilience.adapters.clock import SystemClock
 from resilience.adapters.credentials import NEEDED
