@@ -22,6 +22,7 @@ from resilience.host.spec import File
 from resilience.model import EpochRecord, Fleet, Site
 from resilience.ports import Vault
 from resilience.replication import epoch as epochs
+from resilience.replication.vaults import place
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class HostConfig:
         wanted = {*epoch.vaults, *also}.union(*(old.record.vaults for old in older))
         vaults = [
             {
-                **asdict(spec),
+                **place(spec),
                 "credentials": self.kit.vault(spec.name, principal),
                 **({"restic_password": self.kit.restic_password(spec.name)} if restic else {}),
             }

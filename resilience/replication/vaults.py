@@ -9,6 +9,13 @@ from resilience.errors import UsageError
 from resilience.model import VaultSpec
 from resilience.ports import Vault
 
+PLACE = ("name", "vendor", "kind", "endpoint", "bucket", "region", "price_per_1000_puts")
+
+
+def place(spec: VaultSpec) -> dict[str, Any]:
+    """What a command is told of a vault: where it is, not how it was made."""
+    return {name: getattr(spec, name) for name in PLACE}
+
 
 def open_vault(spec: VaultSpec | Mapping[str, Any], credentials: Mapping[str, str], principal: str = "") -> Vault:
     """A vault opened with one principal's credentials.

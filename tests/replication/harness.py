@@ -29,7 +29,7 @@ from resilience.model import EpochRecord, VaultSpec
 from resilience.ports import Vault
 from resilience.replication import epoch as epochs
 from resilience.replication import lsn, seals
-from resilience.replication.vaults import open_vault
+from resilience.replication.vaults import open_vault, place
 from tests.vault_servers import Store, free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -217,7 +217,7 @@ class Site:
             "identity": fleet.identity,
             "vaults": [
                 {
-                    **asdict(spec),
+                    **place(spec),
                     "credentials": dict(store.credentials[principal]),
                     "write_credentials": dict(store.credentials["ship"]),
                     "restic_password": "loopback-only",
