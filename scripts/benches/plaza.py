@@ -129,7 +129,14 @@ class Bench:
         texts = self._texts()
         site.settings["ARGON2"] = "light"
         site.run(
-            "bulk-load", "--users", str(max(100, min(posts // 50, 20_000))), "--posts", str(posts), "--texts", texts
+            "bulk-load",
+            "--users",
+            str(max(100, min(posts // 50, 20_000))),
+            "--posts",
+            str(posts),
+            "--texts",
+            texts,
+            within_s=900,
         )
         site.settings["ARGON2"] = "owasp"
         site.start()

@@ -155,10 +155,12 @@ class Site:
             cursor = conn.execute(statement.encode(), values)
             return cursor.fetchall() if cursor.description else []
 
-    def run(self, *arguments: str, fails: bool = False) -> dict[str, Any]:
+    def run(self, *arguments: str, fails: bool = False, within_s: float = 120) -> dict[str, Any]:
         """Run one of plaza's commands; its facts, or what it says when it has to fail."""
         command = [sys.executable, "-m", "resilience.plaza", *arguments]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, env=self.env, cwd=ROOT, timeout=120)
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, env=self.env, cwd=ROOT, timeout=within_s
+        )
         assert (done.returncode != 0) == fails, done.stdout + done.stderr
         if fails:
             assert "Traceback" not in done.stderr
