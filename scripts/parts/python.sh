@@ -82,7 +82,7 @@ python_venv() {
   [ -x "$UV" ] || python_uv || say "uv can't be had; pip does it, more slowly."
   python_index
   if [ -x "$UV" ]; then
-    "$VENV/bin/python" -c '' 2>/dev/null || "$UV" venv -q --clear --python "$PYTHON" "$VENV"
+    "$VENV/bin/python" -c '' 2>/dev/null || "$UV" venv -q --clear --force --python "$PYTHON" "$VENV"
     "$UV" pip sync --python "$VENV/bin/python" --require-hashes "${locks[@]}"
   else
     "$PYTHON" -m venv --clear --without-pip "$VENV"
