@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from resilience import caches
+
+LABS = "tests/lab/"
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "test")
 os.environ["RESILIENCE_LAB_INSTANCE"] = os.environ.get("RESILIENCE_LAB_INSTANCE", "") + WORKER
@@ -24,17 +27,22 @@ def pytest_configure() -> None:
     caches.use_programs()
 
 
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """Workers share the files; all that make labs stay with one, so that no two labs compete."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return LABS if path.startswith(LABS) else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """What `--numprocesses` shares out is shared out by file."""
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers share the files, the longest first; whole labs stay with one, so that no two compete."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
-    items.sort(key=lambda item: group_of(item) != "lab")
-
-
-def group_of(item: pytest.Item) -> str:
-    """What a worker runs as a whole: a file, or all that make labs."""
-    folder, *_ = parts = item.path.relative_to(Path(__file__).parent).parts
-    return folder if folder == "lab" else "/".join(parts)
+    """The longest first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LABS))
 
 
 @pytest.hookimpl(wrapper=True)
