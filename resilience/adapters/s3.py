@@ -69,6 +69,19 @@ class S3Vault:
         except (BotoCoreError, OSError) as error:
             raise self._explain("get", key, error) from error
 
+    def first(self, key: str) -> bytes | None:
+        """The oldest version of `key` that the bucket keeps; None where there never was one."""
+        try:
+            pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key)
+            kept = [v for page in pages for v in page.get("Versions", []) if v["Key"] == key]
+            if not kept:
+                return None
+            oldest = min(reversed(kept), key=lambda version: version["LastModified"])  # a store lists the newest first
+            found = self._client.get_object(Bucket=self._bucket, Key=key, VersionId=oldest["VersionId"])
+            return found["Body"].read()
+        except (ClientError, BotoCoreError, OSError) as error:
+            raise self._explain("read the first version of", key, error) from error
+
     def exists(self, key: str) -> bool:
         """Whether `key` is there."""
         try:

@@ -62,7 +62,7 @@ def s3_policy(bucket: str) -> dict[str, object]:
                 "Sid": "ShipReadsNoCopies",
                 "Effect": "Deny",
                 "Principal": ship,
-                "Action": ["s3:GetObject"],
+                "Action": ["s3:GetObject", "s3:GetObjectVersion"],
                 "NotResource": [f"{objects}/epoch/*", f"{objects}/wal/*/start*", *_readable(objects)],
             },
             {

@@ -15,6 +15,7 @@ from resilience.replication import layout, seals
 from resilience.replication.config import Config
 from resilience.replication.epoch import each
 from resilience.replication.fetch_media import keep
+from resilience.replication.originals import read_good
 
 FETCHERS = 12
 log = structlog.get_logger()
@@ -116,14 +117,23 @@ def _read(key: str, holders: list[Vault], identity: str) -> bytes:
     told = []
     for vault in holders:
         try:
-            data = vault.get(key)
-            if data is not None:
-                return seals.decrypt(data, identity)
-            told.append(f"{vault.name}: gone")
+            found = read_good(vault, key, lambda data: _opened(data, identity))
         except ResilienceError as error:
             told.append(f"{vault.name}: {error.why}")
+            continue
+        if isinstance(found, tuple):
+            return found[1]
+        told.append(f"{vault.name}: {'gone' if found is None else 'it opens for nobody here'}")
     raise BrokenChain(
         f"a readable {key} ({'; '.join(told)})",
         "the entry before it",
         "Bring back a vault that holds it; nothing may be opened before every takedown is known.",
     )
+
+
+def _opened(data: bytes, identity: str) -> bytes | None:
+    """An entry as it was written, when it opens."""
+    try:
+        return seals.decrypt(data, identity)
+    except ResilienceError:
+        return None

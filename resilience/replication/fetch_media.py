@@ -16,6 +16,7 @@ from resilience.ports import Vault
 from resilience.replication import layout, seals
 from resilience.replication.config import Config
 from resilience.replication.epoch import each
+from resilience.replication.originals import read_good
 
 FETCHERS = 12
 log = structlog.get_logger()
@@ -52,16 +53,24 @@ def fetch(folder: Path, name: str, vaults: Sequence[Vault], identity: str) -> bo
     """One picture from the first vault that has it whole."""
     for vault in vaults:
         try:
-            data = vault.get(layout.media(name))
-            plain = None if data is None else seals.decrypt(data, identity)
+            found = read_good(vault, layout.media(name), lambda data: _opened(data, name, identity))
         except ResilienceError as error:
             log.warning("a picture cannot be had", vault=vault.name, name=name, why=error.why)
             continue
-        if plain is not None and hashlib.sha256(plain).hexdigest() == name:
-            keep(folder, place(folder, name), plain)
+        if isinstance(found, tuple):
+            keep(folder, place(folder, name), found[1])
             return True
         log.warning("a picture is altered or gone", vault=vault.name, name=name)
     return False
+
+
+def _opened(data: bytes, name: str, identity: str) -> bytes | None:
+    """The picture in an object, when it opens and is the one that the name says."""
+    try:
+        plain = seals.decrypt(data, identity)
+    except ResilienceError:
+        return None
+    return plain if hashlib.sha256(plain).hexdigest() == name else None
 
 
 def keep(owner: Path, path: Path, data: bytes) -> None:

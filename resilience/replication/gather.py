@@ -18,6 +18,7 @@ from resilience.replication.chain import Chain
 from resilience.replication.chunk import Header
 from resilience.replication.epoch import each
 from resilience.replication.objects import object_path
+from resilience.replication.originals import Altered, read_good
 
 FETCHERS = 12
 HERE = "(this host)"
@@ -126,27 +127,32 @@ class Gathered:
 
     def _fetch(self, name: str, start: int) -> bool | ResilienceError:
         """Fetch a chunk from one vault; False when it is not there, or altered; the error when it is silent."""
+        key = layout.chunk(self.record.number, start)
         try:
-            data = self._vaults[name].get(layout.chunk(self.record.number, start))
+            found = read_good(self._vaults[name], key, lambda data: self._decode(data, start))
         except ResilienceError as error:
             log.warning("a chunk cannot be read", vault=name, start=lsn.show(start), why=error.why)
             return error
         self._asked[name].add(start)
-        if data is None:
+        if found is None:
             return False
-        found = chunk.decode(data, self.record)
-        if found is None or found[0].start != start or found[0].end <= start:
+        if isinstance(found, Altered):
             log.warning("an altered chunk", vault=name, start=lsn.show(start))
             self._altered.add((name, start))
-            self.healed.append(f"{name}: altered {layout.chunk(self.record.number, start)}")
+            self.healed.append(f"{name}: altered {key}")
             return False
-        header, body = found
+        data, (header, body) = found
         path = self._path(header)
         if not path.exists():
             self._arrived(header, body)
             path.write_bytes(data)
         self._good[name][start] = header
         return True
+
+    def _decode(self, data: bytes, start: int) -> tuple[Header, bytes] | None:
+        """A chunk that is whole, signed, and begins where its name says."""
+        said = chunk.decode(data, self.record)
+        return said if said is not None and said[0].start == start < said[0].end else None
 
     def _probe(self, chain: Chain) -> bool:
         """Ask every vault for the next chunk, and for its own copy of the last; True when that brought more.
@@ -198,10 +204,10 @@ def read_record(
 
     None only when every sealed vault says that it is not there (or holds an altered one).
     """
-    answers = each(vaults, lambda vault: vault.get(key))
-    held = {name: a for name, a in answers.items() if isinstance(a, bytes) and decode(a) is not None}
+    answers = each(vaults, lambda vault: read_good(vault, key, decode))
+    held = {name: a for name, a in answers.items() if isinstance(a, tuple)}
     if held:
-        return decode(next(iter(held.values()))), held
+        return next(iter(held.values()))[1], {name: data for name, (data, _) in held.items()}
     unsure = [name for name in sealed if name not in answers or isinstance(answers[name], ResilienceError)]
     if unsure:
         raise TooFewVaults(

@@ -16,6 +16,7 @@ from resilience.errors import ResilienceError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import layout, lsn, seals
+from resilience.replication.originals import read_good
 
 FORMAT = "resilience-label/1"
 NAMED = len(layout.label(1, 0, "")) - len("-.json")
@@ -108,16 +109,22 @@ def _read(vault: Vault, key: str, epochs: Mapping[int, EpochRecord]) -> Label | 
     """The label in an object, when it is what its name and its vault say."""
     number = key[len(layout.LABEL) :].partition("/")[0]
     epoch = epochs.get(int(number)) if number.isdecimal() else None
+    if epoch is None:
+        return None
+
+    def believed(data: bytes) -> Label | None:
+        label = decode(data, epoch)
+        return label if label is not None and label.vault == vault.name and key == label.key else None
+
     try:
-        data = vault.get(key) if epoch is not None else None
+        found = read_good(vault, key, believed)
     except ResilienceError as error:
         log.warning("a label cannot be read", vault=vault.name, key=key, why=error.why)
         return None
-    label = decode(data, epoch) if data is not None and epoch is not None else None
-    if label is None or label.vault != vault.name or key != label.key:
+    if not isinstance(found, tuple):
         log.warning("a label is not believed", vault=vault.name, key=key)
         return None
-    return label
+    return found[1]
 
 
 def describe(label: Label) -> dict[str, Any]:

@@ -8,11 +8,13 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
+import boto3
 import pytest
 
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.errors import UsageError, VaultError
 from resilience.ports import Vault
+from resilience.replication.originals import Altered, KeepsVersions, read_good
 from resilience.replication.vaults import open_vault
 from tests.vault_servers import Store, fake_gcs, make_bucket, seaweed
 
@@ -130,3 +132,30 @@ def test_credentials_of_the_wrong_kind_are_named(stores: dict[str, Store]) -> No
     """Opening an S3 vault with a token says what is lacking."""
     with pytest.raises(UsageError, match="access_key_id"):
         open_vault(stores["s3"].spec("x"), {"token": "t"}, "ship")
+
+
+def test_the_first_version_outlives_whoever_writes_over_it(stores: dict[str, Store]) -> None:
+    """In a bucket that keeps versions the object as it was put can be read, however often somebody writes over it."""
+    spec, who = make_bucket(stores["s3"], next(NAMES)), stores["s3"].credentials["operator"]
+    client = boto3.client(
+        "s3",
+        endpoint_url=spec.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=who["access_key_id"],
+        aws_secret_access_key=who["secret_access_key"],
+    )
+    client.put_bucket_versioning(Bucket=spec.bucket, VersioningConfiguration={"Status": "Enabled"})
+    vault = open_vault(spec, who)
+    assert isinstance(vault, KeepsVersions)
+    key = "wal/00000001/0000000001000000"
+    assert vault.first(key) is None
+    assert vault.put_new(key, b"as it was put")
+    assert vault.put_new(f"{key}-other", b"another")
+    for n in range(3):
+        client.put_object(Bucket=spec.bucket, Key=key, Body=f"written over {n}".encode())
+    assert vault.get(key) == b"written over 2"
+    assert vault.first(key) == b"as it was put"
+    whole = read_good(vault, key, lambda data: data if data.startswith(b"as") else None)
+    assert whole == (b"as it was put", b"as it was put")
+    assert isinstance(read_good(vault, key, lambda _: None), Altered)
+    assert read_good(vault, "wal/none", lambda data: data) is None

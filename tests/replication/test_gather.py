@@ -37,6 +37,23 @@ class Silent(MemoryVault):
         raise VaultError(f"{self.name} could not get {key}", "timed out", "Bring it back.")
 
 
+class Versioned(MemoryVault):
+    """Keeps what was there before somebody wrote over it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.put_first: dict[str, bytes] = {}
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Create, and remember."""
+        self.put_first.setdefault(key, data)
+        return super().put_new(key, data)
+
+    def first(self, key: str) -> bytes | None:
+        """The oldest version."""
+        return self.put_first.get(key)
+
+
 @dataclass
 class World:
     """Three vaults and a site that ships a known stream of bytes into them."""
@@ -146,6 +163,18 @@ def test_altered_in_one_vault_heals(world: World) -> None:
     chain, gathered, wal = world.walk()
     assert wal == world.wal
     assert all(("birch", h.start) not in gathered._altered or "birch" not in gathered.holders(h) for h in chain.headers)
+
+
+def test_what_was_written_over_is_read_as_it_was_put(world: World) -> None:
+    """A thief writes over everything in every vault: where versions are kept, nothing is lost and each vault still counts."""
+    world.vaults = {name: Versioned(name) for name in SET}
+    world.ship([100] * 3)
+    for index in range(3):
+        world.alter(index)
+    chain, gathered, wal = world.walk()
+    assert wal == world.wal
+    assert all(gathered.holders(header) for header in chain.headers)
+    assert all(gathered.altered_in(name, chain) == [] for name in SET)
 
 
 def test_altered_in_all_is_a_broken_chain(world: World) -> None:

@@ -1,0 +1,53 @@
+"""What was put first: where a store can't forbid writing over an object but keeps versions, the first one is the object.
+
+Objects are written once, so whatever somebody put over one later is not what the product put there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar, runtime_checkable
+
+import structlog
+
+from resilience.errors import ResilienceError
+from resilience.ports import Vault
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+@runtime_checkable
+class KeepsVersions(Protocol):
+    """A vault whose store may keep what was there before."""
+
+    def first(self, key: str) -> bytes | None:
+        """The oldest version of an object; None where it never was."""
+
+
+class Altered:
+    """Something is there, and no version of it is what was put."""
+
+
+def read_good(vault: Vault, key: str, decode: Callable[[bytes], T | None]) -> tuple[bytes, T] | Altered | None:
+    """The object and what it says, as it is or as it was put first; Altered; None when it is absent."""
+    data = vault.get(key)
+    if data is None:
+        return None
+    said = decode(data)
+    return (data, said) if said is not None else _first(vault, key, decode)
+
+
+def _first(vault: Vault, key: str, decode: Callable[[bytes], T | None]) -> tuple[bytes, T] | Altered:
+    if not isinstance(vault, KeepsVersions):
+        return Altered()
+    try:
+        data = vault.first(key)
+    except ResilienceError as error:
+        log.warning("older versions cannot be read", vault=vault.name, key=key, why=error.why)
+        return Altered()
+    said = None if data is None else decode(data)
+    if data is None or said is None:
+        return Altered()
+    log.warning("an object was written over; its first version is read", vault=vault.name, key=key)
+    return data, said
