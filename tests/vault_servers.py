@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -39,9 +40,12 @@ class Store:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free right now, below those whose gRPC twin (+10000) would not exist."""
+    """Ports that are free right now; their gRPC twins (+10000) too, and below those that connections go out from.
+
+    Two test runs at one time begin far apart: what is free is taken only later, when the server starts.
+    """
     held: list[int] = []
-    port = 20000
+    port = 20000 + os.getpid() * 37 % 2600
     while len(held) < count:
         port += 1
         with socket.socket() as probe, socket.socket() as twin:
