@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from resilience.errors import UsageError
-from resilience.lab import Lab, damage, kit, processes
+from resilience.lab import Lab, damage, kit, places, processes
 
 pytestmark = pytest.mark.lab
 
@@ -100,7 +100,7 @@ def test_every_call_to_the_dead_is_counted_and_named(lost: Lab, inside: object) 
     assert lost.blackhole_complete()
     inside(_call_the_dead)  # type: ignore[operator]
     probe = "timeout 1 bash -c 'exec 3<>/dev/tcp/198.18.1.100/22' || true"
-    processes.run(["sh", "-c", probe], space="rsltest-h-birch-1")
+    processes.run(["sh", "-c", probe], space=f"{places.HOST_SPACE}birch-1")
     seen = {(call["from"], call["vendor"], call["address"], call["port"]) for call in lost.blackhole_calls()}
     assert seen == {
         ("operator", "acorn", "198.18.1.2", 80),

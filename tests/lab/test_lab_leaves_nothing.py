@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from resilience.errors import Locked, UsageError
-from resilience.lab import Lab
+from resilience.lab import Lab, places, processes
 
 pytestmark = pytest.mark.lab
 
@@ -33,15 +33,15 @@ def _traces() -> dict[str, list[str]]:
     """What a lab could leave, seen without the lab's own code."""
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     sockets = [str(path) for path in Path("/tmp").glob("seaweedfs-*-10080.sock")]  # noqa: S108 - where it puts them
-    groups = [str(path) for path in Path("/sys/fs/cgroup").glob("**/rsltest")]
+    groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{processes.GROUP}")]
     nspawn = Path("/run/systemd/nspawn")
     return {
-        "namespaces": [path.name for path in Path("/run/netns").glob("rsltest-*")],
-        "mounts": [line for line in mounts if "rsltest" in line],
+        "namespaces": [path.name for path in Path("/run/netns").glob(f"{places.PREFIX}*")],
+        "mounts": [line for line in mounts if places.PREFIX in line],
         "processes": _processes(),
         "sockets": sockets,
         "groups": groups,
-        "run": [str(path) for path in Path("/run").glob("resilience-labtest*")],
+        "run": [str(path) for path in Path("/run").glob(f"resilience-lab{places.INSTANCE}*")],
         "nspawn": [str(path) for path in nspawn.glob("propagate/*-1")],
     }
 
@@ -50,7 +50,7 @@ def _processes() -> list[str]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if b"RSL_LAB_PROCESStest=" in (entry / "environ").read_bytes():
+            if f"{processes.MARK}=".encode() in (entry / "environ").read_bytes():
                 found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
         except OSError:
             continue
