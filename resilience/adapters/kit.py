@@ -69,9 +69,14 @@ class Kit:
         return "\n".join(line for line in lines if line.startswith("AGE-SECRET-KEY-"))
 
     @property
+    def recipients_text(self) -> str:
+        """Who can open copies, a line each."""
+        return self._text("age/recipients.txt")
+
+    @property
     def recipients(self) -> tuple[str, ...]:
         """Public age keys to which every copy is encrypted."""
-        lines = self._text("age/recipients.txt").splitlines()
+        lines = self.recipients_text.splitlines()
         return tuple(line.split()[0] for line in lines if line.startswith("age1"))
 
     def vault(self, vault: str, principal: str) -> dict[str, str]:

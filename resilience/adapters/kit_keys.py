@@ -78,7 +78,7 @@ class KitKeys:
         keep(self.kit.directory / "age/recipients.txt", text.encode())
 
     def _lines(self) -> list[str]:
-        lines = (self.kit.directory / "age/recipients.txt").read_text().splitlines()
+        lines = self.kit.recipients_text.splitlines()
         return [line for line in lines if line.startswith("age1")]
 
     def _owner(self, recipient: str) -> str:

@@ -17,9 +17,13 @@ import shamir_mnemonic
 from shamir_mnemonic import MnemonicError
 
 from resilience.adapters.kit import keep
-from resilience.errors import Refused, UsageError, VaultError
+from resilience.errors import MissingPart, Refused, UsageError, VaultError
 
 SEALED = "kit.age"
+
+
+WHOLE = ("operator.key", "ledger.key", "age/recipients.txt")
+"""Without these a folder is no kit of a fleet, and a sealed copy of it would save nobody."""
 
 
 def split(kit: Path, target: Path, people: int, needed: int) -> list[Path]:
@@ -29,6 +33,12 @@ def split(kit: Path, target: Path, people: int, needed: int) -> list[Path]:
             f"{needed} of {people} shares is not possible.",
             "No single person may hold the kit, and SLIP-39 makes at most 16 shares.",
             "Choose 2 or more of at most 16, for example --need 3 --of 5.",
+        )
+    if lacking := [name for name in WHOLE if not (kit / name).is_file()]:
+        raise MissingPart(
+            f"{kit} is no whole kit: it lacks {', '.join(lacking)}.",
+            "Shares of it would bring nobody back.",
+            "Give the fleet file that the kit is kept with: --fleet FILE.",
         )
     _refuse_full(target)
     secret = secrets.token_bytes(32)

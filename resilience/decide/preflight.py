@@ -42,7 +42,7 @@ def _losses(fleet: Fleet) -> Iterator[Finding]:
         if not sites:
             yield Finding("losing", vendor.name, "fail", "no site would be left", "Declare a site at one more vendor.")
         elif len(left) < fleet.replication.s:
-            said = f"{len(left)} vaults would be left, and sealing an epoch takes {fleet.replication.s}"
+            said = f"{len(left)} of the vaults would be left, and sealing an epoch takes {fleet.replication.s}"
             yield Finding(
                 "losing", vendor.name, "warn", said, "Declare a vault at one more vendor, or accept a forced one."
             )

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from resilience.errors import UsageError
+from resilience.errors import ResilienceError, UsageError
 from resilience.lab import buckets, closed, dns, network, places, processes
 from resilience.lab import host as hosts
 from resilience.lab.places import Place
@@ -31,6 +31,8 @@ DESTROYING = {"delete", "hijack"}
 def inject(directory: Path, fault: str, vendors: list[str], home: Home, seed: int) -> dict[str, Any]:
     """Do it; what was done, and since when (`at`)."""
     _check(fault, vendors)
+    if not (directory / "vendors").is_dir():
+        raise ResilienceError("There is no lab to break", f"None is in {directory}.", "Make one: resilience lab up.")
     done: dict[str, Any] = {"fault": fault, "vendors": vendors, "seed": seed}
     if fault in {"hijack", "bit-rot"}:
         done["vaults"] = damage_vaults(directory, fault, vendors, home, seed)
