@@ -83,6 +83,7 @@ class Lineage:
     def __init__(self, folder: Path, fleet: Fleet, proxies: dict[str, Proxy]) -> None:
         self.fleet = fleet
         self.told: list[str] = []
+        self.altered = ""
         self._proxies = proxies
         self._folder = folder
         self._writer = Writer(iter(range(1, 1 << 40)))
@@ -175,6 +176,8 @@ class Lineage:
         config = site.config(sealed=sealed)
         site.run("restore", config=config)
         self._heal()
+        if damage is one_altered:
+            self.fleet.vaults()[name].delete(self.altered)  # as the operator is told to; another's copy is put there
         site.run("recover", config=config)
         missing = self._writer.acknowledged - set(site.rows())
         assert not missing, f"{self.told}: acknowledged and missing: {sorted(missing)[:9]}"
@@ -244,7 +247,8 @@ def one_lost(lineage: Lineage, name: str) -> None:
 def one_altered(lineage: Lineage, name: str) -> None:
     """A bit of some chunk flipped."""
     chunks = _chunks(lineage, name)
-    lineage.fleet.alter(name, chunks[len(chunks) // 2])
+    lineage.altered = chunks[len(chunks) // 2]
+    lineage.fleet.alter(name, lineage.altered)
 
 
 def refusing(lineage: Lineage, name: str) -> None:
