@@ -92,7 +92,7 @@ def test_nobody_is_in_before_the_address_is_proved(site: Site, inboxes: tuple[In
     """No account, no session; the link asks before it does, works once, and lets in."""
     client = join(site, name)
     wait_until(lambda: inboxes[0].letters, site.log)
-    assert "A link is on its way" in client.get("/waiting").text
+    wait_until(lambda: "A link is on its way" in client.get("/waiting").text, site.log)  # noted after it was taken
     assert site.sql("SELECT count(*) FROM accounts") == [(0,)]
     link = link_in(inboxes[0].texts, name)
     assert client.get(link).status_code == 200
