@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.replication.chaos import Lineage, proxied
 from tests.replication.conftest import buckets
 from tests.replication.harness import site_folder
 from tests.vault_servers import Store
 
 
+@pytest.mark.timeout(1500)
 def test_ten_seeds(stores: dict[str, Store]) -> None:
     """Whatever happened to ship, Postgres, restic and the vaults: no acknowledged quorum commit is missing."""
     with proxied(buckets(stores)) as (fleet, proxies), site_folder() as folder:
