@@ -80,11 +80,13 @@ for module in (
     drill,
     verdict,
     history,
+    catch_up,
+    restore,
+    verify,
+    snapshot,
+    prune,
 ):
-    app.command(module.__name__.rsplit(".", 1)[1])(module.run)
-app.command("catch-up")(catch_up.run)
-for copies in (restore, verify, snapshot, prune):
-    app.command(copies.__name__.rsplit(".", 1)[1])(copies.run)
+    app.command(module.__name__.rsplit(".", 1)[1].replace("_", "-"))(module.run)
 app.add_typer(kit.app, name="kit")
 app.add_typer(lab.app, name="lab")
 app.add_typer(order.app, name="order")
