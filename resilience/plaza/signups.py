@@ -56,15 +56,18 @@ async def join(conn: Connection, ticket: str, username: str, sealed: bytes, emai
     """Stand in line; the same ticket again is the same place. Refuses a name that is taken."""
     hashed = digest(ticket)
     values = {"ticket": hashed, "username": username, "email": email, "sealed": sealed}
+    field = "email"
     try:
-        await conn.execute(JOIN, values)
+        async with conn.transaction():
+            await conn.execute(JOIN, values)
     except psycopg.errors.UniqueViolation as error:
-        raise _taken("email" if error.diag.constraint_name == "signups_email" else "username") from None
-    place = await _by_ticket(conn, hashed)
-    if place is None:
-        taken = await rows(conn, "SELECT 1 FROM accounts WHERE lower(username) = lower(%s)", username)
-        raise _taken("username" if taken else "email")
-    return place
+        # The same form sent twice at once may meet itself at the name before it does at the ticket.
+        field = "email" if error.diag.constraint_name == "signups_email" else "username"
+    if place := await _by_ticket(conn, hashed):
+        return place
+    if await rows(conn, "SELECT 1 FROM accounts WHERE lower(username) = lower(%s)", username):
+        field = "username"
+    raise _taken(field)
 
 
 JOIN: LiteralString = """
