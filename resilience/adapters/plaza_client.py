@@ -15,6 +15,8 @@ import httpx
 SCOPES = "read write follow"
 MODERATION = "admin:read admin:write"
 TIMEOUT = httpx.Timeout(6.0, connect=2.0)
+IN_LINE = httpx.Timeout(15.0, connect=2.0)
+"""plaza holds a sign-up's answer back for up to ten seconds, until the account is there."""
 
 
 class NotServed(Exception):
@@ -83,7 +85,7 @@ class Client:
             "agreement": "true",
             "locale": "en",
         }
-        made = self.call("register", "POST", "/api/v1/accounts", data=account).json()
+        made = self.call("register", "POST", "/api/v1/accounts", data=account, timeout=IN_LINE).json()
         self._bear(made["access_token"])
 
     def _app(self, scopes: str = SCOPES) -> dict[str, str]:

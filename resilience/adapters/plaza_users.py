@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
+import stamina
 from PIL import Image
 
 from resilience.adapters.delegation import nameservers
@@ -25,6 +26,7 @@ from resilience.adapters.plaza_client import Client, NotServed
 from resilience.adapters.plaza_workload import OldSite, Workload, seed, take_down, user
 
 WALKER, PASSWORD = "walker", "a-walk-through-the-plaza"
+IN_LINE_S = 20.0
 Request = dict[str, Any]
 T = TypeVar("T")
 
@@ -65,13 +67,23 @@ class Walk:
 
 
 def enter(client: Client) -> None:
-    """Log in as the walker, who registers the first time."""
-    try:
-        client.log_in(WALKER, PASSWORD)
-    except NotServed as error:
-        if error.status not in {400, 401, 403}:
-            raise
-        client.register(WALKER, PASSWORD)
+    """Log in as the walker, who registers the first time.
+
+    A site that is lost right after that may bring back the sign-up without its account: the name is
+    taken, nobody can log in by it, and the line moves in a moment.
+    """
+    for attempt in stamina.retry_context(on=_still_in_line, attempts=None, timeout=IN_LINE_S, wait_max=1.0):
+        with attempt:
+            try:
+                client.log_in(WALKER, PASSWORD)
+            except NotServed as error:
+                if error.status not in {400, 401, 403}:
+                    raise
+                client.register(WALKER, PASSWORD)
+
+
+def _still_in_line(error: Exception) -> bool:
+    return isinstance(error, NotServed) and error.status == httpx.codes.UNPROCESSABLE_ENTITY
 
 
 def _see(client: Client) -> None:

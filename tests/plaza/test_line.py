@@ -11,6 +11,9 @@ from functools import partial
 import httpx
 from cryptography.fernet import Fernet
 
+from resilience.adapters.plaza_client import Client
+from resilience.adapters.plaza_users import PASSWORD as WALKER_PASSWORD
+from resilience.adapters.plaza_users import WALKER, enter
 from tests.plaza.harness import PASSWORD, Site, wait_until
 from tests.plaza.pages import fields_of, guest, send
 
@@ -116,6 +119,22 @@ def test_a_name_that_waits_is_taken(sites: Sites, name: str) -> None:
     answer = send(guest(site), "/register", {"username": name.upper(), "password": PASSWORD, "agreement": "1"})
     assert answer.status_code == 422
     assert "already been taken" in answer.text
+
+
+def test_a_walker_whose_sign_up_waits_gets_in(sites: Sites) -> None:
+    """A site that was lost right after the walker signed up brings back the place in line without its account."""
+    site = sites()
+    site.start()
+    shut(site)
+    client = guest(site)
+    client.post("/register", data={**ask(client, WALKER), "password": WALKER_PASSWORD})
+    walker = Client(site.base)
+    with ThreadPoolExecutor(1) as pool:
+        entering = pool.submit(enter, walker)
+        wait_until(lambda: site.sql("SELECT count(*) FROM apps")[0][0] >= 2)  # it was refused once, and tries again
+        open_again(site)
+        entering.result(timeout=30)
+    assert walker.post("Here at last.")["account"]["username"] == WALKER
 
 
 def test_an_app_gets_a_token_that_becomes_theirs(sites: Sites, name: str) -> None:
