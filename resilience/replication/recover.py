@@ -84,12 +84,12 @@ def _in_recovery(db: psycopg.Connection[Any]) -> bool:
     return bool(one(db, "SELECT pg_is_in_recovery()"))
 
 
-def replay(db: psycopg.Connection[Any], end: int, check: Check) -> int:
-    """Wait until replay is through; ShortRecovery when it stands still before that."""
+def replay(db: psycopg.Connection[Any], end: int, check: Check, *, target: bool = False) -> int:
+    """Wait until replay is through, or pauses at its target; ShortRecovery when it stands still before that."""
     last, since = -1, time.monotonic()
     while True:
         replayed = lsn.parse(one(db, "SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')::text"))
-        if replayed >= end:
+        if replayed >= end or (target and one(db, "SELECT pg_get_wal_replay_pause_state()") == "paused"):
             return replayed
         if replayed != last:
             last, since = replayed, time.monotonic()

@@ -182,15 +182,14 @@ def _refuse_early(copy: Copy, moment: Moment) -> None:
 def opened(copy: Copy, moment: Moment) -> Iterator[psycopg.Connection[Any]]:
     """Its server, replayed up to the moment and promoted; stopped at the end, whatever happens."""
     config = copy.config
-    target = [f"recovery_target_time = '{moment.show()}'", "recovery_target_action = 'promote'"] if moment.at else []
+    target = [f"recovery_target_time = '{moment.show()}'", "recovery_target_action = 'pause'"] if moment.at else []
     standby.prepare(config, copy.segments, target)
     check = Check(copy.segments, copy.leg.start.timeline, copy.end, copy.chain.confirmed)
     try:
         with standby.connected(config) as db:
-            if standby.one(db, "SELECT pg_is_in_recovery()"):
-                standby.poke(config)
-                replay(db, copy.end, check)
-                promote(db, slot=False)
+            standby.poke(config)
+            replay(db, copy.end, check, target=bool(target))
+            promote(db, slot=False)
             standby.settle(config, db)
             yield db
     finally:
