@@ -43,6 +43,7 @@ def ship(state: State, host: Host) -> None:
     for name, held in reached.items():
         lag = LAG_MS[min(record.vaults.index(name), len(LAG_MS) - 1)]
         _put(host, name, held, until=state.now - lag / 1000)
+    _put_ledger(host, reached)
     if any(held.shows_newer(record) for held in reached.values()):
         _stop(state, host, reached)
         return
@@ -55,6 +56,7 @@ def ship(state: State, host: Host) -> None:
         _stop(state, host, reached)
         return
     _confirm(state, host, record)
+    _confirm_ledger(state, host, record)
 
 
 def _turn(state: State, host: Host, record: EpochRecord, reached: dict[str, Held]) -> None:
@@ -146,17 +148,25 @@ def _stop(state: State, host: Host, reached: dict[str, Held]) -> None:
 
 
 def record_takedown(state: State, host: Host, row: str) -> None:
-    """An entry in the ledger: in every vault that is reached, and acknowledged once k hold it."""
+    """An entry in the ledger: in every vault that is reached, in the others later, and acknowledged once k hold it."""
     record = host.ships
     if record is None:
         return
     numbers = [number for key in host.ledger if (number := layout.ENTRY.fullmatch(key))]
     seq = 1 + max((int(number["seq"]) for number in numbers), default=0)
-    key = layout.ledger(record.number, seq)
-    reached = reachable(state, host, record)
-    for held in reached.values():
-        held.objects[key] = row.encode()
-    host.ledger[key] = row
+    host.ledger[layout.ledger(record.number, seq)] = row
     host.hidden.add(row)
-    if len(reached) >= record.k:
-        state.taken_down.add(row)
+    _put_ledger(host, reachable(state, host, record))
+    _confirm_ledger(state, host, record)
+
+
+def _put_ledger(host: Host, reached: dict[str, Held]) -> None:
+    """As the outbox does: what a vault missed while it was out of reach comes before what is newer."""
+    for held in reached.values():
+        held.objects |= {key: row.encode() for key, row in host.ledger.items()}
+
+
+def _confirm_ledger(state: State, host: Host, record: EpochRecord) -> None:
+    for key, row in host.ledger.items():
+        if sum(key in state.vaults[name].objects for name in record.vaults) >= record.k:
+            state.taken_down.add(row)
