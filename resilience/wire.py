@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from resilience.adapters.octodns_zone import OctoDnsZone
 from resilience.adapters.plane import SshPlane
 from resilience.adapters.plaza import PlazaOnHost, Users
 from resilience.adapters.pulumi import Backend, PulumiCloud, has_plugin
-from resilience.adapters.sealed_state import SealedState, newest_state
+from resilience.adapters.sealed_state import SealedState
 from resilience.adapters.server_time import skew_s
 from resilience.adapters.shells import Shells
 from resilience.adapters.signer import KitSigner
@@ -34,6 +34,7 @@ from resilience.host.gate import caddy_rules
 from resilience.lab import Lab
 from resilience.model import CLOUDS, Fleet, Site, VaultSpec
 from resilience.ports import Cloud, Log, Vault, Workload, World
+from resilience.replication import states
 from resilience.replication.seals import decrypt
 from resilience.replication.vaults import open_vault
 
@@ -140,13 +141,13 @@ def forget_stacks(home: Home, fleet: Fleet, vendor: str, *, undo: bool = False) 
     return [site.name for site in sites if act(states, site)]
 
 
-def restore_stack(home: Home, fleet: Fleet, name: str, vaults: Mapping[str, Vault]) -> tuple[str, str]:
-    """Bring a site's state to this machine from the vault that holds the newest; which one, under which key."""
+def restore_stack(home: Home, fleet: Fleet, name: str, world: World) -> states.Kept:
+    """Bring a site's state to this machine from the vault that holds the newest one that the operator signed."""
     kit, site = Kit(home.directory / fleet.kit), fleet.site(name)
-    vault, key, state = newest_state(vaults, name)
-    plain = decrypt(state, kit.identity())
+    kept = states.newest(world.vaults, states.Stack(fleet.name, name), world.signer.verify)
+    plain = decrypt(kept.sealed, kit.identity())
     pulumi_past.restore(_pulumi(home, fleet, kit, site.vendor, site.stack, site), site, plain)
-    return vault, key
+    return kept
 
 
 def _vault(fleet: Fleet, name: str) -> VaultSpec:

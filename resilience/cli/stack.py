@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -46,7 +47,10 @@ def restore(
     site: Annotated[str, typer.Argument(help="A site of the fleet.")],
     as_json: Json = False,
 ) -> None:
-    """Bring a stack's state to this machine from the vaults, the newest there is; only where there is none here.
+    """Bring a stack's state to this machine from the vaults: the newest that the operator signed; only where none is here.
+
+    It says when that state was put, which vaults did not answer and which objects were not believed: where something newer
+    may be held back, look before you run `up` or `down` with it.
 
     Exit status: 0 done, 1 error, 2 usage, 5 refused.
     """
@@ -55,6 +59,12 @@ def restore(
     if site not in {one.name for one in fleet.sites}:
         raise UsageError(f"No site is called {site}.", "The fleet file does not name it.", "See `resilience status`.")
     with context.world() as (_, world), context.alone():
-        vault, key = restore_stack(context.home, fleet, site, world.vaults)
-    found = {"site": site, "vault": vault, "key": key}
-    say_json(found) if as_json else typer.echo(f"{site}'s state is back, from {vault} ({key}).")
+        kept = restore_stack(context.home, fleet, site, world)
+    put = datetime.fromtimestamp(kept.at_ms / 1000, UTC).isoformat(timespec="seconds")
+    found = {"site": site, "vault": kept.vault, "key": kept.key, "put": put}
+    if as_json:
+        say_json({**found, "passed_over": list(kept.passed_over), "silent": list(kept.silent)})
+        return
+    typer.echo(f"{site}'s state of {put} is back, from {kept.vault} ({kept.key}).")
+    for doubt in (*kept.passed_over, *(f"{name} did not answer: it may hold a newer one." for name in kept.silent)):
+        typer.echo(f"Look at this: {doubt}", err=True)

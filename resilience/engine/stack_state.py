@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from resilience.engine.run import Facts, Run
-from resilience.errors import ResilienceError, TooFewVaults
+from resilience.errors import ResilienceError, TooFewVaults, VaultError
 from resilience.model import Site
+from resilience.ports import Vault
+from resilience.replication import layout, states
 from resilience.replication.epoch import each
 
 
 def keep(run: Run, site: Site, names: Iterable[str]) -> Facts:
-    """Put the state into these vaults, as a new object; where it is in none, the command stops."""
+    """Put the state, signed, into these vaults as a new object; where it is in none, the command stops."""
     exported = run.world.clouds[site.name].state(site)
     if exported is None:
         return {"bytes": 0, "vaults": []}
-    key = f"state/{site.name}/{run.world.clock.now():.0f}.json"
+    at_ms = round(run.world.clock.now() * 1000)
+    key = layout.state(site.name, at_ms)
+    signed = states.encode(states.Stack(run.fleet.name, site.name), at_ms, exported, run.world.signer.sign)
     vaults = {name: run.world.vaults[name] for name in names if name in run.world.vaults}
-    answers = each(vaults, lambda vault: vault.put_new(key, exported))
+    answers = each(vaults, lambda vault: _put(vault, key, signed))
     held = [name for name, answer in answers.items() if not isinstance(answer, ResilienceError)]
     doubts = {name: answer.what for name, answer in answers.items() if isinstance(answer, ResilienceError)}
     if not held:
@@ -26,4 +30,12 @@ def keep(run: Run, site: Site, names: Iterable[str]) -> Facts:
             f"{doubts}. Without it another machine could not take the site over.",
             "Bring a vault back and run the same command again.",
         )
-    return {"bytes": len(exported), "vaults": held, "key": key, "doubts": doubts}
+    return {"bytes": len(signed), "vaults": held, "key": key, "doubts": doubts}
+
+
+def _put(vault: Vault, key: str, data: bytes) -> None:
+    """Raises unless the vault holds exactly this now; what was there before counts only where it is the same."""
+    if not vault.put_new(key, data) and vault.get(key) != data:
+        raise VaultError(
+            f"{vault.name} holds another object as {key}", "Somebody put it there first.", "Look at that vault."
+        )

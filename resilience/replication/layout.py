@@ -9,8 +9,10 @@ WAL = "wal/"
 MEDIA = "media/"
 LEDGER = "ledger/"
 LABEL = "label/"
+STATE = "state/"
 POSITION = re.compile(r"[0-9A-F]{16}")
 NUMBERED = re.compile(r"epoch/(?P<number>\d{8})\.json", re.ASCII)
+KEPT = re.compile(r"state/[^/]+/(?P<at_ms>\d{1,16})\.json", re.ASCII)
 ENTRY = re.compile(r"ledger/(?P<epoch>\d{8})/(?P<seq>\d{8})")
 
 
@@ -74,3 +76,19 @@ def ledger(number: int, seq: int) -> str:
 def label(number: int, start: int, snapshot: str) -> str:
     """The signed label of a snapshot; the last name in order is the newest."""
     return f"{LABEL}{number:08d}/{start:016X}-{snapshot}.json"
+
+
+def states(stack: str) -> str:
+    """Prefix of all states of one stack."""
+    return f"{STATE}{stack}/"
+
+
+def state(stack: str, at_ms: int) -> str:
+    """One state of a stack, under the moment it was exported, in milliseconds."""
+    return f"{states(stack)}{at_ms}.json"
+
+
+def state_at(key: str) -> int | None:
+    """The moment in a state's name; None for any other name."""
+    found = KEPT.fullmatch(key)
+    return int(found["at_ms"]) if found else None

@@ -12,11 +12,14 @@ import pytest
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.adapters.pulumi import Backend, PulumiCloud
 from resilience.adapters.pulumi_past import forget, recall, restore
-from resilience.adapters.sealed_state import SealedState, newest_state
+from resilience.adapters.sealed_state import SealedState
 from resilience.engine.trial import Tried, trial
 from resilience.errors import MissingPart, Refused, VaultError
 from resilience.model import Site, SiteOutputs
+from resilience.replication import states
 from resilience.replication.seals import decrypt
+from resilience.simulation.operator import SimSigner
+from resilience.simulation.state import State
 from tests.account_server import TOKEN, Vendor, account_server
 
 OUR_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIXEBw1gD7YKdZaOjiNkmXffvUe1Zf22hWqmIqXxoz7a us"
@@ -87,9 +90,9 @@ def test_a_state_comes_back_on_an_empty_machine(on: Make, vendor: Vendor) -> Non
     made = old.up(ACORN)
     sealed = SealedState(old, (str(identity.to_public()),)).state(ACORN)
     assert sealed is not None
-    vault = MemoryVault("elm")
-    vault.put_new("state/acorn/100.json", sealed)
-    _, _, found = newest_state({"elm": vault}, "acorn")
+    vault, signer, stack = MemoryVault("elm"), SimSigner(State()), states.Stack("plaza", "acorn")
+    vault.put_new("state/acorn/100.json", states.encode(stack, 100, sealed, signer.sign))
+    found = states.newest({"elm": vault}, stack, signer.verify).sealed
     restore(new, ACORN, decrypt(found, str(identity)))
     assert new.outputs(ACORN) == made == new.up(ACORN)
     assert len(vendor.wanted) == 1
@@ -101,30 +104,6 @@ def test_what_is_no_state_is_said(on: Make) -> None:
     """Junk under a state's name brings nothing back."""
     with pytest.raises(MissingPart, match="no state"):
         restore(on("laptop"), ACORN, b"{}")
-
-
-class Dead(MemoryVault):
-    """A vault that answers nothing."""
-
-    def list(self, prefix: str) -> list[str]:
-        """No answer."""
-        raise VaultError("fir could not list", "no answer", "Wait.")
-
-
-def test_the_newest_state_of_all_vaults_is_taken() -> None:
-    """By the time in its name, whichever vault holds it; junk names and dead vaults are passed over."""
-    elm, oak = MemoryVault("elm"), MemoryVault("oak")
-    elm.put_new("state/acorn/900.json", b"older")
-    oak.put_new("state/acorn/1000.json", b"newest")
-    oak.put_new("state/acorn/zzz.json", b"junk")
-    oak.put_new("state/acorns/2000.json", b"another site's")
-    assert newest_state({"elm": elm, "oak": oak, "fir": Dead("fir")}, "acorn") == (
-        "oak",
-        "state/acorn/1000.json",
-        b"newest",
-    )
-    with pytest.raises(MissingPart, match="holds a state"):
-        newest_state({"fir": Dead("fir")}, "acorn")
 
 
 def test_no_credential_is_in_state_or_logs(
