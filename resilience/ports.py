@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from resilience.model import EpochRecord, Event, Notice, Site, SiteOutputs, Stage
+from resilience.model import Certificate, EpochRecord, Event, Notice, Site, SiteOutputs, Stage
 
 
 class Clock(Protocol):
@@ -202,8 +202,22 @@ class App(Protocol):
         """{moderators, open, reached}: whether a moderator can really read the moderation queue there."""
 
 
+@dataclass(frozen=True, slots=True)
+class SealedCertificate:
+    """A certificate, and all that a proxy needs to go on with it, encrypted to the fleet's recipients."""
+
+    certificate: Certificate
+    sealed: bytes
+
+
 class Gate(Protocol):
     """A site's proxy: how far it is open. It knows the app only by the paths that the app named."""
+
+    def root(self, outputs: SiteOutputs) -> str:
+        """Whom to trust (PEM) at the site's own address, where it can't be reached by the public name."""
+
+    def certificate(self, outputs: SiteOutputs, wait_s: float = 0.0) -> SealedCertificate:
+        """What it serves the name with, waited for so long; raises where it has none that is good."""
 
     def begin(self, outputs: SiteOutputs, under: str) -> Stage:
         """Close it, unless it was opened under this very epoch (its nonce); the stage it is at."""
@@ -226,8 +240,11 @@ class Journey:
 class Outside(Protocol):
     """Users: whoever reaches the app by its public name, through a caching resolver."""
 
-    def journey(self, address: str | None = None, gate_pass: str | None = None) -> Journey:
-        """Log in, post, read back, see a picture: by name, or at an address, where a pass opens a closed gate."""
+    def journey(self, address: str | None = None, gate_pass: str | None = None, root: str = "") -> Journey:
+        """Log in, post, read back, see a picture: by name, or at an address, where a pass opens a closed gate.
+
+        `root` is whom to trust at the address; without it that is reached by plain HTTP.
+        """
 
     def glance(self) -> Journey:
         """Read and see a picture, by name: what can be done where nobody may write yet."""

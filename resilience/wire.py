@@ -87,15 +87,18 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
         lab.popen_as_users if lab else subprocess.Popen,
         home.directory / "material" / "texts",
         home.directory / "material" / "pictures",
+        scheme=fleet.names.scheme,
     )
     world = World(
         clock=SystemClock(),
         accounts={v.name: HttpAccount(v.name, v.account, kit.account(v.name)) for v in fleet.vendors if v.account},
         vaults=vaults,
         clouds={s.name: _cloud(home, fleet, kit, s) for s in fleet.sites},
-        plane=SshPlane(shells, HostConfig(fleet, kit, vaults, signer, rules, app.media_query), supplies),
+        plane=SshPlane(
+            shells, HostConfig(fleet, kit, vaults, signer, rules, app.ready_path, app.media_query), supplies
+        ),
         app=app,
-        gate=HostGate(shells),
+        gate=HostGate(shells, host=fleet.names.host, recipients=kit.recipients),
         outside=users,
         zones={z.vendor: OctoDnsZone(z, kit.dns(z.vendor)) for z in fleet.names.zones},
         log=log,

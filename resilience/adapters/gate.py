@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from resilience.adapters.host_places import PYTHON
+from resilience.errors import ResilienceError
+from resilience.host.certificates import Unusable, usable
 from resilience.host.gate import FOLDER, MARKS
+from resilience.host.proxy import ROOT
 from resilience.model import SiteOutputs, Stage
+from resilience.ports import SealedCertificate
+from resilience.replication import seals
+
+TAKE = f"{PYTHON} -m resilience.host.certificates take"
+LAST_WORDS = 'journalctl -u caddy -n 200 --no-pager -o cat | grep -F \'"level":"error"\' | tail -n 3; true'
 
 
 class Shell(Protocol):
@@ -26,6 +37,10 @@ class HostGate:
     folder: str = FOLDER
     renew: str = "systemctl try-restart caddy"
     """A proxy that still runs from another epoch reads this epoch's pass."""
+    host: str = ""
+    """The name it serves."""
+    recipients: tuple[str, ...] = ()
+    """To whom the keys of its certificates are encrypted before they go anywhere."""
 
     def begin(self, outputs: SiteOutputs, under: str) -> Stage:
         """Close, unless it was opened under this very epoch."""
@@ -44,6 +59,29 @@ class HostGate:
     def stage(self, outputs: SiteOutputs) -> Stage:
         """The highest stage whose mark is there, with all below it."""
         return self._run(outputs, "true")
+
+    def root(self, outputs: SiteOutputs) -> str:
+        """The proxy makes it when it first starts; it comes over SSH, whose host key is pinned."""
+        wait = f"for _ in $(seq 100); do [ -s {ROOT} ] && break; sleep 0.1; done"
+        return self.shell(outputs).check(f"{wait}; cat {ROOT}", timeout=30)
+
+    def certificate(self, outputs: SiteOutputs, wait_s: float = 0.0) -> SealedCertificate:
+        """Taken out of the proxy's storage; where there is none the proxy is started again, so that it asks at once."""
+        shell, take = self.shell(outputs), f"{TAKE} {shlex.quote(self.host)}"
+        for wait, before in ((0.0, ""), *([(wait_s, f"{self.renew}; ")] if wait_s else ())):
+            said = shell.check(f"{before}{take} --wait {wait:g}", timeout=wait + 30)
+            bundle = json.loads(said.strip().splitlines()[-1])
+            try:
+                found = usable(bundle["files"], self.host, time.time())
+            except Unusable as error:
+                why = str(error)
+                continue
+            return SealedCertificate(found, seals.encrypt(json.dumps(bundle).encode(), self.recipients))
+        raise ResilienceError(
+            f"{outputs.site} has no certificate for {self.host}.",
+            f"{why[0].upper()}{why[1:]}. The proxy says: {shell.check(LAST_WORDS).strip()[-900:] or 'nothing'}",
+            "See whether an authority is reachable from that host and the name leads there; then run this again.",
+        )
 
     def _run(self, outputs: SiteOutputs, command: str) -> Stage:
         """Do something to the marks; the stage after it."""

@@ -14,6 +14,7 @@ from typing import Any
 from resilience.adapters import rules
 from resilience.adapters.host_places import DATA, ETC, PATHS, POSTGRES
 from resilience.adapters.host_scripts import APP_ENV
+from resilience.adapters.host_tls import tls_files
 from resilience.adapters.kit import Kit
 from resilience.adapters.signer import KitSigner
 from resilience.errors import ResilienceError
@@ -36,6 +37,8 @@ class HostConfig:
     signer: KitSigner
     gate_rules: str
     """What the proxy lets through at which stage."""
+    ready_path: str = "/readyz"
+    """The app's probe, which the proxy answers by plain HTTP, too."""
     media_query: Mapping[str, Any] | None = None
     """How the app's rows name their pictures."""
 
@@ -44,12 +47,13 @@ class HostConfig:
         gate = File(f"{ETC}/gate.caddy", self.gate_rules)
         if epoch.site != site.name:
             return [gate, File(f"{ETC}/durability.conf", "")]
+        names = self.fleet.names
         secret = {
             "site.key": self.kit.site_key(site.name, epoch.number).read_text(),
             "ship.json": json.dumps(self.ship(site, epoch)),
             "gate.env": f"{PASS_VARIABLE}={self.kit.gate_pass(site.name, epoch.number)}\n",
         }
-        app = APP_ENV.format(data=DATA, etc=ETC, host=self.fleet.names.host)
+        app = APP_ENV.format(data=DATA, etc=ETC, url=f"{names.scheme}://{names.host}")
         mine = {name: path.read_text() for name, path in self.kit.app_keys.items()}
         if (endpoints := self.kit.endpoints) is not None:
             mine |= {"endpoints.pub": endpoints[0], "endpoints.json": endpoints[1]}
@@ -60,6 +64,7 @@ class HostConfig:
             File(f"{ETC}/app.env", app, mode="640", group="plaza"),
             File(f"{ETC}/durability.conf", rules.for_postgres(self.fleet.replication)),
             gate,
+            *tls_files(names, self.kit, self.vaults, self.signer.verify, self.ready_path),
         ]
 
     def seen(self) -> EpochRecord | None:

@@ -18,7 +18,7 @@ HELD_DIR={data}/held
 LEDGER_KEY={etc}/ledger.key
 VAPID_KEY={etc}/vapid.key
 SIGNUPS_KEY={etc}/signups.key
-PUBLIC_URL=http://{host}
+PUBLIC_URL={url}
 LISTEN=127.0.0.1:8000
 LEDGER_WAIT_S=5
 """
@@ -77,7 +77,8 @@ set -e
 if systemctl is-active -q resilience-ship; then
   echo "ship runs on this host: it never shares a host with a standby's keys" >&2; exit 1; fi
 systemctl stop resilience-follow plaza caddy
-rm -f {ETC}/*.key {ETC}/ship.json {ETC}/endpoints.json {RUN}/ship-status.json {RUN}/follow-status.json
+rm -rf {DATA}/tls/*
+rm -f {ETC}/*.key {ETC}/ship.json {ETC}/endpoints.json {ETC}/certificates.json {RUN}/ship-status.json {RUN}/follow-status.json
 umask 077
 cat > {FOLLOW_KEYS}
 systemctl start resilience-follow

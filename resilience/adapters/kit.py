@@ -12,6 +12,7 @@
     sites/SITE-EPOCH.key  what a site's host signs with in one epoch
     sites/SITE-EPOCH.pass  lets the operator's own request through that site's gate while it is closed
     vapid.key           the app's name at push services    signups.key     opens passwords that wait in line
+    acme/NAME.env, acme/NAME.pem   our account at a certificate authority (EAB), and its root where no system knows it
     endpoints.pub, endpoints.json   whose list of addresses clients follow, and the list (its key may be offline)
 """
 
@@ -115,6 +116,19 @@ class Kit:
     def dns(self, vendor: str) -> str:
         """Key for a DNS vendor's API."""
         return self._text(f"dns/{vendor}.txt")
+
+    def authority(self, name: str) -> tuple[str, tuple[str, str] | None]:
+        """A certificate authority's root, if it needs one of its own, and the account it binds ours to, if it asks for one."""
+        root, account = self.directory / f"acme/{name}.pem", self.directory / f"acme/{name}.env"
+        bound = credentials.parse(account.read_text()) if account.is_file() else {}
+        if bound and not {"EAB_KEY_ID", "EAB_HMAC_KEY"} <= set(bound):
+            raise MissingPart(
+                f"The kit lacks EAB_KEY_ID or EAB_HMAC_KEY in acme/{name}.env.",
+                "The authority binds an account to both.",
+                "Write one NAME=value a line; the authority's own pages show them.",
+            )
+        text = root.read_text() if root.is_file() else ""
+        return text, (bound["EAB_KEY_ID"], bound["EAB_HMAC_KEY"]) if bound else None
 
     def host_key(self, address: str) -> str:
         """SSH host key of a host that is simply there."""

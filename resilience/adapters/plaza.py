@@ -190,19 +190,20 @@ class Users:
     popen: Popen
     texts: Path
     pictures: Path
+    scheme: str = "http"
     _process: subprocess.Popen[str] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def journey(self, address: str | None = None, gate_pass: str | None = None) -> Journey:
+    def journey(self, address: str | None = None, gate_pass: str | None = None, root: str = "") -> Journey:
         """Log in, post, read back, see a picture; by name, or at one address."""
-        return self._walk("journey", address, gate_pass)
+        return self._walk("journey", address, gate_pass=gate_pass, root=root)
 
     def glance(self) -> Journey:
         """Read and see a picture, by name."""
-        return self._walk("glance", None, None)
+        return self._walk("glance", None)
 
-    def _walk(self, do: str, address: str | None, gate_pass: str | None) -> Journey:
-        answer = self._ask(do=do, base=f"http://{address or self.host}", gate_pass=gate_pass)
+    def _walk(self, do: str, address: str | None, **how: str | None) -> Journey:
+        answer = self._ask(do=do, base=f"{self.scheme}://{address or self.host}", **how)
         steps = tuple((str(what), float(ms)) for what, ms in answer["steps"])
         return Journey(str(answer["address"]), steps)
 
@@ -237,7 +238,7 @@ class Users:
 
     def try_old_site(self, address: str) -> None:
         """Keep writing at the old address."""
-        self._ask(do="try-old-site", base=f"http://{address}")
+        self._ask(do="try-old-site", base=f"{self.scheme}://{address}")
 
     def end_old_site(self) -> tuple[int, list[str]]:
         """Attempts at the old address, and what it acknowledged."""
@@ -251,7 +252,7 @@ class Users:
 
     @property
     def _base(self) -> str:
-        return f"http://{self.host}"
+        return f"{self.scheme}://{self.host}"
 
     @property
     def _material(self) -> dict[str, str]:

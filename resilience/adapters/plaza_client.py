@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
 import time
 import uuid
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+
+from resilience.host.proxy import OWN_NAME
 
 SCOPES = "read write follow"
 MODERATION = "admin:read admin:write"
@@ -35,19 +38,28 @@ class Client:
     watch: Callable[[float, str, bool, float, str], None] = lambda *_: None
     gate_pass: str | None = None
     """Opens a gate that is closed; sent to the operator's own address only, never by name."""
+    root: str = ""
+    """Whom to trust (PEM) where `base` is an address by HTTPS: the proxy's own authority, not users'."""
     http: httpx.Client = field(init=False)
     peer: str = ""
     """Address that answered last: where the name led, whatever anybody meant it to."""
 
     def __post_init__(self) -> None:
         headers = {"X-Resilience-Pass": self.gate_pass} if self.gate_pass else {}
-        self.http = httpx.Client(base_url=self.base, timeout=TIMEOUT, follow_redirects=False, headers=headers)
+        trust: ssl.SSLContext | bool = True
+        if self.root:
+            headers["Host"] = OWN_NAME
+            trust = ssl.create_default_context(cadata=self.root)
+        self.http = httpx.Client(
+            base_url=self.base, timeout=TIMEOUT, follow_redirects=False, headers=headers, verify=trust
+        )
 
     def call(self, what: str, method: str, path: str, **kwargs: Any) -> httpx.Response:
         """One request; NotServed unless it was answered with success."""
         began, clock = time.time(), time.perf_counter()
+        meant = {"sni_hostname": OWN_NAME} if self.root else {}
         try:
-            answer = self.http.request(method, path, **kwargs)
+            answer = self.http.request(method, path, extensions=meant, **kwargs)
         except httpx.HTTPError as error:
             detail = type(error).__name__
             self.watch(began, what, False, (time.perf_counter() - clock) * 1000, detail)

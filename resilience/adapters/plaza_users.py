@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 def journey(request: Request) -> dict[str, Any]:
     """Log in, post, read it back, see a picture: one that was there before, where there is one."""
-    client, walk = Client(request["base"], gate_pass=request.get("gate_pass")), Walk()
+    client, walk = Client(request["base"], gate_pass=request.get("gate_pass"), root=request.get("root", "")), Walk()
     walk.step("log in", lambda: enter(client))
     posted = walk.step("post", lambda: client.post("Walking by: is everything where it was?"))
     back = walk.step("read back", lambda: client.read(posted["id"]))

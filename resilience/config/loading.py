@@ -11,7 +11,18 @@ from resilience.config.explain import error_at, shape_error
 from resilience.config.meaning import findings
 from resilience.config.schema import FleetFile
 from resilience.errors import FleetError
-from resilience.model import Fleet, Machine, Names, Promise, Replication, Site, VaultSpec, Vendor, ZoneSpec
+from resilience.model import (
+    AuthoritySpec,
+    Fleet,
+    Machine,
+    Names,
+    Promise,
+    Replication,
+    Site,
+    VaultSpec,
+    Vendor,
+    ZoneSpec,
+)
 
 
 def load(path: Path) -> Fleet:
@@ -94,6 +105,8 @@ def _fleet(f: FleetFile) -> Fleet:
             ttl_s=f.names.ttl_s,
             zones=tuple(ZoneSpec(**{**z.model_dump(), "nameservers": tuple(z.nameservers)}) for z in f.names.zone),
             registrar=f.names.registrar,
+            authorities=tuple(AuthoritySpec(a.name, a.directory) for a in f.names.authority),
+            contact=f.names.contact,
         ),
         promise=Promise(**f.promise.model_dump()),
         replication=Replication(**f.replication.model_dump()),

@@ -31,6 +31,11 @@ def name_findings(f: FleetFile) -> Iterator[Finding]:
         hint = "Declare [[names.zone]] at two vendors or more."
         yield ("names", "zone"), "the name is served nowhere", hint
     yield from _twice(f)
+    seen = [authority.directory for authority in f.names.authority]
+    for i, directory in enumerate(seen):
+        if directory in seen[:i]:
+            hint = "A second authority is one at another company; declare that, or leave this one out."
+            yield ("names", "authority", i, "directory"), "this authority is declared twice", hint
     for i, zone in enumerate(f.names.zone):
         yield from _zone(("names", "zone", i), zone, f)
 

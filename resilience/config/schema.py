@@ -49,13 +49,22 @@ class ZoneTable(Table):
     nameservers: list[str] = []
 
 
+class AuthorityTable(Table):
+    """A certificate authority that speaks ACME."""
+
+    name: Name
+    directory: Annotated[str, Field(pattern=r"^https://[^/\s{}]+[^\s{}]*$")]
+
+
 class NamesTable(Table):
     """The public name."""
 
     host: str
     ttl_s: Annotated[int, Field(ge=1, le=86400)] = 30
     registrar: str = ""
+    contact: Annotated[str, Field(pattern=r"^([^@\s{}]+@[^@\s{}]+)?$")] = ""
     zone: list[ZoneTable]
+    authority: list[AuthorityTable] = []
 
 
 class ReplicationTable(Table):

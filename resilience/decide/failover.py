@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from resilience.decide.certificates import certify
 from resilience.decide.hazards import Way, hazards
 from resilience.decide.opening import opening, stages
 from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable, usable
@@ -115,6 +116,7 @@ def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
                 yield step("point", Phase.NAME, reason, zone.vendor, site=target)
         if fleet.names.registrar and (gone := [z for z in fleet.names.zones if z.vendor in lost]):
             yield delegate(fleet, gone, lost)
+        yield from certify(fleet, target)
         walk = "A user's journey" if Stage.WRITES in opened else "Reading"
         yield step("confirm", Phase.NAME, f"{walk} by {fleet.names.host} succeeds.", stage=str(opened[-1]))
     yield from opening(target, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from resilience.decide.certificates import without_certificate
 from resilience.decide.quorum import VaultSet, usable
 from resilience.model import EpochRecord, Fleet, Hazard, Survey, Unknown, known
 
@@ -27,6 +28,7 @@ def hazards(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
     yield from _writing(fleet, survey, way)
     yield from _copies(fleet, survey, way)
     yield from _names(fleet, survey, way)
+    yield from without_certificate(fleet, survey)
     if not any(run.target == way.target and run.kind != "up" for run in survey.past.runs):
         why = (
             f"Nobody ever brought the app back at {way.target}: how long it takes, and whether it works, is not known."

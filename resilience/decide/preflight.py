@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from resilience.decide.certificates import tls_declared, tls_observed
 from resilience.decide.quorum import with_companions
 from resilience.model import CLOUDS, Fleet, Survey, Unknown
 from resilience.model.finding import Finding, Grade, Seen
@@ -16,7 +17,7 @@ LEFT_TO_YOU = "See the vendor's page in docs/vendors for what to look up, and wh
 
 def declared(fleet: Fleet) -> tuple[Finding, ...]:
     """What the file alone tells."""
-    return (*_losses(fleet), *_companions(fleet), *_name(fleet), *_stacks(fleet))
+    return (*_losses(fleet), *_companions(fleet), *_name(fleet), *tls_declared(fleet), *_stacks(fleet))
 
 
 def observed(fleet: Fleet, survey: Survey, seen: Seen) -> tuple[Finding, ...]:
@@ -27,6 +28,7 @@ def observed(fleet: Fleet, survey: Survey, seen: Seen) -> tuple[Finding, ...]:
         *_vaults(survey, seen),
         *_same_versions(seen),
         *_zones(fleet, survey),
+        *tls_observed(fleet, survey),
         *_plugins(seen),
         *_quotas(fleet),
     )

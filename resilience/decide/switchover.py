@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from resilience.decide.certificates import certify, unusable
 from resilience.decide.hazards import Way, hazards
 from resilience.decide.opening import opening, stages
 from resilience.decide.quorum import newest_epoch, next_set, usable
@@ -59,6 +60,8 @@ def _doubts(fleet: Fleet, survey: Survey, old: EpochRecord, target: str) -> Iter
         yield f"not every vault of epoch {old.number} answers"
     if survey.accounts.get(fleet.site(target).vendor) not in {True, None}:
         yield f"{fleet.site(target).vendor} does not say that our account is open"
+    if why := unusable(fleet, survey):
+        yield f"{target} would have no certificate: {why}"
     for vendor, zone in survey.zones.items():
         if isinstance(zone.addresses, Unknown):
             yield f"{vendor} does not say where the name leads: {zone.addresses.why}"
@@ -105,6 +108,7 @@ def _steps(fleet: Fleet, way: Way) -> Iterator[Step]:
     yield from opening(target, (Stage.READ_ONLY, Stage.WRITES), Phase.START)
     for zone in fleet.names.zones:
         yield step("point", Phase.NAME, f"Users find {target} through {zone.vendor}.", zone.vendor, site=target)
+    yield from certify(fleet, target)
     walk = f"A user's journey by {fleet.names.host} succeeds."
     yield step("confirm", Phase.NAME, walk, stage=str(Stage.SIGN_UPS))
     yield from opening(target, [s for s in stages(None) if s == Stage.SIGN_UPS], Phase.NAME)

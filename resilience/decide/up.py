@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from resilience.decide.certificates import certify
 from resilience.decide.opening import opening, stages
 from resilience.decide.quorum import newest_epoch, next_set
 from resilience.errors import Refused, UsageError
@@ -86,5 +87,6 @@ def _primary(fleet: Fleet, site: str, *, first_day: bool) -> Iterator[Step]:
         reason = f"Users find {site} through {zone.vendor}."
         step_id = f"{Phase.NAME}.point.{zone.vendor}"
         yield Step(step_id, "point", zone.vendor, Phase.NAME, reason, {"site": site})
+    yield from certify(fleet, site)
     yield _step(site, "protect", Phase.PROTECT, "A snapshot in each vault, verified.")
     yield _step(site, "state", Phase.PROTECT, "The stack's state goes into the vaults.")

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from resilience.decide import with_companions
+from resilience.engine.certificates import travelling
 from resilience.engine.orders import recorded
 from resilience.engine.past import past_of
 from resilience.errors import ResilienceError, VendorClosed
@@ -52,6 +53,7 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
             _all(zones),
             past_of(world.log.read(), world.history()),
             recorded(world, asked),
+            read(lambda: travelling(asked, world.signer.verify)) if fleet.names.authorities else None,
         )
 
 

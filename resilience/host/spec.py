@@ -66,6 +66,7 @@ PLACES = {
     "plaza.service": "/etc/systemd/system/plaza.service",
     "caddy.conf": "/etc/systemd/system/caddy.service.d/resilience.conf",
     "Caddyfile": "/etc/resilience/Caddyfile",
+    "site.caddy": "/etc/resilience/site.caddy",
     "admission.caddy": "/etc/resilience/admission.caddy",
     "postgresql.conf": "/etc/resilience/postgresql.conf",
     "pg_hba.conf": "/etc/resilience/pg_hba.conf",

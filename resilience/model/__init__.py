@@ -1,6 +1,8 @@
 """The nouns: frozen, typed values without I/O. See the design's list of words."""
 
+from resilience.model.certificate import Certificate
 from resilience.model.fleet import (
+    AuthoritySpec,
     Fleet,
     Names,
     Promise,
@@ -34,7 +36,9 @@ __all__ = [
     "CLOUDS",
     "SIZES",
     "STACKS",
+    "AuthoritySpec",
     "Blackhole",
+    "Certificate",
     "DataSizes",
     "EpochRecord",
     "Event",

@@ -102,6 +102,15 @@ class ZoneSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthoritySpec:
+    """A certificate authority that speaks ACME."""
+
+    name: str
+    directory: str
+    """Where its interface begins: the ACME directory's URL."""
+
+
+@dataclass(frozen=True, slots=True)
 class Names:
     """The public name and where it is served from."""
 
@@ -110,6 +119,15 @@ class Names:
     zones: tuple[ZoneSpec, ...]
     registrar: str = ""
     """Where the zone's delegation is changed when a DNS vendor is lost; a person does that."""
+    authorities: tuple[AuthoritySpec, ...] = ()
+    """Who is asked for a certificate, in this order; where nobody is, the site serves plain HTTP."""
+    contact: str = ""
+    """Where authorities write to when something is wrong with a certificate."""
+
+    @property
+    def scheme(self) -> str:
+        """How users reach the name."""
+        return "https" if self.authorities else "http"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
+from resilience.model.certificate import Certificate
 from resilience.model.past import LegalOrder, Past
 from resilience.model.site import SiteOutputs
 from resilience.model.stage import Stage
@@ -113,3 +114,5 @@ class Survey:
     """What journals tell of earlier runs."""
     orders: tuple[LegalOrder, ...] = ()
     """Legal orders that any vault shows."""
+    certificate: Reading[tuple[Certificate, tuple[str, ...]] | None] = None
+    """What the name is served with at a new site, and which vaults hold it; None: nothing travels."""

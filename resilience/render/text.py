@@ -17,6 +17,7 @@ from rich.text import Text
 from resilience.decide.forecast import Forecast
 from resilience.errors import ResilienceError
 from resilience.model import (
+    Certificate,
     EpochRecord,
     Fleet,
     Plan,
@@ -59,7 +60,24 @@ def survey_text(fleet: Fleet, survey: Survey) -> str:
     """What was seen: sites, vaults, names and accounts; what could not be seen says why."""
     head = Text.assemble((fleet.name, "bold"), f" at {words.moment(survey.at)}")
     tables = (_sites(fleet, survey), _vaults(fleet, survey), _zones(fleet, survey), _accounts(survey))
-    return rendered(head, *tables, *alarms(survey))
+    return rendered(head, *tables, *_certificate(fleet, survey), *alarms(survey))
+
+
+def _certificate(fleet: Fleet, survey: Survey) -> list[RenderableType]:
+    """What a site that is made anew would serve the name with; nothing where the name is served by plain HTTP."""
+    if not fleet.names.authorities:
+        return []
+    told = reading(survey.certificate, lambda found: _told(found, survey.at))
+    return [Text("\nCertificate in the vaults", style="bold"), told]
+
+
+def _told(found: tuple[Certificate, tuple[str, ...]] | None, now: float) -> str:
+    if found is None:
+        return "none: `resilience up` of the primary brings one there"
+    certificate, vaults = found
+    left = certificate.not_after - now
+    ends = f"ends in {left / 86_400:.0f} days" if left > 0 else "EXPIRED"
+    return f"{certificate.host}, by {certificate.issuer}, until {certificate.until} ({ends}), in {', '.join(vaults)}"
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from resilience.errors import ResilienceError
-from resilience.model import Fleet, Notice, SiteOutputs, Stage
-from resilience.ports import Journey
+from resilience.model import Certificate, Fleet, Notice, SiteOutputs, Stage
+from resilience.ports import Journey, SealedCertificate
 from resilience.simulation.plane import answering
 from resilience.simulation.shipping import record_takedown, would_acknowledge
 from resilience.simulation.state import Host, State
@@ -129,10 +129,20 @@ class SimGate:
     """The proxy of each host."""
 
     sim: State
+    host: str = "plaza.test"
 
     def _on(self, outputs: SiteOutputs, verb: str, act: Callable[[Host], Stage]) -> Stage:
         door = f"gate.{outputs.site}.{verb}"
         return self.sim.ask(door, outputs.vendor, 0.05, lambda: act(answering(self.sim, outputs)))
+
+    def root(self, outputs: SiteOutputs) -> str:
+        """Nothing here is encrypted."""
+        return f"root of {outputs.site}"
+
+    def certificate(self, outputs: SiteOutputs, wait_s: float = 0.0) -> SealedCertificate:
+        """Whoever asks the simulated authority gets one for ninety days, always the same."""
+        self.stage(outputs)
+        return SealedCertificate(Certificate(self.host, "CN=Simulated", 4e9, "00"), b"sealed")
 
     def begin(self, outputs: SiteOutputs, under: str) -> Stage:
         """Close, unless it was opened under this very epoch."""
@@ -165,7 +175,7 @@ class SimOutside:
     sim: State
     fleet: Fleet
 
-    def journey(self, address: str | None = None, gate_pass: str | None = None) -> Journey:
+    def journey(self, address: str | None = None, gate_pass: str | None = None, root: str = "") -> Journey:
         """Get through, or not; a place that does not answer costs five seconds."""
 
         def walk() -> Journey:

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import socket
+import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience import caches
 from resilience.adapters.gate import HostGate
+from resilience.adapters.host_tls import tls_files
+from resilience.adapters.kit import Kit
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.adapters.plaza_client import Client, NotServed
 from resilience.adapters.ssh import Shell
 from resilience.adapters.supplies import CODE, local_manifest
+from resilience.errors import ResilienceError
 from resilience.host.gate import PASS_HEADER, PASS_VARIABLE, caddy_rules
+from resilience.host.proxy import STORAGE
 from resilience.host.shape import NotShaped, shape_host
 from resilience.host.spec import File, HostSpec, site_host
-from resilience.model import Stage
+from resilience.model import AuthoritySpec, Names, Stage
+from resilience.ports import SealedCertificate
+from resilience.replication import seals, travelling
+from tests.authorities import Authority, authority
 from tests.plain_host import OURS, PlainHost, plain_host
 
 SECRET, PASS = "ledger-key-content", "the-gate-s-own-pass"
@@ -300,3 +316,109 @@ def test_no_vault_left_is_said(shaped: Shaped, shell: Shell) -> None:
         shape_host(shaped.host.login, shell, _spec(), {"digest": "another", "files": listed})
     assert "no vault gave" in caught.value.why
     assert "dead: " in caught.value.why
+
+
+NAME = "plaza.test"
+FIRST, SECOND = (OURS, 9441), (OURS, 9442)
+
+
+@dataclass
+class Trusted:
+    """A fleet whose name has two certificate authorities, and what is kept of it outside the host."""
+
+    authorities: list[Authority]
+    kit: Kit
+    vault: MemoryVault
+    key: Ed25519PrivateKey
+    gate: HostGate
+
+    @property
+    def files(self) -> list[File]:
+        """What a host of this fleet is given."""
+        names = Names(NAME, 30, (), authorities=tuple(AuthoritySpec(a.name, a.directory) for a in self.authorities))
+        return tls_files(names, self.kit, {"elm": self.vault}, self.verify, "/readyz")
+
+    def verify(self, payload: bytes, signature: str) -> bool:
+        """As everybody checks what the operator signed."""
+        return seals.verify(seals.public_hex(self.key), payload, signature)
+
+    def keep(self, sealed: SealedCertificate) -> None:
+        """Into the vault."""
+        self.vault.put_new(travelling.name(time.time()), travelling.encode(sealed, seals.signer(self.key)))
+
+
+@pytest.fixture
+def trusted(shaped: Shaped, shell: Shell, tmp_path: Path) -> Iterator[Trusted]:
+    """Two real authorities beside the host, which look the name up and find it there."""
+    identity, hosts = pyrage.x25519.Identity.generate(), f"{shaped.host.login.address} {NAME}\n"
+    kit, near = Kit(tmp_path / "kit"), shaped.host.network
+    for folder in ("acme", "age"):
+        (kit.directory / folder).mkdir(parents=True)
+    (kit.directory / "age/standby.txt").write_text(f"{identity}\n")
+    gate = HostGate(lambda _: shell, host=NAME, recipients=(str(identity.to_public()),))
+    with (
+        authority(tmp_path, "first", FIRST, hosts, near) as first,
+        authority(tmp_path, "second", SECOND, hosts, near) as second,
+    ):
+        for each in (first, second):
+            (kit.directory / f"acme/{each.name}.pem").write_text(each.root)
+        yield Trusted([first, second], kit, MemoryVault("elm"), Ed25519PrivateKey.generate(), gate)
+        anew(shell, "")
+
+
+def give(trusted: Trusted, shaped: Shaped, shell: Shell) -> None:
+    """Shape the host with what the fleet holds now, as for a new epoch."""
+    spec = _spec().with_files(trusted.files)
+    shape_host(shaped.host.login, shell, spec, shaped.supplier.supplies)
+    shell.check("systemctl kill -s KILL caddy; systemctl restart caddy")
+
+
+def anew(shell: Shell, then: str = "systemctl start caddy") -> None:
+    """The proxy as on a host that was just made; it does not wait for an authority that is gone."""
+    shell.check(f"systemctl kill -s KILL caddy; systemctl stop caddy; rm -rf {STORAGE}/*; {then}")
+
+
+def served(shaped: Shaped, trusted: Trusted) -> str:
+    """The fingerprint of the certificate that users get who trust these two authorities; a refusal raises."""
+    trust = ssl.create_default_context(cadata="\n".join(a.root for a in trusted.authorities))
+    address = shaped.host.login.address
+    with (
+        shaped.host.entered(),
+        socket.create_connection((address, 443), timeout=5) as plain,
+        trust.wrap_socket(plain, server_hostname=NAME) as secure,
+    ):
+        return hashlib.sha256(secure.getpeercert(binary_form=True) or b"").hexdigest()
+
+
+def test_certificates_travel(shaped: Shaped, shell: Shell, trusted: Trusted, app: None) -> None:
+    """One authority issues; it is gone, and another does; with none a new site has nothing, until it is given what travelled."""
+    outputs = shaped.host.outputs
+    give(trusted, shaped, shell)
+    first = trusted.gate.certificate(outputs, wait_s=60)
+    assert "first" in first.certificate.issuer
+    root = trusted.gate.root(outputs)
+    with shaped.host.entered():
+        client = Client(f"https://{outputs.addresses[0]}", gate_pass=PASS, root=root)
+        assert client.call("look", "GET", "/").text == "hello"
+        with pytest.raises(NotServed, match="CERTIFICATE_VERIFY_FAILED"):
+            Client(f"https://{outputs.addresses[0]}", root=trusted.authorities[0].root).call("look", "GET", "/")
+    trusted.authorities[0].stop()
+    anew(shell)
+    second = trusted.gate.certificate(outputs, wait_s=60)
+    assert "second" in second.certificate.issuer
+    trusted.keep(second)
+    trusted.authorities[1].stop()
+    anew(shell)
+    with pytest.raises(ResilienceError, match=f"no certificate for {NAME}") as caught:
+        trusted.gate.certificate(outputs, wait_s=1)
+    assert "connection refused" in caught.value.why
+    give(trusted, shaped, shell)
+    assert served(shaped, trusted) == second.certificate.fingerprint
+    assert trusted.gate.certificate(outputs).certificate == second.certificate
+    assert (
+        shell.check(f"find {STORAGE} -path '*/certificates/*' -name '*.key' -printf '%m %u\n' | sort -u") == "600 caddy"
+    )
+    assert shell.run("ls /etc/resilience/certificates.json").exit != 0
+    assert b"PRIVATE KEY" not in b"".join(trusted.vault.get(key) or b"" for key in trusted.vault.list(""))
+    asked = f"curl -so /dev/null -w '%{{http_code}} %{{redirect_url}}\n' http://{outputs.addresses[0]}"
+    assert shell.check(f"{asked}/readyz; {asked}/posts").split("\n") == ["200 ", f"308 https://{NAME}/posts"]

@@ -10,7 +10,7 @@ import pytest
 
 from resilience import config
 from resilience.decide.preflight import declared, observed
-from resilience.model import Survey, Unknown, VaultReading, ZoneReading
+from resilience.model import Certificate, Survey, Unknown, VaultReading, ZoneReading
 from resilience.model.finding import Finding, Seen
 from resilience.model.probe import Probe, Trial
 
@@ -32,7 +32,8 @@ def seen(**changes: Any) -> tuple[Finding, ...]:
     vaults = {"wasabi": VaultReading(epoch=None, snapshot=None, ledger=0)}
     zones = {"cloudflare": ZoneReading(("192.0.2.1",)), "google": ZoneReading(("192.0.2.1",))}
     facts = Seen(probes={"wasabi": WELL}, skew_s={"wasabi": 1.0}, versions={"wasabi": VERSIONS}, plugins={"aws": True})
-    survey = Survey(0.0, accounts={"amazon": True}, vaults=vaults, zones=zones)
+    travels = (Certificate(METAL.names.host, "CN=one", 90 * 86_400.0, "00"), ("wasabi",))
+    survey = Survey(0.0, accounts={"amazon": True}, vaults=vaults, zones=zones, certificate=travels)
     for name, value in changes.items():
         if hasattr(survey, name):
             survey = replace(survey, **{name: value})

@@ -33,6 +33,7 @@ ACTIONS: dict[str, Action] = {
     "close": start.close,
     "point": name.point,
     "delegate": name.delegate,
+    "certify": name.certify,
     "confirm": name.confirm,
     "admit": vaults.admit,
     "turn": vaults.turn,

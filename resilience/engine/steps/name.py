@@ -6,11 +6,15 @@ from typing import NoReturn
 
 import stamina
 
+from resilience.engine import certificates
 from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
 from resilience.errors import ResilienceError
 from resilience.model import Stage, Step, Unknown
 from resilience.ports import Journey
+
+ISSUED_WITHIN_S = 180.0
+"""An authority looks at the name from several places, and resolvers may keep its old address for a while."""
 
 
 def point(run: Run, step: Step) -> Facts:
@@ -38,6 +42,12 @@ def delegate(run: Run, step: Step) -> Facts:
             f"At {step.subject}: take out {', '.join(remove) or 'all'}, and {enter}. Then run the same command again.",
         )
     return {"delegated": list(seen), "still": [server for server in seen if server in remove]}
+
+
+def certify(run: Run, step: Step) -> Facts:
+    """Wait until the site has a certificate for the name, and bring it into the vaults; at once where one travelled."""
+    run.epoch(step.subject)
+    return certificates.keep(run, run.fleet.site(step.subject), ISSUED_WITHIN_S)
 
 
 def confirm(run: Run, step: Step) -> Facts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+from resilience.engine import certificates
 from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
 from resilience.engine.stack_state import keep
@@ -20,6 +21,7 @@ def protect(run: Run, step: Step) -> Facts:
     with ThreadPoolExecutor(max_workers=max(1, len(taken))) as pool:
         looked = pool.map(lambda pair: (pair[0], read(lambda: run.world.plane.verify_snapshot(*pair))), taken.items())
         found = dict(looked)
+    renewed = read(lambda: certificates.keep(run, site))
     good = [vault for vault, whole in found.items() if whole is True]
     doubts = {v: w.why if isinstance(w, Unknown) else "not whole" for v, w in found.items() if w is not True}
     if not good:
@@ -31,7 +33,8 @@ def protect(run: Run, step: Step) -> Facts:
     epoch = run.epoch(site.name)
     if sum(vault in run.world.vaults for vault in epoch.vaults) >= epoch.s:
         run.note("protected-again", vaults=good, snapshot=taken[good[0]])
-    return {"snapshots": dict(taken), "verified": good, "doubts": doubts}
+    tls = {"certificate": renewed.why} if isinstance(renewed, Unknown) else renewed
+    return {"snapshots": dict(taken), "verified": good, "doubts": doubts, **tls}
 
 
 def sealable(run: Run, step: Step) -> Facts:

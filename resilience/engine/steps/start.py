@@ -34,7 +34,9 @@ def verify(run: Run, step: Step) -> Facts:
             "The ledger was replayed, and the app still shows them.",
             "Nothing was opened. Stop the app there and look at its ledger.",
         )
-    walked = run.world.outside.journey(outputs.addresses[0], run.world.signer.gate_pass(epoch.site, epoch.number))
+    gate_pass = run.world.signer.gate_pass(epoch.site, epoch.number)
+    root = run.world.gate.root(outputs) if run.fleet.names.authorities else ""
+    walked = run.world.outside.journey(outputs.addresses[0], gate_pass, root)
     counts = {"missing": len(found["missing"]), "corrupt": len(found["corrupt"]), "resurrected": 0}
     ledger = {"ledger": int(facts["ledger"]["entries"]), "anchor": _anchor(run)}
     run.note("looked", nonce=epoch.nonce, **counts, **ledger)

@@ -1,0 +1,177 @@
+"""Certificates as they travel: what serves a name, what is passed over, and what a plan says without one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from resilience import config
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.decide.certificates import certify, tls_declared, tls_observed, without_certificate
+from resilience.errors import FleetError
+from resilience.host.certificates import Unusable, pack, unpack, usable
+from resilience.host.proxy import Issuer, caddyfile
+from resilience.model import AuthoritySpec, Certificate, Survey, Unknown
+from resilience.ports import SealedCertificate
+from resilience.replication import seals, travelling
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+HOST = "plaza.test"
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples/two-clouds-and-metal.toml"
+DECLARED = config.load(EXAMPLE)
+PLAIN = replace(DECLARED, names=replace(DECLARED.names, authorities=()))
+AUTHORITIES = (AuthoritySpec("one", "https://one.test/acme"), AuthoritySpec("two", "https://two.test/acme"))
+TRUSTED = replace(PLAIN, names=replace(PLAIN.names, host=HOST, authorities=AUTHORITIES))
+
+
+@cache
+def issued(issuer: str, host: str = HOST, days: int = 90) -> dict[str, str]:
+    """A certificate and its key in Caddy's places."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    named = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, issuer)])
+    leaf = (
+        x509.CertificateBuilder(named, x509.Name([]), key.public_key(), x509.random_serial_number())
+        .not_valid_before(NOW - timedelta(days=100))
+        .not_valid_after(NOW + timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
+    place = f"certificates/{issuer}/{host}/{host}"
+    return {
+        f"{place}.crt": leaf.public_bytes(pem).decode(),
+        f"{place}.key": private.decode(),
+        f"{place}.json": "{}",
+    }
+
+
+def test_the_one_that_lasts_longest_serves() -> None:
+    """Two authorities issued: the proxy goes on with either, and the later end counts."""
+    found = usable({**issued("one", days=10), **issued("two", days=80)}, HOST, NOW.timestamp())
+    assert (found.issuer, found.until) == ("CN=two", "2027-02-13")
+
+
+def test_what_can_not_serve_is_said() -> None:
+    """Expired, another name's, another key's, torn, or none at all: each in words."""
+    torn = {name: text[:40] for name, text in issued("one").items()}
+    other = {**issued("one"), **{k: v for k, v in issued("one", days=5).items() if k.endswith(".key")}}
+    cases = {
+        "expired on 2026-11-24": issued("one", days=-1),
+        "is for another name": issued("one", "other.test"),
+        "another certificate's": other,
+        "can't be read": torn,
+        f"there is none for {HOST}": {},
+    }
+    for why, bundle in cases.items():
+        with pytest.raises(Unusable, match=why):
+            usable(bundle, HOST, NOW.timestamp())
+
+
+def test_a_newer_one_on_the_host_stays(tmp_path: Path) -> None:
+    """What the vaults bring is older than what the proxy renewed: nothing is put; the other way round all is."""
+    unpack(tmp_path, issued("one", days=80))
+    assert unpack(tmp_path, issued("one", days=20)) == []
+    assert len(unpack(tmp_path, issued("one", days=85))) == 3
+    assert pack(tmp_path) == issued("one", days=85)
+
+
+def test_only_what_travels_is_written(tmp_path: Path) -> None:
+    """Names that lead elsewhere, locks and half-finished challenges are left out on both ways."""
+    names = (
+        "../../etc/passwd",
+        "/etc/passwd",
+        "certificates/../../../x/y",
+        "locks/a",
+        "acme/ca/challenge_tokens/a.json",
+    )
+    assert unpack(tmp_path, dict.fromkeys(names, "x")) == []
+    assert unpack(tmp_path, {"acme/ca/users/default/default.key": "k"}) == ["acme/ca/users/default/default.key"]
+    assert [p.stat().st_mode & 0o777 for p in tmp_path.rglob("*") if p.is_file()] == [0o600]
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks/b").write_text("x")
+    assert pack(tmp_path) == {"acme/ca/users/default/default.key": "k"}
+
+
+def test_vaults_show_the_newest_that_the_operator_signed() -> None:
+    """A forged one, an altered one and junk are passed over; who holds the rest is told."""
+    key, forger = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    one, two = MemoryVault("one"), MemoryVault("two")
+    sealed = SealedCertificate(Certificate(HOST, "CN=x", 5.0, "aa"), b"secret")
+    good, forged = (travelling.encode(sealed, seals.signer(k)) for k in (key, forger))
+    for vault in (one, two):
+        vault.put_new(travelling.name(1.0), good)
+    two.put_new(travelling.name(2.0), forged)
+    one.put_new(travelling.name(3.0), good.replace(b"CN=x", b"CN=y"))
+    one.put_new("tls/junk", b"junk")
+    found = travelling.newest({"one": one, "two": two}, seals.verifier(seals.public_hex(key)))
+    assert found is not None
+    assert (found.sealed, found.vaults, found.key) == (sealed, ("one", "two"), travelling.name(1.0))
+    assert b"secret" not in good
+
+
+def test_the_proxy_asks_in_the_declared_order() -> None:
+    """Each authority with what it needs; nothing of the app is served by plain HTTP but its probe."""
+    issuers = [Issuer("https://one.test/acme", "/etc/one.pem"), Issuer("https://two.test/acme", "", ("id", "key"))]
+    text = caddyfile(HOST, issuers, "/readyz", "ops@example.net")
+    assert text.index("one.test") < text.index("/etc/one.pem") < text.index("two.test") < text.index('eab "id" "key"')
+    assert "email ops@example.net" in text
+    assert text.count("127.0.0.1:8000") == 1
+    assert text.index("site.internal") < text.index("tls internal")
+
+
+SURVEYS = {
+    "pass": (Certificate(HOST, "CN=x", 90 * 86_400.0, "aa"), ("elm",)),
+    "warn": (Certificate(HOST, "CN=x", 9 * 86_400.0, "aa"), ("elm",)),
+    "fail": None,
+    "unknown": Unknown("no vault answers"),
+}
+
+
+@pytest.mark.parametrize("grade", SURVEYS)
+def test_what_travels_is_graded(grade: str) -> None:
+    """Good for long, nearly over, absent, unknown; and nothing is asked where plain HTTP is served."""
+    survey = Survey(0.0, certificate=SURVEYS[grade])
+    (finding,) = tls_observed(TRUSTED, survey)
+    assert finding.grade == grade
+    assert list(tls_observed(PLAIN, survey)) == []
+
+
+def test_a_failover_without_one_is_a_hazard() -> None:
+    """Absent, expired, for another name or unknown: named; one that is good is none."""
+    expired, other = Certificate(HOST, "CN=x", -1.0, "a"), Certificate("other.test", "CN=x", 9e9, "a")
+    for seen in (None, Unknown("silent"), (expired, ("elm",)), (other, ("elm",))):
+        (hazard,) = without_certificate(TRUSTED, Survey(0.0, certificate=seen))
+        assert hazard.name == "no-certificate"
+    assert list(without_certificate(TRUSTED, Survey(0.0, certificate=SURVEYS["pass"]))) == []
+    assert list(without_certificate(PLAIN, Survey(0.0))) == []
+
+
+def test_how_many_authorities_there_are_is_graded() -> None:
+    """Two pass; one may refuse the name; none means plain HTTP. Only a fleet with some has the step."""
+    one = replace(TRUSTED, names=replace(TRUSTED.names, authorities=AUTHORITIES[:1]))
+    grades = [[finding.grade for finding in tls_declared(fleet)] for fleet in (TRUSTED, one, PLAIN)]
+    assert grades == [["pass"], ["warn"], ["warn"]]
+    assert len(list(certify(TRUSTED, "main"))) == 1
+    assert list(certify(PLAIN, "main")) == []
+
+
+def test_authorities_are_declared_once_and_by_https() -> None:
+    """The same directory twice, and one by plain HTTP, are told with their line."""
+    text = EXAMPLE.read_text()
+    block = '\n[[names.authority]]\nname = "{}"\ndirectory = "{}"\n'
+    twice = text + block.format("a", "https://a.test/dir") + block.format("b", "https://a.test/dir")
+    with pytest.raises(FleetError, match="directory") as caught:
+        config.parse(twice)
+    assert "declared twice" in json.dumps([caught.value.what, caught.value.why])
+    with pytest.raises(FleetError, match="directory"):
+        config.parse(text + block.format("a", "http://a.test/dir"))
