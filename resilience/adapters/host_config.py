@@ -54,6 +54,8 @@ class HostConfig:
             "gate.env": f"{PASS_VARIABLE}={self.kit.gate_pass(site.name, epoch.number)}\n",
         }
         app = APP_ENV.format(data=DATA, etc=ETC, url=f"{names.scheme}://{names.host}")
+        if self.fleet.rehearsal:
+            app += "SENDS=off\n"
         mine = {name: path.read_text() for name, path in self.kit.app_keys.items()}
         if (endpoints := self.kit.endpoints) is not None:
             mine |= {"endpoints.pub": endpoints[0], "endpoints.json": endpoints[1]}

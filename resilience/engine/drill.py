@@ -6,9 +6,7 @@ approve, execute. Afterwards every acknowledged write is looked for.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,8 +15,9 @@ import stamina
 from resilience.decide import plan_failover, plan_protect, plan_up, with_companions
 from resilience.engine.execute import Approval, approve, execute
 from resilience.engine.observe import observe
+from resilience.engine.stages import Stages, Watch
 from resilience.errors import ResilienceError, UsageError
-from resilience.model import Event, Fleet, Plan, SiteOutputs
+from resilience.model import Fleet, Plan, SiteOutputs
 from resilience.model.fleet import Standby
 from resilience.ports import Ground, Workload, World
 
@@ -26,7 +25,6 @@ FAULTS = ("terminate", "delete", "control-plane", "correlated", "hijack", "bit-r
 WARM_WRITES, WARM_SECONDS = 100, 10.0
 TAKEDOWNS = 5
 SETTLE_S = 120.0
-Watch = Callable[[Event], None]
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Drill:
 
 def prepare(world: World, fleet: Fleet, users: Workload, drill: Drill, watch: Watch) -> dict[str, int]:
     """Bring the primary up and fill the app; what it was filled with, once the vaults hold it."""
-    stage = _Stages(world, watch)
+    stage = Stages(world, watch)
     with stage("up", site=fleet.primary.name):
         _up(world, fleet, watch)
     with stage("seed"):
@@ -67,7 +65,7 @@ def run_drill(
     prepared: Mapping[str, int] | None = None,
 ) -> None:
     """Carry the drill out; everything that happens goes into the world's journal. `prepared`: the app is filled."""
-    stage = _Stages(world, watch)
+    stage = Stages(world, watch)
     _refuse_target(fleet, drill)
     stage.note("drill-started", **_header(fleet, drill))
     if prepared is None:
@@ -101,7 +99,7 @@ def _up(world: World, fleet: Fleet, watch: Watch) -> None:
 
 
 def _lose_and_return(
-    world: World, fleet: Fleet, ground: Ground, users: Workload, drill: Drill, stage: _Stages, watch: Watch
+    world: World, fleet: Fleet, ground: Ground, users: Workload, drill: Drill, stage: Stages, watch: Watch
 ) -> None:
     lost = _lost(fleet, drill)
     old_address = _outputs(world, fleet).addresses[0]
@@ -127,14 +125,14 @@ def _lose_and_return(
         _judge_fence(world, users, stage)
 
 
-def _without_ship(calls: list[dict[str, Any]], home: str, stage: _Stages) -> list[dict[str, Any]]:
+def _without_ship(calls: list[dict[str, Any]], home: str, stage: Stages) -> list[dict[str, Any]]:
     """Calls without those of the primary's own ship: where it stays, it knocks at a silent vault until that is back."""
     ship = [call for call in calls if str(call["from"]).split("-")[0] == home]
     stage.note("ship-knocks", calls=ship)
     return [call for call in calls if call not in ship]
 
 
-def _judge_fence(world: World, users: Workload, stage: _Stages) -> None:
+def _judge_fence(world: World, users: Workload, stage: Stages) -> None:
     """Writes that the old site acknowledged after the fault and that the new one lacks."""
     attempts, acknowledged = users.end_old_site()
     absent, unchecked = world.outside.missing(acknowledged) if acknowledged else ([], [])
@@ -155,7 +153,7 @@ def _take_down(world: World, fleet: Fleet, users: Workload) -> int:
     return users.take_down(TAKEDOWNS)
 
 
-def _walk(world: World, stage: _Stages) -> None:
+def _walk(world: World, stage: Stages) -> None:
     """A journey by name before the fault: it shows where the users were."""
     walked = world.outside.journey()
     stage.note("journey", ok=True, by="name", address=walked.address, steps=list(walked.steps))
@@ -290,22 +288,3 @@ def _warm(users: Workload) -> None:
                     f"A loss can't be counted from fewer than {WARM_WRITES}.",
                     "See whether this machine is busy with something else, then run it again.",
                 )
-
-
-class _Stages:
-    """Parts of a drill that are no step of a plan: journalled with their seconds."""
-
-    def __init__(self, world: World, watch: Watch) -> None:
-        self._world, self._watch = world, watch
-
-    def note(self, kind: str, **data: object) -> None:
-        event = Event(self._world.clock.now(), kind, data)
-        self._world.log.append(event)
-        self._watch(event)
-
-    @contextmanager
-    def __call__(self, stage: str, **data: object) -> Iterator[None]:
-        self.note("stage-started", stage=stage, **data)
-        began = time.monotonic()
-        yield
-        self.note("stage-done", stage=stage, seconds=round(time.monotonic() - began, 3))

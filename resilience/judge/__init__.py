@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from resilience.judge import clocks, counts, writes
+from resilience.judge import clocks, counts, rehearsal, writes
 from resilience.judge.clocks import PARTS, Recovery, planned, recovery, split
 from resilience.judge.evidence import Evidence, Findings, Impossible
 from resilience.judge.writes import Write, acknowledged, lost
@@ -47,7 +47,9 @@ def judge(events: Sequence[Event]) -> Verdict:
     findings = Findings()
     verdict = Verdict("unknown")
     with findings.part("Journal"):
-        verdict = _measured(Evidence.of(events), findings)
+        evidence = Evidence.of(events)
+        measured = rehearsal.measured if rehearsal.is_rehearsal(evidence) else _measured
+        verdict = measured(evidence, findings)
     if verdict.simulated:
         findings.unknown.insert(0, "Simulated: no vendor, host or network was involved, so nothing real was measured.")
     return replace(verdict, verdict=_outcome(verdict.simulated, findings), why=(*findings.missed, *findings.unknown))

@@ -21,12 +21,16 @@ def entry(events: Sequence[Event], verdict: Verdict, *, report: str, kind: str =
     return {
         "at": started.when if started else 0.0,
         "kind": kind,
-        "target": next((e.data["plan"].get("target") for e in events if e.kind == "plan" and "plan" in e.data), None),
+        "target": what.get("target") or _planned(events),
         "vendors": list(fault.data.get("vendors", ())) if fault else list(what.get("lost", ())),
         **{key: what.get(key) for key in ("fault", "size", "standby", "durability", "seed", "simulated")},
         **{key: judged[key] for key in ("verdict", "rto", "rpo", "reprotected_s", "why")},
         "report": report,
     }
+
+
+def _planned(events: Sequence[Event]) -> str | None:
+    return next((e.data["plan"].get("target") for e in events if e.kind == "plan" and "plan" in e.data), None)
 
 
 def last_passing(entries: Sequence[Entry]) -> float | None:

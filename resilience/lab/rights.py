@@ -63,7 +63,11 @@ def s3_policy(bucket: str) -> dict[str, object]:
                 "Effect": "Deny",
                 "Principal": ship,
                 "Action": ["s3:GetObject", "s3:GetObjectVersion"],
-                "NotResource": [f"{objects}/epoch/*", f"{objects}/wal/*/start*", *_readable(objects)],
+                "NotResource": [
+                    *(f"{objects}/{prefix}*" for prefix in SHIP_READS),
+                    f"{objects}/wal/*/start*",
+                    *_readable(objects),
+                ],
             },
             {
                 "Sid": "ShipMakesNoRepository",

@@ -85,6 +85,8 @@ class VaultSpec:
     """So long nobody can remove a version of an object, where the store has such a lock."""
     price_per_1000_puts: float | None = None
     """In whatever money the operator counts; told as a metric."""
+    beneath: str = ""
+    """In a rehearsal: the prefix below which everything it puts lies; what is there of the fleet is only read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,8 @@ class Fleet:
     """Directory of keys and credentials, relative to the fleet file."""
     lab: bool = False
     """True where the vendors are made on this machine, so that faults may be injected."""
+    rehearsal: str = ""
+    """The rehearsal that this copy of the fleet is for; its app sends nothing to anybody."""
     operators: tuple[str, ...] = ()
     """Networks (CIDR) the operators come from: nobody else reaches a host by SSH."""
 

@@ -1,6 +1,7 @@
 """What each of a vault's three principals may do: one table, which every store enforces in its own way.
 
-ship      creates WAL, pictures, ledger, labels and the snapshot's data; never reads or removes them
+ship      creates WAL, pictures, ledger, labels and the snapshot's data; never reads or removes them;
+          in a rehearsal the same below a name of its own
 reader    reads and lists everything
 operator  reads, lists, writes and removes every object
 """
@@ -9,11 +10,13 @@ from __future__ import annotations
 
 import re
 
-SHIP_CREATES = ("wal/", "media/", "ledger/", "label/")
-SHIP_READS = ("epoch/",)
+REHEARSALS = "rehearsal/"
+"""Below it a rehearsal's host keeps what it puts; nothing of the fleet's is there, so ship may read it back."""
+SHIP_CREATES = ("wal/", "media/", "ledger/", "label/", REHEARSALS)
+SHIP_READS = ("epoch/", REHEARSALS)
 START = re.compile(r"wal/\d{8}/start(-\d{8})?$")
 """ship reads back how an epoch began: another spool's start record stops it."""
-SHIP_LISTS = ("epoch/", "restic/")
+SHIP_LISTS = ("epoch/", "restic/", REHEARSALS)
 REPOSITORY = re.compile(r"restic/\d{8}/(?P<part>[a-z]+)(/|$)")
 """One restic repository an epoch; `part` is what restic calls the folder."""
 RESTIC = {

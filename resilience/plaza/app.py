@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -114,8 +114,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     work = (
         plaza.gate.keep(plaza.eraser),
         sweep(plaza),
-        plaza.pusher.keep(),
-        Postman(plaza.db, plaza.gate, plaza.mailer, plaza.settings.public_url).keep(),
+        *(_senders(plaza) if plaza.settings.sends else ()),
         *(plaza.door.keep() for _ in range(DOORS)),
     )
     tasks = [asyncio.create_task(job) for job in work]
@@ -129,6 +128,12 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await plaza.db.close()
         plaza.passwords.close()
         plaza.darkroom.close()
+
+
+def _senders(plaza: Plaza) -> tuple[Coroutine[None, None, None], ...]:
+    """Whatever reaches people outside."""
+    postman = Postman(plaza.db, plaza.gate, plaza.mailer, plaza.settings.public_url)
+    return plaza.pusher.keep(), postman.keep()
 
 
 async def healthz(request: Request) -> Response:

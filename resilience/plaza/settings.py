@@ -46,6 +46,8 @@ class Settings:
     push_trust: frozenset[str] = frozenset()
     endpoints_key: Path | None = None
     api_limit: int = 7500
+    sends: bool = True
+    """Off in a rehearsed copy: no mail and no push leaves it."""
 
     @property
     def secure(self) -> bool:
@@ -89,6 +91,7 @@ def from_env(env: Mapping[str, str] = os.environ) -> Settings:
         endpoints=_path(env.get("ENDPOINTS")),
         endpoints_key=_path(env.get("ENDPOINTS_KEY")),
         api_limit=int(_number("API_LIMIT", env.get("API_LIMIT", "7500"))),
+        sends=env.get("SENDS", "on") != "off",
     )
 
 

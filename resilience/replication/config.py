@@ -39,11 +39,15 @@ class VaultConfig(Table):
     """Used by `restore` to put the chain again, where `credentials` may only read."""
     restic_password: str | None = None
     price_per_1000_puts: float | None = None
+    beneath: str = ""
+    """Below which prefix a rehearsal's own objects lie; empty outside rehearsals."""
 
     @property
     def spec(self) -> VaultSpec:
         """The vault as the fleet names it."""
-        return VaultSpec(self.name, self.vendor, self.kind, self.endpoint, self.bucket, self.region)
+        return VaultSpec(
+            self.name, self.vendor, self.kind, self.endpoint, self.bucket, self.region, beneath=self.beneath
+        )
 
 
 class Paths(Table):

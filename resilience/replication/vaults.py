@@ -8,8 +8,9 @@ from typing import Any
 from resilience.errors import UsageError
 from resilience.model import VaultSpec
 from resilience.ports import Vault
+from resilience.replication.beneath import Beneath
 
-PLACE = ("name", "vendor", "kind", "endpoint", "bucket", "region", "price_per_1000_puts")
+PLACE = ("name", "vendor", "kind", "endpoint", "bucket", "region", "price_per_1000_puts", "beneath")
 
 
 def place(spec: VaultSpec) -> dict[str, Any]:
@@ -23,6 +24,11 @@ def open_vault(spec: VaultSpec | Mapping[str, Any], credentials: Mapping[str, st
     S3 takes `access_key_id` and `secret_access_key`, GCS takes `token` or `service_account`.
     """
     place = spec if isinstance(spec, VaultSpec) else VaultSpec(**spec)
+    vault = _open(place, credentials, principal)
+    return Beneath(vault, place.beneath) if place.beneath else vault
+
+
+def _open(place: VaultSpec, credentials: Mapping[str, str], principal: str) -> Vault:
     try:
         if place.kind == "s3":
             from resilience.adapters.s3 import S3Vault

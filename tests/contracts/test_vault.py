@@ -29,11 +29,14 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Store
         yield {"s3": s3, "gcs": gcs}
 
 
-@pytest.fixture(params=["memory", "s3", "gcs"])
+@pytest.fixture(params=["memory", "s3", "gcs", "beneath"])
 def vault(request: pytest.FixtureRequest, stores: dict[str, Store]) -> Vault:
     """An empty vault of one kind."""
     if request.param == "memory":
         return MemoryVault("memory")
+    if request.param == "beneath":
+        spec = replace(make_bucket(stores["s3"], next(NAMES)), beneath="rehearsal/r1/")
+        return open_vault(spec, stores["s3"].credentials["operator"])
     store = stores[request.param]
     return open_vault(make_bucket(store, next(NAMES)), store.credentials["operator"])
 

@@ -111,6 +111,21 @@ def test_a_failover_needs_the_plan_that_was_read(operator: Operator) -> None:
     assert len(operator.journal()) == before
 
 
+def test_a_rehearsal_leaves_everything_as_it_was(operator: Operator, tmp_path: Path) -> None:
+    """Everything comes back on a host of its own at birch, a user gets through there, and nothing of it is left."""
+    before, lines = operator.run("status"), len(operator.journal())
+    verdict = operator.run("rehearse", "--report", str(tmp_path / "report"))
+    assert (verdict["verdict"], verdict["why"], verdict["fault"]) == ("met", [], "rehearsal")
+    assert verdict["rto"]["data_s"] > 0
+    assert (tmp_path / "report" / "report.html").exists()
+    after = operator.run("status")
+    assert [v["epoch"] for v in after["vaults"].values()] == [v["epoch"] for v in before["vaults"].values()]
+    assert after["zones"] == before["zones"]
+    assert after["sites"]["acorn"]["serving"] is True
+    assert len(operator.journal()) == lines, "a rehearsal has a journal of its own"
+    assert operator.run("rehearse", "--to", "cedar", status=2)["error"] == "A rehearsal can't use cedar."
+
+
 def test_killed_in_the_middle_it_goes_on(operator: Operator) -> None:
     """Acorn is terminated; the failover is killed -9 while it restores, run again, and the app serves at birch."""
     operator.lab.inject("terminate", ["acorn"])
