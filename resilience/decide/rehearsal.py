@@ -12,6 +12,8 @@ from resilience.model.rights import REHEARSALS
 SUFFIX = "-rehearsal"
 LAST = "verify"
 """After it come the names, the users and the fleet's own snapshots: a rehearsal touches none of them."""
+NAMES = ("name-stays", "old-name-served")
+"""Hazards of moving a name: none is moved."""
 
 
 def rehearsal_fleet(fleet: Fleet, to: str | None, name: str, source: str) -> Fleet:
@@ -29,7 +31,8 @@ def plan_rehearsal(fleet: Fleet, survey: Survey, declared: frozenset[str] = froz
     """What a failover to the rehearsal's site would do, until a user gets through by address."""
     whole = plan_failover(fleet, survey, to=fleet.sites[-1].name, declared=declared)
     last = next(n for n, step in enumerate(whole.steps) if step.action == LAST)
-    return replace(whole, kind="rehearsal", steps=whole.steps[: last + 1])
+    hazards = tuple(hazard for hazard in whole.hazards if hazard.name not in NAMES)
+    return replace(whole, kind="rehearsal", steps=whole.steps[: last + 1], hazards=hazards)
 
 
 def _like(fleet: Fleet, to: str | None, source: str) -> Site:

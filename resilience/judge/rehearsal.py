@@ -13,7 +13,7 @@ from typing import Any
 from resilience.judge import clocks, counts
 from resilience.judge.clocks import Recovery
 from resilience.judge.evidence import Evidence, Findings, Impossible, listed, mapping, seconds, when
-from resilience.model import Media, Takedowns, Verdict
+from resilience.model import Media, Rpo, Takedowns, Verdict
 
 
 def is_rehearsal(evidence: Evidence) -> bool:
@@ -23,7 +23,7 @@ def is_rehearsal(evidence: Evidence) -> bool:
 
 def measured(evidence: Evidence, findings: Findings) -> Verdict:
     """Every part, each judged on its own; the word is not yet decided."""
-    rto, _ = clocks.promise(evidence, findings)
+    rto, rpo_s = clocks.promise(evidence, findings)
     with findings.part("RTO"):
         back = _served(evidence)
         rto = replace(rto, measured_s=back.at - evidence.fault_at)
@@ -35,6 +35,7 @@ def measured(evidence: Evidence, findings: Findings) -> Verdict:
         verdict="unknown",
         fault="rehearsal",
         rto=rto,
+        rpo=Rpo(rpo_s),
         media=_media(evidence, findings),
         takedowns=_takedowns(evidence, findings),
         data=counts.data_sizes(evidence, findings),

@@ -22,8 +22,13 @@ FAULTS = {
     "correlated": "{lost} closed our accounts on the same day",
     "hijack": "somebody used the credentials of {lost} to destroy copies",
     "bit-rot": "copies were altered where they lay",
+    "rehearsal": "Nothing happened: the live site went on, and {lost} was left out on purpose",
 }
 """What happened, by the fault's name."""
+
+
+REHEARSED = ("users back", "pictures missing", "takedowns undone")
+"""What a rehearsal can measure; nobody was cut off, moved or fenced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ def report_html(events: Sequence[Event], verdict: Verdict | None = None) -> str:
         .render(
             verdict=judged,
             told=told,
+            live=judged.fault == "rehearsal",
             tiles=tiles(judged),
             happened=happened(told),
             phases=[(p.value, getattr(judged.rto, f"{p.value}_s")) for p in PARTS],
@@ -61,6 +67,8 @@ def report_html(events: Sequence[Event], verdict: Verdict | None = None) -> str:
 def tiles(verdict: Verdict) -> list[Tile]:
     """What was measured, one tile each; nothing that was simulated is called met."""
     found = [*_clock_tiles(verdict), *_count_tiles(verdict)]
+    if verdict.fault == "rehearsal":
+        found = [tile for tile in found if tile.label in REHEARSED]
     return [replace(tile, state="unknown") for tile in found] if verdict.simulated else found
 
 
@@ -117,6 +125,8 @@ def happened(told: Story) -> str:
 
 def again(told: Story) -> str:
     """The command that repeats this drill."""
+    if told.fault == "rehearsal":
+        return f"resilience rehearse --to {told.started.get('target')}"
     parts = ["resilience drill --simulate" if told.started.get("simulated") else "resilience drill"]
     for option in ("size", "fault", "standby", "durability", "to", "seed"):
         value = told.started.get("target" if option == "to" else option)

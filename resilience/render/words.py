@@ -79,8 +79,19 @@ def outcome(verdict: Verdict) -> str:
 
 def headline(verdict: Verdict) -> str:
     """One or two sentences: back when, lost how much."""
-    said = f"{_back(verdict)} {_lost(verdict)}"
+    said = _rehearsed(verdict) if verdict.fault == "rehearsal" else f"{_back(verdict)} {_lost(verdict)}"
     return f"Simulated, not measured: {said[0].lower()}{said[1:]}" if verdict.simulated else said
+
+
+def _rehearsed(verdict: Verdict) -> str:
+    """A user by address, and the time that the name would have taken on top."""
+    rto = verdict.rto
+    if rto.measured_s is None or rto.ttl_s is None:
+        return "Nobody got through at the rehearsal's site."
+    return (
+        f"A user got through by address after {measured(rto.measured_s)}; with the name's TTL of {seconds(rto.ttl_s)} "
+        f"that is {measured(rto.measured_s + rto.ttl_s)} of {seconds(rto.promise_s)}."
+    )
 
 
 def _back(verdict: Verdict) -> str:
