@@ -23,7 +23,7 @@ def rehearsal_fleet(fleet: Fleet, to: str | None, name: str, source: str) -> Fle
     """
     site = _like(fleet, to, source)
     vaults = tuple(replace(vault, beneath=f"{REHEARSALS}{name}/") for vault in fleet.vaults)
-    names = replace(fleet.names, zones=(), registrar="")
+    names = replace(fleet.names, zones=(), registrar="", authorities=())
     return replace(fleet, sites=(*fleet.sites, site), vaults=vaults, names=names, rehearsal=name)
 
 
