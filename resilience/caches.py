@@ -47,6 +47,11 @@ def chromium() -> Path:
     return _part("chromium", "the browser for the tests")
 
 
+def axe() -> Path:
+    """The script that looks for what keeps people out of a page."""
+    return _part("axe", "axe, which the tests look at pages with")
+
+
 def postgres() -> Path:
     """The folder of Postgres' programs: the machine's own, else those that set-up unpacked."""
     own = Path("/usr/lib/postgresql/15/bin")

@@ -54,6 +54,7 @@ machine_will() {
   [ -x "$RESTIC" ] || WILL+=("restic|2|700|restic $RESTIC_VERSION")
   [ -d "$SUPPLIES" ] || WILL+=("supplies|1|250|what hosts are set up from: packages, environment, restic")
   [ "$1" != tests ] || [ -d "$BROWSER" ] || WILL+=("browser|1|700|Chromium for the tests, unpacked and not installed")
+  [ "$1" != tests ] || [ -d "$AXE" ] || WILL+=("axe|1|10|axe $AXE_VERSION, which looks at pages for people who can't see or use a mouse")
 }
 
 # machine_plan MODE: says what will be done, where, how long, how much.

@@ -1,11 +1,13 @@
 # shellcheck shell=bash
-# Programs other people publish, at the version we know: the Pulumi engine and restic.
+# Programs other people publish, at the version we know: the Pulumi engine, restic, and axe for the tests.
 
 ENGINE_VERSION=3.257.0
 RESTIC_VERSION=0.18.1
 ENGINE=$CACHE/engine/$ENGINE_VERSION/bin
 RESTIC=$CACHE/restic/$RESTIC_VERSION/restic
 ENGINE_PARTS=(pulumi pulumi-language-python pulumi-language-python-exec pulumi-resource-pulumi-python)
+AXE_VERSION=4.12.1
+AXE=$CACHE/axe/$AXE_VERSION
 MODULES=$CHECKOUT/scripts/engine
 
 # The checksums restic's own release page gives.
@@ -13,6 +15,8 @@ declare -A RESTIC_SHA256=(
   [amd64]=680838f19d67151adba227e1570cdd8af12c19cf1735783ed1ba928bc41f363d
   [arm64]=87f53fddde38764095e9c058a3b31834052c37e5826d2acf34e18923c006bd45
 )
+
+AXE_SHA256=4341a01268b5ecbea826f3c7a7d1d69280a2cab3484c93e1bf4c9554460c6ca0 # of its npm package
 
 # engine_whole FOLDER: all parts, and the right version.
 engine_whole() {
@@ -99,4 +103,17 @@ restic_download() {
   "$PYTHON" -c 'import bz2, sys; sys.stdout.buffer.write(bz2.open(sys.argv[1]).read())' "$1/$file" >"$1/restic"
   rm "$1/$file"
   chmod 755 "$1/restic"
+}
+
+# Deque's axe, which looks for what keeps people out of a page: its npm package, held against its checksum.
+axe_make() {
+  local folder package=axe-core-$AXE_VERSION.tgz
+  command -v npm >/dev/null || fail "No axe" "It is an npm package, and there is no npm." \
+    "Install npm (apt-get install npm), then run this again."
+  folder=$(making axe)
+  (cd "$folder" && npm pack --silent "axe-core@$AXE_VERSION")
+  printf '%s  %s\n' "$AXE_SHA256" "$folder/$package" | sha256sum --check
+  tar -xzf "$folder/$package" -C "$folder" --strip-components=1 package/axe.min.js package/LICENSE
+  rm "$folder/$package"
+  keep "$folder" "$AXE"
 }

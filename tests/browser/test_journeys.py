@@ -129,6 +129,47 @@ def test_the_journey_of_a_moderator(open_page: Open, plaza: Site, name: str) -> 
     expect(reporting.get_by_role("heading", name="Nothing here")).to_be_visible()
 
 
+def test_the_journey_of_a_banned_person(open_page: Open, plaza: Site, name: str) -> None:
+    """Suspended while inside: out at once; logging in leads to what was decided, an appeal is heard, and they are back."""
+    author, moderator, other = plaza.client(name), plaza.moderator(f"{name}m"), plaza.moderator(f"{name}o")
+    author.status_post(f"Unkind words of {name}")
+    page = open_page()
+    log_in(page, name)
+    with plaza.http(moderator) as http:
+        suspend = {"type": "suspend", "text": "not kind"}
+        assert http.post(f"/api/v1/admin/accounts/{author.me().id}/action", data=suspend).status_code == 200
+    page.goto("/settings")
+    assert "/login" in page.url
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("main").get_by_role("button", name="Log in").click()
+    expect(page.get_by_text("Your account is suspended")).to_be_visible()
+    page.goto("/settings")
+    expect(page.get_by_role("heading", name="Decisions about you")).to_be_visible()
+    expect(page.get_by_text("not kind")).to_be_visible()
+    fits(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download my data").click()
+    assert download.value.suggested_filename.endswith(".zip")
+    page.get_by_text("Appeal", exact=True).click()
+    page.get_by_label("Why should another moderator decide otherwise").fill("It was a joke")
+    fits(page)
+    page.get_by_role("button", name="Send the appeal").click()
+    expect(page.get_by_text("A moderator will look at it")).to_be_visible()
+    deciding = open_page()
+    log_in(deciding, other.me().username)
+    deciding.goto("/moderation/appeals")
+    appeal = deciding.get_by_role("region", name=re.compile("Appeal")).filter(has_text=f"@{name} ")
+    appeal.get_by_label("Answer").fill("So it was")
+    fits(deciding)
+    appeal.get_by_role("button", name="Overturn").click()
+    expect(deciding.get_by_role("status")).to_have_text("Decided.")
+    page.goto("/decisions")
+    expect(page.get_by_text("So it was")).to_be_visible()
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Home").click()
+    expect(page.get_by_role("article").filter(has_text=f"Unkind words of {name}")).to_be_visible()
+
+
 def test_wrong_input_is_explained_where_it_happened(open_page: Open, plaza: Site, name: str) -> None:
     """A taken name and a wrong password: an alert says so, and what was typed is still there."""
     plaza.client(name)

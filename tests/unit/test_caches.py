@@ -12,7 +12,7 @@ import pytest
 from resilience import caches
 from resilience.errors import MissingPart
 
-PARTS = [caches.rootfs, caches.tools, caches.engine, caches.restic, caches.supplies, caches.chromium]
+PARTS = [caches.rootfs, caches.tools, caches.engine, caches.restic, caches.supplies, caches.chromium, caches.axe]
 
 
 @pytest.fixture

@@ -1,0 +1,168 @@
+"""Every page of plaza, looked at by axe: nothing keeps out people who can't see well, or use no mouse."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+from starlette.routing import Match
+
+from resilience import caches
+from resilience.plaza import web
+from tests.plaza.harness import PASSWORD, Site, picture
+from tests.plaza.pages import browser
+
+pytestmark = pytest.mark.browser
+
+NO_PAGES = {
+    "/manifest.webmanifest", "/sw.js", "/endpoints.json", "/endpoints.pub", "/public.rss", "/@{name}.rss"
+}  # fmt: skip
+"""What programs read."""
+ELSEWHERE = {"/confirm/{secret}", "/login/code"}
+"""Pages with one form, seen only on the way: `test_the_pages_on_the_way`."""
+GUESTS = [
+    "/", "/public", "/login", "/login/recover", "/register", "/about", "/endpoints", "/offline", "/search?q=words",
+    "/no/such/page",
+]  # fmt: skip
+OWN = [
+    "/", "/notifications", "/follows", "/liked", "/bookmarks", "/search?q=words", "/settings", "/settings/people",
+    "/settings/security", "/settings/messages", "/settings/delete", "/decisions",
+]  # fmt: skip
+
+
+ALLOWED = {("/waiting", "meta-refresh")}
+"""One's place in line looks again by itself, since it has to work without JavaScript; nothing is typed there."""
+
+
+class Looker:
+    """Opens pages, runs axe on each, in the light and in the dark, and remembers which it saw."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.page: Page = context.new_page()
+        self.page.set_default_timeout(20_000)
+        self.script = caches.axe().read_text()
+        self.seen: set[str] = set()
+        self.found: list[str] = []
+
+    def open(self, *paths: str) -> None:
+        """Go to each, and look."""
+        for path in paths:
+            self.page.goto(path)
+            self.look()
+
+    def look(self) -> None:
+        """Look at the page that is open."""
+        path = re.sub(r"^https?://[^/]+|[?#].*$", "", self.page.url)
+        scope: dict[str, Any] = {"type": "http", "path": path, "method": "GET", "headers": []}
+        route = next((route for route in web.ROUTES if route.matches(scope)[0] is Match.FULL), None)
+        self.seen.add(route.path if route else path)
+        self.page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
+        self.page.evaluate(self.script)
+        for scheme, options in (("light", "{}"), ("dark", "{runOnly: ['color-contrast']}")):
+            self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            for rule in self.page.evaluate(f"axe.run({options}).then(result => result.violations)"):
+                if (path, rule["id"]) in ALLOWED:
+                    continue
+                where = [node["html"][:120] for node in rule["nodes"][:3]]
+                self.found.append(f"{path} ({scheme}): {rule['id']}, {rule['help']}: {where}")
+
+
+@pytest.fixture
+def looking(chromium: Browser, plaza: Site) -> Iterator[Callable[[str], Looker]]:
+    """Looks at pages through somebody's eyes, on a phone; violations fail the test."""
+    made: list[Looker] = []
+
+    def make(name: str = "") -> Looker:
+        context = chromium.new_context(viewport={"width": 390, "height": 844}, base_url=plaza.base)
+        if name:
+            with closing(browser(plaza, name)) as inside:
+                session = inside.cookies["plaza_session"]
+            context.add_cookies([{"name": "plaza_session", "value": session, "url": plaza.base}])
+        made.append(Looker(context))
+        return made[-1]
+
+    yield make
+    for looker in made:
+        looker.page.context.close()
+    found = [problem for looker in made for problem in looker.found]
+    assert not found, "\n".join(found)
+
+
+def test_no_page_keeps_anybody_out(looking: Callable[[str], Looker], plaza: Site, name: str) -> None:
+    """All pages, for a guest, somebody inside and a moderator; a page that a route serves and this forgets fails too."""
+    author, moderator = plaza.client(name), plaza.moderator(f"{name}m")
+    media = author.media_post(picture(7), "image/jpeg", description="Squares")
+    post = author.status_post(f"Some words for @{name}m https://example.org", media_ids=[media])
+    author.status_update(post.id, "Some words, changed", media_ids=[media])
+    reply = moderator.status_post("An answer", in_reply_to_id=post.id)
+    author.status_post("Under a warning", spoiler_text="Careful")
+    author.account_follow(moderator.me())
+    moderator.status_favourite(post.id)
+    author.status_bookmark(reply.id)
+    moderator.report(author.me(), status_ids=[post.id], comment="Look at this")
+    letter = plaza.run(
+        "add-notice", "--vendor", "v", "--reference", name, "--due", "2030-01-01T00:00:00Z", str(reply.id)
+    )
+    guest, inside, deciding = looking(""), looking(name), looking(f"{name}m")
+    guest.open(*GUESTS, f"/@{name}", f"/@{name}/{post.id}")
+    with plaza.http() as http:
+        form = {"client_name": "Pocket", "redirect_uris": f"{plaza.base}/about", "scopes": "read write"}
+        app = http.post("/api/v1/apps", data=form).json()
+    ask = f"/oauth/authorize?response_type=code&client_id={app['client_id']}&redirect_uri={plaza.base}/about&scope=read"
+    steps = [f"/posts/{post.id}/{step}" for step in ("edit", "history", "delete")]
+    inside.open(*OWN, *steps, f"/posts/{reply.id}/report", f"/@{name}", f"/@{name}/{post.id}", ask)
+    queue = ["/moderation", "/moderation/letters", f"/moderation/letters/{letter['notice']}", "/moderation/appeals"]
+    deciding.open(*queue, "/moderation/numbers", f"/moderation/posts/{post.id}/takedown", f"/@{name}")
+    wait_in_line(plaza, guest, name)
+    pages = {route.path for route in web.ROUTES if "GET" in (route.methods or ())}
+    assert pages - guest.seen - inside.seen - deciding.seen - NO_PAGES == ELSEWHERE
+
+
+def wait_in_line(plaza: Site, guest: Looker, name: str) -> None:
+    """Look at one's place in line: before a letter was answered, and when the name went to somebody else."""
+    guest.page.context.add_cookies([{"name": "plaza_place", "value": name, "url": plaza.base}])
+    ticket = hashlib.sha256(name.encode()).digest()
+    plaza.sql(
+        "INSERT INTO signups (ticket_hash, username, state, password_hash) VALUES (%s, %s, 'unconfirmed', 'x')",
+        ticket,
+        f"{name}w",
+    )
+    guest.open("/waiting")
+    plaza.sql("UPDATE signups SET state = 'refused', password_hash = NULL WHERE ticket_hash = %s", ticket)
+    guest.open("/waiting")
+
+
+def test_the_pages_on_the_way(looking: Callable[[str], Looker], plaza: Site, name: str) -> None:
+    """Codes, a second factor, a wrong password, a suspended person, and the button that a letter leads to."""
+    author, moderator = plaza.client(name), plaza.moderator(f"{name}m")
+    inside = looking(name)
+    inside.page.goto("/settings/security")
+    inside.page.locator("#password3").fill(PASSWORD)
+    inside.page.get_by_role("button", name="Make new codes").click()
+    inside.look()
+    inside.page.goto("/settings/security")
+    inside.page.locator("#password2").fill(PASSWORD)
+    inside.page.get_by_role("button", name="Set it up").click()
+    inside.look()
+    guest = looking("")
+    guest.page.goto("/login")
+    guest.page.get_by_label("Username").fill(name)
+    guest.page.get_by_label("Password").fill("not the password")
+    guest.page.get_by_role("main").get_by_role("button", name="Log in").click()
+    guest.look()
+    with plaza.http(moderator) as http:
+        suspend = {"type": "suspend", "text": "not kind"}
+        assert http.post(f"/api/v1/admin/accounts/{author.me().id}/action", data=suspend).status_code == 200
+    looking(name).open("/decisions")
+    plaza.sql(
+        "INSERT INTO signups (ticket_hash, username, state, password_hash, confirm_hash) "
+        "VALUES ('x', %s, 'unconfirmed', 'x', %s)",
+        f"{name}w",
+        hashlib.sha256(name.encode()).digest(),
+    )
+    guest.open(f"/confirm/{name}")
