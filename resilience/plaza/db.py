@@ -11,6 +11,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from resilience.plaza import lanes
 from resilience.plaza.errors import NotSafeElsewhere
 
 NOT_REPLICATED = "canceling wait for synchronous replication"
@@ -27,35 +28,35 @@ class Connection(psycopg.AsyncConnection[DictRow]):
             self.unconfirmed = True
 
 
-class Database:
-    """Connections for reading and transactions for writing."""
+INSIDERS, OTHERS = "inside", "others"
+SIZES = {INSIDERS: 10, OTHERS: 6}
+"""Connections. Two of the others' are the door's, so few who want to come in are served at once, and the rest wait."""
 
-    def __init__(self, url: str, wait_s: float = 10, size: int = 10) -> None:
+
+class Database:
+    """Connections for reading and transactions for writing; who isn't inside yet has a pool apart."""
+
+    def __init__(self, url: str, wait_s: float = 10) -> None:
         self._wait_s = wait_s
-        self._pool = AsyncConnectionPool(
-            url,
-            connection_class=Connection,
-            kwargs={"autocommit": True, "row_factory": dict_row},
-            configure=_configure,
-            check=AsyncConnectionPool.check_connection,
-            min_size=2,
-            max_size=size,
-            timeout=3,
-            reconnect_timeout=5,
-            open=False,
-        )
+        self._pools = {name: _pool(url, size) for name, size in SIZES.items()}
 
     async def open(self) -> None:
         """Start connecting; does not wait for the database to be there."""
-        await self._pool.open(wait=False)
+        for pool in self._pools.values():
+            await pool.open(wait=False)
 
     async def close(self) -> None:
         """Give all connections back."""
-        await self._pool.close(timeout=2)
+        for pool in self._pools.values():
+            await pool.close(timeout=2)
 
-    def stats(self) -> dict[str, int]:
-        """How the pool does."""
-        return self._pool.get_stats()
+    def stats(self) -> dict[str, dict[str, int]]:
+        """How each pool does."""
+        return {name: pool.get_stats() for name, pool in self._pools.items()}
+
+    @property
+    def _pool(self) -> AsyncConnectionPool[Connection]:
+        return self._pools[OTHERS if lanes.current.get() in (lanes.LINE, lanes.OUTSIDE) else INSIDERS]
 
     @asynccontextmanager
     async def read(self, within_s: float | None = None) -> AsyncIterator[Connection]:
@@ -109,6 +110,21 @@ async def rows(conn: Connection, sql: LiteralString, *args: Any) -> list[DictRow
 def _values(args: Sequence[Any]) -> Sequence[Any] | Mapping[str, Any]:
     """Values in order, or by name where one mapping was given."""
     return args[0] if len(args) == 1 and isinstance(args[0], Mapping) else args
+
+
+def _pool(url: str, size: int) -> AsyncConnectionPool[Connection]:
+    return AsyncConnectionPool(
+        url,
+        connection_class=Connection,
+        kwargs={"autocommit": True, "row_factory": dict_row},
+        configure=_configure,
+        check=AsyncConnectionPool.check_connection,
+        min_size=2,
+        max_size=size,
+        timeout=3,
+        reconnect_timeout=5,
+        open=False,
+    )
 
 
 async def _configure(conn: Connection) -> None:

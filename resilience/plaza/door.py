@@ -11,7 +11,7 @@ import psycopg
 import structlog
 from cryptography.fernet import Fernet, InvalidToken
 
-from resilience.plaza import mode, signups
+from resilience.plaza import lanes, mode, signups
 from resilience.plaza.db import Database
 from resilience.plaza.errors import NotSafeElsewhere, PlazaError
 from resilience.plaza.gate import Gate
@@ -75,6 +75,7 @@ class Door:
 
     async def keep(self) -> None:
         """Let people in as long as the server runs."""
+        lanes.current.set(lanes.LINE)
         while True:
             self._rung.clear()
             try:

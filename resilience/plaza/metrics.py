@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from resilience.plaza.admission import lane_of
 from resilience.plaza.errors import not_found
+from resilience.plaza.lanes import lane_of
 from resilience.plaza.state import Plaza, plaza_of
 
 SLOW_S = 1.0
@@ -38,9 +38,12 @@ class Inside(Collector):
         yield GaugeMetricFamily("plaza_open", "1 when people may read.", int(plaza.gate.why_closed is None))
         yield GaugeMetricFamily("plaza_line", "People who wait in line, when last looked.", plaza.door.line)
         yield CounterMetricFamily("plaza_let_in", "People let in from the line by this process.", plaza.door.let_in)
-        pool = plaza.db.stats()
+        pools = plaza.db.stats()
         for name in ("pool_size", "pool_available", "requests_waiting"):
-            yield GaugeMetricFamily(f"plaza_db_{name}", "Of the pool of connections.", pool.get(name, 0))
+            family = GaugeMetricFamily(f"plaza_db_{name}", "Of the pools of connections.", labels=["pool"])
+            for pool, values in pools.items():
+                family.add_metric([pool], values.get(name, 0))
+            yield family
 
 
 class Watch:
