@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, LiteralString
 
 import psycopg
@@ -72,17 +72,19 @@ class Database:
         """
         async with self._pool.connection() as conn:
             conn.unconfirmed = False
-            async with _patience(conn, self._wait_s) if safe else nullcontext(), conn.transaction():
+            async with AsyncExitStack() as committing, conn.transaction():
                 if safe:
                     await conn.execute("SET LOCAL synchronous_commit = on")
                 yield conn
+                if safe:
+                    await committing.enter_async_context(_patience(conn, self._wait_s))
             if conn.unconfirmed:
                 raise NotSafeElsewhere("The commit was not confirmed by the standby.")
 
 
 @asynccontextmanager
 async def _patience(conn: Connection, seconds: float) -> AsyncIterator[None]:
-    """Cancel what still waits after so many seconds; a commit ends with the warning that it is not safe."""
+    """Cancel a commit that still waits after so many seconds; it ends with the warning that it is not safe."""
 
     async def give_up() -> None:
         await asyncio.sleep(seconds)

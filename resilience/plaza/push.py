@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
+import base64
 import json
-import socket
+from functools import cached_property
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 import psycopg
 import structlog
-import urllib3
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from webpush import WebPush, WebPushSubscription
-from webpush.vapid import VAPID
 
 from resilience.plaza import subscriptions
 from resilience.plaza.db import Database
 from resilience.plaza.errors import NotSafeElsewhere, PlazaError
 from resilience.plaza.gate import Gate
-from resilience.plaza.subscriptions import Parcel, Subscription
+from resilience.plaza.subscriptions import Parcel
+
+if TYPE_CHECKING:
+    from resilience.plaza.courier import Courier
 
 AT_ONCE = 16
 IDLE_S = 1.0
-SEND_S = 5.0
-KEPT_S = 172_800
 LONGEST_TEXT = 160
-HTTPS = 443
 GONE = (404, 410)
 SAYS = {
     "mention": "{by} mentioned you",
@@ -42,10 +39,6 @@ SAYS = {
 log = structlog.get_logger()
 
 
-class NotAllowed(Exception):
-    """An endpoint that we don't connect to."""
-
-
 class Pusher:
     """Sends what waits in the queue."""
 
@@ -54,11 +47,9 @@ class Pusher:
         self._gate = gate
         self._site = site
         self._trusted = trusted
-        private = _load_key(key)
-        self.public = VAPID.get_application_server_key(private.public_key())
-        public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        domain = urlsplit(site).hostname
-        self._messages = WebPush(key.read_bytes(), public, subscriber=f"operators@{domain}", ttl=KEPT_S)
+        self._key = _load_key(key)
+        point = self._key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        self.public = base64.urlsafe_b64encode(point).decode().rstrip("=")
 
     async def keep(self) -> None:
         """Send as long as the server runs."""
@@ -85,12 +76,14 @@ class Pusher:
 
     def _send(self, parcel: Parcel) -> int | None:
         """The push service's answer; None when it is worth another try."""
+        from resilience.plaza.courier import FAILURES, NotAllowed
+
         try:
-            status = self._post(parcel.subscription, json.dumps(self._says(parcel)).encode())
+            status = self._courier.carry(parcel.subscription, json.dumps(self._says(parcel)).encode())
         except NotAllowed as error:
             log.info("not pushed", why=str(error))
             return GONE[0]
-        except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
+        except FAILURES as error:
             log.info("not pushed", why=type(error).__name__)
             return None
         return None if status == 429 or status >= 500 else status
@@ -108,54 +101,12 @@ class Pusher:
             "url": self._site + path,
         }
 
-    def _post(self, to: Subscription, text: bytes) -> int:
-        keys = {"p256dh": to.p256dh, "auth": to.auth}
-        subscription = WebPushSubscription.model_validate({"endpoint": to.endpoint, "keys": keys})
-        message = self._messages.get(text, subscription)
-        headers = {name.title(): value for name, value in message.headers.items()}
-        headers |= {"Urgency": "normal", "Content-Type": "application/octet-stream"}
-        with connection(to.endpoint, self._trusted) as (pool, path):
-            answer = pool.request("POST", path, body=message.encrypted, headers=headers, redirect=False, retries=False)
-        return answer.status
+    @cached_property
+    def _courier(self) -> Courier:
+        """Who carries messages, called when there is the first one."""
+        from resilience.plaza.courier import Courier
 
-
-def connection(endpoint: str, trusted: frozenset[str]) -> _Pool:
-    """A connection to a push service at exactly the address that was looked at; never into our own network."""
-    parts = urlsplit(endpoint)
-    host, path = parts.hostname or "", parts.path + (f"?{parts.query}" if parts.query else "")
-    timeout = urllib3.Timeout(total=SEND_S)
-    if host in trusted:
-        return _Pool(urllib3.HTTPConnectionPool(host, parts.port, timeout=timeout), path)
-    if parts.scheme != "https" or parts.port not in (None, HTTPS):
-        raise NotAllowed("push services are reached by https on its own port")
-    address = _public_address(host)
-    pool = urllib3.HTTPSConnectionPool(
-        address, HTTPS, timeout=timeout, server_hostname=host, assert_hostname=host, headers={"Host": host}
-    )
-    return _Pool(pool, path)
-
-
-def _public_address(host: str) -> str:
-    """An address of the host; refused when any of them is not out in the world."""
-    found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, HTTPS, type=socket.SOCK_STREAM)]
-    for text in found:
-        if not ipaddress.ip_address(text).is_global:
-            raise NotAllowed(f"{host} is in a network of somebody's own")
-    return found[0]
-
-
-class _Pool:
-    """A pool that is closed after use, with the path to ask for."""
-
-    def __init__(self, pool: urllib3.HTTPConnectionPool, path: str) -> None:
-        self._pool = pool
-        self._path = path
-
-    def __enter__(self) -> tuple[urllib3.HTTPConnectionPool, str]:
-        return self._pool, self._path
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.close()
+        return Courier(self._key, self._site, self._trusted)
 
 
 def _load_key(path: Path) -> ec.EllipticCurvePrivateKey:

@@ -231,7 +231,7 @@ class Site:
     def moderator(self, name: str) -> Mastodon:
         """A new person who may moderate."""
         api = self.client(name)
-        self.run("make-moderator", name)
+        self.sql("UPDATE accounts SET role = 'moderator' WHERE username = %s", name)
         return api
 
     def http(self, api: Mastodon | None = None) -> httpx.Client:

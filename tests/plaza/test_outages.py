@@ -11,10 +11,11 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
+from mastodon import MastodonIllegalArgumentError
 
 from resilience.plaza.erasure import PICTURES
 from tests.plaza.harness import PASSWORD, Postgres, Site, migrated, picture, running_postgres, wait_until
-from tests.plaza.pages import browser, send
+from tests.plaza.pages import browser, fields_of, guest, send
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +210,36 @@ def test_a_new_password_waits_for_the_quorum_whatever_the_mode(
         refused = site.take_down(moderator, str(post.id))
         assert refused.status_code == 503
         assert httpx.get(f"{site.base}/api/v1/statuses/{post.id}").status_code == 404
+    finally:
+        site.sql("ALTER SYSTEM RESET synchronous_standby_names")
+        site.sql("SELECT pg_reload_conf()")
+        site.end()
+
+
+def test_nobody_is_told_a_place_or_welcomed_before_it_is_held_elsewhere(
+    own: Postgres, own_template: str, tmp_path: Path
+) -> None:
+    """Where commits don't wait, sign-ups still do: by form, at the page that looks again, and by an app."""
+    site = Site(tmp_path / "site", own, own.new_database(own_template))
+    site.settings["LEDGER_WAIT_S"] = "1"
+    site.sql(f"ALTER DATABASE {site.database} SET synchronous_commit = local")
+    site.start()
+    try:
+        client = guest(site)
+        form = {**fields_of(client.get("/register").text), "username": "early", "password": PASSWORD, "agreement": "1"}
+        app = site.app(["read", "write"])
+        site.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        site.sql("SELECT pg_reload_conf()")
+        for _ in range(2):
+            assert client.post("/register", data=form).status_code == 503
+        with pytest.raises(MastodonIllegalArgumentError, match="not confirmed"):
+            app.create_account("appish", PASSWORD, "appish@users.test", agreement=True, scopes=["read", "write"])
+        assert site.sql("SELECT count(*) FROM accounts WHERE username = 'early'") == [(1,)]
+        client.cookies.set("plaza_place", form["key"])
+        assert client.get("/waiting").status_code == 503
+        site.sql("ALTER SYSTEM RESET synchronous_standby_names")
+        site.sql("SELECT pg_reload_conf()")
+        assert client.post("/register", data=form).headers["location"] == "/?said=welcome"
     finally:
         site.sql("ALTER SYSTEM RESET synchronous_standby_names")
         site.sql("SELECT pg_reload_conf()")

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mastodon import MastodonNotFoundError
 
-from resilience.plaza.push import NotAllowed, connection
+from resilience.plaza.courier import NotAllowed, connection
 from tests.plaza.harness import Site, wait_until
 from tests.plaza.pages import browser, send
 

@@ -46,8 +46,8 @@ async def register(request: Request) -> Response:
 
 
 async def _token(plaza: Plaza, app: App, scopes: tuple[str, ...], ticket: str) -> str:
-    """A token for the new account; while it waits in line, one that becomes its token by itself."""
-    async with plaza.db.write() as conn:
+    """A token for the new account, once that is held elsewhere; while it waits in line, one that becomes its token by itself."""
+    async with plaza.db.write(safe=True) as conn:
         place = await signups.look(conn, ticket)
         if place is None or place.state == signups.REFUSED:
             raise accounts.refused({"username": ("ERR_TAKEN", "has already been taken")})

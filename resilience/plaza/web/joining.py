@@ -36,19 +36,24 @@ async def register(request: Request) -> Response:
     problems = accounts.check_registration(name, password, email, agreement=bool(field(form, "agreement")))
     if problems:
         return _form(request, who, name, {key: text for key, (_, text) in problems.items()})
-    ticket = field(form, "key") or new_secret()
+    ticket, is_busy = field(form, "key") or new_secret(), plaza.door.is_busy
     try:
-        async with plaza.db.write() as conn:
+        async with plaza.db.write(safe=is_busy) as conn:
             place = await signups.join(conn, ticket, name, plaza.door.seal(password), email)
     except Refused as error:
         if error.details is None:
             raise
         return _form(request, who, name, dict.fromkeys(error.details, "has already been taken"))
-    if not plaza.door.is_busy:
+    if not is_busy:
         await plaza.door.ring(place.id, PATIENCE_S)
         async with plaza.db.read() as conn:
             place = await signups.look(conn, ticket) or place
-    return await _come_in(request, place) or _stand(request, ticket)
+    if inside := await _come_in(request, place):
+        return inside
+    if not is_busy:
+        async with plaza.db.write(safe=True) as conn:
+            await signups.hold(conn, ticket)
+    return _stand(request, ticket)
 
 
 async def waiting(request: Request) -> Response:
@@ -79,7 +84,7 @@ async def confirm(request: Request) -> Response:
     if request.method != "POST":
         return page(request, "confirm.html", {"name": name}, who=who)
     await checked_form(request, who)
-    async with plaza.db.write() as conn:
+    async with plaza.db.write(safe=True) as conn:
         account_id = await signups.confirm(conn, secret)
         session = await access.start_session(conn, account_id) if account_id else None
     if session is None:
@@ -105,10 +110,10 @@ async def _newcomer(request: Request) -> Visitor:
 
 
 async def _come_in(request: Request, place: Place) -> Response | None:
-    """Log in with a place, once there is an account for it."""
+    """Log in with a place, once there is an account for it; said only when the account is held elsewhere too."""
     if place.state != DONE or place.account_id is None:
         return None
-    async with plaza_of(request).db.write() as conn:
+    async with plaza_of(request).db.write(safe=True) as conn:
         session = await access.start_session(conn, place.account_id)
     answer = remember(request, see("/", "welcome"), session)
     answer.delete_cookie(TICKET, path="/")
