@@ -105,7 +105,7 @@ def account_server() -> Iterator[Vendor]:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         vendor.url = f"http://127.0.0.1:{server.server_port}"
         yield vendor
         server.shutdown()

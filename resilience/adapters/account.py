@@ -6,35 +6,15 @@ says nothing more, and billing trouble are ambiguous: a person looks, and nothin
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import httpx
 
+from resilience.adapters.answers import BILLING, CLOSED, codes_in
 from resilience.errors import ResilienceError
 
 TIMEOUT_S = 3.0
-
-CLOSED = frozenset(
-    {
-        "Blocked",  # AWS EC2
-        "BlockedException",  # AWS ECS
-        "AccountProblem",  # AWS S3
-        "AllAccessDisabled",  # AWS S3
-        "UserSuspended",  # Ceph RGW, and whoever runs it
-        "CONSUMER_SUSPENDED",  # Google APIs
-        "GCP_SUSPENDED",  # Google APIs
-        "AccountIsDisabled",  # Azure Storage
-        "ReadOnlyDisabledSubscription",  # Azure Resource Manager
-    }
-)
-"""Codes that mean: this account was suspended, blocked or closed."""
-
-BILLING = frozenset({"BILLING_DISABLED", "accountDisabled", "UserProjectAccountProblem", "ResourceExpiredError"})
-"""Codes that mean: a bill is open."""
 
 CLOSED_STATES = frozenset({"locked", "suspended", "closed", "disabled", "deleted"})
 """States an account answers about itself with; `locked` counts here only, never as an error's code."""
@@ -97,26 +77,6 @@ def classify(status: int, body: str) -> Answer:
     if status >= 500 or status == 429:  # noqa: PLR2004
         return Answer(Meaning.OUTAGE, codes[0] if codes else "")
     return Answer(Meaning.AMBIGUOUS, codes[0] if codes else "")
-
-
-def codes_in(body: str) -> Iterator[str]:
-    """Every code, reason or state in an answer, in JSON or XML; HTML has none."""
-    try:
-        yield from _codes(json.loads(body))
-    except ValueError:
-        yield from re.findall(r"<Code>([^<]+)</Code>", body)
-
-
-def _codes(value: object) -> Iterator[str]:
-    """The values of keys that name a code, at any depth."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _codes(item)
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if isinstance(item, str) and key in {"code", "reason", "state", "status"}:
-                yield item
-            yield from _codes(item)
 
 
 def _unclear(vendor: str, why: str, meaning: Meaning) -> AccountUnclear:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
+from resilience.adapters.answers import closed
 from resilience.adapters.dns_vendors import DNS_VENDORS
 from resilience.errors import ResilienceError
 from resilience.model import ZoneSpec
@@ -80,6 +81,10 @@ class OctoDnsZone:
         Record.enable_validators({"legacy"})  # the set it falls back to, chosen without its warning
         return DNS_VENDORS[self.spec.kind].open(self.spec, self.key)
 
+    def _refused(self, doing: str, error: Exception) -> ResilienceError:
+        """A closed account by its own name; every other trouble leaves the zone as it was."""
+        return closed(self.spec.vendor, error) or self._unchanged(doing, _why(error))
+
     def _try(self, doing: str, action: Callable[[], T]) -> T:
         """Do it; the vendor's failures become errors in our words."""
         from octodns.provider import ProviderException
@@ -90,9 +95,9 @@ class OctoDnsZone:
         try:
             return action()
         except (RequestException, UnsafePlan, ProviderException, ZoneException) as error:
-            raise self._unchanged(doing, _why(error)) from error
+            raise self._refused(doing, error) from error
         except DNS_VENDORS[self.spec.kind].failures() as error:
-            raise self._unchanged(doing, _why(error)) from error
+            raise self._refused(doing, error) from error
         except Exception as error:
             if type(error) is Exception and "unauthorized" in str(error):  # the provider raises it bare
                 raise self._unchanged(doing, "the API key is refused") from error

@@ -7,7 +7,7 @@ import re
 import socket
 from pathlib import Path
 
-from resilience.adapters import account
+from resilience.adapters.answers import CLOSED, closed_in
 from resilience.adapters.vendor_words import meaning
 from resilience.errors import Locked, MissingPart, ResilienceError, VendorClosed
 from resilience.model import Site
@@ -56,6 +56,8 @@ def translate(output: str, site: Site, verb: str) -> ResilienceError:
             f"It is the vendor's provider; the {site.stack} stack can do nothing without it. Nothing was made.",
             f"Once, with a network: `pulumi plugin install resource {lacking['name']} {lacking['version']}`; or put it on PATH.",
         )
+    if code := closed_in(output):
+        return VendorClosed(site.vendor, code)
     if unfit := UNFIT.search(output):
         return StackFailed(
             f"{site.name}: the {site.stack} stack can't make what the fleet file asks for",
@@ -109,7 +111,7 @@ def broken_state(site: Site, file: Path, why: str) -> StackFailed:
 def _refused(said: re.Match[str], site: Site, verb: str) -> ResilienceError:
     """What the vendor's account API answered to one of our calls."""
     code = said["code"]
-    closed = [word for word in code.split(",") if word in account.CLOSED]
+    closed = [word for word in code.split(",") if word in CLOSED]
     if closed:
         return VendorClosed(site.vendor, closed[0])
     nexts = {

@@ -8,6 +8,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from resilience.adapters.answers import closed
 from resilience.errors import VaultError, VendorClosed
 from resilience.model import VaultSpec
 
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
 
 ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
-CLOSED = frozenset(
-    {"AccountProblem", "AllAccessDisabled", "UserSuspended", "AccountIsDisabled", "NotSignedUp", "AccountSuspended"}
-)
-"""What S3-compatible stores answer once an account is closed, suspended or unpaid."""
 
 
 class S3Vault:
@@ -111,9 +108,7 @@ class S3Vault:
 
     def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
         """The error that tells an account that is closed from a store that has trouble."""
-        if isinstance(error, ClientError) and _code(error) in CLOSED:
-            return VendorClosed(self._vendor, _code(error))
-        return VaultError(
+        return closed(self._vendor, error) or VaultError(
             f"{self.name} could not {did} {key}",
             f"{type(error).__name__}: {error}",
             f"Look at {self.name}'s endpoint and at the rights of the credentials in use.",

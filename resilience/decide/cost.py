@@ -57,8 +57,10 @@ def _host(site: Site, prices: Prices, what: str) -> CostLine:
 
 
 def _fitting(site: Site, prices: Prices) -> HostPrice | None:
-    """The vendor's own type where one is given, else the first that is large enough."""
+    """The vendor's own type where one is given, else the first that is large enough; OpenStack's are each vendor's own."""
     wanted = site.machine
+    if site.stack == "openstack" and not site.type:
+        return None
     for price in prices.hosts:
         fits = price.cpu >= wanted.cpu and price.memory_gb >= wanted.memory_gb
         if price.stack == site.stack and (price.type == site.type if site.type else fits):

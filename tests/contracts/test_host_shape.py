@@ -86,7 +86,7 @@ def supplier(host: PlainHost) -> Iterator[Supplier]:
 
     with host.entered():
         server = ThreadingHTTPServer((OURS, 0), Door)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     url = f"http://{OURS}:{server.server_port}"
     listed = [
         {

@@ -56,7 +56,7 @@ def answering(kind: str, status: int, body: str) -> Iterator[Vault]:
             """Nothing: the test looks at what the vault says."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     spec = VaultSpec("elm", "elm-corp", kind, f"http://127.0.0.1:{server.server_port}", "vault")  # type: ignore[arg-type]
     try:
         yield open_vault(spec, CREDENTIALS[kind])
@@ -69,6 +69,8 @@ CLOSED = [
     ("s3", xml("AccountProblem"), "AccountProblem"),
     ("s3", xml("AllAccessDisabled"), "AllAccessDisabled"),
     ("s3", xml("UserSuspended"), "UserSuspended"),
+    ("s3", xml("AccountIsDisabled"), "AccountIsDisabled"),
+    ("gcs", google(403, "The GCP account is suspended.", "GCP_SUSPENDED"), "GCP_SUSPENDED"),
     (
         "gcs",
         google(403, "The billing account for the owning project is disabled", "accountDisabled"),
@@ -90,6 +92,11 @@ def test_a_closed_account_is_told_by_its_code(kind: str, body: str, code: str, a
 OTHER = [
     ("s3", 403, xml("AccessDenied")),
     ("s3", 403, HTML),
+    ("s3", 403, xml("NotSignedUp")),
+    ("s3", 403, xml("AccountSuspended")),
+    ("s3", 403, xml("OptInRequired")),
+    ("s3", 460, '{"class":"Client::ResourceExpired","message":"This service is expired"}'),
+    ("gcs", 403, google(403, "The project is not known", "USER_PROJECT_DENIED")),
     ("s3", 401, xml("InvalidClientTokenId")),
     ("gcs", 403, google(403, "t does not have storage.objects.create access", "forbidden")),
     ("gcs", 403, HTML),

@@ -129,7 +129,7 @@ def test_a_store_that_does_not_know_conditional_create_never_counts() -> None:
             """Nothing: the test looks at what the probe says."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     try:
         spec = VaultSpec("b2", "b2", "s3", f"http://127.0.0.1:{server.server_port}", "vault")
         seen = probe("b2", {"operator": open_vault(spec, {"access_key_id": "a", "secret_access_key": "b"})})

@@ -260,6 +260,6 @@ def answering(status: int, kind: str, body: str) -> Iterator[tuple[str, list[str
             """Nothing on the side."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Recorded) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", asked
         server.shutdown()

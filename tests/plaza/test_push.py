@@ -56,7 +56,7 @@ class Device:
                 """Say nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         self.endpoint = f"http://127.0.0.1:{self.server.server_port}/push/abc"
 
     def opened(self, number: int = -1) -> dict[str, Any]:

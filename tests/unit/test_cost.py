@@ -64,3 +64,13 @@ def test_more_than_a_price_covers_has_none() -> None:
     boxed = replace(fleet, vaults=(box,))
     assert totals(cost(boxed, load_prices(), Usage(900, 0.1)).month)["EUR"] == pytest.approx(9.11)
     assert any("objectstorage" in what for what in left_out(cost(boxed, load_prices(), Usage(2000, 0.1)).month))
+
+
+def test_european_vendors_have_a_total_that_says_what_it_leaves_out() -> None:
+    """Both hosts are priced; the three stores whose prices nobody could show are named, not guessed."""
+    european = config.load(next(path for path in EXAMPLES if path.stem == "european"))
+    found = cost(european, load_prices(), Usage(stored_gb=50, busy=0.1))
+    assert totals(found.month) == {"EUR": pytest.approx(81.17)}
+    assert [what.split()[1] for what in left_out(found.month)] == ["ovh", "scaleway", "exoscale"]
+    unnamed = replace(european, sites=(european.sites[0], replace(european.sites[1], type="")))
+    assert any("gravelines" in what for what in left_out(cost(unnamed, load_prices(), Usage(50, 0.1)).month))
