@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -11,11 +12,11 @@ import structlog
 from resilience.errors import BrokenChain, ResilienceError, VaultError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
-from resilience.replication import layout, seals
+from resilience.replication import layout
 from resilience.replication.config import Config
+from resilience.replication.entries import entry, place
 from resilience.replication.epoch import each
 from resilience.replication.fetch_media import keep
-from resilience.replication.originals import read_good
 
 FETCHERS = 12
 log = structlog.get_logger()
@@ -31,7 +32,6 @@ def main(config: Config) -> dict[str, Any]:
         _refuse_too_few(record.record(), listed, silent)
     _look_further(vaults, listed, config.record.number)
     chosen, forked = choose((key for keys in listed.values() for key in keys), config.record.number)
-    identity = config.key()
     ledger = config.paths.ledger
 
     def fetch(seq: int) -> bool:
@@ -39,7 +39,7 @@ def main(config: Config) -> dict[str, Any]:
         if path.exists():
             return False
         holders = [vaults[name] for name, keys in listed.items() if chosen[seq] in keys]
-        keep(ledger, path, _read(chosen[seq], holders, identity))
+        keep(ledger, path, _read(config, chosen[seq], holders))
         return True
 
     with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
@@ -112,28 +112,22 @@ def _refuse_gap(chosen: Mapping[int, str]) -> None:
         )
 
 
-def _read(key: str, holders: list[Vault], identity: str) -> bytes:
-    """One entry from the first vault that has it whole."""
+def _read(config: Config, key: str, holders: list[Vault]) -> bytes:
+    """One entry: as it was read here while this host followed, else from the first vault that has it whole."""
+    with suppress(OSError):
+        return place(config, key).read_bytes()
     told = []
     for vault in holders:
         try:
-            found = read_good(vault, key, lambda data: _opened(data, identity))
+            plain = entry(vault, key, config.key())
         except ResilienceError as error:
             told.append(f"{vault.name}: {error.why}")
             continue
-        if isinstance(found, tuple):
-            return found[1]
-        told.append(f"{vault.name}: {'gone' if found is None else 'it opens for nobody here'}")
+        if plain is not None:
+            return plain
+        told.append(f"{vault.name}: it is gone, or opens for nobody here")
     raise BrokenChain(
         f"a readable {key} ({'; '.join(told)})",
         "the entry before it",
         "Bring back a vault that holds it; nothing may be opened before every takedown is known.",
     )
-
-
-def _opened(data: bytes, identity: str) -> bytes | None:
-    """An entry as it was written, when it opens."""
-    try:
-        return seals.decrypt(data, identity)
-    except ResilienceError:
-        return None

@@ -23,6 +23,7 @@ from resilience.replication.base import clone, empty, following, owner_of
 from resilience.replication.chain import Chain
 from resilience.replication.chunk import Header
 from resilience.replication.config import Config, write_atomic
+from resilience.replication.entries import Entries
 from resilience.replication.forward import Forward
 from resilience.replication.gather import Gathered
 from resilience.replication.incoming import Incoming
@@ -61,7 +62,8 @@ class Follower:
         self._readers = [Reader(v, lambda: self._incoming, self._objects, spacing) for v in self._vaults.values()]
         query = config.media_query
         self._pictures = None if query is None else Pictures(config, query, self._vaults, self._stopping)
-        self._report = StandbyReport(config, base, self._readers, self._pictures)
+        self._entries = Entries(config, self._vaults, lambda: self._incoming.leg.record.number, self._stopping)
+        self._report = StandbyReport(config, base, self._readers, self._pictures, self._entries)
 
     def run(self) -> None:
         """Follow until told to stop; Refused once this very site may write."""
@@ -69,7 +71,7 @@ class Follower:
         signal.signal(signal.SIGINT, lambda *_: self._end())
         self._note(self._incoming.position)
         standby.prepare(self._config, self._segments)
-        for thread in (*self._readers, *([self._pictures] if self._pictures else [])):
+        for thread in (*self._readers, self._entries, *([self._pictures] if self._pictures else [])):
             thread.start()
         looked = 0.0
         try:

@@ -10,7 +10,7 @@ import psycopg
 import structlog
 
 from resilience.errors import Refused, ResilienceError, ShortRecovery
-from resilience.replication import lsn
+from resilience.replication import entries, lsn
 from resilience.replication.base import MARKER, mark, marker
 from resilience.replication.config import Config
 from resilience.replication.courier import switch_point
@@ -58,7 +58,7 @@ def main(config: Config) -> dict[str, Any]:
     mark(config, "promoted", merged=merged, segment_size=segments.size, recovered=recovered)
     own(config, config.paths.pg / MARKER)
     (config.paths.wal / STATE).unlink(missing_ok=True)
-    for part in ("restored", "objects"):
+    for part in ("restored", "objects", entries.FOLDER):
         shutil.rmtree(config.paths.wal / part, ignore_errors=True)
     log.info("promoted", seconds=round(time.monotonic() - began, 3), **recovered)
     return recovered

@@ -13,6 +13,7 @@ import psycopg
 from resilience.replication import lsn
 from resilience.replication.chunk import Header
 from resilience.replication.config import Config
+from resilience.replication.entries import Entries
 from resilience.replication.incoming import Incoming
 from resilience.replication.pictures import Pictures
 from resilience.replication.reader import Reader
@@ -28,12 +29,18 @@ class StandbyReport:
     """The status file."""
 
     def __init__(
-        self, config: Config, base: Mapping[str, Any], readers: Sequence[Reader], pictures: Pictures | None
+        self,
+        config: Config,
+        base: Mapping[str, Any],
+        readers: Sequence[Reader],
+        pictures: Pictures | None,
+        entries: Entries,
     ) -> None:
         self._config = config
         self._base = base
         self._readers = readers
         self._pictures = pictures
+        self._entries = entries
         self._path = config.paths.run / NAME
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._unreplayed: deque[tuple[int, float]] = deque()
@@ -71,6 +78,7 @@ class StandbyReport:
             "lag_bytes": None if replayed is None else max(0, incoming.frontier - replayed),
             "lag_seconds": self._lag(incoming, replayed),
             "pictures_lacking": self._pictures.lacking if self._pictures else None,
+            "ledger_entries": self._entries.held,
             "vaults": {
                 r.vault.name: {"lsn": lsn.show(r.position), "failures": r.failures, "holes": r.holes, "error": r.error}
                 for r in self._readers

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable
 
-from resilience.replication import seals
+from resilience.replication import layout, seals
 from resilience.replication.fetch_media import place
 from tests.replication.harness import Fleet, Site, wait_until
 
@@ -30,7 +30,9 @@ PICTURES = {
 }
 
 
-def promote(standby: Site, fleet: Fleet) -> tuple[dict[str, object], float]:
+def promote(
+    standby: Site, fleet: Fleet, meanwhile: Callable[[], None] = lambda: None
+) -> tuple[dict[str, object], float]:
     """Stop following, seal, restore and recover; what restore said, and how long both took."""
     for process in standby.processes:
         process.terminate()
@@ -38,6 +40,7 @@ def promote(standby: Site, fleet: Fleet) -> tuple[dict[str, object], float]:
     standby.take(fleet.seal(standby.name))
     began = time.monotonic()
     merged = standby.run("restore")
+    meanwhile()
     standby.run("recover")
     return merged, time.monotonic() - began
 
@@ -51,6 +54,22 @@ def add_picture(site: Site) -> str:
         db.execute("CREATE TABLE pictures (id bigint PRIMARY KEY, sha256 text)")
         db.execute("INSERT INTO pictures VALUES (7, %s)", (name,))
     return name
+
+
+def put_entry(fleet: Fleet, epoch: int, number: int, text: bytes) -> None:
+    """A ledger entry in each vault."""
+    for vault in fleet.vaults().values():
+        vault.put_new(layout.ledger(epoch, number), seals.encrypt(text, [fleet.recipient]))
+
+
+def bring_ledger(standby: Site, fleet: Fleet) -> None:
+    """What was read while following is not asked for again; a fenced site's entry gives way to its successor's."""
+    for vault in fleet.stores:
+        fleet.alter(vault, layout.ledger(1, 1))
+    put_entry(fleet, 2, 2, b"the successor's")
+    assert standby.run("fetch-ledger") == {"entries": 2, "fetched": 2, "forked": [layout.ledger(1, 2)]}
+    brought = [path.read_bytes() for path in sorted((standby.folder / "ledger").glob("*.json"))]
+    assert brought == [b"the first", b"the successor's"]
 
 
 def lose_ship(site: Site) -> None:
@@ -76,6 +95,9 @@ def test_follows_and_is_promoted(sites: Callable[..., Site], fleet: Fleet) -> No
     wait_until(lambda: birch.has(50), birch.told_by_standby)
     acorn.insert(51, 100)
     wait_until(lambda: birch.has(100), birch.told_by_standby)
+    put_entry(fleet, 1, 1, b"the first")
+    put_entry(fleet, 1, 2, b"of a site that is fenced")
+    wait_until(lambda: birch.standby_status()["ledger_entries"] == 2, birch.told_by_standby)
     with acorn.connect() as db:
         for statement in STRANGE:
             db.execute(statement)
@@ -90,7 +112,7 @@ def test_follows_and_is_promoted(sites: Callable[..., Site], fleet: Fleet) -> No
     acorn.kill_postgres()
     acorn.end()
 
-    promote(birch, fleet)
+    promote(birch, fleet, lambda: bring_ledger(birch, fleet))
     assert birch.rows() == list(range(1, 151))
     with birch.connect() as db:
         assert db.execute("SHOW max_connections").fetchone() == ("120",)

@@ -1,0 +1,100 @@
+"""Ledger entries of a standby: read while it follows, so that `fetch-ledger` finds nearly all of them here.
+
+They are kept by the names of their objects, and believed by nothing but `fetch-ledger`, which alone tells which
+entries count: one that a fenced site still put is never taken from here in place of its successor's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import structlog
+
+from resilience.errors import ResilienceError
+from resilience.ports import Vault
+from resilience.replication import layout, seals
+from resilience.replication.config import Config, write_atomic
+from resilience.replication.originals import read_good
+
+EVERY = 2.0
+FETCHERS = 12
+FOLDER = "ledger"
+log = structlog.get_logger()
+
+
+def place(config: Config, key: str) -> Path:
+    """Where an entry is kept here, opened."""
+    return config.paths.wal / FOLDER / key.removeprefix(layout.LEDGER).replace("/", "-")
+
+
+def entry(vault: Vault, key: str, identity: str) -> bytes | None:
+    """An entry as it was written, when this vault has it whole."""
+    found = read_good(vault, key, lambda data: _opened(data, identity))
+    return found[1] if isinstance(found, tuple) else None
+
+
+def _opened(data: bytes, identity: str) -> bytes | None:
+    try:
+        return seals.decrypt(data, identity)
+    except ResilienceError:
+        return None
+
+
+class Entries(threading.Thread):
+    """Keeps a standby's ledger up to date; a cycle with nothing new asks one vault, in turn, for one or two names."""
+
+    def __init__(
+        self, config: Config, vaults: Mapping[str, Vault], epoch: Callable[[], int], stopping: threading.Event
+    ) -> None:
+        super().__init__(name="entries", daemon=True)
+        self.held = 0
+        """The number of the last entry that is here."""
+        self._config = config
+        self._vaults = list(vaults.values())
+        self._epoch = epoch
+        self._stopping = stopping
+        self._last = (0, 0)
+        self._listed_under = 0
+        (config.paths.wal / FOLDER).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def run(self) -> None:
+        """Look for new entries until told to stop."""
+        failed = False
+        while not self._stopping.wait(EVERY):
+            try:
+                self.cycle()
+                failed = False
+            except (ResilienceError, OSError) as error:
+                if not failed:
+                    log.warning("the ledger cannot be looked at", vault=self._vaults[0].name, why=str(error))
+                failed = True
+            self._vaults = [*self._vaults[1:], *self._vaults[:1]]
+
+    def cycle(self) -> None:
+        """All entries once for each epoch, by listing; then the next ones, by name."""
+        if self._listed_under != (epoch := self._epoch()):
+            self._list()
+            self._listed_under = epoch
+        while any(self._bring(layout.ledger(number, self._last[1] + 1)) for number in {self._last[0], epoch} if number):
+            pass
+
+    def _list(self) -> None:
+        keys = [key for key in self._vaults[0].list(layout.LEDGER) if layout.ENTRY.fullmatch(key)]
+        with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
+            list(pool.map(self._bring, sorted(keys)))
+
+    def _bring(self, key: str) -> bool:
+        """Keep one entry; False where no vault gives it."""
+        path, named = place(self._config, key), layout.ENTRY.fullmatch(key)
+        if not path.exists():
+            plain = entry(self._vaults[0], key, self._config.key())
+            if plain is None:
+                return False
+            write_atomic(path, plain, 0o600)
+        if named:
+            self._last = max(self._last, (int(named["epoch"]), int(named["seq"])))
+            self.held = self._last[1]
+        return True
