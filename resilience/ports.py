@@ -105,6 +105,9 @@ class Plane(Protocol):
     def create(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
         """First day only: an empty database; refuses where there already is one."""
 
+    def warm(self, site: Site, outputs: SiteOutputs) -> None:
+        """Let the host load what `restore`, `recover` and both `fetch_` need; nothing is read, changed or opened by it."""
+
     def restore(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Merged:
         """Newest good snapshot, the merged chain, put again into k vaults; opening record last."""
 
@@ -349,6 +352,15 @@ class Workload(Protocol):
         """Stop; all acknowledged writes and all requests, as the journal keeps them."""
 
 
+Deed = Callable[[], None]
+
+
+def in_turn(deeds: Sequence[Deed]) -> None:
+    """One after another; the first that fails is the last."""
+    for deed in deeds:
+        deed()
+
+
 @dataclass(frozen=True)
 class World:
     """All doors to the outside in one value, so that a test swaps them at once."""
@@ -369,6 +381,8 @@ class World:
     supplies: Supplies
     history: Callable[[], Iterable[Mapping[str, Any]]] = tuple
     """What is kept of past drills, one entry each; none where nobody keeps them."""
+    together: Callable[[Sequence[Deed]], None] = in_turn
+    """Does what needs nothing of each other: side by side, or in turn where nothing may depend on chance."""
 
     def without(self, vaults: frozenset[str], *, forced: bool = False) -> World:
         """The same World with no door to these vaults: nobody can call them by mistake."""

@@ -28,6 +28,7 @@ from resilience.adapters.server_time import skew_s
 from resilience.adapters.shells import Shells
 from resilience.adapters.signer import KitSigner
 from resilience.adapters.supplies import VaultSupplies
+from resilience.adapters.threads import side_by_side
 from resilience.engine.preflight import Doors
 from resilience.errors import ResilienceError, UsageError
 from resilience.host.gate import caddy_rules
@@ -105,6 +106,7 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
         signer=signer,
         supplies=supplies,
         history=HistoryFile(home.directory / "reports" / "history.jsonl").read,
+        together=side_by_side,
     )
     try:
         yield world, users

@@ -18,6 +18,8 @@ from resilience.errors import BrokenChain, ResilienceError, ShortRecovery, TooFe
 from resilience.model import SiteOutputs
 
 Told = Mapping[str, Any]
+LONGEST_S = 3600.0
+"""No command takes longer."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,16 @@ class HostCommands:
 
     shells: Shells
 
+    def get_ready(self, outputs: SiteOutputs, *commands: str) -> None:
+        """Start these on the host, so that they have loaded all they need when their configuration comes."""
+        for command in commands:
+            self.shells.begin(outputs, _line(command), LONGEST_S)
+
     def there(
         self, outputs: SiteOutputs, command: str, config: Told, *args: str, timeout: float = 120
     ) -> dict[str, Any]:
         """One command on the host; its configuration comes through a pipe."""
-        line = " ".join([f"{PYTHON} -m resilience.replication {command} --config /dev/stdin", *args])
-        done = self.shells(outputs).run(line, stdin=json.dumps(config).encode(), timeout=timeout)
+        done = self.shells.run(outputs, _line(command, *args), json.dumps(config).encode(), timeout)
         return answer(f"{outputs.site}: {command}", done.exit, done.out, done.complaint)
 
     def here(self, command: str, config: Told, *args: str) -> dict[str, Any]:
@@ -48,6 +54,10 @@ class HostCommands:
         argv = [sys.executable, "-m", "resilience.replication", command, "--config", "/dev/stdin"]
         done = subprocess.run([*argv, *args], input=local, capture_output=True, text=True, check=False)
         return answer(f"here: {command}", done.returncode, done.stdout, done.stderr[-2000:])
+
+
+def _line(command: str, *args: str) -> str:
+    return " ".join([f"{PYTHON} -m resilience.replication {command} --config /dev/stdin", *args])
 
 
 KINDS = {"BrokenChain": BrokenChain, "ShortRecovery": ShortRecovery, "TooFewVaults": TooFewVaults}

@@ -82,6 +82,7 @@ rm -f {ETC}/*.key {ETC}/ship.json {ETC}/endpoints.json {ETC}/certificates.json {
 umask 077
 cat > {FOLLOW_KEYS}
 systemctl start resilience-follow
+/opt/resilience/env/bin/python3 -m compileall -q /opt/resilience/src  # nobody but root may; a failover need not
 """
 
 AWAIT_FOLLOW = f"""

@@ -63,6 +63,10 @@ class SshPlane:
         found = self.shells(outputs).check(f"{PYTHON} -c '{AWAIT_FOLLOW}'", timeout=3600)
         return dict(json.loads(found.strip().splitlines()[-1]))
 
+    def warm(self, site: Site, outputs: SiteOutputs) -> None:
+        """Start the commands that come next; each waits for its configuration, which alone makes it do anything."""
+        self.commands.get_ready(outputs, "restore", "fetch-ledger", "fetch-media", "recover")
+
     def restore(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Merged:
         """Snapshot and chain onto the host; the chain's end put again, the opening record put."""
         self.shells(outputs).check(STAND_STILL, timeout=60)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from resilience.adapters.kit import Kit
-from resilience.adapters.ssh import Login, Shell, wait_until_up
+from resilience.adapters.ssh import Begun, Login, Result, Shell, wait_until_up
 from resilience.model import SiteOutputs
 
 FIRST_BOOT_S = 300.0
@@ -18,6 +18,7 @@ class Shells:
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
         self._open: dict[Login, Shell] = {}
+        self._begun: dict[tuple[Login, str], Begun] = {}
         self._lock = threading.Lock()
 
     def login(self, outputs: SiteOutputs) -> Login:
@@ -40,9 +41,25 @@ class Shells:
         with self._lock:
             return self._open.setdefault(login, Shell(login))
 
+    def begin(self, outputs: SiteOutputs, command: str, timeout: float) -> None:
+        """Start a command on the host ahead of time; it waits for its standard input, which `run` gives it."""
+        begun = self(outputs).begin(command, timeout=timeout)
+        with self._lock:
+            self._begun[self.login(outputs), command] = begun
+
+    def run(self, outputs: SiteOutputs, command: str, stdin: bytes, timeout: float) -> Result:
+        """Run a command on the host, the one that was begun where it still waits."""
+        with self._lock:
+            begun = self._begun.pop((self.login(outputs), command), None)
+        shell = self(outputs)
+        if begun is None or not begun.waits:
+            begun = shell.begin(command, timeout=timeout)
+        return shell.end(begun, stdin)
+
     def close(self) -> None:
         """End all connections."""
         with self._lock:
+            self._begun.clear()
             for shell in self._open.values():
                 shell.close()
             self._open.clear()

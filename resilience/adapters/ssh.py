@@ -82,6 +82,21 @@ class Login:
         return self.address if self.port == 22 else f"[{self.address}]:{self.port}"  # noqa: PLR2004
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A command that was started and has not been given its standard input yet."""
+
+    channel: paramiko.Channel
+    command: str
+    at: float
+    limit: int
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is still there."""
+        return not self.channel.closed and not self.channel.exit_status_ready()
+
+
 class Shell:
     """One connection to one host, made when first needed and used again."""
 
@@ -101,20 +116,30 @@ class Shell:
 
     def run(self, command: str, *, stdin: bytes | None = None, timeout: float = 60.0) -> Result:
         """Run a bash command and wait for it; on the host it is killed when the time is over."""
+        return self.end(self.begin(command, timeout=timeout), stdin)
+
+    def begin(self, command: str, *, timeout: float = 60.0) -> Begun:
+        """Start a bash command that waits for its standard input."""
         limit = max(1, round(timeout))
-        began = time.monotonic()
         channel = self._channel()
         try:
             channel.exec_command(f"timeout -k 5 {limit} bash -c {shlex.quote(command)}")
-            result = _converse(channel, stdin or b"", time.monotonic() + timeout + 10)
         except (paramiko.SSHException, OSError, EOFError) as error:
-            self.close()
-            raise self._broken(command, str(error) or type(error).__name__) from error
-        finally:
             channel.close()
-        if result.exit in ENDED_BY_TIMEOUT and time.monotonic() - began >= limit:
+            raise self._lost(command, error) from error
+        return Begun(channel, command, time.monotonic(), limit)
+
+    def end(self, begun: Begun, stdin: bytes | None = None) -> Result:
+        """Give a command its standard input, and wait for its end."""
+        try:
+            result = _converse(begun.channel, stdin or b"", begun.at + begun.limit + 10)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise self._lost(begun.command, error) from error
+        finally:
+            begun.channel.close()
+        if result.exit in ENDED_BY_TIMEOUT and time.monotonic() - begun.at >= begun.limit:
             raise CommandFailed(
-                f"{self.login.address}: no end after {limit} s: {_short(command)}",
+                f"{self.login.address}: no end after {begun.limit} s: {_short(begun.command)}",
                 result.complaint or "It printed nothing.",
                 "Look at the host's load and journal, then run the same command again.",
             )
@@ -156,6 +181,11 @@ class Shell:
         except (paramiko.SSHException, EOFError, OSError) as error:
             self.close()
             raise self._broken("a new session", str(error)) from error
+
+    def _lost(self, command: str, error: Exception) -> HostUnreachable:
+        """The connection is no good any more; the next call makes a new one."""
+        self.close()
+        return self._broken(command, str(error) or type(error).__name__)
 
     def _broken(self, doing: str, why: str) -> HostUnreachable:
         return HostUnreachable(

@@ -98,15 +98,19 @@ def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
     yield step("provision", Phase.PROVISION, f"Make the hosts of {target} from its stack.")
     yield step("clear", Phase.PROVISION, "What an earlier time left there is set aside; nothing of it is trusted.")
     yield step("shape", Phase.PROVISION, "Install from the supplies in the vaults, nothing else.")
-    if fleet.replication.leased:
+    leased = fleet.replication.leased
+    if leased:
         reason = f"Let the lease of {old.site} run out: what it may still write reaches the vaults."
         yield step("lease", Phase.DATA, reason)
+    if fleet.site(target).standby == "hot":
+        yield step("warm", Phase.DATA, "What comes next is loaded ahead of time, and waits.", beside=leased)
     yield step("restore", Phase.DATA, "Newest good snapshot, and the WAL that any vault holds.")
+    yield step("media", Phase.DATA, "Bring the pictures that the host lacks.", beside=True)
+    yield step("fetch", Phase.DATA, "Bring the ledger, whole.", beside=True)
     yield step("recover", Phase.DATA, "Replay to the end of the chain, not a byte less; promote.")
     yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
-    yield step("media", Phase.DATA, "Bring the pictures that the host lacks.")
-    yield step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.")
-    yield step("start", Phase.START, "Start the app, behind a closed gate.")
+    yield step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.", beside=True)
+    yield step("start", Phase.START, "Start the app, behind a closed gate.", beside=True)
     yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
     yield from opening(target, [stage for stage in opened if stage != Stage.SIGN_UPS], Phase.START)
     if opened:

@@ -6,8 +6,10 @@ interrupted anywhere is simply run again.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from resilience.decide.difference import differences
@@ -16,6 +18,8 @@ from resilience.engine.steps import ACTIONS
 from resilience.errors import Refused, ResilienceError
 from resilience.model import Event, Fleet, Plan, SignOff, Step
 from resilience.ports import World
+
+Note = Callable[[str, Step, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -64,28 +68,34 @@ def _refuse_unsigned(plan: Plan, approval: Approval) -> None:
 
 
 def execute(world: World, fleet: Fleet, plan: Plan, watch: Callable[[Event], None] = lambda _: None) -> None:
-    """Run the plan's steps in order; the first that fails stops it, and its error is raised.
+    """Run the plan's steps in order, a group side by side; one that fails ends it after its group, and its error is raised.
 
     Vaults at vendors that the plan counts as lost have no door in the World that the steps see.
     """
     closed = frozenset(v.name for v in fleet.vaults if v.vendor in plan.lost or v.name in plan.unheard)
-    run = Run(world.without(closed, forced=plan.forced), fleet, plan)
+    run, telling = Run(world.without(closed, forced=plan.forced), fleet, plan), threading.Lock()
 
     def note(kind: str, step: Step, data: Mapping[str, Any]) -> None:
         head = {"id": step.id, "action": step.action, "phase": str(step.phase)}
         event = Event(world.clock.now(), kind, {**head, "subject": step.subject, **data})
-        world.log.append(event)
-        watch(event)
+        with telling:
+            world.log.append(event)
+            watch(event)
 
-    for step in plan.steps:
-        note("step-started", step, {"reason": step.reason})
-        try:
-            facts = ACTIONS[step.action](run, step)
-        except ResilienceError as error:
-            note("step-failed", step, {"what": error.what, "why": error.why, "next": error.next})
-            raise
-        note("step-done", step, {"facts": dict(facts)})
+    for group in plan.groups:
+        world.together([partial(_carry_out, run, step, note) for step in group])
     world.log.append(Event(world.clock.now(), "finished", {"digest": plan.digest}))
+
+
+def _carry_out(run: Run, step: Step, note: Note) -> None:
+    """One step, journalled before and after."""
+    note("step-started", step, {"reason": step.reason})
+    try:
+        facts = ACTIONS[step.action](run, step)
+    except ResilienceError as error:
+        note("step-failed", step, {"what": error.what, "why": error.why, "next": error.next})
+        raise
+    note("step-done", step, {"facts": dict(facts)})
 
 
 def unfinished(world: World, kind: str) -> Plan | None:

@@ -20,14 +20,16 @@ def _finished(events: Sequence[Event]) -> Iterator[PastRun]:
     plan: Plan | None = None
     began: dict[str, float] = {}
     took: dict[str, float] = {}
+    until = 0.0
     for event in events:
         if event.kind == "plan":
-            plan, began, took = Plan.from_json(event.data["plan"]), {}, {}
+            plan, began, took, until = Plan.from_json(event.data["plan"]), {}, {}, 0.0
         elif event.kind == "step-started":
             began[str(event.data["id"])] = event.at
         elif event.kind == "step-done" and str(event.data["id"]) in began:
             phase = str(event.data["phase"])
-            took[phase] = took.get(phase, 0.0) + event.at - began.pop(str(event.data["id"]))
+            since = max(began.pop(str(event.data["id"])), until)  # what ran side by side counts once
+            took[phase], until = took.get(phase, 0.0) + event.at - since, event.at
         elif event.kind == "finished" and plan is not None and event.data["digest"] == plan.digest:
             yield PastRun(plan.kind, plan.target, took)
 

@@ -55,6 +55,16 @@ class Run:
                 return event.when
         return None
 
+    def found(self, action: str, site: str) -> Facts:
+        """What this plan's step of that action found at the site when it was last done; empty where it was not."""
+        found: Facts = {}
+        for event in self.world.log.read():
+            if event.kind == "plan":
+                found = {} if event.data["plan"]["digest"] != self.plan.digest else found
+            elif event.kind == "step-done" and (event.data.get("action"), event.data.get("subject")) == (action, site):
+                found = event.data["facts"]
+        return found
+
     def others_epoch(self, site: str) -> EpochRecord:
         """The newest epoch; Refused where it lets this very site write."""
         newest = self.newest()

@@ -42,6 +42,11 @@ class Step:
     reason: str
     args: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def beside(self) -> bool:
+        """Whether it needs nothing of the step before it, and starts together with that one."""
+        return bool(self.args.get("beside"))
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -57,6 +62,17 @@ class Plan:
     """Vendors that carrying it out never calls."""
     unheard: tuple[str, ...] = ()
     """Vaults that did not answer, and that a forced plan does without; a plan that is not forced has none."""
+
+    @property
+    def groups(self) -> tuple[tuple[Step, ...], ...]:
+        """The steps, those together that may run side by side."""
+        found: list[tuple[Step, ...]] = []
+        for step in self.steps:
+            if step.beside and found:
+                found[-1] += (step,)
+            else:
+                found.append((step,))
+        return tuple(found)
 
     @property
     def forced(self) -> bool:

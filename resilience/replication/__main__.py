@@ -8,13 +8,14 @@ import importlib
 import json
 import logging
 import os
+import select
 import sys
 from typing import Any
 
 import structlog
 
 from resilience.errors import BrokenChain, Exit, ResilienceError
-from resilience.replication import config
+from resilience.replication import config, vaults
 
 COMMANDS = {
     "ship": "ship",
@@ -35,6 +36,7 @@ COMMANDS = {
 }
 
 
+STDIN = "/dev/stdin"
 MORE = {
     "verify-snapshot": ("vault", "snapshot"),
     "restore-at": ("at",),
@@ -44,15 +46,31 @@ MORE = {
     "caught-up": ("vault", "begin", "until"),
 }
 """What a command is told beside its configuration."""
-ALONE = ("snapshot", "restore", "recover", "fetch-ledger", "fetch-media")
-"""Commands of which a host runs one at a time: what a killed caller left behind is waited for."""
+ALONE = {
+    "snapshot": "database",
+    "restore": "database",
+    "recover": "database",
+    "fetch-ledger": "ledger",
+    "fetch-media": "media",
+}
+"""Commands of which a host runs one at a time on the same thing: what a killed caller left behind is waited for."""
 
 
-def alone(settings: config.Config) -> None:
-    """Wait for whoever is at work on this host, and keep others waiting until this process ends."""
+def alone(settings: config.Config, thing: str) -> None:
+    """Wait for whoever is at work on it on this host, and keep others waiting until this process ends."""
     settings.paths.run.mkdir(parents=True, exist_ok=True)
-    handle = os.open(settings.paths.run / "at-work.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = os.open(settings.paths.run / f"{thing}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def use_the_wait(path: str) -> None:
+    """As long as a configuration from standard input has not come, load what is needed once it has."""
+    if path != STDIN:
+        return
+    for load in vaults.loaders():
+        if select.select([sys.stdin], [], [], 0)[0]:
+            return
+        load()
 
 
 def set_up_logs() -> None:
@@ -92,10 +110,11 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     set_up_logs()
     try:
+        command = importlib.import_module(f"resilience.replication.{COMMANDS[args.command]}")
+        use_the_wait(args.config)
         settings = config.load(args.config)
         if args.command in ALONE:
-            alone(settings)
-        command = importlib.import_module(f"resilience.replication.{COMMANDS[args.command]}")
+            alone(settings, ALONE[args.command])
         act = command.caught_up if args.command == "caught-up" else command.main
         answer = act(settings, *(getattr(args, name) for name in MORE.get(args.command, ())))
     except ResilienceError as error:

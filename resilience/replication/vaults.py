@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 from resilience.errors import UsageError
@@ -16,6 +17,12 @@ PLACE = ("name", "vendor", "kind", "endpoint", "bucket", "region", "price_per_10
 def place(spec: VaultSpec) -> dict[str, Any]:
     """What a command is told of a vault: where it is, not how it was made."""
     return {name: getattr(spec, name) for name in PLACE}
+
+
+def loaders() -> Iterator[Callable[[], object]]:
+    """What opening a vault loads the first time, piece by piece: for whoever has to wait anyway."""
+    yield lambda: import_module("resilience.adapters.s3").boto3.client("s3", region_name="none")
+    yield lambda: import_module("resilience.adapters.gcs")
 
 
 def open_vault(spec: VaultSpec | Mapping[str, Any], credentials: Mapping[str, str], principal: str = "") -> Vault:

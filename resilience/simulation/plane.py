@@ -81,6 +81,10 @@ class SimPlane:
 
         return self._on(outputs, "create", 2.0, create)
 
+    def warm(self, site: Site, outputs: SiteOutputs) -> None:
+        """Nothing has to be loaded here."""
+        self._on(outputs, "warm", 1.0, lambda _host: None)
+
     def restore(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Merged:
         """Rows of all vaults that answer, merged, put again into k vaults, the opening record last."""
 
@@ -90,7 +94,7 @@ class SimPlane:
             if host.promoted_under != epoch.nonce:
                 rows = merging.opening(self.sim, epoch, host, self.left_out, forced=self.forced)
                 _empty(host)
-                host.rows, host.restored_under = dict(rows), epoch.nonce
+                host.rows, host.restored_under, host.opens = dict(rows), epoch.nonce, epoch
             end = f"0/{len(host.rows):X}"
             return Merged("simulated", epoch.vaults[0], end, end, epoch.number, "1", len(host.rows), ())
 
@@ -135,17 +139,19 @@ class SimPlane:
     def _enough(self, host: Host) -> dict[str, Held]:
         """Vaults that answer, where they are so many that nothing k vaults held can be missed."""
         vaults = merging.readable(self.sim, self.left_out)
-        if host.ships is not None and not self.forced:
-            merging.refuse_blind(vaults, host.ships.number)
+        record = host.ships or host.opens
+        if record is not None and not self.forced:
+            merging.refuse_blind(vaults, record.number)
         return vaults
 
     def _own(self, host: Host) -> list[Held]:
-        """The vaults of the epoch under which this host ships: k of them at least."""
-        if host.ships is None:
+        """The vaults of the epoch under which this host ships, or will: k of them at least."""
+        record = host.ships or host.opens
+        if record is None:
             return []
-        reached = list(reachable(self.sim, host, host.ships).values())
-        if len(reached) < host.ships.k:
-            raise TooFewVaults("Copies reach too few vaults.", f"{host.ships.k} must answer.", "Bring a vault back.")
+        reached = list(reachable(self.sim, host, record).values())
+        if len(reached) < record.k:
+            raise TooFewVaults("Copies reach too few vaults.", f"{record.k} must answer.", "Bring a vault back.")
         return reached
 
     def start_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:

@@ -42,6 +42,8 @@ class Host:
     follows: bool = False
     """A hot standby: it reads the vaults all the time, and may be read."""
     restored_under: str = ""
+    opens: EpochRecord | None = None
+    """The epoch under which its copy was restored."""
     promoted_under: str = ""
     """Nonce of the epoch under which the database was opened."""
     serving: bool = False

@@ -74,7 +74,7 @@ def test_the_ledger_replayed_after_the_gate_opens(monkeypatch: Patch) -> None:
     """What was taken down could be read for a moment, where a gate opens without a look at what was found."""
     stage = lost()
     monkeypatch.setattr("resilience.engine.steps.start._refuse_unmet", lambda *_: None)
-    stage.operator.change = lambda plan: moved(plan, "ledger", behind="open")
+    stage.operator.change = lambda plan: moved(moved(plan, "ledger", behind="open"), "fetch", behind="open")
     assert caught_by(stage, stage.operator.failover) == "taken_down_stays_down"
 
 

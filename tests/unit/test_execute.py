@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
+from resilience.adapters.threads import side_by_side
 from resilience.decide import plan_failover
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import survey_after_loss
 from resilience.engine.steps import ACTIONS
 from resilience.errors import Exit, Refused, ResilienceError
 from resilience.model import Event, Plan
-from resilience.ports import World
+from resilience.ports import Plane, World
 from resilience.simulation import Break, State, simulated_fleet, simulated_world
 from tests.sim.stage import Stage, day_one
 
@@ -122,3 +125,44 @@ def test_lost_vendors_have_no_door() -> None:
     left = world.without(frozenset({"elm"}))
     assert set(left.vaults) == {"birch", "cedar"}
     assert set(world.vaults) == {"birch", "cedar", "elm"}
+
+
+def test_steps_that_need_nothing_of_each_other_run_side_by_side() -> None:
+    """Copy, pictures and ledger are brought at one time; what comes after waits for all three."""
+    stage, plan = lost()
+    met = threading.Barrier(3, timeout=30)
+    plane = stage.world.plane
+
+    class Meeting:
+        """A plane on which all three must be under way before one of them goes on."""
+
+        def __getattr__(self, name: str) -> object:
+            if name in {"restore", "fetch_media", "fetch_ledger"}:
+                met.wait()
+            return getattr(plane, name)
+
+        def without(self, vaults: frozenset[str], *, forced: bool = False) -> object:
+            return self
+
+    world = replace(stage.world, plane=cast("Plane", Meeting()), together=side_by_side)
+    begun = len(world.log.read())
+    execute(world, stage.fleet, plan)
+    told = [(e.kind, e.data["action"]) for e in world.log.read()[begun:] if e.kind.startswith("step-")]
+    ended = [told.index(("step-done", action)) for action in ("restore", "media", "fetch")]
+    assert max(ended) < told.index(("step-started", "recover"))
+
+
+def test_a_failure_beside_others_is_raised_after_they_ended() -> None:
+    """Nothing goes on in the background of a failover that has stopped; what failed is journalled, and is run again."""
+    stage, plan = lost()
+    world = replace(stage.world, together=side_by_side)
+    stage.state.doors.breaks.append(Break("plane.birch.fetch_ledger", 1))
+    with pytest.raises(ResilienceError, match=r"plane\.birch\.fetch_ledger"):
+        execute(world, stage.fleet, plan)
+    ended = {e.data["action"]: e.kind for e in world.log.read() if e.kind in {"step-done", "step-failed"}}
+    assert ended["fetch"] == "step-failed"
+    assert "restore" in ended
+    assert "media" in ended
+    assert "recover" not in ended
+    execute(world, stage.fleet, plan)
+    assert world.log.read()[-1].kind == "finished"

@@ -20,6 +20,8 @@ ACTIONS: dict[str, Action] = {
     "recover": data.recover,
     "media": data.media,
     "ledger": data.ledger,
+    "fetch": data.fetch,
+    "warm": data.warm,
     "ship": data.ship,
     "lease": data.lease,
     "prepare": hand_over.prepare,

@@ -22,6 +22,13 @@ def follow(run: Run, step: Step) -> Facts:
     return run.world.plane.follow(site, run.outputs(site.name), run.others_epoch(site.name))
 
 
+def warm(run: Run, step: Step) -> Facts:
+    """Have the standby's host load what it needs, so that it waits for nothing but the lease."""
+    site = run.fleet.site(step.subject)
+    run.world.plane.warm(site, run.outputs(site.name))
+    return {}
+
+
 def restore(run: Run, step: Step) -> Facts:
     """Snapshot and merged chain onto the host."""
     site = run.fleet.site(step.subject)
@@ -66,11 +73,16 @@ def media(run: Run, step: Step) -> Facts:
     return {"fetched": run.world.plane.fetch_media(site, run.outputs(site.name))}
 
 
-def ledger(run: Run, step: Step) -> Facts:
-    """Bring the ledger and apply it, before anybody can read."""
+def fetch(run: Run, step: Step) -> Facts:
+    """Bring the ledger, while the copy is brought: whoever might still add to it was fenced before."""
     site = run.fleet.site(step.subject)
-    outputs = run.outputs(site.name)
-    held = run.world.plane.fetch_ledger(site, outputs)
+    return {"held": run.world.plane.fetch_ledger(site, run.outputs(site.name))}
+
+
+def ledger(run: Run, step: Step) -> Facts:
+    """Apply the whole ledger, before anybody can read; bring it where this plan has not."""
+    outputs = run.outputs(step.subject)
+    held = int((run.found("fetch", step.subject) or fetch(run, step))["held"])
     replayed = run.world.app.replay_ledger(outputs)
     if int(replayed["entries"]) < held:
         raise ResilienceError(
