@@ -62,6 +62,7 @@ class HostSpec:
 PLACES = {
     "resilience-postgres.service": "/etc/systemd/system/resilience-postgres.service",
     "resilience-ship.service": "/etc/systemd/system/resilience-ship.service",
+    "resilience-lease.service": "/etc/systemd/system/resilience-lease.service",
     "resilience-follow.service": "/etc/systemd/system/resilience-follow.service",
     "plaza.service": "/etc/systemd/system/plaza.service",
     "caddy.conf": "/etc/systemd/system/caddy.service.d/resilience.conf",

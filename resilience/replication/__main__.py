@@ -19,6 +19,7 @@ from resilience.replication import config, vaults
 
 COMMANDS = {
     "ship": "ship",
+    "guard": "guard",
     "follow": "follow",
     "snapshot": "snapshot",
     "init-repo": "init_repo",
@@ -38,6 +39,7 @@ COMMANDS = {
 
 STDIN = "/dev/stdin"
 MORE = {
+    "guard": ("config",),
     "verify-snapshot": ("vault", "snapshot"),
     "restore-at": ("at",),
     "verify": ("vault", "at"),

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from resilience.errors import ResilienceError
 from resilience.replication import epoch as epochs
+from resilience.replication import tenure
 from resilience.replication.config import Config, write_atomic
 from resilience.replication.lease import Lease
 
@@ -26,28 +27,43 @@ def note(config: Config) -> None:
     write_atomic(config.paths.spool / MARK, b"")
 
 
-def go_on(config: Config, wait: Callable[[float], None] = time.sleep) -> None:
-    """Where writes were stopped so: wait until enough vaults show no newer epoch, then start again."""
+def refuse_lapsed(config: Config) -> None:
+    """ResilienceError where writes were stopped while this ship ran, by the guard: only a start leads on from there."""
+    if (config.paths.spool / MARK).exists():
+        raise ResilienceError(
+            "The lease ran out before this ship had asked enough vaults, and Postgres was stopped.",
+            "The guard holds Postgres to the lease that was noted.",
+            "ship is started again by itself, and goes on once vaults answer.",
+        )
+
+
+def go_on(config: Config, wait: Callable[[float], None] = time.sleep) -> Mapping[str, float] | None:
+    """Where writes were stopped so: wait until enough vaults show no newer epoch, then start again.
+
+    Returns when each vault was asked, on which the lease rests from then on; None where writes were not stopped.
+    """
     mark = config.paths.spool / MARK
     if not mark.exists():
-        return
+        return None
     log.warning("waiting for vaults before anybody may write again")
-    if not _alone(config, wait):
-        return
+    lease = _alone(config, wait)
+    if lease is None:
+        return None
     for argv in config.postgres.resume:
         done = subprocess.run(argv, check=False, capture_output=True, text=True)
         log.warning("going on", command=argv, status=done.returncode, output=(done.stdout + done.stderr)[-500:])
     mark.unlink()
+    return lease.since()
 
 
-def _alone(config: Config, wait: Callable[[float], None]) -> bool:
-    """True once enough vaults show no newer epoch; False when one shows it."""
+def _alone(config: Config, wait: Callable[[float], None]) -> Lease | None:
+    """A lease once enough vaults show no newer epoch; None when one shows it."""
     record, vaults = config.record, config.open(config.record.vaults)
-    lease = Lease(record, config.verify, None)
+    lease = Lease(record, config.verify, config.lease_s if config.leased else None, {}, tenure.place(config))
     while True:
         answers = epochs.each(vaults, lease.look).values()
         if lease.superseded is not None:
-            return False
+            return None
         if sum(not isinstance(answer, ResilienceError) for answer in answers) > len(record.vaults) - record.s:
-            return True
+            return lease
         wait(PAUSE)

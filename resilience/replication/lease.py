@@ -2,6 +2,8 @@
 
 A newer epoch in any vault ends it at once. It lapses when too few vaults have lately
 answered that there is none: n - s + 1 of them meet every quorum that could have sealed one.
+It outlives the process (`tenure`): a ship that is started again may ask for as long as a lease before it stops Postgres
+itself, and meanwhile the guard holds Postgres to what is noted.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import structlog
 
@@ -16,9 +19,13 @@ from resilience.errors import ResilienceError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import epoch as epochs
+from resilience.replication import tenure
 from resilience.replication.seals import Verify
 
 log = structlog.get_logger()
+
+
+NOTE_EVERY = 0.2
 
 
 def now() -> float:
@@ -30,7 +37,12 @@ class Lease:
     """Looks for a newer epoch, and knows until when there was none."""
 
     def __init__(
-        self, record: EpochRecord, verify: Verify, seconds: float | None, since: Mapping[str, float] | None = None
+        self,
+        record: EpochRecord,
+        verify: Verify,
+        seconds: float | None,
+        since: Mapping[str, float] | None = None,
+        note: Path | None = None,
     ) -> None:
         self.superseded: EpochRecord | None = None
         self.following: EpochRecord | None = None
@@ -39,8 +51,15 @@ class Lease:
         self._verify = verify
         self._seconds = seconds
         self._needed = len(record.vaults) - record.s + 1
-        self._clean = dict.fromkeys(record.vaults, now()) if since is None else _known(since, record.vaults)
         self._changed = threading.Condition()
+        self._note = note if seconds is not None else None
+        self._first = self._asking = self._noted = 0.0
+        if since is None and self._note is not None and seconds is not None:
+            kept = tenure.begin(self._note, record.nonce, record.vaults, now(), seconds)
+            since, self._first = kept.clean, kept.grace
+            self._asking = now() + seconds
+        self._clean = _known(since or {}, record.vaults)
+        self._keep()
 
     def look(self, vault: Vault) -> bool:
         """Ask one vault; True when it shows no newer epoch, and none was seen elsewhere."""
@@ -52,6 +71,7 @@ class Lease:
         with self._changed:
             if newer is None:
                 self._clean[vault.name] = max(asked, self._clean[vault.name])
+                self._keep()
             elif self.superseded is None:
                 self.superseded = newer
                 self._changed.notify_all()
@@ -69,7 +89,20 @@ class Lease:
         if self._seconds is None:
             return None
         with self._changed:
-            return sorted(self._clean.values(), reverse=True)[self._needed - 1] + self._seconds
+            return max(self._until(self._seconds), self._asking)
+
+    def _until(self, seconds: float) -> float:
+        return max(sorted(self._clean.values(), reverse=True)[self._needed - 1] + seconds, self._first)
+
+    def _keep(self) -> None:
+        """Note the lease for whoever comes after this process, some times a second at most: an older note ends sooner."""
+        if self._note is None or self._seconds is None:
+            return
+        until = self._until(self._seconds)
+        if until > self._noted + NOTE_EVERY or self._noted == 0.0:
+            kept = tenure.Tenure(self._record.nonce, tenure.boot(), self._clean, self._first, until)
+            tenure.write(self._note, kept)
+            self._noted = until
 
     def wait_until_lost(self, stopping: threading.Event) -> str | None:
         """Wait until this site must stop writing, and say why; None when told to stop waiting."""

@@ -20,7 +20,7 @@ import structlog
 from psycopg import conninfo, pq
 
 from resilience.errors import Refused, ResilienceError, UsageError
-from resilience.replication import chunk, lapse, lsn, seals, turn
+from resilience.replication import chunk, lapse, lsn, seals, tenure, turn
 from resilience.replication.config import Config
 from resilience.replication.courier import Courier, start_record, switch_point
 from resilience.replication.lease import Lease, watches
@@ -98,7 +98,7 @@ class Ship:
             )
         self._spool = Spool(config.paths.spool, self._record.number, self._record.vaults)
         self._spool.live()
-        self._lease = Lease(self._record, config.verify, self._seconds, since)
+        self._lease = Lease(self._record, config.verify, self._seconds, since, tenure.place(config))
         self._stopping = threading.Event()
         self._lost: str | None = None
         self._crash: BaseException | None = None
@@ -124,6 +124,8 @@ class Ship:
         self._outbox.start()
         try:
             while not self._stopping.is_set() and self._lease.following is None:
+                if self._lost is None:
+                    lapse.refuse_lapsed(self._config)
                 self._connected()
             onward = self._turn()
         finally:
@@ -379,8 +381,7 @@ def main(config: Config) -> dict[str, object]:
     """Run ship until it is told to stop."""
     seals_ready(config)
     config = turn.start(config)
-    lapse.go_on(config)
-    onward: Onward | None = Onward(config, None)
+    onward: Onward | None = Onward(config, lapse.go_on(config))
     while onward is not None:
         onward = Ship(onward.config, onward.since).run()
     return {"stopped": True}

@@ -127,6 +127,7 @@ class Site:
         self.bin = postgres_bin()
         (self.port,) = free_ports(1)
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.environment: dict[str, str] = {}
         user = pwd.getpwnam("postgres")
         for part in ("media", "ledger", "outbox/media", "outbox/ledger", "held", "spool", "wal", "run", "socket"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
@@ -272,6 +273,10 @@ class Site:
         """Start follow in the background."""
         return self._background("follow", config or self.config(standby=True))
 
+    def guard(self, config: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start the guard of the lease in the background."""
+        return self._background("guard", config or self.ship_config())
+
     def _background(self, command: str, config: Path) -> subprocess.Popen[bytes]:
         with (self.folder / f"{command}.log").open("ab") as log:
             process = subprocess.Popen(
@@ -279,6 +284,7 @@ class Site:
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,
+                env={**os.environ, **self.environment},
             )
         self.processes.append(process)
         return process

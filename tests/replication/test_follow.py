@@ -62,6 +62,13 @@ def put_entry(fleet: Fleet, epoch: int, number: int, text: bytes) -> None:
         vault.put_new(layout.ledger(epoch, number), seals.encrypt(text, [fleet.recipient]))
 
 
+def follows_the_ledger(standby: Site, fleet: Fleet) -> None:
+    """Two entries come while it follows."""
+    put_entry(fleet, 1, 1, b"the first")
+    put_entry(fleet, 1, 2, b"of a site that is fenced")
+    wait_until(lambda: standby.standby_status()["ledger_entries"] == 2, standby.told_by_standby)
+
+
 def bring_ledger(standby: Site, fleet: Fleet) -> None:
     """What was read while following is not asked for again; a fenced site's entry gives way to its successor's."""
     for vault in fleet.stores:
@@ -95,9 +102,7 @@ def test_follows_and_is_promoted(sites: Callable[..., Site], fleet: Fleet) -> No
     wait_until(lambda: birch.has(50), birch.told_by_standby)
     acorn.insert(51, 100)
     wait_until(lambda: birch.has(100), birch.told_by_standby)
-    put_entry(fleet, 1, 1, b"the first")
-    put_entry(fleet, 1, 2, b"of a site that is fenced")
-    wait_until(lambda: birch.standby_status()["ledger_entries"] == 2, birch.told_by_standby)
+    follows_the_ledger(birch, fleet)
     with acorn.connect() as db:
         for statement in STRANGE:
             db.execute(statement)

@@ -1,0 +1,65 @@
+"""guard: stops Postgres when the lease has run out and no ship is there to do it.
+
+A process of its own, because ship may be killed, stopped, or started again and again. It asks no vault: it reads how
+long this host may write, which ship notes as often as vaults answer.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+
+import structlog
+
+from resilience.errors import ResilienceError
+from resilience.replication import config as configs
+from resilience.replication import lapse, tenure, turn
+from resilience.replication.config import Config
+from resilience.replication.lease import now
+from resilience.replication.ship import accepts, fence, kill
+
+EVERY = 0.25
+log = structlog.get_logger()
+
+
+def watch(path: Path, stopping: threading.Event) -> None:
+    """Look until told to stop, under whatever configuration there is by then."""
+    seen, told = 0, _told(path)
+    while not stopping.wait(EVERY):
+        if (changed := _changed(path)) != seen:
+            seen, told = changed, _told(path)
+        if told is None or not told.leased:
+            continue
+        config = turn.start(told)
+        left = tenure.left(config, now())
+        if left is not None and left <= 0 and accepts(config.postgres.dsn):
+            log.error("the lease ran out, and nobody stopped Postgres", ago_s=round(-left, 3))
+            lapse.note(config)
+            fence(config)
+            kill(config)
+
+
+def _changed(path: Path) -> int:
+    """When the configuration was last put there; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _told(path: Path) -> Config | None:
+    """What ship is told; None on a host that is no primary."""
+    try:
+        return configs.load(path)
+    except ResilienceError:
+        return None
+
+
+def main(config: Config, path: str) -> dict[str, object]:
+    """Guard until told to stop."""
+    stopping = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stopping.set())
+    watch(Path(path), stopping)
+    return {"stopped": True}

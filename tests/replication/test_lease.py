@@ -1,0 +1,117 @@
+"""The lease on real processes: it outlives ship, is held to without ship, and runs on a clock that nobody sets."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+from subprocess import Popen
+
+from resilience.replication.lease import now
+from resilience.replication.ship import accepts
+from tests.replication.harness import Fleet, Site, wait_until
+from tests.replication.test_ship_faults import without
+
+CLOCK = """
+import os, time
+told = time.time
+def jumped():
+    with open(os.environ["JUMP"]) as file:
+        return told() + float(file.read() or 0)
+time.time = jumped
+"""
+"""Loaded by Python when it starts: what the process takes for the time of day is as far off as a file says."""
+DAY = 86_400
+
+
+def until(site: Site) -> float:
+    """When the lease ends that is noted on the site's host."""
+    return float(json.loads((site.folder / "run/lease.json").read_text())["until"])
+
+
+def stop(process: Popen[bytes]) -> None:
+    """SIGKILL, and gone."""
+    process.kill()
+    process.wait()
+
+
+def renewed(site: Site) -> None:
+    """Wait for the lease to be renewed."""
+    before = until(site)
+    wait_until(lambda: until(site) > before, site.told)
+
+
+def works(site: Site, ship: Popen[bytes]) -> bool:
+    """Wait until this ship says something; False where it stopped Postgres instead."""
+    told = site.status()["at"]
+    wait_until(lambda: ship.poll() is not None or site.status()["at"] != told or not site.running(), site.told)
+    return ship.poll() is None and site.running()
+
+
+def with_a_clock(site: Site) -> Path:
+    """The site's processes see a time of day that jumps as this file says."""
+    (site.folder / "clock").mkdir()
+    (site.folder / "clock/sitecustomize.py").write_text(CLOCK)
+    jump = site.folder / "jump"
+    jump.write_text("0")
+    site.environment |= {"PYTHONPATH": str(site.folder / "clock"), "JUMP": str(jump)}
+    return jump
+
+
+def leased(sites: Callable[..., Site], fleet: Fleet) -> Site:
+    """An async site whose lease is not long."""
+    fleet.lease_s = 4.0
+    acorn = sites(fleet, "acorn")
+    acorn.create()
+    return acorn
+
+
+def test_a_ship_that_is_started_again_has_what_was_left_of_its_lease(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """Killed and started in a loop while vaults are away, under a clock that jumps: no start lengthens the lease."""
+    acorn = leased(sites, fleet)
+    jump = with_a_clock(acorn)
+    ship = acorn.ship()
+    acorn.wait_confirmed()
+    for day in (DAY, -DAY):
+        jump.write_text(str(day))
+        renewed(acorn)
+        wait_until(lambda: abs(acorn.status()["at"] - time.time()) > DAY / 2, "ship to see the jump")
+        assert until(acorn) <= now() + fleet.lease_s, "the time of day is no part of it"
+    acorn.guard()
+    stop(ship)
+    ends = until(acorn)
+    away = without(acorn.ship_config(), "birch", "cedar", "elm")
+    for day in cycle((DAY, -DAY)):
+        jump.write_text(str(day))
+        ship = acorn.ship(away)
+        if not works(acorn, ship):
+            break
+        assert until(acorn) <= ends, "no start lengthens it"
+        stop(ship)
+    wait_until(lambda: not acorn.running(), "Postgres to end")
+    assert now() >= ends, "nor is it ended early"
+    assert until(acorn) <= ends
+
+
+def test_postgres_is_stopped_where_nobody_renews(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """Ship is gone for good: the guard stops Postgres once the lease has run out, and ship goes on when it is back."""
+    acorn = leased(sites, fleet)
+    jump = with_a_clock(acorn)
+    ship = acorn.ship()
+    told = acorn.ship_config()
+    guard = acorn.guard(told)
+    acorn.wait_confirmed()
+    stop(ship)
+    jump.write_text(str(-DAY))
+    ends = until(acorn)
+    stop(guard)
+    acorn.guard(told)  # it too may be killed, and is started again
+    wait_until(lambda: not acorn.running(), "the guard to stop Postgres")
+    assert now() >= ends
+    assert until(acorn) == ends
+    acorn.ship()
+    wait_until(lambda: accepts(acorn.dsn), "Postgres to be started again, once vaults answer")
+    acorn.wait_confirmed()
+    assert until(acorn) > ends
