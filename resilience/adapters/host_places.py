@@ -6,6 +6,7 @@ PYTHON = "PYTHONPATH=/opt/resilience/src /opt/resilience/env/bin/python3"
 DATA = "/var/lib/resilience"
 ETC = "/etc/resilience"
 RUN = "/run/resilience"
+SETTINGS = ("postgresql.conf", "pg_hba.conf", "pg_ident.conf", "durability.conf", "Caddyfile", "site.caddy", "app.env")
 PATHS = {
     "pg": f"{DATA}/pg",
     "media": f"{DATA}/media",
@@ -16,6 +17,7 @@ PATHS = {
     "wal": f"{DATA}/wal",
     "run": RUN,
     "restic": "/opt/resilience/bin/restic",
+    "settings": [f"{ETC}/{name}" for name in SETTINGS],
 }
 POSTGRES = {
     "dsn": "host=/run/postgresql user=postgres dbname=postgres",

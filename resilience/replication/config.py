@@ -62,6 +62,8 @@ class Paths(Table):
     wal: Path
     run: Path
     restic: Path
+    settings: tuple[Path, ...] = ()
+    """How this host was set up, without a secret in it: kept in each snapshot for whoever wonders later."""
 
 
 class Postgres(Table):

@@ -50,11 +50,11 @@ class Repository:
             return False
         return True
 
-    def backup(self, path: Path, excludes: list[str], host: str, tag: str) -> str:
-        """Back up a folder; the snapshot's id. Files that vanished meanwhile are no failure."""
+    def backup(self, path: Path, beside: list[Path], excludes: list[str], host: str, tag: str) -> str:
+        """Back up a folder, and some files beside it; the snapshot's id. What vanished in the folder meanwhile is no failure."""
         argv = ["backup", "--force", "--json", "--host", host, "--tag", tag, "--no-scan"]
         argv += [arg for pattern in excludes for arg in ("--exclude", pattern)]
-        out = self._run(*argv, str(path), vanish_under=path)
+        out = self._run(*argv, str(path), *map(str, beside), vanish_under=path)
         return str(next(m["snapshot_id"] for m in _messages(out) if m.get("message_type") == "summary"))
 
     def restore(self, snapshot: str, path: str, target: Path) -> None:

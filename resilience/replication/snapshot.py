@@ -99,7 +99,8 @@ def _copy(config: Config, vault: VaultConfig) -> str | ResilienceError:
         pg = config.paths.pg
         excludes = [f"{pg}/{name}/*" for name in EMPTIED] + [f"{pg}/{name}" for name in LEFT_OUT] + list(EVERYWHERE)
         place = Repository(config.paths.restic, vault, repository(config.record.number))
-        return place.backup(pg, excludes, config.site, f"epoch-{config.record.number}")
+        settings = [path for path in config.paths.settings if path.exists()]
+        return place.backup(pg, settings, excludes, config.site, f"epoch-{config.record.number}")
     except ResilienceError as error:
         log.warning("no snapshot in this vault", vault=vault.name, what=error.what, why=error.why)
         return error

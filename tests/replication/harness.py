@@ -229,7 +229,11 @@ class Site:
             "spacing_ms": fleet.spacing_ms,
             "lease_s": fleet.lease_s,
             "durability": fleet.durability,
-            "paths": {**{n: str(self.folder / n) for n in names}, "restic": str(caches.restic())},
+            "paths": {
+                **{n: str(self.folder / n) for n in names},
+                "restic": str(caches.restic()),
+                "settings": [str(self.folder / "settings/host.conf"), str(self.folder / "settings/absent.conf")],
+            },
             "postgres": {
                 "dsn": self.dsn,
                 "start": self.pg_ctl("-o", self.options, "start"),

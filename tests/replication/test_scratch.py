@@ -12,6 +12,9 @@ import psycopg
 import pytest
 
 from resilience.replication import layout, lsn
+from resilience.replication.config import load
+from resilience.replication.restic import Repository
+from resilience.replication.snapshot import repository
 from tests.replication.harness import Fleet, Site
 
 
@@ -98,9 +101,15 @@ def test_each_vault_by_itself(beside: Callable[..., Any], lost: Fleet) -> None:
     assert "altered" in told["missing"]
 
 
-def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], fleet: Fleet) -> None:
-    """Pruned by the operator, a vault still gives everything back; ship's credentials could not have done it."""
+def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], fleet: Fleet, tmp_path: Path) -> None:
+    """Pruned by the operator, a vault still gives everything back; ship's credentials could not have done it.
+
+    How the host was set up lies beside the data in every snapshot.
+    """
     acorn = sites(fleet, "acorn")
+    settings = acorn.folder / "settings"
+    settings.mkdir()
+    (settings / "host.conf").write_text("max_connections = 100\n")
     acorn.begin()
     for first in (1, 21, 41):
         acorn.insert(first, first + 19)
@@ -120,3 +129,7 @@ def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], f
     reader = sites(fleet, "reader", standby=True)
     found = reader.run("verify", "--vault", "elm", config=reader.config(standby=True, signing_key_file=None))
     assert found["rows"] == 80
+    config = load(acorn.config("reader"))
+    elm = next(vault for vault in config.vaults if vault.name == "elm")
+    Repository(config.paths.restic, elm, repository(1)).restore(newest, str(settings), tmp_path / "settings")
+    assert (tmp_path / "settings/host.conf").read_text() == "max_connections = 100\n"
