@@ -307,6 +307,9 @@ class Supplies(Protocol):
     def put(self) -> Mapping[str, Any]:
         """Put the supplies into every vault that lacks them; {digest, bytes, vaults}."""
 
+    def without(self, vaults: frozenset[str]) -> Supplies:
+        """The same, with no door to these vaults."""
+
 
 class Ground(Protocol):
     """Where a drill takes place: a lab, or its simulation. Faults exist nowhere else."""
@@ -387,4 +390,5 @@ class World:
     def without(self, vaults: frozenset[str], *, forced: bool = False) -> World:
         """The same World with no door to these vaults: nobody can call them by mistake."""
         left = {name: vault for name, vault in self.vaults.items() if name not in vaults}
-        return replace(self, vaults=left, plane=self.plane.without(vaults, forced=forced))
+        plane, supplies = self.plane.without(vaults, forced=forced), self.supplies.without(vaults)
+        return replace(self, vaults=left, plane=plane, supplies=supplies)

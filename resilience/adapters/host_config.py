@@ -85,8 +85,12 @@ class HostConfig:
         return epoch
 
     def ship(self, site: Site, epoch: EpochRecord, *, restic: bool = False, also: Sequence[str] = ()) -> dict[str, Any]:
-        """What the primary may hold: it can encrypt and put, into its epoch's vaults and those it will turn to."""
-        config = self._common(site, epoch, "ship", restic=restic, also=also)
+        """What the primary may hold: it can encrypt and put, into its epoch's vaults and those it will turn to.
+
+        In the file that stays with it every vault of its epoch is named, also a lost one: it turns away from that under
+        the next epoch, and not before.
+        """
+        config = self._common(site, epoch, "ship", restic=restic, also=also, named=() if restic else epoch.vaults)
         config["vaults"] = [v for v in config["vaults"] if v["name"] in {*epoch.vaults, *also}]
         return config
 
@@ -121,7 +125,14 @@ class HostConfig:
         return {**config, "vaults": [v for v in config["vaults"] if v["name"] == vault]}
 
     def _common(
-        self, site: Site, epoch: EpochRecord, principal: str, *, restic: bool, also: Sequence[str] = ()
+        self,
+        site: Site,
+        epoch: EpochRecord,
+        principal: str,
+        *,
+        restic: bool,
+        also: Sequence[str] = (),
+        named: Sequence[str] = (),
     ) -> dict[str, Any]:
         parents = self._parents(epoch)
         older = epochs.to_fence(self.vaults, epoch.parent, self.signer.verify)
@@ -133,7 +144,7 @@ class HostConfig:
                 **({"restic_password": self.kit.restic_password(spec.name)} if restic else {}),
             }
             for spec in self.fleet.vaults
-            if spec.name in wanted and spec.name in self.vaults
+            if spec.name in named or (spec.name in wanted and spec.name in self.vaults)
         ]
         return {
             "site": site.name,

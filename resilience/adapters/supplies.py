@@ -12,7 +12,7 @@ import json
 import tarfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -100,6 +100,10 @@ class VaultSupplies:
             )
         whole = sum(part.bytes for part in manifest.parts)
         return {"digest": manifest.digest, "bytes": whole, "vaults": put, "failed": failed}
+
+    def without(self, vaults: frozenset[str]) -> VaultSupplies:
+        """The same, with no door to these vaults."""
+        return replace(self, vaults={name: vault for name, vault in self.vaults.items() if name not in vaults})
 
     def sources(self, names: Iterable[str]) -> dict[str, Any]:
         """For each file, links to it in these vaults; {digest, files}. Nothing else is asked."""

@@ -10,6 +10,8 @@ from resilience.decide.certificates import certify
 from resilience.decide.hazards import Way, hazards
 from resilience.decide.opening import opening, stages
 from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable, usable
+from resilience.decide.standby import no_way_on, stand_by
+from resilience.decide.vaults import join
 from resilience.errors import ResilienceError, UsageError
 from resilience.model import EpochRecord, Fleet, Phase, Plan, Stage, Step, Survey, Unknown, ZoneSpec
 
@@ -48,7 +50,7 @@ def plan_failover(
     following = next_set(fleet, target, lost, frozenset(unheard))
     way = Way(old, target, following, lost, forced=forced)
     steps = tuple(_steps(fleet, way, stages(hold)))
-    found = tuple(hazards(fleet, survey, way))
+    found = (*hazards(fleet, survey, way), *no_way_on(fleet, target, lost))
     return Plan("failover", fleet.name, source.name, target, steps, found, tuple(sorted(lost)), unheard)
 
 
@@ -124,9 +126,11 @@ def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
         walk = "A user's journey" if Stage.WRITES in opened else "Reading"
         yield step("confirm", Phase.NAME, f"{walk} by {fleet.names.host} succeeds.", stage=str(opened[-1]))
     yield from opening(target, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME)
+    yield from join(target, [name for name in following.vaults if name not in old.vaults])
     yield step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again.")
     yield step("protect", Phase.PROTECT, f"A verified copy again at another vendor: {vaults}.")
     yield step("state", Phase.PROTECT, "The stack's state goes into the vaults.")
+    yield from stand_by(fleet, target, lost)
 
 
 def delegate(fleet: Fleet, gone: list[ZoneSpec], lost: frozenset[str]) -> Step:

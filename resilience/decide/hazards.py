@@ -56,10 +56,25 @@ def _writing(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
         yield Hazard("loses-writes", "Commits need not wait for vaults here: what no vault holds yet is lost.")
 
 
+def thin(old: EpochRecord, following: VaultSet) -> Iterator[Hazard]:
+    """What is weaker than before with this vault set: one vault alone, or none that could be spared any more."""
+    if len(following.vaults) == 1:
+        yield Hazard("single-vault-left", f"Only {following.vaults[0]} would hold copies afterwards.")
+    elif _spare(following.vaults, following.k, following.s) < 1 <= _spare(old.vaults, old.k, old.s):
+        why = (
+            f"{' and '.join(following.vaults)} would all be needed: without any one of them the site can't be left, and "
+            "commits that wait for vaults wait. Declare a vault at one more vendor, then `resilience vaults`."
+        )
+        yield Hazard("no-spare-vault", why)
+
+
+def _spare(vaults: tuple[str, ...], k: int, s: int) -> int:
+    """How many vaults can be lost with writes confirmed and a new epoch sealed by those that are left."""
+    return len(vaults) - max(k, s)
+
+
 def _copies(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
-    if len(way.following.vaults) == 1:
-        why = f"Only {way.following.vaults[0]} would hold copies afterwards."
-        yield Hazard("single-vault-left", why)
+    yield from thin(way.old, way.following)
     unread = [
         name
         for name in way.old.vaults

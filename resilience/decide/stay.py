@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from resilience.decide.quorum import lost_vendors, newest_epoch
+from resilience.decide.failover import delegate
+from resilience.decide.hazards import thin
+from resilience.decide.quorum import VaultSet, lost_vendors, newest_epoch, next_set, usable
+from resilience.decide.standby import no_way_on, stand_by
+from resilience.decide.vaults import change, same
 from resilience.errors import ResilienceError
 from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Step, Survey
 
 
 def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = frozenset()) -> Plan:
-    """What to do when the primary's own vendor is still there: users first, then copies where they are left."""
+    """What to do when the primary's own vendor is still there: users first, then another vault set, copies, a standby.
+
+    Where too few vaults are left to seal a new epoch, the set can't change: that is a hazard, and the rest is done.
+    """
     epoch = newest_epoch(survey)
     if epoch is None:
         raise ResilienceError(
@@ -23,13 +31,26 @@ def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = fro
         raise ResilienceError(
             f"{epoch.site} is at a lost vendor.", "The app can't stay there.", "Plan a failover: `resilience plan`."
         )
-    steps = tuple(_steps(fleet, epoch, lost))
-    hazards = tuple(_hazards(fleet, epoch, lost))
+    following = _following(fleet, survey, epoch, lost)
+    steps = tuple(_steps(fleet, epoch, following, lost))
+    hazards = (*_hazards(fleet, survey, epoch, following, lost), *no_way_on(fleet, epoch.site, lost))
     return Plan("protect", fleet.name, epoch.site, epoch.site, steps, hazards, tuple(sorted(lost)))
 
 
-def _steps(fleet: Fleet, epoch: EpochRecord, lost: frozenset[str]) -> Iterator[Step]:
-    site, left = epoch.site, _left(fleet, epoch, lost)
+def _following(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[str]) -> VaultSet:
+    """The set without lost vaults; the present one where it is as it should be, or where it can't be changed."""
+    present = VaultSet(epoch.vaults, epoch.k, epoch.s)
+    if len(usable(fleet, survey, epoch, lost)) < epoch.s or not fleet.vaults_for(epoch.site, lost):
+        return present
+    wanted = next_set(fleet, epoch.site, lost)
+    kept = tuple(vault for vault in fleet.vaults if vault.name in epoch.vaults)
+    if sum(vault.name in wanted.vaults for vault in kept) < wanted.k:
+        return next_set(replace(fleet, vaults=kept), epoch.site, lost)
+    return wanted
+
+
+def _steps(fleet: Fleet, epoch: EpochRecord, following: VaultSet, lost: frozenset[str]) -> Iterator[Step]:
+    site = epoch.site
 
     def step(action: str, phase: Phase, reason: str, subject: str = site, **args: object) -> Step:
         return Step(f"{phase}.{action}.{subject}", action, subject, phase, reason, args)
@@ -37,21 +58,29 @@ def _steps(fleet: Fleet, epoch: EpochRecord, lost: frozenset[str]) -> Iterator[S
     for zone in fleet.names.zones:
         if zone.vendor not in lost:
             yield step("point", Phase.NAME, f"Users find {site} through {zone.vendor}.", zone.vendor, site=site)
+    if fleet.names.registrar and (gone := [z for z in fleet.names.zones if z.vendor in lost]):
+        yield delegate(fleet, gone, lost)
     yield step("confirm", Phase.NAME, f"A user's journey by {fleet.names.host} succeeds.", stage="writes")
+    if not same(epoch, following):
+        yield from change(epoch, following)
+    left = [name for name in following.vaults if fleet.vault(name).vendor not in lost]
     yield step("verify", Phase.PROTECT, "Rows, pictures and takedowns agree; nothing was lost with the vendor.")
-    yield step("protect", Phase.PROTECT, f"A verified copy at the vaults that are left: {', '.join(left)}.")
-    yield step("sealable", Phase.PROTECT, f"A new epoch could be sealed: {epoch.s} of {', '.join(epoch.vaults)}.")
+    yield step("protect", Phase.PROTECT, f"A verified copy at the vaults that are left: {', '.join(left) or 'none'}.")
+    yield step(
+        "sealable", Phase.PROTECT, f"A new epoch could be sealed: {following.s} of {', '.join(following.vaults)}."
+    )
     yield step("state", Phase.PROTECT, "The stack's state goes into the vaults.")
+    yield from stand_by(fleet, site, lost)
 
 
-def _left(fleet: Fleet, epoch: EpochRecord, lost: frozenset[str]) -> list[str]:
-    return [name for name in epoch.vaults if fleet.vault(name).vendor not in lost]
-
-
-def _hazards(fleet: Fleet, epoch: EpochRecord, lost: frozenset[str]) -> Iterator[Hazard]:
-    left = _left(fleet, epoch, lost)
+def _hazards(
+    fleet: Fleet, survey: Survey, epoch: EpochRecord, following: VaultSet, lost: frozenset[str]
+) -> Iterator[Hazard]:
+    left = usable(fleet, survey, epoch, lost)
     if len(left) < epoch.s:
         why = (
-            f"Only {', '.join(left) or 'no vault'} is left of {epoch.s} that a new epoch needs: no failover from here."
+            f"Only {', '.join(left) or 'no vault'} is left of {epoch.s} that a new epoch needs: no failover from here, "
+            f"and {epoch.site} stops writes once it can't tell whether it may still write."
         )
         yield Hazard("cannot-seal", why)
+    yield from thin(epoch, following)

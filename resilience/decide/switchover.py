@@ -9,6 +9,7 @@ from resilience.decide.certificates import certify, unusable
 from resilience.decide.hazards import Way, hazards
 from resilience.decide.opening import opening, stages
 from resilience.decide.quorum import newest_epoch, next_set, usable
+from resilience.decide.vaults import join
 from resilience.errors import Refused, ResilienceError, UsageError
 from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown
 
@@ -113,6 +114,7 @@ def _steps(fleet: Fleet, way: Way) -> Iterator[Step]:
     walk = f"A user's journey by {fleet.names.host} succeeds."
     yield step("confirm", Phase.NAME, walk, stage=str(Stage.SIGN_UPS))
     yield from opening(target, [s for s in stages(None) if s == Stage.SIGN_UPS], Phase.NAME)
+    yield from join(target, [name for name in following.vaults if name not in old.vaults])
     yield step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again.")
     yield step("protect", Phase.PROTECT, f"A verified copy again at another vendor: {vaults}.")
     yield step("state", Phase.PROTECT, "The stack's state goes into the vaults.")

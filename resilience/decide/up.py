@@ -51,15 +51,20 @@ def _step(site: str, action: str, phase: Phase, reason: str, **args: Any) -> Ste
 
 
 def _standby(fleet: Fleet, site: str) -> Iterator[Step]:
-    hot = fleet.site(site).standby == "hot"
-    if hot:
+    if fleet.site(site).standby == "hot":
         yield _step(site, "supplies", Phase.PROVISION, "What hosts are set up from goes to the vaults.")
-    yield _step(site, "provision", Phase.PROVISION, "Make the hosts from the stack.")
-    if hot:
-        yield _step(site, "clear", Phase.PROVISION, "What an earlier time left there is set aside, and never trusted.")
-        yield _step(site, "shape", Phase.PROVISION, "Install from the supplies in the vaults.", standby=True)
-        yield _step(site, "follow", Phase.DATA, "Follow the primary from the vaults alone, ready to take over.")
+        yield from follow_steps(site)
+    else:
+        yield _step(site, "provision", Phase.PROVISION, "Make the hosts from the stack.")
     yield _step(site, "state", Phase.PROTECT, "The stack's state goes into the vaults.")
+
+
+def follow_steps(site: str) -> Iterator[Step]:
+    """What makes a site a hot standby of whichever site may write."""
+    yield _step(site, "provision", Phase.PROVISION, "Make the hosts from the stack.")
+    yield _step(site, "clear", Phase.PROVISION, "What an earlier time left there is set aside, and never trusted.")
+    yield _step(site, "shape", Phase.PROVISION, "Install from the supplies in the vaults.", standby=True)
+    yield _step(site, "follow", Phase.DATA, "Follow the primary from the vaults alone, ready to take over.")
 
 
 def _primary(fleet: Fleet, site: str, *, first_day: bool) -> Iterator[Step]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from resilience.decide.hazards import thin
 from resilience.decide.quorum import VaultSet, lost_vendors, newest_epoch, next_set, sealable
 from resilience.errors import Refused, ResilienceError, UsageError
-from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Step, Survey
+from resilience.model import EpochRecord, Fleet, Phase, Plan, Step, Survey
 
 
 def plan_vaults(
@@ -31,12 +32,12 @@ def plan_vaults(
             f"{site.name} is at a lost vendor.", "Its vault set is of no use to anybody.", "Plan a failover instead."
         )
     following = _chosen(fleet, site.name, without, lost)
-    if (set(following.vaults), following.k, following.s) == (set(old.vaults), old.k, old.s):
+    if same(old, following):
         return Plan("vaults", fleet.name, site.name, site.name, (), (), tuple(sorted(lost)))
-    _refuse_too_few_kept(old, following)
+    refuse_too_few_kept(old, following)
     sealable(fleet, survey, old, lost)
-    steps = tuple(_steps(old, following))
-    return Plan("vaults", fleet.name, site.name, site.name, steps, tuple(_hazards(following)), tuple(sorted(lost)))
+    steps = (*change(old, following), *_protect(old.site, following))
+    return Plan("vaults", fleet.name, site.name, site.name, steps, tuple(thin(old, following)), tuple(sorted(lost)))
 
 
 def _chosen(fleet: Fleet, site: str, without: frozenset[str], lost: frozenset[str]) -> VaultSet:
@@ -50,7 +51,13 @@ def _chosen(fleet: Fleet, site: str, without: frozenset[str], lost: frozenset[st
     return next_set(left, site, lost)
 
 
-def _refuse_too_few_kept(old: EpochRecord, following: VaultSet) -> None:
+def same(old: EpochRecord, following: VaultSet) -> bool:
+    """Whether the set is as it should be."""
+    return (set(following.vaults), following.k, following.s) == (set(old.vaults), old.k, old.s)
+
+
+def refuse_too_few_kept(old: EpochRecord, following: VaultSet) -> None:
+    """Refused where fewer vaults stay than must hold everything at any moment."""
     kept = [name for name in following.vaults if name in old.vaults]
     if len(kept) < following.k:
         raise Refused(
@@ -60,7 +67,8 @@ def _refuse_too_few_kept(old: EpochRecord, following: VaultSet) -> None:
         )
 
 
-def _steps(old: EpochRecord, following: VaultSet) -> Iterator[Step]:
+def change(old: EpochRecord, following: VaultSet) -> Iterator[Step]:
+    """The set becomes this one while the site goes on serving; what is new is filled."""
     site, number = old.site, old.number + 1
     new = [name for name in following.vaults if name not in old.vaults]
     vaults = ", ".join(following.vaults)
@@ -68,10 +76,10 @@ def _steps(old: EpochRecord, following: VaultSet) -> Iterator[Step]:
     def step(action: str, phase: Phase, reason: str, **args: object) -> Step:
         return Step(f"{phase}.{action}.{site}", action, site, phase, reason, args)
 
-    everyone = sorted({*old.vaults, *following.vaults})
     if new:
+        everyone = sorted({*old.vaults, *following.vaults})
         yield step("supplies", Phase.PROVISION, f"What hosts are set up from goes to {', '.join(new)} too.")
-    yield step("admit", Phase.PROVISION, f"Its host is given what it needs to put into {vaults}.", vaults=everyone)
+        yield step("admit", Phase.PROVISION, f"Its host is given what it needs to put into {vaults}.", vaults=everyone)
     yield step(
         "seal",
         Phase.DECIDE,
@@ -87,10 +95,22 @@ def _steps(old: EpochRecord, following: VaultSet) -> Iterator[Step]:
     )
     if new:
         yield step("fill", Phase.DATA, f"Ledger and pictures that {', '.join(new)} lacks.", vaults=new)
-    yield step("protect", Phase.PROTECT, f"A verified snapshot in each of {vaults}.")
-    yield step("state", Phase.PROTECT, "The stack's state goes into the vaults.")
 
 
-def _hazards(following: VaultSet) -> Iterator[Hazard]:
-    if len(following.vaults) == 1:
-        yield Hazard("single-vault-left", f"Only {following.vaults[0]} would hold copies afterwards.")
+def join(site: str, new: list[str]) -> Iterator[Step]:
+    """Vaults that are in the set since the site was opened get what was put before they were."""
+    if new:
+        names = ", ".join(new)
+        for action, reason in (
+            ("supplies", f"What hosts are set up from goes to {names} too."),
+            ("fill", f"Ledger and pictures that {names} lacks."),
+        ):
+            yield Step(f"{Phase.PROTECT}.{action}.{site}", action, site, Phase.PROTECT, reason, {"vaults": new})
+
+
+def _protect(site: str, following: VaultSet) -> Iterator[Step]:
+    for action, reason in (
+        ("protect", f"A verified snapshot in each of {', '.join(following.vaults)}."),
+        ("state", "The stack's state goes into the vaults."),
+    ):
+        yield Step(f"{Phase.PROTECT}.{action}.{site}", action, site, Phase.PROTECT, reason)

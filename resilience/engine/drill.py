@@ -17,7 +17,7 @@ from resilience.engine.execute import Approval, approve, execute
 from resilience.engine.observe import observe
 from resilience.engine.stages import Stages, Watch
 from resilience.errors import ResilienceError, UsageError
-from resilience.model import Fleet, Plan, SiteOutputs
+from resilience.model import Event, Fleet, Plan, SiteOutputs
 from resilience.model.fleet import Standby
 from resilience.ports import Ground, Workload, World
 
@@ -25,6 +25,8 @@ FAULTS = ("terminate", "delete", "control-plane", "correlated", "hijack", "bit-r
 WARM_WRITES, WARM_SECONDS = 100, 10.0
 TAKEDOWNS = 5
 SETTLE_S = 120.0
+Calls = list[dict[str, Any]]
+"""Each {from, vendor, address, port, packets}."""
 
 
 @dataclass(frozen=True)
@@ -111,25 +113,38 @@ def _lose_and_return(
     users.try_old_site(old_address)
     declared = frozenset(lost)
     survey = observe(world, fleet, declared)
+    knocks: list[Calls] = []
+
+    def watch_turn(event: Event) -> None:
+        """Where the app stays, its ship knows of the loss once the vault set is another one: until then it knocks."""
+        watch(event)
+        if event.kind == "step-done" and event.data["action"] == "turn":
+            knocks.append([call for call in ground.blackhole_calls() if _host_of(call) == fleet.primary.name])
+
     try:
         if stays:
             plan = plan_protect(fleet, survey, declared=declared)
         else:
             plan = plan_failover(fleet, survey, to=drill.to, declared=declared)
-        carry_out(world, fleet, plan, watch)
+        carry_out(world, fleet, plan, watch_turn)
     finally:
-        calls = ground.blackhole_calls()
-        if stays:
-            calls = _without_ship(calls, fleet.primary.name, stage)
+        calls = _later(ground.blackhole_calls(), knocks[0] if knocks else [])
+        if knocks:
+            stage.note("ship-knocks", calls=knocks[0])
         stage.note("blackhole", vendors=list(lost), calls=calls, complete=ground.blackhole_complete())
         _judge_fence(world, users, stage)
 
 
-def _without_ship(calls: list[dict[str, Any]], home: str, stage: Stages) -> list[dict[str, Any]]:
-    """Calls without those of the primary's own ship: where it stays, it knocks at a silent vault until that is back."""
-    ship = [call for call in calls if str(call["from"]).split("-")[0] == home]
-    stage.note("ship-knocks", calls=ship)
-    return [call for call in calls if call not in ship]
+def _host_of(call: Mapping[str, Any]) -> str:
+    """The site whose host called."""
+    return str(call["from"]).split("-")[0]
+
+
+def _later(calls: Calls, earlier: Calls) -> Calls:
+    """What was counted since; each place by its own count."""
+    before = {(c["from"], c["address"], c["port"]): int(c["packets"]) for c in earlier}
+    since = [{**c, "packets": c["packets"] - before.get((c["from"], c["address"], c["port"]), 0)} for c in calls]
+    return [call for call in since if call["packets"]]
 
 
 def _judge_fence(world: World, users: Workload, stage: Stages) -> None:

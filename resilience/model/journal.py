@@ -37,8 +37,10 @@ blackhole           vendors [names], complete (the counters covered all hosts fr
 looked              nonce, ledger, anchor, missing, corrupt, resurrected: a site before it is opened
 opened, closed      stage, site: how far its gate is open from here on
 held                stage, site, why: a stage whose condition does not hold yet
-ship-knocks         calls: the primary's ship at vaults that are silent, where the app stays
+ship-knocks         calls: of the primary's ship at a silent vault until the vault set was another
+                    one, where the app stays
 protected-again     at, vaults [names], snapshot: the second clock
+next-standby        site, standby (hot, cold), account (true, false, why not known): where to go next
 torn-down           left [what could not be removed]
 ==================  ====================================================================
 """

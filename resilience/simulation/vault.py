@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from resilience.simulation.state import State
@@ -58,13 +58,23 @@ class SimSupplies:
     """Supplies that weigh nothing."""
 
     state: State
+    left_out: frozenset[str] = frozenset()
+    """Vaults that nobody here asks."""
+
+    def without(self, vaults: frozenset[str]) -> SimSupplies:
+        """The same, with no door to these vaults."""
+        return replace(self, left_out=self.left_out | vaults)
 
     def put(self) -> Mapping[str, Any]:
-        """Put them into every vault that lacks them."""
+        """Put them into every vault that lacks them and answers."""
 
         def put() -> Mapping[str, Any]:
-            for held in self.state.vaults.values():
-                held.objects.setdefault("supplies/simulated/manifest.json", b"{}")
-            return {"digest": "simulated", "bytes": 0, "vaults": list(self.state.vaults)}
+            asked = {name: held for name, held in self.state.vaults.items() if name not in self.left_out}
+            for name, held in asked.items():
+                if held.vendor in self.state.dead:
+                    self.state.note_call(f"vault.{name}.put_new", held.vendor)
+                else:
+                    held.objects.setdefault("supplies/simulated/manifest.json", b"{}")
+            return {"digest": "simulated", "bytes": 0, "vaults": list(asked)}
 
         return self.state.ask("supplies.put", None, 1.0, put)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
-from resilience.decide import lost_vendors, may_be_primary, plan_failover, plan_switchover, plan_up, plan_vaults
+from resilience.decide import (
+    lost_vendors,
+    may_be_primary,
+    plan_failover,
+    plan_protect,
+    plan_switchover,
+    plan_up,
+    plan_vaults,
+)
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe, survey_after_loss
 from resilience.errors import ResilienceError
@@ -71,6 +79,17 @@ class Operator:
             accepted = frozenset(hazard.name for hazard in plan.hazards)
             approve(self.world, plan, Approval(plan.digest, accepted, "operator"))
         execute(self.world, self.stage.fleet, plan)
+
+    def protect(self, lost: Iterable[str] = ()) -> None:
+        """As `resilience protect` does."""
+        fleet, dead = self.stage.fleet, frozenset(lost)
+        plan = unfinished(self.world, "protect")
+        if plan is None:
+            plan = self.change(plan_protect(fleet, observe(self.world, fleet, dead), declared=dead))
+            accepted = frozenset(hazard.name for hazard in plan.hazards)
+            approve(self.world, plan, Approval(plan.digest, accepted, "operator"))
+        with self.stage.monitor.nobody_calls(frozenset(plan.lost)):
+            execute(self.world, fleet, plan)
 
     def failover(
         self, to: str | None = None, lost: Iterable[str] = (), *, anew: bool = False, hold: Gate | None = None

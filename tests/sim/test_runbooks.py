@@ -41,6 +41,7 @@ DAYS: dict[str, Callable[[Stage], None]] = {
     "terminated-without-notice": lambda stage: inject(stage, "terminate", "acorn"),
     "vendor-deleted-everything": lambda stage: inject(stage, "delete", "acorn"),
     "control-plane-gone": lambda stage: inject(stage, "control-plane", "acorn"),
+    "vault-vendor-gone": lambda stage: inject(stage, "terminate", "elm"),
     "dns-vendor-gone": lambda stage: inject(stage, "terminate", "dover"),
     "vendor-relents": relented,
     "notice-received": lambda _stage: None,

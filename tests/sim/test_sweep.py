@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from typing import Literal
@@ -49,9 +49,19 @@ def relented(durability: Durability = "async") -> Stage:
     return stage
 
 
+def elm_lost(durability: Durability = "async") -> Stage:
+    """A stage that runs on and lost a vault, with a hot standby declared."""
+    stage = day_one(durability)
+    sites = tuple(replace(site, standby="hot") if site.name == "birch" else site for site in stage.fleet.sites)
+    stage.fleet = replace(stage.fleet, sites=sites)
+    stage.state.lose("elm")
+    return stage
+
+
 FAILOVER = Swept("failover", lost, Operator.failover)
 SWITCHOVER = Swept("switchover", day_one, Operator.switchover, every=3)
 COMING_HOME = Swept("switchover", relented, partial(Operator.switchover, to="acorn"), every=2)
+VAULT_LOST = Swept("protect", elm_lost, partial(Operator.protect, lost=("elm",)))
 UP_AGAIN = Swept("up", day_one, partial(Operator.up, site="acorn"), every=3)
 
 
@@ -91,6 +101,8 @@ def broken(swept: Swept, planned: Break, durability: Durability = "async") -> tu
         (FAILOVER, "killed", "quorum"),
         (SWITCHOVER, "error", "quorum"),
         (COMING_HOME, "killed", "async"),
+        (VAULT_LOST, "error", "async"),
+        (VAULT_LOST, "killed", "quorum"),
         (UP_AGAIN, "error", "async"),
     ],
     ids=lambda value: value.kind if isinstance(value, Swept) else value,

@@ -30,6 +30,7 @@ COMMANDS = (
     "failover",
     "drill",
     "vaults",
+    "protect",
     "verdict",
     "history",
     "catch-up",

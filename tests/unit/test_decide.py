@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
@@ -222,7 +224,7 @@ def test_companions_are_lost_too() -> None:
 def test_hazards_say_what_is_at_stake() -> None:
     """One vault left, a ledger nobody can read whole, no DNS vendor: each is a hazard with its own name."""
     names = {h.name for h in plan_failover(FLEET, survey()).hazards}
-    assert names == {"loses-writes", "never-run-here", "old-name-served", "unverified-copy"}
+    assert names == {"loses-writes", "never-run-here", "no-spare-vault", "old-name-served", "unverified-copy"}
     alone = plan_failover(FLEET, survey(), declared=frozenset({"elm"}))
     assert "single-vault-left" in {h.name for h in alone.hazards}
     unnamed = plan_failover(FLEET, survey(), declared=frozenset({"dover"}))
@@ -285,14 +287,57 @@ def test_a_vendor_that_is_not_the_primarys_moves_nobody() -> None:
     """Users are looked after first, through the zones that are left; then copies, where vaults are left."""
     plan = plan_protect(FLEET, survey(), declared=frozenset({"elm"}))
     assert plan.source == plan.target == "acorn"
-    assert actions(plan) == ["point", "point", "confirm", "verify", "protect", "sealable", "state"]
-    assert (plan.hazards, plan.lost) == ((), ("elm",))
+    before, after = ["point", "point", "confirm"], ["verify", "protect", "sealable", "state", "stand-by"]
+    assert actions(plan) == [*before, "seal", "turn", *after]
+    assert plan.lost == ("elm",)
+    seal = next(step for step in plan.steps if step.action == "seal")
+    assert (seal.args["vaults"], seal.args["continues"]) == (["birch", "cedar"], 1)
+    assert [hazard.name for hazard in plan.hazards] == ["no-spare-vault"]
+    unvaulted = plan_protect(FLEET, survey(), declared=frozenset({"dover"}))
+    assert actions(unvaulted) == ["point", "confirm", *after]
+    assert unvaulted.hazards == ()
+
+
+def test_a_vault_of_the_fleet_takes_the_lost_ones_place() -> None:
+    """One that is declared and not in the set yet is admitted and filled; where too few stay, only the lost one goes."""
+    more = tuple(VaultSpec(name, name, "s3", URL, "vault") for name in ("dover", "fir", "gum"))
+    fleet = replace(FLEET, vaults=(*FLEET.vaults, *more[:1]))
+    plan = plan_protect(fleet, survey(fleet), declared=frozenset({"elm"}))
+    assert actions(plan)[3:8] == ["supplies", "admit", "seal", "turn", "fill"]
+    assert plan.hazards == ()
+    wide = replace(FLEET, vaults=(*FLEET.vaults, *more), replication=Replication(3, 4))
+    few = plan_protect(wide, survey(wide), declared=frozenset({"elm"}))
+    seal = next(step for step in few.steps if step.action == "seal")
+    assert (seal.args["vaults"], seal.args["k"], seal.args["s"]) == (["birch", "cedar"], 2, 2)
+
+
+def test_the_next_standby_is_neither_here_nor_lost() -> None:
+    """The first in order that is left, with a vault elsewhere; a hot one follows; with none left that is a hazard."""
+    assert [s.subject for s in plan_failover(FLEET, survey()).steps if s.action == "stand-by"] == ["cedar"]
+    sites = tuple(replace(site, standby="hot") if site.name == "cedar" else site for site in FLEET.sites)
+    hot = plan_failover(replace(FLEET, sites=sites), survey())
+    assert actions(hot)[-5:] == ["provision", "clear", "shape", "follow", "stand-by"]
+    assert {step.subject for step in hot.steps[-5:]} == {"cedar"}
+    alone = plan_failover(FLEET, survey(), declared=frozenset({"cedar"}))
+    assert "stand-by" not in actions(alone)
+    assert "no-next-standby" in {hazard.name for hazard in alone.hazards}
+    stays = plan_protect(FLEET, survey(), declared=frozenset({"birch"}))
+    assert [step.subject for step in stays.steps if step.action == "stand-by"] == ["cedar"]
+
+
+def test_vaults_that_are_new_after_a_failover_are_filled() -> None:
+    """What was put before they were in the set reaches them before the app counts as protected."""
+    fleet = replace(FLEET, vaults=(*FLEET.vaults, VaultSpec("dover", "dover", "s3", URL, "vault")))
+    order = actions(plan_failover(fleet, survey(fleet, epoch(2, "birch", ("cedar", "elm"))), to="acorn"))
+    assert order.index("confirm") < order.index("fill") < order.index("sealable") < order.index("protect")
+    assert "fill" not in actions(plan_failover(FLEET, survey()))
 
 
 def test_too_few_vaults_to_leave_is_a_hazard() -> None:
     """With one vault of three left, no new epoch could be sealed: that is said by name."""
     plan = plan_protect(FLEET, survey(), declared=frozenset({"elm", "cedar"}))
-    assert [hazard.name for hazard in plan.hazards] == ["cannot-seal"]
+    assert [hazard.name for hazard in plan.hazards] == ["cannot-seal", "no-next-standby"]
+    assert "seal" not in actions(plan)
 
 
 def test_nobody_stays_at_a_vendor_that_is_lost() -> None:

@@ -43,4 +43,5 @@ ACTIONS: dict[str, Action] = {
     "protect": protect.protect,
     "sealable": protect.sealable,
     "state": protect.state,
+    "stand-by": protect.stand_by,
 }

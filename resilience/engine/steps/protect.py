@@ -9,7 +9,7 @@ from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
 from resilience.engine.stack_state import keep
 from resilience.errors import ResilienceError, TooFewVaults
-from resilience.model import Step, Unknown
+from resilience.model import EpochRecord, Step, Unknown
 from resilience.replication import layout
 from resilience.replication.epoch import each
 
@@ -31,25 +31,43 @@ def protect(run: Run, step: Step) -> Facts:
             "The site serves, unprotected. Run the same command again; see `resilience status`.",
         )
     epoch = run.epoch(site.name)
-    if sum(vault in run.world.vaults for vault in epoch.vaults) >= epoch.s:
-        run.note("protected-again", vaults=good, snapshot=taken[good[0]])
+    elsewhere = [vault for vault in good if run.fleet.vault(vault).vendor != site.vendor]
+    protected = bool(elsewhere) and len(_holding(run, epoch)) >= epoch.s
+    if protected:
+        run.note("protected-again", vaults=elsewhere, snapshot=taken[elsewhere[0]])
     tls = {"certificate": renewed.why} if isinstance(renewed, Unknown) else renewed
-    return {"snapshots": dict(taken), "verified": good, "doubts": doubts, **tls}
+    return {"snapshots": dict(taken), "verified": good, "doubts": doubts, "protected": protected, **tls}
 
 
 def sealable(run: Run, step: Step) -> Facts:
     """See whether enough vaults of the epoch are left to seal the next one; without that the app is not protected."""
     epoch = run.epoch(step.subject)
-    asked = {name: run.world.vaults[name] for name in epoch.vaults if name in run.world.vaults}
-    answers = each(asked, lambda vault: vault.exists(layout.epoch(epoch.number)))
-    holding = [name for name, answer in answers.items() if answer is True]
+    holding = _holding(run, epoch)
     if len(holding) < epoch.s:
         raise TooFewVaults(
             f"{step.subject} serves, and could not be left: {len(holding)} of {epoch.s} vaults could seal a new epoch.",
             f"Of epoch {epoch.number}'s vaults {', '.join(epoch.vaults)} there are left: {', '.join(holding) or 'none'}.",
-            "Bring one of them back, or declare a vault at another vendor and seal an epoch with it.",
+            "Bring one of them back and run the same command again. Where enough are left to seal and one is lost for "
+            "good: `resilience protect --lost VENDOR`.",
         )
     return {"epoch": epoch.number, "vaults": holding, "needed": epoch.s}
+
+
+def _holding(run: Run, epoch: EpochRecord) -> list[str]:
+    """The epoch's vaults that may be called, answer and hold it: a new one could be sealed in them."""
+    asked = {name: run.world.vaults[name] for name in epoch.vaults if name in run.world.vaults}
+    answers = each(asked, lambda vault: vault.exists(layout.epoch(epoch.number)))
+    return [name for name, answer in answers.items() if answer is True]
+
+
+def stand_by(run: Run, step: Step) -> Facts:
+    """Note where to go next, and whether its vendor still says that our account is open."""
+    site = run.fleet.site(step.subject)
+    account = run.world.accounts.get(site.vendor)
+    is_open = None if account is None else read(account.is_open)
+    said = is_open.why if isinstance(is_open, Unknown) else is_open
+    run.note("next-standby", site=site.name, standby=site.standby, account=said)
+    return {"standby": site.standby, "account": said}
 
 
 def state(run: Run, step: Step) -> Facts:

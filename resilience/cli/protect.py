@@ -1,0 +1,50 @@
+"""`resilience protect`: a vendor is gone at which the app does not run; it stays where it is, protected without that one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resilience.cli.context import Context, declared, say_json
+from resilience.decide import plan_protect, with_companions
+from resilience.engine.execute import Approval, approve, execute, unfinished
+from resilience.engine.observe import observe
+from resilience.errors import UsageError
+from resilience.render import Progress, plan_text
+
+
+def run(
+    ctx: typer.Context,
+    digest: Annotated[str | None, typer.Option(help="Digest of the plan that was read.")] = None,
+    accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
+    lost: Annotated[list[str] | None, typer.Option(help="A vendor that counts as lost.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """The app goes on where it is, and no lost vendor is counted on: names, vault set, copies, next standby.
+
+    Without --digest it prints the plan and changes nothing. Interrupted, it goes on when run again; --lost plans anew.
+    Where the app's own vendor is gone it is a failover: `resilience plan`.
+
+    Exit status: 0 protected again, 1 error, 2 usage, 5 refused.
+    """
+    context: Context = ctx.obj
+    with context.world() as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
+        plan = unfinished(world, "protect")
+        if plan is None or digest not in {None, plan.digest} or lost:
+            dead = with_companions(fleet, declared(fleet, lost))
+            plan = plan_protect(fleet, observe(world, fleet, dead), declared=dead)
+            if digest is None:
+                context.keep(plan)
+                typer.echo(plan_text(plan), err=True)
+                raise UsageError(
+                    "No plan was approved.",
+                    "The vault set changes as in the plan that a person has read, and not otherwise.",
+                    f"Read it above; then add --digest {plan.digest}",
+                )
+            approve(world, plan, Approval(digest, frozenset(accept or ()), "operator"), context.kept(digest))
+        else:
+            progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
+        execute(world, fleet, plan, progress.watch)
+    done = {"digest": plan.digest, "site": plan.target, "lost": list(plan.lost)}
+    say_json(done) if as_json else typer.echo(f"{plan.target} serves on, and could be left again.")

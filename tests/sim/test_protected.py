@@ -1,0 +1,97 @@
+"""Protected again: the vault set, the next standby and the second clock, after a failover and where the app stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from resilience.errors import TooFewVaults
+from resilience.model import Event, Fleet
+from tests.sim.stage import Stage, attempt, day_one
+
+
+def noted(stage: Stage, kind: str) -> list[Event]:
+    """Lines of the journal of this kind."""
+    return [event for event in stage.state.events if event.kind == kind]
+
+
+def hot(fleet: Fleet, name: str) -> Fleet:
+    """The fleet with this site as a hot standby."""
+    return replace(
+        fleet, sites=tuple(replace(site, standby="hot") if site.name == name else site for site in fleet.sites)
+    )
+
+
+def test_a_vault_is_lost_and_the_app_stays() -> None:
+    """The set changes without a stop; later the app's own vendor goes as well, and everything is at the next site."""
+    stage = day_one("quorum")
+    stage.state.lose("elm")
+    stage.operator.protect(("elm",))
+    newest = stage.monitor.newest()
+    assert newest is not None
+    assert (newest.number, newest.site, set(newest.vaults)) == (2, "acorn", {"birch", "cedar"})
+    assert noted(stage, "protected-again")[-1].data["vaults"] == ["birch", "cedar"]
+    assert noted(stage, "next-standby")[-1].data == {"site": "birch", "standby": "cold", "account": True}
+    assert stage.post(5, "acorn") == 5
+    stage.state.pass_time(1.0)
+    acknowledged = set(stage.state.acknowledged)
+    assert len(acknowledged) > 20
+    stage.state.lose("acorn")
+    assert {h["name"] for h in noted(stage, "plan")[-1].data["plan"]["hazards"]} == {"no-spare-vault"}
+    stage.operator.failover(lost=("elm",))
+    assert acknowledged <= set(stage.state.hosts["birch"].rows)
+
+
+def test_a_hot_standby_is_brought_up_at_the_next_vendor() -> None:
+    """After a failover to birch cedar follows birch, and after the next loss it takes over."""
+    stage = day_one()
+    stage.fleet = hot(stage.fleet, "cedar")
+    stage.state.lose("acorn")
+    stage.operator.failover()
+    assert stage.state.hosts["cedar"].follows
+    assert noted(stage, "next-standby")[-1].data["site"] == "cedar"
+    clock = noted(stage, "protected-again")[-1].at
+    followed = next(e for e in noted(stage, "step-done") if e.data["action"] == "follow")
+    assert clock < followed.at
+
+
+def test_the_second_clock_runs_until_the_set_can_seal() -> None:
+    """A vault that dies while the failover runs: users are served, a copy is verified, and it is not called protected."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    before = len(noted(stage, "protected-again"))
+    die = lambda door: stage.state.lose("elm") if door == "plane.birch.snapshot" else None  # noqa: E731
+    stage.state.watchers.append(die)
+    stage.operator.failover()
+    protect = [e for e in noted(stage, "step-done") if e.data["action"] == "protect"][-1]
+    assert protect.data["facts"]["verified"] == ["cedar"]
+    assert protect.data["facts"]["protected"] is False
+    assert len(noted(stage, "protected-again")) == before
+    assert stage.post(1) == 1
+
+
+def test_a_dead_vault_that_cannot_be_done_without_is_said() -> None:
+    """Both vaults of the new set are needed: with one gone before the copies are made, the command stops and says which."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    before = len(noted(stage, "protected-again"))
+    die = lambda door: stage.state.lose("elm") if door.startswith("outside") else None  # noqa: E731
+    stage.state.watchers.append(die)
+    said = str(attempt(stage.operator.failover))
+    assert said.startswith(TooFewVaults.__name__)
+    assert "could not be left" in said
+    assert len(noted(stage, "protected-again")) == before
+
+
+def test_vaults_that_come_back_into_the_set_are_filled() -> None:
+    """Home again after a time at birch: birch's vault, which was in no set meanwhile, holds what the others hold."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    stage.operator.failover()
+    stage.post(5)
+    stage.state.revive("acorn")
+    stage.state.pass_time(40.0)
+    stage.operator.switchover("acorn")
+    held = {name: stage.state.vaults[name].objects for name in ("birch", "cedar")}
+    ledgers = {name: {key for key in objects if key.startswith("ledger/")} for name, objects in held.items()}
+    assert ledgers["birch"] == ledgers["cedar"] != set()
+    assert any(event.data["action"] == "fill" for event in noted(stage, "step-done"))
