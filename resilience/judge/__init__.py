@@ -22,6 +22,7 @@ from typing import Any
 from resilience.judge import clocks, counts, rehearsal, writes
 from resilience.judge.clocks import PARTS, Recovery, planned, recovery, split
 from resilience.judge.evidence import Evidence, Findings, Impossible
+from resilience.judge.protection import protection
 from resilience.judge.writes import Write, acknowledged, lost
 from resilience.model import Event, Verdict
 from resilience.model.verdict import Outcome
@@ -56,10 +57,11 @@ def judge(events: Sequence[Event]) -> Verdict:
 
 
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """As `verdict.json` has it: the design's keys, plus `simulated` and `why`; what is unknown is null."""
+    """As `verdict.json` has it: the design's keys, plus `simulated`, `why` and `protection`; what is unknown is null."""
     found: dict[str, Any] = _rounded(asdict(verdict))
     found["blackhole"]["vendors"] = list(verdict.blackhole.vendors)
     found["why"] = list(verdict.why)
+    found["protection"] = {key: list(v) if isinstance(v, tuple) else v for key, v in found["protection"].items()}
     return found
 
 
@@ -102,6 +104,7 @@ def _measured(evidence: Evidence, findings: Findings) -> Verdict:
         blackhole=counts.blackhole(evidence, back, findings),
         fence=counts.fence(evidence, findings),
         data=counts.data_sizes(evidence, findings),
+        protection=protection(evidence, findings),
     )
 
 

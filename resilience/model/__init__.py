@@ -30,7 +30,7 @@ from resilience.model.survey import (
     known,
     newest_first,
 )
-from resilience.model.verdict import Blackhole, DataSizes, Fence, Media, Rpo, Rto, Takedowns, Verdict
+from resilience.model.verdict import Blackhole, DataSizes, Fence, Media, Protection, Rpo, Rto, Takedowns, Verdict
 
 __all__ = [
     "CLOUDS",
@@ -56,6 +56,7 @@ __all__ = [
     "Phase",
     "Plan",
     "Promise",
+    "Protection",
     "Reading",
     "Replication",
     "Rpo",

@@ -78,6 +78,15 @@ class Blackhole:
 
 
 @dataclass(frozen=True, slots=True)
+class Protection:
+    """How the next loss would find the app: vaults with a verified copy, where it would go, and hazards that say it is thin."""
+
+    vaults: tuple[str, ...] = ()
+    next_site: str | None = None
+    thin: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DataSizes:
     """How much data the drill carried."""
 
@@ -101,4 +110,5 @@ class Verdict:
     blackhole: Blackhole = Blackhole()
     fence: Fence = Fence()
     data: DataSizes = DataSizes()
+    protection: Protection = Protection()
     why: tuple[str, ...] = ()

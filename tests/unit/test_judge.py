@@ -35,6 +35,7 @@ KEYS = {
     "blackhole": {"vendors", "calls"},
     "fence": {"attempts", "accepted"},
     "data": {"db_bytes", "media_bytes"},
+    "protection": {"vaults", "next_site", "thin"},
 }
 
 
