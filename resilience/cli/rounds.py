@@ -123,7 +123,13 @@ def _words(drill: Drill) -> list[str]:
 def _resilience(*words: str) -> int:
     """A command of ours in a process of its own: one that entered a lab never comes out of it."""
     program = [sys.executable, "-c", "from resilience.cli import main; main()"]
-    return subprocess.run([*program, *words], check=False, stdout=subprocess.DEVNULL).returncode
+    with subprocess.Popen([*program, *words], stdout=subprocess.DEVNULL) as running:
+        try:
+            return running.wait()
+        except KeyboardInterrupt:
+            running.terminate()
+            running.wait()
+            raise
 
 
 def _free(report: Path) -> Path:

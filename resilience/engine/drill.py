@@ -25,6 +25,7 @@ FAULTS = ("terminate", "delete", "control-plane", "correlated", "hijack", "bit-r
 WARM_WRITES, WARM_SECONDS = 100, 10.0
 TAKEDOWNS = 5
 SETTLE_S = 120.0
+AIR_S, QUIET_S = 20.0, 4.0
 Calls = list[dict[str, Any]]
 """Each {from, vendor, address, port, packets}."""
 
@@ -119,7 +120,7 @@ def _lose_and_return(
         """Where the app stays, its ship knows of the loss once the vault set is another one: until then it knocks."""
         watch(event)
         if event.kind == "step-done" and event.data["action"] == "turn":
-            knocks.append([call for call in ground.blackhole_calls() if _host_of(call) == fleet.primary.name])
+            knocks.append(_in_the_air(world, ground, fleet.primary.name))
 
     try:
         if stays:
@@ -135,9 +136,20 @@ def _lose_and_return(
         _judge_fence(world, users, stage)
 
 
-def _host_of(call: Mapping[str, Any]) -> str:
-    """The site whose host called."""
-    return str(call["from"]).split("-")[0]
+def _in_the_air(world: World, ground: Ground, home: str) -> Calls:
+    """What the site's host sent up to the turn, and what was under way then: a request that nobody answers tries again.
+
+    A ship that goes on knocking is not waited for longer than that.
+    """
+    seen: Calls = []
+    since = world.clock.now()
+    until = since + AIR_S
+    while (now := world.clock.now()) < min(until, since + QUIET_S):
+        calls = [call for call in ground.blackhole_calls() if str(call["from"]).split("-")[0] == home]
+        if calls != seen:
+            seen, since = calls, now
+        world.clock.sleep(0.5)
+    return seen
 
 
 def _later(calls: Calls, earlier: Calls) -> Calls:

@@ -42,9 +42,9 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
         vendors = {v.name: v.vendor for v in fleet.vaults}
         accounts = {n: pool.submit(_account, world, n, skip) for n in world.accounts}
         vaults = {n: pool.submit(_vault, world, n, vendors[n], skip) for n in world.vaults}
-        sites = {s.name: pool.submit(_site, world, fleet, s.name, skip) for s in fleet.sites}
+        asking = world.without(frozenset(name for name, vendor in vendors.items() if vendor in skip))
+        sites = {s.name: pool.submit(_site, asking, fleet, s.name, skip) for s in fleet.sites}
         zones = {n: pool.submit(_zone, world, fleet, n, skip) for n in world.zones}
-        asked = {n: v for n, v in world.vaults.items() if vendors[n] not in skip}
         return Survey(
             world.clock.now(),
             _all(accounts),
@@ -52,8 +52,8 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
             _all(sites),
             _all(zones),
             past_of(world.log.read(), world.history()),
-            recorded(world, asked),
-            read(lambda: travelling(asked, world.signer.verify)) if fleet.names.authorities else None,
+            recorded(world, asking.vaults),
+            read(lambda: travelling(asking.vaults, world.signer.verify)) if fleet.names.authorities else None,
         )
 
 

@@ -255,9 +255,12 @@ class SimPlane:
         raise ResilienceError("A simulation restores into no folder.", "Nothing in it is real.", "Make a lab.")
 
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
-        """Sizes and lag."""
+        """Sizes and lag; which epoch is the newest is asked of every vault."""
 
         def say(host: Host) -> Mapping[str, Any]:
+            for name, held in self.sim.vaults.items():
+                if held.vendor in self.sim.dead and name not in self.left_out:
+                    self.sim.note_call(f"vault.{name}.get", held.vendor)
             if host.follows:
                 return {"role": "standby", "follows": "", "lag_seconds": 0.0, "readable": True}
             lag = 0.0 if host.confirmed == len(host.wal) else self.sim.now - host.rows[host.wal[host.confirmed]]

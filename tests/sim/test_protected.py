@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from resilience.engine import drill as drilling
+from resilience.engine.drill import Drill
 from resilience.errors import TooFewVaults
+from resilience.judge import judge
 from resilience.model import Event, Fleet
+from tests.sim.drills import as_if_real, run
 from tests.sim.stage import Stage, attempt, day_one
 
 
@@ -95,3 +101,23 @@ def test_vaults_that_come_back_into_the_set_are_filled() -> None:
     ledgers = {name: {key for key in objects if key.startswith("ledger/")} for name, objects in held.items()}
     assert ledgers["birch"] == ledgers["cedar"] != set()
     assert any(event.data["action"] == "fill" for event in noted(stage, "step-done"))
+
+
+@pytest.mark.parametrize("lost", [("elm",), ("cedar", "dover"), ("birch", "dover")])
+def test_nobody_calls_a_vendor_that_is_not_the_apps_own(lost: tuple[str, ...]) -> None:
+    """Neither before nor after the set changed; the app is protected by what is left, and the verdict says how thinly."""
+    verdict = judge(as_if_real(run(Drill(lost=lost, simulated=True))))
+    assert (verdict.verdict, verdict.why) == ("met", ())
+    assert verdict.blackhole.calls == 0
+    assert not set(verdict.protection.vaults) & set(lost)
+    assert verdict.protection.thin[0] == "no-spare-vault"
+
+
+def test_only_what_was_counted_later_counts() -> None:
+    """What ship sent to a silent vault before it knew is taken off, place by place; all that came after is left."""
+    ship = {"from": "acorn-1", "vendor": "elm", "address": "198.18.5.3", "port": 80}
+    operator = {**ship, "from": "operator"}
+    before = [{**ship, "packets": 63}]
+    now = [{**ship, "packets": 70}, {**operator, "packets": 6}]
+    assert drilling._later(now, before) == [{**ship, "packets": 7}, {**operator, "packets": 6}]
+    assert drilling._later(before, before) == []
