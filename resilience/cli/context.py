@@ -45,9 +45,14 @@ class Context:
             yield
 
     @contextmanager
-    def world(self) -> Iterator[tuple[Fleet, World]]:
-        """The fleet as declared, and the real World with the fleet's own journal."""
+    def world(self, *, lost: list[str] | None = None, site: str | None = None) -> Iterator[tuple[Fleet, World]]:
+        """The fleet as declared, and the real World with the fleet's own journal.
+
+        Names that were typed are looked at first: a slip of the finger needs no kit and calls nobody.
+        """
         fleet = self.home.load()
+        declared(fleet, lost)
+        _refuse_unknown("site", site, [one.name for one in fleet.sites])
         with real_world(self.home, fleet, self.home.journal) as (world, _):
             yield fleet, world
 
@@ -92,16 +97,19 @@ def is_date(text: str) -> bool:
 
 def declared(fleet: Fleet, lost: list[str] | None) -> frozenset[str]:
     """The vendors given with --lost; UsageError for one that the fleet does not have."""
-    known = [vendor.name for vendor in fleet.vendors]
     for name in lost or ():
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            raise UsageError(
-                f"No vendor is called {name}.",
-                "A vendor that counts as lost is left out of the plan, so its name must be right.",
-                f"Did you mean {close[0]}?" if close else f"Declared: {', '.join(known)}; one --lost for each.",
-            )
+        _refuse_unknown("vendor", name, [vendor.name for vendor in fleet.vendors])
     return frozenset(lost or ())
+
+
+def _refuse_unknown(kind: str, name: str | None, known: list[str]) -> None:
+    if name is not None and name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        raise UsageError(
+            f"No {kind} is called {name}.",
+            "The fleet file does not name it, and nothing is done for a name that may be a slip of the finger.",
+            f"Did you mean {close[0]}?" if close else f"Declared: {', '.join(known)}.",
+        )
 
 
 def say_error(error: ResilienceError) -> None:

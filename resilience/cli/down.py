@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from resilience.cli.context import Context, say_json
-from resilience.errors import Refused, UsageError
+from resilience.errors import Refused
 from resilience.replication.epoch import newest_of
 
 
@@ -22,10 +22,7 @@ def run(
     Exit status: 0 done, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world), context.alone():
-        if site not in {s.name for s in fleet.sites}:
-            names = ", ".join(s.name for s in fleet.sites)
-            raise UsageError(f"No site is called {site}.", "It is not declared.", f"Declared: {names}.")
+    with context.world(site=site) as (fleet, world), context.alone():
         epoch = newest_of(world.vaults, world.signer.verify)
         if epoch and epoch.site == site and "loses-writes" not in (accept or ()):
             raise Refused(

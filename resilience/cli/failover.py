@@ -32,7 +32,11 @@ def run(
     Exit status: 0 the app serves again, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
+    with (
+        context.world(lost=lost, site=to) as (fleet, world),
+        context.alone(),
+        Progress.for_people(silent=as_json) as progress,
+    ):
         plan = unfinished(world, "failover")
         anew = plan is None or digest not in {None, plan.digest} or to not in {None, plan.target}
         if plan is None or anew or lost or hold or force:

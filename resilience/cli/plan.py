@@ -27,7 +27,7 @@ def run(
     Exit status: 0 there is a plan, 1 error, 2 usage.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world):
+    with context.world(lost=lost, site=to) as (fleet, world):
         survey, dead = survey_after_loss(world, fleet, declared(fleet, lost), to)
         found = plan_failover(fleet, survey, to=to, declared=dead, hold=hold, force=force)
     context.keep(found)

@@ -29,7 +29,7 @@ def run(
     Exit status: 0 protected again, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
+    with context.world(lost=lost) as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
         plan = unfinished(world, "protect")
         if plan is None or digest not in {None, plan.digest} or lost:
             dead = with_companions(fleet, declared(fleet, lost))

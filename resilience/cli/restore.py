@@ -9,6 +9,7 @@ import typer
 
 from resilience.cli.context import Context, say_json
 from resilience.errors import UsageError
+from resilience.replication.scratch import Moment
 
 
 def run(
@@ -23,6 +24,7 @@ def run(
     Exit status: 0 done, 1 error, 2 usage, 5 refused: it would be short.
     """
     context: Context = ctx.obj
+    Moment.parse(at)
     folder = into.absolute()
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty.", "Nothing is restored over what is there.", "Name a new folder.")

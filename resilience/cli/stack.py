@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from resilience.cli.context import Context, declared, say_json
-from resilience.errors import UsageError
 from resilience.wire import forget_stacks, restore_stack
 
 app = typer.Typer(
@@ -55,10 +54,7 @@ def restore(
     Exit status: 0 done, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
-    fleet = context.home.load()
-    if site not in {one.name for one in fleet.sites}:
-        raise UsageError(f"No site is called {site}.", "The fleet file does not name it.", "See `resilience status`.")
-    with context.world() as (_, world), context.alone():
+    with context.world(site=site) as (fleet, world), context.alone():
         kept = restore_stack(context.home, fleet, site, world)
     put = datetime.fromtimestamp(kept.at_ms / 1000, UTC).isoformat(timespec="seconds")
     found = {"site": site, "vault": kept.vault, "key": kept.key, "put": put}

@@ -27,7 +27,7 @@ def run(
     Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or no snapshot was taken, within the declared days.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world):
+    with context.world(lost=lost) as (fleet, world):
         survey = observe(world, fleet, declared(fleet, lost))
     found = (unrehearsed(context, fleet), unverified(fleet, survey), long_replay(context, fleet, survey.at))
     critical = [why for why in found if why]

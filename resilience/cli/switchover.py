@@ -32,7 +32,7 @@ def run(
     Interrupted, it goes on when run again. Exit status: 0 the other site serves, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world), context.alone():
+    with context.world(site=to) as (fleet, world), context.alone():
         plan = move(context, fleet, world, Asked(to, digest, tuple(accept or ()), sign_offs(sign_off)), silent=as_json)
         paused = paused_s(world.log.read())
     done = {"digest": plan.digest, "site": plan.target, "paused_s": paused}

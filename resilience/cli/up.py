@@ -23,7 +23,7 @@ def run(
     Exit status: 0 done, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
+    with context.world(site=site) as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
         survey, plan = observe(world, fleet), unfinished(world, "up")
         if plan is None or plan.target != site or not may_be_primary(survey, site):
             plan = plan_up(fleet, survey, site)

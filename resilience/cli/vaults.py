@@ -30,7 +30,7 @@ def run(
     Exit status: 0 the set is as declared, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
+    with context.world(lost=lost) as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
         plan = unfinished(world, "vaults")
         if plan is None or digest not in {None, plan.digest} or without or lost:
             dead = declared(fleet, lost)

@@ -280,3 +280,30 @@ def test_a_vault_or_site_that_is_none_is_named(typed: Type) -> None:
     fleet_file()
     assert "No vault is called maple" in typed("vault", "up", "maple").err
     assert "No site is called maple" in typed("stack", "restore", "maple").err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("plan --lost nope", "No vendor is called nope"),
+        ("plan --to nope", "No site is called nope"),
+        ("failover --lost nope", "No vendor is called nope"),
+        ("failover --to nope --digest 0123456789ab", "No site is called nope"),
+        ("protect --lost nope", "No vendor is called nope"),
+        ("vaults --lost nope", "No vendor is called nope"),
+        ("status --lost nope", "No vendor is called nope"),
+        ("switchover --to nope", "No site is called nope"),
+        ("up nope", "No site is called nope"),
+        ("down nope", "No site is called nope"),
+        ("stack restore nope", "No site is called nope"),
+        ("restore --into copy --at garbage", "neither a position nor a time"),
+        ("restore --into copy --at 0/xyz", "neither a position nor a time"),
+    ],
+)
+def test_a_slip_of_the_finger_is_told_before_anything_is_opened(typed: Type, words: str, said: str) -> None:
+    """There is no kit here, so nothing could be read or called: it is a usage error all the same, and leaves nothing."""
+    fleet_file()
+    found = typed(*words.split())
+    assert (found.status, found.out) == (2, "")
+    assert said in found.err
+    assert [path.name for path in Path().iterdir()] == ["fleet.toml"]
