@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from resilience.decide.forecast import forecast
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import survey_after_loss
 from resilience.errors import UsageError
-from resilience.model import Stage
+from resilience.model import Event, Plan, Stage
 from resilience.render import Progress, plan_text
 
 
@@ -55,5 +56,14 @@ def run(
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         execute(world, fleet, plan, progress.watch)
-    done = {"digest": plan.digest, "site": plan.target}
-    say_json(done) if as_json else typer.echo(f"{plan.target} serves {fleet.names.host}.")
+    done = {"digest": plan.digest, "site": plan.target, **(stays := name_stays(plan, world.log.read()))}
+    where = f"at {stays['address']}. {stays['change']}" if stays else f"{fleet.names.host}."
+    say_json(done) if as_json else typer.echo(f"{plan.target} serves {where}")
+
+
+def name_stays(plan: Plan, events: Sequence[Event]) -> dict[str, str]:
+    """The address, and what a person has to change, where this plan had no DNS vendor left to lead users there."""
+    if not any(step.action == "by-address" for step in plan.steps):
+        return {}
+    said = [event.data for event in events if event.kind == "name-stays"][-1]
+    return {"address": str(said["address"]), "change": str(said["change"])}

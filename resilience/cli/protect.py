@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from resilience.cli.context import Context, declared, say_json
+from resilience.cli.failover import name_stays
 from resilience.decide import plan_protect, with_companions
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe
@@ -46,5 +47,7 @@ def run(
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         execute(world, fleet, plan, progress.watch)
-    done = {"digest": plan.digest, "site": plan.target, "lost": list(plan.lost)}
-    say_json(done) if as_json else typer.echo(f"{plan.target} serves on, and could be left again.")
+    stays = name_stays(plan, world.log.read())
+    done = {"digest": plan.digest, "site": plan.target, "lost": list(plan.lost), **stays}
+    where = f" at {stays['address']}. {stays['change']}" if stays else "."
+    say_json(done) if as_json else typer.echo(f"{plan.target} could be left again, and serves on{where}")

@@ -8,12 +8,13 @@ from typing import Any
 
 from resilience.decide.certificates import certify
 from resilience.decide.hazards import Way, hazards
+from resilience.decide.naming import naming
 from resilience.decide.opening import opening, stages
 from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable, usable
 from resilience.decide.standby import no_way_on, stand_by
 from resilience.decide.vaults import join
 from resilience.errors import ResilienceError, UsageError
-from resilience.model import EpochRecord, Fleet, Phase, Plan, Stage, Step, Survey, Unknown, ZoneSpec
+from resilience.model import EpochRecord, Fleet, Phase, Plan, Stage, Step, Survey, Unknown
 
 
 def plan_failover(
@@ -116,34 +117,13 @@ def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
     yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
     yield from opening(target, [stage for stage in opened if stage != Stage.SIGN_UPS], Phase.START)
     if opened:
-        for zone in fleet.names.zones:
-            if zone.vendor not in lost:
-                reason = f"Users find {target} through {zone.vendor}."
-                yield step("point", Phase.NAME, reason, zone.vendor, site=target)
-        if fleet.names.registrar and (gone := [z for z in fleet.names.zones if z.vendor in lost]):
-            yield delegate(fleet, gone, lost)
-        yield from certify(fleet, target)
-        walk = "A user's journey" if Stage.WRITES in opened else "Reading"
-        yield step("confirm", Phase.NAME, f"{walk} by {fleet.names.host} succeeds.", stage=str(opened[-1]))
+        yield from naming(fleet, target, lost, opened[-1], tuple(certify(fleet, target)))
     yield from opening(target, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME)
     yield from join(target, [name for name in following.vaults if name not in old.vaults])
     yield step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again.")
     yield step("protect", Phase.PROTECT, f"A verified copy again at another vendor: {vaults}.")
     yield step("state", Phase.PROTECT, "The stack's state goes into the vaults.")
     yield from stand_by(fleet, target, lost)
-
-
-def delegate(fleet: Fleet, gone: list[ZoneSpec], lost: frozenset[str]) -> Step:
-    """What a person changes at the registrar; the step says it, and checks whether it has worked."""
-    args = {
-        "remove": [server for zone in gone for server in zone.nameservers],
-        "keep": [server for zone in fleet.names.zones if zone.vendor not in lost for server in zone.nameservers],
-    }
-    registrar = fleet.names.registrar
-    reason = (
-        f"{fleet.names.host} is delegated to a name server that is left; else it says what to change at {registrar}."
-    )
-    return Step(f"{Phase.NAME}.delegate.{registrar}", "delegate", registrar, Phase.NAME, reason, args)
 
 
 def _plain(args: Mapping[str, Any]) -> dict[str, Any]:

@@ -103,12 +103,20 @@ def _names(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
         )
         yield Hazard("slow-name", why)
     served = [zone.vendor for zone in fleet.names.zones if zone.vendor in way.lost]
-    if len(served) == len(fleet.names.zones):
-        why = f"Every DNS vendor of {fleet.names.host} is lost: users would not find the new site by name."
-        yield Hazard("name-stays", why)
-    elif served:
+    yield from every_name_lost(fleet, way.lost)
+    if 0 < len(served) < len(fleet.names.zones):
         why = (
             f"{', '.join(served)} also serves {fleet.names.host}, and is not called. While its name server lives, some "
             f"users are sent to the old site: take it out of the delegation at {fleet.names.registrar or 'the registrar'}."
         )
         yield Hazard("old-name-served", why)
+
+
+def every_name_lost(fleet: Fleet, lost: frozenset[str]) -> Iterator[Hazard]:
+    """With no DNS vendor left, users find the site by its address alone until a person changed the delegation."""
+    if all(zone.vendor in lost for zone in fleet.names.zones):
+        why = (
+            f"Every DNS vendor of {fleet.names.host} is lost: users find the site by its address alone, until a zone "
+            f"elsewhere is declared and the delegation is changed at {fleet.names.registrar or 'the registrar'}."
+        )
+        yield Hazard("name-stays", why)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from resilience.decide.failover import delegate
-from resilience.decide.hazards import thin
+from resilience.decide.hazards import every_name_lost, thin
+from resilience.decide.naming import naming
 from resilience.decide.quorum import VaultSet, lost_vendors, newest_epoch, next_set, usable
 from resilience.decide.standby import no_way_on, stand_by
 from resilience.decide.vaults import change, same
 from resilience.errors import ResilienceError
-from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Step, Survey
+from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey
 
 
 def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = frozenset()) -> Plan:
@@ -55,12 +55,7 @@ def _steps(fleet: Fleet, epoch: EpochRecord, following: VaultSet, lost: frozense
     def step(action: str, phase: Phase, reason: str, subject: str = site, **args: object) -> Step:
         return Step(f"{phase}.{action}.{subject}", action, subject, phase, reason, args)
 
-    for zone in fleet.names.zones:
-        if zone.vendor not in lost:
-            yield step("point", Phase.NAME, f"Users find {site} through {zone.vendor}.", zone.vendor, site=site)
-    if fleet.names.registrar and (gone := [z for z in fleet.names.zones if z.vendor in lost]):
-        yield delegate(fleet, gone, lost)
-    yield step("confirm", Phase.NAME, f"A user's journey by {fleet.names.host} succeeds.", stage="writes")
+    yield from naming(fleet, site, lost, Stage.WRITES)
     if not same(epoch, following):
         yield from change(epoch, following)
     left = [name for name in following.vaults if fleet.vault(name).vendor not in lost]
@@ -84,3 +79,4 @@ def _hazards(
         )
         yield Hazard("cannot-seal", why)
     yield from thin(epoch, following)
+    yield from every_name_lost(fleet, lost)

@@ -96,7 +96,14 @@ def _tried(event: Event) -> bool:
 
 
 def _never_back(frame: Rto, evidence: Evidence, findings: Findings) -> None:
-    """Nobody got back: a proven miss where a journey still failed after the promised time."""
+    """Nobody got back: a proven miss where a journey still failed after the promised time, or no name was left to move."""
+    if stays := evidence.later("name-stays"):
+        at, data = when(stays[-1]) - evidence.fault_at, stays[-1].data
+        findings.missed.append(
+            f"RTO: {data.get('site')} served at {data.get('address')} {seconds(at)} after the fault, and no DNS vendor is "
+            f"left to lead users there. {data.get('change')}"
+        )
+        return
     tried = [when(e) - evidence.fault_at for e in evidence.after if _tried(e)]
     if frame.promise_s is not None and tried and max(tried) > frame.promise_s:
         findings.missed.append(

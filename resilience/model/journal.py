@@ -39,6 +39,8 @@ opened, closed      stage, site: how far its gate is open from here on
 held                stage, site, why: a stage whose condition does not hold yet
 ship-knocks         calls: of the primary's ship at a silent vault until the vault set was another
                     one, where the app stays
+name-stays          site, address, change: no DNS vendor is left; where the site serves, and what a
+                    person changes so that users find it by name
 protected-again     at, vaults [names], snapshot: the second clock
 next-standby        site, standby (hot, cold), account (true, false, why not known): where to go next
 torn-down           left [what could not be removed]

@@ -7,9 +7,13 @@ from dataclasses import replace
 import pytest
 
 from resilience.decide import plan_failover
+from resilience.engine.drill import Drill
 from resilience.engine.observe import survey_after_loss
 from resilience.errors import ResilienceError
-from tests.sim.stage import Stage, day_one
+from resilience.judge import judge
+from resilience.simulation import simulated_world
+from tests.sim.drills import as_if_real, run
+from tests.sim.stage import Operator, Stage, day_one
 
 SERVERS = {"acorn": ("ns1.acorn.test",), "dover": ("ns1.dover.test", "ns2.dover.test")}
 
@@ -73,3 +77,34 @@ def test_without_a_registrar_nothing_is_asked() -> None:
     stage.state.lose("acorn")
     survey, dead = survey_after_loss(stage.world, stage.fleet, frozenset())
     assert "delegate" not in [s.action for s in plan_failover(stage.fleet, survey, declared=dead).steps]
+
+
+def test_with_every_dns_vendor_gone_it_ends_well_and_says_what_a_person_does() -> None:
+    """The site serves by its address, protected; once a zone elsewhere is declared, `protect` leads users there."""
+    stage = registered()
+    stage.state.lose("dover")
+    stage.operator.failover(lost=("dover",))
+    said = next(e.data for e in stage.world.log.read() if e.kind == "name-stays")
+    assert said["address"] == stage.state.outputs["birch"].addresses[0]
+    assert "At gandi take out ns1.acorn.test, ns1.dover.test, ns2.dover.test" in said["change"]
+    assert stage.world.log.read()[-1].kind == "finished"
+    assert any(e.kind == "protected-again" for e in stage.world.log.read())
+    assert stage.post(1, "birch") == 1
+    assert stage.post(1) == 0
+    fresh = replace(stage.fleet.names.zones[0], vendor="elm", nameservers=("ns1.elm.test",))
+    stage.fleet = replace(stage.fleet, names=replace(stage.fleet.names, zones=(*stage.fleet.names.zones, fresh)))
+    world = replace(simulated_world(stage.state, stage.fleet), log=stage.world.log)
+    stage.monitor.fleet = stage.fleet
+    stage.state.delegated = ("ns1.elm.test",)
+    Operator(stage, world).protect(("acorn", "dover"))
+    assert stage.post(1) == 1
+
+
+def test_a_drill_that_loses_every_dns_vendor_is_missed_and_says_why() -> None:
+    """Nobody gets back by name, which is a proven miss, with the words for the registrar; the copies are protected."""
+    verdict = judge(as_if_real(run(Drill(fault="correlated", lost=("acorn", "dover"), simulated=True))))
+    assert verdict.verdict == "missed"
+    assert "no DNS vendor is left to lead users there" in verdict.why[0]
+    assert "At the registrar take out" in verdict.why[0]
+    assert verdict.reprotected_s is not None
+    assert verdict.blackhole.calls == 0

@@ -37,6 +37,7 @@ ACTIONS: dict[str, Action] = {
     "delegate": name.delegate,
     "certify": name.certify,
     "confirm": name.confirm,
+    "by-address": name.by_address,
     "admit": vaults.admit,
     "turn": vaults.turn,
     "fill": vaults.fill,

@@ -50,6 +50,22 @@ def certify(run: Run, step: Step) -> Facts:
     return certificates.keep(run, run.fleet.site(step.subject), ISSUED_WITHIN_S)
 
 
+def by_address(run: Run, step: Step) -> Facts:
+    """See users get through at the address, note that the name leads nowhere, and say what a person changes where."""
+    run.epoch(step.subject)
+    address, host = run.outputs(step.subject).addresses[0], run.fleet.names.host
+    if Stage(step.args["stage"]).covers(Stage.WRITES):
+        walked = run.world.outside.journey(address)
+        run.note("journey", ok=True, at=run.world.clock.now(), by="address", address=address, steps=list(walked.steps))
+    remove = ", ".join(map(str, step.args["remove"])) or "the lost vendors' name servers"
+    change = (
+        f"Declare a zone at a DNS vendor that is left in the fleet file. At {step.args['registrar'] or 'the registrar'} take out "
+        f"{remove}, and enter that vendor's. Then `resilience protect` with the same --lost points {host} to {address}."
+    )
+    run.note("name-stays", site=step.subject, address=address, change=change)
+    return {"address": address, "change": change}
+
+
 def confirm(run: Run, step: Step) -> Facts:
     """Repeat a user's journey by name until it succeeds, for at most two lifetimes of the TTL.
 
