@@ -98,6 +98,13 @@ def test_a_second_time_puts_nothing(ours: VaultSupplies) -> None:
     assert second == {**first, "vaults": dict.fromkeys(ours.vaults, 0)}
 
 
+def test_a_vault_without_a_door_is_given_nothing(ours: VaultSupplies) -> None:
+    """Whoever plans without a lost vendor's vault does not call it for supplies either."""
+    lost, left = ours.vaults
+    assert list(ours.without(frozenset({lost})).put()["vaults"]) == [left]
+    assert ours.vaults[lost].list("supplies/") == []
+
+
 def test_an_altered_file_is_taken_from_another_vault(ours: VaultSupplies, tmp_path: Path) -> None:
     """A vault that changed one byte is found out, named, and passed over."""
     ours.put()
