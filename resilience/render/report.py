@@ -120,7 +120,8 @@ def happened(told: Story) -> str:
     """The fault in a sentence."""
     lost = words.joined(told.lost_vendors) or told.source
     said = FAULTS.get(told.fault, "The fault was not named")
-    return f"{said.format(lost=lost)}; {told.target} took over."
+    went = "went on serving" if told.target == told.source else "took over"
+    return f"{said.format(lost=lost)}; {told.target} {went}."
 
 
 def again(told: Story) -> str:

@@ -122,6 +122,13 @@ class Losses(RuleBasedStateMachine):
         if said is None:
             self.serves(self.operators[who])
 
+    @rule(who=st.integers(0, 1), breaks=breaks, lost=st.frozensets(st.sampled_from(VENDORS), max_size=2))
+    def is_protected_again(self, who: int, breaks: Breaks, lost: frozenset[str]) -> None:
+        """A vendor counts as lost at which the app does not run, rightly or not; doors break on the way."""
+        self.doors_will_break(breaks)
+        note(f"-> {attempt(partial(self.operators[who].protect, lost)) or 'went well'}")
+        self.stage.state.doors.breaks.clear()
+
     def doors_will_break(self, breaks: Breaks) -> None:
         """At their n-th call from now, before their effect or after it; wherever that door may be."""
         for door, call, after, how in breaks:

@@ -11,6 +11,7 @@ from resilience.engine.drill import Drill
 from resilience.errors import TooFewVaults
 from resilience.judge import judge
 from resilience.model import Event, Fleet
+from resilience.render import report_html
 from tests.sim.drills import as_if_real, run
 from tests.sim.stage import Stage, attempt, day_one
 
@@ -106,7 +107,9 @@ def test_vaults_that_come_back_into_the_set_are_filled() -> None:
 @pytest.mark.parametrize("lost", [("elm",), ("cedar", "dover"), ("birch", "dover")])
 def test_nobody_calls_a_vendor_that_is_not_the_apps_own(lost: tuple[str, ...]) -> None:
     """Neither before nor after the set changed; the app is protected by what is left, and the verdict says how thinly."""
-    verdict = judge(as_if_real(run(Drill(lost=lost, simulated=True))))
+    events = as_if_real(run(Drill(lost=lost, simulated=True)))
+    verdict = judge(events)
+    assert "acorn went on serving" in report_html(events, verdict)
     assert (verdict.verdict, verdict.why) == ("met", ())
     assert verdict.blackhole.calls == 0
     assert not set(verdict.protection.vaults) & set(lost)
