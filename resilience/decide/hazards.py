@@ -75,6 +75,12 @@ def _spare(vaults: tuple[str, ...], k: int, s: int) -> int:
 
 def _copies(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
     yield from thin(way.old, way.following)
+    if silent := [name for name in way.following.vaults if isinstance(survey.vaults[name].epoch, Unknown)]:
+        why = (
+            f"{', '.join(silent)} would be in the vault set and does not answer. If its vendor is gone, too, plan with --lost: "
+            "then nothing counts on it."
+        )
+        yield Hazard("silent-vault", why)
     unread = [
         name
         for name in way.old.vaults

@@ -51,6 +51,13 @@ def test_a_rehearsed_fleet_has_few() -> None:
     assert named(plan_failover(FLEET, survey())) == {"loses-writes", "no-spare-vault", "old-name-served"}
 
 
+def test_a_vault_that_is_silent_is_named() -> None:
+    """It stays in the set, since it may come back; whoever knows better says that its vendor is lost."""
+    plan = plan_failover(FLEET, survey("elm"))
+    assert "elm would be in the vault set" in next(h.why for h in plan.hazards if h.name == "silent-vault")
+    assert "silent-vault" not in named(plan_failover(FLEET, survey("elm"), declared=frozenset({"elm"})))
+
+
 def test_commits_that_waited_are_not_lost() -> None:
     """In a quorum fleet nothing is written off beforehand."""
     quorum = replace(FLEET, replication=Replication(k=2, s=2, durability="quorum"))
