@@ -25,6 +25,8 @@ FAULTS = ("terminate", "delete", "control-plane", "correlated", "hijack", "bit-r
 WARM_WRITES, WARM_SECONDS = 100, 10.0
 TAKEDOWNS = 5
 SETTLE_S = 120.0
+GIVEN = frozenset({"supplies", "protect", "state"})
+"""Steps that only give copies to vaults."""
 AIR_S, QUIET_S = 20.0, 4.0
 Calls = list[dict[str, Any]]
 """Each {from, vendor, address, port, packets}."""
@@ -75,7 +77,7 @@ def run_drill(
         prepared = prepare(world, fleet, users, drill, watch)
     else:
         with stage("up", site=fleet.primary.name):
-            _up(world, fleet, watch)
+            _wake(world, fleet, watch)
     stage.note("data", **_data(world, fleet), **prepared)
     for site in fleet.sites[1:]:
         if site.standby == "hot":
@@ -99,6 +101,13 @@ def run_drill(
 
 def _up(world: World, fleet: Fleet, watch: Watch) -> None:
     carry_out(world, fleet, plan_up(fleet, observe(world, fleet), fleet.primary.name), watch)
+
+
+def _wake(world: World, fleet: Fleet, watch: Watch) -> None:
+    """Bring up a lab that was filled before: what its vaults were given then is still there."""
+    plan = plan_up(fleet, observe(world, fleet), fleet.primary.name)
+    again = tuple(step for step in plan.steps if step.action not in GIVEN)
+    carry_out(world, fleet, replace(plan, steps=again), watch)
 
 
 def _lose_and_return(
