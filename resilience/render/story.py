@@ -86,6 +86,8 @@ class Story:
     writes: tuple[Write, ...]
     calls: tuple[Call, ...]
     stages: tuple[tuple[str, float], ...]
+    knocks: tuple[Call, ...] = ()
+    """What the primary's own ship sent before the vault set was another one, where the app stayed."""
     protected: Mapping[str, Any] = field(default_factory=dict)
     left: tuple[str, ...] = ()
 
@@ -143,7 +145,8 @@ def story(events: Sequence[Event]) -> Story:
         traffic=_told(lambda: _traffic(evidence, zero), nothing),
         gap=_told(lambda: _gap(evidence, zero), None),
         writes=_told(lambda: tuple(lost(evidence)), ()),
-        calls=_told(lambda: _calls(evidence), ()),
+        calls=_told(lambda: _calls(evidence, "blackhole"), ()),
+        knocks=_told(lambda: _calls(evidence, "ship-knocks"), ()),
         stages=_told(lambda: _stages(events), ()),
         protected=next((e.data for e in evidence.later("protected-again")), {}),
         left=_told(lambda: tuple(str(x) for e in evidence.kind("torn-down") for x in e.data.get("left", ())), ()),
@@ -272,7 +275,7 @@ def _gap(evidence: Evidence, zero: float) -> tuple[float, float] | None:
     )
 
 
-def _calls(evidence: Evidence) -> tuple[Call, ...]:
+def _calls(evidence: Evidence, kind: str) -> tuple[Call, ...]:
     """Calls to lost vendors, as the counters saw them."""
     return tuple(
         Call(
@@ -281,7 +284,7 @@ def _calls(evidence: Evidence) -> tuple[Call, ...]:
             f"{call.get('address', '')}:{call.get('port', '')}".strip(":"),
             str(call.get("packets", 1)),
         )
-        for event in evidence.later("blackhole")
+        for event in evidence.later(kind)
         for call in event.data["calls"]
     )
 

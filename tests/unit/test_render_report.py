@@ -236,3 +236,10 @@ def test_a_long_drill_is_drawn_in_a_bounded_number_of_bars() -> None:
     assert chart is not None
     assert len(chart.bars) < 600
     assert "17,143 requests were answered and 2,857 failed." in chart.description
+
+
+def test_what_ship_sent_before_the_set_changed_is_told() -> None:
+    """It is no call to a dead vendor, and it is not kept quiet either."""
+    knock = {"from": "acorn-1", "vendor": "elm", "address": "198.18.5.3", "port": 80, "packets": 63}
+    events = [*healthy(), Event(DAY + 12, "ship-knocks", {"calls": [knock]})]
+    assert "acorn-1 sent 63 packets to elm" in Page(report_html(events, judge(events))).words
