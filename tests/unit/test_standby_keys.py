@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,15 @@ def test_a_primary_gets_its_own_keys(told: HostConfig) -> None:
     files = told.keys(acorn, epoch)
     assert all(any(file.path.endswith(name) for file in files) for name in SHIPS)
     assert not any("AGE-SECRET-KEY" in file.content for file in files)
+
+
+def test_ships_own_file_names_every_vault_of_its_epoch(told: HostConfig) -> None:
+    """Also a lost one, which nobody else is told of: ship starts with its whole set, and turns under the next epoch only."""
+    acorn, epoch = told.fleet.site("acorn"), epoch_of(told, "acorn")
+    left = replace(told, vaults={name: vault for name, vault in told.vaults.items() if name != "elm"})
+    assert {vault["name"] for vault in left.ship(acorn, epoch)["vaults"]} == set(epoch.vaults)
+    for config in (left.ship(acorn, epoch, restic=True), left.reader(acorn, epoch)):
+        assert {vault["name"] for vault in config["vaults"]} == {"birch", "cedar"}
 
 
 def test_ship_and_a_standbys_keys_never_share_a_host() -> None:
