@@ -104,7 +104,7 @@ def broken_state(site: Site, file: Path, why: str) -> StackFailed:
     return StackFailed(
         f"{site.name}: the state in {file.name} cannot be read",
         why,
-        "Bring the stack's state back from a vault (state/) and import it with `pulumi stack import`.",
+        f"Move {file} away, then bring the state back from the vaults: `resilience stack restore {site.name}`.",
     )
 
 
