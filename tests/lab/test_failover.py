@@ -16,7 +16,7 @@ import pytest
 from resilience.lab import Lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
-HAZARDS = ["loses-writes", "old-name-served", "never-run-here"]
+HAZARDS = ["loses-writes", "no-spare-vault", "old-name-served", "never-run-here"]
 ACCEPTED = [word for name in HAZARDS for word in ("--accept", name)]
 CHECKOUT = str(Path(__file__).resolve().parents[2])
 
