@@ -59,7 +59,7 @@ def by_address(run: Run, step: Step) -> Facts:
         run.note("journey", ok=True, at=run.world.clock.now(), by="address", address=address, steps=list(walked.steps))
     remove = ", ".join(map(str, step.args["remove"])) or "the lost vendors' name servers"
     change = (
-        f"Declare a zone at a DNS vendor that is left in the fleet file. At {step.args['registrar'] or 'the registrar'} take out "
+        f"Declare a zone at another DNS vendor in the fleet file, unless one comes back. At {step.args['registrar'] or 'the registrar'} take out "
         f"{remove}, and enter that vendor's. Then `resilience protect` with the same --lost points {host} to {address}."
     )
     run.note("name-stays", site=step.subject, address=address, change=change)
