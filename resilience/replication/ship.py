@@ -14,13 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 from psycopg import conninfo, pq
 
 from resilience.errors import Refused, ResilienceError, UsageError
 from resilience.replication import chunk, lapse, lsn, seals, tenure, turn
+from resilience.replication.batch import Batch, Told
 from resilience.replication.config import Config
 from resilience.replication.courier import Courier, start_record, switch_point
 from resilience.replication.lease import Lease, watches
@@ -29,7 +30,7 @@ from resilience.replication.outbox import Outbox
 from resilience.replication.quorum import held_by
 from resilience.replication.report import Report
 from resilience.replication.spool import Spool
-from resilience.replication.stream import Received, Stream, StreamLost, System
+from resilience.replication.stream import Stream, System
 
 CHUNK_LIMIT = 4 << 20
 HEARTBEAT = 1.0
@@ -41,35 +42,6 @@ QUIET = 0.5
 PATIENCE = 2.0
 """A fast shutdown lets nobody in at once; when it did not by then, Postgres is killed."""
 log = structlog.get_logger()
-
-
-@dataclass
-class Batch:
-    """WAL received and not yet in the spool."""
-
-    start: int = 0
-    parts: list[bytes] = field(default_factory=list)
-    size: int = 0
-    sent_at: float = 0.0
-
-    @property
-    def end(self) -> int:
-        """Position after the last byte."""
-        return self.start + self.size
-
-    def add(self, received: Received) -> None:
-        """Keep what arrived; it must join what is there."""
-        if self.parts and received.start != self.end:
-            raise StreamLost(
-                f"Postgres skipped from {lsn.show(self.end)} to {lsn.show(received.start)}",
-                "A replication stream is contiguous.",
-                "ship connects again from the spool's end.",
-            )
-        if not self.parts:
-            self.start = received.start
-        self.parts.append(received.data)
-        self.size += len(received.data)
-        self.sent_at = received.sent_at
 
 
 @dataclass(frozen=True)
@@ -294,25 +266,30 @@ class Ship:
 
     def _pump(self, stream: Stream) -> None:
         """Receive, batch, spool, confirm."""
-        batch, flushed_at, told, told_at = Batch(), 0.0, -1, 0.0
-        spacing = self._config.spacing_ms / 1000
+        batch, flushed_at = Batch(), 0.0
+        spacing, told = self._config.spacing_ms / 1000, Told()
         self._report.postgres_error = None
         while not self._stopping.is_set() and self._lease.following is None:
-            due = flushed_at + self._wait(spacing) if batch.parts else told_at + HEARTBEAT
+            due = flushed_at + self._wait(spacing) if batch.parts else told.at + HEARTBEAT
             select.select([stream.fileno(), self._woken.fileno()], [], [], max(0.0, due - time.monotonic()))
             with suppress(BlockingIOError):
                 self._woken.recv(4096)
+            self._tell(stream, told)  # before the next chunk is made durable: commits wait for this
             self._drain(stream, batch)
             now = time.monotonic()
             if batch.parts and (now >= flushed_at + self._wait(spacing) or batch.size >= CHUNK_LIMIT):
                 self._keep(batch)
                 batch, flushed_at = Batch(), now
-            confirmed = self._confirmed()
-            if confirmed != told or stream.reply_requested or now >= told_at + HEARTBEAT:
-                if self._lease.superseded is None:
-                    stream.confirm(None if self._spool.gap else confirmed)
-                told, told_at = confirmed, now
-                self._report.write(stream.server_end)
+            self._tell(stream, told)
+
+    def _tell(self, stream: Stream, told: Told) -> None:
+        """Confirm to Postgres what is new, when it asks, and once a heartbeat."""
+        confirmed, now = self._confirmed(), time.monotonic()
+        if confirmed != told.position or stream.reply_requested or now >= told.at + HEARTBEAT:
+            if self._lease.superseded is None:
+                stream.confirm(None if self._spool.gap else confirmed)
+            told.position, told.at = confirmed, now
+            self._report.write(stream.server_end)
 
     def _wait(self, spacing: float) -> float:
         """How long after a chunk the next is cut: while k vaults don't have it, commits gather for one PUT."""

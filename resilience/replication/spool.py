@@ -19,7 +19,7 @@ import os
 import secrets
 import time
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -172,11 +172,15 @@ class Spool:
             except FileNotFoundError:  # the vault was left behind meanwhile: what it is owed begins later
                 continue
 
-    def advance(self, vault: str, position: int) -> None:
-        """The vault was given everything up to `position`; forget what all vaults were."""
+    def advance(self, vault: str, position: int, moved: Callable[[], None] = lambda: None) -> None:
+        """The vault was given everything up to `position`; forget what all vaults were.
+
+        `moved` is told before the disk is: a commit may be waiting, and losing the note only puts the same bytes again.
+        """
         with self._lock:
             self._at[vault] = max(position, self._at[vault])
             position = self._at[vault]
+        moved()
         path = self._at_notes / vault
         new = path.with_name(f".{vault}.new")
         new.write_text(lsn.show(position))
