@@ -44,6 +44,7 @@ class SshPlane:
         shell = self.shells(outputs)
         if epoch.site == site.name and site.standby == "hot" and hand_over(shell, site_host(), where, keys):
             return {"seconds": round(time.monotonic() - began, 2), "already": True}
+        self.shells.forget(outputs)  # it loaded what was installed before
         if site.stack in CLOUDS:
             self.shells.await_first_boot(outputs)
         return shape_host(self.shells.login(outputs), shell, site_host(), where, keys)

@@ -47,6 +47,13 @@ class Shells:
         with self._lock:
             self._begun[self.login(outputs), command] = begun
 
+    def forget(self, outputs: SiteOutputs) -> None:
+        """What was begun on this host is of no use any more; without its standard input it ends."""
+        with self._lock:
+            for login, command in list(self._begun):
+                if login == self.login(outputs):
+                    self._begun.pop((login, command)).channel.close()
+
     def run(self, outputs: SiteOutputs, command: str, stdin: bytes, timeout: float) -> Result:
         """Run a command on the host, the one that was begun where it still waits."""
         with self._lock:

@@ -99,14 +99,13 @@ def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
     )
     yield replace(seal, args={**seal.args, "forced": True}) if way.forced else seal
     yield step("provision", Phase.PROVISION, f"Make the hosts of {target} from its stack.")
+    if fleet.site(target).standby == "hot":
+        yield step("warm", Phase.PROVISION, "What comes next is loaded ahead of time, and waits.", beside=True)
     yield step("clear", Phase.PROVISION, "What an earlier time left there is set aside; nothing of it is trusted.")
     yield step("shape", Phase.PROVISION, "Install from the supplies in the vaults, nothing else.")
-    leased = fleet.replication.leased
-    if leased:
+    if fleet.replication.leased:
         reason = f"Let the lease of {old.site} run out: what it may still write reaches the vaults."
         yield step("lease", Phase.DATA, reason)
-    if fleet.site(target).standby == "hot":
-        yield step("warm", Phase.DATA, "What comes next is loaded ahead of time, and waits.", beside=leased)
     yield step("restore", Phase.DATA, "Newest good snapshot, and the WAL that any vault holds.")
     yield step("media", Phase.DATA, "Bring the pictures that the host lacks.", beside=True)
     yield step("fetch", Phase.DATA, "Bring the ledger, whole.", beside=True)

@@ -48,6 +48,18 @@ def test_standard_input_reaches_the_command(shell: Shell) -> None:
     assert shell.check("wc -c", stdin=b"x" * 3_000_000) == "3000000"
 
 
+def test_a_command_that_was_begun_waits_for_its_standard_input(shell: Shell) -> None:
+    """It runs already while others come and go, and goes on once it is given what it waits for; one that ended is told."""
+    begun = shell.begin("touch /run/begun; read -r word; echo $word")
+    shell.check("while [ ! -e /run/begun ]; do sleep 0.05; done", timeout=20)
+    assert begun.waits
+    assert shell.end(begun, b"go\n").text == "go"
+    over = shell.begin("exit 3")
+    while over.waits:
+        shell.check("true")
+    assert shell.end(over).exit == 3
+
+
 def test_both_outputs_may_be_long(shell: Shell) -> None:
     """Megabytes on both outputs at the same time do not block each other."""
     result = shell.run("head -c 4000000 /dev/zero | tr '\\0' e >&2; head -c 4000000 /dev/zero | tr '\\0' o")

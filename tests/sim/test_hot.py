@@ -72,3 +72,14 @@ def test_up_of_a_standby_that_may_write_meanwhile_stops() -> None:
     assert plan is not None
     with pytest.raises(Refused):
         execute(stage.world, stage.fleet, plan)
+
+
+def test_a_standby_that_cannot_load_ahead_of_time_takes_over_all_the_same() -> None:
+    """It only takes longer: nothing rests on that step."""
+    stage = stood_by()
+    stage.state.lose("acorn")
+    stage.break_next("plane.birch.warm")
+    stage.operator.failover("birch")
+    warmed = [e for e in stage.world.log.read() if e.kind == "step-done" and e.data["action"] == "warm"]
+    assert [set(e.data["facts"]) for e in warmed] == [{"why_not"}]
+    assert stage.state.hosts["birch"].serving

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from resilience.engine.observe import read
 from resilience.engine.orders import recorded
 from resilience.engine.run import Facts, Run
 from resilience.errors import ResilienceError, ShortRecovery
-from resilience.model import EpochRecord, Step
+from resilience.model import EpochRecord, Step, Unknown
 from resilience.ports import Merged
 from resilience.replication import lsn
 
@@ -23,10 +24,10 @@ def follow(run: Run, step: Step) -> Facts:
 
 
 def warm(run: Run, step: Step) -> Facts:
-    """Have the standby's host load what it needs, so that it waits for nothing but the lease."""
+    """Have the standby's host load what it needs, so that it waits for nothing but the lease; none needs this to work."""
     site = run.fleet.site(step.subject)
-    run.world.plane.warm(site, run.outputs(site.name))
-    return {}
+    warmed = read(lambda: run.world.plane.warm(site, run.outputs(site.name)))
+    return {"why_not": warmed.why} if isinstance(warmed, Unknown) else {}
 
 
 def restore(run: Run, step: Step) -> Facts:
