@@ -60,6 +60,8 @@ class HostConfig:
         if (endpoints := self.kit.endpoints) is not None:
             mine |= {"endpoints.pub": endpoints[0], "endpoints.json": endpoints[1]}
             app += f"ENDPOINTS={ETC}/endpoints.json\nENDPOINTS_KEY={ETC}/endpoints.pub\n"
+        if (recipient := self.kit.hold_recipient) is not None:
+            app += f"HOLD_RECIPIENT={recipient}\n"
         return [
             *(File(f"{ETC}/{name}", text, mode="600") for name, text in secret.items()),
             *(File(f"{ETC}/{name}", text, "plaza", "plaza", "400") for name, text in mine.items()),

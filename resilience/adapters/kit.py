@@ -14,6 +14,7 @@
     vapid.key           the app's name at push services    signups.key     opens passwords that wait in line
     acme/NAME.env, acme/NAME.pem   our account at a certificate authority (EAB), and its root where no system knows it
     endpoints.pub, endpoints.json   whose list of addresses clients follow, and the list (its key may be offline)
+    hold.pub            to whom the app seals legal holds (age1…), if anybody; the private half is in no kit
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyrage
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience.adapters import credentials
-from resilience.errors import MissingPart
+from resilience.errors import MissingPart, UsageError
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,15 @@ class Kit:
             return None
         return self._text("endpoints.pub"), self._text("endpoints.json")
 
+    @property
+    def hold_recipient(self) -> str | None:
+        """Whom the app seals legal holds for, if the operator named anybody."""
+        if not (self.directory / "hold.pub").is_file():
+            return None
+        recipient = self._text("hold.pub").strip()
+        refuse_strange(recipient, "hold.pub: ")
+        return recipient
+
     def _made(self, name: str, make: Callable[[], bytes]) -> Path:
         """A file of the kit; made, never half, when it is not there."""
         path = self.directory / name
@@ -207,3 +218,15 @@ def _pem(key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+
+
+def refuse_strange(recipient: str, where: str = "") -> None:
+    """Refuse what is not the public half of an age key."""
+    try:
+        pyrage.x25519.Recipient.from_str(recipient)
+    except pyrage.RecipientError as error:
+        raise UsageError(
+            f"{where}{recipient[:20]}… is no age recipient.",
+            str(error),
+            "It begins with age1; never give a secret key here.",
+        ) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyrage
 
-from resilience.adapters.kit import Kit, keep
+from resilience.adapters.kit import Kit, keep, refuse_strange
 from resilience.errors import Refused, UsageError
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -38,7 +38,7 @@ class KitKeys:
             raise UsageError(f"There is a recipient {name}.", "Names are unique.", "Choose another name, or rotate it.")
         if recipient is None:
             recipient = self._make(name)
-        self._refuse_strange(recipient)
+        refuse_strange(recipient)
         self._write({**self.names(), name: recipient})
         return recipient
 
@@ -90,17 +90,6 @@ class KitKeys:
         if not NAME.fullmatch(name) or name == "recipients":
             raise UsageError(f"{name} is no name for a recipient.", "It becomes a file's name.", "Use a-z, 0-9 and -.")
         return self.kit.directory / "age" / f"{name}.txt"
-
-    @staticmethod
-    def _refuse_strange(recipient: str) -> None:
-        try:
-            pyrage.x25519.Recipient.from_str(recipient)
-        except pyrage.RecipientError as error:
-            raise UsageError(
-                f"{recipient[:20]}… is no age recipient.",
-                str(error),
-                "It begins with age1; never give a secret key here.",
-            ) from error
 
 
 def _unknown(name: str, known: dict[str, str]) -> UsageError:

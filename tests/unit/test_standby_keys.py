@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pyrage
 import pytest
 
 from resilience.adapters.host_config import HostConfig
@@ -13,6 +14,7 @@ from resilience.adapters.host_scripts import STAND_STILL, TAKE_UP
 from resilience.adapters.kit import Kit
 from resilience.adapters.signer import KitSigner
 from resilience.config import parse
+from resilience.errors import UsageError
 from resilience.lab import fleetfile
 from resilience.lab import kit as lab_kit
 from resilience.model import EpochRecord
@@ -63,6 +65,23 @@ def test_ships_own_file_names_every_vault_of_its_epoch(told: HostConfig) -> None
     assert {vault["name"] for vault in left.ship(acorn, epoch)["vaults"]} == set(epoch.vaults)
     for config in (left.ship(acorn, epoch, restic=True), left.reader(acorn, epoch)):
         assert {vault["name"] for vault in config["vaults"]} == {"birch", "cedar"}
+
+
+def test_the_app_seals_holds_for_whom_the_kit_names(told: HostConfig) -> None:
+    """`hold.pub` in the kit becomes the app's HOLD_RECIPIENT; a private half put there by mistake is refused, not passed on."""
+    acorn, epoch = told.fleet.site("acorn"), epoch_of(told, "acorn")
+    identity = pyrage.x25519.Identity.generate()
+
+    def settings() -> str:
+        [found] = [file.content for file in told.keys(acorn, epoch) if file.path.endswith("app.env")]
+        return found
+
+    assert "HOLD_RECIPIENT" not in settings()
+    (told.kit.directory / "hold.pub").write_text(f"{identity.to_public()}\n")
+    assert f"HOLD_RECIPIENT={identity.to_public()}\n" in settings()
+    (told.kit.directory / "hold.pub").write_text(str(identity))
+    with pytest.raises(UsageError, match=r"hold\.pub"):
+        settings()
 
 
 def test_ship_and_a_standbys_keys_never_share_a_host() -> None:
