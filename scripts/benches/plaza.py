@@ -42,13 +42,14 @@ def main() -> int:
     parser.add_argument("--parts", default=",".join(PARTS), help="which, by comma (default: all)")
     parser.add_argument("--seconds", type=int, default=600, help="how long 7 sign-ups a second come (default 600)")
     parser.add_argument("--surge-seconds", type=int, default=60, help="how long 35 a second come (default 60)")
-    parser.add_argument("--page-seconds", type=int, default=10, help="how long each page is read (default 10)")
+    parser.add_argument("--page-seconds", type=int, default=6, help="how long each page is read (default 6)")
     parser.add_argument("--sizes", default="1000,100000,1000000", help="numbers of posts, by comma")
     parser.add_argument("--inside-s", type=float, default=10, help="pages a second that people inside read")
     parser.add_argument("--outside-s", type=float, default=5, help="pages a second that guests read")
     parser.add_argument("--first", action="store_true", help="go before everything else that runs on this machine")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="leave {figure: number} there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="leave {figure: number} there, after each part")
+    parser.add_argument("--resume", action="store_true", help="with --json: what FILE has is not measured again")
     parser.add_argument("--spaces", help=argparse.SUPPRESS)
     args = parser.parse_args()
     caches.use_programs()
@@ -58,11 +59,8 @@ def main() -> int:
         with _namespaces() as spaces:
             pinned = ["ip", "netns", "exec", f"{spaces}h", "taskset", "-c", "0", sys.executable, *sys.argv]
             return subprocess.run([*pinned, "--spaces", spaces], check=False).returncode
-    figures = Bench(args).run()
-    for name, value in figures.items():
+    for name, value in Bench(args).run().items():
         print(f"{name:44}{value:>12}")
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
 
 
@@ -105,22 +103,37 @@ class Bench:
         self.folder = Path(tempfile.mkdtemp(prefix="plaza-bench-"))
 
     def run(self) -> dict[str, float]:
-        """The parts that were asked for."""
-        parts = self.args.parts.split(",")
+        """The parts that were asked for and are not known yet."""
+        parts = set(self.args.parts.split(","))
+        if self.args.resume and self.args.json and self.args.json.exists():
+            self.figures = json.loads(self.args.json.read_text())
+        crowds = {"signups": ("steady", 7.0, self.args.seconds), "surge": ("surge", 35.0, self.args.surge_seconds)}
+        wanted = [crowd for part, crowd in crowds.items() if part in parts and not self._knows(crowd[0])]
+        sizes = [int(size) for size in self.args.sizes.split(",")] if "pages" in parts else []
         with running_postgres(durable=True) as postgres:
             template = migrated(postgres)
-            if {"signups", "surge"} & set(parts):
+            if wanted:
                 with self._site(postgres, template, 2_000) as site:
-                    if "signups" in parts:
-                        self._signups(site, "steady", 7.0, self.args.seconds)
-                    if "surge" in parts:
-                        self._signups(site, "surge", 35.0, self.args.surge_seconds)
-            if "pages" in parts:
+                    for crowd in wanted:
+                        self._signups(site, *crowd)
+                        self._keep()
+            if sizes and not self._knows("hello"):
                 self._hello()
-                for size in (int(size) for size in self.args.sizes.split(",")):
+                self._keep()
+            for size in sizes:
+                if not self._knows(f"{size:,} posts"):
                     with self._site(postgres, template, size) as site:
                         self._pages(site, size)
+                    self._keep()
         return self.figures
+
+    def _knows(self, part: str) -> bool:
+        return any(name.startswith(part) for name in self.figures)
+
+    def _keep(self) -> None:
+        """Leave what is known, so that another run goes on from here."""
+        if self.args.json:
+            self.args.json.write_text(json.dumps(self.figures, indent=2) + "\n")
 
     @contextmanager
     def _site(self, postgres: Postgres, template: str, posts: int) -> Iterator[Site]:
