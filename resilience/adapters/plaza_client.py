@@ -19,7 +19,7 @@ SCOPES = "read write follow"
 MODERATION = "admin:read admin:write"
 TIMEOUT = httpx.Timeout(6.0, connect=2.0)
 IN_LINE = httpx.Timeout(15.0, connect=2.0)
-"""plaza holds a sign-up's answer back for up to ten seconds, until the account is there."""
+"""plaza holds a sign-up's answer back for some seconds, until the account is there."""
 
 
 class NotServed(Exception):

@@ -39,6 +39,7 @@ class Settings:
     port: int = 8000
     argon2: str = "owasp"
     ledger_wait_s: float = 10.0
+    line_wait_s: float = 3.0
     hold_recipient: str = ""
     endpoints: Path | None = None
     mail: str = ""
@@ -84,6 +85,7 @@ def from_env(env: Mapping[str, str] = os.environ) -> Settings:
         port=port,
         argon2=env.get("ARGON2", "owasp"),
         ledger_wait_s=_number("LEDGER_WAIT_S", env.get("LEDGER_WAIT_S", "10")),
+        line_wait_s=_number("LINE_WAIT_S", env.get("LINE_WAIT_S", "3")),
         hold_recipient=env.get("HOLD_RECIPIENT", ""),
         mail=env.get("MAIL", ""),
         mail_from=env.get("MAIL_FROM", ""),

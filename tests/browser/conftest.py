@@ -42,6 +42,10 @@ DEVICES = [
 ]
 
 
+ENOUGH = [DEVICES[0], DEVICES[3]]
+"""For what has nothing to do with width or scripts: each of the four kinds once."""
+
+
 @pytest.fixture(scope="session")
 def plaza(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One plaza for all browsers, behind the proxy that hosts have."""

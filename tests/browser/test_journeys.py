@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Device
+from tests.browser.conftest import ENOUGH, Device
 from tests.plaza.harness import PASSWORD, Site, picture
 
 pytestmark = pytest.mark.browser
@@ -170,6 +170,7 @@ def test_the_journey_of_a_banned_person(open_page: Open, plaza: Site, name: str)
     expect(page.get_by_role("article").filter(has_text=f"Unkind words of {name}")).to_be_visible()
 
 
+@pytest.mark.parametrize("device", ENOUGH, ids=lambda device: str(device.label), indirect=True)
 def test_wrong_input_is_explained_where_it_happened(open_page: Open, plaza: Site, name: str) -> None:
     """A taken name and a wrong password: an alert says so, and what was typed is still there."""
     plaza.client(name)
@@ -189,6 +190,7 @@ def test_wrong_input_is_explained_where_it_happened(open_page: Open, plaza: Site
     fits(page)
 
 
+@pytest.mark.parametrize("device", ENOUGH, ids=lambda device: str(device.label), indirect=True)
 def test_the_keyboard_is_enough(open_page: Open, device: Device) -> None:
     """The first stop is the link past the navigation, and the focus can be seen."""
     page = open_page()
@@ -217,6 +219,7 @@ def test_scripts_add_small_comforts_only(open_page: Open, plaza: Site, device: D
         assert shown == [True, True, True, True]
 
 
+@pytest.mark.parametrize("device", ENOUGH, ids=lambda device: str(device.label), indirect=True)
 def test_an_app_is_let_in_through_the_browser(open_page: Open, plaza: Site, device: Device, name: str) -> None:
     """The page that asks says what the app could do; yes sends the browser to the app with a code."""
     plaza.client(name)
@@ -237,6 +240,7 @@ def test_an_app_is_let_in_through_the_browser(open_page: Open, plaza: Site, devi
     page.wait_for_url(re.compile(r"/about\?code="))
 
 
+@pytest.mark.parametrize("device", ENOUGH, ids=lambda device: str(device.label), indirect=True)
 def test_long_words_and_many_pictures_fit(open_page: Open, plaza: Site, device: Device, name: str) -> None:
     """A word of 400 letters, a long name and four pictures stay inside their cards."""
     api = plaza.client(f"{name}{'x' * (28 - len(name))}"[:30])

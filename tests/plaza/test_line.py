@@ -37,6 +37,15 @@ def shut(site: Site) -> None:
     )
 
 
+def shut_site(sites: Sites) -> Site:
+    """A plaza whose door is shut, where nobody waits long to be told so."""
+    site = sites()
+    site.settings["LINE_WAIT_S"] = "0.2"
+    site.start()
+    shut(site)
+    return site
+
+
 def open_again(site: Site) -> None:
     """Let them in."""
     site.sql("DROP TRIGGER shut ON signups")
@@ -48,9 +57,7 @@ def _is_let_in(client: httpx.Client) -> bool:
 
 def test_whoever_waits_sees_their_place_and_comes_in(sites: Sites, name: str) -> None:
     """Without JavaScript: a page with a place that reloads itself, then one's home; the ticket is spent."""
-    site = sites()
-    site.start()
-    shut(site)
+    site = shut_site(sites)
     first, second = guest(site), guest(site)
     for client, who in ((first, f"{name}a"), (second, f"{name}b")):
         answer = client.post("/register", data=ask(client, who))
@@ -69,9 +76,7 @@ def test_whoever_waits_sees_their_place_and_comes_in(sites: Sites, name: str) ->
 
 def test_a_place_outlives_a_crash_and_a_move(sites: Sites, name: str) -> None:
     """Killed with people in line and started again: everybody who was told a place is let in, once."""
-    site = sites()
-    site.start()
-    shut(site)
+    site = shut_site(sites)
     names = [f"{name}x{number}" for number in range(12)]
 
     def stand(who: str) -> str:
@@ -111,9 +116,7 @@ def test_an_impatient_finger_is_one_sign_up(plaza: Site, name: str) -> None:
 
 def test_a_name_that_waits_is_taken(sites: Sites, name: str) -> None:
     """Nobody else gets a name while its owner stands in line, whatever the case."""
-    site = sites()
-    site.start()
-    shut(site)
+    site = shut_site(sites)
     client = guest(site)
     client.post("/register", data=ask(client, name))
     answer = send(guest(site), "/register", {"username": name.upper(), "password": PASSWORD, "agreement": "1"})
@@ -123,9 +126,7 @@ def test_a_name_that_waits_is_taken(sites: Sites, name: str) -> None:
 
 def test_a_walker_whose_sign_up_waits_gets_in(sites: Sites) -> None:
     """A site that was lost right after the walker signed up brings back the place in line without its account."""
-    site = sites()
-    site.start()
-    shut(site)
+    site = shut_site(sites)
     client = guest(site)
     client.post("/register", data={**ask(client, WALKER), "password": WALKER_PASSWORD})
     walker = Client(site.base)
@@ -139,9 +140,7 @@ def test_a_walker_whose_sign_up_waits_gets_in(sites: Sites) -> None:
 
 def test_an_app_gets_a_token_that_becomes_theirs(sites: Sites, name: str) -> None:
     """Mastodon's API while the line doesn't move: a token that is nobody's until its owner is let in."""
-    site = sites()
-    site.start()
-    shut(site)
+    site = shut_site(sites)
     api = site.app(["read", "write"])
     form = {"username": name, "email": f"{name}@users.test", "password": PASSWORD, "agreement": "true"}
     with site.http() as http:
@@ -159,9 +158,7 @@ def test_an_app_gets_a_token_that_becomes_theirs(sites: Sites, name: str) -> Non
 
 def test_passwords_that_wait_can_be_read_by_nobody(sites: Sites, name: str) -> None:
     """No password is in the database; a host with another key lets nobody in, and nobody loses their place."""
-    site = sites()
-    site.start()
-    shut(site)
+    site = shut_site(sites)
     client = guest(site)
     client.post("/register", data=ask(client, name))
     stored = site.sql("SELECT signups::text, convert_from(sealed, 'UTF8') FROM signups")

@@ -20,8 +20,8 @@ from resilience.plaza.paging import read_page
 from resilience.plaza.params import read_params
 from resilience.plaza.state import Plaza, plaza_of
 
-PATIENCE_S = 10.0
-"""How long an app waits for its answer when somebody signs up with it."""
+PATIENCE = 3
+"""How many times longer than a browser an app waits for its answer: it has no page that looks again."""
 
 
 async def register(request: Request) -> Response:
@@ -40,7 +40,7 @@ async def register(request: Request) -> Response:
     ticket = new_secret()
     async with plaza.db.write() as conn:
         place = await signups.join(conn, ticket, name, plaza.door.seal(password), email)
-    await plaza.door.ring(place.id, PATIENCE_S)
+    await plaza.door.ring(place.id, PATIENCE * plaza.settings.line_wait_s)
     token = await _token(plaza, found.app, found.scopes, ticket)
     return JSONResponse(token_entity(token, found.scopes))
 

@@ -15,8 +15,6 @@ from resilience.plaza.web.render import page
 from resilience.plaza.web.visitor import SESSION, Visitor, checked_form, field, guest, remember, see, visitor
 
 TICKET = "plaza_place"
-PATIENCE_S = 3.0
-"""How long somebody's browser waits for its answer while the line is short."""
 SOONEST_S, LATEST_S, LATER_S = 3, 60, 30
 """How often a waiting page looks again: near the door often, at the end of a long line seldom."""
 MINUTE = 60
@@ -45,7 +43,7 @@ async def register(request: Request) -> Response:
             raise
         return _form(request, who, name, dict.fromkeys(error.details, "has already been taken"))
     if not is_busy:
-        await plaza.door.ring(place.id, PATIENCE_S)
+        await plaza.door.ring(place.id, plaza.settings.line_wait_s)
         async with plaza.db.read() as conn:
             place = await signups.look(conn, ticket) or place
     if inside := await _come_in(request, place):
