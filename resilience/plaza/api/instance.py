@@ -23,6 +23,7 @@ NONE_OF_THESE = (
     "/api/v1/custom_emojis", "/api/v1/announcements", "/api/v1/instance/peers",
     "/api/v1/instance/activity", "/api/v1/instance/domain_blocks", "/api/v1/trends",
     "/api/v1/trends/tags", "/api/v1/trends/statuses", "/api/v1/trends/links",
+    "/api/v1/directory", "/api/v1/timelines/tag/{tag}",
 )  # fmt: skip
 NONE_OF_MINE = (
     "/api/v1/lists", "/api/v1/filters", "/api/v2/filters", "/api/v1/follow_requests", "/api/v1/conversations",
@@ -98,6 +99,11 @@ async def rules(request: Request) -> Response:
     return JSONResponse(RULES)
 
 
+async def description(request: Request) -> Response:
+    """GET /api/v1/instance/extended_description."""
+    return JSONResponse({"updated_at": "2026-01-01T00:00:00.000Z", "content": f"<p>{ABOUT}</p>"})
+
+
 async def nothing(request: Request) -> Response:
     """An empty list: plaza has none of these."""
     return JSONResponse([])
@@ -160,6 +166,7 @@ ROUTES = [
     Route("/api/v1/instance", instance_v1),
     Route("/api/v2/instance", instance_v2),
     Route("/api/v1/instance/rules", rules),
+    Route("/api/v1/instance/extended_description", description),
     Route("/api/v1/preferences", preferences),
     *(Route(path, nothing) for path in NONE_OF_THESE),
     *(Route(path, nothing_of_mine) for path in NONE_OF_MINE),
