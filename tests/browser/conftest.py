@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from resilience import caches
-from tests.plaza.harness import Site, migrated, running_postgres
+from tests.plaza.harness import Postgres, Site, migrated, running_postgres
 from tests.plaza.proxy import proxied
 
 ARGUMENTS = [
@@ -47,17 +47,29 @@ ENOUGH = [DEVICES[0], DEVICES[3]]
 
 
 @pytest.fixture(scope="session")
-def plaza(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def postgres() -> Iterator[Postgres]:
+    """One Postgres for all plazas here."""
+    with running_postgres() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> str:
+    """A database that has been migrated and not been used."""
+    return migrated(postgres)
+
+
+@pytest.fixture(scope="session")
+def plaza(postgres: Postgres, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One plaza for all browsers, behind the proxy that hosts have."""
-    with running_postgres() as postgres:
-        site = Site(tmp_path_factory.mktemp("plaza"), postgres, postgres.new_database(migrated(postgres)))
-        with proxied(site.folder, site.port) as base:
-            site.base = site.settings["PUBLIC_URL"] = base
-            try:
-                site.start()
-                yield site
-            finally:
-                site.end()
+    site = Site(tmp_path_factory.mktemp("plaza"), postgres, postgres.new_database(template))
+    with proxied(site.folder, site.port) as base:
+        site.base = site.settings["PUBLIC_URL"] = base
+        try:
+            site.start()
+            yield site
+        finally:
+            site.end()
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from resilience.plaza import endpoints
-from tests.plaza.harness import Postgres, Site, migrated, running_postgres
+from tests.plaza.harness import Postgres, Site
+from tests.plaza.proxy import proxied
 from tests.plaza.test_endpoints import static_host
 
 pytestmark = pytest.mark.browser
@@ -19,13 +21,16 @@ pytestmark = pytest.mark.browser
 class Fleet:
     """A site that will be lost, and a static host at another vendor that keeps the list."""
 
-    def __init__(self, folder: Path, postgres: Postgres, mirror: str) -> None:
+    def __init__(self, folder: Path, postgres: Postgres, template: str, mirror: str) -> None:
         self.folder = folder
         self.key = folder / "endpoints.key"
         self.file = folder / "endpoints.json"
         self.mirror = mirror
         endpoints.main(["keygen", "--key", str(self.key)])
-        self.site = Site(folder / "site", postgres, postgres.new_database(migrated(postgres)))
+        self.site = Site(folder / "site", postgres, postgres.new_database(template))
+        self._proxy = ExitStack()
+        base = self._proxy.enter_context(proxied(self.site.folder, self.site.port))
+        self.site.base = self.site.settings["PUBLIC_URL"] = base
         more = {"ENDPOINTS": str(self.file), "ENDPOINTS_KEY": str(self.key.with_suffix(".pub"))}
         self.site.settings |= more
         self.sign("All is well.", [self.site.base])
@@ -37,19 +42,26 @@ class Fleet:
         known = ["--key", str(self.key), "--out", str(self.file), "--mirror", f"{self.mirror}/list.json"]
         assert endpoints.main(["sign", *known, *lists, "--notice", notice, *more]) == 0
 
+    def lose(self) -> None:
+        """The host is gone: the app, and the proxy in front of it."""
+        self._proxy.close()
+        self.site.end()
+
     def mirrored(self, file: Path) -> None:
         """Put a file where the mirror serves it."""
         (self.folder / "mirror/list.json").write_text(file.read_text())
 
 
 @pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    """Up, with one list signed."""
-    with running_postgres() as postgres, static_host(tmp_path / "mirror") as mirror:
-        made = Fleet(tmp_path, postgres, mirror)
-        made.site.start()
-        yield made
-        made.site.end()
+def fleet(tmp_path: Path, postgres: Postgres, template: str) -> Iterator[Fleet]:
+    """Up, behind the proxy that hosts have, with one list signed."""
+    with static_host(tmp_path / "mirror") as mirror:
+        made = Fleet(tmp_path, postgres, template, mirror)
+        try:
+            made.site.start()
+            yield made
+        finally:
+            made.lose()
 
 
 def install(chromium: Browser, site: Site) -> Page:
@@ -79,7 +91,7 @@ def test_cut_off_and_found_again_at_another_host(chromium: Browser, fleet: Fleet
     page = install(chromium, fleet.site)
     first = fleet.folder / "first.json"
     first.write_text(fleet.file.read_text())
-    fleet.site.stop()
+    fleet.lose()
     page.goto(fleet.site.base + "/public")
     expect(page.get_by_role("heading", name="Plaza can't be reached")).to_be_visible()
     expect(page.get_by_text("All is well.")).to_be_visible()
@@ -109,7 +121,7 @@ def test_a_list_that_ran_out_is_shown_and_not_followed(chromium: Browser, fleet:
     page = install(chromium, fleet.site)
     fleet.sign("We have moved.", [plaza.base], "--days", "-1")
     fleet.mirrored(fleet.file)
-    fleet.site.stop()
+    fleet.lose()
     page.goto(fleet.site.base + "/public")
     expect(page.get_by_text("out of date since")).to_be_visible()
     expect(page.get_by_role("link", name=plaza.base)).to_be_visible()
@@ -131,7 +143,7 @@ def test_a_browser_that_cannot_check_follows_nothing(chromium: Browser, fleet: F
     page.goto(fleet.site.base + "/about")
     fleet.sign("We have moved.", [plaza.base])
     fleet.mirrored(fleet.file)
-    fleet.site.stop()
+    fleet.lose()
     page.goto(fleet.site.base + "/public")
     expect(page.get_by_text("can't check signatures")).to_be_visible()
     expect(page.get_by_text("All is well.")).to_be_visible()

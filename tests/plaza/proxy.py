@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -16,8 +20,11 @@ from tests.plaza.harness import ROOT, free_port, wait_until
 FILES = ROOT / "resilience/host/files"
 
 
-def caddy(folder: Path) -> Path:
-    """The program, out of the package that hosts are set up from."""
+@cache
+def caddy() -> Path:
+    """The program, out of the package that hosts are set up from; unpacked once, for as long as this process runs."""
+    folder = Path(tempfile.mkdtemp(prefix="plaza-proxy-"))
+    atexit.register(shutil.rmtree, folder)
     debs = str(caches.supplies() / "debs.tar")
     subprocess.run(["tar", "-xf", debs, "-C", str(folder), "--wildcards", "./caddy_*"], check=True)
     [package] = folder.glob("caddy_*")
@@ -37,7 +44,7 @@ def proxied(folder: Path, app: int, port: int | None = None) -> Iterator[str]:
     """A proxy in front of the app's port; its address."""
     port = port or free_port()
     (folder / "Caddyfile").write_text(caddyfile(port, app))
-    command = [str(caddy(folder)), "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
+    command = [str(caddy()), "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
     env = {**os.environ, "HOME": str(folder)}
     with (folder / "caddy.log").open("wb") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
