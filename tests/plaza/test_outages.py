@@ -6,7 +6,10 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -31,6 +34,22 @@ def own_template(own: Postgres) -> str:
     return migrated(own)
 
 
+@pytest.fixture(scope="module")
+def lasting(own: Postgres, own_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A plaza for tests that leave it as it was, but for the server."""
+    found = Site(tmp_path_factory.mktemp("lasting"), own, own.new_database(own_template))
+    yield found
+    found.end()
+
+
+@pytest.fixture
+def running(lasting: Site) -> Site:
+    """That one, started again if the test before stopped it."""
+    if lasting.server is None or lasting.server.poll() is not None:
+        lasting.start()
+    return lasting
+
+
 @pytest.fixture
 def site(own: Postgres, own_template: str, tmp_path: Path) -> Iterator[Site]:
     """A plaza on it, started."""
@@ -40,12 +59,39 @@ def site(own: Postgres, own_template: str, tmp_path: Path) -> Iterator[Site]:
     found.end()
 
 
-def test_plaza_survives_a_restart_of_postgres(site: Site, own: Postgres) -> None:
+@contextmanager
+def nobody_confirms(site: Site) -> Iterator[None]:
+    """Commits that wait for copies elsewhere wait in vain; it begins when the first was seen to wait, and not before."""
+    site.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    site.sql("SELECT pg_reload_conf()")
+    try:
+        with psycopg.connect(site.url, autocommit=True, options="-c synchronous_commit=on") as probe:
+            _wait_in_vain(site, probe)
+        yield
+    finally:
+        site.sql("ALTER SYSTEM RESET synchronous_standby_names")
+        site.sql("SELECT pg_reload_conf()")
+
+
+def _wait_in_vain(site: Site, probe: psycopg.Connection[Any]) -> None:
+    pid = probe.info.backend_pid
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'SyncRep'"
+    with ThreadPoolExecutor(1) as pool:
+        waits = False
+        while not waits:
+            commit = pool.submit(probe.execute, "SELECT pg_logical_emit_message(true, 'probe', 'x')")
+            wait_until(lambda job=commit: job.done() or site.sql(waiting, pid) != [])  # type: ignore[misc]
+            waits = not commit.done()
+        site.sql("SELECT pg_cancel_backend(%s)", pid)
+        commit.result(timeout=30)
+
+
+def test_plaza_survives_a_restart_of_postgres(running: Site, own: Postgres) -> None:
     """Away: 503, in JSON and as a page, and not ready. Back: everything goes on, sessions too."""
-    api = site.client("stayer")
-    page = browser(site, "stayer")
+    api = running.client("stayer")
+    page = browser(running, "stayer")
     own.stop()
-    with site.http(api) as http:
+    with running.http(api) as http:
         answer = http.post("/api/v1/statuses", data={"status": "lost?"})
         assert answer.status_code == 503
         assert "can't reach its database" in answer.json()["error"]
@@ -54,36 +100,37 @@ def test_plaza_survives_a_restart_of_postgres(site: Site, own: Postgres) -> None
         assert http.get("/readyz").status_code == 503
         assert http.get("/healthz").status_code == 200
         own.start()
-        wait_until(site.ready, seconds=10)
+        wait_until(running.ready, seconds=10)
         assert http.post("/api/v1/statuses", data={"status": "back"}).status_code == 200
     assert "back" in page.get("/").text
 
 
-def test_a_long_absence_is_over_as_soon_as_postgres_is_back(site: Site, own: Postgres) -> None:
+def test_a_long_absence_is_over_as_soon_as_postgres_is_back(running: Site, own: Postgres) -> None:
     """After being away for longer than the pool tries, the first request that can succeed does."""
     own.stop()
     gone = time.monotonic()
     while time.monotonic() - gone < 6.5:
-        assert not site.ready()
+        assert not running.ready()
     own.start()
     began = time.monotonic()
-    wait_until(site.ready, seconds=10)
+    wait_until(running.ready, seconds=10)
     assert time.monotonic() - began < 5
 
 
-def test_plaza_opens_when_the_database_comes_later(site: Site, own: Postgres) -> None:
+def test_plaza_opens_when_the_database_comes_later(running: Site, own: Postgres) -> None:
     """Started before its database, plaza waits closed and opens by itself."""
-    site.stop()
+    running.stop()
     own.stop()
-    site.launch()
-    wait_until(lambda: "closed" in site.log(), site.log)
-    answer = httpx.get(site.base + "/")
+    before = len(running.log())
+    running.launch()
+    wait_until(lambda: "closed" in running.log()[before:], running.log)
+    answer = httpx.get(running.base + "/")
     assert answer.status_code == 503
     assert "not open yet" in answer.text
-    assert httpx.get(site.base + "/api/v1/instance").json()["error"].startswith("Plaza is not open yet")
-    assert httpx.get(site.base + "/healthz").status_code == 200
+    assert httpx.get(running.base + "/api/v1/instance").json()["error"].startswith("Plaza is not open yet")
+    assert httpx.get(running.base + "/healthz").status_code == 200
     own.start()
-    wait_until(site.ready, site.log)
+    wait_until(running.ready, running.log)
 
 
 def test_a_read_only_database_says_so(site: Site) -> None:
@@ -100,24 +147,24 @@ def test_a_read_only_database_says_so(site: Site) -> None:
     assert "not written to" in answer.json()["error"]
 
 
-def test_a_commit_that_was_not_confirmed_is_no_success(site: Site) -> None:
+def test_a_commit_that_was_not_confirmed_is_no_success(running: Site) -> None:
     """Quorum mode: when the wait for the standby is cancelled, the commit is local only, and nobody hears `posted`."""
-    api = site.client("careful")
-    site.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-    site.sql("SELECT pg_reload_conf()")
+    api = running.client("careful")
+    running.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+    running.sql("SELECT pg_reload_conf()")
     try:
         answers: list[httpx.Response] = []
-        with site.http(api) as http:
+        with running.http(api) as http:
             post = threading.Thread(target=lambda: answers.append(http.post("/api/v1/statuses", data={"status": "x"})))
             post.start()
             waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-            wait_until(lambda: site.sql(f"SELECT pid {waiting}") != [])
+            wait_until(lambda: running.sql(f"SELECT pid {waiting}") != [])
             assert not answers
-            site.sql(f"SELECT pg_cancel_backend(pid) {waiting}")
+            running.sql(f"SELECT pg_cancel_backend(pid) {waiting}")
             post.join(timeout=20)
     finally:
-        site.sql("ALTER SYSTEM RESET synchronous_standby_names")
-        site.sql("SELECT pg_reload_conf()")
+        running.sql("ALTER SYSTEM RESET synchronous_standby_names")
+        running.sql("SELECT pg_reload_conf()")
     assert answers[0].status_code == 503
     assert "not confirmed" in answers[0].json()["error"]
 
@@ -143,35 +190,35 @@ def test_takedowns_do_not_wait_for_the_standby(site: Site) -> None:
     wait_until(lambda: answer == [200])
 
 
-def test_stopping_lets_running_requests_finish(site: Site) -> None:
+def test_stopping_lets_running_requests_finish(running: Site) -> None:
     """SIGTERM in the middle of an upload: it is answered, then the server ends."""
-    api = site.client("uploader")
+    api = running.client("uploader")
     codes: list[int] = []
 
     def upload() -> None:
-        with site.http(api) as http:
+        with running.http(api) as http:
             codes.append(http.post("/api/v2/media", files={"file": ("x.jpg", picture(1), "image/jpeg")}).status_code)
 
-    assert site.server is not None
-    with psycopg.connect(site.url) as conn:
+    assert running.server is not None
+    with psycopg.connect(running.url) as conn:
         conn.execute("SELECT pg_advisory_xact_lock(%s, n) FROM generate_series(0, 255) n", (PICTURES,))
         thread = threading.Thread(target=upload)
         thread.start()
-        wait_until(lambda: site.sql("SELECT 1 FROM pg_locks WHERE NOT granted") != [])
-        site.server.send_signal(signal.SIGTERM)
-        wait_until(lambda: not site.ready())
-        assert site.server.poll() is None
+        wait_until(lambda: running.sql("SELECT 1 FROM pg_locks WHERE NOT granted") != [])
+        running.server.send_signal(signal.SIGTERM)
+        wait_until(lambda: not running.ready())
+        assert running.server.poll() is None
     thread.join(timeout=20)
     assert codes == [200]
-    assert site.server.wait(timeout=20) in (0, -signal.SIGTERM)
+    assert running.server.wait(timeout=20) in (0, -signal.SIGTERM)
 
 
-def test_sessions_and_tokens_survive_a_new_server(site: Site) -> None:
+def test_sessions_and_tokens_survive_a_new_server(running: Site) -> None:
     """They live in the database: a failover logs nobody out."""
-    api = site.client("traveller")
-    page = browser(site, "traveller")
-    site.stop(signal.SIGKILL)
-    site.start()
+    api = running.client("traveller")
+    page = browser(running, "traveller")
+    running.stop(signal.SIGKILL)
+    running.start()
     assert api.me().username == "traveller"
     assert page.get("/settings").status_code == 200
 
@@ -228,19 +275,15 @@ def test_nobody_is_told_a_place_or_welcomed_before_it_is_held_elsewhere(
         client = guest(site)
         form = {**fields_of(client.get("/register").text), "username": "early", "password": PASSWORD, "agreement": "1"}
         app = site.app(["read", "write"])
-        site.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
-        site.sql("SELECT pg_reload_conf()")
-        for _ in range(2):
-            assert client.post("/register", data=form).status_code == 503
-        with pytest.raises(MastodonIllegalArgumentError, match="not confirmed"):
-            app.create_account("appish", PASSWORD, "appish@users.test", agreement=True, scopes=["read", "write"])
-        assert site.sql("SELECT count(*) FROM accounts WHERE username = 'early'") == [(1,)]
-        client.cookies.set("plaza_place", form["key"])
-        assert client.get("/waiting").status_code == 503
-        site.sql("ALTER SYSTEM RESET synchronous_standby_names")
-        site.sql("SELECT pg_reload_conf()")
-        assert client.post("/register", data=form).headers["location"] == "/?said=welcome"
+        with nobody_confirms(site):
+            for _ in range(2):
+                assert client.post("/register", data=form).status_code == 503
+            with pytest.raises(MastodonIllegalArgumentError, match="not confirmed"):
+                app.create_account("appish", PASSWORD, "appish@users.test", agreement=True, scopes=["read", "write"])
+            made = "SELECT count(*) FROM accounts WHERE username = 'early'"
+            wait_until(lambda: site.sql(made) == [(1,)], site.log)
+            client.cookies.set("plaza_place", form["key"])
+            assert client.get("/waiting").status_code == 503
+        wait_until(lambda: client.post("/register", data=form).headers.get("location") == "/?said=welcome", site.log)
     finally:
-        site.sql("ALTER SYSTEM RESET synchronous_standby_names")
-        site.sql("SELECT pg_reload_conf()")
         site.end()
