@@ -31,10 +31,22 @@ def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = fro
         raise ResilienceError(
             f"{epoch.site} is at a lost vendor.", "The app can't stay there.", "Plan a failover: `resilience plan`."
         )
+    _refuse_idle(survey, epoch)
     following = _following(fleet, survey, epoch, lost)
     steps = tuple(_steps(fleet, epoch, following, lost))
     hazards = (*_hazards(fleet, survey, epoch, following, lost), *no_way_on(fleet, epoch.site, lost))
     return Plan("protect", fleet.name, epoch.site, epoch.site, steps, hazards, tuple(sorted(lost)))
+
+
+def _refuse_idle(survey: Survey, epoch: EpochRecord) -> None:
+    """A site that may write and does not serve was never opened, or stopped: nobody is to be led there by this plan."""
+    seen = survey.sites.get(epoch.site)
+    if seen is not None and seen.serving is False:
+        raise ResilienceError(
+            f"{epoch.site} may write and does not serve.",
+            "A failover to it may have stopped half-way, or it stopped by itself.",
+            f"Go on with `resilience failover`, or bring it back: `resilience up {epoch.site}`.",
+        )
 
 
 def _following(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[str]) -> VaultSet:
@@ -55,11 +67,11 @@ def _steps(fleet: Fleet, epoch: EpochRecord, following: VaultSet, lost: frozense
     def step(action: str, phase: Phase, reason: str, subject: str = site, **args: object) -> Step:
         return Step(f"{phase}.{action}.{subject}", action, subject, phase, reason, args)
 
+    yield step("verify", Phase.START, "Rows, pictures and takedowns agree; nothing was lost with the vendor.")
     yield from naming(fleet, site, lost, Stage.WRITES)
     if not same(epoch, following):
         yield from change(epoch, following)
     left = [name for name in following.vaults if fleet.vault(name).vendor not in lost]
-    yield step("verify", Phase.PROTECT, "Rows, pictures and takedowns agree; nothing was lost with the vendor.")
     yield step("protect", Phase.PROTECT, f"A verified copy at the vaults that are left: {', '.join(left) or 'none'}.")
     yield step(
         "sealable", Phase.PROTECT, f"A new epoch could be sealed: {following.s} of {', '.join(following.vaults)}."

@@ -124,3 +124,17 @@ def test_only_what_was_counted_later_counts() -> None:
     now = [{**ship, "packets": 70}, {**operator, "packets": 6}]
     assert drilling._later(now, before) == [{**ship, "packets": 7}, {**operator, "packets": 6}]
     assert drilling._later(before, before) == []
+
+
+def test_nobody_is_led_to_a_site_that_a_failover_left_half_done() -> None:
+    """Birch may write and was never looked at: `protect` moves no name there, says so, and the failover goes on."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    stage.break_next("plane.birch.restore", how="killed")
+    assert "killed" in str(attempt(stage.operator.failover))
+    named = dict(stage.state.zones)
+    said = attempt(lambda: stage.operator.protect(("acorn",)))
+    assert said == "ResilienceError: birch may write and does not serve."
+    assert stage.state.zones == named
+    assert attempt(stage.operator.failover) is None
+    assert stage.post(1) == 1

@@ -287,14 +287,14 @@ def test_a_vendor_that_is_not_the_primarys_moves_nobody() -> None:
     """Users are looked after first, through the zones that are left; then copies, where vaults are left."""
     plan = plan_protect(FLEET, survey(), declared=frozenset({"elm"}))
     assert plan.source == plan.target == "acorn"
-    before, after = ["point", "point", "confirm"], ["verify", "protect", "sealable", "state", "stand-by"]
+    before, after = ["verify", "point", "point", "confirm"], ["protect", "sealable", "state", "stand-by"]
     assert actions(plan) == [*before, "seal", "turn", *after]
     assert plan.lost == ("elm",)
     seal = next(step for step in plan.steps if step.action == "seal")
     assert (seal.args["vaults"], seal.args["continues"]) == (["birch", "cedar"], 1)
     assert [hazard.name for hazard in plan.hazards] == ["no-spare-vault"]
     unvaulted = plan_protect(FLEET, survey(), declared=frozenset({"dover"}))
-    assert actions(unvaulted) == ["point", "confirm", *after]
+    assert actions(unvaulted) == ["verify", "point", "confirm", *after]
     assert unvaulted.hazards == ()
 
 
@@ -303,7 +303,7 @@ def test_a_vault_of_the_fleet_takes_the_lost_ones_place() -> None:
     more = tuple(VaultSpec(name, name, "s3", URL, "vault") for name in ("dover", "fir", "gum"))
     fleet = replace(FLEET, vaults=(*FLEET.vaults, *more[:1]))
     plan = plan_protect(fleet, survey(fleet), declared=frozenset({"elm"}))
-    assert actions(plan)[3:8] == ["supplies", "admit", "seal", "turn", "fill"]
+    assert actions(plan)[4:9] == ["supplies", "admit", "seal", "turn", "fill"]
     assert plan.hazards == ()
     wide = replace(FLEET, vaults=(*FLEET.vaults, *more), replication=Replication(3, 4))
     few = plan_protect(wide, survey(wide), declared=frozenset({"elm"}))
