@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from resilience.model import Certificate, EpochRecord, Event, Notice, Site, SiteOutputs, Stage
+from resilience.model import Certificate, EpochRecord, Event, Notice, RecordSpec, Registration, Site, SiteOutputs, Stage
 
 
 class Clock(Protocol):
@@ -268,6 +268,15 @@ class Zone(Protocol):
     def ttl_s(self, host: str) -> int | None:
         """How long resolvers may keep what this vendor serves for `host`; None where it serves nothing."""
 
+    def drift(self, host: str, wanted: Sequence[RecordSpec]) -> tuple[str, ...]:
+        """Where the zone of `host` is not as wanted, a line each; the addresses of `host` itself don't count."""
+
+    def align(self, host: str, wanted: Sequence[RecordSpec]) -> None:
+        """Serve what is wanted (idempotent); nothing else is removed, and `host` itself is left alone."""
+
+    def serials(self, host: str) -> Mapping[str, int]:
+        """Name server → serial of the zone's SOA; raises where one does not answer for it."""
+
     def point(self, host: str, addresses: tuple[str, ...], ttl_s: int) -> None:
         """Serve these addresses for `host` (idempotent)."""
 
@@ -382,6 +391,8 @@ class World:
     log: Log
     signer: Signer
     supplies: Supplies
+    registration: Callable[[], Registration] | None = None
+    """How the domain stands with its registry; None where nobody is declared who tells."""
     history: Callable[[], Iterable[Mapping[str, Any]]] = tuple
     """What is kept of past drills, one entry each; none where nobody keeps them."""
     together: Callable[[Sequence[Deed]], None] = in_turn

@@ -23,6 +23,7 @@ from resilience.adapters.octodns_zone import OctoDnsZone
 from resilience.adapters.plane import SshPlane
 from resilience.adapters.plaza import PlazaOnHost, Users
 from resilience.adapters.pulumi import Backend, PulumiCloud, has_plugin
+from resilience.adapters.rdap import registration
 from resilience.adapters.sealed_state import SealedState
 from resilience.adapters.server_time import skew_s
 from resilience.adapters.shells import Shells
@@ -105,6 +106,7 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
         log=log,
         signer=signer,
         supplies=supplies,
+        registration=(lambda: registration(fleet.names.rdap)) if fleet.names.rdap else None,
         history=HistoryFile(home.directory / "reports" / "history.jsonl").read,
         together=side_by_side,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dns.exception
+import dns.flags
 import dns.message
 import dns.name
 import dns.query
@@ -28,6 +29,25 @@ def nameservers(host: str, resolver: dns.resolver.Resolver | None = None) -> tup
             "See whether this machine reaches the parent zone's name servers.",
         ) from error
     return tuple(sorted(found))
+
+
+def soa_serial(zone: str, server: str, resolver: dns.resolver.Resolver | None = None) -> int:
+    """The serial that this name server itself serves for the zone, with authority."""
+    ask, why = resolver or dns.resolver.Resolver(), "it does not answer with authority"
+    try:
+        query = dns.message.make_query(zone, "SOA")
+        for address in (record.address for record in ask.resolve(f"{server}.", "A")):
+            answer = dns.query.udp(query, address, timeout=TIMEOUT_S, port=ask.port)
+            serials = [r.serial for records in answer.answer if records.rdtype == dns.rdatatype.SOA for r in records]
+            if answer.flags & dns.flags.AA and serials:
+                return int(serials[0])
+    except (dns.exception.DNSException, OSError) as error:
+        why = f"{type(error).__name__}: {error}"
+    raise ResilienceError(
+        f"{server} does not serve {zone.rstrip('.')}",
+        why,
+        "See whether that DNS vendor is alive, and its zone is there.",
+    )
 
 
 def _addresses(ask: dns.resolver.Resolver, zone: dns.name.Name) -> list[str]:

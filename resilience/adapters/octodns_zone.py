@@ -6,19 +6,24 @@ raised for one plan that changes the addresses of one name; any other change is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
+import dns.resolver
+
 from resilience.adapters.answers import closed
+from resilience.adapters.delegation import soa_serial
 from resilience.adapters.dns_vendors import DNS_VENDORS
 from resilience.errors import ResilienceError
-from resilience.model import ZoneSpec
+from resilience.model import RecordSpec, ZoneSpec
 
 KINDS = {4: "A", 6: "AAAA"}
 REPLACED = frozenset({"A", "AAAA", "CNAME"})
 """What of a name may go when its addresses change."""
+TOLD = frozenset({"A", "AAAA", "CAA", "CNAME", "MX", "NS", "SRV", "TXT", "TLSA"})
+"""What can be declared; the rest is a vendor's own, and SOA belongs to its name servers."""
 
 T = TypeVar("T")
 
@@ -33,6 +38,8 @@ class OctoDnsZone:
 
     spec: ZoneSpec
     key: str = field(repr=False)
+    resolver: dns.resolver.Resolver | None = None
+    """Where name servers' own addresses are asked for; this machine's where there is none."""
 
     def addresses(self, host: str) -> tuple[str, ...]:
         """What this vendor's server holds for `host` right now."""
@@ -46,22 +53,64 @@ class OctoDnsZone:
         """Serve these addresses for `host`, and change nothing else; done already is no change."""
         self._try(f"move {host}", lambda: self._point(host, addresses, ttl_s))
 
+    def drift(self, host: str, wanted: Sequence[RecordSpec]) -> tuple[str, ...]:
+        """What this vendor holds beside what is wanted, in the form that both are compared in."""
+        return self._try(f"read {host}", lambda: self._drift(host, wanted))
+
+    def align(self, host: str, wanted: Sequence[RecordSpec]) -> None:
+        """Add and change what is wanted; nothing is removed, and the host's own addresses stay."""
+        self._try(f"align the zone of {host}", lambda: self._align(host, wanted))
+
+    def serials(self, host: str) -> Mapping[str, int]:
+        """Each declared name server is asked itself, as any resolver would."""
+        zone = self._try(f"read {host}", lambda: self._read(host).name)
+        return {server: soa_serial(zone, server, self.resolver) for server in self.spec.nameservers}
+
+    def _drift(self, host: str, wanted: Sequence[RecordSpec]) -> tuple[str, ...]:
+        zone = self._read(host)
+        held = {key(record): record.to_rrset() for record in zone.records if key(record)[1] in TOLD}
+        meant = {key(record): record.to_rrset() for record in _records(zone, wanted)}
+        lines = [
+            f"{name} {kind} is {_said(held.get((name, kind)))}, declared {_said(rrset)}"
+            for (name, kind), rrset in meant.items()
+            if _said(held.get((name, kind))) != _said(rrset)
+        ]
+        own = {(f"{host}.", kind) for kind in REPLACED}
+        more = sorted(set(held) - set(meant) - own - {(zone.name, "NS")}) if any(r.type != "NS" for r in wanted) else []
+        return (*lines, *(f"{name} {kind} is served and not declared" for name, kind in more))
+
+    def _align(self, host: str, wanted: Sequence[RecordSpec]) -> None:
+        from octodns.zone import Zone
+
+        provider = self._provider()
+        current = self._read(host, provider)
+        meant = _records(current, wanted)
+        desired, replaced = Zone(current.name, []), {key(record) for record in meant}
+        for record in (*(r for r in current.records if key(r) not in replaced), *meant):
+            desired.add_record(record, lenient=True)
+        plan = provider.plan(desired)
+        for change in plan.changes if plan else ():
+            if key(change.record) not in replaced:
+                raise self._unchanged("align", f"the plan would also change {change.record!r}")
+        if plan:
+            provider.apply(plan)
+
     def _point(self, host: str, addresses: tuple[str, ...], ttl_s: int) -> None:
-        current = self._read(host)
-        plan = self._provider().plan(_desired(current, host, addresses, ttl_s))
+        provider = self._provider()
+        plan = provider.plan(_desired(self._read(host, provider), host, addresses, ttl_s))
         if plan is None:
             return
         for change in plan.changes:
             if change.record.fqdn != f"{host}." or change.record._type not in REPLACED:  # noqa: SLF001
                 raise self._unchanged(f"move {host}", f"the plan would also change {change.record!r}")
         plan.raise_if_unsafe()
-        self._provider().apply(plan)
+        provider.apply(plan)
 
-    def _read(self, host: str) -> Any:
+    def _read(self, host: str, opened: Any = None) -> Any:
         """The zone that `host` is in, with all its records."""
         from octodns.zone import Zone
 
-        provider = self._provider()
+        provider = opened or self._provider()
         zones = [name for name in self._zones(provider) if f".{host}.".endswith(f".{name}")]
         if not zones:
             why = f"{self.spec.vendor} serves no zone that {host} is in"
@@ -109,6 +158,33 @@ class OctoDnsZone:
             why,
             "See whether this vendor is alive and its key in the kit is right; the other DNS vendors serve on.",
         )
+
+
+def key(record: Any) -> tuple[str, str]:
+    """A record's full name and kind."""
+    return str(record.fqdn), str(record._type)  # noqa: SLF001
+
+
+def _records(zone: Any, wanted: Sequence[RecordSpec]) -> list[Any]:
+    """What is wanted as octoDNS's own records in this zone; names outside it are another zone's matter."""
+    from octodns.record import Record
+    from octodns.record.rr import Rrset
+
+    named = [(zone.name if spec.name == "@" else f"{spec.name}.", spec) for spec in wanted]
+    return [
+        Record.from_rrset(zone, Rrset(name, spec.type, spec.ttl_s, list(spec.values)), lenient=True)
+        for name, spec in named
+        if name == zone.name or name.endswith(f".{zone.name}")
+    ]
+
+
+def _said(rrset: Any) -> str:
+    """What a record holds, in one order; name servers' TTLs are each vendor's own."""
+    if rrset is None:
+        return "absent"
+    if rrset._type == "NS":  # noqa: SLF001
+        return ", ".join(sorted(str(rdata).lower().rstrip(".") for rdata in rrset.rdatas))
+    return f"{', '.join(sorted(map(str, rrset.rdatas)))} ({rrset.ttl} s)"
 
 
 def _addresses(zone: Any, host: str) -> tuple[str, ...]:

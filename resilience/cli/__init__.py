@@ -27,6 +27,7 @@ from resilience.cli import (
     history,
     kit,
     lab,
+    names,
     notice,
     order,
     plan,
@@ -89,6 +90,7 @@ for module in (
     verify,
     snapshot,
     prune,
+    names,
 ):
     app.command(module.__name__.rsplit(".", 1)[1].replace("_", "-"))(module.run)
 app.add_typer(kit.app, name="kit")

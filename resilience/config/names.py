@@ -31,6 +31,10 @@ def name_findings(f: FleetFile) -> Iterator[Finding]:
         hint = "Declare [[names.zone]] at two vendors or more."
         yield ("names", "zone"), "the name is served nowhere", hint
     yield from _twice(f)
+    for i, record in enumerate(f.names.record):
+        if record.name == f.names.host and record.type in {"A", "AAAA", "CNAME"}:
+            hint = "Leave it out: `up` and failovers set the addresses of the host itself."
+            yield ("names", "record", i, "name"), "a plan would move it, and this would move it back", hint
     seen = [authority.directory for authority in f.names.authority]
     for i, directory in enumerate(seen):
         if directory in seen[:i]:

@@ -49,6 +49,15 @@ class ZoneTable(Table):
     nameservers: list[str] = []
 
 
+class RecordTable(Table):
+    """Records of one name and kind."""
+
+    name: Annotated[str, Field(pattern=r"^(@|[a-z0-9_*][a-z0-9_.-]*)$")]
+    type: Literal["A", "AAAA", "CAA", "CNAME", "MX", "SRV", "TXT", "TLSA"]
+    ttl_s: Annotated[int, Field(ge=1, le=604_800)] = 3600
+    values: Annotated[list[str], Field(min_length=1)]
+
+
 class AuthorityTable(Table):
     """A certificate authority that speaks ACME."""
 
@@ -65,6 +74,8 @@ class NamesTable(Table):
     contact: Annotated[str, Field(pattern=r"^([^@\s{}]+@[^@\s{}]+)?$")] = ""
     zone: list[ZoneTable]
     authority: list[AuthorityTable] = []
+    record: list[RecordTable] = []
+    rdap: Annotated[str, Field(pattern=r"^(https?://\S+)?$")] = ""
 
 
 class ReplicationTable(Table):

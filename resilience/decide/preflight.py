@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from resilience.decide.certificates import tls_declared, tls_observed
+from resilience.decide.names import registered, zones_alike
 from resilience.decide.quorum import with_companions
 from resilience.model import CLOUDS, Fleet, Survey, Unknown
 from resilience.model.finding import Finding, Grade, Seen
@@ -28,6 +29,8 @@ def observed(fleet: Fleet, survey: Survey, seen: Seen) -> tuple[Finding, ...]:
         *_vaults(survey, seen),
         *_same_versions(seen),
         *_zones(fleet, survey),
+        *zones_alike(fleet, survey),
+        *registered(fleet, survey),
         *tls_observed(fleet, survey),
         *_plugins(seen),
         *_quotas(fleet),

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from resilience.decide import with_companions
+from resilience.decide.names import wanted
 from resilience.engine.certificates import travelling
 from resilience.engine.orders import recorded
 from resilience.engine.past import past_of
@@ -53,6 +54,7 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
             _all(zones),
             past_of(world.log.read(), world.history()),
             recorded(world, asking.vaults),
+            read(world.registration) if world.registration else Unknown("no RDAP address is declared"),
             read(lambda: travelling(asking.vaults, world.signer.verify)) if fleet.names.authorities else None,
         )
 
@@ -107,7 +109,14 @@ def _zone(world: World, fleet: Fleet, vendor: str, skip: frozenset[str]) -> Zone
     if vendor in skip:
         return ZoneReading(Unknown("declared lost: not asked"))
     zone, host = world.zones[vendor], fleet.names.host
-    return ZoneReading(read(lambda: zone.addresses(host)), read(lambda: zone.ttl_s(host)))
+    servers = next(spec.nameservers for spec in fleet.names.zones if spec.vendor == vendor)
+    nobody, nothing, records = Unknown("none of it are declared"), Unknown("nothing is declared"), wanted(fleet.names)
+    return ZoneReading(
+        read(lambda: zone.addresses(host)),
+        read(lambda: zone.ttl_s(host)),
+        read(lambda: zone.drift(host, records)) if records else nothing,
+        read(lambda: zone.serials(host)) if servers else nobody,
+    )
 
 
 def survey_after_loss(

@@ -6,6 +6,7 @@ from resilience.model.fleet import (
     Fleet,
     Names,
     Promise,
+    RecordSpec,
     Replication,
     Site,
     VaultSpec,
@@ -16,6 +17,7 @@ from resilience.model.journal import Event
 from resilience.model.notice import Notice
 from resilience.model.past import LegalOrder, Past, PastRun, SignOff
 from resilience.model.plan import Hazard, Phase, Plan, Step
+from resilience.model.registration import Registration
 from resilience.model.site import SiteOutputs
 from resilience.model.stack import CLOUDS, SIZES, STACKS, Evidence, Machine
 from resilience.model.stage import Stage
@@ -58,6 +60,8 @@ __all__ = [
     "Promise",
     "Protection",
     "Reading",
+    "RecordSpec",
+    "Registration",
     "Replication",
     "Rpo",
     "Rto",

@@ -104,6 +104,18 @@ class ZoneSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordSpec:
+    """Records of one name and kind, the same at every DNS vendor."""
+
+    name: str
+    """A full name, or `@` for the zone's own."""
+    type: str
+    ttl_s: int
+    values: tuple[str, ...]
+    """As a zone file has them."""
+
+
+@dataclass(frozen=True, slots=True)
 class AuthoritySpec:
     """A certificate authority that speaks ACME."""
 
@@ -123,6 +135,10 @@ class Names:
     """Where the zone's delegation is changed when a DNS vendor is lost; a person does that."""
     authorities: tuple[AuthoritySpec, ...] = ()
     """Who is asked for a certificate, in this order; where nobody is, the site serves plain HTTP."""
+    records: tuple[RecordSpec, ...] = ()
+    """What else every DNS vendor serves; the host's own addresses are moved by plans."""
+    rdap: str = ""
+    """Where the registry tells how the domain stands."""
     contact: str = ""
     """Where authorities write to when something is wrong with a certificate."""
 

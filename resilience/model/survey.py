@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from resilience.model.certificate import Certificate
 from resilience.model.past import LegalOrder, Past
+from resilience.model.registration import Registration
 from resilience.model.site import SiteOutputs
 from resilience.model.stage import Stage
 
@@ -95,6 +96,10 @@ class ZoneReading:
     addresses: Reading[tuple[str, ...]]
     ttl_s: Reading[int | None] = Unknown("not asked")
     """How long resolvers keep the answer; None where the name is not served there."""
+    drift: Reading[tuple[str, ...]] = Unknown("nothing is declared")
+    """Where this vendor's zone is not as declared, a line each."""
+    serials: Reading[Mapping[str, int]] = Unknown("none of it are declared")
+    """Name server → serial of the zone's SOA, as anybody is told who asks it."""
 
 
 NOTHING_KNOWN = Past()
@@ -114,5 +119,7 @@ class Survey:
     """What journals tell of earlier runs."""
     orders: tuple[LegalOrder, ...] = ()
     """Legal orders that any vault shows."""
+    registration: Reading[Registration] = Unknown("no RDAP address is declared")
+    """How the domain stands with its registry."""
     certificate: Reading[tuple[Certificate, tuple[str, ...]] | None] = None
     """What the name is served with at a new site, and which vaults hold it; None: nothing travels."""

@@ -161,12 +161,22 @@ def _verified(seen: VaultReading, now: float) -> Text:
 
 
 def _zones(fleet: Fleet, survey: Survey) -> Table:
-    table = _table(f"\n{fleet.names.host}", "DNS vendor", "leads to", "TTL")
+    table = _table(f"\n{fleet.names.host}", "DNS vendor", "leads to", "TTL", "zone")
     for zone in fleet.names.zones:
         seen = survey.zones.get(zone.vendor)
         leads: Text = reading(seen.addresses, lambda a: ", ".join(a) or "nowhere") if seen else Text("not looked at")
-        table.add_row(zone.vendor, leads, _ttl(fleet, seen))
+        table.add_row(zone.vendor, leads, _ttl(fleet, seen), _zone(seen))
     return table
+
+
+def _zone(seen: ZoneReading | None) -> Text:
+    """Whether it is as declared, and what its name servers say; empty where neither was asked."""
+    if seen is None or isinstance(seen.drift, Unknown):
+        return Text("")
+    if seen.drift:
+        return Text("; ".join(seen.drift), style="yellow")
+    serials = "" if isinstance(seen.serials, Unknown) else ", ".join(f"{n} {s}" for n, s in seen.serials.items())
+    return Text(f"as declared{f', serials: {serials}' if serials else ''}")
 
 
 def _ttl(fleet: Fleet, seen: ZoneReading | None) -> Text:

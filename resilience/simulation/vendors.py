@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from resilience.errors import VendorClosed
-from resilience.model import Site, SiteOutputs
+from resilience.model import RecordSpec, Site, SiteOutputs
 from resilience.simulation.fleet import VENDORS
 from resilience.simulation.state import Host, State
 
@@ -82,6 +83,18 @@ class SimZone:
     def ttl_s(self, host: str) -> int | None:
         """What it was last told."""
         return self.sim.ask(f"zone.{self.vendor}.ttl_s", self.vendor, 0.05, lambda: self.sim.ttls.get(self.vendor))
+
+    def drift(self, host: str, wanted: Sequence[RecordSpec]) -> tuple[str, ...]:
+        """Nothing but the host's addresses is simulated."""
+        return self.sim.ask(f"zone.{self.vendor}.drift", self.vendor, 0.05, lambda: ())
+
+    def align(self, host: str, wanted: Sequence[RecordSpec]) -> None:
+        """Likewise."""
+        self.sim.ask(f"zone.{self.vendor}.align", self.vendor, 0.05, lambda: None)
+
+    def serials(self, host: str) -> Mapping[str, int]:
+        """One name server, always up to date."""
+        return self.sim.ask(f"zone.{self.vendor}.serials", self.vendor, 0.05, lambda: {f"ns.{self.vendor}.test": 1})
 
     def point(self, host: str, addresses: tuple[str, ...], ttl_s: int) -> None:
         """Serve these from now on."""

@@ -6,15 +6,17 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from threading import Thread
 
+import dns.resolver
 import pytest
 
 from resilience.adapters.octodns_zone import OctoDnsZone, ZoneUnchanged
-from resilience.errors import MissingPart
-from resilience.model import ZoneSpec
+from resilience.errors import MissingPart, ResilienceError
+from resilience.model import RecordSpec, ZoneSpec
 from resilience.ports import Zone
 from resilience.simulation.state import State
 from resilience.simulation.vendors import SimZone
@@ -225,6 +227,59 @@ def test_a_key_of_another_kind_is_said() -> None:
     with pytest.raises(MissingPart, match="AWS_ACCESS_KEY_ID") as caught:
         OctoDnsZone(ZoneSpec("amazon", "route53"), "a-token").addresses("plaza.test")
     assert "NAME=value" in caught.value.next
+
+
+def declared(zone: str) -> tuple[RecordSpec, ...]:
+    """What every vendor of this zone should serve."""
+    return (
+        RecordSpec("@", "NS", 3600, (f"ns1.{zone}.", "ns2.other.test.")),
+        RecordSpec("@", "MX", 300, (f"10 mail.{zone}.",)),
+        RecordSpec(f"mail.{zone}", "A", 300, ("192.0.2.25",)),
+        RecordSpec("@", "TXT", 300, ('"v=spf1 mx -all"',)),
+        RecordSpec("@", "CAA", 300, ('0 issue "ca.test"',)),
+        RecordSpec("elsewhere.test", "A", 300, ("192.0.2.9",)),
+    )
+
+
+def test_a_zone_declared_once_is_the_same_at_every_vendor(server: NameServer, aws: str, host: str, zone: Zone) -> None:
+    """What differs is told before, served after, a second time is no change, and where the name leads stays."""
+    zone.point(host, ("198.18.2.100",), 30)
+    if isinstance(zone, OctoDnsZone):
+        assert f"{host}. MX is absent, declared 10 mail.{host}. (300 s)" in zone.drift(host, declared(host))
+    zone.align(host, declared(host))
+    assert zone.drift(host, declared(host)) == ()
+    zone.align(host, declared(host))
+    assert zone.addresses(host) == ("198.18.2.100",)
+
+
+def test_the_name_servers_are_part_of_it(server: NameServer, real: OctoDnsZone, host: str) -> None:
+    """The NS set that anybody is told holds both vendors' name servers."""
+    real.align(host, declared(host))
+    assert {server for server, _ in server.ask(host, "NS")} == {f"ns1.{host}.", "ns2.other.test."}
+
+
+def test_what_nobody_declared_is_told_and_stays(server: NameServer, real: OctoDnsZone) -> None:
+    """A record of somebody's own is drift, and aligning removes nothing."""
+    name = next(NAMES)
+    server.add_zone(name, {(f"old.{name}", "A"): ["192.0.2.66"]})
+    real.align(name, declared(name))
+    assert real.drift(name, declared(name)) == (f"old.{name}. A is served and not declared",)
+    assert server.ask(f"old.{name}") == [("192.0.2.66", 300)]
+
+
+def test_each_name_server_is_asked_itself(server: NameServer) -> None:
+    """The SOA's serial as served with authority; one that does not serve the zone is named."""
+    name = next(NAMES)
+    server.add_zone(name, {(f"ns1.{name}", "A"): ["127.0.0.1"], (f"ns2.{name}", "A"): ["127.0.0.1"]})
+    ask = dns.resolver.Resolver(configure=False)
+    ask.nameservers, ask.port = ["127.0.0.1"], server.dns_port
+    spec = replace(server.spec, nameservers=(f"ns1.{name}", f"ns2.{name}"))
+    found = OctoDnsZone(spec, KEY, ask).serials(name)
+    assert set(found) == {f"ns1.{name}", f"ns2.{name}"}
+    assert len(set(found.values())) == 1
+    gone = replace(spec, nameservers=(f"ns9.{name}",))
+    with pytest.raises(ResilienceError, match=f"ns9.{name} does not serve"):
+        OctoDnsZone(gone, KEY, ask).serials(name)
 
 
 REFUSALS = {

@@ -10,7 +10,7 @@ import pytest
 
 from resilience import config
 from resilience.decide.preflight import declared, observed
-from resilience.model import Certificate, Survey, Unknown, VaultReading, ZoneReading
+from resilience.model import Certificate, Registration, Survey, Unknown, VaultReading, ZoneReading
 from resilience.model.finding import Finding, Seen
 from resilience.model.probe import Probe, Trial
 
@@ -19,6 +19,7 @@ METAL = config.load(EXAMPLES / "two-clouds-and-metal.toml")
 HOBBY = config.load(EXAMPLES / "hobby.toml")
 WELL = Probe("wasabi", (Trial("conditional-create", "pass", ""), Trial("read-after-write", "pass", "")))
 TWICE = Probe("wasabi", (Trial("conditional-create", "fail", "501: NotImplemented", "Write copies_only."),))
+REGISTERED = Registration("forum.example", ("client transfer prohibited",), 999 * 86_400.0, ("ns1.example",))
 VERSIONS = {"arch": "x86_64", "postgres": "15.18", "collation": "2.36"}
 
 
@@ -30,10 +31,12 @@ def of(findings: tuple[Finding, ...], area: str, subject: str) -> list[Finding]:
 def seen(**changes: Any) -> tuple[Finding, ...]:
     """Findings of a fleet with one healthy vault and two DNS vendors, but for what is changed."""
     vaults = {"wasabi": VaultReading(epoch=None, snapshot=None, ledger=0)}
-    zones = {"cloudflare": ZoneReading(("192.0.2.1",)), "google": ZoneReading(("192.0.2.1",))}
+    zones = {name: ZoneReading(("192.0.2.1",), serials={"ns": 1}) for name in ("cloudflare", "google")}
     facts = Seen(probes={"wasabi": WELL}, skew_s={"wasabi": 1.0}, versions={"wasabi": VERSIONS}, plugins={"aws": True})
     travels = (Certificate(METAL.names.host, "CN=one", 90 * 86_400.0, "00"), ("wasabi",))
-    survey = Survey(0.0, accounts={"amazon": True}, vaults=vaults, zones=zones, certificate=travels)
+    survey = Survey(
+        0.0, accounts={"amazon": True}, vaults=vaults, zones=zones, certificate=travels, registration=REGISTERED
+    )
     for name, value in changes.items():
         if hasattr(survey, name):
             survey = replace(survey, **{name: value})

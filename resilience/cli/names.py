@@ -1,0 +1,44 @@
+"""`resilience names`: the zone as declared against the zone as each DNS vendor has it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resilience.cli.context import Context, say_json
+from resilience.decide.names import wanted
+from resilience.engine.observe import read
+from resilience.errors import Exit
+from resilience.model import Unknown
+
+
+def run(
+    ctx: typer.Context,
+    apply: Annotated[bool, typer.Option("--apply", help="Bring every vendor that answers in line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Show where each DNS vendor's zone is not as the fleet file says; with --apply add and change what is declared.
+
+    Nothing that is not declared is removed, and where the name itself leads is left to plans.
+    Exit status: 0 all alike, 1 some are not, 2 usage, 4 some vendor did not answer.
+    """
+    context: Context = ctx.obj
+    with context.world() as (fleet, world):
+        host, records = fleet.names.host, wanted(fleet.names)
+        if apply:
+            with context.alone():
+                failed = {n: read(lambda z=z: z.align(host, records)) for n, z in world.zones.items()}  # type: ignore[misc]
+        found = {name: read(lambda z=zone: z.drift(host, records)) for name, zone in world.zones.items()}  # type: ignore[misc]
+    if apply:
+        found |= {name: why for name, why in failed.items() if isinstance(why, Unknown)}
+    if as_json:
+        say_json({n: {"unknown": d.why} if isinstance(d, Unknown) else list(d) for n, d in found.items()})
+    else:
+        for name, lines in found.items():
+            told = [f"unknown: {lines.why}"] if isinstance(lines, Unknown) else list(lines) or ["as declared"]
+            typer.echo("\n".join([f"{name}:", *(f"  {line}" for line in told)]))
+    if any(isinstance(lines, Unknown) for lines in found.values()):
+        raise typer.Exit(Exit.UNKNOWN)
+    if any(found.values()):
+        raise typer.Exit(Exit.ERROR)
