@@ -30,6 +30,7 @@ from resilience.adapters.shells import Shells
 from resilience.adapters.signer import KitSigner
 from resilience.adapters.supplies import VaultSupplies
 from resilience.adapters.threads import side_by_side
+from resilience.adapters.vendor_preflight import preflight
 from resilience.engine.preflight import Doors
 from resilience.errors import ResilienceError, UsageError
 from resilience.host.gate import caddy_rules
@@ -201,6 +202,7 @@ def preflight_doors(home: Home, fleet: Fleet) -> Doors:
         },
         skew_s=skew_s,
         lacking=lacking,
+        vendor=lambda site: preflight(site, kit.credentials(site.vendor, site.stack)),
         plugins={stack: has_plugin(stack) for stack in sorted({s.stack for s in fleet.sites} & CLOUDS)},
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from resilience.cli.context import Context, say_json
+from resilience.config.prices import load_prices
 from resilience.decide.preflight import declared, observed
 from resilience.engine.observe import observe
 from resilience.engine.preflight import look
@@ -41,7 +42,9 @@ def run(
 
 def _tried(context: Context) -> tuple[Finding, ...]:
     with context.world() as (fleet, world):
-        return observed(fleet, observe(world, fleet), look(preflight_doors(context.home, fleet), fleet))
+        return observed(
+            fleet, observe(world, fleet), look(preflight_doors(context.home, fleet), fleet, world.clock), load_prices()
+        )
 
 
 def _say(context: Context, fleet: Fleet, findings: tuple[Finding, ...], *, as_json: bool) -> None:

@@ -47,6 +47,12 @@ def _evacuation(fleet: Fleet, prices: Prices, usage: Usage) -> Iterator[CostLine
         yield max(known, key=lambda line: line.amount or 0.0)
 
 
+def read_once(vault: VaultSpec, prices: Prices, gb: float) -> tuple[float, StoragePrice] | None:
+    """What reading so much from a vault costs; None where no price is known, or none for so much."""
+    price = _storage(vault, prices)
+    return None if price is None or gb > (price.up_to_gb or gb) else (gb * price.egress_gb, price)
+
+
 def _host(site: Site, prices: Prices, what: str) -> CostLine:
     if site.stack == "baremetal":
         return CostLine(f"{what} (your own)", None)

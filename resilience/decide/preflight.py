@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from resilience.decide.certificates import tls_declared, tls_observed
 from resilience.decide.names import registered, zones_alike
 from resilience.decide.quorum import with_companions
+from resilience.decide.restoring import restoring
 from resilience.model import CLOUDS, Fleet, Survey, Unknown
+from resilience.model.cost import Prices
 from resilience.model.finding import Finding, Grade, Seen
 from resilience.model.probe import Probe
 
@@ -21,7 +23,7 @@ def declared(fleet: Fleet) -> tuple[Finding, ...]:
     return (*_losses(fleet), *_companions(fleet), *_name(fleet), *tls_declared(fleet), *_stacks(fleet))
 
 
-def observed(fleet: Fleet, survey: Survey, seen: Seen) -> tuple[Finding, ...]:
+def observed(fleet: Fleet, survey: Survey, seen: Seen, prices: Prices) -> tuple[Finding, ...]:
     """What vendors, vaults, zones and this machine showed."""
     return (
         *_kit(seen),
@@ -33,7 +35,8 @@ def observed(fleet: Fleet, survey: Survey, seen: Seen) -> tuple[Finding, ...]:
         *registered(fleet, survey),
         *tls_observed(fleet, survey),
         *_plugins(seen),
-        *_quotas(fleet),
+        *_vendors(fleet, seen),
+        *restoring(fleet, survey, seen, prices),
     )
 
 
@@ -186,9 +189,15 @@ def _plugins(seen: Seen) -> Iterator[Finding]:
             yield Finding("provider", stack, "fail", said, f"Run `pulumi plugin install resource {stack}` now, once.")
 
 
-def _quotas(fleet: Fleet) -> Iterator[Finding]:
-    """What no interface here asks is said, so that it is not taken for asked."""
+def _vendors(fleet: Fleet, seen: Seen) -> Iterator[Finding]:
+    """What each site's vendor told; what no interface tells is said, so that it is not taken for asked."""
     for site in fleet.sites:
-        if site.stack in CLOUDS:
-            said = "quota, region, image, the account's age and its payments are not asked"
-            yield Finding("quota", site.name, "unknown", said, LEFT_TO_YOU)
+        if site.stack not in CLOUDS:
+            continue
+        told = seen.vendors.get(site.name, Unknown("it was not asked"))
+        if isinstance(told, Unknown):
+            said = f"quota, region, image, the account's age and its payments are not known: {told.why}"
+            yield Finding("vendor", site.name, "unknown", said, LEFT_TO_YOU)
+            continue
+        for trial in told:
+            yield Finding("vendor", site.name, trial.outcome, f"{trial.name}: {trial.said}", trial.next)

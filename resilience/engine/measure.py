@@ -9,7 +9,7 @@ from typing import Any
 from resilience.decide.evacuation import Evacuation, evacuation
 from resilience.errors import ResilienceError
 from resilience.model import Fleet, Notice
-from resilience.ports import Vault, World
+from resilience.ports import Clock, Vault, World
 from resilience.replication import layout
 
 PROBE_S, PROBE_OBJECTS = 3.0, 200
@@ -35,7 +35,7 @@ def measure(world: World, fleet: Fleet, moving: Moving, keys_bytes: int) -> Evac
     safe = {v.name: world.vaults[v.name] for v in fleet.vaults if v.vendor != moving.notice.vendor}
     sizes = _sizes(status, _entries(safe), keys_bytes)
     left = sizes if fleet.site(moving.target).standby == "cold" else _behind(status, sizes)
-    rate = max((rate for rate in (read_rate(world, vault) for vault in safe.values()) if rate), default=None)
+    rate = max((rate for rate in (read_rate(world.clock, vault) for vault in safe.values()) if rate), default=None)
     return evacuation(sizes, left, rate, world.clock.now(), moving.notice.deadline_at)
 
 
@@ -64,15 +64,15 @@ def _entries(vaults: Mapping[str, Vault]) -> int:
     return max((len(vault.list("ledger/")) for vault in vaults.values()), default=0)
 
 
-def read_rate(world: World, vault: Vault) -> float | None:
+def read_rate(clock: Clock, vault: Vault) -> float | None:
     """Bytes a second that one vault gives to one reader, one object after another; None where it gives none."""
-    began, found = world.clock.now(), 0
+    began, found = clock.now(), 0
     try:
         for key in vault.list(layout.MEDIA)[:PROBE_OBJECTS]:
             found += len(vault.get(key) or b"")
-            if world.clock.now() - began > PROBE_S:
+            if clock.now() - began > PROBE_S:
                 break
     except ResilienceError:
         return None
-    took = world.clock.now() - began
+    took = clock.now() - began
     return found / took if found and took > 0 else None

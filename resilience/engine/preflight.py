@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from resilience.engine.measure import read_rate
 from resilience.engine.observe import read
 from resilience.engine.probe import probe
 from resilience.errors import ResilienceError
-from resilience.model import Fleet
+from resilience.model import CLOUDS, Fleet, Site, known
 from resilience.model.finding import Seen
-from resilience.ports import Vault
+from resilience.model.probe import Trial
+from resilience.ports import Clock, Vault
 
 SAME = ("arch", "postgres", "collation")
 """What must be the same wherever a physical copy is started."""
@@ -26,16 +28,22 @@ class Doors:
     skew_s: Callable[[str], float]
     lacking: tuple[str, ...]
     plugins: Mapping[str, bool]
+    vendor: Callable[[Site], tuple[Trial, ...]]
+    """Asks a site's vendor for what the site needs."""
 
 
-def look(doors: Doors, fleet: Fleet) -> Seen:
+def look(doors: Doors, fleet: Fleet, clock: Clock) -> Seen:
     """One look at everything, in parallel: about twenty small requests a vault, once."""
     places = {vault.name: vault.endpoint for vault in fleet.vaults}
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="preflight") as pool:
         probes = {n: pool.submit(read, lambda n=n, p=p: probe(n, p)) for n, p in doors.principals.items()}
         skews = {n: pool.submit(read, lambda u=url: doors.skew_s(u)) for n, url in places.items()}
         versions = {n: pool.submit(read, lambda p=p: _versions(p["operator"])) for n, p in doors.principals.items()}
+        vendors = {s.name: pool.submit(read, lambda s=s: doors.vendor(s)) for s in fleet.sites if s.stack in CLOUDS}
+        rates = {n: pool.submit(read, lambda p=p: read_rate(clock, p["reader"])) for n, p in doors.principals.items()}
         return Seen(
+            vendors={name: future.result() for name, future in vendors.items()},
+            rates={name: known(future.result()) for name, future in rates.items()},
             probes={name: future.result() for name, future in probes.items()},
             lacking=doors.lacking,
             plugins=doors.plugins,

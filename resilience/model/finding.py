@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from resilience.model.probe import Probe
+from resilience.model.probe import Probe, Trial
 from resilience.model.survey import Reading
 
 Grade = Literal["pass", "warn", "fail", "unknown"]
@@ -35,5 +35,9 @@ class Seen:
     """Stack → its provider is on this machine, so that no network is needed for it."""
     skew_s: Mapping[str, Reading[float]] = field(default_factory=dict)
     """By vault: how far its clock is ahead of this machine's."""
+    vendors: Mapping[str, Reading[tuple[Trial, ...]]] = field(default_factory=dict)
+    """By site: what its vendor told when it was asked with the site's credentials."""
+    rates: Mapping[str, float | None] = field(default_factory=dict)
+    """By vault: bytes a second that it gave to one reader; None where it has nothing to give yet."""
     versions: Mapping[str, Reading[Mapping[str, str]]] = field(default_factory=dict)
     """By vault: architecture, Postgres and collation of the newest snapshot there."""

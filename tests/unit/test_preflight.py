@@ -9,8 +9,18 @@ from typing import Any
 import pytest
 
 from resilience import config
+from resilience.config.prices import load_prices
 from resilience.decide.preflight import declared, observed
-from resilience.model import Certificate, Registration, Survey, Unknown, VaultReading, ZoneReading
+from resilience.model import (
+    Certificate,
+    EpochRecord,
+    Registration,
+    SiteReading,
+    Survey,
+    Unknown,
+    VaultReading,
+    ZoneReading,
+)
 from resilience.model.finding import Finding, Seen
 from resilience.model.probe import Probe, Trial
 
@@ -42,7 +52,7 @@ def seen(**changes: Any) -> tuple[Finding, ...]:
             survey = replace(survey, **{name: value})
         else:
             facts = replace(facts, **{name: value})
-    return observed(METAL, survey, facts)
+    return observed(METAL, survey, facts, load_prices())
 
 
 def test_a_fleet_that_survives_each_vendor() -> None:
@@ -78,9 +88,10 @@ def test_a_name_that_lives_longer_than_the_promise_fails() -> None:
 
 def test_all_is_well() -> None:
     """Everything seen and right: nothing fails; what nobody asked is unknown, not passed."""
-    grades = {finding.grade for finding in seen() if finding.area != "quota"}
+    asked_elsewhere = {"vendor", "restore", "egress"}
+    grades = {finding.grade for finding in seen() if finding.area not in asked_elsewhere}
     assert grades == {"pass"}
-    assert {finding.grade for finding in seen() if finding.area == "quota"} == {"unknown"}
+    assert {finding.grade for finding in seen() if finding.area in asked_elsewhere} == {"unknown"}
 
 
 @pytest.mark.parametrize(
@@ -122,3 +133,36 @@ def test_what_is_not_well_is_named(changes: dict[str, Any], area: str, subject: 
     assert finding.grade == grade
     assert finding.said
     assert finding.next or grade == "unknown"
+
+
+def shipping(size: int, **facts: Any) -> tuple[Finding, ...]:
+    """Findings where the primary tells how much it holds."""
+    epoch = EpochRecord(1, "frankfurt", "n", 0, ("wasabi",), 1, 1, 0.0, "")
+    site = SiteReading(None, True, {"db_bytes": size, "media_bytes": 0})
+    vaults = {"wasabi": VaultReading(epoch=epoch, snapshot=None, ledger=0)}
+    return seen(vaults=vaults, sites={"frankfurt": site}, **facts)
+
+
+def test_the_arithmetic_of_a_restore() -> None:
+    """Size by rate against the promise, and each vault's egress with its source; no price known is unknown."""
+    found = shipping(10_000_000_000, rates={"wasabi": 10_000_000.0, "google": None})
+    (time,) = [finding for finding in found if finding.area == "restore"]
+    assert (time.grade, "10 GB at 80 Mbit/s" in time.said, "take 1000 s; 90 s are promised" in time.said) == (
+        "warn",
+        True,
+        True,
+    )
+    egress = {finding.subject: (finding.grade, finding.said) for finding in found if finding.area == "egress"}
+    assert egress["google"][1].startswith("reading 10 GB once costs 1.20 USD (cloud.google.com")
+    assert egress["scaleway"][0] == "unknown"
+    quick = [f for f in shipping(80_000_000, rates={"wasabi": 10_000_000.0}) if f.area == "restore"]
+    assert [finding.grade for finding in quick] == ["pass"]
+    assert [f.grade for f in shipping(1, rates={"wasabi": None}) if f.area == "restore"] == ["unknown"]
+
+
+def test_what_a_vendor_told_is_passed_on() -> None:
+    """Each question with its outcome and what to do; a vendor that nobody asks is unknown."""
+    told = (Trial("quota of processors", "fail", "4 allowed, 4 in use, 4 needed", "Ask for more now."),)
+    found = [f for f in seen(vendors={"frankfurt": told, "belgium": Unknown("not asked")}) if f.area == "vendor"]
+    assert [(f.subject, f.grade) for f in found] == [("frankfurt", "fail"), ("belgium", "unknown")]
+    assert found[0].next == "Ask for more now."
