@@ -8,7 +8,7 @@ from resilience.decide.certificates import tls_declared, tls_observed
 from resilience.decide.names import registered, zones_alike
 from resilience.decide.quorum import with_companions
 from resilience.decide.restoring import restoring
-from resilience.model import CLOUDS, Fleet, Survey, Unknown
+from resilience.model import CLOUDS, ENCRYPTED, Fleet, Survey, Unknown
 from resilience.model.cost import Prices
 from resilience.model.finding import Finding, Grade, Seen
 from resilience.model.probe import Probe
@@ -20,7 +20,7 @@ LEFT_TO_YOU = "See the vendor's page in docs/vendors for what to look up, and wh
 
 def declared(fleet: Fleet) -> tuple[Finding, ...]:
     """What the file alone tells."""
-    return (*_losses(fleet), *_companions(fleet), *_name(fleet), *tls_declared(fleet), *_stacks(fleet))
+    return (*_losses(fleet), *_companions(fleet), *_name(fleet), *tls_declared(fleet), *_stacks(fleet), *_disks(fleet))
 
 
 def observed(fleet: Fleet, survey: Survey, seen: Seen, prices: Prices) -> tuple[Finding, ...]:
@@ -86,6 +86,21 @@ def _stacks(fleet: Fleet) -> Iterator[Finding]:
         else:
             said = f"{site.stack} was never run for real: {site.evidence}"
             yield Finding("stack", site.name, "warn", said, f"Run scripts/live {site.stack} in an account of your own.")
+
+
+def _disks(fleet: Fleet) -> Iterator[Finding]:
+    """Who could read a disk that was taken out of a host: copies in vaults are encrypted by us, hosts' disks are not."""
+    for site in fleet.sites:
+        if site.stack in ENCRYPTED:
+            said = "its disk is encrypted with a key that the vendor holds: against thieves, not against the vendor"
+            yield Finding("disk", site.name, "pass", said)
+        elif site.stack in CLOUDS:
+            said = f"the {site.stack} stack does not encrypt its disk: whoever takes it out reads the database"
+            advice = "Choose a vendor that encrypts for what must not be read, or accept it; docs/vendors says more."
+            yield Finding("disk", site.name, "warn", said, advice)
+        elif not fleet.lab:
+            said = "nobody here can tell whether its disk is encrypted"
+            yield Finding("disk", site.name, "unknown", said, "Encrypt it, with a way to unlock it after a power cut.")
 
 
 def _kit(seen: Seen) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from resilience.model.past import LegalOrder, Past, PastRun, SignOff
 from resilience.model.plan import Hazard, Phase, Plan, Step
 from resilience.model.registration import Registration
 from resilience.model.site import SiteOutputs
-from resilience.model.stack import CLOUDS, SIZES, STACKS, Evidence, Machine
+from resilience.model.stack import CLOUDS, ENCRYPTED, SIZES, STACKS, Evidence, Machine
 from resilience.model.stage import Stage
 from resilience.model.survey import (
     EpochRecord,
@@ -36,6 +36,7 @@ from resilience.model.verdict import Blackhole, DataSizes, Fence, Media, Protect
 
 __all__ = [
     "CLOUDS",
+    "ENCRYPTED",
     "SIZES",
     "STACKS",
     "AuthoritySpec",

@@ -33,6 +33,8 @@ STACKS: Mapping[str, Evidence] = {
 """Every stack a fleet may name. `scripts/live` says what to write into the fleet file once one ran for real."""
 CLOUDS = frozenset({"aws", "gcp", "hetzner", "openstack"})
 """Stacks that make hosts at a vendor over the internet."""
+ENCRYPTED = frozenset({"aws", "gcp"})
+"""Stacks whose hosts' disks are encrypted, with keys that the vendor holds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,3 +166,12 @@ def test_what_a_vendor_told_is_passed_on() -> None:
     found = [f for f in seen(vendors={"frankfurt": told, "belgium": Unknown("not asked")}) if f.area == "vendor"]
     assert [(f.subject, f.grade) for f in found] == [("frankfurt", "fail"), ("belgium", "unknown")]
     assert found[0].next == "Ask for more now."
+
+
+def test_whose_disks_can_be_read_is_said() -> None:
+    """Encrypted by the vendor passes, not at all warns, somebody's own metal is unknown."""
+    sites = tuple(
+        replace(METAL.sites[0], name=stack, stack=stack) for stack in ("aws", "hetzner", "openstack", "baremetal")
+    )
+    found = {f.subject: f.grade for f in declared(replace(METAL, sites=sites)) if f.area == "disk"}
+    assert found == {"aws": "pass", "hetzner": "warn", "openstack": "warn", "baremetal": "unknown"}
