@@ -52,12 +52,11 @@ def make(vendor: Vendor, tmp_path: Path) -> Make:
     return lambda **changes: replace(cloud, **changes)
 
 
-@pytest.fixture(params=["simulated", "lab", "local", "baremetal"])
+@pytest.fixture(params=["simulated", "lab", "baremetal"])
 def cloud_and_site(request: pytest.FixtureRequest, make: Make) -> tuple[Cloud, Site]:
-    """The port on the fake, and on the engine with each stack."""
+    """The port on the fake, and on the engine with each stack; `test_stack_state` makes and destroys a `local` one."""
     real = {
         "lab": (make(), ACORN),
-        "local": (make(), replace(ACORN, stack="local")),
         "baremetal": (make(account=None, token=None), CEDAR),
     }
     return real.get(request.param) or (SimCloud(State()), ACORN)
@@ -78,21 +77,19 @@ def test_a_site_is_made_shown_and_destroyed(cloud_and_site: tuple[Cloud, Site]) 
     cloud.down(site)
 
 
-def test_the_vendor_gets_the_key_that_is_pinned(make: Make, vendor: Vendor) -> None:
-    """The host is asked for once, with our key and the private half of the exported host key."""
+def test_the_vendor_gets_the_key_that_is_pinned_and_no_credential_stays(
+    make: Make, vendor: Vendor, tmp_path: Path
+) -> None:
+    """The host is asked for once, with our key and the private half of the exported host key.
+
+    Neither token, nor private key, nor passphrase lies in clear in any file of the state folder, or leaves it.
+    """
     from resilience.lab.host import public_key
 
     cloud = make()
     made = cloud.up(ACORN)
-    cloud.up(ACORN)
     assert [wanted["authorized_key"] for wanted in vendor.wanted] == [OUR_KEY]
     assert public_key(vendor.wanted[0]["host_key_private"]) == made.host_keys[0]
-
-
-def test_no_credential_is_in_the_state_or_beside_it(make: Make, vendor: Vendor, tmp_path: Path) -> None:
-    """Neither token, nor private key, nor passphrase lies in clear in any file of the state folder, or leaves it."""
-    cloud = make()
-    cloud.up(ACORN)
     private = vendor.wanted[0]["host_key_private"].splitlines()[2]
     files = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
     shown = {str(path): path.read_bytes() for path in files} | {"state": cloud.state(ACORN) or b""}
