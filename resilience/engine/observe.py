@@ -13,8 +13,10 @@ from resilience.engine.orders import recorded
 from resilience.engine.past import past_of
 from resilience.errors import ResilienceError, VendorClosed
 from resilience.model import (
+    Certificate,
     Fleet,
     Reading,
+    Registration,
     SiteReading,
     Survey,
     Unknown,
@@ -46,6 +48,8 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
         asking = world.without(frozenset(name for name, vendor in vendors.items() if vendor in skip))
         sites = {s.name: pool.submit(_site, asking, fleet, s.name, skip) for s in fleet.sites}
         zones = {n: pool.submit(_zone, world, fleet, n, skip) for n in world.zones}
+        registration = pool.submit(_registration, world, skip)
+        certificate = pool.submit(_certificate, asking, fleet)
         return Survey(
             world.clock.now(),
             _all(accounts),
@@ -54,8 +58,8 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
             _all(zones),
             past_of(world.log.read(), world.history()),
             recorded(world, asking.vaults),
-            read(world.registration) if world.registration else Unknown("no RDAP address is declared"),
-            read(lambda: travelling(asking.vaults, world.signer.verify)) if fleet.names.authorities else None,
+            registration.result(),
+            certificate.result(),
         )
 
 
@@ -103,6 +107,17 @@ def _site(world: World, fleet: Fleet, name: str, skip: frozenset[str]) -> SiteRe
     ship = read(lambda: world.plane.status(fleet.site(name), outputs))
     stage = read(lambda: world.gate.stage(outputs))
     return SiteReading(outputs, serving, ship, stage)
+
+
+def _registration(world: World, skip: frozenset[str]) -> Reading[Registration]:
+    """Nobody waits for a registry while a vendor is lost."""
+    if world.registration is None or skip:
+        return Unknown("no RDAP address is declared" if world.registration is None else "not asked now")
+    return read(world.registration)
+
+
+def _certificate(world: World, fleet: Fleet) -> Reading[tuple[Certificate, tuple[str, ...]] | None]:
+    return read(lambda: travelling(world.vaults, world.signer.verify)) if fleet.names.authorities else None
 
 
 def _zone(world: World, fleet: Fleet, vendor: str, skip: frozenset[str]) -> ZoneReading:
