@@ -44,6 +44,9 @@ class Vault(Protocol):
     def delete(self, key: str) -> None:
         """Remove `key`; no error when absent. Only the operator's principal may."""
 
+    def erase(self, key: str) -> None:
+        """Remove every version of `key`, for good; no error when absent. Raises while the store holds one back."""
+
 
 class Account(Protocol):
     """A vendor's account API, as far as anybody may ask it before and after a termination."""
@@ -108,8 +111,11 @@ class Plane(Protocol):
     def warm(self, site: Site, outputs: SiteOutputs) -> None:
         """Let the host load what `restore`, `recover` and both `fetch_` need; nothing is read, changed or opened by it."""
 
-    def restore(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Merged:
-        """Newest good snapshot, the merged chain, put again into k vaults; opening record last."""
+    def restore(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, accept_end: str | None = None) -> Merged:
+        """Newest good snapshot, the merged chain, put again into k vaults; opening record last.
+
+        A chain that is broken in all vaults raises BrokenChain, unless it is good until exactly `accept_end`.
+        """
 
     def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Recovered:
         """Replay to the end of the chain and promote; raises ShortRecovery instead of less."""
@@ -140,6 +146,9 @@ class Plane(Protocol):
 
     def prune(self, vault: str, snapshot: str, *, really: bool) -> Mapping[str, Any]:
         """Remove from this vault what lies before a snapshot; without `really` only say what would go."""
+
+    def removed(self) -> Mapping[str, Any]:
+        """What the whole ledger says is gone: {entries, head, pictures: {sha256: number of the entry}}."""
 
     def restore_at(self, folder: Path, at: str | None) -> Mapping[str, Any]:
         """A copy as it was at a moment (or all there is) below an empty folder here; raises where it would be short."""
@@ -200,6 +209,12 @@ class App(Protocol):
 
     def take_down(self, outputs: SiteOutputs, posts: Sequence[str], reason: str) -> int:
         """Take these posts down for good, with the app still closed; how many were still there."""
+
+    def still_named(self, outputs: SiteOutputs, pictures: Sequence[str]) -> frozenset[str]:
+        """Of these pictures (sha256) those that a row names, once every upload that is under way has ended."""
+
+    def ship_again(self, outputs: SiteOutputs, pictures: Sequence[str]) -> int:
+        """Hand these pictures to ship once more; how many the host has."""
 
     def queue(self, outputs: SiteOutputs) -> Mapping[str, Any]:
         """{moderators, open, reached}: whether a moderator can really read the moderation queue there."""

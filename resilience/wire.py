@@ -82,8 +82,8 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
     kit = Kit(home.directory / fleet.kit)
     shells = Shells(kit)
     vaults = {v.name: open_vault(v, kit.vault(v.name, "operator"), "operator") for v in fleet.vaults}
-    supplies = VaultSupplies(fleet, kit, vaults)
     signer, app = KitSigner(kit), PlazaOnHost(shells, home.directory / "material")
+    supplies = VaultSupplies(fleet, kit, vaults, signer)
     rules = caddy_rules(app.ready_path, app.sign_up_paths)
     users = Users(
         fleet.names.host,
@@ -125,7 +125,7 @@ def site_cloud(home: Home, fleet: Fleet, site: Site) -> Cloud:
 
 def make_vault(home: Home, fleet: Fleet, name: str) -> tuple[str, ...]:
     """Make a vault from its stack and keep its principals' credentials in the kit; who they are."""
-    kit, spec = Kit(home.directory / fleet.kit), _vault(fleet, name)
+    kit, spec = Kit(home.directory / fleet.kit), known_vault(fleet, name)
     made = pulumi_vault.make(_pulumi(home, fleet, kit, spec.vendor, spec.stack), spec)
     if made:
         kit.keep_vault(name, made)
@@ -134,7 +134,7 @@ def make_vault(home: Home, fleet: Fleet, name: str) -> tuple[str, ...]:
 
 def vault_principals(home: Home, fleet: Fleet, name: str) -> dict[str, Vault]:
     """A vault as each of its three principals sees it."""
-    kit, spec = Kit(home.directory / fleet.kit), _vault(fleet, name)
+    kit, spec = Kit(home.directory / fleet.kit), known_vault(fleet, name)
     if fleet.lab:
         Lab(home.directory).enter_operator()
     return {who: open_vault(spec, kit.vault(name, who), who) for who in PRINCIPALS}
@@ -158,7 +158,8 @@ def restore_stack(home: Home, fleet: Fleet, name: str, world: World) -> states.K
     return kept
 
 
-def _vault(fleet: Fleet, name: str) -> VaultSpec:
+def known_vault(fleet: Fleet, name: str) -> VaultSpec:
+    """The vault of this name; UsageError where the fleet file has none."""
     known = [spec.name for spec in fleet.vaults]
     if name not in known:
         raise UsageError(

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,31 +96,39 @@ def _identity(name: str, actions: list[str]) -> dict[str, Any]:
     return {"name": name, "credentials": [{"accessKey": name, "secretKey": SECRET}], "actions": actions}
 
 
+def seaweed_argv(folder: Path, identities: Mapping[str, Any], ports: Sequence[int]) -> list[str]:
+    """One SeaweedFS with S3 for these identities, on four ports: master, volume, filer, S3."""
+    data = folder / "data"
+    data.mkdir(parents=True)
+    (folder / "s3.json").write_text(json.dumps(identities))
+    master, volume, filer, s3 = ports
+    argv = [str(WEED), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.volumeSizeLimitMB=64"]
+    argv += [f"-master.port={master}", f"-volume.port={volume}", "-volume.max=0", "-filer", f"-filer.port={filer}"]
+    return [
+        *argv,
+        "-s3",
+        f"-s3.port={s3}",
+        f"-s3.config={folder / 's3.json'}",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+    ]
+
+
 @contextmanager
 def seaweed(folder: Path) -> Iterator[Store]:
     """One SeaweedFS with S3; principals `operator`, `reader` and `ship` (put and epoch/ only)."""
-    data = folder / "data"
-    data.mkdir(parents=True)
-    master, volume, filer, s3 = free_ports(4)
-    (folder / "s3.json").write_text(
-        json.dumps(
-            {
-                "identities": [
-                    _identity("operator", ["Admin", "Read", "Write", "List", "Tagging"]),
-                    _identity("reader", ["Read", "List"]),
-                ]
-            }
-        )
-    )
-    argv = [str(WEED), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.volumeSizeLimitMB=64"]
-    argv += [f"-master.port={master}", f"-volume.port={volume}", "-volume.max=0", "-filer", f"-filer.port={filer}"]
-    argv += ["-s3", f"-s3.port={s3}", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0"]
-    url = f"http://127.0.0.1:{s3}"
+    ports = free_ports(4)
+    identities = [
+        _identity("operator", ["Admin", "Read", "Write", "List", "Tagging"]),
+        _identity("reader", ["Read", "List"]),
+    ]
+    argv = seaweed_argv(folder, {"identities": identities}, ports)
+    url = f"http://127.0.0.1:{ports[-1]}"
     names = ("operator", "reader")
     credentials = {name: {"access_key_id": name, "secret_access_key": SECRET} for name in names}
     with running(argv, url, folder / "weed.log", folder):
         yield Store("s3", url, {**credentials, "ship": credentials["operator"]})
-    shutil.rmtree(data)
+    shutil.rmtree(folder / "data")
 
 
 @contextmanager

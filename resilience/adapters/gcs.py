@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from typing import Any
 
 import requests
@@ -114,6 +115,24 @@ class GcsVault:
             return
         except TROUBLE as error:
             raise self._explain("delete", key, error) from error
+
+    def erase(self, key: str) -> None:
+        """Remove every generation of `key`, the newest first."""
+        try:
+            found = self._client.list_blobs(self._bucket, prefix=key, versions=True, timeout=TIMEOUT, retry=RETRY)
+            kept = sorted(blob.generation for blob in found if blob.name == key)
+            for generation in reversed(kept):
+                with suppress(NotFound):
+                    self._bucket.blob(key, generation=generation).delete(timeout=TIMEOUT, retry=RETRY)
+        except TROUBLE as error:
+            raise self._explain("erase", key, error) from error
+
+    def put_over(self, key: str, data: bytes) -> None:
+        """Write over whatever is there: nothing here does that, and a probe tries whether a thief could."""
+        try:
+            self._bucket.blob(key).upload_from_string(data, timeout=TIMEOUT, retry=RETRY)
+        except TROUBLE as error:
+            raise self._explain("write over", key, error) from error
 
     def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
         """The error that tells an account that is closed from a store that has trouble."""

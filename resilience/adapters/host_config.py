@@ -121,6 +121,10 @@ class HostConfig:
         config = self._common(site, epoch, "reader", restic=False)
         return {**config, "standby": True, "vaults": []}
 
+    def auditor(self) -> dict[str, Any]:
+        """What reading the ledger beside everything else needs: to read, and to know who signs it."""
+        return {**self.watcher(), "ledger_public_key": self.signer.ledger_public}
+
     def operator(self, site: Site, epoch: EpochRecord, vault: str) -> dict[str, Any]:
         """What makes a repository in one vault."""
         config = self._common(site, epoch, "operator", restic=True)

@@ -40,3 +40,7 @@ class MemoryVault:
         """Remove `key`; no error when absent."""
         with self._lock:
             self.objects.pop(key, None)
+
+    def erase(self, key: str) -> None:
+        """Nothing older is kept."""
+        self.delete(key)

@@ -22,7 +22,7 @@ from resilience.host.spec import site_host
 from resilience.model import CLOUDS, EpochRecord, Site, SiteOutputs
 from resilience.ports import Merged, Recovered, Vault
 from resilience.replication import epoch as epochs
-from resilience.replication.snapshot import repository
+from resilience.replication import layout
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,11 @@ class SshPlane:
         """Start the commands that come next; each waits for its configuration, which alone makes it do anything."""
         self.commands.get_ready(outputs, "restore", "fetch-ledger", "fetch-media", "recover")
 
-    def restore(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Merged:
+    def restore(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, accept_end: str | None = None) -> Merged:
         """Snapshot and chain onto the host; the chain's end put again, the opening record put."""
         self.shells(outputs).check(STAND_STILL, timeout=60)
-        found = self.commands.there(outputs, "restore", self.config.reader(site, epoch), timeout=3600)
+        config = {**self.config.reader(site, epoch), **({"accept_end": accept_end} if accept_end else {})}
+        found = self.commands.there(outputs, "restore", config, timeout=3600)
         return Merged(**{**found, "healed": tuple(found["healed"])})
 
     def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Recovered:
@@ -144,6 +145,10 @@ class SshPlane:
         args = ["--vault", vault, "--snapshot", snapshot, *(["--really"] if really else [])]
         return self.commands.here("prune", config, *args)
 
+    def removed(self) -> Mapping[str, Any]:
+        """What the ledger in the vaults says is gone, checked on this machine."""
+        return self.commands.here("removed", self.config.auditor())
+
     def restore_at(self, folder: Path, at: str | None) -> Mapping[str, Any]:
         """A copy on this machine as it was at a moment, below an empty folder."""
         return self.commands.into(folder, "restore-at", self.config.watcher(), *(("--at", at) if at else ()))
@@ -183,7 +188,7 @@ class SshPlane:
 
     def _init_repository(self, site: Site, epoch: EpochRecord, vault: str) -> None:
         """Make the vault's restic repository, as the operator; nothing where there is one."""
-        if self.vaults[vault].exists(f"{repository(epoch.number)}/config"):
+        if self.vaults[vault].exists(f"{layout.repository(epoch.number)}/config"):
             return
         self.commands.here("init-repo", self.config.operator(site, epoch, vault))
 

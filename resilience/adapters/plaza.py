@@ -86,6 +86,14 @@ class PlazaOnHost:
         given = " ".join(shlex.quote(word) for word in ("--reason", reason, "--", *posts))
         return int(self._plaza(outputs, f"take-down {given}")["taken_down"])
 
+    def still_named(self, outputs: SiteOutputs, pictures: Sequence[str]) -> frozenset[str]:
+        """Asked of plaza's rows, behind the same locks that uploads take."""
+        return frozenset(self._plaza(outputs, "named-pictures", stdin="\n".join(pictures))["named"])
+
+    def ship_again(self, outputs: SiteOutputs, pictures: Sequence[str]) -> int:
+        """Plaza links them into the outbox."""
+        return int(self._plaza(outputs, "ship-pictures", stdin="\n".join(pictures))["handed_over"])
+
     def queue(self, outputs: SiteOutputs) -> Mapping[str, Any]:
         """A moderator reads the queue through plaza's own API, on the host."""
         return self._plaza(outputs, "queue")
@@ -133,8 +141,11 @@ class PlazaOnHost:
         finally:
             shell.check(f"rm -rf {SEED}")
 
-    def _plaza(self, outputs: SiteOutputs, command: str, timeout: float = 300) -> Mapping[str, Any]:
-        done = self.shell(outputs).run(AS_PLAZA + command, timeout=timeout)
+    def _plaza(
+        self, outputs: SiteOutputs, command: str, timeout: float = 300, stdin: str | None = None
+    ) -> Mapping[str, Any]:
+        given = None if stdin is None else stdin.encode()
+        done = self.shell(outputs).run(AS_PLAZA + command, timeout=timeout, stdin=given)
         if done.exit != 0:
             raise ResilienceError(
                 f"`plaza {command}` failed on {outputs.site} with status {done.exit}.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -105,6 +107,44 @@ class S3Vault:
             self._client.delete_object(Bucket=self._bucket, Key=key)
         except (ClientError, BotoCoreError) as error:
             raise self._explain("delete", key, error) from error
+
+    def erase(self, key: str) -> None:
+        """Remove every version of `key`: what hides it first and the oldest last, so that what is left stays listed."""
+        try:
+            pages = list(self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key))
+            hides = [v["VersionId"] for page in pages for v in page.get("DeleteMarkers", []) if v["Key"] == key]
+            kept = [v["VersionId"] for page in pages for v in page.get("Versions", []) if v["Key"] == key]
+            for version in (*hides, *kept):
+                self._client.delete_object(Bucket=self._bucket, Key=key, VersionId=version)
+        except (ClientError, BotoCoreError) as error:
+            raise self._explain("erase", key, error) from error
+
+    def put_over(self, key: str, data: bytes) -> None:
+        """Write over whatever is there: nothing here does that, and a probe tries whether a thief could."""
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
+        except (ClientError, BotoCoreError) as error:
+            raise self._explain("write over", key, error) from error
+
+    def written_over(self) -> dict[str, Sequence[str]]:
+        """Objects of which there is more than what was put first: the versions since, by key."""
+        found: dict[str, list[tuple[datetime, str]]] = {}
+        try:
+            for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket):
+                for version in reversed(page.get("Versions", [])):
+                    found.setdefault(version["Key"], []).append((version["LastModified"], version["VersionId"]))
+        except (ClientError, BotoCoreError) as error:
+            raise self._explain("list the versions of", "its objects", error) from error
+        ordered = {key: sorted(versions, key=lambda v: v[0]) for key, versions in found.items() if len(versions) > 1}
+        return {key: [version for _, version in versions[1:]] for key, versions in ordered.items()}
+
+    def remove_versions(self, key: str, versions: Iterable[str]) -> None:
+        """Remove exactly these versions."""
+        try:
+            for version in versions:
+                self._client.delete_object(Bucket=self._bucket, Key=key, VersionId=version)
+        except (ClientError, BotoCoreError) as error:
+            raise self._explain("remove versions of", key, error) from error
 
     def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
         """The error that tells an account that is closed from a store that has trouble."""

@@ -24,6 +24,11 @@ class KitSigner:
         """The operator's public key, hex: what hosts check epochs with."""
         return _public(self._operator)
 
+    @property
+    def ledger_public(self) -> str:
+        """Public half (hex) of the key with which the app signs its ledger."""
+        return _public(_load(self.kit.ledger_key.read_bytes(), "ledger.key"))
+
     def sign(self, payload: bytes) -> str:
         """Ed25519 signature by the operator, hex."""
         return self._operator.sign(payload).hex()

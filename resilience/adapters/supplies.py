@@ -1,6 +1,7 @@
 """Port Supplies: what hosts are set up from, in every vault; and where a host gets it.
 
-`supplies/<sha256>/<name>` holds a file, `supplies/manifest-<digest>.json` says which belong together.
+`supplies/<sha256>/<name>` holds a file, `supplies/signed-<digest>.json` says which belong together, signed with the
+operator's key: hosts install as root what it names, so no vault's word is enough for it.
 """
 
 from __future__ import annotations
@@ -12,23 +13,28 @@ import json
 import tarfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import structlog
 
 from resilience import caches
 from resilience.adapters.kit import Kit
 from resilience.errors import MissingPart, ResilienceError, VaultError
 from resilience.model import Fleet, VaultSpec
-from resilience.ports import Vault
+from resilience.ports import Signer, Vault
+from resilience.replication import seals
 from resilience.replication.epoch import each
 
 CODE = "src.tar.gz"
 LEFT_OUT = frozenset({"__pycache__", "lab", "cli", "render"})
 """Folders of ours that no host needs."""
 LINK_S = 3600
-PREFIX = "supplies/manifest-"
+PREFIX = "supplies/signed-"
+FORMAT = "resilience-supplies/1"
+log = structlog.get_logger()
 PACKAGE = Path(__file__).resolve().parent.parent
 Link = Callable[[str], Mapping[str, Any]]
 """From an object's key to {vault, url, headers}."""
@@ -66,15 +72,17 @@ class Manifest:
         """Where a vault keeps this manifest."""
         return f"{PREFIX}{self.digest}.json"
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self, sign: seals.Sign) -> bytes:
         """As the object in a vault."""
-        parts = [{"name": p.name, "sha256": p.sha256, "bytes": p.bytes} for p in self.parts]
-        return json.dumps({"made": self.made, "parts": parts}, indent=1, sort_keys=True).encode()
+        value = {"format": FORMAT, "made": self.made, "parts": [asdict(part) for part in self.parts]}
+        return json.dumps(seals.sign_json(value, sign), indent=1, sort_keys=True).encode()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Manifest:
-        """From the object in a vault."""
-        loaded = json.loads(data)
+    def from_bytes(cls, data: bytes, verify: seals.Verify) -> Manifest | None:
+        """From the object in a vault; None where the operator did not sign exactly this."""
+        loaded = seals.verified_json(data, verify)
+        if loaded is None or loaded.get("format") != FORMAT:
+            return None
         return cls(tuple(Part(**part) for part in loaded["parts"]), float(loaded["made"]))
 
 
@@ -86,12 +94,13 @@ class VaultSupplies:
     kit: Kit
     vaults: Mapping[str, Vault]
     """Opened by the operator."""
+    signer: Signer
 
     def put(self) -> Mapping[str, Any]:
         """Put what a vault lacks, all at once, manifests last; {digest, bytes, vaults, failed: vaults that could not}."""
         directory = caches.supplies()
         manifest, code = local_manifest(directory)
-        answers = each(self.vaults, lambda vault: _put(vault, manifest, code, directory))
+        answers = each(self.vaults, lambda vault: _put(vault, manifest, code, directory, self.signer))
         put = {name: answer for name, answer in answers.items() if isinstance(answer, int)}
         failed = {name: answer.what for name, answer in answers.items() if isinstance(answer, ResilienceError)}
         if not put:
@@ -117,8 +126,9 @@ class VaultSupplies:
         try:
             mine, _ = local_manifest(caches.supplies())
         except MissingPart:
-            return newest(vaults)
-        return mine if any(_answers(vault, mine.key) for vault in vaults.values()) else newest(vaults)
+            return newest(vaults, self.signer.verify)
+        held = any(_answers(vault, mine.key) for vault in vaults.values())
+        return mine if held else newest(vaults, self.signer.verify)
 
 
 def local_manifest(directory: Path) -> tuple[Manifest, bytes]:
@@ -135,20 +145,27 @@ def local_manifest(directory: Path) -> tuple[Manifest, bytes]:
     return Manifest(tuple(parts), time.time()), code
 
 
-def newest(vaults: Mapping[str, Vault]) -> Manifest:
-    """The newest manifest any of these vaults holds; a vault that does not answer is passed over."""
-    found, silent = [], []
+def newest(vaults: Mapping[str, Vault], verify: seals.Verify) -> Manifest:
+    """The newest manifest that the operator signed and any of these vaults holds; others, and silent vaults, are passed over."""
+    found: list[Manifest] = []
+    told: list[str] = []
     for name, vault in vaults.items():
         try:
-            objects = [vault.get(key) for key in vault.list(PREFIX)]
+            objects = {key: vault.get(key) for key in vault.list(PREFIX)}
         except ResilienceError as error:
-            silent.append(f"{name}: {error.what}")
-        else:
-            found += [Manifest.from_bytes(data) for data in objects if data is not None]
+            told.append(f"{name}: {error.what}")
+            continue
+        for key, data in objects.items():
+            manifest = None if data is None else Manifest.from_bytes(data, verify)
+            if manifest is not None and manifest.key == key:
+                found.append(manifest)
+            else:
+                log.warning("a manifest that the operator did not sign", vault=name, key=key)
+                told.append(f"{name}: the operator did not sign {key}")
     if not found:
         raise MissingPart(
             "No vault holds supplies",
-            "; ".join(silent) or f"None of {', '.join(vaults)} has an object under {PREFIX}.",
+            "; ".join(told) or f"None of {', '.join(vaults)} has an object under {PREFIX}.",
             "Put them there from a machine that ran scripts/bootstrap: resilience up.",
         )
     return max(found, key=lambda manifest: manifest.made)
@@ -224,16 +241,22 @@ def _entry(path: Path, inside: Path) -> tarfile.TarInfo:
     return entry
 
 
-def _put(vault: Vault, manifest: Manifest, code: bytes, directory: Path) -> int:
+def _put(vault: Vault, manifest: Manifest, code: bytes, directory: Path, signer: Signer) -> int:
     """Put what one vault lacks; how many bytes that was."""
-    if vault.exists(manifest.key):
+    if (there := vault.get(manifest.key)) is not None:
+        if Manifest.from_bytes(there, signer.verify) is None:
+            raise VaultError(
+                f"{vault.name} holds a manifest that we did not sign: {manifest.key}",
+                "Somebody else put or altered it there.",
+                "Nothing is installed by it. Find out who writes to this vault, remove it, and run this again.",
+            )
         return 0
     new = 0
     for part in manifest.parts:
         if not vault.exists(part.key):
             vault.put_new(part.key, code if part.name == CODE else (directory / part.name).read_bytes())
             new += part.bytes
-    vault.put_new(manifest.key, manifest.to_bytes())
+    vault.put_new(manifest.key, manifest.to_bytes(signer.sign))
     return new
 
 

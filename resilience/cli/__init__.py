@@ -22,6 +22,7 @@ from resilience.cli import (
     cost,
     down,
     drill,
+    erase,
     evacuate,
     failover,
     history,
@@ -90,6 +91,7 @@ for module in (
     verify,
     snapshot,
     prune,
+    erase,
     names,
 ):
     app.command(module.__name__.rsplit(".", 1)[1].replace("_", "-"))(module.run)

@@ -11,8 +11,9 @@ from resilience.config.prices import load_prices
 from resilience.decide.preflight import declared, observed
 from resilience.engine.observe import observe
 from resilience.engine.preflight import look
+from resilience.engine.probe import note
 from resilience.errors import Exit
-from resilience.model import Fleet
+from resilience.model import Fleet, Unknown
 from resilience.model.finding import Finding
 from resilience.render.findings import findings_json, findings_text
 from resilience.wire import preflight_doors
@@ -42,9 +43,11 @@ def run(
 
 def _tried(context: Context) -> tuple[Finding, ...]:
     with context.world() as (fleet, world):
-        return observed(
-            fleet, observe(world, fleet), look(preflight_doors(context.home, fleet), fleet, world.clock), load_prices()
-        )
+        seen = look(preflight_doors(context.home, fleet), fleet, world.clock)
+        for probe in seen.probes.values():
+            if not isinstance(probe, Unknown):
+                note(world.log, world.clock.now(), probe)
+        return observed(fleet, observe(world, fleet), seen, load_prices())
 
 
 def _say(context: Context, fleet: Fleet, findings: tuple[Finding, ...], *, as_json: bool) -> None:

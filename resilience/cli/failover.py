@@ -10,6 +10,7 @@ import typer
 from resilience.cli.context import Context, declared, say_json, sign_offs
 from resilience.decide import plan_failover
 from resilience.decide.forecast import forecast
+from resilience.engine.broken_chain import accept_end
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import survey_after_loss
 from resilience.errors import UsageError
@@ -26,9 +27,12 @@ def run(
     hold: Annotated[Stage | None, typer.Option(help="Do not open as far as this stage.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Also without enough vaults to fence the old site.")] = False,
     sign_off: Annotated[list[str] | None, typer.Option(help='"WHO; REFERENCE; DATE", for a legal order.')] = None,
+    end: Annotated[str | None, typer.Option("--accept-end", help="Where a broken chain ends.", metavar="LSN")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Do the plan named by --digest. Interrupted, it goes on when run again; --to, --lost, --hold or --force plan anew.
+
+    Where a chain is broken in all vaults it stops, and --accept-end with --accept broken-chain goes on up to there.
 
     Exit status: 0 the app serves again, 1 error, 2 usage, 5 refused.
     """
@@ -39,6 +43,8 @@ def run(
         Progress.for_people(silent=as_json) as progress,
     ):
         plan = unfinished(world, "failover")
+        if end is not None:
+            accept_end(world, plan, end, frozenset(accept or ()))
         anew = plan is None or digest not in {None, plan.digest} or to not in {None, plan.target}
         if plan is None or anew or lost or hold or force:
             survey, dead = survey_after_loss(world, fleet, declared(fleet, lost), to)

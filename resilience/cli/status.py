@@ -10,11 +10,12 @@ import typer
 from resilience.adapters.history_file import HistoryFile
 from resilience.cli.context import Context, declared, say_json
 from resilience.cli.outcome import HISTORY
+from resilience.decide.standing import standing
 from resilience.engine.observe import observe
 from resilience.errors import Exit
 from resilience.judge.history import too_old
 from resilience.model import Fleet, Survey, Unknown
-from resilience.render import survey_json, survey_text
+from resilience.render import survey_json, survey_text, to_json
 
 
 def run(
@@ -32,7 +33,7 @@ def run(
     found = (unrehearsed(context, fleet), unverified(fleet, survey), long_replay(context, fleet, survey.at))
     critical = [why for why in found if why]
     if as_json:
-        say_json({**survey_json(survey), "critical": critical})
+        say_json({**survey_json(survey), "hazards": to_json(standing(fleet, survey)), "critical": critical})
     else:
         typer.echo(survey_text(fleet, survey))
         for why in critical:

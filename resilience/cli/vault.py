@@ -1,15 +1,18 @@
-"""`resilience vault up|probe`: make a vault at a vendor; try what its store really does."""
+"""`resilience vault up|probe|revert`: make a vault; try what its store really does; undo what a thief wrote over."""
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import typer
 
 from resilience.cli.context import Context, say_json
+from resilience.engine.probe import note
 from resilience.engine.probe import probe as try_out
+from resilience.engine.revert import revert as undo
 from resilience.errors import Exit
-from resilience.wire import make_vault, vault_principals
+from resilience.wire import known_vault, make_vault, vault_principals
 
 app = typer.Typer(help="Vaults: make one, probe one.", no_args_is_help=True, rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(help="A vault of the fleet.")]
@@ -30,6 +33,34 @@ def up(ctx: typer.Context, name: Name, as_json: Json = False) -> None:
 
 
 @app.command()
+def revert(
+    ctx: typer.Context,
+    name: Name,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it nothing is touched.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find what somebody wrote over in a vault that keeps versions. With --yes, what was put first is there again.
+
+    Exit status: 0 done, 1 error, 2 usage.
+    """
+    context: Context = ctx.obj
+    with context.world() as (fleet, world), context.alone():
+        known_vault(fleet, name)
+        found = undo(world.vaults[name], really=yes)
+    if as_json:
+        say_json(found)
+    elif not found["keeps_versions"]:
+        typer.echo(f"{name} keeps no versions to go back to. Whether it refuses to write over: resilience check")
+    elif not found["keys"]:
+        typer.echo(f"Nothing in {name} was written over.")
+    else:
+        more = "…" if found["written_over"] > len(found["keys"]) else ""
+        typer.echo(f"{found['written_over']} objects in {name} were written over: {', '.join(found['keys'])}{more}")
+        again = f"Nothing was changed. To go back: resilience vault revert {name} --yes"
+        typer.echo("What was put first is there again." if yes else again)
+
+
+@app.command()
 def probe(ctx: typer.Context, name: Name, as_json: Json = False) -> None:
     """Try a double create, a read after write, and what each principal must be refused; a dozen small requests.
 
@@ -37,6 +68,7 @@ def probe(ctx: typer.Context, name: Name, as_json: Json = False) -> None:
     """
     context: Context = ctx.obj
     seen = try_out(name, vault_principals(context.home, context.home.load(), name))
+    note(context.home.journal, time.time(), seen)
     if as_json:
         trials = [{"name": t.name, "outcome": t.outcome, "said": t.said, "next": t.next} for t in seen.trials]
         say_json({"vault": name, "counts": seen.counts, "trials": trials})

@@ -87,6 +87,7 @@ class ReplicationTable(Table):
     spacing_ms: Annotated[int, Field(ge=10, le=60000)] = 200
     snapshot_minutes: Annotated[float, Field(gt=0)] = 60.0
     keep_days: Annotated[float, Field(gt=0, le=36_500)] = 30.0
+    erase_after_days: Annotated[float, Field(ge=0, le=36_500)] = 7.0
     lease_s: Seconds = 5.0
     drift_s: Annotated[float, Field(ge=0)] = 1.0
     too_few_vaults: Literal["wait", "degrade"] = "wait"

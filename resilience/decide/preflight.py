@@ -20,7 +20,8 @@ LEFT_TO_YOU = "See the vendor's page in docs/vendors for what to look up, and wh
 
 def declared(fleet: Fleet) -> tuple[Finding, ...]:
     """What the file alone tells."""
-    return (*_losses(fleet), *_companions(fleet), *_name(fleet), *tls_declared(fleet), *_stacks(fleet), *_disks(fleet))
+    file = (_losses(fleet), _companions(fleet), _name(fleet), tls_declared(fleet), _stacks(fleet))
+    return tuple(finding for part in (*file, _disks(fleet), _locks(fleet)) for finding in part)
 
 
 def observed(fleet: Fleet, survey: Survey, seen: Seen, prices: Prices) -> tuple[Finding, ...]:
@@ -101,6 +102,14 @@ def _disks(fleet: Fleet) -> Iterator[Finding]:
         elif not fleet.lab:
             said = "nobody here can tell whether its disk is encrypted"
             yield Finding("disk", site.name, "unknown", said, "Encrypt it, with a way to unlock it after a power cut.")
+
+
+def _locks(fleet: Fleet) -> Iterator[Finding]:
+    """A locked vault also holds what people deleted."""
+    for vault in fleet.vaults:
+        if vault.lock_days:
+            said = f"locked-copies: what people delete stays there for {vault.lock_days} days"
+            yield Finding("vault", vault.name, "warn", said, "Shorten lock_days to what an attack may go unnoticed.")
 
 
 def _kit(seen: Seen) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from typing import Any
 from resilience.decide.difference import differences
 from resilience.engine.run import Run
 from resilience.engine.steps import ACTIONS
-from resilience.errors import Refused, ResilienceError
+from resilience.errors import BrokenChain, Refused, ResilienceError
 from resilience.model import Event, Fleet, Plan, SignOff, Step
 from resilience.ports import World
 
@@ -93,7 +93,8 @@ def _carry_out(run: Run, step: Step, note: Note) -> None:
     try:
         facts = ACTIONS[step.action](run, step)
     except ResilienceError as error:
-        note("step-failed", step, {"what": error.what, "why": error.why, "next": error.next})
+        lost = {"missing": error.missing, "good_until": error.good_until} if isinstance(error, BrokenChain) else {}
+        note("step-failed", step, {"what": error.what, "why": error.why, "next": error.next, **lost})
         raise
     note("step-done", step, {"facts": dict(facts)})
 

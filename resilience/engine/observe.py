@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import TypeVar
 
 from resilience.decide import with_companions
 from resilience.decide.names import wanted
+from resilience.engine import proofs
 from resilience.engine.certificates import travelling
 from resilience.engine.orders import recorded
 from resilience.engine.past import past_of
@@ -44,16 +46,19 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
     with ThreadPoolExecutor(max_workers=16, thread_name_prefix="observe") as pool:
         vendors = {v.name: v.vendor for v in fleet.vaults}
         accounts = {n: pool.submit(_account, world, n, skip) for n in world.accounts}
+        asked = {n: v for n, v in world.vaults.items() if vendors[n] not in skip}
         vaults = {n: pool.submit(_vault, world, n, vendors[n], skip) for n in world.vaults}
         asking = world.without(frozenset(name for name, vendor in vendors.items() if vendor in skip))
         sites = {s.name: pool.submit(_site, asking, fleet, s.name, skip) for s in fleet.sites}
         zones = {n: pool.submit(_zone, world, fleet, n, skip) for n in world.zones}
         registration = pool.submit(_registration, world, skip)
         certificate = pool.submit(_certificate, asking, fleet)
+        seen = _all(vaults)
+        proven = pool.submit(proofs.newest, world, asked)
         return Survey(
             world.clock.now(),
             _all(accounts),
-            _all(vaults),
+            {n: replace(reading, verified=proven.result().get(n)) for n, reading in seen.items()},
             _all(sites),
             _all(zones),
             past_of(world.log.read(), world.history()),
@@ -82,13 +87,14 @@ def _vault(world: World, name: str, vendor: str, skip: frozenset[str]) -> VaultR
         epoch=read(lambda: newest_epoch(vault, world.signer.verify)),
         snapshot=read(lambda: max(vault.list("label/"), default=None)),
         ledger=read(lambda: len(vault.list("ledger/"))),
-        verified=read(lambda: _verified(world, name)),
+        open=_open(world, name),
     )
 
 
-def _verified(world: World, vault: str) -> float | None:
-    seen = (e for e in world.log.read() if e.kind == "verified" and e.data["vault"] == vault and e.data["ok"])
-    return max((event.when for event in seen), default=None)
+def _open(world: World, vault: str) -> Reading[Mapping[str, str]]:
+    """What the last probe of this vault found, as this journal knows it."""
+    seen = [e.data["open"] for e in world.log.read() if e.kind == "probed" and e.data["vault"] == vault]
+    return dict(seen[-1]) if seen else Unknown("nobody tried it")
 
 
 def _site(world: World, fleet: Fleet, name: str, skip: frozenset[str]) -> SiteReading:

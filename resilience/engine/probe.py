@@ -7,14 +7,29 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
 
 from resilience.errors import MissingPart, ResilienceError, VaultError
+from resilience.model import Event
 from resilience.model.probe import Probe, Trial
-from resilience.ports import Vault
+from resilience.ports import Log, Vault
+from resilience.replication.originals import KeepsVersions
+
+
+@runtime_checkable
+class WritesOver(Protocol):
+    """A vault that can be asked to write over an object, as a thief would."""
+
+    def put_over(self, key: str, data: bytes) -> None:
+        """Write, whatever is there."""
+
 
 FOLDER = "wal/00000000/probe-"
 COPIES_ONLY = "Write copies_only = true for this vault: it may hold copies, and never counts in n."
 RIGHTS = "Give this principal the rights in docs/threat-model.md, and no more."
+VERSIONS = (
+    "Let its bucket keep versions, and give ship no right to remove one; else whoever has the primary destroys it."
+)
 Found = tuple[bool, str]
 """Whether it is as it should be, and what was seen."""
 
@@ -42,8 +57,16 @@ def probe(vault: str, principals: Mapping[str, Vault]) -> Probe:
             _try("reader-may-not-write", lambda: _refused(lambda: reader.put_new(other, b"probe"), None, key), RIGHTS),
             _try("reader-may-not-delete", lambda: _refused(lambda: reader.delete(key), operator, key), RIGHTS),
         ]
+    if "ship" in principals and isinstance(writer, WritesOver):
+        trials.append(_try("written-over-survives", lambda: _survives(writer, reader, key), VERSIONS))
     trials.append(_try("operator-may-delete", lambda: _cleaned(operator, key), RIGHTS))
     return Probe(vault, tuple(trials))
+
+
+def note(log: Log, now: float, seen: Probe) -> None:
+    """Keep what was seen, so that `status` knows which vaults a stolen credential could destroy."""
+    open_ = {t.name: t.said for t in seen.trials if t.outcome != "pass"}
+    log.append(Event(now, "probed", {"vault": seen.vault, "open": open_}))
 
 
 def _try(name: str, trial: Callable[[], Found], advice: str) -> Trial:
@@ -89,9 +112,23 @@ def _refused(attempt: Callable[[], object], looks: Vault | None, key: str) -> Fo
     return False, "the store let it happen"
 
 
+def _survives(writer: WritesOver, looks: Vault, key: str) -> Found:
+    """Whether an object that ship writes over is refused, or can be read as it was put first."""
+    try:
+        writer.put_over(key, b"written over")
+    except VaultError as error:
+        return looks.get(key) == b"first", f"refused: {error.why[:120]}"
+    first = looks.first(key) if isinstance(looks, KeepsVersions) else None
+    kept = first == b"first"
+    return kept, f"ship wrote over an object, and what was put first is {'still read' if kept else 'gone'}"
+
+
 def _cleaned(operator: Vault, key: str) -> Found:
     for name in (key, f"{key}-reader", _seal(key)):
-        operator.delete(name)
+        try:
+            operator.erase(name)
+        except VaultError:  # a lock holds it back: then it is hidden
+            operator.delete(name)
     return not operator.exists(key), "removed"
 
 

@@ -1,24 +1,28 @@
-"""Verify: each vault by itself gives the database back; what was found is journalled, vault by vault."""
+"""Verify: each vault by itself gives back what it acknowledged to ship; what was found is signed and kept, vault by vault."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from resilience.engine import proofs
+from resilience.engine.observe import read
 from resilience.errors import BrokenChain, ResilienceError, UsageError
-from resilience.model import Event, Fleet
+from resilience.model import EpochRecord, Event, Fleet, Site, Unknown
 from resilience.ports import World
+from resilience.replication import lsn
 from resilience.replication.epoch import newest_of
 
-KEPT = ("ok", "snapshot", "end_lsn", "restore_s", "seconds", "rows", "digest", "pictures")
+KEPT = ("ok", "snapshot", "end_lsn", "acknowledged", "restore_s", "seconds", "rows", "digest", "pictures")
 
 
 def verify(
     world: World, fleet: Fleet, only: tuple[str, ...] = (), say: Callable[[str], None] = lambda _: None
 ) -> dict[str, Mapping[str, Any]]:
-    """Restore from one vault after the other, all up to the position where the first ended; findings by vault.
+    """Restore from one vault after the other, each up to what it acknowledged; findings by vault.
 
-    They must agree on every row: a vault whose contents differ from the others' is no copy.
+    Where ship does not say what that is, all go up to where the first ended. Those that end at one position must agree
+    on every row: a vault whose contents differ from the others' is no copy.
     """
     epoch = newest_of(world.vaults, world.signer.verify)
     names = [name for name in (epoch.vaults if epoch else ()) if name in world.vaults]
@@ -28,14 +32,32 @@ def verify(
             "Only those hold everything.",
             f"They are: {', '.join(names) or 'none'}.",
         )
+    acknowledged = _acknowledged(world, fleet, epoch)
     found: dict[str, Mapping[str, Any]] = {}
     for name in only or tuple(names):
         say(name)
-        at = next((str(f["end_lsn"]) for f in found.values() if f["ok"]), None)
-        found[name] = _agrees(_one(world, name, at), found)
+        first = next((str(f["end_lsn"]) for f in found.values() if f["ok"]), None)
+        told = {**_one(world, name, acknowledged.get(name, first)), "acknowledged": acknowledged.get(name)}
+        found[name] = _agrees(told, found)
         facts = {key: found[name].get(key) for key in (*KEPT, "what", "why") if key in found[name]}
         world.log.append(Event(world.clock.now(), "verified", {"vault": name, **facts}))
+        proofs.keep(world, fleet.name, name, facts)
     return found
+
+
+def _acknowledged(world: World, fleet: Fleet, epoch: EpochRecord | None) -> Mapping[str, str]:
+    """By vault up to where ship says that it took everything, of what k vaults hold; empty where ship is not reached."""
+    ship = None if epoch is None else read(lambda: _ship(world, fleet.site(epoch.site)))
+    if epoch is None or ship is None or isinstance(ship, Unknown) or ship.get("epoch") != epoch.number:
+        return {}
+    confirmed = lsn.parse(str(ship["confirmed_lsn"]))
+    reached = {name: min(confirmed, lsn.parse(str(told["lsn"]))) for name, told in ship["vaults"].items()}
+    return {name: lsn.show(position) for name, position in reached.items() if position}
+
+
+def _ship(world: World, site: Site) -> Mapping[str, Any] | None:
+    outputs = world.clouds[site.name].outputs(site)
+    return None if outputs is None else world.plane.status(site, outputs)
 
 
 def _one(world: World, name: str, at: str | None) -> Mapping[str, Any]:
@@ -48,7 +70,8 @@ def _one(world: World, name: str, at: str | None) -> Mapping[str, Any]:
 
 def _agrees(this: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
     for name, other in found.items():
-        if this["ok"] and other["ok"] and this["digest"] != other["digest"]:
+        same = this["ok"] and other["ok"] and this["end_lsn"] == other["end_lsn"]
+        if same and this["digest"] != other["digest"]:
             return {
                 "ok": False,
                 "what": f"Its rows are not those of {name}.",

@@ -105,6 +105,7 @@ def _measured(evidence: Evidence, findings: Findings) -> Verdict:
         fence=counts.fence(evidence, findings),
         data=counts.data_sizes(evidence, findings),
         protection=protection(evidence, findings),
+        accepted_end=counts.accepted_end(evidence, findings),
     )
 
 

@@ -55,6 +55,16 @@ def fence(evidence: Evidence, findings: Findings) -> Fence:
     return Fence()
 
 
+def accepted_end(evidence: Evidence, findings: Findings) -> str | None:
+    """Where somebody accepted that a broken chain ends: what lies past it is lost, and that is never a success."""
+    with findings.part("Chain"):
+        for event in evidence.kind("end-accepted")[-1:]:
+            end, missing = str(event.data["end"]), str(event.data["missing"])
+            findings.missed.append(f"Chain: it was accepted to end at {end}. {missing} is in no vault.")
+            return end
+    return None
+
+
 DAMAGING = {"hijack": "objects", "bit-rot": "changed"}
 """Faults that damage copies as well, and which count of a vault shows that it was really tried there."""
 

@@ -42,8 +42,8 @@ def _identity(name: str, credentials: dict[str, str], actions: list[str]) -> dic
 def s3_policy(bucket: str) -> dict[str, object]:
     """Who may write may also delete in SeaweedFS; this takes it away again.
 
-    Nothing there can forbid ship to write over an object, so the bucket keeps every version
-    and nobody but its root may remove one.
+    Nothing there can forbid ship to write over an object, so the bucket keeps every version,
+    and only the operator may remove one.
     """
     objects = f"arn:aws:s3:::{bucket}"
     ship = {"AWS": [f"{ACCOUNT}/ship"]}
@@ -79,8 +79,15 @@ def s3_policy(bucket: str) -> dict[str, object]:
             {
                 "Sid": "VersionsStay",
                 "Effect": "Deny",
+                "Principal": {"AWS": [f"{ACCOUNT}/{principal}" for principal in ("ship", "reader")]},
+                "Action": ["s3:DeleteObjectVersion"],
+                "Resource": [f"{objects}/*"],
+            },
+            {
+                "Sid": "VersioningStays",
+                "Effect": "Deny",
                 "Principal": everybody,
-                "Action": ["s3:DeleteObjectVersion", "s3:PutBucketVersioning"],
+                "Action": ["s3:PutBucketVersioning"],
                 "Resource": [objects, f"{objects}/*"],
             },
         ],

@@ -172,6 +172,8 @@ class Replication:
     """How often the operator's timer takes a snapshot: what was written since has to be replayed."""
     keep_days: float = 30.0
     """How far back a vault can be restored to, once older snapshots are pruned."""
+    erase_after_days: float = 7.0
+    """So long after this machine first saw a ledger's entry its pictures stay in the vaults: time to notice a forged one."""
     lease_s: float = 5.0
     drift_s: float = 1.0
     """How far apart two machines' clocks may run during one lease."""

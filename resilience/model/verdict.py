@@ -111,4 +111,6 @@ class Verdict:
     fence: Fence = Fence()
     data: DataSizes = DataSizes()
     protection: Protection = Protection()
+    accepted_end: str | None = None
+    """Where the operator accepted that a broken chain ends; such a recovery is never met."""
     why: tuple[str, ...] = ()

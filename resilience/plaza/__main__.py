@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from resilience.plaza import commands
+from resilience.plaza import commands, inuse
 from resilience.plaza.errors import PlazaError
 from resilience.plaza.settings import Settings, from_env, read_env_file
 
@@ -144,6 +144,8 @@ COMMANDS: dict[str, Command] = {
     "queue": queue,
     "take-down": take_down,
     "bulk-load": bulk_load,
+    "named-pictures": inuse.named_pictures,
+    "ship-pictures": inuse.ship_pictures,
     "add-notice": commands.add_notice,
     "show-notice": commands.show_notice,
     "export-evidence": commands.export_evidence,

@@ -6,7 +6,7 @@ Every function gives the text itself, ready for `typer.echo`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import IO, TypeVar
 
 from rich.console import Console, RenderableType
@@ -15,11 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from resilience.decide.forecast import Forecast
+from resilience.decide.standing import standing
 from resilience.errors import ResilienceError
 from resilience.model import (
     Certificate,
     EpochRecord,
     Fleet,
+    Hazard,
     Plan,
     Reading,
     Site,
@@ -60,7 +62,7 @@ def survey_text(fleet: Fleet, survey: Survey) -> str:
     """What was seen: sites, vaults, names and accounts; what could not be seen says why."""
     head = Text.assemble((fleet.name, "bold"), f" at {words.moment(survey.at)}")
     tables = (_sites(fleet, survey), _vaults(fleet, survey), _zones(fleet, survey), _accounts(survey))
-    return rendered(head, *tables, *_certificate(fleet, survey), *alarms(survey))
+    return rendered(head, *tables, *_certificate(fleet, survey), *_standing(standing(fleet, survey)), *alarms(survey))
 
 
 def _certificate(fleet: Fleet, survey: Survey) -> list[RenderableType]:
@@ -78,6 +80,12 @@ def _told(found: tuple[Certificate, tuple[str, ...]] | None, now: float) -> str:
     left = certificate.not_after - now
     ends = f"ends in {left / 86_400:.0f} days" if left > 0 else "EXPIRED"
     return f"{certificate.host}, by {certificate.issuer}, until {certificate.until} ({ends}), in {', '.join(vaults)}"
+
+
+def _standing(hazards: Sequence[Hazard]) -> list[RenderableType]:
+    """Dangers that are there every day."""
+    lines = [Padding(Text.assemble((h.name, "bold yellow"), f": {h.why}"), (0, 0, 0, 2), expand=False) for h in hazards]
+    return [Text("\nHazards of the copies", style="bold"), *lines] if lines else []
 
 
 def _table(title: str, *columns: str) -> Table:

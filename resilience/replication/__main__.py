@@ -32,6 +32,7 @@ COMMANDS = {
     "restore-at": "restore_at",
     "verify": "verify",
     "prune": "prune",
+    "removed": "removed",
     "catch-up": "catch_up",
     "caught-up": "catch_up",
 }

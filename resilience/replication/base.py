@@ -8,7 +8,7 @@ import platform
 import pwd
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,18 +71,34 @@ def refuse_foreign(config: Config, before: Mapping[str, Any] | None) -> None:
         )
 
 
-def refuse_unfit(config: Config, found: Label) -> None:
+def fitting(config: Config, groups: Iterable[list[Label]]) -> Iterator[list[Label]]:
+    """Snapshots that this machine can run; Refused where there are some and none of them fits."""
+    refused, fits = None, False
+    for group in groups:
+        unfit = _unfit(config, group[0])
+        if unfit is None:
+            fits = True
+            yield group
+        else:
+            log.warning("a snapshot does not fit this machine", snapshot=group[0].snapshot, what=unfit.what)
+            refused = refused or unfit
+    if refused is not None and not fits:
+        raise refused
+
+
+def _unfit(config: Config, found: Label) -> Refused | None:
     """A physical copy runs only where machine and Postgres are of the same kind."""
     argv = [str(config.postgres.bin / "postgres"), "--version"]
     words = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
     here = {"arch": platform.machine(), "postgres": words[2]}
     theirs = {"arch": found.versions["arch"], "postgres": found.versions["postgres"].split()[0]}
     if here["arch"] != theirs["arch"] or here["postgres"].split(".")[0] != theirs["postgres"].split(".")[0]:
-        raise Refused(
+        return Refused(
             f"The snapshot is from Postgres {theirs['postgres']} on {theirs['arch']}.",
             f"Here is Postgres {here['postgres']} on {here['arch']}, which cannot run it.",
             "Restore to a host of the same kind.",
         )
+    return None
 
 
 def bring(config: Config, group: list[Label], state: str) -> Label | None:
@@ -138,9 +154,8 @@ def clone(config: Config, vaults: Mapping[str, Vault], known: Mapping[int, Epoch
     """A copy to follow with, from the newest snapshot that a vault has whole; its marker."""
     refuse_foreign(config, {} if cloning(config) or following(config) else None)
     tried = 0
-    for group in label.find(vaults, known):
+    for group in fitting(config, label.find(vaults, known)):
         tried += 1
-        refuse_unfit(config, group[0])
         empty(config.paths.pg)
         empty(config.paths.wal)
         mark(config, CLONING)

@@ -39,13 +39,21 @@ class Beneath:
 
     def delete(self, key: str) -> None:
         """Remove the rehearsal's own object; Refused for any other."""
+        self._refuse_others(key)
+        self._vault.delete(self._prefix + key)
+
+    def erase(self, key: str) -> None:
+        """The same, with every version of it."""
+        self._refuse_others(key)
+        self._vault.erase(self._prefix + key)
+
+    def _refuse_others(self, key: str) -> None:
         if not self._vault.exists(self._prefix + key) and self._vault.exists(key):
             raise Refused(
                 f"{key} in {self.name} is not the rehearsal's.",
                 "A rehearsal leaves everything as it was.",
                 "Nothing was removed; report this as a bug.",
             )
-        self._vault.delete(self._prefix + key)
 
     def first(self, key: str) -> bytes | None:
         """The fleet's oldest version, where the store keeps versions."""

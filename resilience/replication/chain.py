@@ -104,8 +104,8 @@ def refuse_altered(chain: Chain, vaults: Iterable[str], epoch: int) -> None:
 
 def _accept(chain: Chain, fact: str) -> str:
     return (
-        f"{fact} Bring back a vault that holds what is missing, or accept the loss by name: "
-        f"accept_end = {lsn.show(chain.end)}."
+        f"{fact} Bring back a vault that holds what is missing, or go on without it, on purpose: "
+        f"resilience failover --accept-end {lsn.show(chain.end)} --accept broken-chain"
     )
 
 

@@ -121,6 +121,7 @@ class Config(Table):
     epoch: Record
     parent_epochs: tuple[Record, ...] = ()
     operator_public_key: str
+    ledger_public_key: str | None = None
     signing_key_file: Path | None = None
     recipients: tuple[str, ...] = ()
     identity: str | None = None

@@ -5,18 +5,18 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from resilience.replication import layout
 from resilience.replication.config import Config, VaultConfig
 from resilience.replication.restic import Repository
-from resilience.replication.snapshot import repository
 
 
 def main(config: Config) -> dict[str, Any]:
     """Make what is absent; which vaults had none."""
 
     def make(vault: VaultConfig) -> bool:
-        return Repository(config.paths.restic, vault, repository(config.record.number)).init()
+        return Repository(config.paths.restic, vault, layout.repository(config.record.number)).init()
 
     chosen = [v for v in config.vaults if v.name in config.record.vaults]
     with ThreadPoolExecutor(max_workers=max(1, len(chosen))) as pool:
         made = dict(zip([v.name for v in chosen], pool.map(make, chosen), strict=True))
-    return {"repositories": made, "folder": repository(config.record.number)}
+    return {"repositories": made, "folder": layout.repository(config.record.number)}

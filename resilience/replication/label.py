@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -21,6 +22,10 @@ from resilience.replication.originals import read_good
 FORMAT = "resilience-label/1"
 NAMED = len(layout.label(1, 0, "")) - len("-.json")
 """So much of a label's name tells the snapshot, whichever vault it is in."""
+SNAPSHOT = re.compile(r"[0-9a-f]{8,64}")
+SEGMENT_SIZES = frozenset(1 << power for power in range(20, 31))
+"""What initdb takes: 1 MiB to 1 GiB."""
+CONTROL_SIZE = 8192
 log = structlog.get_logger()
 
 
@@ -80,9 +85,28 @@ def decode(data: bytes, epoch: EpochRecord) -> Label | None:
     del value["signature"]
     try:
         label = Label(**value)
-    except TypeError:
+        sound = _sound(label)
+    except (TypeError, ValueError, KeyError, AttributeError):
         return None
-    return label if (label.epoch, label.nonce) == (epoch.number, epoch.nonce) else None
+    return label if sound and (label.epoch, label.nonce) == (epoch.number, epoch.nonce) else None
+
+
+def _sound(label: Label) -> bool:
+    """Whether a snapshot could say this: whoever has the site's key may sign nonsense, and it must not stop a restore."""
+    return (
+        SNAPSHOT.fullmatch(label.snapshot) is not None
+        and label.repository == layout.repository(label.epoch)
+        and label.segment_size in SEGMENT_SIZES
+        and label.start < label.stop
+        and label.timeline > 0
+        and label.system_id.isdecimal()
+        and len(label.control) == CONTROL_SIZE
+        and label.path.startswith("/")
+        and ".." not in label.path.split("/")
+        and label.backup_label.startswith("START WAL LOCATION: ")
+        and label.at >= 0
+        and all(label.versions[name].split() for name in ("postgres", "arch"))
+    )
 
 
 def find(vaults: Mapping[str, Vault], epochs: Mapping[int, EpochRecord]) -> Iterator[list[Label]]:

@@ -9,6 +9,7 @@ WAL = "wal/"
 MEDIA = "media/"
 LEDGER = "ledger/"
 LABEL = "label/"
+VERIFIED = "verified/"
 STATE = "state/"
 POSITION = re.compile(r"[0-9A-F]{16}")
 NUMBERED = re.compile(r"epoch/(?P<number>\d{8})\.json", re.ASCII)
@@ -92,3 +93,13 @@ def state_at(key: str) -> int | None:
     """The moment in a state's name; None for any other name."""
     found = KEPT.fullmatch(key)
     return int(found["at_ms"]) if found else None
+
+
+def repository(number: int) -> str:
+    """The folder of an epoch's restic repository."""
+    return f"restic/{number:08d}"
+
+
+def verified(vault: str, at_ms: int) -> str:
+    """The operator's signed word that a vault gave the database back, under the moment in milliseconds."""
+    return f"{VERIFIED}{vault}/{at_ms:015d}.json"

@@ -27,13 +27,13 @@ from resilience.replication.base import (
     bring,
     empty,
     finish,
+    fitting,
     following,
     mark,
     marker,
     own,
     owner_of,
     refuse_foreign,
-    refuse_unfit,
 )
 from resilience.replication.chunk import Opening
 from resilience.replication.config import Config
@@ -69,8 +69,7 @@ def _restore(config: Config, before: Mapping[str, Any] | None) -> Merged:
     known = known_epochs(config, vaults)
     opening = own_opening(config, vaults)
     tried = 0
-    for tried, group in enumerate(label.find(vaults, known), start=1):  # noqa: B007 - told below
-        refuse_unfit(config, group[0])
+    for tried, group in enumerate(fitting(config, label.find(vaults, known)), start=1):  # noqa: B007 - told below
         merged = _attempt(config, vaults, group, opening)
         if merged is not None:
             return merged

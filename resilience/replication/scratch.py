@@ -23,7 +23,7 @@ from resilience.ports import Vault
 from resilience.replication import label as labels
 from resilience.replication import lsn, standby
 from resilience.replication.assembly import assemble
-from resilience.replication.base import CLONING, bring, empty, finish, mark, owner_of, refuse_unfit
+from resilience.replication.base import CLONING, bring, empty, finish, fitting, mark, owner_of
 from resilience.replication.chain import Chain
 from resilience.replication.config import Config
 from resilience.replication.forward import Forward
@@ -112,11 +112,9 @@ def make(config: Config, vaults: Mapping[str, Vault], moment: Moment) -> Copy:
     forward = Forward(config, vaults)
     forward.look()
     tried = 0
-    for group in labels.find(vaults, forward.known):
-        if not moment.after(group[0]):
-            continue
+    before = (group for group in labels.find(vaults, forward.known) if moment.after(group[0]))
+    for group in fitting(config, before):
         tried += 1
-        refuse_unfit(config, group[0])
         for folder in (config.paths.pg, config.paths.wal):
             empty(folder)
         mark(config, CLONING)

@@ -15,7 +15,7 @@ import structlog
 
 from resilience.errors import Refused, ResilienceError, VaultError
 from resilience.replication import label as labels
-from resilience.replication import lsn, notes, report
+from resilience.replication import layout, lsn, notes, report
 from resilience.replication.config import Config, VaultConfig
 from resilience.replication.label import Label
 from resilience.replication.restic import Repository
@@ -73,7 +73,7 @@ def main(config: Config) -> dict[str, Any]:
             site=config.site,
             vault=name,
             snapshot=snapshot,
-            repository=repository(config.record.number),
+            repository=layout.repository(config.record.number),
             path=str(config.paths.pg),
             start_lsn=str(start),
             stop_lsn=stop,
@@ -88,17 +88,12 @@ def main(config: Config) -> dict[str, Any]:
     return {"snapshots": taken, "failed": failed, "start_lsn": start, "stop_lsn": stop}
 
 
-def repository(epoch: int) -> str:
-    """The folder of an epoch's restic repository in each vault."""
-    return f"restic/{epoch:08d}"
-
-
 def _copy(config: Config, vault: VaultConfig) -> str | ResilienceError:
     """The snapshot's id, or why there is none."""
     try:
         pg = config.paths.pg
         excludes = [f"{pg}/{name}/*" for name in EMPTIED] + [f"{pg}/{name}" for name in LEFT_OUT] + list(EVERYWHERE)
-        place = Repository(config.paths.restic, vault, repository(config.record.number))
+        place = Repository(config.paths.restic, vault, layout.repository(config.record.number))
         settings = [path for path in config.paths.settings if path.exists()]
         return place.backup(pg, settings, excludes, config.site, f"epoch-{config.record.number}")
     except ResilienceError as error:

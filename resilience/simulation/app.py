@@ -10,7 +10,7 @@ from resilience.errors import ResilienceError
 from resilience.model import Certificate, Fleet, Notice, SiteOutputs, Stage
 from resilience.ports import Journey, SealedCertificate
 from resilience.simulation.plane import answering
-from resilience.simulation.shipping import record_takedown, would_acknowledge
+from resilience.simulation.shipping import reachable, record_takedown, would_acknowledge
 from resilience.simulation.state import Host, State
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class SimApp:
         """Count rows, look for their pictures, look whether what was taken down is shown."""
 
         def count(host: Host) -> Mapping[str, Any]:
-            missing = sorted(set(host.rows) - host.pictures)
+            missing = sorted(set(host.rows) - host.hidden - host.pictures)
             shown = sorted(set(host.ledger.values()) & set(host.rows) - host.hidden)
             return {
                 "users": 10,
@@ -113,6 +113,24 @@ class SimApp:
             return len(shown)
 
         return self._on(outputs, "take_down", 0.5, take)
+
+    def still_named(self, outputs: SiteOutputs, pictures: Sequence[str]) -> frozenset[str]:
+        """A row and its picture have one name here."""
+
+        def look(host: Host) -> frozenset[str]:
+            return frozenset(pictures) & set(host.rows) - host.hidden
+
+        return self._on(outputs, "still_named", 0.2, look)
+
+    def ship_again(self, outputs: SiteOutputs, pictures: Sequence[str]) -> int:
+        """Into every vault that this host reaches."""
+
+        def ship(host: Host) -> int:
+            for held in (reachable(self.sim, host, host.ships) if host.ships else {}).values():
+                held.pictures |= host.pictures & set(pictures)
+            return len(host.pictures & set(pictures))
+
+        return self._on(outputs, "ship_again", 0.2, ship)
 
     def queue(self, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Whoever moderates gets there as long as the app serves."""

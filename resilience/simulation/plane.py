@@ -85,7 +85,7 @@ class SimPlane:
         """Nothing has to be loaded here."""
         self._on(outputs, "warm", 1.0, lambda _host: None)
 
-    def restore(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Merged:
+    def restore(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, accept_end: str | None = None) -> Merged:
         """Rows of all vaults that answer, merged, put again into k vaults, the opening record last."""
 
         def restore(host: Host) -> Merged:
@@ -250,6 +250,16 @@ class SimPlane:
             held.snapshots = {snapshot: held.snapshots[snapshot]}
         return {"vault": vault, "snapshots": len(older), "chunks": 0, "removed": really}
 
+    def removed(self) -> Mapping[str, Any]:
+        """What any vault's ledger names; a row and its picture have one name here."""
+
+        def look() -> Mapping[str, Any]:
+            objects = {key: data for held in self.sim.vaults.values() for key, data in held.objects.items()}
+            rows = [objects[key].decode() for key in sorted(objects) if key.startswith("ledger/")]
+            return {"entries": len(rows), "head": "", "pictures": {row: n for n, row in enumerate(rows, 1)}}
+
+        return self.sim.ask("plane.removed", None, 0.5, look)
+
     def restore_at(self, folder: Path, at: str | None) -> Mapping[str, Any]:
         """Memory has no folders."""
         raise ResilienceError("A simulation restores into no folder.", "Nothing in it is real.", "Make a lab.")
@@ -265,7 +275,10 @@ class SimPlane:
                 return {"role": "standby", "follows": "", "lag_seconds": 0.0, "readable": True}
             lag = 0.0 if host.confirmed == len(host.wal) else self.sim.now - host.rows[host.wal[host.confirmed]]
             sizes = {"db_bytes": 1000 * len(host.rows), "media_bytes": 50_000 * len(host.pictures)}
-            vaults = {v: {"lag_bytes": len(host.wal) - put, "backlog_objects": 0} for v, put in host.put.items()}
+            vaults = {
+                v: {"lsn": f"0/{put:X}", "lag_bytes": len(host.wal) - put, "backlog_objects": 0}
+                for v, put in host.put.items()
+            }
             return {
                 **sizes,
                 "lag_s": lag,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from resilience.replication import layout
 from resilience.simulation.state import State
 
 T = TypeVar("T")
@@ -46,11 +47,25 @@ class SimVault:
 
     def list(self, prefix: str) -> list[str]:
         """Keys with the prefix, in order."""
-        return self._ask("list", lambda: sorted(k for k in self._objects if k.startswith(prefix)))
+
+        def look() -> list[str]:
+            pictures = (layout.media(name) for name in self.state.vaults[self.name].pictures)
+            return sorted(key for key in (*self._objects, *pictures) if key.startswith(prefix))
+
+        return self._ask("list", look)
 
     def delete(self, key: str) -> None:
         """Remove."""
         self._ask("delete", lambda: self._objects.pop(key, None))
+
+    def erase(self, key: str) -> None:
+        """Remove an object or a picture for good."""
+
+        def remove() -> None:
+            self._objects.pop(key, None)
+            self.state.vaults[self.name].pictures.discard(key.removeprefix(layout.MEDIA))
+
+        self._ask("erase", remove)
 
 
 @dataclass

@@ -6,24 +6,29 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from resilience.adapters import supplies
-from resilience.adapters.kit import Kit
+from resilience.adapters.kit import Kit, keep
 from resilience.adapters.memory_vault import MemoryVault
-from resilience.adapters.supplies import VaultSupplies, pack_code
+from resilience.adapters.signer import KitSigner
+from resilience.adapters.supplies import Manifest, VaultSupplies, pack_code
 from resilience.errors import MissingPart
 from resilience.host import fetch
 from resilience.model import Fleet, Names, Promise, Replication, VaultSpec
 from resilience.ports import Vault
+from resilience.replication import seals
 from resilience.replication.vaults import open_vault
 from tests.vault_servers import Store, fake_gcs, make_bucket, seaweed
 
 NUMBERS = count(1)
+OPERATOR = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 CONTENTS = {"debs.tar": b"packages" * 400_000, "env.tar.gz": b"environment" * 1000, "restic": b"restic" * 1000}
 
 
@@ -63,7 +68,8 @@ def ours(stores: dict[str, Store], directory: Path, tmp_path: Path) -> VaultSupp
         (kit / "vaults" / f"{name}.json").write_text(json.dumps(store.credentials))
         specs.append(spec)
         vaults[name] = open_vault(spec, store.credentials["operator"])
-    return VaultSupplies(_fleet(tuple(specs)), Kit(kit), vaults)
+    keep(kit / "operator.key", OPERATOR)
+    return VaultSupplies(_fleet(tuple(specs)), Kit(kit), vaults, KitSigner(Kit(kit)))
 
 
 def _fleet(vaults: tuple[VaultSpec, ...]) -> Fleet:
@@ -179,6 +185,65 @@ def test_no_supplies_anywhere_is_said(ours: VaultSupplies, monkeypatch: pytest.M
         ours.sources(ours.vaults)
 
 
+def _other() -> seals.Sign:
+    return seals.signer(Ed25519PrivateKey.generate())
+
+
+def _bumped(data: bytes) -> bytes:
+    return json.dumps({**json.loads(data), "made": 9e9}).encode()
+
+
+def _swapped(data: bytes) -> bytes:
+    told = json.loads(data)
+    part = {"name": "restic", "sha256": "0" * 64, "bytes": 9}
+    return json.dumps({**told, "parts": [part, *told["parts"]]}).encode()
+
+
+def _unsigned(data: bytes) -> bytes:
+    told = json.loads(data)
+    del told["signature"]
+    return json.dumps(told).encode()
+
+
+@pytest.mark.parametrize("alter", [_bumped, _swapped, _unsigned, lambda _: b"junk", lambda _: b"[1]"])
+def test_a_vendor_that_alters_a_manifest_is_noticed_before_anything_is_installed(
+    ours: VaultSupplies, monkeypatch: pytest.MonkeyPatch, alter: Callable[[bytes], bytes]
+) -> None:
+    """Every vault's manifest is altered: a machine without supplies installs nothing, and is told which."""
+    put = ours.put()
+    key = f"{supplies.PREFIX}{put['digest']}.json"
+    for vault in ours.vaults.values():
+        altered = alter(vault.get(key) or b"")
+        vault.delete(key)
+        vault.put_new(key, altered)
+    monkeypatch.setenv("RESILIENCE_CACHE", "/nowhere")
+    with pytest.raises(MissingPart, match="the operator did not sign") as caught:
+        ours.sources(ours.vaults)
+    assert all(name in caught.value.why for name in ours.vaults)
+
+
+def test_a_forged_manifest_of_tomorrow_is_passed_over(ours: VaultSupplies, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another key signs a newer one, and the true one lies under another name too: what the operator signed counts."""
+    put = ours.put()
+    key = f"{supplies.PREFIX}{put['digest']}.json"
+    true = Manifest.from_bytes(ours.vaults["birch"].get(key) or b"", ours.signer.verify)
+    assert true is not None
+    forged = Manifest((supplies.Part("restic", "0" * 64, 9), *true.parts), 9e9)
+    ours.vaults["birch"].put_new(forged.key, forged.to_bytes(_other()))
+    ours.vaults["cedar"].put_new(f"{supplies.PREFIX}{'f' * 64}.json", true.to_bytes(ours.signer.sign))
+    monkeypatch.setenv("RESILIENCE_CACHE", "/nowhere")
+    assert ours.sources(ours.vaults)["digest"] == put["digest"]
+
+
+def test_a_name_that_somebody_took_is_told(ours: VaultSupplies, directory: Path) -> None:
+    """A vault that already holds another manifest under our name is named as failed; the others get theirs."""
+    manifest, _ = supplies.local_manifest(directory)
+    ours.vaults["cedar"].put_new(manifest.key, b"junk")
+    put = ours.put()
+    assert set(put["vaults"]) == {"birch"}
+    assert "did not sign" in put["failed"]["cedar"]
+
+
 def test_our_code_packs_the_same_every_time(tmp_path: Path) -> None:
     """The tar is byte for byte the same, holds what hosts run, and nothing of this machine."""
     first = pack_code(supplies.PACKAGE)
@@ -191,14 +256,16 @@ def test_our_code_packs_the_same_every_time(tmp_path: Path) -> None:
     assert {(member.uid, member.gid, member.uname, member.mtime) for member in members} == {(0, 0, "", 0)}
 
 
-def test_a_manifest_comes_last(directory: Path) -> None:
+def test_a_manifest_comes_last(directory: Path, tmp_path: Path) -> None:
     """A run that was killed leaves files without a manifest, and the next one completes them."""
     assert directory.exists()
     manifest, code = supplies.local_manifest(directory)
     vault: Vault = MemoryVault("memory")
+    keep(tmp_path / "operator.key", OPERATOR)
+    signer = KitSigner(Kit(tmp_path))
     vault.put_new(manifest.parts[0].key, (directory / manifest.parts[0].name).read_bytes())
     with pytest.raises(MissingPart):
-        supplies.newest({"memory": vault})
-    supplies._put(vault, manifest, code, directory)
-    assert supplies.newest({"memory": vault}).digest == manifest.digest
+        supplies.newest({"memory": vault}, signer.verify)
+    supplies._put(vault, manifest, code, directory, signer)
+    assert supplies.newest({"memory": vault}, signer.verify).digest == manifest.digest
     assert all(vault.exists(part.key) for part in manifest.parts)

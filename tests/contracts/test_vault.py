@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.errors import UsageError, VaultError
+from resilience.model import VaultSpec
 from resilience.ports import Vault
 from resilience.replication.originals import Altered, KeepsVersions, read_good
 from resilience.replication.vaults import open_vault
@@ -113,6 +115,17 @@ def test_deleted_is_absent(vault: Vault) -> None:
     assert vault.put_new("media/1", b"y")
 
 
+def test_erased_is_absent(vault: Vault) -> None:
+    """An erased object is gone, erasing it again is no error, longer names stay, and its own may be used again."""
+    for key in ("media/1", "media/11"):
+        vault.put_new(key, b"x")
+    vault.erase("media/1")
+    vault.erase("media/1")
+    assert vault.list("media/") == ["media/11"]
+    assert vault.put_new("media/1", b"y")
+    assert vault.get("media/1") == b"y"
+
+
 @pytest.mark.parametrize("kind", ["s3", "gcs"])
 def test_a_dead_endpoint_is_an_error_never_an_absence(stores: dict[str, Store], kind: str) -> None:
     """Nobody answers: that is a VaultError that names the vault, not a None."""
@@ -137,18 +150,57 @@ def test_credentials_of_the_wrong_kind_are_named(stores: dict[str, Store]) -> No
         open_vault(stores["s3"].spec("x"), {"token": "t"}, "ship")
 
 
-def test_the_first_version_outlives_whoever_writes_over_it(stores: dict[str, Store]) -> None:
-    """In a bucket that keeps versions the object as it was put can be read, however often somebody writes over it."""
-    spec, who = make_bucket(stores["s3"], next(NAMES)), stores["s3"].credentials["operator"]
-    client = boto3.client(
+def _client(spec: VaultSpec, who: Mapping[str, str]) -> Any:
+    return boto3.client(
         "s3",
         endpoint_url=spec.endpoint,
         region_name="us-east-1",
         aws_access_key_id=who["access_key_id"],
         aws_secret_access_key=who["secret_access_key"],
     )
-    client.put_bucket_versioning(Bucket=spec.bucket, VersioningConfiguration={"Status": "Enabled"})
-    vault = open_vault(spec, who)
+
+
+def _versioned(stores: dict[str, Store], **more: Any) -> tuple[Any, VaultSpec, Vault]:
+    """A bucket that keeps versions."""
+    name, who = next(NAMES), stores["s3"].credentials["operator"]
+    spec = stores["s3"].spec(name)
+    client = _client(spec, who)
+    client.create_bucket(Bucket=name, **more)
+    client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return client, spec, open_vault(spec, who)
+
+
+def test_erased_leaves_no_version(stores: dict[str, Store]) -> None:
+    """In a bucket that keeps versions all of them go, also those that somebody hid by a plain delete."""
+    client, spec, vault = _versioned(stores)
+    for key in ("media/1", "media/2", "media/22"):
+        for body in (b"first", b"second"):
+            client.put_object(Bucket=spec.bucket, Key=key, Body=body)
+    client.delete_object(Bucket=spec.bucket, Key="media/1")
+    for key in ("media/1", "media/2", "media/none"):
+        vault.erase(key)
+    left = client.list_object_versions(Bucket=spec.bucket)
+    assert [(v["Key"]) for v in left["Versions"]] == ["media/22", "media/22"]
+    assert left.get("DeleteMarkers", []) == []
+
+
+def test_a_locked_object_is_held_back_and_the_store_says_so(stores: dict[str, Store]) -> None:
+    """Object lock: an erase is an error with the store's reason, never a success that hides the object."""
+    client, spec, vault = _versioned(stores, ObjectLockEnabledForBucket=True)
+    lock = {"Mode": "COMPLIANCE", "Days": 1}
+    client.put_object_lock_configuration(
+        Bucket=spec.bucket,
+        ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": lock}},
+    )
+    assert vault.put_new("media/1", b"held")
+    with pytest.raises(VaultError, match="could not erase media/1"):
+        vault.erase("media/1")
+    assert vault.get("media/1") == b"held"
+
+
+def test_the_first_version_outlives_whoever_writes_over_it(stores: dict[str, Store]) -> None:
+    """In a bucket that keeps versions the object as it was put can be read, however often somebody writes over it."""
+    client, spec, vault = _versioned(stores)
     assert isinstance(vault, KeepsVersions)
     key = "wal/00000001/0000000001000000"
     assert vault.first(key) is None

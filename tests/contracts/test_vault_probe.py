@@ -45,7 +45,7 @@ def test_aws_with_our_policies_passes_every_trial(stores: dict[str, Store]) -> N
     principals = _principals(stores["aws"])
     seen = probe("elm", principals)
     assert {trial.name: trial.said for trial in seen.trials if trial.outcome != "pass"} == {}
-    assert len(seen.trials) == 8
+    assert len(seen.trials) == 9
     assert seen.counts
     assert seen.well
     assert principals["operator"].list("wal/00000000/") == []
@@ -59,7 +59,10 @@ def test_a_store_that_refuses_nobody_is_told(stores: dict[str, Store], kind: str
     assert seen.counts
     assert not seen.well
     assert found["ship-may-not-delete"] == found["ship-may-not-read"] == "fail"
-    assert all("threat-model" in trial.next for trial in seen.trials if trial.outcome == "fail")
+    assert found["written-over-survives"] == "fail", "its bucket keeps no versions"
+    advice = {trial.name: trial.next for trial in seen.trials if trial.outcome == "fail"}
+    assert "keep versions" in advice.pop("written-over-survives")
+    assert all("threat-model" in told for told in advice.values())
 
 
 class Forgetful(MemoryVault):

@@ -154,7 +154,6 @@ def _refused_s3(directory: Path) -> list[str]:
         "ship removes the bucket": lambda: ship.delete_bucket(Bucket=BUCKET),
         "ship makes a bucket": lambda: ship.create_bucket(Bucket="other"),
         "ship copies a picture": lambda: ship.copy_object(Bucket=BUCKET, Key="wal/stolen", CopySource=source),
-        "operator removes a version": lambda: operator.delete_object(Bucket=BUCKET, Key="media/aa", VersionId=version),
         "operator removes the policy": lambda: operator.delete_bucket_policy(Bucket=BUCKET),
         "operator stops versions": lambda: operator.put_bucket_versioning(
             Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pyrage
 
-from resilience.replication import layout, lsn
+from resilience.replication import epoch as epochs
+from resilience.replication import label as labels
+from resilience.replication import layout, lsn, seals
 from tests.replication.harness import Fleet, Site
 
 
@@ -88,6 +91,34 @@ def test_a_forged_label_is_not_believed(sites: Callable[..., Site], lost: Fleet)
         assert name == value["vault"]
     error = sites(lost, "birch").run("restore", fails=True)
     assert "No vault holds a snapshot" in error["what"]
+
+
+def test_labels_that_a_thief_signs_stop_nothing(sites: Callable[..., Site], lost: Fleet) -> None:
+    """With the site's key and all that the host may put, no label leads a restore away from the true snapshot.
+
+    They name snapshots that are not there, lie past the end, are of another machine, or say nonsense; some are
+    back-dated, some of tomorrow, and all are in every vault.
+    """
+    vaults, sign = lost.vaults(), seals.signer(lost.keys[1])
+    record = replace(lost.record("birch", lost.keys[1]), signature="0" * 128)
+    for name, vault in vaults.items():
+        true = labels.decode(vault.get(vault.list(layout.LABEL)[0]) or b"", lost.records[0])
+        assert true is not None
+        other = {**true.versions, "arch": "sparc"}
+        for forged in (
+            replace(true, snapshot="ab" * 32, start_lsn="0/7000000", stop_lsn="0/7000100", at=0.0),
+            replace(true, start_lsn="0/8000000", stop_lsn="0/1", at=9e9),
+            replace(true, start_lsn="0/9000000", stop_lsn="0/9000100", at=0.0),
+            replace(true, start_lsn="0/A000000", stop_lsn="0/A000100", versions=other),
+            replace(true, start_lsn="0/B000000", stop_lsn="0/B000100", versions={}),
+            replace(true, start_lsn="0/C000000", stop_lsn="0/C000100", segment_size=0),
+        ):
+            assert vault.put_new(forged.key, labels.encode(forged, sign)), name
+        assert vault.put_new(layout.epoch(9), epochs.encode(replace(record, number=9, parent=8))), "a forged epoch"
+    birch = sites(lost, "birch")
+    birch.run("restore")
+    birch.run("recover")
+    assert birch.rows() == list(range(1, 201))
 
 
 def test_somebody_elses_data_is_not_touched(sites: Callable[..., Site], lost: Fleet) -> None:

@@ -13,8 +13,8 @@ import pytest
 
 from resilience.replication import layout, lsn
 from resilience.replication.config import load
+from resilience.replication.layout import repository
 from resilience.replication.restic import Repository
-from resilience.replication.snapshot import repository
 from tests.replication.harness import Fleet, Site
 
 

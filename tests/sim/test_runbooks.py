@@ -72,7 +72,7 @@ class Person:
         """One command; it ends well, or shows a plan that waits for its digest."""
         accepted = " ".join(f"--accept {name}" for name in self.hazards)
         filled = command.replace("DIGEST", self.digest).replace("--accept HAZARD", accepted)
-        program, *words = shlex.split(filled.replace("LETTER", str(self.letter)))
+        program, *words = shlex.split(filled.replace("LETTER", str(self.letter)).replace("VAULT", "elm"))
         assert program == "resilience", command
         said = CliRunner().invoke(cli.app, words)
         shown = isinstance(said.exception, UsageError) and said.exception.what == "No plan was approved."

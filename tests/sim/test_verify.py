@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
 from resilience.engine.observe import observe
 from resilience.engine.prune import DAY, prune
 from resilience.engine.verify import verify
-from resilience.errors import BrokenChain
+from resilience.errors import BrokenChain, ResilienceError
+from resilience.model import Site, SiteOutputs
 from tests.sim.stage import day_one
 
 
@@ -18,6 +20,7 @@ class Plane:
 
     found: dict[str, dict[str, Any] | BrokenChain]
     asked: list[tuple[Any, ...]]
+    ship: dict[str, Any] | None = None
 
     def verify(self, vault: str, at: str | None) -> dict[str, Any]:
         """What was prepared for this vault."""
@@ -26,6 +29,12 @@ class Plane:
         if isinstance(found, BrokenChain):
             raise found
         return found
+
+    def status(self, site: Site, outputs: SiteOutputs) -> dict[str, Any]:
+        """What ship says that the vaults acknowledged."""
+        if self.ship is None:
+            raise ResilienceError("acorn does not answer.", "It is gone.", "Look.")
+        return self.ship
 
     def prune(self, vault: str, snapshot: str, *, really: bool) -> dict[str, Any]:
         """Remember what was asked."""
@@ -52,6 +61,42 @@ def test_every_vault_is_proven_by_itself() -> None:
     assert seen["birch"].verified is not None
     assert seen["cedar"].verified is None
     assert seen["elm"].verified is None
+
+
+def test_each_goes_up_to_what_it_acknowledged() -> None:
+    """Ship says what each vault took: never past what k hold, less where one is behind; only equal ends must agree."""
+    stage = day_one()
+    lags = {"birch": "0/30", "cedar": "0/20", "elm": "0/8"}
+    ship = {"epoch": 1, "confirmed_lsn": "0/20", "vaults": {name: {"lsn": at} for name, at in lags.items()}}
+    behind = {**good("e1", "less"), "end_lsn": "0/8"}
+    plane = Plane({"birch": good("b1"), "cedar": good("c1"), "elm": behind}, [], ship)
+    found = verify(replace(stage.world, plane=plane), stage.fleet)  # type: ignore[arg-type]
+    assert plane.asked == [("birch", "0/20"), ("cedar", "0/20"), ("elm", "0/8")]
+    assert all(facts["ok"] for facts in found.values())
+    assert [facts["acknowledged"] for facts in found.values()] == ["0/20", "0/20", "0/8"]
+    plane.ship = {**ship, "epoch": 7}
+    assert verify(replace(stage.world, plane=plane), stage.fleet)["elm"]["acknowledged"] is None  # type: ignore[arg-type]
+
+
+def test_what_was_proven_is_believed_elsewhere_and_no_vaults_word_is() -> None:
+    """Another machine's journal is empty: it believes what the operator signed, in any vault, and nothing else there."""
+    stage = day_one()
+    plane = Plane({name: good(name) for name in ("birch", "cedar", "elm")}, [])
+    verify(replace(stage.world, plane=plane), stage.fleet, ("birch",))  # type: ignore[arg-type]
+    elsewhere = stage.other_operator().world
+    seen = observe(elsewhere, stage.fleet).vaults
+    assert seen["birch"].verified is not None
+    assert seen["elm"].verified is None
+    true = stage.state.vaults["cedar"].objects
+    key = next(key for key in true if key.startswith("verified/birch/"))
+    claimed = json.dumps({**json.loads(true[key]), "vault": "elm"}).encode()
+    for name in ("birch", "cedar", "elm"):
+        stage.state.vaults[name].objects["verified/elm/999999999999999.json"] = claimed
+        stage.state.vaults[name].objects["verified/birch/999999999999999.json"] = b"junk"
+    seen = observe(elsewhere, stage.fleet).vaults
+    assert seen["elm"].verified is None
+    assert seen["birch"].verified is None, "junk hides it here; this machine's own journal still knows"
+    assert observe(stage.world, stage.fleet).vaults["birch"].verified is not None
 
 
 def test_the_simulated_plane_verifies_too() -> None:

@@ -60,7 +60,7 @@ def test_later_chunks_make_a_hole_an_error() -> None:
         chain.refuse_hole(merged, [100, 250], 1)
     assert caught.value.missing == "WAL of epoch 1 from 0/C8 to 0/FA"
     assert caught.value.good_until.startswith("0/C8 (1970-01-01 00:00:01")
-    assert "accept_end = 0/C8" in caught.value.next
+    assert "--accept-end 0/C8 --accept broken-chain" in caught.value.next
 
 
 def test_a_confirmed_position_past_the_end_is_a_hole() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from dataclasses import replace
+from typing import Any
 
 import pyrage
 import pytest
@@ -93,7 +95,7 @@ def test_a_label_is_for_its_epoch() -> None:
         "nonce",
         "acorn",
         "a",
-        "id",
+        "1d" * 32,
         "restic/00000003",
         "/pg",
         "0/64",
@@ -101,14 +103,34 @@ def test_a_label_is_for_its_epoch() -> None:
         1,
         "42",
         1 << 20,
-        "B",
-        "QQ==",
+        "START WAL LOCATION: 0/64",
+        base64.b64encode(b"A" * 8192).decode(),
         1.0,
-        {"x": "y"},
+        {"postgres": "15.1", "arch": "x86_64", "collation": "C.UTF-8 -"},
     )
     data = labels.encode(label, SIGN)
     assert labels.decode(data, EPOCH) == label
     assert labels.decode(data, replace(EPOCH, nonce="theirs")) is None
-    assert (label.start, label.stop, label.control) == (100, 200, b"A")
+    assert (label.start, label.stop, label.control) == (100, 200, b"A" * 8192)
     assert replace(label, start_lsn="0/65", at=0.5).key > label.key
     assert labels.decode(json.dumps({**json.loads(data), "at": 2.0}).encode(), EPOCH) is None
+    for nonsense in NONSENSE:
+        assert labels.decode(labels.encode(replace(label, **nonsense), SIGN), EPOCH) is None, nonsense
+
+
+NONSENSE: list[dict[str, Any]] = [
+    {"stop_lsn": "0/1"},
+    {"start_lsn": "far away"},
+    {"segment_size": 0},
+    {"versions": {}},
+    {"versions": {"postgres": "", "arch": "x86_64"}},
+    {"repository": "restic/00000002"},
+    {"snapshot": "../1d"},
+    {"path": "/pg/../../etc"},
+    {"pg_control": "QQ=="},
+    {"backup_label": ""},
+    {"timeline": 0},
+    {"system_id": "none"},
+    {"at": -1.0},
+]
+"""What whoever holds a site's key could sign, and no snapshot ever says."""

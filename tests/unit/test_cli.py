@@ -34,6 +34,7 @@ COMMANDS = (
     "verdict",
     "history",
     "catch-up",
+    "erase",
     "evacuate",
     "notice add",
     "notice list",
@@ -47,7 +48,7 @@ COMMANDS = (
     "lab up",
     "lab down",
 )
-GROUPED = ("stack forget", "stack restore", "vault up", "vault probe")
+GROUPED = ("stack forget", "stack restore", "vault up", "vault probe", "vault revert")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ KEYS = {
     "verdict": None,
     "fault": None,
     "seed": None,
+    "accepted_end": None,
     "simulated": None,
     "why": None,
     "reprotected_s": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resilience.engine.broken_chain import accepted_end
 from resilience.engine.observe import read
 from resilience.engine.orders import recorded
 from resilience.engine.run import Facts, Run
@@ -34,7 +35,7 @@ def restore(run: Run, step: Step) -> Facts:
     """Snapshot and merged chain onto the host."""
     site = run.fleet.site(step.subject)
     epoch = run.epoch(site.name)
-    merged = run.world.plane.restore(site, run.outputs(site.name), epoch)
+    merged = run.world.plane.restore(site, run.outputs(site.name), epoch, accepted_end(run))
     _refuse_less(run, epoch, merged)
     return {
         "snapshot": merged.snapshot,

@@ -1,0 +1,149 @@
+"""Erase: what the ledger says is gone, and no row names, leaves every vault; a vault that holds it back is told.
+
+The primary's credentials can remove nothing, so this runs where the operator's are. The ledger is signed with a key
+that the primary has: so an entry must have been seen here for `erase_after_days` before it counts, and a run that would
+take much of a vault is refused unless somebody accepts it by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from resilience.engine.observe import read
+from resilience.errors import Refused, ResilienceError
+from resilience.model import Event, Fleet, SiteOutputs
+from resilience.ports import Vault, World
+from resilience.replication import layout
+from resilience.replication.epoch import each, newest_of
+
+DAY = 86400.0
+AT_ONCE = 8
+MUCH, FEW = 0.1, 20
+"""More than this share of a vault's pictures, and more than a few, is the hazard `mass-erasure`."""
+HAZARD = "mass-erasure"
+
+
+@dataclass(frozen=True)
+class Gone:
+    """What is to leave the vaults: pictures by the number of the entry that says so, of so many entries."""
+
+    pictures: Mapping[str, int]
+    named: frozenset[str]
+    """Pictures that the ledger names and a row names still, or again: they stay."""
+    through: int
+    waiting: int
+    """Entries that were not seen long enough ago."""
+
+
+def erase(world: World, fleet: Fleet, *, really: bool, accepted: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Remove from each vault, or only say what would go; {through, waiting, named, put_back, vaults: {name: facts}}."""
+    outputs = _serving(world, fleet)
+    gone = _gone(world, fleet, outputs)
+    listed = {
+        name: a if isinstance(a, ResilienceError) else frozenset(a)
+        for name, a in each(world.vaults, lambda vault: vault.list(layout.MEDIA)).items()
+    }
+    reached = {name: keys for name, keys in listed.items() if not isinstance(keys, ResilienceError)}
+    found: dict[str, Any] = {n: {"error": a.what} for n, a in listed.items() if isinstance(a, ResilienceError)}
+    todo = {name: _todo(world, name, gone, keys) for name, keys in reached.items()}
+    much = [name for name, keys in reached.items() if _much(keys, todo[name])]
+    if really and much and HAZARD not in accepted:
+        raise _refuse(much, todo, reached)
+    put_back = 0
+    if really:
+        with ThreadPoolExecutor(max_workers=max(1, len(todo))) as pool:
+            for name, facts in zip(todo, pool.map(lambda n: _erase(world.vaults[n], todo[n]), todo), strict=True):
+                found[name] = facts
+                world.log.append(Event(world.clock.now(), "erased", {"vault": name, "through": gone.through, **facts}))
+        put_back = _second_look(world, outputs, gone, reached)
+    else:
+        found |= {name: {"would_erase": len(keys)} for name, keys in todo.items()}
+    told = {"through": gone.through, "waiting": gone.waiting, "named": len(gone.named), "put_back": put_back}
+    return {**told, "hazards": [HAZARD] if much else [], "vaults": {name: found[name] for name in world.vaults}}
+
+
+def _serving(world: World, fleet: Fleet) -> SiteOutputs:
+    """The site whose rows say what survives: the one that may write, and only while its app serves."""
+    epoch = newest_of(world.vaults, world.signer.verify)
+    site = fleet.site(epoch.site) if epoch else fleet.primary
+    outputs = world.clouds[site.name].outputs(site)
+    if epoch is None or outputs is None or read(lambda: world.app.serving(outputs)) is not True:
+        raise ResilienceError(
+            f"{site.name} does not serve, so nobody knows which pictures rows still name.",
+            "What any row names must stay in the vaults.",
+            "Bring the app back, then run this again. Nothing was erased.",
+        )
+    return outputs
+
+
+def _gone(world: World, fleet: Fleet, outputs: SiteOutputs) -> Gone:
+    """What the ledger names, as far as it was seen long enough ago, without what a row names."""
+    ledger = world.plane.removed()
+    now = world.clock.now()
+    seen = [event for event in world.log.read() if event.kind == "ledger-seen"]
+    if not seen or int(seen[-1].data["entries"]) != int(ledger["entries"]):
+        seen.append(Event(now, "ledger-seen", {"entries": ledger["entries"], "head": ledger["head"]}))
+        world.log.append(seen[-1])
+    until = now - fleet.replication.erase_after_days * DAY
+    through = max((int(event.data["entries"]) for event in seen if event.when <= until), default=0)
+    through = min(through, int(ledger["entries"]))
+    due = {name: number for name, number in ledger["pictures"].items() if number <= through}
+    named = world.app.still_named(outputs, sorted(due)) if due else frozenset()
+    left = {name: number for name, number in due.items() if name not in named}
+    return Gone(left, named, through, int(ledger["entries"]) - through)
+
+
+def _todo(world: World, vault: str, gone: Gone, listed: frozenset[str]) -> list[str]:
+    """What this vault shows, and what entries name that it was not yet rid of: older versions of that may be hidden."""
+    done = max((int(e.data["through"]) for e in _erased(world, vault) if not e.data["refused"]), default=0)
+    return sorted(name for name, number in gone.pictures.items() if number > done or layout.media(name) in listed)
+
+
+def _erased(world: World, vault: str) -> Sequence[Event]:
+    return [event for event in world.log.read() if event.kind == "erased" and event.data["vault"] == vault]
+
+
+def _much(listed: frozenset[str], names: Sequence[str]) -> bool:
+    there = sum(1 for name in names if layout.media(name) in listed)
+    return there > FEW and there > MUCH * len(listed)
+
+
+def _refuse(much: Sequence[str], todo: Mapping[str, Sequence[str]], listed: Mapping[str, frozenset[str]]) -> Refused:
+    told = "; ".join(f"{name}: {len(todo[name])} of {len(listed[name])}" for name in much)
+    return Refused(
+        f"More than {MUCH:.0%} of the pictures would be erased ({told}).",
+        "Whoever has the primary's host can sign entries that name every picture; erased copies never come back.",
+        f"Look at the newest takedowns and erasures. If they are right: resilience erase --yes --accept {HAZARD}",
+    )
+
+
+def _erase(vault: Vault, pictures: Sequence[str]) -> Mapping[str, Any]:
+    """Every version of each picture, in one vault; what it refuses is counted, and tried again by the next run."""
+    with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix=f"erase-{vault.name}") as pool:
+        answers = list(pool.map(lambda picture: _held_back(vault, picture), pictures))
+    refused = [why for why in answers if why]
+    return {
+        "erased": len(answers) - len(refused),
+        "refused": len(refused),
+        **({"why": refused[0]} if refused else {}),
+    }
+
+
+def _held_back(vault: Vault, picture: str) -> str:
+    """Why it is still there; empty when it is gone."""
+    try:
+        vault.erase(layout.media(picture))
+    except ResilienceError as error:
+        return f"{error.what}: {error.why}"[:300]
+    return ""
+
+
+def _second_look(world: World, outputs: SiteOutputs, gone: Gone, listed: Mapping[str, frozenset[str]]) -> int:
+    """Who uploaded one of them meanwhile may have found it there still: what a row names now is shipped again."""
+    again = world.app.still_named(outputs, sorted(gone.pictures)) if gone.pictures else frozenset()
+    lacking = {n for n in gone.named if any(layout.media(n) not in keys for keys in listed.values())}
+    wanted = sorted(again | lacking)
+    return world.app.ship_again(outputs, wanted) if wanted else 0
