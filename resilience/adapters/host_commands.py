@@ -48,7 +48,7 @@ class HostCommands:
 
     def into(self, folder: Path, command: str, config: Told, *args: str) -> dict[str, Any]:
         """One command on the operator's own machine, with what it makes below a folder."""
-        paths = {**{name: f"{folder}/{name}" for name in PATHS}, "restic": str(caches.restic())}
+        paths = {**{name: f"{folder}/{name}" for name in PATHS}, "restic": str(caches.restic()), "settings": []}
         postgres = {**config["postgres"], "bin": str(caches.postgres())}
         local = json.dumps({**config, "paths": paths, "postgres": postgres})
         argv = [sys.executable, "-m", "resilience.replication", command, "--config", "/dev/stdin"]

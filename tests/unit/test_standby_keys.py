@@ -9,15 +9,18 @@ from pathlib import Path
 import pyrage
 import pytest
 
+from resilience.adapters.host_commands import HostCommands
 from resilience.adapters.host_config import HostConfig
 from resilience.adapters.host_scripts import STAND_STILL, TAKE_UP
 from resilience.adapters.kit import Kit
+from resilience.adapters.shells import Shells
 from resilience.adapters.signer import KitSigner
 from resilience.config import parse
-from resilience.errors import UsageError
+from resilience.errors import ResilienceError, UsageError
 from resilience.lab import fleetfile
 from resilience.lab import kit as lab_kit
 from resilience.model import EpochRecord
+from resilience.replication import epoch as epochs
 
 SHIPS = ("ship.json", "site.key", "ledger.key")
 
@@ -48,6 +51,15 @@ def test_a_standby_gets_nothing_that_signs_or_puts(told: HostConfig) -> None:
         assert vault["credentials"] == told.kit.vault(vault["name"], "reader") != ship
         assert "write_credentials" not in vault
     assert not any(secret in json.dumps(handed) for ship in ships for secret in ship.values())
+
+
+def test_a_command_on_the_operators_machine_understands_its_configuration(told: HostConfig, tmp_path: Path) -> None:
+    """What a host is told, with places below a folder here: nothing follows or ships there, and that is all it says."""
+    epoch = epoch_of(told, "acorn")
+    signed = replace(epoch, signature=told.signer.sign(epochs.payload(epoch)))
+    config = told.bare(told.fleet.site("birch"), signed)
+    with pytest.raises(ResilienceError, match="Neither ship nor follow says anything"):
+        HostCommands(Shells(told.kit)).into(tmp_path, "status", config)
 
 
 def test_a_primary_gets_its_own_keys(told: HostConfig) -> None:
