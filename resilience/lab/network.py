@@ -58,10 +58,12 @@ def make_space(space: str, home: Home) -> None:
 def attach(space: str, addresses: Iterable[str], port: str, home: Home) -> None:
     """Make a namespace and connect it to the bridge with these addresses; `port` names the plug (15 letters)."""
     make_space(space, home)
+    listed = list(addresses)
     run(
         ["ip", "-batch", "-"],
         home=home,
-        stdin=f"link add {port} netns {places.BRIDGE_SPACE} type veth peer name eth0 netns {space}\n",
+        stdin=f"link add {port} netns {places.BRIDGE_SPACE} type veth "
+        f"peer name eth0 address {_card(listed[0])} netns {space}\n",
     )
     run(
         ["ip", "-n", places.BRIDGE_SPACE, "-batch", "-"],
@@ -69,8 +71,13 @@ def attach(space: str, addresses: Iterable[str], port: str, home: Home) -> None:
         stdin=f"link set {port} master bridge\nlink set {port} up\n",
     )
     lines = ["link set lo up", "link set eth0 up"]
-    lines += [f"addr add {address}/{places.MASK} dev eth0" for address in addresses]
+    lines += [f"addr add {address}/{places.MASK} dev eth0" for address in listed]
     run(["ip", "-n", space, "-batch", "-"], home=home, stdin="\n".join(lines) + "\n")
+
+
+def _card(address: str) -> str:
+    """The network card that answers for an address: always the same, so that nobody sends to one of a host before."""
+    return "02:00:" + ":".join(f"{int(part):02x}" for part in address.split("."))
 
 
 def _shut_ports(vendor: places.Place, home: Home) -> None:
