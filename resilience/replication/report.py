@@ -49,11 +49,11 @@ class Report:
         self._server_end = 0
         self._path.parent.mkdir(parents=True, exist_ok=True)
 
-    def write(self, server_end: int = 0) -> None:
-        """Say how things are, at most a few times a second."""
+    def write(self, server_end: int = 0, *, at_once: bool = False) -> None:
+        """Say how things are, at most a few times a second; what went wrong, at once."""
         self._server_end = self._limits.server_end = max(server_end, self._server_end)
         now = time.monotonic()
-        if now < self._written + OFTEN:
+        if now < self._written + OFTEN and not at_once:
             return
         facts = self.facts()
         new = self._path.with_suffix(".new")

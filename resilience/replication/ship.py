@@ -203,7 +203,7 @@ class Ship:
         if not self._stopping.is_set():
             self._report.postgres_error = f"{error.what}: {error.why}"
             log.warning("no stream from Postgres", what=error.what, why=error.why)
-            self._report.write()
+            self._report.write(at_once=True)
             self._stopping.wait(RECONNECT)
 
     def _position(self, stream: Stream, system: System) -> int:
