@@ -64,8 +64,8 @@ def _entries(vaults: Mapping[str, Vault]) -> int:
     return max((len(vault.list("ledger/")) for vault in vaults.values()), default=0)
 
 
-def read_rate(clock: Clock, vault: Vault) -> float | None:
-    """Bytes a second that one vault gives to one reader, one object after another; None where it gives none."""
+def read_rate(clock: Clock, vault: Vault, least: int = 1) -> float | None:
+    """Bytes a second that one vault gives to one reader, one object after another; None where it gives less than `least`."""
     began, found = clock.now(), 0
     try:
         for key in vault.list(layout.MEDIA)[:PROBE_OBJECTS]:
@@ -75,4 +75,4 @@ def read_rate(clock: Clock, vault: Vault) -> float | None:
     except ResilienceError:
         return None
     took = clock.now() - began
-    return found / took if found and took > 0 else None
+    return found / took if found >= least and took > 0 else None

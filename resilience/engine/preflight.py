@@ -20,6 +20,10 @@ SAME = ("arch", "postgres", "collation")
 """What must be the same wherever a physical copy is started."""
 
 
+TELLING = 1_000_000
+"""Bytes below which a rate tells how long requests take, not how much comes through."""
+
+
 @dataclass(frozen=True)
 class Doors:
     """What a check opens beside the World: every principal's own way into a vault, and this machine."""
@@ -40,7 +44,10 @@ def look(doors: Doors, fleet: Fleet, clock: Clock) -> Seen:
         skews = {n: pool.submit(read, lambda u=url: doors.skew_s(u)) for n, url in places.items()}
         versions = {n: pool.submit(read, lambda p=p: _versions(p["operator"])) for n, p in doors.principals.items()}
         vendors = {s.name: pool.submit(read, lambda s=s: doors.vendor(s)) for s in fleet.sites if s.stack in CLOUDS}
-        rates = {n: pool.submit(read, lambda p=p: read_rate(clock, p["reader"])) for n, p in doors.principals.items()}
+        rates = {
+            n: pool.submit(read, lambda p=p: read_rate(clock, p["reader"], TELLING))
+            for n, p in doors.principals.items()
+        }
         return Seen(
             vendors={name: future.result() for name, future in vendors.items()},
             rates={name: known(future.result()) for name, future in rates.items()},
