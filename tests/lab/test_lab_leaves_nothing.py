@@ -33,7 +33,13 @@ def _traces() -> dict[str, list[str]]:
     """What a lab could leave, seen without the lab's own code."""
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     sockets = [str(path) for path in Path("/tmp").glob("seaweedfs-*-10080.sock")]  # noqa: S108 - where it puts them
-    groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{processes.GROUP}")]
+    # os.walk goes on where a group vanishes while it looks
+    groups = [
+        f"{folder}/{name}"
+        for folder, names, _ in os.walk("/sys/fs/cgroup")
+        for name in names
+        if name == processes.GROUP
+    ]
     nspawn = Path("/run/systemd/nspawn")
     return {
         "namespaces": [path.name for path in Path("/run/netns").glob(f"{places.PREFIX}*")],
