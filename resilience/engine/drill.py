@@ -15,7 +15,7 @@ import stamina
 from resilience.decide import plan_failover, plan_protect, plan_up, with_companions
 from resilience.engine.execute import Approval, approve, execute
 from resilience.engine.observe import observe
-from resilience.engine.stages import Stages, Watch
+from resilience.engine.stages import Stages, Watch, declared_facts
 from resilience.errors import ResilienceError, UsageError
 from resilience.model import Event, Fleet, Plan, SiteOutputs
 from resilience.model.fleet import Standby
@@ -267,15 +267,7 @@ def _header(fleet: Fleet, drill: Drill) -> dict[str, Any]:
         **asdict(drill),
         "source": fleet.primary.name,
         "target": drill.to or "",
-        "ttl_s": fleet.names.ttl_s,
-        "promise": asdict(fleet.promise),
-        "vendors": [v.name for v in fleet.vendors],
-        "sites": {s.name: s.vendor for s in fleet.sites},
-        "vaults": {v.name: v.vendor for v in fleet.vaults},
-        "zones": [z.vendor for z in fleet.names.zones],
-        "k": fleet.replication.k,
-        "s": fleet.replication.s,
-        "host": fleet.names.host,
+        **declared_facts(fleet),
     }
 
 

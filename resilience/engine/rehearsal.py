@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from resilience.decide import plan_rehearsal
+from resilience.decide.rehearsal import SUFFIX
 from resilience.engine.execute import Approval, approve, execute
 from resilience.engine.observe import observe, survey_after_loss
-from resilience.engine.stages import Stages, Watch
+from resilience.engine.stages import Stages, Watch, declared_facts
 from resilience.errors import ResilienceError
 from resilience.model import Fleet, Reading, SiteReading, Unknown
 from resilience.model.rights import REHEARSALS
@@ -111,14 +112,7 @@ def _header(fleet: Fleet, rehearsed: Fleet) -> Mapping[str, Any]:
         "durability": fleet.replication.durability,
         "seed": 0,
         "simulated": False,
-        "target": rehearsed.sites[-1].name.removesuffix("-rehearsal"),
-        "ttl_s": fleet.names.ttl_s,
-        "promise": asdict(fleet.promise),
-        "vendors": [v.name for v in fleet.vendors],
+        "target": rehearsed.sites[-1].name.removesuffix(SUFFIX),
+        **declared_facts(fleet),
         "sites": {s.name: s.vendor for s in rehearsed.sites},
-        "vaults": {v.name: v.vendor for v in fleet.vaults},
-        "zones": [z.vendor for z in fleet.names.zones],
-        "k": fleet.replication.k,
-        "s": fleet.replication.s,
-        "host": fleet.names.host,
     }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
 
-from resilience.model import Event
+from resilience.model import Event, Fleet
 from resilience.ports import World
 
 Watch = Callable[[Event], None]
@@ -31,3 +33,18 @@ class Stages:
         began = time.monotonic()
         yield
         self.note("stage-done", stage=stage, seconds=round(time.monotonic() - began, 3))
+
+
+def declared_facts(fleet: Fleet) -> dict[str, Any]:
+    """What a journal keeps of the fleet file, so that it can be judged without it."""
+    return {
+        "ttl_s": fleet.names.ttl_s,
+        "promise": asdict(fleet.promise),
+        "vendors": [v.name for v in fleet.vendors],
+        "sites": {s.name: s.vendor for s in fleet.sites},
+        "vaults": {v.name: v.vendor for v in fleet.vaults},
+        "zones": [z.vendor for z in fleet.names.zones],
+        "k": fleet.replication.k,
+        "s": fleet.replication.s,
+        "host": fleet.names.host,
+    }

@@ -110,8 +110,7 @@ def _media(evidence: Evidence, findings: Findings) -> Media:
     """As a drill's, but an app without pictures is no doubt."""
     own = Findings()
     found = counts.media(evidence, own)
-    findings.missed += own.missed
-    findings.unknown += [] if found.objects == 0 else own.unknown
+    _take(own, findings, found.objects)
     return found
 
 
@@ -119,6 +118,11 @@ def _takedowns(evidence: Evidence, findings: Findings) -> Takedowns:
     """As a drill's, but an app in which nothing was ever taken down is no doubt."""
     own = Findings()
     found = counts.takedowns(evidence, own)
-    findings.missed += own.missed
-    findings.unknown += [] if found.issued == 0 else own.unknown
+    _take(own, findings, found.issued)
     return found
+
+
+def _take(own: Findings, findings: Findings, looked_at: int | None) -> None:
+    """One part's findings; where there was nothing to look at, only what was proven."""
+    findings.missed += own.missed
+    findings.unknown += [] if looked_at == 0 else own.unknown
