@@ -16,6 +16,17 @@ class PlazaError(Exception):
         self.next_step = next_step
 
 
+class NoWayBack(PlazaError):
+    """A schema that is not taken back: what people did since would be dropped, and nobody could bring it again."""
+
+    def __init__(self, lost: str) -> None:
+        super().__init__(
+            "This schema can't be taken back",
+            f"it would drop {lost}",
+            "Restore a copy from before it, beside this one.",
+        )
+
+
 class LedgerBroken(PlazaError):
     """The ledger can't be trusted from some entry on."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import psycopg
+import pytest
 
+from resilience.plaza.errors import NoWayBack
 from resilience.plaza.migrations import head
 from tests.plaza.harness import ROOT, Postgres, running_postgres, short_folder, wait_until
 
@@ -65,3 +68,11 @@ def test_a_standby_survives_every_migration() -> None:
         finally:
             standby.stop()
             primary.start()
+
+
+@pytest.mark.parametrize("name", ["r0001_first", "r0002_people_posts_moderation", "r0050_signups", "r0051_push"])
+def test_what_people_did_is_not_dropped_with_a_schema(name: str) -> None:
+    """Going back is refused before anything is touched: what would be lost, and what to do instead."""
+    revision = importlib.import_module(f"resilience.plaza.migrations.versions.{name}")
+    with pytest.raises(NoWayBack, match=r"would drop .*Restore a copy"):
+        revision.downgrade()

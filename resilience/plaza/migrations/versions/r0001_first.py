@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
+from resilience.plaza.errors import NoWayBack
+
 revision = "0001"
 down_revision = None
 
@@ -15,4 +17,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """There is nothing before the first revision."""
-    raise NotImplementedError("The first revision can't be taken back; restore a copy instead.")
+    raise NoWayBack("everything there is")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
+from resilience.plaza.errors import NoWayBack
+
 revision = "0002"
 down_revision = "0001"
 
@@ -15,4 +17,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Going back would drop decisions and holds."""
-    raise NotImplementedError("Decisions can't be taken back with a schema; restore a copy instead.")
+    raise NoWayBack("what moderators decided, and what is held for a court")

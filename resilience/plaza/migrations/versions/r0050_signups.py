@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
+from resilience.plaza.errors import NoWayBack
+
 revision = "0050"
 down_revision = "0003"
 
@@ -15,4 +17,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Whoever waits would be lost."""
-    raise NotImplementedError("People wait in this table; restore a copy instead.")
+    raise NoWayBack("everybody who waits in line")

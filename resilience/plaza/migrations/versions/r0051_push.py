@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import op
 
+from resilience.plaza.errors import NoWayBack
+
 revision = "0051"
 down_revision = "0050"
 
@@ -15,4 +17,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Subscriptions can't be asked for again without their owners."""
-    raise NotImplementedError("People subscribed in this table; restore a copy instead.")
+    raise NoWayBack("subscriptions, which only their owners could make again")
