@@ -156,3 +156,19 @@ def test_passwords_of_providers_are_not_shown() -> None:
     """A provider's name in logs is host and port."""
     [one, _] = providers("smtps://me:secret@one.test smtp://two.test")
     assert one.name == "one.test:465"
+
+
+def test_a_rehearsed_copy_sends_nothing(sites: Sites, inboxes: tuple[Inbox, Inbox]) -> None:
+    """With SENDS=off a letter that is due stays where it is; the same site sends it once it may."""
+    site = sites()
+    mail = " ".join(f"smtp://127.0.0.1:{one.port}" for one in inboxes)
+    site.settings |= {"MAIL": mail, "MAIL_FROM": "plaza@plaza.test", "SENDS": "off"}
+    site.start()
+    join(site, "copied")
+    wait_until(lambda: site.sql("SELECT state FROM signups WHERE username = 'copied'") == [("unconfirmed",)], site.log)
+    site.end()
+    assert [one.letters for one in inboxes] == [[], []]
+    site.settings["SENDS"] = "on"
+    site.start()
+    wait_until(lambda: inboxes[0].letters, site.log)
+    assert len(inboxes[0].letters) == 1
