@@ -135,6 +135,9 @@ class Plane(Protocol):
     def await_turn(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """Return once the site goes on under this epoch, which continues its own, and k vaults count there."""
 
+    def force_turn(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
+        """The same, by the operator's word alone: too few vaults of the site's own epoch are left to seal this one."""
+
     def snapshot(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
         """Take a snapshot into each vault of the epoch: vault → snapshot id."""
 

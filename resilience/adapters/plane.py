@@ -109,6 +109,12 @@ class SshPlane:
         self.shells(outputs).check(f"{PYTHON} -c '{script}'", timeout=60)
         self._keep_ship(outputs, self.config.ship(site, epoch))
 
+    def force_turn(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
+        """Tell ship by its file, start it again, and wait: Postgres, which a lapsed lease stopped, is started by ship."""
+        self._keep_ship(outputs, {**self.config.ship(site, epoch), "forced": True})
+        self.shells(outputs).check("systemctl restart resilience-ship", timeout=60)
+        self.await_turn(site, outputs, epoch)
+
     def _keep_ship(self, outputs: SiteOutputs, config: Mapping[str, Any]) -> None:
         """Replace ship's configuration on the host at once; it comes through a pipe."""
         line = f"umask 077 && cat > {ETC}/.ship.json.new && mv {ETC}/.ship.json.new {ETC}/ship.json"

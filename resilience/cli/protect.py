@@ -20,11 +20,12 @@ def run(
     digest: Annotated[str | None, typer.Option(help="Digest of the plan that was read.")] = None,
     accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
     lost: Annotated[list[str] | None, typer.Option(help="A vendor that counts as lost.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also with too few vaults left to seal an epoch.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """The app goes on where it is, and no lost vendor is counted on: names, vault set, copies, next standby.
 
-    Without --digest it prints the plan and changes nothing. Interrupted, it goes on when run again; --lost plans anew.
+    Without --digest it prints the plan and changes nothing. Interrupted, it goes on when run again; --lost or --force plans anew.
     Where the app's own vendor is gone it is a failover: `resilience plan`.
 
     Exit status: 0 protected again, 1 error, 2 usage, 5 refused.
@@ -32,9 +33,9 @@ def run(
     context: Context = ctx.obj
     with context.world(lost=lost) as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
         plan = unfinished(world, "protect")
-        if plan is None or digest not in {None, plan.digest} or lost:
+        if plan is None or digest not in {None, plan.digest} or lost or force:
             dead = with_companions(fleet, declared(fleet, lost))
-            plan = plan_protect(fleet, observe(world, fleet, dead), declared=dead)
+            plan = plan_protect(fleet, observe(world, fleet, dead), declared=dead, force=force)
             if digest is None:
                 context.keep(plan)
                 typer.echo(plan_text(plan), err=True)

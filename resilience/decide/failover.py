@@ -10,11 +10,11 @@ from resilience.decide.certificates import certify
 from resilience.decide.hazards import Way, hazards
 from resilience.decide.naming import naming
 from resilience.decide.opening import opening, stages
-from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable, usable
+from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable, silent, usable
 from resilience.decide.standby import no_way_on, stand_by
 from resilience.decide.vaults import join
 from resilience.errors import ResilienceError, UsageError
-from resilience.model import EpochRecord, Fleet, Phase, Plan, Stage, Step, Survey, Unknown
+from resilience.model import EpochRecord, Fleet, Phase, Plan, Stage, Step, Survey
 
 
 def plan_failover(
@@ -47,18 +47,12 @@ def plan_failover(
     forced = force and 0 < len(usable(fleet, survey, old, lost)) < old.s
     if not forced:
         sealable(fleet, survey, old, lost)
-    unheard = _unheard(fleet, survey, lost) if forced else ()
+    unheard = silent(fleet, survey, lost) if forced else ()
     following = next_set(fleet, target, lost, frozenset(unheard))
     way = Way(old, target, following, lost, forced=forced)
     steps = tuple(_steps(fleet, way, stages(hold)))
     found = (*hazards(fleet, survey, way), *no_way_on(fleet, target, lost))
     return Plan("failover", fleet.name, source.name, target, steps, found, tuple(sorted(lost)), unheard)
-
-
-def _unheard(fleet: Fleet, survey: Survey, lost: frozenset[str]) -> tuple[str, ...]:
-    """Vaults that may be called and do not answer: whatever only they hold is given up."""
-    silent = (name for name, reading in survey.vaults.items() if isinstance(reading.epoch, Unknown))
-    return tuple(sorted(name for name in silent if fleet.vault(name).vendor not in lost))
 
 
 def _idle(survey: Survey, site: str) -> bool:

@@ -58,6 +58,12 @@ def usable(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str])
     ]
 
 
+def silent(fleet: Fleet, survey: Survey, lost: frozenset[str]) -> tuple[str, ...]:
+    """Vaults that may be called and do not answer: a forced plan gives up whatever only they hold."""
+    unread = (name for name, reading in survey.vaults.items() if isinstance(reading.epoch, Unknown))
+    return tuple(sorted(name for name in unread if fleet.vault(name).vendor not in lost))
+
+
 def sealable(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str]) -> list[str]:
     """The usable vaults; TooFewVaults below the old set's s."""
     left = usable(fleet, survey, old, lost)

@@ -7,17 +7,18 @@ from dataclasses import replace
 
 from resilience.decide.hazards import every_name_lost, thin
 from resilience.decide.naming import naming
-from resilience.decide.quorum import VaultSet, lost_vendors, newest_epoch, next_set, usable
+from resilience.decide.quorum import VaultSet, lost_vendors, newest_epoch, next_set, silent, usable
 from resilience.decide.standby import no_way_on, stand_by
 from resilience.decide.vaults import change, same
 from resilience.errors import ResilienceError
 from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey
 
 
-def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = frozenset()) -> Plan:
+def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = frozenset(), force: bool = False) -> Plan:
     """What to do when the primary's own vendor is still there: users first, then another vault set, copies, a standby.
 
-    Where too few vaults are left to seal a new epoch, the set can't change: that is a hazard, and the rest is done.
+    Where too few vaults are left to seal a new epoch, the set can't change: that is a hazard, and the rest is done. With
+    `force` it changes all the same, and first of all, since the site has stopped writing, or will: with the hazard of that.
     """
     epoch = newest_epoch(survey)
     if epoch is None:
@@ -31,11 +32,31 @@ def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = fro
         raise ResilienceError(
             f"{epoch.site} is at a lost vendor.", "The app can't stay there.", "Plan a failover: `resilience plan`."
         )
+    if force and 0 < len(usable(fleet, survey, epoch, lost)) < epoch.s:
+        return _forced(fleet, survey, epoch, lost)
     _refuse_idle(survey, epoch)
     following = _following(fleet, survey, epoch, lost)
     steps = tuple(_steps(fleet, epoch, following, lost))
     hazards = (*_hazards(fleet, survey, epoch, following, lost), *no_way_on(fleet, epoch.site, lost))
     return Plan("protect", fleet.name, epoch.site, epoch.site, steps, hazards, tuple(sorted(lost)))
+
+
+def _forced(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[str]) -> Plan:
+    """The plan that takes the set to what is left, whatever the vaults that are gone may hold."""
+    unheard = silent(fleet, survey, lost)
+    following = next_set(fleet, epoch.site, lost, frozenset(unheard))
+    steps = (
+        *change(epoch, following, forced=True),
+        *_steps(fleet, epoch, following, lost, turned=True),
+    )
+    left = usable(fleet, survey, epoch, lost)
+    why = (
+        f"Only {len(left)} of the {epoch.s} vaults can be used that could tell whether another site was let write. Where one "
+        f"was, it and {epoch.site} both write, and what one of them took is lost."
+    )
+    hazards = (Hazard("split-brain", why), *thin(epoch, following), *every_name_lost(fleet, lost))
+    found = (*hazards, *no_way_on(fleet, epoch.site, lost))
+    return Plan("protect", fleet.name, epoch.site, epoch.site, steps, found, tuple(sorted(lost)), unheard)
 
 
 def _refuse_idle(survey: Survey, epoch: EpochRecord) -> None:
@@ -61,7 +82,9 @@ def _following(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset
     return wanted
 
 
-def _steps(fleet: Fleet, epoch: EpochRecord, following: VaultSet, lost: frozenset[str]) -> Iterator[Step]:
+def _steps(
+    fleet: Fleet, epoch: EpochRecord, following: VaultSet, lost: frozenset[str], *, turned: bool = False
+) -> Iterator[Step]:
     site = epoch.site
 
     def step(action: str, phase: Phase, reason: str, subject: str = site, **args: object) -> Step:
@@ -69,7 +92,7 @@ def _steps(fleet: Fleet, epoch: EpochRecord, following: VaultSet, lost: frozense
 
     yield step("verify", Phase.START, "Rows, pictures and takedowns agree; nothing was lost with the vendor.")
     yield from naming(fleet, site, lost, Stage.WRITES)
-    if not same(epoch, following):
+    if not turned and not same(epoch, following):
         yield from change(epoch, following)
     left = [name for name in following.vaults if fleet.vault(name).vendor not in lost]
     yield step("protect", Phase.PROTECT, f"A verified copy at the vaults that are left: {', '.join(left) or 'none'}.")
@@ -87,7 +110,8 @@ def _hazards(
     if len(left) < epoch.s:
         why = (
             f"Only {', '.join(left) or 'no vault'} is left of {epoch.s} that a new epoch needs: no failover from here, "
-            f"and {epoch.site} stops writes once it can't tell whether it may still write."
+            f"and {epoch.site} stops writes once it can't tell whether it may still write. With --force the set becomes what "
+            "is left."
         )
         yield Hazard("cannot-seal", why)
     yield from thin(epoch, following)

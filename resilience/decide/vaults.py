@@ -67,8 +67,8 @@ def refuse_too_few_kept(old: EpochRecord, following: VaultSet) -> None:
         )
 
 
-def change(old: EpochRecord, following: VaultSet) -> Iterator[Step]:
-    """The set becomes this one while the site goes on serving; what is new is filled."""
+def change(old: EpochRecord, following: VaultSet, *, forced: bool = False) -> Iterator[Step]:
+    """The set becomes this one while the site goes on serving; what is new is filled. `forced` without the old quorum."""
     site, number = old.site, old.number + 1
     new = [name for name in following.vaults if name not in old.vaults]
     vaults = ", ".join(following.vaults)
@@ -89,6 +89,7 @@ def change(old: EpochRecord, following: VaultSet) -> Iterator[Step]:
         k=following.k,
         s=following.s,
         continues=old.number,
+        **({"forced": True} if forced else {}),
     )
     yield step(
         "turn", Phase.DATA, f"Ship goes on under epoch {number} where it is, on the same timeline.", number=number

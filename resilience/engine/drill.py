@@ -133,7 +133,7 @@ def _lose_and_return(
 
     try:
         if stays:
-            plan = plan_protect(fleet, survey, declared=declared)
+            plan = plan_protect(fleet, survey, declared=declared, force=True)
         else:
             plan = plan_failover(fleet, survey, to=drill.to, declared=declared)
         carry_out(world, fleet, plan, watch_turn)

@@ -138,6 +138,8 @@ class Config(Table):
     standby: bool = False
     """True on a host that follows: the epoch then lets another site write."""
     media_query: MediaQuery | None = None
+    forced: bool = False
+    """The operator lets this host go on under its epoch although too few vaults of the one before are left to seal it."""
     accept_end: str | None = None
     """LSN at which the operator accepts that a broken chain ends, by name."""
     paths: Paths

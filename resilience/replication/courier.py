@@ -90,7 +90,7 @@ class Courier(threading.Thread):
         self._lease = lease
         self._moved = moved
         self._wake = threading.Event()
-        self._stop = threading.Event()
+        self._stopping = threading.Event()
         self._told_unread = False
         self.progress = Progress()
 
@@ -105,18 +105,18 @@ class Courier(threading.Thread):
 
     def stop(self) -> None:
         """End after the put under way."""
-        self._stop.set()
+        self._stopping.set()
         self._wake.set()
 
     def run(self) -> None:
         """Put until stopped; a failure waits a little longer each time, and says so once."""
-        while not self._stop.is_set():
+        while not self._stopping.is_set():
             self._wake.clear()
             try:
                 worked = self._move()
             except (ResilienceError, OSError) as error:
                 self._failed(error)
-                self._stop.wait(PAUSES[min(self.failures, len(PAUSES)) - 1])
+                self._stopping.wait(PAUSES[min(self.failures, len(PAUSES)) - 1])
                 continue
             if worked and self.failures:
                 log.info("vault is back", vault=self.vault.name, failures=self.failures)

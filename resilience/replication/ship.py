@@ -357,7 +357,7 @@ def accepts(dsn: str) -> bool:
 def main(config: Config) -> dict[str, object]:
     """Run ship until it is told to stop."""
     seals_ready(config)
-    config = turn.start(config)
+    config = turn.force(config)
     onward: Onward | None = Onward(config, lapse.go_on(config))
     while onward is not None:
         onward = Ship(onward.config, onward.since).run()

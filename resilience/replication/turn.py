@@ -7,30 +7,80 @@ that position, which is noted durably. The new one's opening record says the sam
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from resilience.errors import ResilienceError, VaultError
+import structlog
+
+from resilience.errors import Refused, ResilienceError, VaultError
 from resilience.model import EpochRecord
 from resilience.replication import epoch as epochs
 from resilience.replication import lsn
 from resilience.replication.config import Config, write_atomic
 from resilience.replication.courier import Courier
+from resilience.replication.lease import Lease
 from resilience.replication.quorum import held_by
 from resilience.replication.spool import Spool
 
 NAME = "turned"
+POLL = 0.05
+log = structlog.get_logger()
 
 
 def start(config: Config) -> Config:
-    """Under which epoch this host's ship goes on: as far as it turned, and no further."""
+    """Under which epoch this host goes on: as far as it turned, and no further."""
     while (before := config.before) is not None and closed(before) is None:
         config = before
     while (found := _noted(config)) is not None:
         config = config.under(epochs.from_json(found["record"]))
     return config
+
+
+def force(config: Config, wait: Callable[[float], None] = time.sleep) -> Config:
+    """Under which epoch this host goes on, where the operator did without the seal of the one before.
+
+    Nothing is confirmed meanwhile: k of the vaults that stay get what was shipped, and the epoch before is closed there.
+    """
+    here = start(config)
+    before = config.before
+    if not config.forced or before is None or here.record != before.record:
+        return here
+    log.warning("the vault set changes by the operator's word alone", epoch=config.record.number)
+    return close(before, config.record, _handed_over(before, config.record, wait))
+
+
+def _handed_over(config: Config, record: EpochRecord, wait: Callable[[float], None]) -> int:
+    """Where the spool ends, once k of the vaults of `record` hold everything up to there."""
+    spool = Spool(config.paths.spool, config.record.number, config.record.vaults)
+    spool.live()
+    lease = Lease(config.record, config.verify, None)
+    stay = [name for name in config.record.vaults if name in record.vaults]
+    couriers = [
+        Courier(vault, spool, config.record, lease, lambda: None) for vault in config.open(tuple(stay)).values()
+    ]
+    for courier in couriers:
+        courier.start()
+    told = None
+    while (lacking := _lacking(record, spool, couriers)) is not None:
+        if lease.superseded is not None:
+            break
+        if lacking != told:
+            log.warning("the vault set cannot change yet", epoch=record.number, why=lacking)
+        told = lacking
+        wait(POLL)
+    for courier in couriers:
+        courier.stop()
+        courier.join()
+    if lease.superseded is not None:
+        raise Refused(
+            f"Epoch {lease.superseded.number} lets {lease.superseded.site} write.",
+            "It was sealed by somebody who did not know of this one, or by whom this one was not known.",
+            "Look at `resilience status`; this site stays closed.",
+        )
+    return spool.end
 
 
 def closed(config: Config) -> int | None:
@@ -50,12 +100,17 @@ def obstacle(config: Config, record: EpochRecord, spool: Spool, couriers: Iterab
     """Why this epoch can't be closed yet; None when it can."""
     if absent := set(record.vaults) - {vault.name for vault in config.vaults}:
         return f"vaults of epoch {record.number} are not configured here: {', '.join(sorted(absent))}"
+    return _lacking(record, spool, couriers) or _unsealed(config, record)
+
+
+def _lacking(record: EpochRecord, spool: Spool, couriers: Iterable[Courier]) -> str | None:
+    """What keeps the vaults that stay from holding all that was shipped; None where they do."""
     if spool.gap is not None:
         return "WAL was lost: a snapshot must lead past it first"
     whole = [c for c in couriers if c.vault.name in record.vaults and spool.hole(c.vault.name) is None]
     if len(whole) < record.k or held_by(record.k, (c.put_upto for c in whole)) < spool.end:
         return f"fewer than {record.k} of the vaults that stay hold everything up to {lsn.show(spool.end)}"
-    return _unsealed(config, record)
+    return None
 
 
 def _unsealed(config: Config, record: EpochRecord) -> str | None:

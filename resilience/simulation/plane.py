@@ -11,7 +11,7 @@ from resilience.errors import ResilienceError, TooFewVaults
 from resilience.model import EpochRecord, Fleet, Site, SiteOutputs, Stage
 from resilience.ports import Merged, Recovered
 from resilience.simulation import merging
-from resilience.simulation.shipping import reachable, ship, start_ship
+from resilience.simulation.shipping import force_turn, reachable, ship, start_ship
 from resilience.simulation.state import Held, Host, State
 
 T = TypeVar("T")
@@ -180,6 +180,15 @@ class SimPlane:
             _need(host.promoted_under == epoch.nonce, "ship did not turn.", "Too few vaults answer it.")
 
         self._on(outputs, "await_turn", 1.0, turned)
+
+    def force_turn(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
+        """It turns at once, unless it sees that another site may write."""
+
+        def turned(host: Host) -> None:
+            force_turn(self.sim, host, epoch)
+            _need(host.promoted_under == epoch.nonce, "ship did not turn.", "It sees another site's epoch.")
+
+        self._on(outputs, "force_turn", 1.0, turned)
 
     def snapshot(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
         """All rows into each vault of the epoch that answers."""

@@ -9,6 +9,8 @@ from itertools import cycle
 from pathlib import Path
 from subprocess import Popen
 
+from resilience.replication import epoch as epochs
+from resilience.replication import layout
 from resilience.replication.lease import now
 from resilience.replication.ship import accepts
 from tests.replication.harness import Fleet, Site, wait_until
@@ -115,3 +117,38 @@ def test_postgres_is_stopped_where_nobody_renews(sites: Callable[..., Site], fle
     wait_until(lambda: accepts(acorn.dsn), "Postgres to be started again, once vaults answer")
     acorn.wait_confirmed()
     assert until(acorn) > ends
+
+
+def test_the_operators_word_leads_on_where_too_few_vaults_are_left(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """Two of three vaults are gone and the lease ran out: the host writes again, into the third, and nothing was lost."""
+    fleet.lease_s = 4.0
+    acorn = sites(fleet, "acorn")
+    acorn.begin()
+    acorn.insert(1, 50)
+    stop(acorn.processes[-1])
+    acorn.ship(without(acorn.ship_config(), "birch", "cedar"))
+    acorn.insert(51, 60)
+    wait_until(lambda: not acorn.running(), "the lease to run out")
+    alone(fleet, "elm")
+    acorn.take(fleet.records[-1])
+    acorn.ship(acorn.ship_config(forced=True))
+    wait_until(lambda: accepts(acorn.dsn), acorn.told)
+    acorn.insert(61, 100)
+    acorn.wait_confirmed()
+    assert acorn.status()["epoch"] == 2
+    acorn.kill_postgres()
+    acorn.end()
+    birch = sites(fleet, "birch")
+    birch.run("restore")
+    birch.run("recover")
+    assert birch.rows() == list(range(1, 101))
+
+
+def alone(fleet: Fleet, name: str) -> None:
+    """The next epoch for the same host is put into one vault, and no other is left."""
+    fleet.stores, fleet.k, fleet.s = {name: fleet.stores[name]}, 1, 1
+    key = fleet.keys[len(fleet.records)]
+    record = fleet.record("acorn", key)
+    fleet.vaults()[name].put_new(layout.epoch(record.number), epochs.encode(record))
+    fleet.records.append(record)
+    fleet.keys[record.number] = key

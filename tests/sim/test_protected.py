@@ -6,12 +6,17 @@ from dataclasses import replace
 
 import pytest
 
+from resilience.decide import plan_protect
 from resilience.engine import drill as drilling
 from resilience.engine.drill import Drill
-from resilience.errors import TooFewVaults
+from resilience.engine.execute import Approval, approve, execute
+from resilience.engine.observe import observe
+from resilience.errors import Refused, TooFewVaults
 from resilience.judge import judge
-from resilience.model import Event, Fleet
+from resilience.model import EpochRecord, Event, Fleet
 from resilience.render import report_html
+from resilience.replication import epoch as epochs
+from resilience.replication import layout
 from tests.sim.drills import as_if_real, run
 from tests.sim.stage import Stage, attempt, day_one
 
@@ -138,3 +143,51 @@ def test_nobody_is_led_to_a_site_that_a_failover_left_half_done() -> None:
     assert stage.state.zones == named
     assert attempt(stage.operator.failover) is None
     assert stage.post(1) == 1
+
+
+@pytest.mark.parametrize("lost", [("birch", "cedar"), ("birch", "elm"), ("cedar", "elm")])
+def test_too_few_vaults_are_left_and_the_set_becomes_what_is_left(lost: tuple[str, ...]) -> None:
+    """Its lease runs out: by the operator's word alone it writes again, into the one vault that is left."""
+    events = as_if_real(run(Drill(lost=lost, simulated=True)))
+    verdict = judge(events)
+    assert (verdict.verdict, verdict.why) == ("met", ())
+    assert verdict.protection.thin[0] == "single-vault-left"
+    assert len(verdict.protection.vaults) == 1
+
+
+def test_the_set_is_not_forced_past_another_sites_epoch() -> None:
+    """Somebody failed over meanwhile and the vault that is left shows it: the site that stayed is not opened again."""
+    stage = day_one("quorum")
+    for vendor in ("cedar", "elm"):
+        stage.state.lose(vendor)
+    stage.state.watchers.clear()  # what the monitor looks for is what is given up here
+    dead = frozenset({"cedar", "elm"})
+    plan = plan_protect(stage.fleet, observe(stage.world, stage.fleet, dead), declared=dead, force=True)
+    names = [hazard.name for hazard in plan.hazards]
+    assert names[:2] == ["split-brain", "single-vault-left"]
+    with pytest.raises(Refused, match="split-brain"):
+        approve(stage.world, plan, Approval(plan.digest, frozenset(names) - {"split-brain"}, "operator"))
+    approve(stage.world, plan, Approval(plan.digest, frozenset(names), "operator"))
+    rival = sealed_alone(stage, "cedar", "birch")
+    with pytest.raises(Refused, match=f"Epoch {rival.number} was sealed by somebody else"):
+        execute(stage.world, stage.fleet, plan)
+
+
+def sealed_alone(stage: Stage, site: str, vault: str) -> EpochRecord:
+    """Another operator's next epoch, in one vault."""
+    old = stage.monitor.newest()
+    assert old is not None
+    record = epochs.make_record(
+        number=old.number + 1,
+        site=site,
+        nonce="rival",
+        parent=old.number,
+        vaults=(vault,),
+        k=1,
+        s=1,
+        sealed_at=stage.state.now,
+        signer=stage.world.signer.site_key(site, old.number + 1),
+        sign=stage.world.signer.sign,
+    )
+    stage.world.vaults[vault].put_new(layout.epoch(record.number), epochs.encode(record))
+    return record

@@ -28,7 +28,8 @@ def turn(run: Run, step: Step) -> Facts:
     """Wait until the site ships under the new epoch and enough of its vaults count."""
     site = run.fleet.site(step.subject)
     epoch = run.epoch(site.name)
-    run.world.plane.await_turn(site, run.outputs(site.name), epoch)
+    turn_to = run.world.plane.force_turn if run.plan.forced else run.world.plane.await_turn
+    turn_to(site, run.outputs(site.name), epoch)
     return {"epoch": epoch.number, "vaults": list(epoch.vaults)}
 
 
