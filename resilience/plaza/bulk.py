@@ -10,6 +10,7 @@ import os
 import random
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,14 +76,11 @@ def load(url: str, store: Store, profile: str, size: Size) -> dict[str, Any]:
     pictures = _pictures(rng, store, size)
     with psycopg.connect(url) as conn:
         _refuse_if_used(conn)
-        conn.execute("ALTER TABLE statuses DISABLE TRIGGER USER")
-        conn.execute("ALTER TABLE follows DISABLE TRIGGER USER")
-        _copy_people(conn, people, asyncio.run(_hash(profile)))
-        _copy_follows(conn, rng, people)
-        authors = _copy_posts(conn, rng, people, posts, texts)
-        _copy_media(conn, rng, posts, authors, pictures)
-        conn.execute("ALTER TABLE statuses ENABLE TRIGGER USER")
-        conn.execute("ALTER TABLE follows ENABLE TRIGGER USER")
+        with _no_indexes(conn, "statuses"), _no_indexes(conn, "follows"):
+            _copy_people(conn, people, asyncio.run(_hash(profile)))
+            _copy_follows(conn, rng, people)
+            authors = _copy_posts(conn, rng, people, posts, texts)
+            _copy_media(conn, rng, posts, authors, pictures)
         conn.execute(COUNT)
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute("VACUUM ANALYZE")
@@ -96,6 +94,28 @@ def load(url: str, store: Store, profile: str, size: Size) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _no_indexes(conn: Connection, table: str) -> Iterator[None]:
+    """Build the table's indexes after it is filled: row by row they would write many times as much WAL.
+
+    Emptied in this transaction, the table also takes rows that need no freezing later.
+    """
+    indexes = conn.execute(INDEXES, {"table": table}).fetchall()
+    conn.execute(f"TRUNCATE {table} CASCADE")
+    conn.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    for name, _ in indexes:
+        conn.execute(f"DROP INDEX {name}")
+    yield
+    conn.execute("SET LOCAL maintenance_work_mem = '256MB'")
+    for _, definition in indexes:
+        conn.execute(definition)
+    conn.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
+
+INDEXES = """SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index i
+    WHERE indrelid = %(table)s::regclass
+    AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.indexrelid)"""
+"""Those that no constraint rests on."""
 COUNT = """UPDATE accounts a SET
     statuses_count = (SELECT count(*) FROM statuses s WHERE s.account_id = a.id),
     last_status_at = (SELECT max(s.created_at)::date FROM statuses s WHERE s.account_id = a.id),
@@ -142,7 +162,7 @@ def _copy_people(conn: Connection, people: Sequence[int], password_hash: str) ->
 
 
 def _copy_follows(conn: Connection, rng: random.Random, people: Sequence[int]) -> None:
-    with conn.cursor().copy("COPY follows (account_id, target_id) FROM STDIN") as copy:
+    with conn.cursor().copy("COPY follows (account_id, target_id) FROM STDIN (FREEZE)") as copy:
         for person in people:
             for target in sorted({rng.choice(people) for _ in range(FOLLOWS)} - {person}):
                 copy.write_row((person, target))
@@ -154,7 +174,7 @@ def _copy_posts(
     """Posts; few people write much, most write little. Returns the author of each."""
     columns = "id, account_id, text, in_reply_to_id, in_reply_to_account_id, created_at"
     authors: list[int] = []
-    with conn.cursor().copy(f"COPY statuses ({columns}) FROM STDIN") as copy:
+    with conn.cursor().copy(f"COPY statuses ({columns}) FROM STDIN (FREEZE)") as copy:
         for number, post in enumerate(posts):
             author = people[int(len(people) * rng.random() ** 2)]
             parent = None
