@@ -30,7 +30,7 @@ AS_PLAZA = (
 )
 
 
-BULK = {"medium": (10_000, 2_600_000)}
+BULK = {"medium": (10_000, 2_850_000)}
 """Users and posts that are loaded in bulk, by the size of a drill: medium is a database of 1 GB."""
 SEED = "/var/tmp/seed"  # noqa: S108 - on a fresh host that is ours alone
 LOAD_WITHIN_S = 1800.0
