@@ -79,6 +79,8 @@ class Recovered:
     timeline: int
     end_lsn: str
     """End of the merged chain: the last byte of WAL that any vault holds without a hole."""
+    replay_s: float = 0.0
+    """Seconds that Postgres took to replay to there; 0 on a standby that had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ class Merged:
     chunks: int
     healed: tuple[str, ...]
     """Chunks that one vault lacked or held altered, and another had whole."""
+    restic_s: float = 0.0
+    """Seconds that restic took for the files; 0 on a standby that has them."""
 
 
 class Plane(Protocol):

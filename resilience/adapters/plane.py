@@ -78,7 +78,7 @@ class SshPlane:
     def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Recovered:
         """Replay to the chain's end and promote."""
         found = self.commands.there(outputs, "recover", self.config.reader(site, epoch), timeout=3600)
-        return Recovered(**{k: found[k] for k in ("switch_lsn", "timeline", "end_lsn")})
+        return Recovered(**{k: found[k] for k in ("switch_lsn", "timeline", "end_lsn", "replay_s")})
 
     def fetch_ledger(self, site: Site, outputs: SiteOutputs) -> int:
         """All ledger entries that any vault holds."""

@@ -43,18 +43,19 @@ def main(config: Config) -> dict[str, Any]:
     merged = state["merged"]
     end, confirmed = lsn.parse(merged["end_lsn"]), lsn.parse(merged["confirmed_lsn"])
     segments = Segments(config.paths.wal / "restored", int(state["segment_size"]), "")
-    began = time.monotonic()
+    began, replay_s = time.monotonic(), 0.0
     prepare(config, segments)
     with connected(config) as db:
         check = Check(segments, int(merged["timeline"]), end, confirmed)
         if _in_recovery(db):
             poke(config)
             replayed = replay(db, end, check)
-            log.info("replayed", position=lsn.show(replayed), seconds=round(time.monotonic() - began, 3))
+            replay_s = round(time.monotonic() - began, 3)
+            log.info("replayed", position=lsn.show(replayed), seconds=replay_s)
             promote(db, slot=True)
         recovered = _promoted(config, check, merged["end_lsn"])
         settle(config, db)
-    recovered |= make_ready(config, lossy=config.leased)
+    recovered |= {"replay_s": replay_s, **make_ready(config, lossy=config.leased)}
     mark(config, "promoted", merged=merged, segment_size=segments.size, recovered=recovered)
     own(config, config.paths.pg / MARKER)
     (config.paths.wal / STATE).unlink(missing_ok=True)

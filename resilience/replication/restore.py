@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import structlog
@@ -97,8 +97,8 @@ def _attempt(config: Config, vaults: Mapping[str, Vault], group: list[Label], op
     found = _hot(config, vaults, group, opening) or _cold(config, vaults, group, opening)
     if found is None:
         return None
-    used, segments, parts = found
-    merged = _merged(used, parts)
+    used, segments, parts, restic_s = found
+    merged = replace(_merged(used, parts), restic_s=restic_s)
     writers = config.open_to_write(config.record.vaults)
     put_again(config, writers, [(gathered, chain) for _, gathered, chain in parts])
     last, _, _ = parts[-1]
@@ -122,7 +122,8 @@ def _attempt(config: Config, vaults: Mapping[str, Vault], group: list[Label], op
     return merged
 
 
-Found = tuple[Label, Segments, list[Part]]
+Found = tuple[Label, Segments, list[Part], float]
+"""What is used, and the seconds that restic took for its files."""
 
 
 def _cold(config: Config, vaults: Mapping[str, Vault], group: list[Label], opening: Opening | None) -> Found | None:
@@ -132,13 +133,19 @@ def _cold(config: Config, vaults: Mapping[str, Vault], group: list[Label], openi
     empty(config.paths.wal)
     mark(config, RESTORING)
     with ThreadPoolExecutor(max_workers=1) as pool:
-        files = pool.submit(bring, config, group, RESTORING)
+        files = pool.submit(_files, config, group)
         walked = _wal(config, vaults, first, opening, None)
-        used = files.result()
+        used, restic_s = files.result()
     if walked is None or used is None:
         return None
     finish(config, used)
-    return used, *walked
+    return used, *walked, restic_s
+
+
+def _files(config: Config, group: list[Label]) -> tuple[Label | None, float]:
+    """The data directory from whichever vault gives it, and the seconds that took."""
+    began = time.monotonic()
+    return bring(config, group, RESTORING), round(time.monotonic() - began, 3)
 
 
 def _hot(config: Config, vaults: Mapping[str, Vault], group: list[Label], opening: Opening | None) -> Found | None:
@@ -152,7 +159,7 @@ def _hot(config: Config, vaults: Mapping[str, Vault], group: list[Label], openin
         except follow.TooFar as error:
             log.warning("this standby can't go on", what=error.what, why=error.why)
         else:
-            return None if walked is None else (group[0], *walked)
+            return None if walked is None else (group[0], *walked, 0.0)
     subprocess.run(config.postgres.stop, check=False, capture_output=True)
     return None
 

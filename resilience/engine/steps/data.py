@@ -43,6 +43,7 @@ def restore(run: Run, step: Step) -> Facts:
         "end_lsn": merged.end_lsn,
         "chunks": merged.chunks,
         "healed": list(merged.healed),
+        "restic_s": merged.restic_s,
     }
 
 
@@ -66,6 +67,7 @@ def recover(run: Run, step: Step) -> Facts:
         "switch_lsn": recovered.switch_lsn,
         "timeline": recovered.timeline,
         "end_lsn": recovered.end_lsn,
+        "replay_s": recovered.replay_s,
     }
 
 
