@@ -10,12 +10,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from resilience.plaza.db import PoolFull
 from resilience.plaza.errors import NotSafeElsewhere, PlazaError, Refused
 from resilience.plaza.web.render import page
 from resilience.plaza.web.visitor import LogInFirst, OnlyAppeal
 
 log = structlog.get_logger()
 AWAY = "Plaza can't reach its database right now. Nothing was changed. Try again in a moment."
+BUSY = "Plaza has more to do right now than it can at once. Try again in a moment."
 READ_ONLY = "Plaza can be read but not written to right now. Nothing was changed."
 AGAIN_S = 5
 """When a page that was not served looks again by itself."""
@@ -94,6 +96,12 @@ async def on_away(request: Request, error: Exception) -> Response:
     return refusal(request, Refused(503, AWAY))
 
 
+async def on_full(request: Request, error: Exception) -> Response:
+    """The database is there, and has no connection left for this request."""
+    log.warning("pool full", path=request.url.path, why=str(error))
+    return refusal(request, Refused(503, BUSY))
+
+
 async def on_read_only(request: Request, error: Exception) -> Response:
     """The database takes no writes: a standby, or a site that was fenced off."""
     return refusal(request, Refused(503, READ_ONLY))
@@ -129,6 +137,7 @@ HANDLERS = {
     HTTPException: on_http,
     NotSafeElsewhere: on_unsafe,
     psycopg.errors.ReadOnlySqlTransaction: on_read_only,
+    PoolFull: on_full,
     psycopg.OperationalError: on_away,
     psycopg.InterfaceError: on_away,
     psycopg.DataError: on_bad_data,

@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from resilience.plaza import api, web
 from resilience.plaza.admission import Admission
 from resilience.plaza.answers import HANDLERS
-from resilience.plaza.db import Database, one
+from resilience.plaza.db import Database, PoolFull, one
 from resilience.plaza.door import Door
 from resilience.plaza.endpoints import Endpoints
 from resilience.plaza.erasure import Eraser
@@ -148,7 +148,8 @@ async def readyz(request: Request) -> Response:
         async with plaza.db.read(within_s=2) as conn:
             row = await one(conn, "SELECT seq FROM ledger_position")
     except psycopg.Error as error:
-        body = {"ready": False, "why": f"The database is away: {str(error).strip()}"}
+        what = "Too busy to look" if isinstance(error, PoolFull) else "The database is away"
+        body = {"ready": False, "why": f"{what}: {str(error).strip()}"}
         return JSONResponse(body, 503)
     position = int(row["seq"]) if row else 0
     why = plaza.gate.why_closed

@@ -9,7 +9,7 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from resilience.plaza import lanes
 from resilience.plaza.errors import NotSafeElsewhere
@@ -28,6 +28,10 @@ class Connection(psycopg.AsyncConnection[DictRow]):
             self.unconfirmed = True
 
 
+class PoolFull(PoolTimeout):
+    """The database is there, and every connection to it is at work."""
+
+
 INSIDERS, OTHERS = "inside", "others"
 SIZES = {INSIDERS: 10, OTHERS: 6}
 """Connections. Two of the others' are the door's, so few who want to come in are served at once, and the rest wait."""
@@ -39,6 +43,7 @@ class Database:
     def __init__(self, url: str, wait_s: float = 10) -> None:
         self._wait_s = wait_s
         self._pools = {name: _pool(url, size) for name, size in SIZES.items()}
+        self._lent = dict.fromkeys(SIZES, 0)
 
     async def open(self) -> None:
         """Start connecting; does not wait for the database to be there."""
@@ -54,15 +59,23 @@ class Database:
         """How each pool does."""
         return {name: pool.get_stats() for name, pool in self._pools.items()}
 
-    @property
-    def _pool(self) -> AsyncConnectionPool[Connection]:
-        return self._pools[OTHERS if lanes.current.get() in (lanes.LINE, lanes.OUTSIDE) else INSIDERS]
-
     @asynccontextmanager
     async def read(self, within_s: float | None = None) -> AsyncIterator[Connection]:
-        """A connection where each statement stands for itself."""
-        async with self._pool.connection(within_s) as conn:
+        """A connection where each statement stands for itself; PoolFull when none was free in time."""
+        name = OTHERS if lanes.current.get() in (lanes.LINE, lanes.OUTSIDE) else INSIDERS
+        async with AsyncExitStack() as borrowed:
+            try:
+                conn = await borrowed.enter_async_context(self._pools[name].connection(within_s))
+            except PoolTimeout as error:
+                if self._lent[name] < SIZES[name]:
+                    raise
+                raise PoolFull(f"all {SIZES[name]} connections to the database are at work") from error
+            self._lent[name] += 1
+            borrowed.callback(self._give_back, name)
             yield conn
+
+    def _give_back(self, name: str) -> None:
+        self._lent[name] -= 1
 
     @asynccontextmanager
     async def write(self, *, safe: bool = False) -> AsyncIterator[Connection]:
@@ -70,7 +83,7 @@ class Database:
 
         `safe`: its commit is confirmed by the quorum, where there is one, whatever the others' are.
         """
-        async with self._pool.connection() as conn:
+        async with self.read() as conn:
             conn.unconfirmed = False
             async with AsyncExitStack() as committing, conn.transaction():
                 if safe:

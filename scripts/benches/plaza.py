@@ -100,7 +100,7 @@ class Bench:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.figures: dict[str, float] = {}
-        self.folder = Path(tempfile.mkdtemp(prefix="plaza-bench-"))
+        self.folder = Path()
 
     def run(self) -> dict[str, float]:
         """The parts that were asked for and are not known yet."""
@@ -110,7 +110,8 @@ class Bench:
         crowds = {"signups": ("steady", 7.0, self.args.seconds), "surge": ("surge", 35.0, self.args.surge_seconds)}
         wanted = [crowd for part, crowd in crowds.items() if part in parts and not self._knows(crowd[0])]
         sizes = [int(size) for size in self.args.sizes.split(",")] if "pages" in parts else []
-        with running_postgres(durable=True) as postgres:
+        with tempfile.TemporaryDirectory(prefix="plaza-bench-") as folder, running_postgres(durable=True) as postgres:
+            self.folder = Path(folder)
             template = migrated(postgres)
             if wanted:
                 with self._site(postgres, template, 2_000) as site:
@@ -152,10 +153,12 @@ class Bench:
             within_s=900,
         )
         site.settings["ARGON2"] = "owasp"
-        site.start()
-        with proxied(site.folder, site.port, 80):
-            yield site
-        site.end()
+        try:
+            site.start()
+            with proxied(site.folder, site.port, 80):
+                yield site
+        finally:
+            site.end()
 
     @staticmethod
     def _texts() -> str:

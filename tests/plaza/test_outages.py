@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from mastodon import MastodonIllegalArgumentError
 
+from resilience.plaza.answers import BUSY
 from resilience.plaza.erasure import PICTURES
 from tests.plaza.harness import PASSWORD, Postgres, Site, migrated, picture, running_postgres, wait_until
 from tests.plaza.pages import browser, fields_of, guest, send
@@ -103,6 +104,22 @@ def test_plaza_survives_a_restart_of_postgres(running: Site, own: Postgres) -> N
         wait_until(running.ready, seconds=10)
         assert http.post("/api/v1/statuses", data={"status": "back"}).status_code == 200
     assert "back" in page.get("/").text
+
+
+def test_a_full_pool_is_not_called_an_absence(running: Site) -> None:
+    """Every connection waits for a lock: whoever comes then hears that it is busy, and it is ready again right after."""
+    api = running.client("crowd")
+    with running.http(api) as http, ThreadPoolExecutor(20) as pool:
+        with psycopg.connect(running.url) as holder:
+            holder.execute("LOCK TABLE statuses IN ACCESS EXCLUSIVE MODE")
+            asked = [pool.submit(http.get, "/api/v1/timelines/home") for _ in range(20)]
+            wait_until(lambda: sum(one.done() for one in asked) == 10)
+            refused = [one.result() for one in asked if one.done()]
+            assert {answer.status_code for answer in refused} == {503}
+            assert {answer.json()["error"] for answer in refused} == {BUSY}
+            assert "Too busy to look: all 10 connections" in http.get("/readyz").json()["why"]
+        assert {one.result().status_code for one in asked} == {200, 503}
+        assert running.ready()
 
 
 def test_a_long_absence_is_over_as_soon_as_postgres_is_back(running: Site, own: Postgres) -> None:
