@@ -2,6 +2,7 @@
 
     python -m resilience.plaza.endpoints keygen --key KIT/endpoints.key
     python -m resilience.plaza.endpoints sign --key KIT/endpoints.key --out KIT/endpoints.json --endpoint URL …
+    python -m resilience.plaza.endpoints publish --public KIT/endpoints.pub --list KIT/endpoints.json --mirrors KIT/mirrors.json
     python -m resilience.plaza.endpoints fetch --public KIT/endpoints.pub --seen FILE URL …
 
 The list is `{"payload": TEXT, "signature": HEX}`. The signature (Ed25519) covers the UTF-8 bytes of TEXT, which is JSON:
@@ -123,15 +124,15 @@ class Endpoints:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make a key, sign a list, or fetch the newest one that can be trusted."""
+    """Make a key, sign a list, bring it to its mirrors, or fetch the newest one that can be trusted."""
     options = _parser().parse_args(arguments)
     try:
-        facts = {"keygen": _keygen, "sign": _sign, "fetch": _fetch}[options.command](options)
+        facts = {"keygen": _keygen, "sign": _sign, "publish": _publish, "fetch": _fetch}[options.command](options)
     except (PlazaError, OSError, ValueError) as error:
         print(f"endpoints: {error}", file=sys.stderr)
         return 1
     print(json.dumps(facts))
-    return 0
+    return 1 if options.command == "publish" and facts["problems"] else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -146,6 +147,10 @@ def _parser() -> argparse.ArgumentParser:
     signing.add_argument("--mirror", action="append", default=[], help="where this list is kept; several")
     signing.add_argument("--notice", default="", help="one sentence that clients show while the site is away")
     signing.add_argument("--days", type=int, default=30, help="how long it may be followed (default 30)")
+    publishing = commands.add_parser("publish", help="bring the list to every mirror that it names, and read it back")
+    publishing.add_argument("--public", type=Path, required=True)
+    publishing.add_argument("--list", type=Path, required=True)
+    publishing.add_argument("--mirrors", type=Path, required=True, help="how to write to each; holds credentials")
     fetching = commands.add_parser("fetch", help="the newest list that mirrors have and our key signed")
     fetching.add_argument("--public", type=Path, required=True)
     fetching.add_argument(
@@ -184,6 +189,13 @@ def _sign(options: argparse.Namespace) -> dict[str, object]:
     new.rename(options.out)
     options.key.with_suffix(".pub").write_text(_public_hex(key) + "\n")
     return asdict(listing)
+
+
+def _publish(options: argparse.Namespace) -> dict[str, object]:
+    from resilience.plaza.publishing import mirrors, publish
+
+    places = mirrors(options.mirrors)
+    return publish(options.list.read_bytes(), parse_public(options.public.read_text()), places)
 
 
 def _fetch(options: argparse.Namespace) -> dict[str, object]:

@@ -16,6 +16,7 @@ import pytest
 
 from resilience.plaza import endpoints
 from resilience.plaza.endpoints import NotTrusted, parse_public, read
+from tests.aws_server import client, dns_server
 from tests.plaza.harness import Site, wait_until
 
 Command = Callable[..., dict[str, Any]]
@@ -25,9 +26,20 @@ class Quiet(SimpleHTTPRequestHandler):
     """A static host, as any vendor sells it."""
 
     def end_headers(self) -> None:
-        """Let clients on other sites read it."""
-        self.send_header("Access-Control-Allow-Origin", "*")
+        """Let clients on other sites read it, but for one file."""
+        if not self.path.startswith("/closed"):
+            self.send_header("Access-Control-Allow-Origin", "*")
         super().end_headers()
+
+    def do_PUT(self) -> None:
+        """Its owner writes with a password."""
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        allowed = self.headers.get("Authorization") == "Basic owner"
+        if allowed:
+            Path(self.translate_path(self.path)).write_bytes(data)
+        self.send_response(201 if allowed else 401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's name)
         """Say nothing."""
@@ -53,7 +65,8 @@ def command(capsys: pytest.CaptureFixture[str]) -> Command:
     def run(*arguments: str | Path) -> dict[str, Any]:
         status = endpoints.main([str(argument) for argument in arguments])
         said = capsys.readouterr()
-        return {"failed": said.err} if status else json.loads(said.out)
+        facts: dict[str, Any] = json.loads(said.out) if said.out else {}
+        return {**facts, "failed": said.err} if status else facts
 
     return run
 
@@ -127,6 +140,51 @@ def test_fetch_takes_the_newest_from_whoever_has_it(tmp_path: Path, key: Path, c
         assert "has been seen" in again["problems"][0]
         none = command("fetch", "--public", key.with_suffix(".pub"), "--seen", tmp_path / "no", f"{c}/l.json")
         assert "No list could be trusted" in none["failed"]
+
+
+FOR_ALL = {
+    "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::lists/*"}]
+}
+
+
+def test_a_list_is_brought_to_unrelated_hosts_and_read_back(tmp_path: Path, key: Path, command: Command) -> None:
+    """A web host and a bucket hold it; twice is once; what fails is told for each host by itself, and the others have it."""
+    file, places, public = tmp_path / "endpoints.json", tmp_path / "mirrors.json", key.with_suffix(".pub")
+    upload = ("publish", "--public", public, "--list", file, "--mirrors", places)
+    with static_host(tmp_path / "a") as web, dns_server() as store:
+        client("s3", store).create_bucket(Bucket="lists")
+        client("s3", store).put_bucket_policy(Bucket="lists", Policy=json.dumps(FOR_ALL))
+        s3 = {"endpoint_url": store, "bucket": "lists", "key": "l.json", "access_key_id": "x", "secret_access_key": "y"}
+        owner = {"Authorization": "Basic owner"}
+        kept: list[dict[str, Any]] = [
+            {"address": f"{web}/l.json", "put": f"{web}/l.json", "headers": owner},
+            {"address": f"{store}/lists/l.json", "s3": s3},
+            {"address": f"{web}/closed.json", "put": f"{web}/closed.json", "headers": owner},
+            {"address": f"{web}/stranger.json", "put": f"{web}/stranger.json"},
+            {"address": "http://127.0.0.1:9/l.json", "put": "http://127.0.0.1:9/l.json"},
+        ]
+        places.write_text(json.dumps(kept))
+        signed(command, key, file)
+        assert "Sign it again with --mirror" in command(*upload)["failed"]
+        mirrors = [word for one in kept for word in ("--mirror", one["address"])]
+        signed(command, key, file, *mirrors, "--mirror", "https://forgotten.example/l.json")
+        found = command(*upload)
+        assert [found["mirrors"][one["address"]] for one in kept[:2]] == ["written", "written"]
+        assert "browsers may not read it" in found["problems"][f"{web}/closed.json"]
+        assert "status 401" in found["problems"][f"{web}/stranger.json"]
+        assert "refused" in found["problems"]["http://127.0.0.1:9/l.json"]
+        assert "nobody said" in found["problems"]["https://forgotten.example/l.json"]
+        old = file.read_bytes()
+        places.write_text(json.dumps(kept[:2]))
+        signed(command, key, file, *mirrors[:4])
+        assert set(command(*upload)["mirrors"].values()) == {"written"}
+        assert command(*upload)["problems"] == {}
+        assert set(command(*upload)["mirrors"].values()) == {"already there"}
+        fetched = command("fetch", "--public", public, "--seen", tmp_path / "seen", *mirrors[1:4:2])
+        assert (fetched["version"], fetched["problems"]) == (3, [])
+        file.write_bytes(old)
+        places.write_text(json.dumps(kept[:1]))
+        assert "version 3, which is newer" in command(*upload)["problems"][f"{web}/l.json"]
 
 
 def test_the_site_serves_the_list_and_takes_a_newer_one_only(
