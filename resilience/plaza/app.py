@@ -64,7 +64,7 @@ def build(settings: Settings) -> Starlette:
             Middleware(Gatekeeper),
             Middleware(Admission),
             Middleware(OneSlash),
-            Middleware(Throttle, limit=settings.api_limit),
+            Middleware(Throttle, limit=settings.api_limit, limits=settings.limits),
             Middleware(ReadOnly),
         ],
         exception_handlers=HANDLERS,

@@ -1,13 +1,16 @@
-"""Rate limits: how often somebody may be wrong."""
+"""Rate limits: how often somebody may be wrong, and how often an app may do what costs others something."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from resilience.plaza.errors import Refused
 
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 REMEMBERED = 50_000
 
 
@@ -72,3 +75,24 @@ class Limits:
         self._pair.count(f"{name.lower()} {address}")
         self._name.count(name.lower())
         self._address.count(address)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Requests that have a share of their own, on top of what they take of everybody's."""
+
+    name: str
+    method: str
+    path: re.Pattern[str]
+    limit: int
+    window_s: float
+
+
+KINDS = (
+    Kind("posts", "POST", re.compile(r"/api/v1/statuses"), 10_800, 3 * HOUR),
+    Kind("deletes", "DELETE", re.compile(r"/api/v1/statuses/\w+"), 300, 30 * MINUTE),
+    Kind("media", "POST", re.compile(r"/api/v[12]/media"), 1_800, 30 * MINUTE),
+    Kind("follows", "POST", re.compile(r"/api/v1/accounts/\w+/follow"), 400, DAY),
+    Kind("reports", "POST", re.compile(r"/api/v1/reports"), 100, HOUR),
+)
+"""The windows are Mastodon's; how many is the operator's to say, by name."""

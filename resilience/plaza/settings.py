@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from resilience.plaza.errors import PlazaError
+from resilience.plaza.ratelimit import KINDS
 
 REQUIRED = (
     "DATABASE_URL",
@@ -47,6 +48,8 @@ class Settings:
     push_trust: frozenset[str] = frozenset()
     endpoints_key: Path | None = None
     api_limit: int = 7500
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Requests of one kind, by its name, where they are not to be the usual number."""
     sends: bool = True
     """Off in a rehearsed copy: no mail and no push leaves it."""
 
@@ -93,6 +96,7 @@ def from_env(env: Mapping[str, str] = os.environ) -> Settings:
         endpoints=_path(env.get("ENDPOINTS")),
         endpoints_key=_path(env.get("ENDPOINTS_KEY")),
         api_limit=int(_number("API_LIMIT", env.get("API_LIMIT", "7500"))),
+        limits=_limits(env.get("LIMITS", "")),
         sends=env.get("SENDS", "on") != "off",
     )
 
@@ -123,6 +127,17 @@ def _number(name: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise PlazaError(f"{name} can't be read", f"'{text}' is not a number", "Write for example 10.") from None
+
+
+def _limits(text: str) -> dict[str, int]:
+    """`posts=300 media=30`."""
+    found: dict[str, int] = {}
+    for word in text.split():
+        name, _, count = word.partition("=")
+        if name not in (known := [kind.name for kind in KINDS]) or not count.isdigit():
+            raise PlazaError("LIMITS can't be read", f"'{word}' is no limit", f"Write NAME=NUMBER: {', '.join(known)}.")
+        found[name] = int(count)
+    return found
 
 
 def _path(text: str | None) -> Path | None:

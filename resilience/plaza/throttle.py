@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,8 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resilience.plaza.answers import refusal
 from resilience.plaza.errors import Refused
+from resilience.plaza.ratelimit import KINDS
 
-WINDOW_S = 300
+WINDOW_S = 300.0
 REMEMBERED = 50_000
 
 
@@ -28,10 +30,11 @@ class Window:
 
 
 class Shares:
-    """So many requests for one key in each window of five minutes."""
+    """So many requests for one key in each window."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, window_s: float = WINDOW_S) -> None:
         self.limit = limit
+        self._window_s = window_s
         self._windows: OrderedDict[str, Window] = OrderedDict()
 
     def use(self, key: str) -> Window:
@@ -39,7 +42,7 @@ class Shares:
         now = time.time()
         window = self._windows.get(key)
         if window is None or window.ends <= now:
-            window = Window(now + WINDOW_S)
+            window = Window(now + self._window_s)
             self._windows[key] = window
         self._windows.move_to_end(key)
         while len(self._windows) > REMEMBERED:
@@ -51,31 +54,43 @@ class Shares:
 class Throttle:
     """Counts requests to the API by token, or by address without one."""
 
-    def __init__(self, app: ASGIApp, *, limit: int) -> None:
+    def __init__(self, app: ASGIApp, *, limit: int, limits: Mapping[str, int] | None = None) -> None:
         self._app = app
-        self._shares = Shares(limit)
+        self._all = Shares(limit)
+        told = limits or {}
+        self._kinds = [(kind, Shares(told.get(kind.name, kind.limit), kind.window_s)) for kind in KINDS]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count, tell how much is left, and refuse with 429 when nothing is."""
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self._app(scope, receive, send)
             return
-        window = self._shares.use(_who(scope))
-        left = max(0, self._shares.limit - window.used)
-        reset = datetime.fromtimestamp(window.ends, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        shares, window = self._use(scope, _who(scope))
+        headers = _headers(shares.limit, window)
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-RateLimit-Limit"] = str(self._shares.limit)
-                headers["X-RateLimit-Remaining"] = str(left)
-                headers["X-RateLimit-Reset"] = reset
+                MutableHeaders(scope=message).update(headers)
             await send(message)
 
-        if window.used > self._shares.limit:
+        if window.used > shares.limit:
             await refusal(Request(scope), Refused(429, "Too many requests"))(scope, receive, told)
             return
         await self._app(scope, receive, told)
+
+    def _use(self, scope: Scope, who: str) -> tuple[Shares, Window]:
+        """Count it; what is told is the share of its kind, or everybody's where it has none or that one is used up."""
+        used = self._all.use(who)
+        for kind, shares in self._kinds:
+            if used.used <= self._all.limit and kind.method == scope["method"] and kind.path.fullmatch(scope["path"]):
+                return shares, shares.use(who)
+        return self._all, used
+
+
+def _headers(limit: int, window: Window) -> dict[str, str]:
+    reset = datetime.fromtimestamp(window.ends, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    left = max(0, limit - window.used)
+    return {"X-RateLimit-Limit": str(limit), "X-RateLimit-Remaining": str(left), "X-RateLimit-Reset": reset}
 
 
 def _who(scope: Scope) -> str:

@@ -7,7 +7,7 @@ import socket
 import statistics
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -219,9 +219,9 @@ def test_links_are_never_followed(plaza: Site, name: str) -> None:
 
 
 def test_the_interface_is_limited_and_says_so(sites: Callable[[], Site]) -> None:
-    """Mastodon's three headers count down; then 429 with Retry-After; another person goes on."""
+    """Mastodon's three headers count down; then 429 with Retry-After; another person goes on, and posts have a share apart."""
     site = sites()
-    site.settings["API_LIMIT"] = "12"
+    site.settings |= {"API_LIMIT": "12", "LIMITS": "posts=2 reports=5"}
     site.start()
     one, other = site.client("one"), site.client("other")
     with site.http(one) as http:
@@ -233,7 +233,14 @@ def test_the_interface_is_limited_and_says_so(sites: Callable[[], Site]) -> None
         assert [answer.status_code for answer in answers[-2:]] == [429, 429]
         assert answers[-1].json() == {"error": "Too many requests"}
         assert "retry-after" in answers[-1].headers
-    assert other.timeline_public() == []
+    with site.http(other) as http:
+        posted = [http.post("/api/v1/statuses", data={"status": f"post {n}"}) for n in range(3)]
+        assert [answer.status_code for answer in posted] == [200, 200, 429]
+        assert [answer.headers["x-ratelimit-remaining"] for answer in posted] == ["1", "0", "0"]
+        assert {answer.headers["x-ratelimit-limit"] for answer in posted} == {"2"}
+        until = datetime.fromisoformat(posted[-1].headers["x-ratelimit-reset"])
+        assert timedelta(hours=2) < until - datetime.now(UTC) <= timedelta(hours=3)
+        assert http.get("/api/v1/timelines/public").status_code == 200
 
 
 def test_ids_do_not_tell_how_many_there_are(plaza: Site, name: str) -> None:
