@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, LiteralString
+from typing import LiteralString
 
 import psycopg
 
@@ -54,7 +54,7 @@ MAX_DISPLAY_NAME, MAX_NOTE = 60, 500
 
 COLUMNS: LiteralString = (
     "id, username, display_name, note, role, created_at, "
-    "followers_count, following_count, statuses_count, last_status_at, suspended_at"
+    "followers_count, following_count, statuses_count, last_status_at, suspended_at, avatar, header, fields"
 )
 
 
@@ -73,6 +73,11 @@ class Account:
     statuses_count: int
     last_status_at: date | None
     suspended_at: datetime | None
+    avatar: str | None
+    """Path of the picture that this person chose."""
+    header: str | None
+    fields: list[list[str]]
+    """What they say of themselves: name and value."""
 
     @property
     def is_moderator(self) -> bool:
@@ -183,24 +188,6 @@ async def many(conn: Connection, ids: list[int]) -> dict[int, Account]:
     """Accounts by id; ids that nobody has are left out."""
     found = await rows(conn, "SELECT " + COLUMNS + " FROM accounts WHERE id = ANY(%s)", ids)
     return {row["id"]: Account(**row) for row in found}
-
-
-async def update(conn: Connection, account_id: int, **changes: Any) -> Account:
-    """Change display name or note; None leaves a field as it is."""
-    name, note = changes.get("display_name"), changes.get("note")
-    if name is not None and len(name) > MAX_DISPLAY_NAME:
-        text = f"may have up to {MAX_DISPLAY_NAME} characters"
-        raise refused({"display_name": ("ERR_TOO_LONG", text)})
-    if note is not None and len(note) > MAX_NOTE:
-        raise refused({"note": ("ERR_TOO_LONG", f"may have up to {MAX_NOTE} characters")})
-    sql: LiteralString = (
-        "UPDATE accounts SET display_name = coalesce(%s, display_name), note = coalesce(%s, note) "
-        "WHERE id = %s RETURNING " + COLUMNS
-    )
-    row = await one(conn, sql, name, note, account_id)
-    if row is None:
-        raise not_found()
-    return Account(**row)
 
 
 async def follow(conn: Connection, account_id: int, target_id: int) -> None:

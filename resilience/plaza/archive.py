@@ -11,7 +11,7 @@ import json
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, LiteralString
 
 from psycopg.rows import DictRow
@@ -23,12 +23,13 @@ from resilience.plaza.entities import moment
 from resilience.plaza.paging import Page
 from resilience.plaza.posts import Post
 from resilience.plaza.store import Store
-from resilience.plaza.text import to_html
+from resilience.plaza.text import line_to_html, to_html
 
 STREAMS = "https://www.w3.org/ns/activitystreams"
 PUBLIC = f"{STREAMS}#Public"
 STATIC = Path(__file__).parent / "static"
 BATCH = 500
+MIMES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
 REST: dict[str, LiteralString] = {
     "notifications": "SELECT id, kind, from_account_id, status_id, created_at FROM notifications WHERE account_id = %s",
     "reports": "SELECT id, target_account_id, status_ids, category, comment, created_at FROM reports WHERE account_id = %s",
@@ -86,8 +87,12 @@ def write(target: Path, one: Belongings, store: Store, base: str, domain: str) -
     """The archive as a zip. Blocking: the server calls it in a thread."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         _json(archive, "actor.json", _actor(one.account, base))
-        for name in ("avatar.png", "header.png"):
-            archive.write(STATIC / name, name)
+        for purpose, path in _faces(one.account).items():
+            stored = store.path(PurePath(path).stem)
+            if path.startswith("/media/") and stored.is_file():
+                archive.write(stored, purpose + PurePath(path).suffix, zipfile.ZIP_STORED)
+            else:
+                archive.write(STATIC / f"{purpose}.png", purpose + PurePath(path).suffix)
         for post in one.posts:
             for item in post.media:
                 if store.path(item.sha256).is_file():
@@ -138,9 +143,20 @@ def _actor(one: Account, base: str) -> dict[str, Any]:
         "manuallyApprovesFollowers": False,
         "discoverable": True,
         "published": moment(one.created_at),
-        "icon": {"type": "Image", "mediaType": "image/png", "url": "avatar.png"},
-        "image": {"type": "Image", "mediaType": "image/png", "url": "header.png"},
+        "attachment": [{"type": "PropertyValue", "name": n, "value": line_to_html(v)} for n, v in one.fields],
+        "icon": _image("avatar", _faces(one)["avatar"]),
+        "image": _image("header", _faces(one)["header"]),
     }
+
+
+def _faces(one: Account) -> dict[str, str]:
+    """Where somebody's two pictures are, their own or everybody's."""
+    return {"avatar": one.avatar or "avatar.png", "header": one.header or "header.png"}
+
+
+def _image(purpose: str, path: str) -> dict[str, str]:
+    suffix = PurePath(path).suffix
+    return {"type": "Image", "mediaType": MIMES[suffix], "url": purpose + suffix}
 
 
 def _create(post: Post, answered: dict[int, Account], base: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from resilience.plaza.accounts import Account, Relationship
 from resilience.plaza.media import Media
 from resilience.plaza.posts import Post
-from resilience.plaza.text import to_html
+from resilience.plaza.text import line_to_html, to_html
 
 Entity = dict[str, Any]
 
@@ -22,13 +22,15 @@ def moment(value: datetime) -> str:
 def account(one: Account, base: str) -> Entity:
     """Account, as anybody may see it."""
     page = f"{base}/@{one.username}"
-    avatar, header = f"{base}/static/avatar.png", f"{base}/static/header.png"
+    shown = one.suspended_at is None
+    avatar = base + (one.avatar if shown and one.avatar else "/static/avatar.png")
+    header = base + (one.header if shown and one.header else "/static/header.png")
     role = [{"id": "1", "name": "Moderator", "color": ""}] if one.is_moderator else []
     return {
         "id": str(one.id),
         "username": one.username,
         "acct": one.username,
-        "display_name": one.username if one.suspended_at else one.shown_name,
+        "display_name": one.shown_name if shown else one.username,
         "locked": False,
         "bot": False,
         "discoverable": True,
@@ -37,7 +39,7 @@ def account(one: Account, base: str) -> Entity:
         "noindex": True,
         "hide_collections": True,
         "created_at": moment(one.created_at),
-        "note": "" if one.suspended_at else to_html(one.note),
+        "note": to_html(one.note) if shown else "",
         "url": page,
         "uri": page,
         "avatar": avatar,
@@ -49,10 +51,15 @@ def account(one: Account, base: str) -> Entity:
         "statuses_count": one.statuses_count,
         "last_status_at": one.last_status_at.isoformat() if one.last_status_at else None,
         "emojis": [],
-        "fields": [],
+        "fields": [field(*pair) for pair in one.fields] if shown else [],
         "roles": role,
         **({"suspended": True} if one.suspended_at else {}),
     }
+
+
+def field(name: str, value: str) -> Entity:
+    """Field of a profile; plaza looks at no other site to verify one."""
+    return {"name": name, "value": line_to_html(value), "verified_at": None}
 
 
 def credential_account(one: Account, base: str) -> Entity:
@@ -62,7 +69,7 @@ def credential_account(one: Account, base: str) -> Entity:
         "sensitive": False,
         "language": None,
         "note": one.note,
-        "fields": [],
+        "fields": [{**field(*pair), "value": pair[1]} for pair in one.fields],
         "follow_requests_count": 0,
         "hide_collections": True,
         "discoverable": True,

@@ -37,18 +37,20 @@ class Media:
         return f"/media/{self.sha256}.{EXTENSIONS[self.mime]}"
 
 
-async def add(conn: Connection, store: Store, owner: int, picture: Picture, description: str) -> Media:
+async def add(
+    conn: Connection, store: Store, owner: int, picture: Picture, description: str, purpose: str = "post"
+) -> Media:
     """Keep a picture and its row, in this order, while nobody may remove the same one."""
     check_description(description)
     await conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PICTURES, picture_lock(picture.sha256)))
     await asyncio.to_thread(store.put, picture)
     sql: LiteralString = (
-        "INSERT INTO media (id, account_id, sha256, mime, bytes, width, height, description) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING " + COLUMNS
+        "INSERT INTO media (id, account_id, sha256, mime, bytes, width, height, description, purpose) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING " + COLUMNS
     )
     row = await one(
         conn, sql, new_id(), owner, picture.sha256, picture.mime, len(picture.data),
-        picture.width, picture.height, description,
+        picture.width, picture.height, description, purpose,
     )  # fmt: skip
     assert row is not None
     return Media(**row)
@@ -79,7 +81,7 @@ async def attach(conn: Connection, owner: int, post_id: int, ids: Sequence[int])
         return
     cursor = await conn.execute(
         """UPDATE media SET status_id = %s, position = array_position(%s::bigint[], id)
-        WHERE id = ANY(%s) AND account_id = %s AND status_id IS NULL""",
+        WHERE id = ANY(%s) AND account_id = %s AND status_id IS NULL AND purpose = 'post'""",
         (post_id, list(ids), list(ids), owner),
     )
     if cursor.rowcount != len(set(ids)):

@@ -52,6 +52,16 @@ async def by_id(conn: Connection, me: int, notification_id: int) -> Notification
     return (await _full(conn, me, [row]))[0]
 
 
+async def alike(conn: Connection, me: int, kind: str, which: str) -> list[Notification]:
+    """My notifications of one kind, newest first: about one post, or, where there is none, of one day (YYYYMMDD)."""
+    sql: LiteralString = (
+        "SELECT " + COLUMNS + " FROM notifications WHERE account_id = %(me)s AND kind = %(kind)s AND "
+        "coalesce(status_id::text, to_char(created_at AT TIME ZONE 'UTC', 'YYYYMMDD')) = %(which)s "
+        "ORDER BY id DESC LIMIT 1000"
+    )
+    return await _full(conn, me, await rows(conn, sql, {"me": me, "kind": kind, "which": which}))
+
+
 async def clear(conn: Connection, me: int) -> None:
     """Forget all of them."""
     await conn.execute("DELETE FROM notifications WHERE account_id = %s", (me,))

@@ -21,7 +21,10 @@ POST /api/v1/apps | client_name redirect_uris scopes website | Application
 GET /api/v1/apps/verify_credentials | | Application
 POST /api/v1/accounts | username email password agreement:boolean locale | Token
 GET /api/v1/accounts/verify_credentials | | Account
-PATCH /api/v1/accounts/update_credentials | display_name note | Account
+PATCH /api/v1/accounts/update_credentials | display_name note avatar:file header:file fields_attributes[0][name] fields_attributes[0][value] | Account
+DELETE /api/v1/profile/avatar | | Account
+DELETE /api/v1/profile/header | | Account
+GET /api/v1/accounts/familiar_followers | id[] | FamiliarFollowers[]
 GET /api/v1/accounts/lookup | acct | Account
 GET /api/v1/accounts/search | q limit:integer offset:integer | Account[]
 GET /api/v1/accounts/relationships | id[] | Relationship[]
@@ -60,6 +63,11 @@ GET /api/v1/notifications/{{id}} | | Notification
 GET /api/v1/notifications/unread_count | | Count
 POST /api/v1/notifications/clear | | Empty
 POST /api/v1/notifications/{{id}}/dismiss | | Empty
+GET /api/v2/notifications | {PAGED} types[] exclude_types[] account_id grouped_types[] | GroupedNotifications
+GET /api/v2/notifications/unread_count | | Count
+GET /api/v2/notifications/{{group_key}} | | GroupedNotifications
+GET /api/v2/notifications/{{group_key}}/accounts | | Account[]
+POST /api/v2/notifications/{{group_key}}/dismiss | | Empty
 GET /api/v1/markers | timeline[] | Empty
 POST /api/v1/markers | home[last_read_id] notifications[last_read_id] | Empty
 GET /api/v2/search | q type limit:integer offset:integer max_id | Found
@@ -103,6 +111,8 @@ ENTITIES = {
     "StatusSource": "id text spoiler_text",
     "Context": "ancestors:array descendants:array",
     "Notification": "id type created_at account:object",
+    "GroupedNotifications": "accounts:array statuses:array notification_groups:array",
+    "FamiliarFollowers": "id accounts:array",
     "Count": "count:integer",
     "Empty": "",
     "Found": "accounts:array statuses:array hashtags:array",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -58,10 +59,25 @@ class Params:
             return None if found is None else str(found)
         return self.optional(f"{name}[{field}]")
 
+    def pairs(self, name: str, first: str, second: str) -> list[tuple[str, str]] | None:
+        """Two values each of `name[0][..]`, `name[1][..]`, or of a list of objects in JSON; None where none was sent."""
+        numbered: dict[int, dict[str, Any]] = {}
+        pattern = re.compile(re.escape(name) + r"\[(\d{1,3})\]\[(\w+)\]", re.ASCII)
+        for key, values in self._values.items():
+            if match := pattern.fullmatch(key):
+                numbered.setdefault(int(match[1]), {})[match[2]] = values[-1]
+        found = [value for value in self._values.get(name, []) if isinstance(value, dict)]
+        found += [numbered[number] for number in sorted(numbered)]
+        return [(_plain(one.get(first)), _plain(one.get(second))) for one in found] or None
+
     def file(self, name: str) -> UploadFile | None:
         """An uploaded file."""
         value = self._values.get(name, [None])[-1]
         return value if isinstance(value, UploadFile) else None
+
+
+def _plain(value: Any) -> str:
+    return "" if value is None or isinstance(value, UploadFile | dict | list) else str(value)
 
 
 async def read_params(request: Request) -> Params:

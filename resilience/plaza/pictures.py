@@ -45,19 +45,19 @@ class Darkroom:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="pictures")
 
-    async def develop(self, upload: UploadFile) -> Picture:
-        """The picture to store for an uploaded file."""
+    async def develop(self, upload: UploadFile, shape: tuple[int, int] | None = None) -> Picture:
+        """The picture to store for an uploaded file; `shape`: cut to that, around its middle."""
         if upload.size is not None and upload.size > MAX_BYTES:
             raise Refused(422, TOO_LARGE)
         data = await upload.read()
-        return await asyncio.get_running_loop().run_in_executor(self._pool, make_picture, data)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, make_picture, data, shape)
 
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def make_picture(upload: bytes) -> Picture:
+def make_picture(upload: bytes, shape: tuple[int, int] | None = None) -> Picture:
     """The picture to store for an upload; refuses what isn't one, or is too large to be honest."""
     if len(upload) > MAX_BYTES:
         raise Refused(422, TOO_LARGE)
@@ -67,7 +67,7 @@ def make_picture(upload: bytes) -> Picture:
         raise Refused(422, TOO_LARGE) from None
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
         raise Refused(422, UNREADABLE) from None
-    return picture_of(image)
+    return picture_of(image if shape is None else ImageOps.fit(image, shape, Image.Resampling.LANCZOS))
 
 
 def picture_of(image: Image.Image) -> Picture:

@@ -44,7 +44,8 @@ async def sweep_once(conn: Connection, store: Store) -> None:
         await conn.execute(sql)
     gone = await rows(
         conn,
-        "DELETE FROM media WHERE status_id IS NULL AND created_at < now() - interval '1 day' RETURNING sha256",
+        "DELETE FROM media WHERE status_id IS NULL AND purpose = 'post' AND created_at < now() - interval '1 day' "
+        "RETURNING sha256",
     )
     for sha in sorted({row["sha256"] for row in gone}):
         await conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PICTURES, picture_lock(sha)))

@@ -20,6 +20,11 @@ def to_html(text: str, named: Mapping[str, str] | None = None) -> str:
     return "".join(f"<p>{_lines(part, named or {})}</p>" for part in paragraphs if part)
 
 
+def line_to_html(text: str) -> str:
+    """One line: links that may be clicked, everything else escaped."""
+    return _links(" ".join(text.split()), {})
+
+
 def _lines(text: str, named: Mapping[str, str]) -> str:
     return _links(text, named).replace("\n", "<br>")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from datetime import datetime
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from mastodon import Mastodon, MastodonAPIError, MastodonNotFoundError
+from PIL import Image
 
 from tests.plaza.harness import Site, picture
 
@@ -166,3 +169,79 @@ def test_search_finds_what_one_may_see(plaza: Site, name: str) -> None:
     assert name in [one.username for one in other.search_v2(name[:6], result_type="accounts").accounts]
     for strange in ("", "%", "' OR 1=1 --", "((", "!!!", "a" * 5000):
         other.search_v2(strange)
+
+
+def test_a_profile_is_what_its_owner_shows(plaza: Site, name: str) -> None:
+    """Avatar, header and fields through Mastodon.py: cut to shape, served, exported, and gone when they are replaced."""
+    me = plaza.client(name)
+    post = me.status_post("me", media_ids=[me.media_post(picture(5), "image/png")])
+    changed = me.account_update_credentials(
+        avatar=picture(1, size=(900, 300)), avatar_mime_type="image/png",
+        header=picture(2, size=(300, 900)), header_mime_type="image/png",
+        fields=[("Site", "https://example.org/<b>"), ("Says", "hi & bye")],
+    )  # fmt: skip
+    sizes = {url: Image.open(io.BytesIO(httpx.get(url).content)).size for url in (changed.avatar, changed.header)}
+    assert list(sizes.values()) == [(400, 400), (1500, 500)]
+    seen = plaza.client(f"{name}o").account(changed.id)
+    assert (seen.avatar, seen.header) == (changed.avatar, changed.header)
+    assert [(one.name, one.verified_at) for one in seen.fields] == [("Site", None), ("Says", None)]
+    assert 'href="https://example.org/"' in seen.fields[0].value
+    assert "&lt;b&gt;" in seen.fields[0].value
+    assert [one.value for one in changed.source.fields] == ["https://example.org/<b>", "hi & bye"]
+    page = httpx.get(f"{plaza.base}/@{name}").text
+    assert urlsplit(seen.avatar).path in page
+    assert urlsplit(seen.header).path in page
+    assert me.account_update_credentials(avatar=picture(3), avatar_mime_type="image/png").header == changed.header
+    assert httpx.get(changed.avatar).status_code == 404
+    assert plaza.run("facts")["media"]["missing"] == []
+    with plaza.http(me) as http:
+        assert http.delete("/api/v1/profile/header").json()["header"].endswith("/static/header.png")
+        assert httpx.get(changed.header).status_code == 404
+        wrong = http.patch("/api/v1/accounts/update_credentials", files={"avatar": ("a.png", b"no picture")})
+        assert wrong.status_code == 422
+        many = {f"fields_attributes[{n}][name]": "x" for n in range(5)}
+        assert http.patch("/api/v1/accounts/update_credentials", data=many).status_code == 422
+        rows = {"fields_attributes": [{"name": "One", "value": "1"}]}
+        assert len(http.patch("/api/v1/accounts/update_credentials", json=rows).json()["fields"]) == 1
+        assert http.post("/api/v1/statuses", data={"media_ids[]": plaza.sql(AVATARS, name)[0][0]}).status_code == 422
+    assert me.status(post).media_attachments
+    me.account_update_credentials(fields=[("", "")])
+    assert me.me().fields == []
+
+
+AVATARS = "SELECT m.id FROM media m JOIN accounts a ON a.id = m.account_id WHERE a.username = %s AND purpose = 'avatar'"
+
+
+def test_notifications_in_groups(plaza: Site, name: str) -> None:
+    """Likes of one post are one entry, and so are followers of a day; answers stay single; a group is forgotten whole."""
+    me, others = plaza.client(name), [plaza.client(f"{name}{letter}") for letter in "abc"]
+    post = me.status_post("like this")
+    for other in others:
+        other.status_favourite(post)
+    for other in others[:2]:
+        other.account_follow(me.me())
+    others[0].status_post(f"@{name} well", in_reply_to_id=post)
+    with plaza.http(me) as http:
+        answer = http.get("/api/v2/notifications")
+        groups = answer.json()["notification_groups"]
+        assert [(one["type"], one["notifications_count"]) for one in groups] == [
+            ("mention", 1),
+            ("follow", 2),
+            ("favourite", 3),
+        ]
+        assert groups[2]["status_id"] == str(post.id)
+        assert {one["id"] for one in answer.json()["accounts"]} >= set(groups[2]["sample_account_ids"])
+        assert {one["id"] for one in answer.json()["statuses"]} >= {str(post.id)}
+        path = f"/api/v2/notifications/{groups[2]['group_key']}"
+        assert [one["username"] for one in http.get(f"{path}/accounts").json()] == [f"{name}{one}" for one in "cba"]
+        assert http.get(path).json()["notification_groups"][0]["notifications_count"] == 3
+        single = http.get("/api/v2/notifications", params={"grouped_types[]": "follow", "limit": 2})
+        assert [one["notifications_count"] for one in single.json()["notification_groups"]] == [1, 1]
+        older = http.get(single.links["next"]["url"]).json()
+        assert [one["type"] for one in older["notification_groups"]] == ["follow", "favourite"]
+        assert http.post(f"{path}/dismiss").status_code == 200
+        assert http.get(path).status_code == 404
+        assert http.get("/api/v2/notifications/unread_count").json() == {"count": 3}
+        ids = {"id[]": [str(me.me().id)]}
+        known = http.get("/api/v1/accounts/familiar_followers", params=ids).json()
+        assert known == [{"id": str(me.me().id), "accounts": []}]

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from resilience.plaza import access, accounts, entities, posts, signups
+from resilience.plaza import access, accounts, entities, posts, profiles, signups
 from resilience.plaza.access import App
 from resilience.plaza.api.common import app_caller, base_of, caller, paged, reader, user
 from resilience.plaza.api.oauth import token_entity
@@ -66,13 +66,40 @@ async def verify_credentials(request: Request) -> Response:
 
 
 async def update_credentials(request: Request) -> Response:
-    """PATCH /api/v1/accounts/update_credentials: change name and note."""
+    """PATCH /api/v1/accounts/update_credentials: name, note, fields, avatar, header; what wasn't sent stays."""
+    plaza = plaza_of(request)
+    async with plaza.db.read() as conn:
+        await user(request, conn, "write:accounts")
     params = await read_params(request)
-    changes = {k: params.optional(k) for k in ("display_name", "note")}
-    async with plaza_of(request).db.write() as conn:
+    files = {purpose: file for purpose in profiles.SHAPES if (file := params.file(purpose)) and file.filename}
+    pictures = {p: await plaza.darkroom.develop(file, profiles.SHAPES[p]) for p, file in files.items()}
+    texts = {name: params.optional(name) for name in profiles.LONGEST}
+    fields = params.pairs("fields_attributes", "name", "value")
+    async with plaza.db.write() as conn:
         me = await user(request, conn, "write:accounts")
-        changed = await accounts.update(conn, me.account.id, **changes)
+        changed = await profiles.update(conn, me.account.id, texts, fields)
+        for purpose, picture in pictures.items():
+            changed = await profiles.show(conn, plaza.store, me.account.id, purpose, picture)
     return JSONResponse(entities.credential_account(changed, base_of(request)))
+
+
+async def hide_picture(request: Request) -> Response:
+    """DELETE /api/v1/profile/avatar and /header: show none."""
+    plaza = plaza_of(request)
+    async with plaza.db.write() as conn:
+        me = await user(request, conn, "write:accounts")
+        purpose = request.url.path.rpartition("/")[2]
+        changed = await profiles.hide(conn, plaza.store, me.account.id, purpose)
+    return JSONResponse(entities.credential_account(changed, base_of(request)))
+
+
+async def familiar_followers(request: Request) -> Response:
+    """GET /api/v1/accounts/familiar_followers: nobody, since everybody's lists are their own (`hide_collections`)."""
+    params = await read_params(request)
+    async with plaza_of(request).db.read() as conn:
+        await user(request, conn, "read:follows")
+        found = await accounts.many(conn, params.ids("id")[:80])
+    return JSONResponse([{"id": str(one), "accounts": []} for one in found])
 
 
 async def show(request: Request) -> Response:
@@ -144,6 +171,9 @@ ROUTES = [
     Route("/api/v1/accounts", register, methods=["POST"]),
     Route("/api/v1/accounts/verify_credentials", verify_credentials),
     Route("/api/v1/accounts/update_credentials", update_credentials, methods=["PATCH"]),
+    Route("/api/v1/profile/avatar", hide_picture, methods=["DELETE"]),
+    Route("/api/v1/profile/header", hide_picture, methods=["DELETE"]),
+    Route("/api/v1/accounts/familiar_followers", familiar_followers),
     Route("/api/v1/accounts/lookup", lookup),
     Route("/api/v1/accounts/relationships", relationships),
     Route("/api/v1/accounts/{id}", show),

@@ -13,7 +13,7 @@ from resilience.plaza.ids import parse_id
 from resilience.plaza.notifications import Notification
 from resilience.plaza.notify import KINDS
 from resilience.plaza.paging import read_page
-from resilience.plaza.params import read_params
+from resilience.plaza.params import Params, read_params
 from resilience.plaza.state import plaza_of
 
 READ, WRITE = "read:notifications", "write:notifications"
@@ -24,13 +24,17 @@ async def several(request: Request) -> Response:
     """GET /api/v1/notifications; `types[]`, `exclude_types[]`, `account_id`."""
     page = read_page(request.query_params, default=40, largest=80)
     params = await read_params(request)
-    wanted, unwanted = params.all("types"), params.all("exclude_types")
-    kinds = [kind for kind in KINDS if (not wanted or kind in wanted) and kind not in unwanted]
     async with plaza_of(request).db.read() as conn:
         me = await user(request, conn, READ)
         by = params.identifier("account_id")
-        found = await notifications.of(conn, me.account.id, page, kinds=kinds, by=by)
+        found = await notifications.of(conn, me.account.id, page, kinds=kinds_of(params), by=by)
     return paged(request, [_entity(one, base_of(request)) for one in found], page)
+
+
+def kinds_of(params: Params) -> list[str]:
+    """Which kinds a request asks for."""
+    wanted, unwanted = params.all("types"), params.all("exclude_types")
+    return [kind for kind in KINDS if (not wanted or kind in wanted) and kind not in unwanted]
 
 
 async def show(request: Request) -> Response:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from starlette.datastructures import FormData
+from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from resilience.plaza import access, accounts, erasure, secondfactor
+from resilience.plaza import access, accounts, erasure, profiles, secondfactor
 from resilience.plaza.errors import Refused
 from resilience.plaza.login import authenticate
+from resilience.plaza.pictures import Darkroom, Picture
 from resilience.plaza.state import plaza_of
 from resilience.plaza.web.render import page
 from resilience.plaza.web.visitor import (
@@ -88,20 +89,41 @@ async def _tie(request: Request, *, begin: bool) -> Response:
 
 
 async def settings(request: Request) -> Response:
-    """Change one's name and text."""
+    """Change what one shows of oneself: name, text, fields, two pictures."""
     plaza = plaza_of(request)
     async with plaza.db.read() as conn:
         who, me = await member(request, conn)
     if request.method != "POST":
         return page(request, "settings.html", {"problem": ""}, who=who)
     form = await checked_form(request, who)
-    changes = {"display_name": field(form, "display_name").strip(), "note": field(form, "note").strip()}
+    texts = {name: field(form, name).strip() for name in profiles.LONGEST}
+    numbers = range(1, profiles.MAX_FIELDS + 1)
+    fields = [(field(form, f"name{number}"), field(form, f"value{number}")) for number in numbers]
     try:
+        pictures = await _pictures(plaza.darkroom, form)
         async with plaza.db.write() as conn:
-            await accounts.update(conn, me.id, **changes)
+            await profiles.update(conn, me.id, texts, fields)
+            for purpose, picture in pictures.items():
+                if picture:
+                    await profiles.show(conn, plaza.store, me.id, purpose, picture)
+                else:
+                    await profiles.hide(conn, plaza.store, me.id, purpose)
     except Refused as error:
-        return page(request, "settings.html", {"problem": error.message}, error.status, who=who)
+        problem = error.message.removeprefix("Validation failed: ")
+        return page(request, "settings.html", {"problem": problem}, error.status, who=who)
     return see("/settings", "saved")
+
+
+async def _pictures(darkroom: Darkroom, form: FormData) -> dict[str, Picture | None]:
+    """The pictures that somebody chose; None for one that they want to be rid of."""
+    found: dict[str, Picture | None] = {}
+    for purpose, shape in profiles.SHAPES.items():
+        file = form.get(purpose)
+        if isinstance(file, UploadFile) and file.filename:
+            found[purpose] = await darkroom.develop(file, shape)
+        elif field(form, f"no_{purpose}"):
+            found[purpose] = None
+    return found
 
 
 async def delete_account(request: Request) -> Response:

@@ -16,7 +16,8 @@ from resilience.plaza.accounts import MAX_DISPLAY_NAME, MAX_NOTE, MIN_PASSWORD, 
 from resilience.plaza.bearer import new_secret
 from resilience.plaza.mentions import Mention
 from resilience.plaza.posts import MAX_PICTURES, MAX_TEXT
-from resilience.plaza.text import to_html
+from resilience.plaza.profiles import MAX_FIELD, MAX_FIELDS
+from resilience.plaza.text import line_to_html, to_html
 from resilience.plaza.web.visitor import GUEST, Visitor
 
 TEMPLATES = Path(__file__).parent.parent / "templates"
@@ -75,6 +76,11 @@ def prose(text: str, mentions: Iterable[Mention] = ()) -> Markup:
     return Markup(to_html(text, named))  # noqa: S704 (to_html escapes)
 
 
+def line(text: str) -> Markup:
+    """One line of what people write, escaped, with links."""
+    return Markup(line_to_html(text))  # noqa: S704 (line_to_html escapes)
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -83,12 +89,14 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(prose=prose, ago=ago, due=due, hue=hue)
+    environment.filters.update(prose=prose, line=line, ago=ago, due=due, hue=hue)
     environment.globals.update(
         max_text=MAX_TEXT,
         max_pictures=MAX_PICTURES,
         max_note=MAX_NOTE,
         max_display_name=MAX_DISPLAY_NAME,
+        max_fields=MAX_FIELDS,
+        max_field=MAX_FIELD,
         min_password=MIN_PASSWORD,
         new_key=new_secret,
     )
