@@ -12,6 +12,7 @@
     ├── ShortRecovery          1   recovery ended before the end of the chain
     └── VaultError             1   one vault did not do what was asked
         ├── TooFewVaults       1   not enough of them to seal, or to be sure
+        ├── NoSnapshot         1   none of them gives a snapshot that can be used
         └── BrokenChain        1   data is missing everywhere, and is good until …
 
 Each says three things, one line each: what happened, why, and what to do next.
@@ -97,6 +98,10 @@ class VaultError(ResilienceError):
 
 class TooFewVaults(VaultError):
     """Not enough vaults answer to seal an epoch or to be sure of the chain's end."""
+
+
+class NoSnapshot(VaultError):
+    """No vault gives a snapshot that can be used; a mirror may."""
 
 
 class BrokenChain(VaultError):

@@ -7,7 +7,7 @@ Anything here may raise a `resilience.errors.ResilienceError`; nothing returns h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -415,6 +415,8 @@ class World:
     supplies: Supplies
     registration: Callable[[], Registration] | None = None
     """How the domain stands with its registry; None where nobody is declared who tells."""
+    mirrors: Mapping[str, Vault] = field(default_factory=dict)
+    """Stores that only hold copies; nothing is sealed there."""
     history: Callable[[], Iterable[Mapping[str, Any]]] = tuple
     """What is kept of past drills, one entry each; none where nobody keeps them."""
     together: Callable[[Sequence[Deed]], None] = in_turn
@@ -423,5 +425,6 @@ class World:
     def without(self, vaults: frozenset[str], *, forced: bool = False) -> World:
         """The same World with no door to these vaults: nobody can call them by mistake."""
         left = {name: vault for name, vault in self.vaults.items() if name not in vaults}
+        mirrors = {name: mirror for name, mirror in self.mirrors.items() if name not in vaults}
         plane, supplies = self.plane.without(vaults, forced=forced), self.supplies.without(vaults)
-        return replace(self, vaults=left, plane=plane, supplies=supplies)
+        return replace(self, vaults=left, mirrors=mirrors, plane=plane, supplies=supplies)

@@ -81,7 +81,8 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
         lab.enter_operator()
     kit = Kit(home.directory / fleet.kit)
     shells = Shells(kit)
-    vaults = {v.name: open_vault(v, kit.vault(v.name, "operator"), "operator") for v in fleet.vaults}
+    vaults = {v.name: open_vault(v, kit.vault(v.name, "operator"), "operator") for v in fleet.sealing}
+    mirrors = {v.name: open_vault(v, kit.vault(v.name, "operator"), "operator") for v in fleet.mirrors}
     signer, app = KitSigner(kit), PlazaOnHost(shells, home.directory / "material")
     supplies = VaultSupplies(fleet, kit, vaults, signer)
     rules = caddy_rules(app.ready_path, app.sign_up_paths)
@@ -98,7 +99,7 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
         vaults=vaults,
         clouds={s.name: _cloud(home, fleet, kit, s) for s in fleet.sites},
         plane=SshPlane(
-            shells, HostConfig(fleet, kit, vaults, signer, rules, app.ready_path, app.media_query), supplies
+            shells, HostConfig(fleet, kit, vaults, signer, rules, app.ready_path, app.media_query, mirrors), supplies
         ),
         app=app,
         gate=HostGate(shells, host=fleet.names.host, recipients=kit.recipients),
@@ -107,6 +108,7 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
         log=log,
         signer=signer,
         supplies=supplies,
+        mirrors=mirrors,
         registration=(lambda: registration(fleet.names.rdap)) if fleet.names.rdap else None,
         history=HistoryFile(home.directory / "reports" / "history.jsonl").read,
         together=side_by_side,
@@ -137,7 +139,7 @@ def vault_principals(home: Home, fleet: Fleet, name: str) -> dict[str, Vault]:
     kit, spec = Kit(home.directory / fleet.kit), known_vault(fleet, name)
     if fleet.lab:
         Lab(home.directory).enter_operator()
-    return {who: open_vault(spec, kit.vault(name, who), who) for who in PRINCIPALS}
+    return {who: open_vault(spec, kit.vault(name, who), who) for who in _principals(kit, spec)}
 
 
 def forget_stacks(home: Home, fleet: Fleet, vendor: str, *, undo: bool = False) -> list[str]:
@@ -191,13 +193,20 @@ def _pulumi(home: Home, fleet: Fleet, kit: Kit, vendor: str, stack: str, site: S
 PRINCIPALS = ("operator", "ship", "reader")
 
 
+def _principals(kit: Kit, spec: VaultSpec) -> tuple[str, ...]:
+    """Who there is at a vault: no site's host writes to a mirror, and where nobody may only read none reads it."""
+    return (
+        PRINCIPALS if not spec.copies_only else tuple(who for who in ("operator", "reader") if kit.has(spec.name, who))
+    )
+
+
 def preflight_doors(home: Home, fleet: Fleet) -> Doors:
     """What `resilience check` opens: each principal's own way into each vault, and what this machine holds."""
     kit = Kit(home.directory / fleet.kit)
     lacking = tuple(_lacking(kit, fleet))
     return Doors(
         principals={
-            v.name: {p: open_vault(v, kit.vault(v.name, p), p) for p in PRINCIPALS}
+            v.name: {p: open_vault(v, kit.vault(v.name, p), p) for p in _principals(kit, v)}
             for v in fleet.vaults
             if not any(v.name in what for what in lacking)
         },
@@ -216,8 +225,9 @@ def _lacking(kit: Kit, fleet: Fleet) -> Iterator[str]:
         lambda: kit.passphrase_file,
         lambda: kit.ssh_key,
         kit.identity,
-        *(lambda v=v, p=p: kit.vault(v.name, p) for v in fleet.vaults for p in PRINCIPALS),
-        *(lambda v=v: kit.restic_password(v.name) for v in fleet.vaults),
+        *(lambda v=v, p=p: kit.vault(v.name, p) for v in fleet.sealing for p in PRINCIPALS),
+        *(lambda v=v: kit.vault(v.name, "operator") for v in fleet.mirrors),
+        *(lambda v=v: kit.restic_password(v.name) for v in fleet.sealing),
         *(lambda z=z: kit.dns(z.vendor) for z in fleet.names.zones),
         *(lambda s=s: kit.credentials(s.vendor, s.stack) for s in fleet.sites if s.stack in CLOUDS),
     ]

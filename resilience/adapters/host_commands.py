@@ -14,7 +14,7 @@ from typing import Any
 from resilience import caches
 from resilience.adapters.host_places import PATHS, PYTHON
 from resilience.adapters.shells import Shells
-from resilience.errors import BrokenChain, ResilienceError, ShortRecovery, TooFewVaults
+from resilience.errors import BrokenChain, NoSnapshot, ResilienceError, ShortRecovery, TooFewVaults
 from resilience.model import SiteOutputs
 
 Told = Mapping[str, Any]
@@ -60,7 +60,12 @@ def _line(command: str, *args: str) -> str:
     return " ".join([f"{PYTHON} -m resilience.replication {command} --config /dev/stdin", *args])
 
 
-KINDS = {"BrokenChain": BrokenChain, "ShortRecovery": ShortRecovery, "TooFewVaults": TooFewVaults}
+KINDS = {
+    "BrokenChain": BrokenChain,
+    "ShortRecovery": ShortRecovery,
+    "TooFewVaults": TooFewVaults,
+    "NoSnapshot": NoSnapshot,
+}
 
 
 def answer(where: str, status: int, out: str, complaint: str) -> dict[str, Any]:

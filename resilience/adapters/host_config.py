@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+import structlog
 
 from resilience.adapters import rules
 from resilience.adapters.host_places import DATA, ETC, PATHS, POSTGRES
@@ -20,10 +22,16 @@ from resilience.adapters.signer import KitSigner
 from resilience.errors import ResilienceError
 from resilience.host.gate import PASS_VARIABLE
 from resilience.host.spec import File
-from resilience.model import EpochRecord, Fleet, Site
+from resilience.model import EpochRecord, Fleet, Site, VaultSpec
 from resilience.ports import Vault
 from resilience.replication import epoch as epochs
+from resilience.replication import layout
+from resilience.replication.mirrored import Mirrored, within
 from resilience.replication.vaults import place
+
+LABELS = 3
+"""So many of a vault's newest snapshots are offered from a mirror."""
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,8 @@ class HostConfig:
     """The app's probe, which the proxy answers by plain HTTP, too."""
     media_query: Mapping[str, Any] | None = None
     """How the app's rows name their pictures."""
+    mirrors: Mapping[str, Vault] = field(default_factory=dict)
+    """Opened by the operator, to read labels."""
 
     def keys(self, site: Site, epoch: EpochRecord) -> list[File]:
         """Files that belong to one site and epoch; a standby gets none that signs or ships."""
@@ -120,6 +130,41 @@ class HostConfig:
         """What `status` needs: no secret at all."""
         config = self._common(site, epoch, "reader", restic=False)
         return {**config, "standby": True, "vaults": []}
+
+    def mirrored(self, principal: str) -> list[dict[str, Any]]:
+        """What mirrors hold: each vault's newest labels there, and the way in for one principal, where it has one."""
+        opened = [
+            spec for spec in self.fleet.mirrors if spec.name in self.mirrors and self.kit.has(spec.name, principal)
+        ]
+        found = [(spec, of, self._labels(spec.name, of.name)) for spec in opened for of in self.fleet.sealing]
+        return [
+            {"name": spec.name, "labels": labels, "stands_for": self._stands_for(spec, of.name, principal)}
+            for spec, of, labels in found
+            if labels
+        ]
+
+    def double(self, mirror: str, of: str) -> dict[str, Any]:
+        """What looking at a mirror takes, as if it were the vault that was copied there."""
+        config = self.watcher()
+        vault = self._stands_for(self.fleet.vault(mirror), of, "operator")
+        return {**config, "vaults": [vault], "sealed": [of]}
+
+    def _stands_for(self, mirror: VaultSpec, of: str, principal: str) -> dict[str, Any]:
+        return {
+            **place(replace(mirror, name=of, within=within(of))),
+            "credentials": self.kit.vault(mirror.name, principal),
+            "restic_password": self.kit.restic_password(of),
+        }
+
+    def _labels(self, mirror: str, of: str) -> dict[str, str]:
+        """The newest of them; none where the mirror does not answer, for nothing waits for a mirror."""
+        store = Mirrored(self.mirrors[mirror], within(of), of)
+        try:
+            keys = store.list(layout.LABEL)[-LABELS:]
+            return {key: data.decode() for key in keys if (data := store.get(key)) is not None}
+        except (ResilienceError, UnicodeDecodeError) as error:
+            log.warning("a mirror is of no use now", mirror=mirror, why=str(error))
+            return {}
 
     def auditor(self) -> dict[str, Any]:
         """What reading the ledger beside everything else needs: to read, and to know who signs it."""

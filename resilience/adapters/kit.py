@@ -93,6 +93,11 @@ class Kit:
             )
         return {str(k): str(v) for k, v in found[principal].items()}
 
+    def has(self, vault: str, principal: str) -> bool:
+        """Whether there are credentials of this principal at this vault."""
+        path = self.directory / f"vaults/{vault}.json"
+        return path.is_file() and principal in json.loads(path.read_text())
+
     def keep_vault(self, vault: str, credentials: dict[str, dict[str, str]]) -> None:
         """Keep what a vault's stack made, beside what was there."""
         path = self.directory / "vaults" / f"{vault}.json"

@@ -16,7 +16,7 @@ from resilience.adapters.host_places import ETC, PYTHON, RUN
 from resilience.adapters.host_scripts import AWAIT_FOLLOW, AWAIT_SHIP, AWAIT_TURN, CREATE, SIZES, STAND_STILL, TAKE_UP
 from resilience.adapters.shells import Shells
 from resilience.adapters.supplies import VaultSupplies
-from resilience.errors import ResilienceError
+from resilience.errors import NoSnapshot, ResilienceError
 from resilience.host.shape import hand_over, shape_host
 from resilience.host.spec import site_host
 from resilience.model import CLOUDS, EpochRecord, Site, SiteOutputs
@@ -72,7 +72,12 @@ class SshPlane:
         """Snapshot and chain onto the host; the chain's end put again, the opening record put."""
         self.shells(outputs).check(STAND_STILL, timeout=60)
         config = {**self.config.reader(site, epoch), **({"accept_end": accept_end} if accept_end else {})}
-        found = self.commands.there(outputs, "restore", config, timeout=3600)
+        try:
+            found = self.commands.there(outputs, "restore", config, timeout=3600)
+        except NoSnapshot:
+            if not (mirrors := self.config.mirrored("reader")):
+                raise
+            found = self.commands.there(outputs, "restore", {**config, "mirrors": mirrors}, timeout=3600)
         return Merged(**{**found, "healed": tuple(found["healed"])})
 
     def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Recovered:
@@ -140,7 +145,15 @@ class SshPlane:
 
     def verify(self, vault: str, at: str | None) -> Mapping[str, Any]:
         """Restore from this vault alone on this machine, start it, check and count it."""
-        return self.commands.here("verify", self.config.watcher(), "--vault", vault, *(("--at", at) if at else ()))
+        if vault in self.vaults:
+            return self.commands.here("verify", self.config.watcher(), "--vault", vault, *(("--at", at) if at else ()))
+        held = {
+            m["stands_for"]["name"]: max(m["labels"]) for m in self.config.mirrored("operator") if m["name"] == vault
+        }
+        if not held:
+            raise NoSnapshot(f"{vault} holds no snapshot.", "Nothing was copied there.", "Run `resilience snapshot`.")
+        of = max(held, key=lambda name: held[name])
+        return self.commands.here("verify", self.config.double(vault, of), "--vault", of)
 
     def prune(self, vault: str, snapshot: str, *, really: bool) -> Mapping[str, Any]:
         """Remove from this vault what lies before a snapshot, with the operator's own credentials."""
@@ -157,7 +170,13 @@ class SshPlane:
 
     def restore_at(self, folder: Path, at: str | None) -> Mapping[str, Any]:
         """A copy on this machine as it was at a moment, below an empty folder."""
-        return self.commands.into(folder, "restore-at", self.config.watcher(), *(("--at", at) if at else ()))
+        config, args = self.config.watcher(), ("--at", at) if at else ()
+        try:
+            return self.commands.into(folder, "restore-at", config, *args)
+        except NoSnapshot:
+            if not (mirrors := self.config.mirrored("operator")):
+                raise
+            return self.commands.into(folder, "restore-at", {**config, "mirrors": mirrors}, *args)
 
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """What ship says, with the sizes of database and pictures; of a standby what follow says."""
@@ -190,7 +209,8 @@ class SshPlane:
     def without(self, vaults: frozenset[str], *, forced: bool = False) -> SshPlane:
         """The same, with no door to these vaults: no configuration names them."""
         left = {name: vault for name, vault in self.vaults.items() if name not in vaults}
-        return replace(self, config=replace(self.config, vaults=left))
+        mirrors = {name: mirror for name, mirror in self.config.mirrors.items() if name not in vaults}
+        return replace(self, config=replace(self.config, vaults=left, mirrors=mirrors))
 
     def _init_repository(self, site: Site, epoch: EpochRecord, vault: str) -> None:
         """Make the vault's restic repository, as the operator; nothing where there is one."""

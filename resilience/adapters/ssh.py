@@ -195,8 +195,8 @@ class Shell:
         )
 
 
-def connect(login: Login, timeout: float = CONNECT_S) -> paramiko.SSHClient:
-    """Connect with nothing but our key, to nothing but the host that holds the pinned key."""
+def connect(login: Login, timeout: float = CONNECT_S, key: paramiko.PKey | None = None) -> paramiko.SSHClient:
+    """Connect with nothing but our key (the login's, or this one), to nothing but the host that holds the pinned key."""
     client = paramiko.SSHClient()
     client.set_missing_host_key_policy(paramiko.RejectPolicy())
     pinned = _pinned(login)
@@ -206,7 +206,7 @@ def connect(login: Login, timeout: float = CONNECT_S) -> paramiko.SSHClient:
             login.address,
             port=login.port,
             username=login.user,
-            pkey=_our_key(login.key_file),
+            pkey=key or _our_key(login.key_file),
             sock=_socket(login, timeout),
             allow_agent=False,
             look_for_keys=False,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from resilience.cli.context import Context, say_json
-from resilience.engine.probe import note
+from resilience.engine.probe import note, probe_mirror
 from resilience.engine.probe import probe as try_out
 from resilience.engine.revert import revert as undo
 from resilience.errors import Exit
@@ -67,7 +67,9 @@ def probe(ctx: typer.Context, name: Name, as_json: Json = False) -> None:
     Exit status: 0 all as it should be, 1 a trial failed, 2 usage, 4 something could not be tried.
     """
     context: Context = ctx.obj
-    seen = try_out(name, vault_principals(context.home, context.home.load(), name))
+    fleet = context.home.load()
+    principals = vault_principals(context.home, fleet, name)
+    seen = (probe_mirror if fleet.vault(name).copies_only else try_out)(name, principals)
     note(context.home.journal, time.time(), seen)
     if as_json:
         trials = [{"name": t.name, "outcome": t.outcome, "said": t.said, "next": t.next} for t in seen.trials]

@@ -55,7 +55,7 @@ def _references(f: FleetFile) -> Iterator[Finding]:
         yield from address_findings(("site", i, "addresses"), site.addresses)
     for i, vault in enumerate(f.vault):
         yield from check(("vault", i, "vendor"), vault.vendor)
-        yield from _url(("vault", i, "endpoint"), vault.endpoint)
+        yield from _url(("vault", i, "endpoint"), vault.endpoint, "sftp" if vault.kind == "sftp" else "https?")
     for i, zone in enumerate(f.names.zone):
         yield from check(("names", "zone", i, "vendor"), zone.vendor)
     for i, vendor in enumerate(f.vendor):
@@ -66,9 +66,12 @@ def _references(f: FleetFile) -> Iterator[Finding]:
 
 def _buckets(f: FleetFile) -> Iterator[Finding]:
     for i, vault in enumerate(f.vault):
-        if vault.stack and (vault.stack == "gcp") != (vault.kind == "gcs"):
+        if vault.stack and (vault.kind == "sftp" or (vault.stack == "gcp") != (vault.kind == "gcs")):
             hint = 'A bucket of stack "gcp" is of kind "gcs"; those of "aws" and "s3" are of kind "s3".'
             yield ("vault", i, "stack"), f'stack "{vault.stack}" makes no bucket of kind "{vault.kind}"', hint
+        if vault.kind == "sftp" and not vault.copies_only:
+            why = "SFTP promises no conditional create, so two epochs could both be sealed there"
+            yield ("vault", i, "kind"), why, "Add copies_only = true: it holds copies, and never counts in n."
     places = [(vault.endpoint.rstrip("/"), vault.bucket) for vault in f.vault]
     for i, place in enumerate(places):
         if place in places[:i]:
@@ -76,8 +79,10 @@ def _buckets(f: FleetFile) -> Iterator[Finding]:
             yield ("vault", i, "bucket"), why, "Every vault is a bucket of its own, at a vendor of its own."
 
 
-def _url(loc: Loc, url: str) -> Iterator[Finding]:
-    if not re.match(r"https?://[^/\s]+", url):
+def _url(loc: Loc, url: str, scheme: str) -> Iterator[Finding]:
+    if scheme == "sftp" and not re.fullmatch(r"sftp://[^/@\s]+", url):
+        yield loc, f'"{url}" is no SFTP server', "Write it like sftp://box.example.net:23; the user is in the kit."
+    elif not re.match(rf"{scheme}://[^/\s]+", url):
         yield loc, f'"{url}" is not a URL', "Write it like https://storage.example.net."
 
 

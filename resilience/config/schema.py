@@ -137,7 +137,7 @@ class VaultTable(Table):
 
     name: Name
     vendor: str
-    kind: Literal["s3", "gcs"]
+    kind: Literal["s3", "gcs", "sftp"]
     endpoint: str
     bucket: str
     region: str = "us-east-1"

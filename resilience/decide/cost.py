@@ -28,6 +28,8 @@ def _month(fleet: Fleet, prices: Prices, usage: Usage) -> Iterator[CostLine]:
             continue
         held = price.base_month + usage.stored_gb * price.gb_month
         yield _line(f"vault {vault.name}: {usage.stored_gb:g} GB kept", held, price)
+        if vault.copies_only:
+            continue
         puts = usage.busy * SECONDS_A_MONTH * 1000 / fleet.replication.spacing_ms
         yield _line(f"vault {vault.name}: {puts:,.0f} PUTs of WAL", puts / 1000 * price.puts_1000, price)
 

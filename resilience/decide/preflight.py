@@ -30,6 +30,7 @@ def observed(fleet: Fleet, survey: Survey, seen: Seen, prices: Prices) -> tuple[
         *_kit(seen),
         *_accounts(survey),
         *_vaults(survey, seen),
+        *_mirrors(fleet, survey, seen),
         *_same_versions(seen),
         *_zones(fleet, survey),
         *zones_alike(fleet, survey),
@@ -144,15 +145,28 @@ def _vaults(survey: Survey, seen: Seen) -> Iterator[Finding]:
         yield from _clock(name, seen)
 
 
+def _mirrors(fleet: Fleet, survey: Survey, seen: Seen) -> Iterator[Finding]:
+    """Stores for copies only: what they were seen to do, and whether anything is there yet."""
+    for spec in fleet.mirrors:
+        yield from _probed(spec.name, seen)
+        held = survey.mirrors.get(spec.name)
+        if held is None:
+            yield Finding("vault", spec.name, "warn", "nothing was copied there yet", "Run `resilience snapshot`.")
+
+
 def _probed(name: str, seen: Seen) -> Iterator[Finding]:
     probe = seen.probes.get(name, Unknown("it was not tried"))
     if isinstance(probe, Unknown):
         yield Finding("vault", name, "unknown", f"its store could not be tried: {probe.why}", "Run the check again.")
         return
     for trial in probe.trials:
-        if trial.outcome != "pass":
+        if trial.outcome != "pass" and not probe.excused(trial):
             yield Finding("vault", name, trial.outcome, f"{trial.name}: {trial.said}", trial.next)
-    if probe.well:
+    if probe.well and probe.mirror:
+        once = next(trial for trial in probe.trials if trial.name == "conditional-create")
+        said = f"it holds copies, and never counts in n: {_trials(probe)}; {once.name}: {once.outcome}, {once.said}"
+        yield Finding("vault", name, "pass", said)
+    elif probe.well:
         yield Finding("vault", name, "pass", f"it may count in n, and refuses what it must: {_trials(probe)}")
 
 

@@ -18,7 +18,7 @@ def standing(fleet: Fleet, survey: Survey) -> tuple[Hazard, ...]:
 def _tried(fleet: Fleet, survey: Survey) -> Iterator[Hazard]:
     """What a probe found that the store should refuse; a vault that nobody probed is no safe one."""
     untried = []
-    for spec in fleet.vaults:
+    for spec in fleet.sealing:
         seen = survey.vaults[spec.name].open if spec.name in survey.vaults else Unknown("not looked at")
         if isinstance(seen, Unknown):
             untried.append(spec.name)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from resilience.engine.mirror import mirrored
 from resilience.engine.observe import read
 from resilience.errors import Refused, ResilienceError
 from resilience.model import Event, Fleet, SiteOutputs
@@ -42,9 +43,10 @@ def erase(world: World, fleet: Fleet, *, really: bool, accepted: frozenset[str] 
     """Remove from each vault, or only say what would go; {through, waiting, named, put_back, vaults: {name: facts}}."""
     outputs = _serving(world, fleet)
     gone = _gone(world, fleet, outputs)
+    doors: dict[str, Vault] = {**world.vaults, **mirrored(world, fleet)}
     listed = {
         name: a if isinstance(a, ResilienceError) else frozenset(a)
-        for name, a in each(world.vaults, lambda vault: vault.list(layout.MEDIA)).items()
+        for name, a in each(doors, lambda vault: vault.list(layout.MEDIA)).items()
     }
     reached = {name: keys for name, keys in listed.items() if not isinstance(keys, ResilienceError)}
     found: dict[str, Any] = {n: {"error": a.what} for n, a in listed.items() if isinstance(a, ResilienceError)}
@@ -55,14 +57,14 @@ def erase(world: World, fleet: Fleet, *, really: bool, accepted: frozenset[str] 
     put_back = 0
     if really:
         with ThreadPoolExecutor(max_workers=max(1, len(todo))) as pool:
-            for name, facts in zip(todo, pool.map(lambda n: _erase(world.vaults[n], todo[n]), todo), strict=True):
+            for name, facts in zip(todo, pool.map(lambda n: _erase(doors[n], todo[n]), todo), strict=True):
                 found[name] = facts
                 world.log.append(Event(world.clock.now(), "erased", {"vault": name, "through": gone.through, **facts}))
-        put_back = _second_look(world, outputs, gone, reached)
+        put_back = _second_look(world, outputs, gone, {n: k for n, k in reached.items() if n in world.vaults})
     else:
         found |= {name: {"would_erase": len(keys)} for name, keys in todo.items()}
     told = {"through": gone.through, "waiting": gone.waiting, "named": len(gone.named), "put_back": put_back}
-    return {**told, "hazards": [HAZARD] if much else [], "vaults": {name: found[name] for name in world.vaults}}
+    return {**told, "hazards": [HAZARD] if much else [], "vaults": {name: found[name] for name in doors}}
 
 
 def _serving(world: World, fleet: Fleet) -> SiteOutputs:

@@ -32,7 +32,7 @@ def measure(world: World, fleet: Fleet, moving: Moving, keys_bytes: int) -> Evac
     if outputs is None:
         raise ResilienceError(f"{moving.source} has no hosts.", "Nothing runs there.", "Run `resilience status`.")
     status = world.plane.status(fleet.site(moving.source), outputs)
-    safe = {v.name: world.vaults[v.name] for v in fleet.vaults if v.vendor != moving.notice.vendor}
+    safe = {v.name: world.vaults[v.name] for v in fleet.sealing if v.vendor != moving.notice.vendor}
     sizes = _sizes(status, _entries(safe), keys_bytes)
     left = sizes if fleet.site(moving.target).standby == "cold" else _behind(status, sizes)
     rate = max((rate for rate in (read_rate(world.clock, vault) for vault in safe.values()) if rate), default=None)

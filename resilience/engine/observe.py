@@ -11,12 +11,14 @@ from resilience.decide import with_companions
 from resilience.decide.names import wanted
 from resilience.engine import proofs
 from resilience.engine.certificates import travelling
+from resilience.engine.mirror import look
 from resilience.engine.orders import recorded
 from resilience.engine.past import past_of
 from resilience.errors import ResilienceError, VendorClosed
 from resilience.model import (
     Certificate,
     Fleet,
+    MirrorReading,
     Reading,
     Registration,
     SiteReading,
@@ -53,6 +55,7 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
         zones = {n: pool.submit(_zone, world, fleet, n, skip) for n in world.zones}
         registration = pool.submit(_registration, world, skip)
         certificate = pool.submit(_certificate, asking, fleet)
+        mirrors = {n: pool.submit(_mirror, asking, fleet, n) for n in world.mirrors}
         seen = _all(vaults)
         proven = pool.submit(proofs.newest, world, asked)
         return Survey(
@@ -65,6 +68,7 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
             recorded(world, asking.vaults),
             registration.result(),
             certificate.result(),
+            _all(mirrors),
         )
 
 
@@ -89,6 +93,12 @@ def _vault(world: World, name: str, vendor: str, skip: frozenset[str]) -> VaultR
         ledger=read(lambda: len(vault.list("ledger/"))),
         open=_open(world, name),
     )
+
+
+def _mirror(world: World, fleet: Fleet, name: str) -> Reading[MirrorReading | None]:
+    if name not in world.mirrors:
+        return Unknown("declared lost: not asked")
+    return read(lambda: look(world, fleet, name))
 
 
 def _open(world: World, vault: str) -> Reading[Mapping[str, str]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from resilience.engine.measure import read_rate
 from resilience.engine.observe import read
-from resilience.engine.probe import probe
+from resilience.engine.probe import probe, probe_mirror
 from resilience.errors import ResilienceError
 from resilience.model import CLOUDS, Fleet, Site, known
 from resilience.model.finding import Seen
@@ -38,15 +38,19 @@ class Doors:
 
 def look(doors: Doors, fleet: Fleet, clock: Clock) -> Seen:
     """One look at everything, in parallel: about twenty small requests a vault, once."""
-    places = {vault.name: vault.endpoint for vault in fleet.vaults}
+    places = {vault.name: vault.endpoint for vault in fleet.sealing}
+    mirrors = {vault.name for vault in fleet.mirrors}
+    principals = {name: doors_ for name, doors_ in doors.principals.items() if name not in mirrors}
     with ThreadPoolExecutor(max_workers=8, thread_name_prefix="preflight") as pool:
-        probes = {n: pool.submit(read, lambda n=n, p=p: probe(n, p)) for n, p in doors.principals.items()}
+        probes = {
+            n: pool.submit(read, lambda n=n, p=p: (probe_mirror if n in mirrors else probe)(n, p))
+            for n, p in doors.principals.items()
+        }
         skews = {n: pool.submit(read, lambda u=url: doors.skew_s(u)) for n, url in places.items()}
-        versions = {n: pool.submit(read, lambda p=p: _versions(p["operator"])) for n, p in doors.principals.items()}
+        versions = {n: pool.submit(read, lambda p=p: _versions(p["operator"])) for n, p in principals.items()}
         vendors = {s.name: pool.submit(read, lambda s=s: doors.vendor(s)) for s in fleet.sites if s.stack in CLOUDS}
         rates = {
-            n: pool.submit(read, lambda p=p: read_rate(clock, p["reader"], TELLING))
-            for n, p in doors.principals.items()
+            n: pool.submit(read, lambda p=p: read_rate(clock, p["reader"], TELLING)) for n, p in principals.items()
         }
         return Seen(
             vendors={name: future.result() for name, future in vendors.items()},

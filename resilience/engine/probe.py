@@ -7,22 +7,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Protocol, runtime_checkable
 
 from resilience.errors import MissingPart, ResilienceError, VaultError
 from resilience.model import Event
 from resilience.model.probe import Probe, Trial
 from resilience.ports import Log, Vault
+from resilience.replication.mirrored import Mirrored, WritesOver
 from resilience.replication.originals import KeepsVersions
-
-
-@runtime_checkable
-class WritesOver(Protocol):
-    """A vault that can be asked to write over an object, as a thief would."""
-
-    def put_over(self, key: str, data: bytes) -> None:
-        """Write, whatever is there."""
-
 
 FOLDER = "wal/00000000/probe-"
 COPIES_ONLY = "Write copies_only = true for this vault: it may hold copies, and never counts in n."
@@ -30,6 +21,8 @@ RIGHTS = "Give this principal the rights in docs/threat-model.md, and no more."
 VERSIONS = (
     "Let its bucket keep versions, and give ship no right to remove one; else whoever has the primary destroys it."
 )
+MIRROR = "See its endpoint, its folder, and the operator's rights and quota there."
+READS = "Give it an account that only reads. Where there is none, leave reader out of the kit: hosts then never see it."
 Found = tuple[bool, str]
 """Whether it is as it should be, and what was seen."""
 
@@ -63,6 +56,24 @@ def probe(vault: str, principals: Mapping[str, Vault]) -> Probe:
     return Probe(vault, tuple(trials))
 
 
+def probe_mirror(vault: str, principals: Mapping[str, Vault]) -> Probe:
+    """Try a store that only holds copies: what is written is read back, and whoever reads may do no more."""
+    operator = principals["operator"]
+    reader, key = principals.get("reader", operator), f"{FOLDER}{secrets.token_hex(8)}"
+    trials = [
+        _try("read-after-write", lambda: _copied(operator, reader, key), MIRROR),
+        _try("conditional-create", lambda: _once(operator, reader, key), COPIES_ONLY),
+    ]
+    if "reader" in principals:
+        other = f"{key}-reader"
+        trials += [
+            _try("reader-may-not-write", lambda: _refused(lambda: reader.put_new(other, b"probe"), None, key), READS),
+            _try("reader-may-not-delete", lambda: _refused(lambda: reader.delete(key), operator, key), READS),
+        ]
+    trials.append(_try("operator-may-delete", lambda: _cleaned(operator, key), RIGHTS))
+    return Probe(vault, tuple(trials), mirror=True)
+
+
 def note(log: Log, now: float, seen: Probe) -> None:
     """Keep what was seen, so that `status` knows which vaults a stolen credential could destroy."""
     open_ = {t.name: t.said for t in seen.trials if t.outcome != "pass"}
@@ -89,6 +100,13 @@ def _read_after_write(writer: Vault, reader: Vault, key: str) -> Found:
     if reader.get(key) != b"first" or not reader.exists(key):
         return False, "what was just put is not read back"
     return True, "absent before, read back after"
+
+
+def _copied(writer: Vault, reader: Vault, key: str) -> Found:
+    if reader.exists(key):
+        return False, "an object that was never put seems to be there"
+    Mirrored(writer, "", writer.name).put_over(key, b"first")
+    return reader.get(key) == b"first" and key in reader.list(FOLDER), "written, read back, listed"
 
 
 def _once(writer: Vault, reader: Vault, key: str) -> Found:

@@ -25,7 +25,7 @@ def verify(
     on every row: a vault whose contents differ from the others' is no copy.
     """
     epoch = newest_of(world.vaults, world.signer.verify)
-    names = [name for name in (epoch.vaults if epoch else ()) if name in world.vaults]
+    names = [name for name in (epoch.vaults if epoch else ()) if name in world.vaults] + list(world.mirrors)
     if unknown := [name for name in only if name not in names]:
         raise UsageError(
             f"{', '.join(unknown)} is no vault of the newest epoch.",
@@ -36,7 +36,7 @@ def verify(
     found: dict[str, Mapping[str, Any]] = {}
     for name in only or tuple(names):
         say(name)
-        first = next((str(f["end_lsn"]) for f in found.values() if f["ok"]), None)
+        first = None if name in world.mirrors else next((str(f["end_lsn"]) for f in found.values() if f["ok"]), None)
         told = {**_one(world, name, acknowledged.get(name, first)), "acknowledged": acknowledged.get(name)}
         found[name] = _agrees(told, found)
         facts = {key: found[name].get(key) for key in (*KEPT, "what", "why") if key in found[name]}

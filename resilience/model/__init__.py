@@ -23,6 +23,7 @@ from resilience.model.stack import CLOUDS, ENCRYPTED, SIZES, STACKS, Evidence, M
 from resilience.model.stage import Stage
 from resilience.model.survey import (
     EpochRecord,
+    MirrorReading,
     Reading,
     SiteReading,
     Survey,
@@ -52,6 +53,7 @@ __all__ = [
     "LegalOrder",
     "Machine",
     "Media",
+    "MirrorReading",
     "Names",
     "Notice",
     "Past",

@@ -11,7 +11,7 @@ from resilience.model.stack import SIZES, STACKS, Evidence, Machine
 Durability = Literal["async", "quorum"]
 TooFewVaults = Literal["wait", "degrade"]
 PastBacklog = Literal["drop", "stop"]
-VaultKind = Literal["s3", "gcs"]
+VaultKind = Literal["s3", "gcs", "sftp"]
 ZoneKind = Literal["powerdns", "rfc2136", "route53", "cloudflare", "hetzner", "google"]
 Standby = Literal["hot", "cold"]
 
@@ -80,13 +80,15 @@ class VaultSpec:
     stack: str = ""
     """Which stack makes the bucket and its principals (`aws`, `gcp`, `s3`); empty where they were made by hand."""
     copies_only: bool = False
-    """True for a store without conditional create or read after write: it never counts in n, and seals nothing."""
+    """True for a store without conditional create or read after write: it is a mirror, never counts in n, seals nothing."""
     lock_days: int = 0
     """So long nobody can remove a version of an object, where the store has such a lock."""
     price_per_1000_puts: float | None = None
     """In whatever money the operator counts; told as a metric."""
     beneath: str = ""
     """In a rehearsal: the prefix below which everything it puts lies; what is there of the fleet is only read."""
+    within: str = ""
+    """The prefix below which all of it lies, where a mirror stands for the vault that was copied to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +233,20 @@ class Fleet:
         """The vault called `name`; KeyError when there is none."""
         return next_named(self.vaults, name)
 
+    @property
+    def sealing(self) -> tuple[VaultSpec, ...]:
+        """Vaults that may count in n."""
+        return tuple(vault for vault in self.vaults if not vault.copies_only)
+
+    @property
+    def mirrors(self) -> tuple[VaultSpec, ...]:
+        """Vaults that only hold what was copied out of another one, by the operator."""
+        return tuple(vault for vault in self.vaults if vault.copies_only)
+
     def vaults_for(self, primary: str, dead: frozenset[str] = frozenset()) -> tuple[VaultSpec, ...]:
         """Vaults that may serve while `primary` is the primary site: never at its vendor, never those for copies only."""
         home = self.site(primary).vendor
-        return tuple(v for v in self.vaults if v.vendor != home and v.vendor not in dead and not v.copies_only)
+        return tuple(v for v in self.sealing if v.vendor != home and v.vendor not in dead)
 
 
 def next_named(things: tuple[Named, ...], name: str) -> Named:

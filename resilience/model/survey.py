@@ -80,6 +80,16 @@ class VaultReading:
 
 
 @dataclass(frozen=True, slots=True)
+class MirrorReading:
+    """What a mirror holds: the newest snapshot, and of which vault."""
+
+    of: str
+    snapshot: str
+    at: float | None
+    """When it was last brought up to date; None where another machine did that."""
+
+
+@dataclass(frozen=True, slots=True)
 class SiteReading:
     """One site: what its stack exported, whether it serves by its address, and its ship."""
 
@@ -125,3 +135,5 @@ class Survey:
     """How the domain stands with its registry."""
     certificate: Reading[tuple[Certificate, tuple[str, ...]] | None] = None
     """What the name is served with at a new site, and which vaults hold it; None: nothing travels."""
+    mirrors: Mapping[str, Reading[MirrorReading | None]] = field(default_factory=dict)
+    """Vaults that only hold copies; None: nothing was copied there yet."""

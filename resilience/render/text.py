@@ -61,7 +61,13 @@ def rendered(*parts: RenderableType) -> str:
 def survey_text(fleet: Fleet, survey: Survey) -> str:
     """What was seen: sites, vaults, names and accounts; what could not be seen says why."""
     head = Text.assemble((fleet.name, "bold"), f" at {words.moment(survey.at)}")
-    tables = (_sites(fleet, survey), _vaults(fleet, survey), _zones(fleet, survey), _accounts(survey))
+    tables = (
+        _sites(fleet, survey),
+        _vaults(fleet, survey),
+        *_mirrors(fleet, survey),
+        _zones(fleet, survey),
+        _accounts(survey),
+    )
     return rendered(head, *tables, *_certificate(fleet, survey), *_standing(standing(fleet, survey)), *alarms(survey))
 
 
@@ -145,7 +151,7 @@ def _behind(seen: SiteReading) -> Text:
 
 def _vaults(fleet: Fleet, survey: Survey) -> Table:
     table = _table("\nVaults", "vault", "vendor", "epoch", "newest snapshot", "ledger", "verified")
-    for vault in fleet.vaults:
+    for vault in fleet.sealing:
         seen = survey.vaults.get(vault.name)
         if seen is None:
             table.add_row(vault.name, vault.vendor, "not looked at", "", "", "")
@@ -161,6 +167,19 @@ def _vaults(fleet: Fleet, survey: Survey) -> Table:
             _verified(seen, survey.at),
         )
     return table
+
+
+def _mirrors(fleet: Fleet, survey: Survey) -> list[RenderableType]:
+    """Stores for copies only; nothing where there is none."""
+    table = _table("\nMirrors", "mirror", "vendor", "of vault", "newest snapshot", "copied")
+    for spec in fleet.mirrors:
+        seen = survey.mirrors.get(spec.name, Unknown("not looked at"))
+        if isinstance(seen, Unknown) or seen is None:
+            table.add_row(spec.name, spec.vendor, reading(seen, lambda _: "of none yet: `resilience snapshot`"), "", "")
+            continue
+        copied = "from another machine" if seen.at is None else f"{words.seconds(survey.at - seen.at)} ago"
+        table.add_row(spec.name, spec.vendor, seen.of, seen.snapshot, copied)
+    return [table] if fleet.mirrors else []
 
 
 def _verified(seen: VaultReading, now: float) -> Text:

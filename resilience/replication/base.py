@@ -9,16 +9,17 @@ import pwd
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from resilience.errors import Refused, ResilienceError, VaultError
+from resilience.errors import NoSnapshot, Refused, ResilienceError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import label
-from resilience.replication.config import Config, write_atomic
+from resilience.replication.config import Config, VaultConfig, write_atomic
 from resilience.replication.label import Label
 from resilience.replication.restic import Repository
 
@@ -102,20 +103,28 @@ def _unfit(config: Config, found: Label) -> Refused | None:
 
 
 def bring(config: Config, group: list[Label], state: str) -> Label | None:
-    """The data directory from the first vault that gives all of it."""
-    for choice in group:
-        vault = next(v for v in config.vaults if v.name == choice.vault)
+    """The data directory from the first vault, or else mirror, that gives all of it; the label names which."""
+    for choice, place, where in _places(config, group):
         try:
-            Repository(config.paths.restic, vault, choice.repository).restore(
+            Repository(config.paths.restic, where, choice.repository).restore(
                 choice.snapshot, choice.path, config.paths.pg
             )
         except ResilienceError as error:
-            log.warning("a snapshot cannot be restored", vault=choice.vault, what=error.what, why=error.why)
+            log.warning("a snapshot cannot be restored", vault=place, what=error.what, why=error.why)
             empty(config.paths.pg)
             mark(config, state)
             continue
-        return choice
+        return replace(choice, vault=place)
     return None
+
+
+def _places(config: Config, group: list[Label]) -> Iterator[tuple[Label, str, VaultConfig]]:
+    """Where each of these may be: in its vault, and after all vaults in mirrors."""
+    choices = {(choice.vault, choice.snapshot): choice for choice in group}.values()
+    for choice in choices:
+        yield from ((choice, vault.name, vault) for vault in config.vaults if vault.name == choice.vault)
+    for choice in choices:
+        yield from ((choice, m.name, m.stands_for) for m in config.mirrors if choice.key in m.labels)
 
 
 def finish(config: Config, used: Label) -> None:
@@ -154,7 +163,7 @@ def clone(config: Config, vaults: Mapping[str, Vault], known: Mapping[int, Epoch
     """A copy to follow with, from the newest snapshot that a vault has whole; its marker."""
     refuse_foreign(config, {} if cloning(config) or following(config) else None)
     tried = 0
-    for group in fitting(config, label.find(vaults, known)):
+    for group in fitting(config, label.find(config.labelled(vaults), known)):
         tried += 1
         empty(config.paths.pg)
         empty(config.paths.wal)
@@ -175,7 +184,7 @@ def clone(config: Config, vaults: Mapping[str, Vault], known: Mapping[int, Epoch
         )
         own(config, [config.paths.pg / MARKER])
         return following(config) or {}
-    raise VaultError(
+    raise NoSnapshot(
         "No vault holds a snapshot that can be used.",
         f"{tried} could be believed by their labels; none could be brought.",
         "Look at label/ in the vaults, and take a new snapshot at the primary.",

@@ -16,7 +16,7 @@ from resilience.ports import Vault
 from resilience.replication import epoch as epochs
 from resilience.replication import seals
 from resilience.replication.quorum import check_quorums
-from resilience.replication.vaults import open_vault
+from resilience.replication.vaults import open_vault, told_vault
 
 
 class Table(BaseModel):
@@ -30,7 +30,7 @@ class VaultConfig(Table):
 
     name: str
     vendor: str
-    kind: Literal["s3", "gcs"]
+    kind: Literal["s3", "gcs", "sftp"]
     endpoint: str
     bucket: str
     region: str = "us-east-1"
@@ -41,13 +41,32 @@ class VaultConfig(Table):
     price_per_1000_puts: float | None = None
     beneath: str = ""
     """Below which prefix a rehearsal's own objects lie; empty outside rehearsals."""
+    within: str = ""
+    """Below which prefix all of it lies, where this is a mirror that stands for the vault."""
 
     @property
     def spec(self) -> VaultSpec:
         """The vault as the fleet names it."""
         return VaultSpec(
-            self.name, self.vendor, self.kind, self.endpoint, self.bucket, self.region, beneath=self.beneath
+            self.name,
+            self.vendor,
+            self.kind,
+            self.endpoint,
+            self.bucket,
+            self.region,
+            beneath=self.beneath,
+            within=self.within,
         )
+
+
+class MirrorConfig(Table):
+    """What a mirror holds of one vault: where a snapshot may come from that no vault gives whole."""
+
+    name: str
+    stands_for: VaultConfig
+    """The vault, at the mirror's place."""
+    labels: dict[str, str]
+    """Its newest labels by name, as the operator read them there."""
 
 
 class Paths(Table):
@@ -126,6 +145,7 @@ class Config(Table):
     recipients: tuple[str, ...] = ()
     identity: str | None = None
     vaults: tuple[VaultConfig, ...]
+    mirrors: tuple[MirrorConfig, ...] = ()
     sealed: tuple[str, ...] = ()
     k: int | None = None
     s: int | None = None
@@ -216,6 +236,11 @@ class Config(Table):
     def open(self, names: tuple[str, ...] | None = None) -> dict[str, Vault]:
         """The vaults by name, opened to read."""
         return {v.name: open_vault(v.spec, v.credentials) for v in self._chosen(names)}
+
+    def labelled(self, vaults: Mapping[str, Vault]) -> dict[str, Vault]:
+        """The vaults, and beside them the labels that mirrors hold, each told by the vault it was copied from."""
+        told = {f"{m.name} of {m.stands_for.name}": told_vault(m.stands_for.name, m.labels) for m in self.mirrors}
+        return {**vaults, **told}
 
     def open_to_write(self, names: tuple[str, ...] | None = None) -> dict[str, Vault]:
         """The vaults by name, opened with the credentials that may put."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,8 +37,10 @@ class Repository:
             raise MissingPart(
                 f"restic is not at {program}.", "Snapshots need it.", "Bring the host into shape again."
             ) from error
-        self._key = _key_file(vault.credentials.get("service_account"))
-        self._env = {**os.environ, **_access(vault, folder, self._key), "RESTIC_PASSWORD": vault.restic_password}
+        self._files = _files(vault.credentials)
+        access = _access(vault, f"{vault.within}{folder}", {name: file.name for name, file in self._files.items()})
+        self._env = {**os.environ, **access, "RESTIC_PASSWORD": vault.restic_password}
+        self._how = ["-o", f"sftp.args={_ssh(self._files)}"] if vault.kind == "sftp" else []
 
     def init(self) -> bool:
         """Make the repository; False when there is one that this password opens."""
@@ -78,7 +81,7 @@ class Repository:
 
     def _run(self, *argv: str, vanish_under: Path | None = None) -> str:
         try:
-            return str(self._restic(*argv, "--no-cache", _env=self._env, _tty_out=False, _bg_exc=False))
+            return str(self._restic(*self._how, *argv, "--no-cache", _env=self._env, _tty_out=False, _bg_exc=False))
         except sh.ErrorReturnCode as error:
             out, told = error.stdout.decode(errors="replace"), error.stderr.decode(errors="replace")
             if error.exit_code == PARTIAL and vanish_under is not None and only_vanished(told, vanish_under):
@@ -115,18 +118,44 @@ def _why(text: str) -> str:
     return " ".join(plain.split())[-500:]
 
 
-def _key_file(service_account: str | None) -> IO[str] | None:
-    """A service account's key where restic can read it: in memory, for as long as this is open."""
-    if service_account is None:
-        return None
-    file = tempfile.NamedTemporaryFile("w", dir="/dev/shm", prefix="restic-", suffix=".json")  # noqa: SIM115 - 0600, in memory
-    file.write(service_account)
+IN_FILES = ("service_account", "private_key", "host_key")
+"""Credentials that restic, or ssh for it, takes from a file alone."""
+HOST = "vault"
+
+
+def _files(credentials: Mapping[str, str]) -> dict[str, IO[str]]:
+    """These credentials where a program can read them: in memory, for as long as this is open."""
+    return {name: _file(credentials[name], name) for name in IN_FILES if name in credentials}
+
+
+def _file(text: str, name: str) -> IO[str]:
+    file = tempfile.NamedTemporaryFile("w", dir="/dev/shm", prefix="restic-")  # noqa: SIM115 - 0600, in memory
+    file.write(f"{HOST} {text}\n" if name == "host_key" else text)
     file.flush()
     return file
 
 
-def _access(vault: VaultConfig, folder: str, key: IO[str] | None) -> dict[str, str]:
+def _ssh(files: Mapping[str, IO[str]]) -> str:
+    """How ssh reaches an SFTP server: with this key alone, and only the server whose key is pinned."""
+    options = {
+        "IdentitiesOnly": "yes",
+        "BatchMode": "yes",
+        "StrictHostKeyChecking": "yes",
+        "HostKeyAlias": HOST,
+        "UserKnownHostsFile": files["host_key"].name,
+        "GlobalKnownHostsFile": "/dev/null",
+        "ConnectTimeout": "10",
+        "ServerAliveInterval": "10",
+    }
+    argv = ["-F", "none", "-i", files["private_key"].name]
+    return shlex.join([*argv, *(word for name, value in options.items() for word in ("-o", f"{name}={value}"))])
+
+
+def _access(vault: VaultConfig, folder: str, files: Mapping[str, str]) -> dict[str, str]:
     """What restic needs in its environment to reach the bucket."""
+    if vault.kind == "sftp":
+        server = vault.endpoint.removeprefix("sftp://")
+        return {"RESTIC_REPOSITORY": f"sftp://{vault.credentials['user']}@{server}/{vault.bucket}/{folder}"}
     if vault.kind == "s3":
         return {
             "RESTIC_REPOSITORY": f"s3:{vault.endpoint}/{vault.bucket}/{folder}",
@@ -138,7 +167,9 @@ def _access(vault: VaultConfig, folder: str, key: IO[str] | None) -> dict[str, s
         "RESTIC_REPOSITORY": f"gs:{vault.bucket}:/{folder}",
         "GOOGLE_PROJECT_ID": vault.vendor,
         **(
-            {"GOOGLE_APPLICATION_CREDENTIALS": key.name} if key else {"GOOGLE_ACCESS_TOKEN": vault.credentials["token"]}
+            {"GOOGLE_APPLICATION_CREDENTIALS": files["service_account"]}
+            if "service_account" in files
+            else {"GOOGLE_ACCESS_TOKEN": vault.credentials["token"]}
         ),
     }
     if not vault.endpoint.endswith(".googleapis.com"):

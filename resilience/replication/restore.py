@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from resilience.errors import Refused, VaultError
+from resilience.errors import NoSnapshot, Refused
 from resilience.ports import Merged, Vault
 from resilience.replication import chain as chains
 from resilience.replication import epoch as epochs
@@ -69,11 +69,11 @@ def _restore(config: Config, before: Mapping[str, Any] | None) -> Merged:
     known = known_epochs(config, vaults)
     opening = own_opening(config, vaults)
     tried = 0
-    for tried, group in enumerate(fitting(config, label.find(vaults, known)), start=1):  # noqa: B007 - told below
+    for tried, group in enumerate(fitting(config, label.find(config.labelled(vaults), known)), start=1):  # noqa: B007 - told below
         merged = _attempt(config, vaults, group, opening)
         if merged is not None:
             return merged
-    raise VaultError(
+    raise NoSnapshot(
         "No vault holds a snapshot that can be used.",
         f"{tried} could be believed by their labels; none led to a consistent copy.",
         "Look at label/ in the vaults, and at what the log above says of each.",

@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 import structlog
 
-from resilience.errors import Refused, ResilienceError, UsageError, VaultError
+from resilience.errors import NoSnapshot, Refused, ResilienceError, UsageError
 from resilience.ports import Vault
 from resilience.replication import label as labels
 from resilience.replication import lsn, standby
@@ -112,7 +112,7 @@ def make(config: Config, vaults: Mapping[str, Vault], moment: Moment) -> Copy:
     forward = Forward(config, vaults)
     forward.look()
     tried = 0
-    before = (group for group in labels.find(vaults, forward.known) if moment.after(group[0]))
+    before = (group for group in labels.find(config.labelled(vaults), forward.known) if moment.after(group[0]))
     for group in fitting(config, before):
         tried += 1
         for folder in (config.paths.pg, config.paths.wal):
@@ -123,7 +123,7 @@ def make(config: Config, vaults: Mapping[str, Vault], moment: Moment) -> Copy:
             continue
         finish(config, used)
         return _with_wal(config, vaults, forward, used, moment)
-    raise VaultError(
+    raise NoSnapshot(
         "No vault holds a snapshot from before that that can be used.",
         f"{tried} could be believed by their labels.",
         "Ask for a later moment, or bring back a vault that holds an older snapshot.",

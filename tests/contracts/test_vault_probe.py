@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import ClassVar
 
 import pytest
 
 from resilience.adapters.memory_vault import MemoryVault
-from resilience.engine.probe import probe
+from resilience.engine.probe import probe, probe_mirror
 from resilience.errors import VaultError
 from resilience.model import VaultSpec
 from resilience.model.probe import Probe
 from resilience.ports import Vault
 from resilience.replication.vaults import open_vault
 from tests.aws_server import aws_server
+from tests.sftp_box import sftp_box
 from tests.vault_servers import Store, fake_gcs, make_bucket, seaweed
 
 BUCKET = "probed"
@@ -105,43 +107,94 @@ def test_a_store_without_the_two_never_counts(store: type[MemoryVault], lacks: s
     assert "copies_only" in trial.next
 
 
-def test_a_store_that_does_not_know_conditional_create_never_counts() -> None:
-    """Backblaze B2 answers 501 to a conditional create: a failure, no outage."""
-    body = b"<Error><Code>NotImplemented</Code><Message>A header you provided implies functionality.</Message></Error>"
+class Backblaze(BaseHTTPRequestHandler):
+    """An S3 store that answers 501 to a conditional create, as Backblaze B2 does."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_PUT(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self._answer(501 if self.headers.get("If-None-Match") else 200, body)
+    held: ClassVar[dict[str, bytes]] = {}
+    listed = "<ListBucketResult><IsTruncated>false</IsTruncated>{}</ListBucketResult>"
+    refusal = (
+        b"<Error><Code>NotImplemented</Code><Message>A header you provided implies functionality.</Message></Error>"
+    )
 
-        def do_GET(self) -> None:
+    def do_PUT(self) -> None:
+        """Refuse a condition; else write over."""
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("If-None-Match"):
+            self._answer(501, self.refusal)
+        else:
+            self.held[self.path] = body
+            self._answer(200, b"")
+
+    def do_GET(self) -> None:
+        """An object, all of them, or none."""
+        if "list-type" in self.path:
+            keys = "".join(f"<Contents><Key>{path.partition('/vault/')[2]}</Key></Contents>" for path in self.held)
+            self._answer(200, self.listed.format(keys).encode())
+        elif self.path in self.held:
+            self._answer(200, self.held[self.path])
+        else:
             self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
 
-        def do_HEAD(self) -> None:
-            self._answer(404, b"")
+    def do_HEAD(self) -> None:
+        """Whether it is there."""
+        self._answer(200 if self.path in self.held else 404, b"")
 
-        do_DELETE = do_GET  # noqa: N815 - the base class's name
+    def do_DELETE(self) -> None:
+        """Gone."""
+        self.held.pop(self.path, None)
+        self._answer(204, b"")
 
-        def _answer(self, status: int, said: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(said)))
-            self.end_headers()
-            self.wfile.write(said)
+    def _answer(self, status: int, said: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
 
-        def log_message(self, *_: object) -> None:
-            """Nothing: the test looks at what the probe says."""
+    def log_message(self, *_: object) -> None:
+        """Nothing: the test looks at what the probe says."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+@pytest.fixture
+def backblaze() -> Iterator[Vault]:
+    """A vault there, as its operator sees it."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Backblaze)
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     try:
         spec = VaultSpec("b2", "b2", "s3", f"http://127.0.0.1:{server.server_port}", "vault")
-        seen = probe("b2", {"operator": open_vault(spec, {"access_key_id": "a", "secret_access_key": "b"})})
+        yield open_vault(spec, {"access_key_id": "a", "secret_access_key": "b"})
     finally:
         server.shutdown()
         server.server_close()
-    found = _found(seen)
-    assert found["conditional-create"] == "fail"
+        Backblaze.held.clear()
+
+
+def test_a_store_that_does_not_know_conditional_create_never_counts(backblaze: Vault) -> None:
+    """Backblaze B2 answers 501 to a conditional create: a failure, no outage."""
+    seen = probe("b2", {"operator": backblaze})
+    assert _found(seen)["conditional-create"] == "fail"
     assert not seen.counts
+
+
+def test_the_same_store_is_a_good_mirror(backblaze: Vault) -> None:
+    """What a mirror takes it does: written, read back, listed. That it creates nothing once is said, and excused."""
+    seen = probe_mirror("b2", {"operator": backblaze})
+    assert _found(seen) == {"read-after-write": "pass", "conditional-create": "fail", "operator-may-delete": "pass"}
+    assert seen.well
+    assert not seen.counts
+    assert backblaze.list("") == []
+
+
+def test_an_sftp_box_is_a_mirror_and_its_reader_only_reads() -> None:
+    """A real SFTP server: each account does what it must; one that reads and writes alike is told, with advice."""
+    with sftp_box() as box:
+        accounts = {who: open_vault(box.spec("attic"), box.credentials[who]) for who in ("operator", "reader")}
+        seen = probe_mirror("attic", accounts)
+        alike = probe_mirror("attic", {**accounts, "reader": accounts["operator"]})
+    assert [trial.name for trial in seen.trials if trial.outcome != "pass"] == []
+    assert len(seen.trials) == 5
+    assert (seen.well, seen.counts) == (True, False), "however well it does, SFTP promises no conditional create"
+    (told, _) = (trial for trial in alike.trials if trial.outcome != "pass")
+    assert "leave reader out of the kit" in told.next
 
 
 def test_a_store_nobody_reaches_is_unknown() -> None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pyrage
 
+from resilience.engine.mirror import mirror
 from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
 from resilience.replication import layout, lsn, seals
+from resilience.replication.mirrored import Mirrored, within
+from resilience.replication.vaults import open_vault, place
+from resilience.simulation import simulated_fleet
 from tests.replication.harness import Fleet, Site
+from tests.sftp_box import Box, sftp_box
+from tests.sim.stage import Stage
 
 
 def chunks(fleet: Fleet) -> list[str]:
@@ -168,3 +175,36 @@ def test_a_wrong_key_restores_nothing(sites: Callable[..., Site], lost: Fleet) -
     assert "password" in (birch.folder / "restore.log").read_text()
     assert not lost.vaults()["elm"].exists(layout.opening(2))
     assert birch.run("recover", fails=True)["kind"] == "Refused"
+
+
+def test_a_snapshot_comes_from_the_mirror_when_every_vault_fails(sites: Callable[..., Site], lost: Fleet) -> None:
+    """All vaults lose their snapshots' data: the mirror gives one, the vaults the WAL since; by itself it is a whole copy."""
+    with sftp_box() as box:
+        attic = open_vault(box.spec("attic"), box.credentials["operator"])
+        world = replace(Stage(simulated_fleet()).world, vaults=lost.vaults(), mirrors={"attic": attic})
+        done = mirror(world, lost.records[-1], "attic")
+        assert (done["of"], done["altered"]) == ("birch", [])
+        assert mirror(world, lost.records[-1], "attic")["copied"] == 0, "only what is lacking"
+        for vault in lost.vaults().values():
+            for key in vault.list("restic/00000001/data/"):
+                vault.delete(key)
+        birch = sites(lost, "birch")
+        assert birch.run("restore", fails=True)["kind"] == "NoSnapshot"
+        held = _mirrored(box, "attic", "birch")
+        assert birch.run("restore", config=birch.config(mirrors=[held]))["snapshot_vault"] == "attic"
+        birch.run("recover")
+        assert birch.rows() == list(range(1, 201))
+        reader = sites(lost, "reader", standby=True)
+        alone = reader.config(standby=True, signing_key_file=None, vaults=[held["stands_for"]], sealed=["birch"])
+        assert reader.run("verify", "--vault", "birch", config=alone)["rows"] == 200
+
+
+def _mirrored(box: Box, name: str, of: str) -> dict[str, Any]:
+    """What a host is told of a mirror: a vault at the mirror's place, with the labels that the operator read there."""
+    held = Mirrored(open_vault(box.spec(name), box.credentials["reader"]), within(of), of)
+    where = place(replace(box.spec(name), name=of, within=within(of)))
+    return {
+        "name": name,
+        "labels": {key: (held.get(key) or b"").decode() for key in held.list("label/")},
+        "stands_for": {**where, "credentials": box.credentials["reader"], "restic_password": "loopback-only"},
+    }

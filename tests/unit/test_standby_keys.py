@@ -13,14 +13,16 @@ from resilience.adapters.host_commands import HostCommands
 from resilience.adapters.host_config import HostConfig
 from resilience.adapters.host_scripts import STAND_STILL, TAKE_UP
 from resilience.adapters.kit import Kit
+from resilience.adapters.memory_vault import MemoryVault
 from resilience.adapters.shells import Shells
 from resilience.adapters.signer import KitSigner
 from resilience.config import parse
 from resilience.errors import ResilienceError, UsageError
 from resilience.lab import fleetfile
 from resilience.lab import kit as lab_kit
-from resilience.model import EpochRecord
+from resilience.model import EpochRecord, VaultSpec
 from resilience.replication import epoch as epochs
+from resilience.replication.config import MirrorConfig
 
 SHIPS = ("ship.json", "site.key", "ledger.key")
 
@@ -94,6 +96,27 @@ def test_the_app_seals_holds_for_whom_the_kit_names(told: HostConfig) -> None:
     (told.kit.directory / "hold.pub").write_text(str(identity))
     with pytest.raises(UsageError, match=r"hold\.pub"):
         settings()
+
+
+def test_a_host_is_told_of_a_mirror_only_where_somebody_may_only_read_there(told: HostConfig) -> None:
+    """The vault at the mirror's place, its newest labels, the reader's key; no reader in the kit, no way in for hosts."""
+    attic, store = (
+        VaultSpec("attic", "dover", "sftp", "sftp://box.test:23", "plaza", copies_only=True),
+        MemoryVault("attic"),
+    )
+    mirrored = replace(told, fleet=replace(told.fleet, vaults=(*told.fleet.vaults, attic)), mirrors={"attic": store})
+    own = {"user": "u1", "private_key": "secret", "host_key": "ssh-ed25519 AAAA"}
+    told.kit.keep_vault("attic", {"operator": own})
+    store.put_new("elm/label/00000001/0000000001000000-abc.json", b"{}")
+    assert mirrored.mirrored("reader") == []
+    told.kit.keep_vault("attic", {"reader": {**own, "user": "u1-sub1"}})
+    [held] = mirrored.mirrored("reader")
+    found = MirrorConfig.model_validate(held)
+    assert (found.name, list(found.labels)) == ("attic", ["label/00000001/0000000001000000-abc.json"])
+    vault = found.stands_for
+    assert (vault.name, vault.within, vault.credentials["user"]) == ("elm", "elm/", "u1-sub1")
+    assert vault.restic_password == told.kit.restic_password("elm")
+    assert replace(mirrored, mirrors={}).mirrored("reader") == [], "its vendor is lost: nobody asks it"
 
 
 def test_ship_and_a_standbys_keys_never_share_a_host() -> None:

@@ -42,6 +42,7 @@ ACTIONS: dict[str, Action] = {
     "turn": vaults.turn,
     "fill": vaults.fill,
     "protect": protect.protect,
+    "mirror": protect.mirror,
     "sealable": protect.sealable,
     "state": protect.state,
     "stand-by": protect.stand_by,

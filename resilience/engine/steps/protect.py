@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from resilience.engine import certificates
+from resilience.engine import mirror as mirrors
 from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
 from resilience.engine.stack_state import keep
@@ -37,6 +38,20 @@ def protect(run: Run, step: Step) -> Facts:
         run.note("protected-again", vaults=elsewhere, snapshot=taken[elsewhere[0]])
     tls = {"certificate": renewed.why} if isinstance(renewed, Unknown) else renewed
     return {"snapshots": dict(taken), "verified": good, "doubts": doubts, "protected": protected, **tls}
+
+
+def mirror(run: Run, step: Step) -> Facts:
+    """Bring a store for copies only up to date; an object that is not what its name says is not copied, and told."""
+    done = mirrors.mirror(run.world, run.newest(), step.subject)
+    if done["altered"]:
+        raise ResilienceError(
+            f"{step.subject} is no whole mirror of {done['of']}: {len(done['altered'])} objects there are altered.",
+            ", ".join(done["altered"][:3]),
+            f"Look at it with `resilience verify --vault {done['of']}`; `resilience vault revert` brings back what was "
+            "put first. What the mirror held before is as it was.",
+        )
+    run.note("mirrored", mirror=step.subject, **done)
+    return done
 
 
 def sealable(run: Run, step: Step) -> Facts:
