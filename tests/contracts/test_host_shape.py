@@ -209,10 +209,16 @@ def test_postgres_runs_as_declared(shell: Shell) -> None:
 
 
 ANSWERS = """
+import pathlib, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+ThreadingHTTPServer.request_queue_size = 128
 class Answer(BaseHTTPRequestHandler):
     def do_GET(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.startswith("/long?"):
+            pathlib.Path("/run/answering", self.path[6:]).touch()
+            while not pathlib.Path("/run/answering/over").exists():
+                time.sleep(0.05)
         said = (self.headers.get("X-Resilience-Pass") or "hello").encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(said)))
@@ -234,12 +240,15 @@ LETS_THROUGH = {
 def app(shell: Shell) -> Iterator[None]:
     """Something that answers where the app would, behind the proxy."""
     shell.put("/run/answer.py", ANSWERS.encode())
-    shell.check(
-        "systemd-run -q --unit answer python3 /run/answer.py && systemctl start caddy && "
-        "curl -sf --retry 50 --retry-delay 0 --retry-all-errors -o /dev/null http://127.0.0.1/readyz"
-    )
-    yield
-    shell.check("systemctl stop caddy answer")
+    try:
+        shell.check(
+            "rm -rf /run/answering && mkdir /run/answering && "
+            "systemd-run -q --unit answer python3 /run/answer.py && systemctl start caddy && "
+            "curl -sf --retry 50 --retry-delay 0 --retry-all-errors -o /dev/null http://127.0.0.1/readyz"
+        )
+        yield
+    finally:
+        shell.run("systemctl stop caddy answer; systemctl reset-failed caddy answer")
 
 
 def statuses(shell: Shell, *options: str) -> list[int]:
@@ -281,6 +290,28 @@ def test_the_app_never_sees_the_pass(shell: Shell, app: None) -> None:
     refused = shell.check(f"curl -si http://{shell.login.address}/").lower()
     assert "retry-after: 15" in refused
     assert "cache-control: no-store" in refused
+
+
+def test_while_everybody_comes_those_inside_go_first(shaped: Shaped, shell: Shell, app: None) -> None:
+    """Guests hold all the room there is: the next one gets a page that looks again; who is inside, in line or a probe is served."""
+    gate, outputs, base = HostGate(lambda _: shell), shaped.host.outputs, f"http://{shell.login.address}"
+    gate.begin(outputs, "crowded")
+    gate.set(outputs, Stage.SIGN_UPS)
+    crowd = f"curl -sZ --parallel-immediate --parallel-max 48 -o /dev/null '{base}/long?[1-48]'"
+    shell.check(
+        f"systemd-run -q --unit crowd {crowd}; until [ $(ls /run/answering | wc -l) = 48 ]; do sleep 0.05; done"
+    )
+    page = shell.check(f"curl -si {base}/public")
+    assert page.startswith("HTTP/1.1 503")
+    assert "Retry-After: 5" in page
+    assert '<meta http-equiv="refresh" content="5">' in page
+    assert '"error"' in shell.check(f"curl -s {base}/api/v1/timelines/public")
+    ask = "curl -s -o /dev/null -w '%{http_code} ' "
+    inside = [f"-H 'Cookie: plaza_session=x' {base}/public", f"-H 'Authorization: Bearer x' {base}/api/v1/x"]
+    served = [*inside, *(base + path for path in ("/readyz", "/register", "/waiting"))]
+    assert shell.check("; ".join(ask + one for one in served)).split() == ["200"] * len(served)
+    shell.check("touch /run/answering/over; while systemctl is-active -q crowd; do sleep 0.05; done")
+    assert shell.check(f"{ask}{base}/public").strip() == "200"
 
 
 def test_our_code_runs_there(shell: Shell) -> None:
