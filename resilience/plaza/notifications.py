@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
@@ -12,9 +13,12 @@ from resilience.plaza import accounts, posts
 from resilience.plaza.accounts import Account
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import not_found
+from resilience.plaza.notify import FAVOURITE, FOLLOW
 from resilience.plaza.paging import Page
 from resilience.plaza.posts import Post
 
+GROUPED = (FAVOURITE, FOLLOW)
+"""What many people do alike."""
 COLUMNS: LiteralString = "id, kind, from_account_id, status_id, created_at"
 
 
@@ -60,6 +64,20 @@ async def alike(conn: Connection, me: int, kind: str, which: str) -> list[Notifi
         "ORDER BY id DESC LIMIT 1000"
     )
     return await _full(conn, me, await rows(conn, sql, {"me": me, "kind": kind, "which": which}))
+
+
+def in_groups(found: Sequence[Notification], grouped: Sequence[str] = GROUPED) -> dict[str, list[Notification]]:
+    """Those that say the same, by what they have in common: likes of one post, and who follows since one day."""
+    groups: dict[str, list[Notification]] = {}
+    for told in found:
+        groups.setdefault(_key(told, grouped), []).append(told)
+    return groups
+
+
+def _key(one: Notification, grouped: Sequence[str]) -> str:
+    if one.kind not in grouped:
+        return f"ungrouped-{one.id}"
+    return f"{one.kind}-{one.post.id if one.post else f'{one.created_at:%Y%m%d}'}"
 
 
 async def clear(conn: Connection, me: int) -> None:

@@ -12,6 +12,7 @@ from mastodon import Mastodon, MastodonAPIError, MastodonNotFoundError
 from PIL import Image
 
 from tests.plaza.harness import Site, picture
+from tests.plaza.pages import browser
 
 
 def test_likes_and_bookmarks(plaza: Site, name: str) -> None:
@@ -242,6 +243,8 @@ def test_notifications_in_groups(plaza: Site, name: str) -> None:
         assert http.post(f"{path}/dismiss").status_code == 200
         assert http.get(path).status_code == 404
         assert http.get("/api/v2/notifications/unread_count").json() == {"count": 3}
+        told = browser(plaza, name).get("/notifications").text
+        assert told.count("follow you") == told.count("wrote to you") == 1
         ids = {"id[]": [str(me.me().id)]}
         known = http.get("/api/v1/accounts/familiar_followers", params=ids).json()
         assert known == [{"id": str(me.me().id), "accounts": []}]

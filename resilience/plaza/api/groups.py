@@ -12,13 +12,11 @@ from resilience.plaza import entities, notifications
 from resilience.plaza.api.common import base_of, user
 from resilience.plaza.api.notifications import READ, WRITE, kinds_of
 from resilience.plaza.errors import not_found
-from resilience.plaza.notifications import Notification
-from resilience.plaza.notify import FAVOURITE, FOLLOW
+from resilience.plaza.notifications import GROUPED, Notification
 from resilience.plaza.paging import link_header, read_page
 from resilience.plaza.params import read_params
 from resilience.plaza.state import plaza_of
 
-GROUPED = (FAVOURITE, FOLLOW)
 SAMPLE = 8
 """Of so many people in a group the ids are told at once; the rest on request."""
 
@@ -85,20 +83,9 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def key_of(one: Notification, grouped: Sequence[str] = GROUPED) -> str:
-    """What it is grouped by: likes of one post, and who follows since one day."""
-    if one.kind not in grouped:
-        return f"ungrouped-{one.id}"
-    if one.kind == FAVOURITE and one.post:
-        return f"{FAVOURITE}-{one.post.id}"
-    return f"{one.kind}-{one.created_at:%Y%m%d}"
-
-
 def _results(found: Sequence[Notification], grouped: Sequence[str], base: str) -> entities.Entity:
     """GroupedNotificationsResults."""
-    groups: dict[str, list[Notification]] = {}
-    for one in found:
-        groups.setdefault(key_of(one, grouped), []).append(one)
+    groups = notifications.in_groups(found, grouped)
     people = {one.account.id: one.account for one in found}
     posts = {one.post.id: one.post for one in found if one.post}
     return {

@@ -62,13 +62,14 @@ def _tying(change: Callable[[Connection, int, int], Awaitable[None]]) -> Handler
 
 
 async def told(request: Request) -> Response:
-    """What others did; opening the page marks it as read."""
+    """What others did; many who did the same are one entry."""
     slice_ = read_page(request.query_params)
     async with plaza_of(request).db.read() as conn:
         who, me = await member(request, conn)
         found = await notifications.of(conn, me.id, slice_)
     older = f"?max_id={found[-1].id}" if len(found) >= slice_.limit else None
-    return page(request, "notifications.html", {"found": found, "older": older, "paged": slice_.max_id}, who=who)
+    groups = notifications.in_groups(found).values()
+    return page(request, "notifications.html", {"groups": groups, "older": older}, who=who)
 
 
 async def find(request: Request) -> Response:
