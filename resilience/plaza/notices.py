@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, LiteralString
 
 from resilience.plaza.db import Connection, one, rows
@@ -118,7 +118,7 @@ async def show(conn: Connection, notice_id: int) -> dict[str, Any]:
         "notice": str(notice_id),
         "vendor": notice["vendor"],
         "reference": notice["reference"],
-        "due_at": notice["due_at"].isoformat(),
+        "due_at": notice["due_at"].astimezone(UTC).isoformat(),
         "received_at": notice["received_at"].isoformat(),
         "named": len(posts),
         **{state: states.count(state) for state in STATE_WORDS},

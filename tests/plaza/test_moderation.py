@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from mastodon import Mastodon, MastodonAPIError, MastodonIllegalArgumentError, MastodonNotFoundError
 
 from tests.plaza.harness import ROOT, Site, picture, sha_of, wait_until
+from tests.plaza.pages import browser
 
 Sites = Callable[[], Site]
 DUE = "2031-05-01T12:00:00+00:00"
@@ -175,6 +176,9 @@ def test_a_suspended_person_can_do_nothing_but_appeal(plaza: Site, name: str) ->
         moderator.status(post)
     with pytest.raises(MastodonIllegalArgumentError):
         plaza.app(["read"]).log_in(name, "correct horse battery", scopes=["read"])
+    home = browser(plaza, name).get("/").text
+    assert "Your account is suspended" in home
+    assert "What is on your mind" not in home
     with plaza.http(moderator) as http:
         assert http.post(f"/api/v1/admin/accounts/{account}/unsuspend").json()["suspended"] is False
     assert moderator.status(post).id == post.id
