@@ -13,6 +13,7 @@ import httpx
 import pyotp
 import pytest
 from mastodon import MastodonAPIError, MastodonIllegalArgumentError
+from PIL import Image
 
 from tests.plaza.harness import PASSWORD, Site, picture, sha_of, wait_until
 from tests.plaza.pages import browser, form_token, guest, send
@@ -171,6 +172,7 @@ def test_the_export_is_a_mastodon_archive(plaza: Site, name: str) -> None:
     me.account_follow(other.me())
     me.account_mute(other.me())
     client = browser(plaza, name)
+    me.account_update_credentials(avatar=picture(7), avatar_mime_type="image/jpeg", fields=[("Site", "here")])
     answer = send(client, "/settings/export", {}, "/settings")
     assert answer.headers["content-type"] == "application/zip"
     assert re.search(r'filename="archive-\d{14}-', answer.headers["content-disposition"])
@@ -182,7 +184,9 @@ def test_the_export_is_a_mastodon_archive(plaza: Site, name: str) -> None:
         mutes = list(csv.DictReader(io.StringIO(archive.read("muted_accounts.csv").decode())))
         notes = [item["object"] for item in outbox["orderedItems"]]
         stored = archive.read(notes[0]["attachment"][0]["url"])
-        assert {"avatar.png", "header.png", "plaza.json"} <= set(archive.namelist())
+        assert {"avatar.jpg", "header.png", "plaza.json"} <= set(archive.namelist())
+        assert Image.open(io.BytesIO(archive.read(actor["icon"]["url"]))).size == (400, 400)
+        assert actor["attachment"] == [{"type": "PropertyValue", "name": "Site", "value": "here"}]
         whole = b"".join(archive.read(each) for each in archive.namelist())
     assert (outbox["type"], outbox["totalItems"], actor["preferredUsername"]) == ("OrderedCollection", 2, name)
     assert [note["content"] for note in notes][1] == "<p>secret</p>"

@@ -12,7 +12,7 @@ from mastodon import Mastodon, MastodonAPIError, MastodonNotFoundError
 from PIL import Image
 
 from tests.plaza.harness import Site, picture
-from tests.plaza.pages import browser
+from tests.plaza.pages import browser, form_token
 
 
 def test_likes_and_bookmarks(plaza: Site, name: str) -> None:
@@ -173,7 +173,7 @@ def test_search_finds_what_one_may_see(plaza: Site, name: str) -> None:
 
 
 def test_a_profile_is_what_its_owner_shows(plaza: Site, name: str) -> None:
-    """Avatar, header and fields through Mastodon.py: cut to shape, served, exported, and gone when they are replaced."""
+    """Avatar, header and fields through Mastodon.py: cut to shape, served, and gone when they are replaced; by the page, too."""
     me = plaza.client(name)
     post = me.status_post("me", media_ids=[me.media_post(picture(5), "image/png")])
     changed = me.account_update_credentials(
@@ -206,8 +206,21 @@ def test_a_profile_is_what_its_owner_shows(plaza: Site, name: str) -> None:
         assert len(http.patch("/api/v1/accounts/update_credentials", json=rows).json()["fields"]) == 1
         assert http.post("/api/v1/statuses", data={"media_ids[]": plaza.sql(AVATARS, name)[0][0]}).status_code == 422
     assert me.status(post).media_attachments
-    me.account_update_credentials(fields=[("", "")])
-    assert me.me().fields == []
+    client = browser(plaza, name)
+    form = {
+        "token": form_token(client, "/settings"),
+        "display_name": "",
+        "note": "",
+        "name2": "Lives",
+        "value2": "here",
+    }
+    sent = client.post("/settings", data=form, files={"header": ("h.jpg", picture(4), "image/jpeg")})
+    assert sent.status_code == 303
+    assert [(one.name, one.value) for one in me.me().fields] == [("Lives", "here")]
+    assert Image.open(io.BytesIO(httpx.get(me.me().header).content)).size == (1500, 500)
+    gone = client.post("/settings", data={**form, "no_avatar": "yes", "name2": "", "value2": ""}, files={"x": b""})
+    assert (gone.status_code, me.me().fields, me.me().avatar[-18:]) == (303, [], "/static/avatar.png")
+    assert client.post("/settings", data=form, files={"avatar": ("a.jpg", b"none")}).status_code == 422
 
 
 AVATARS = "SELECT m.id FROM media m JOIN accounts a ON a.id = m.account_id WHERE a.username = %s AND purpose = 'avatar'"
