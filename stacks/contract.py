@@ -41,6 +41,8 @@ class SiteArgs:
     zone: str = ""
     image: str = ""
     """The vendor's own word or id; without one, the newest Debian 12."""
+    disk: str = ""
+    """The vendor's own word for a kind of encrypted volume, where a host's own disk is not encrypted."""
     network: str = ""
     """The site's own network, where the vendor has such a thing."""
     operators: tuple[str, ...] = ()
@@ -64,6 +66,7 @@ class SiteArgs:
             region=config.get("region") or "",
             zone=config.get("zone") or "",
             image=config.get("image") or "",
+            disk=config.get("disk") or "",
             network=config.get("network") or "",
             operators=tuple(config.get_object("operators") or ()),
             hosts=tuple(GivenHost(str(h["address"]), str(h["hostKey"])) for h in hosts),

@@ -1,7 +1,8 @@
 """A site at an OpenStack vendor (OVH, Infomaniak and others): one instance behind a security group.
 
 Without `network` the host stands in the vendor's external network itself, as at OVH; with one it gets a
-network of its own and a floating address, as at Infomaniak.
+network of its own and a floating address, as at Infomaniak. A flavor's own disk is not encrypted by anything that we
+could ask for; with `disk` the host boots from a volume of a kind that the vendor encrypts.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class OpenStackSite(pulumi.ComponentResource):
             region=args.region,
             availability_zone=args.zone or None,
             flavor_id=flavor,
-            image_id=image,
+            image_id=None if args.disk else image,
+            block_devices=_volume(args, image),
             networks=[openstack.compute.InstanceNetworkArgs(port=way.port.id)],
             user_data=told,
             tags=_marks(args),
@@ -141,6 +143,23 @@ def _group(args: SiteArgs, ours: pulumi.ResourceOptions) -> openstack.networking
     return group
 
 
+def _volume(args: SiteArgs, image: str) -> list[openstack.compute.InstanceBlockDeviceArgs] | None:
+    """The volume of an encrypted kind that the host boots from; None where it boots from the flavor's own disk."""
+    if not args.disk:
+        return None
+    return [
+        openstack.compute.InstanceBlockDeviceArgs(
+            uuid=image,
+            source_type="image",
+            destination_type="volume",
+            boot_index=0,
+            volume_size=args.machine.disk_gb,
+            volume_type=args.disk,
+            delete_on_termination=True,
+        )
+    ]
+
+
 def _marks(args: SiteArgs) -> list[str]:
     return [f"{name}={value}" for name, value in args.tags.items()]
 
@@ -151,7 +170,10 @@ def _flavor(args: SiteArgs) -> str:
         return str(openstack.compute.get_flavor(name=args.type, region=args.region).id)
     wanted = args.machine
     found = openstack.compute.get_flavor(
-        vcpus=wanted.cpu, ram=wanted.memory_gb * 1024, min_disk=wanted.disk_gb, region=args.region
+        vcpus=wanted.cpu,
+        ram=wanted.memory_gb * 1024,
+        min_disk=None if args.disk else wanted.disk_gb,
+        region=args.region,
     )
     return str(found.id)
 

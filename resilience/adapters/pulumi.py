@@ -175,6 +175,7 @@ class PulumiCloud:
             "region": site.region,
             "zone": site.zone,
             "image": site.image,
+            "disk": site.disk,
             "network": site.network,
             "operators": json.dumps(self.operators),
             "authorizedKey": self.authorized_key,

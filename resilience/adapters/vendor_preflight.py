@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
-from resilience.adapters.answers import closed, codes_of
+from resilience.adapters import google_preflight, openstack_preflight
+from resilience.adapters.asking import LATER, PAYMENTS, Asked, outcome, there
+from resilience.adapters.asking import room as left
 from resilience.errors import ResilienceError
 from resilience.model import Site
 from resilience.model.probe import Trial
@@ -18,47 +19,22 @@ UNTOLD = Trial("account", "unknown", "no interface tells its age and payments", 
 NO_LIMITS = Trial(
     "quota", "unknown", "no interface tells the account's limits", "Look at Limits in the vendor's console."
 )
-LATER = "Ask for more now: it can take days, and young accounts are refused."
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One question: what it is about, how it is asked, and what to do where the answer is no."""
-
-    name: str
-    ask: Callable[[], str]
-    next: str
-
-
-class No(Exception):
-    """The vendor answered, and it does not suit."""
 
 
 def preflight(site: Site, credentials: Mapping[str, str], endpoint: str | None = None) -> tuple[Trial, ...]:
     """Each question's outcome; raises where the account answers as a closed one, or nobody asks this vendor."""
-    questions = {"aws": _aws, "hetzner": _hetzner}.get(site.stack)
-    if questions is None:
+    untold: tuple[Trial, ...] = ()
+    if site.stack == "aws":
+        asked, untold = _aws(site, credentials, endpoint), (PAYMENTS,)
+    elif site.stack == "hetzner":
+        asked, untold = _hetzner(site, credentials, endpoint), (NO_LIMITS, UNTOLD)
+    elif site.stack == "gcp":
+        asked = google_preflight.questions(site, credentials, endpoint)
+    elif site.stack == "openstack":
+        asked, untold = openstack_preflight.questions(site, credentials), (UNTOLD,)
+    else:
         raise ResilienceError("this vendor is not asked", "No client of it is here.", "See its page in docs/vendors.")
-    asked = [_outcome(site, question) for question in questions(site, credentials, endpoint)]
-    return (*asked, *((NO_LIMITS,) if site.stack == "hetzner" else ()), UNTOLD)
-
-
-def _outcome(site: Site, question: Asked) -> Trial:
-    try:
-        return Trial(question.name, "pass", question.ask())
-    except No as error:
-        return Trial(question.name, "fail", str(error), question.next)
-    except Exception as error:
-        from botocore.exceptions import BotoCoreError, ClientError
-        from hcloud import HCloudException
-        from requests import RequestException
-
-        if not isinstance(error, BotoCoreError | ClientError | HCloudException | RequestException):
-            raise
-        if (gone := closed(site.vendor, error)) is not None:
-            raise gone from error
-        codes = ", ".join(code for code in codes_of(error) if code)
-        return Trial(question.name, "unknown", f"no answer ({codes or type(error).__name__})", question.next)
+    return (*(outcome(site, question) for question in asked), *untold)
 
 
 def _aws(site: Site, credentials: Mapping[str, str], endpoint: str | None) -> Iterator[Asked]:
@@ -68,15 +44,15 @@ def _aws(site: Site, credentials: Mapping[str, str], endpoint: str | None) -> It
     region = site.region or "us-east-1"
     polite = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=3, read_timeout=10)
     keys = {name.lower(): value for name, value in credentials.items() if name.startswith("AWS_") and "KEY" in name}
-    who, ec2, quotas = (
+    who, ec2, quotas, account = (
         boto3.client(name, region_name=region, endpoint_url=endpoint, config=polite, **keys)  # type: ignore[call-overload]
-        for name in ("sts", "ec2", "service-quotas")
+        for name in ("sts", "ec2", "service-quotas", "account")
     )
     wanted = site.type or _first(AWS, site)
 
     def kinds() -> str:
         found = ec2.describe_instance_type_offerings(Filters=[{"Name": "instance-type", "Values": [wanted]}])
-        return _there(found["InstanceTypeOfferings"], f"{wanted} is offered in {region}")
+        return there(found["InstanceTypeOfferings"], f"{wanted} is offered in {region}")
 
     def image() -> str:
         pattern = [{"Name": "name", "Values": ["debian-12-amd64-*"]}]
@@ -85,21 +61,26 @@ def _aws(site: Site, credentials: Mapping[str, str], endpoint: str | None) -> It
             if site.image
             else ec2.describe_images(Owners=[DEBIAN], Filters=pattern)
         )
-        return _there(found["Images"], f"{site.image or 'Debian 12'} is there")
+        return there(found["Images"], f"{site.image or 'Debian 12'} is there")
 
     def regions() -> str:
         known = [each["RegionName"] for each in ec2.describe_regions()["Regions"]]
-        return _there([name for name in known if name == region], f"{region} is a region")
+        return there([name for name in known if name == region], f"{region} is a region")
+
+    def age() -> str:
+        told = account.get_account_information()
+        made, state = told["AccountCreatedDate"].date(), told.get("AccountState", "ACTIVE")
+        return there(state == "ACTIVE", f"the account was made on {made} and is {state.lower()}")
 
     def room(what: tuple[str, str, str], need: int, used: Callable[[], int]) -> Callable[[], str]:
         def ask() -> str:
             limit = quotas.get_service_quota(ServiceCode=what[0], QuotaCode=what[1])["Quota"]["Value"]
-            said = f"{limit:.0f} {what[2]} allowed, {used()} in use, {need} needed"
-            return said if limit - used() >= need else _no(said)
+            return left(limit, used(), need, what[2])
 
         return ask
 
     yield Asked("credentials", lambda: str(who.get_caller_identity()["Arn"]), "See accounts/ in the kit.")
+    yield Asked("account", age, "Give these credentials account:GetAccountInformation, or look at the billing pages.")
     yield Asked("region", regions, "Write one of the vendor's own words: region.")
     yield Asked("size", kinds, "Give another type, or another region.")
     yield Asked("image", image, "Leave image out, or give one that this account may use.")
@@ -124,14 +105,14 @@ def _hetzner(site: Site, credentials: Mapping[str, str], endpoint: str | None) -
     wanted, region = site.type or _first({n: h[:2] for n, h in HETZNER.items()}, site), site.region or "fsn1"
 
     def location() -> str:
-        return _there(client.locations.get_list(name=region).locations, f"{region} is a location")
+        return there(client.locations.get_list(name=region).locations, f"{region} is a location")
 
     def kind() -> str:
-        return _there(client.server_types.get_list(name=wanted).server_types, f"{wanted} is sold")
+        return there(client.server_types.get_list(name=wanted).server_types, f"{wanted} is sold")
 
     def image() -> str:
         found = client.images.get_list(name=site.image or "debian-12", architecture=["x86"]).images
-        return _there(found, f"{site.image or 'debian-12'} is there")
+        return there(found, f"{site.image or 'debian-12'} is there")
 
     yield Asked("region", location, "Write one of the vendor's own words: region.")
     yield Asked("size", kind, "Give another type.")
@@ -142,11 +123,3 @@ def _first(types: Mapping[str, tuple[int, int]], site: Site) -> str:
     """The first type that is large enough; the vendor is asked for our own word where none is."""
     wanted = site.machine
     return next((n for n, has in types.items() if has[0] >= wanted.cpu and has[1] >= wanted.memory_gb), site.size)
-
-
-def _there(found: object, said: str) -> str:
-    return said if found else _no(f"it is not so that {said}")
-
-
-def _no(said: str) -> str:
-    raise No(said)

@@ -95,6 +95,7 @@ def _fleet(f: FleetFile) -> Fleet:
                 region=s.region or "",
                 zone=s.zone or "",
                 image=s.image or "",
+                disk=s.disk or "",
                 network=s.network or "",
                 live=s.live,
             )

@@ -128,6 +128,7 @@ class SiteTable(Table):
     region: Own | None = None
     zone: Own | None = None
     image: Annotated[str, Field(pattern=r"^[\x20-\x7e]{1,120}$")] | None = None
+    disk: Own | None = None
     network: str | None = None
     live: date | None = None
 

@@ -8,7 +8,7 @@ from resilience.decide.certificates import tls_declared, tls_observed
 from resilience.decide.names import registered, zones_alike
 from resilience.decide.quorum import with_companions
 from resilience.decide.restoring import restoring
-from resilience.model import CLOUDS, ENCRYPTED, Fleet, Survey, Unknown
+from resilience.model import CLOUDS, Fleet, Survey, Unknown
 from resilience.model.cost import Prices
 from resilience.model.finding import Finding, Grade, Seen
 from resilience.model.probe import Probe
@@ -93,12 +93,14 @@ def _stacks(fleet: Fleet) -> Iterator[Finding]:
 def _disks(fleet: Fleet) -> Iterator[Finding]:
     """Who could read a disk that was taken out of a host: copies in vaults are encrypted by us, hosts' disks are not."""
     for site in fleet.sites:
-        if site.stack in ENCRYPTED:
+        if site.encrypted:
             said = "its disk is encrypted with a key that the vendor holds: against thieves, not against the vendor"
             yield Finding("disk", site.name, "pass", said)
         elif site.stack in CLOUDS:
             said = f"the {site.stack} stack does not encrypt its disk: whoever takes it out reads the database"
+            kinds = 'Give a kind of volume that the vendor encrypts: disk = "…". '
             advice = "Choose a vendor that encrypts for what must not be read, or accept it; docs/vendors says more."
+            advice = kinds + advice if site.stack == "openstack" else advice
             yield Finding("disk", site.name, "warn", said, advice)
         elif not fleet.lab:
             said = "nobody here can tell whether its disk is encrypted"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, TypeVar
 
-from resilience.model.stack import SIZES, STACKS, Evidence, Machine
+from resilience.model.stack import ENCRYPTED, SIZES, STACKS, Evidence, Machine
 
 Durability = Literal["async", "quorum"]
 TooFewVaults = Literal["wait", "degrade"]
@@ -51,6 +51,8 @@ class Site:
     zone: str = ""
     image: str = ""
     """The vendor's own name or id; without one, the newest Debian 12."""
+    disk: str = ""
+    """The vendor's own name for a kind of encrypted volume, which the host boots from; OpenStack vendors have such."""
     network: str = ""
     """The site's own network (CIDR) behind its public addresses."""
     live: date | None = None
@@ -60,6 +62,11 @@ class Site:
     def machine(self) -> Machine:
         """What a host of this site has at least."""
         return self.least or SIZES[self.size]
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the vendor encrypts its hosts' disks, with a key that the vendor holds."""
+        return self.stack in ENCRYPTED or bool(self.disk)
 
     @property
     def evidence(self) -> Evidence:

@@ -34,7 +34,7 @@ STACKS: Mapping[str, Evidence] = {
 CLOUDS = frozenset({"aws", "gcp", "hetzner", "openstack"})
 """Stacks that make hosts at a vendor over the internet."""
 ENCRYPTED = frozenset({"aws", "gcp"})
-"""Stacks whose hosts' disks are encrypted, with keys that the vendor holds."""
+"""Stacks whose hosts' disks are always encrypted, with keys that the vendor holds."""
 
 
 @dataclass(frozen=True, slots=True)

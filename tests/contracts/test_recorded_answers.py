@@ -19,6 +19,8 @@ from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import dns  # type: ignore[import-untyped]
 from hcloud import Client as Hcloud
+from keystoneauth1.identity.v3 import ApplicationCredential
+from keystoneauth1.session import Session
 
 from resilience.adapters.account import HttpAccount
 from resilience.adapters.answers import closed, codes_of
@@ -74,6 +76,12 @@ def hetzner(url: str) -> object:
     return Hcloud("t", api_endpoint=url, poll_interval=0).servers.get_all()
 
 
+def openstack(url: str) -> object:
+    """A token from OpenStack's own session, as the preflight asks for one."""
+    key = ApplicationCredential(f"{url}/v3", application_credential_id="i", application_credential_secret="s")
+    return Session(auth=key, timeout=5).get_project_id()
+
+
 def ec2(code: str, said: str) -> str:
     """How EC2 says it."""
     return f"<Response><Errors><Error><Code>{code}</Code><Message>{said}</Message></Error></Errors></Response>"
@@ -127,6 +135,16 @@ OPEN: list[tuple[str, Ask, int, str, str]] = [
     ("token_readonly", hetzner, 403, JSON, hcloud("token_readonly", "the token is read only")),
     ("locked", hetzner, 423, JSON, hcloud("locked", "Another action is running")),
     ("resource_limit_exceeded", hetzner, 403, JSON, hcloud("resource_limit_exceeded", "server limit reached")),
+    (
+        "",
+        openstack,
+        401,
+        JSON,
+        '{"error":{"code":401,"title":"Unauthorized","message":"The request requires authentication"}}',
+    ),
+    ("", openstack, 403, JSON, '{"error":{"code":403,"title":"Forbidden","message":"You are not authorized"}}'),
+    ("", openstack, 460, JSON, '{"class":"Client::ResourceExpired","message":"This Service is expired"}'),
+    ("", openstack, 403, HTML, "<html><body>blocked by the firewall</body></html>"),
     ("", google, 403, HTML, "<!doctype html><title>Error 403 (Forbidden)!!1</title>"),
     ("", hetzner, 403, HTML, "<html><body>blocked by the firewall</body></html>"),
 ]

@@ -1,14 +1,17 @@
-"""What a site's vendor tells beforehand: AWS's interfaces as moto plays them, Hetzner's recorded answers through its client."""
+"""What a site's vendor tells beforehand: AWS's interfaces as moto plays them, recorded answers through the others' clients."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+from cryptography.hazmat.primitives import serialization as form
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from resilience.adapters.vendor_preflight import preflight
 from resilience.errors import ResilienceError, VendorClosed
@@ -57,20 +60,29 @@ def test_what_is_not_there_fails_before_anything_is_made(aws: str) -> None:
     assert "days" in found["quota of networks"].next
 
 
+Answers = dict[str, tuple[int, object]]
+
+
 @contextmanager
-def hetzner(status: int, answers: dict[str, object]) -> Iterator[tuple[str, list[str]]]:
-    """A vendor that gives each path its recorded answer; its address, and what it was asked."""
+def recorded(answers: Answers) -> Iterator[tuple[str, list[str]]]:
+    """A vendor that gives each path its recorded answer, `*` any other; its address, and what it was asked."""
     asked: list[str] = []
 
     class Recorded(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            path = self.path.split("?")[0].strip("/")
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
             asked.append(self.path)
-            body = json.dumps(answers.get(path, answers.get("*", {}))).encode()
+            path = self.path.split("?")[0].strip("/")
+            status, said = answers.get(path, answers.get("*", (404, {})))
+            body = json.dumps(said).replace("http://HERE", f"http://{self.headers['Host']}").encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("X-Subject-Token", "t")
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET  # noqa: N815 - the base class's name
 
         def log_message(self, *_: object) -> None:
             """Nothing on the side."""
@@ -81,8 +93,14 @@ def hetzner(status: int, answers: dict[str, object]) -> Iterator[tuple[str, list
         server.shutdown()
 
 
+def hetzner(status: int, answers: dict[str, object]) -> AbstractContextManager[tuple[str, list[str]]]:
+    """Hetzner Cloud, with one status for all it says."""
+    return recorded({path: (status, said) for path, said in answers.items()})
+
+
 SITE = Site("elm", "hetzner", "hetzner", region="fsn1", least=Machine(4, 8, 80))
 TOKEN = {"HCLOUD_TOKEN": "t"}
+REFUSED = "no answer (unauthorized): the vendor does not take these credentials"
 ENDED = pytest.raises(VendorClosed, match="resource_locked")
 
 
@@ -105,12 +123,175 @@ def test_hetzner_is_asked_for_three_things() -> None:
 def test_a_refusal_is_unknown_and_a_closed_account_is_said() -> None:
     """A token that is refused tells nothing of regions; a locked resource is the account's end."""
     with hetzner(401, {"*": {"error": {"code": "unauthorized", "message": "no"}}}) as (url, _):
-        assert outcomes(SITE, TOKEN, url)["region"] == ("unknown", "no answer (unauthorized)")
+        assert outcomes(SITE, TOKEN, url)["region"] == ("unknown", REFUSED)
     with hetzner(423, {"*": {"error": {"code": "resource_locked", "message": "support"}}}) as (url, _), ENDED:
         preflight(SITE, TOKEN, url)
 
 
+def google_key(url: str) -> dict[str, str]:
+    """A service account's key, whose tokens this vendor gives out."""
+    pem = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption()
+    )
+    key = {
+        "type": "service_account",
+        "client_email": "s@p.example",
+        "token_uri": f"{url}/token",
+        "private_key": pem.decode(),
+    }
+    return {"GOOGLE_PROJECT": "p", "GOOGLE_CREDENTIALS": json.dumps(key)}
+
+
+def quota(metric: str, limit: float, usage: float) -> dict[str, object]:
+    """As Google tells it."""
+    return {"metric": metric, "limit": limit, "usage": usage}
+
+
+FIR = Site("fir", "google", "gcp", region="europe-west3", zone="europe-west3-b")
+GOOGLE: Answers = {
+    "token": (200, {"access_token": "t", "expires_in": 3600, "token_type": "Bearer"}),
+    "compute/v1/projects/p": (200, {"name": "p", "creationTimestamp": "2025-03-01T10:00:00.000-07:00"}),
+    "v1/projects/p/billingInfo": (200, {"billingEnabled": True, "billingAccountName": "billingAccounts/1"}),
+    "compute/v1/projects/p/regions/europe-west3": (
+        200,
+        {
+            "status": "UP",
+            "quotas": [quota("CPUS", 24, 23), quota("STATIC_ADDRESSES", 8, 0), quota("SSD_TOTAL_GB", 500, 0)],
+        },
+    ),
+    "compute/v1/projects/p/zones/europe-west3-b/machineTypes/e2-custom-2-4096": (200, {"name": "e2-custom-2-4096"}),
+    "compute/v1/projects/debian-cloud/global/images/family/debian-12": (200, {"name": "debian-12-bookworm-v2"}),
+}
+
+
+def test_google_tells_quotas_billing_and_how_old_the_project_is() -> None:
+    """Google's own session, with recorded answers: what is there passes, processors that are used up fail, with what to do."""
+    with recorded(GOOGLE) as (url, asked):
+        found = {trial.name: trial for trial in preflight(FIR, google_key(url), url)}
+    assert {name for name, trial in found.items() if trial.outcome != "pass"} == {"quota of processors"}
+    assert found["credentials"].said == "the project was made on 2025-03-01"
+    assert found["quota of processors"].said == "24 processors allowed, 23 in use, 2 needed"
+    assert "days" in found["quota of processors"].next
+    assert len(asked) == 6, "the token, and each thing once"
+
+
+def test_what_google_refuses_is_said_in_words() -> None:
+    """A project without billing, a region that is none, a key that is no key, an expired one, and a suspended project."""
+    unbilled: Answers = {**GOOGLE, "v1/projects/p/billingInfo": (200, {"billingEnabled": False})}
+    with recorded(unbilled) as (url, _):
+        found = {t.name: t for t in preflight(replace(FIR, region="mars-1"), google_key(url), url)}
+        broken = {t.name: t for t in preflight(FIR, {"GOOGLE_PROJECT": "p", "GOOGLE_CREDENTIALS": "oops"}, url)}
+    assert (found["payments"].outcome, found["region"].outcome) == ("fail", "fail")
+    assert "no region mars-1" in found["quota of processors"].said
+    assert broken["credentials"].outcome == "fail"
+    assert "does not take these credentials" in broken["credentials"].said
+    expired: Answers = {"*": (400, {"error": "invalid_grant", "error_description": "Invalid JWT Signature."})}
+    with recorded(expired) as (url, _):
+        found = {t.name: t for t in preflight(FIR, google_key(url), url)}
+    assert (found["credentials"].outcome, found["size"].outcome) == ("fail", "unknown")
+    gone = {"error": {"code": 403, "status": "PERMISSION_DENIED", "details": [{"reason": "CONSUMER_SUSPENDED"}]}}
+    with (
+        recorded({"token": GOOGLE["token"], "*": (403, gone)}) as (url, _),
+        pytest.raises(VendorClosed, match="CONSUMER"),
+    ):
+        preflight(FIR, google_key(url), url)
+
+
+def service(kind: str) -> dict[str, object]:
+    """A service in the catalog, at this very address."""
+    where = {"region": "GRA11", "region_id": "GRA11", "interface": "public", "url": f"http://HERE/{kind}", "id": kind}
+    return {"type": kind, "name": kind, "id": kind, "endpoints": [where]}
+
+
+ROWAN = Site("rowan", "ovh", "openstack", region="GRA11", type="b3-8", disk="classic-luks")
+CATALOG = [service(kind) for kind in ("compute", "volumev3", "image", "network")]
+USER = {"id": "u", "name": "u", "domain": {"id": "default", "name": "Default"}}
+PROJECT = {"id": "pr0ject", "name": "p", "domain": {"id": "default", "name": "Default"}}
+LIFE = {"expires_at": "2099-01-01T00:00:00.000000Z", "issued_at": "2026-01-01T00:00:00.000000Z"}
+VERSION = {"id": "v3.14", "status": "stable", "links": [{"rel": "self", "href": "http://HERE/v3"}]}
+OPENSTACK: Answers = {
+    "v3": (200, {"version": VERSION}),
+    "v3/auth/tokens": (201, {"token": {**LIFE, "user": USER, "project": PROJECT, "roles": [], "catalog": CATALOG}}),
+    "compute/limits": (
+        200,
+        {
+            "limits": {
+                "rate": [],
+                "absolute": {
+                    "maxTotalInstances": 20,
+                    "totalInstancesUsed": 20,
+                    "maxTotalCores": -1,
+                    "totalCoresUsed": 4,
+                    "maxTotalRAMSize": 40960,
+                    "totalRAMUsed": 8192,
+                },
+            }
+        },
+    ),
+    "compute/flavors/detail": (200, {"flavors": [{"name": "b3-8", "vcpus": 2, "ram": 8192, "disk": 50}]}),
+    "image/v2/images": (200, {"images": [{"name": "Debian 11"}, {"name": "Debian 12"}]}),
+    "volumev3/types": (200, {"volume_types": [{"name": "classic"}, {"name": "classic-luks"}]}),
+    "volumev3/volumes/detail": (200, {"volumes": [{"volume_type": "classic-luks", "encrypted": True}]}),
+    "volumev3/limits": (200, {"limits": {"absolute": {"maxTotalVolumeGigabytes": 100, "totalGigabytesUsed": 90}}}),
+    "network/v2.0/quotas/pr0ject/details.json": (
+        200,
+        {"quota": {"floatingip": {"limit": 5, "used": 0, "reserved": 0}}},
+    ),
+}
+
+
+def openstack(url: str) -> dict[str, str]:
+    """Credentials that this vendor takes."""
+    names = ("OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_SECRET")
+    return {"OS_AUTH_URL": f"{url}/v3", **dict.fromkeys(names, "x")}
+
+
+def test_openstack_tells_quotas_and_whether_volumes_are_encrypted() -> None:
+    """OpenStack's own session, with recorded answers: instances and room for the volume are used up, all else is there."""
+    with recorded(OPENSTACK) as (url, _):
+        found = {t.name: t for t in preflight(ROWAN, openstack(url))}
+        own = {t.name: t for t in preflight(replace(ROWAN, network="10.20.0.0/24", disk=""), openstack(url))}
+    failed = {name for name, trial in found.items() if trial.outcome == "fail"}
+    assert failed == {"quota of instances", "quota of volumes"}
+    assert found["credentials"].said == "they open project pr0ject"
+    assert found["quota of processors"].said == "no limit of processors"
+    assert found["disk"].said == "classic-luks is there, and its volumes say that they are encrypted"
+    assert found["account"].outcome == "unknown"
+    assert own["quota of addresses"].said == "5 floating addresses allowed, 0 in use, 1 needed"
+
+
+def test_what_openstack_refuses_is_said_in_words() -> None:
+    """An unknown flavor, image, region and kind of disk; volumes that are in clear; an application credential that ended."""
+    clear: Answers = {**OPENSTACK, "volumev3/volumes/detail": (200, {"volumes": [{"volume_type": "classic"}]})}
+    with recorded(clear) as (url, _):
+        site = replace(ROWAN, type="b9", image="Debian 7", disk="classic")
+        found = {t.name: t for t in preflight(site, openstack(url))}
+        nowhere = {t.name: t for t in preflight(replace(ROWAN, region="MARS1"), openstack(url))}
+    assert {found[name].outcome for name in ("size", "image", "disk")} == {"fail"}
+    assert "not encrypted" in found["disk"].said
+    assert (nowhere["credentials"].outcome, nowhere["region"].outcome) == ("pass", "unknown")
+    assert "EndpointNotFound" in nowhere["region"].said
+    ended = {"error": {"code": 401, "title": "Unauthorized", "message": "The application credential has expired."}}
+    with recorded({**OPENSTACK, "v3/auth/tokens": (401, ended)}) as (url, _):
+        found = {t.name: t for t in preflight(ROWAN, openstack(url))}
+    assert found["credentials"].outcome == "fail"
+    assert "expired" in found["credentials"].said
+
+
+def test_aws_tells_how_old_the_account_is_where_it_may_be_asked() -> None:
+    """Recorded answers through boto3: a date and a state; a suspended one fails; a refusal names the right that lacks."""
+    told = {"AccountId": "1", "AccountName": "a", "AccountCreatedDate": "2024-02-01T00:00:00Z"}
+    for state, outcome in (("ACTIVE", "pass"), ("SUSPENDED", "fail")):
+        with recorded({"getAccountInformation": (200, {**told, "AccountState": state})}) as (url, _):
+            found = {t.name: t for t in preflight(Site("oak", "amazon", "aws", region="us-east-1"), KEYS, url)}
+        assert (found["account"].outcome, "2024-02-01" in found["account"].said) == (outcome, True)
+    with recorded({"getAccountInformation": (403, {"code": "AccessDeniedException", "message": "no"})}) as (url, _):
+        found = {t.name: t for t in preflight(Site("oak", "amazon", "aws", region="us-east-1"), KEYS, url)}
+    assert (found["account"].outcome, found["payments"].outcome) == ("unknown", "unknown")
+    assert "lack a right" in found["account"].said
+
+
 def test_a_vendor_that_nobody_asks_is_said() -> None:
-    """Google and OpenStack have no client here."""
+    """A rack has no interface to ask."""
     with pytest.raises(ResilienceError, match="not asked"):
-        preflight(Site("oak", "google", "gcp"), {})
+        preflight(Site("oak", "rack", "baremetal"), {})

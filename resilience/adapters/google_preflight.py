@@ -1,0 +1,81 @@
+"""What Google Cloud tells of a project beforehand, through Google's own authorized session."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from resilience.adapters.asking import LATER, Asked, no, room, there
+from resilience.model import Site
+from stacks import sizes
+from stacks.contract import SiteArgs
+
+COMPUTE, BILLING = "https://compute.googleapis.com", "https://cloudbilling.googleapis.com"
+SCOPE = "https://www.googleapis.com/auth/cloud-platform.read-only"
+WORD = "Write one of the vendor's own words: region, zone."
+
+
+def questions(site: Site, credentials: Mapping[str, str], endpoint: str | None) -> Iterator[Asked]:
+    """Six reads: the project, its billing, the region with its quotas, the machine type, the image."""
+    get, project = _session(credentials), credentials["GOOGLE_PROJECT"]
+    own = f"{endpoint or COMPUTE}/compute/v1/projects/{project}"
+    seen: dict[str, Any] = {}
+
+    def region() -> Any:
+        if "region" not in seen:
+            seen["region"] = get(f"{own}/regions/{site.region}")
+        return seen["region"] or no(f"the vendor knows no region {site.region}")
+
+    def quota(metric: str, need: float, what: str) -> str:
+        told = next((q for q in region().get("quotas", ()) if q["metric"] == metric), None)
+        return room(told["limit"], told["usage"], need, what) if told else no(f"no quota of {what} is told")
+
+    def project_made() -> str:
+        return f"the project was made on {str((get(own) or no('no such project'))['creationTimestamp'])[:10]}"
+
+    def billed() -> str:
+        told = get(f"{endpoint or BILLING}/v1/projects/{project}/billingInfo") or {}
+        return there(told.get("billingEnabled"), "the project has a billing account that is open")
+
+    def size() -> str:
+        wanted = sizes.gcp(SiteArgs(site.name, site.vendor, machine=site.machine, type=site.type))
+        return there(get(f"{own}/zones/{site.zone}/machineTypes/{wanted}"), f"{wanted} can be had in {site.zone}")
+
+    def image() -> str:
+        debian = f"{endpoint or COMPUTE}/compute/v1/projects/debian-cloud/global/images/family/debian-12"
+        found = get(f"{own}/global/images/{site.image}" if site.image else debian)
+        return there(found, f"{site.image or 'Debian 12'} is there")
+
+    yield Asked("credentials", project_made, "See accounts/ in the kit.")
+    yield Asked("payments", billed, "Give the project a billing account, and pay what is open.")
+    yield Asked("region", lambda: there(region().get("status") == "UP", f"{site.region} is up"), WORD)
+    yield Asked("size", size, "Give another type, or another zone.")
+    yield Asked("image", image, "Leave image out, or give one of the project's own.")
+    yield Asked("quota of processors", lambda: quota("CPUS", site.machine.cpu, "processors"), LATER)
+    yield Asked("quota of addresses", lambda: quota("STATIC_ADDRESSES", 1, "static addresses"), LATER)
+    yield Asked("quota of disk", lambda: quota("SSD_TOTAL_GB", site.machine.disk_gb, "GB of disk"), LATER)
+
+
+def _session(credentials: Mapping[str, str]) -> Any:
+    """GET of one address: what it says, or None where there is no such thing."""
+    from google.auth.exceptions import DefaultCredentialsError
+    from google.auth.transport.requests import AuthorizedSession
+    from google.oauth2 import service_account
+
+    def get(url: str) -> Any:
+        if "session" not in made:
+            try:
+                key = json.loads(credentials["GOOGLE_CREDENTIALS"])
+                who = service_account.Credentials.from_service_account_info(key, scopes=[SCOPE])  # type: ignore[no-untyped-call]
+            except ValueError as error:
+                raise DefaultCredentialsError(f"could not find default credentials: {error}") from error  # type: ignore[no-untyped-call]
+            made["session"] = AuthorizedSession(who)  # type: ignore[no-untyped-call]
+        answer = made["session"].get(url, timeout=10)
+        if answer.status_code == 404:  # noqa: PLR2004
+            return None
+        answer.raise_for_status()
+        return answer.json()
+
+    made: dict[str, Any] = {}
+    return get
