@@ -28,6 +28,7 @@ from resilience.adapters.sealed_state import SealedState
 from resilience.adapters.server_time import skew_s
 from resilience.adapters.shells import Shells
 from resilience.adapters.signer import KitSigner
+from resilience.adapters.strangers import strangers
 from resilience.adapters.supplies import VaultSupplies
 from resilience.adapters.threads import side_by_side
 from resilience.adapters.vendor_preflight import preflight
@@ -187,6 +188,9 @@ def _pulumi(home: Home, fleet: Fleet, kit: Kit, vendor: str, stack: str, site: S
         fleet.name,
         fleet.operators,
         lambda: kit.credentials(vendor, stack) if stack in NEEDED else {},
+        lambda made, known: (
+            strangers(made, fleet.name, kit.credentials(vendor, stack), known) if made.stack in CLOUDS else ()
+        ),
     )
 
 

@@ -37,7 +37,7 @@ def outcome(site: Site, question: Asked) -> Trial:
     except No as error:
         return Trial(question.name, "fail", str(error), question.next)
     except Exception as error:
-        if not isinstance(error, _troubles()):
+        if not isinstance(error, troubles()):
             raise
         if (gone := closed(site.vendor, error)) is not None:
             raise gone from error
@@ -54,7 +54,7 @@ def _refused(question: Asked, error: Exception) -> Trial:
     return Trial(question.name, "fail" if question.name == KEYS else "unknown", f"{told}: {means.what}", means.next)
 
 
-def _troubles() -> tuple[type[Exception], ...]:
+def troubles() -> tuple[type[Exception], ...]:
     """What vendors' clients raise, and what comes of an answer that lacks what it should have."""
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError

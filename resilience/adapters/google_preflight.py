@@ -18,7 +18,7 @@ WORD = "Write one of the vendor's own words: region, zone."
 
 def questions(site: Site, credentials: Mapping[str, str], endpoint: str | None) -> Iterator[Asked]:
     """Six reads: the project, its billing, the region with its quotas, the machine type, the image."""
-    get, project = _session(credentials), credentials["GOOGLE_PROJECT"]
+    get, project = session(credentials), credentials["GOOGLE_PROJECT"]
     own = f"{endpoint or COMPUTE}/compute/v1/projects/{project}"
     seen: dict[str, Any] = {}
 
@@ -57,7 +57,7 @@ def questions(site: Site, credentials: Mapping[str, str], endpoint: str | None) 
     yield Asked("quota of disk", lambda: quota("SSD_TOTAL_GB", site.machine.disk_gb, "GB of disk"), LATER)
 
 
-def _session(credentials: Mapping[str, str]) -> Any:
+def session(credentials: Mapping[str, str]) -> Any:
     """GET of one address: what it says, or None where there is no such thing."""
     from google.auth.exceptions import DefaultCredentialsError
     from google.auth.transport.requests import AuthorizedSession

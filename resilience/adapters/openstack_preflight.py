@@ -15,7 +15,7 @@ WORD = "Write one of the vendor's own words: region."
 
 def questions(site: Site, credentials: Mapping[str, str]) -> Iterator[Asked]:
     """A handful of reads: limits of compute, volumes and addresses, the flavor, the image, the kind of disk."""
-    get = _Session(site, credentials)
+    get = Session(site, credentials)
 
     @cache
     def limits(service: str, path: str) -> Mapping[str, float]:
@@ -54,7 +54,7 @@ def questions(site: Site, credentials: Mapping[str, str]) -> Iterator[Asked]:
         yield Asked("quota of volumes", volumes, LATER)
 
 
-def _flavor(site: Site, get: _Session) -> str:
+def _flavor(site: Site, get: Session) -> str:
     found = get("compute", "/flavors/detail")["flavors"]
     if site.type:
         return there([f for f in found if f["name"] == site.type], f"{site.type} is there")
@@ -64,7 +64,7 @@ def _flavor(site: Site, get: _Session) -> str:
     return there(len(fits) == 1, said)
 
 
-def _image(site: Site, get: _Session) -> str:
+def _image(site: Site, get: Session) -> str:
     wanted, path = site.image or "Debian 12", "/v2/images?status=active&limit=200"
     for _ in range(PAGES):
         told = get("image", path)
@@ -77,7 +77,7 @@ def _image(site: Site, get: _Session) -> str:
     return no(f"the vendor shows no image {wanted}")
 
 
-def _disk(site: Site, get: _Session) -> str:
+def _disk(site: Site, get: Session) -> str:
     """The kind of disk is there; what was made of it says itself whether it is encrypted."""
     kinds = [kind["name"] for kind in get("block-storage", "/types")["volume_types"]]
     if site.disk not in kinds:
@@ -89,12 +89,12 @@ def _disk(site: Site, get: _Session) -> str:
     return f"{site.disk} is there, {seen}"
 
 
-class _Session:
+class Session:
     """GET from one of the project's services in the site's region: what it says."""
 
     def __init__(self, site: Site, credentials: Mapping[str, str]) -> None:
         from keystoneauth1.identity.v3 import ApplicationCredential
-        from keystoneauth1.session import Session
+        from keystoneauth1.session import Session as Way
 
         key = ApplicationCredential(
             credentials["OS_AUTH_URL"],
@@ -102,9 +102,10 @@ class _Session:
             application_credential_secret=credentials["OS_APPLICATION_CREDENTIAL_SECRET"],
         )
         self._region = site.region
-        self._session = Session(auth=key, timeout=10, user_agent="resilience")
+        self._session = Way(auth=key, timeout=10, user_agent="resilience")
 
     def __call__(self, service: str, path: str) -> Any:
+        """What one service says at this path."""
         where = {"service_type": service, "region_name": self._region, "interface": "public"}
         return self._session.get(path, endpoint_filter=where, headers={"Accept": "application/json"}).json()
 

@@ -86,14 +86,23 @@ class PulumiCloud:
     """Networks that may come in by SSH."""
     credentials: Callable[[], Mapping[str, str]] = field(default=dict, repr=False)
     """What the vendor's provider reads from its environment; asked for only when the engine runs."""
+    strangers: Callable[[Site, frozenset[str]], tuple[str, ...]] = field(default=lambda *_: (), repr=False)
+    """What carries a site's marks at the vendor, without what the state knows; asked only after a run that was killed."""
 
     def up(self, site: Site) -> SiteOutputs:
-        """Make the site, or finish what a half-done run began; returns what the stack exports."""
+        """Make the site, or finish what a half-done run began; returns what the stack exports.
+
+        Where a killed run left a host that no state knows, a second one is not made beside it.
+        """
+        if (begun := self._begun(site)) and (found := self.strangers(site, self._known(site))):
+            raise said.left_over(site, begun, found)
 
         def make() -> SiteOutputs:
             stack = self.stack(site)
             stack.set_all_config(self._config(site))
             result = stack.up(color="never", suppress_outputs=True)
+            if begun:
+                _close(stack)
             return SiteOutputs.from_json({name: out.value for name, out in result.outputs.items()})
 
         return self.operate(site, "make", make)
@@ -207,6 +216,15 @@ class PulumiCloud:
             raise said.broken_state(site, self.state_file(site), str(error)) from error
         return dict(checkpoint.get("checkpoint", {}).get("latest") or {})
 
+    def _begun(self, site: Site) -> list[str]:
+        """What a run was making when it was ended, as the engine noted before it asked for it."""
+        pending = self._deployment(site).get("pending_operations") or []
+        return [str(one["resource"]["urn"]) for one in pending if one["type"] == "creating"]
+
+    def _known(self, site: Site) -> frozenset[str]:
+        """The vendor's names for what the state knows."""
+        return frozenset(str(one["id"]) for one in self._deployment(site).get("resources") or [] if one.get("id"))
+
     def clear_stale_lock(self, site: Site) -> None:
         """Remove locks of engines that no longer run; a living one is somebody at work."""
         for file in (self.backend.state / ".pulumi" / "locks").glob(f"**/{PROJECT}/{site.name}/*.json"):
@@ -217,6 +235,14 @@ class PulumiCloud:
 
 PLUGINS = {"aws": "aws", "gcp": "gcp", "hetzner": "hcloud", "openstack": "openstack"}
 """Stack → the name of its provider's plugin."""
+
+
+def _close(stack: auto.Stack) -> None:
+    """Whatever a killed run began is made now and known by the state, or is not there: nothing is under way any more."""
+    kept = stack.export_stack()
+    if kept.deployment is not None:
+        done = {**kept.deployment, "pending_operations": []}
+        stack.import_stack(auto.Deployment(version=kept.version, deployment=done))
 
 
 def has_plugin(stack: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from resilience.adapters.answers import CLOSED, closed_in
@@ -70,6 +71,17 @@ def translate(output: str, site: Site, verb: str) -> ResilienceError:
         f"{site.name}: the engine could not {verb} the site",
         _complaint(output),
         "Run the same command again: what was finished is kept and not done twice.",
+    )
+
+
+def left_over(site: Site, begun: Sequence[str], found: Sequence[str]) -> StackFailed:
+    """The error for what a killed run made, and could not note any more."""
+    what = ", ".join(urn.rpartition("::")[0].rpartition("$")[2].rpartition("::")[2] for urn in begun)
+    return StackFailed(
+        f"{site.name}: an earlier run was ended while {site.vendor} made {what}, and no state knows {', '.join(found)}.",
+        "It carries this site's marks. A second one beside it would be paid for, and might be taken for the site.",
+        f"Look at it at {site.vendor}: remove it there if it never served (a site that serves is in an older state: "
+        f"`resilience stack restore {site.name}`). Then run the same command again.",
     )
 
 

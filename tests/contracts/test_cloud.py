@@ -139,7 +139,10 @@ def test_plain_pulumi_runs_the_same_program(make: Make, vendor: Vendor) -> None:
 
 @pytest.mark.parametrize("whom", ["all of it", "only our process"])
 def test_a_killed_run_is_finished_by_the_next(make: Make, vendor: Vendor, tmp_path: Path, whom: str) -> None:
-    """`kill -9` while the vendor makes the host: the next run gets that same host, not a second one."""
+    """`kill -9` while the vendor makes the host: the next run gets that same host, not a second one.
+
+    Where the vendor shows a host that no state knows, as a cloud may then, the next run says which and makes none.
+    """
     vendor.hold = threading.Event()
     cloud = make()
     order = tmp_path / "order.py"
@@ -152,7 +155,12 @@ def test_a_killed_run_is_finished_by_the_next(make: Make, vendor: Vendor, tmp_pa
     process.wait()
     vendor.hold.set()
     vendor.hold = None
+    if whom == "all of it":
+        wary = replace(cloud, strangers=lambda *_: ("i-0abc",))
+        with pytest.raises(StackFailed, match=r"ended while acorn made .*no state knows i-0abc"):
+            wary.up(ACORN)
     made = _when_free(lambda: cloud.up(ACORN))
+    assert replace(cloud, strangers=lambda *_: ("i-0abc",)).up(ACORN) == made, "nothing is under way any more"
     assert [host["address"] for host in vendor.hosts.values()] == list(made.addresses)
     assert len({wanted["host_key_private"] for wanted in vendor.wanted}) == 1
     assert cloud.up(ACORN) == made

@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from resilience.adapters.strangers import strangers
 from resilience.adapters.vendor_preflight import preflight
 from resilience.errors import ResilienceError, VendorClosed
 from resilience.model import Machine, Site
@@ -289,6 +290,40 @@ def test_aws_tells_how_old_the_account_is_where_it_may_be_asked() -> None:
         found = {t.name: t for t in preflight(Site("oak", "amazon", "aws", region="us-east-1"), KEYS, url)}
     assert (found["account"].outcome, found["payments"].outcome) == ("unknown", "unknown")
     assert "lack a right" in found["account"].said
+
+
+def test_what_a_killed_run_left_is_found_by_its_marks(aws: str) -> None:
+    """At each vendor the host of this fleet and site that no state knows, and none of another site or that the state has."""
+    ec2, oak = client("ec2", aws), Site("oak", "amazon", "aws", region="us-east-1")
+    made = []
+    for site in ("oak", "oak", "elm"):
+        tags = [{"Key": "fleet", "Value": "plaza"}, {"Key": "site", "Value": site}]
+        marks = [{"ResourceType": "instance", "Tags": tags}]
+        found = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1, TagSpecifications=marks)
+        made.append(found["Instances"][0]["InstanceId"])
+    assert strangers(oak, "plaza", KEYS, frozenset({made[0]}), aws) == (made[1],)
+    ec2.terminate_instances(InstanceIds=made)
+    assert strangers(oak, "plaza", KEYS, frozenset(), aws) == ()
+    servers = [
+        {"id": "s1", "metadata": {"fleet": "plaza", "site": "rowan"}},
+        {"id": "s2", "metadata": {"fleet": "plaza", "site": "elm"}},
+    ]
+    with recorded({**OPENSTACK, "compute/servers/detail": (200, {"servers": servers})}) as (url, _):
+        assert strangers(ROWAN, "plaza", openstack(url), frozenset()) == ("s1",)
+    google: Answers = {
+        **GOOGLE,
+        "compute/v1/projects/p/zones/europe-west3-b/instances": (200, {"items": [{"name": "x"}]}),
+    }
+    with recorded(google) as (url, asked):
+        assert strangers(FIR, "plaza", google_key(url), frozenset(), url) == (
+            "projects/p/zones/europe-west3-b/instances/x",
+        )
+    assert "labels.fleet=plaza" in asked[-1]
+    with hetzner(200, {"servers": {"servers": []}}) as (url, asked):
+        assert strangers(SITE, "plaza", TOKEN, frozenset(), url) == ()
+    assert "label_selector=fleet%3Dplaza%2Csite%3Delm" in asked[-1]
+    with recorded({"*": (503, {})}) as (url, _), pytest.raises(ResilienceError, match="is not known"):
+        strangers(ROWAN, "plaza", openstack(url), frozenset())
 
 
 def test_a_vendor_that_nobody_asks_is_said() -> None:
