@@ -25,7 +25,8 @@ class AwsVault(pulumi.ComponentResource):
         )
         _keep(args, bucket, ours)
         _close(args, bucket, ours)
-        keys = {who: _principal(args, who, ours) for who in PRINCIPALS}
+        once_ours = pulumi.ResourceOptions.merge(ours, pulumi.ResourceOptions(depends_on=[bucket]))
+        keys = {who: _principal(args, who, once_ours) for who in PRINCIPALS}
         self.bucket_name: pulumi.Input[str] = bucket.bucket
         self.credentials: pulumi.Output[Credentials] = pulumi.Output.secret(
             pulumi.Output.all(

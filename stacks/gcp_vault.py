@@ -40,7 +40,8 @@ class GcpVault(pulumi.ComponentResource):
             labels=args.tags,
             opts=pulumi.ResourceOptions.merge(ours, pulumi.ResourceOptions(retain_on_delete=True)),
         )
-        keys = {who: _principal(args, who, bucket, ours) for who in PRINCIPALS}
+        once_ours = pulumi.ResourceOptions.merge(ours, pulumi.ResourceOptions(depends_on=[bucket]))
+        keys = {who: _principal(args, who, bucket, once_ours) for who in PRINCIPALS}
         self.bucket_name: pulumi.Input[str] = bucket.name
         self.credentials: pulumi.Output[Credentials] = pulumi.Output.secret(
             pulumi.Output.all(

@@ -17,6 +17,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2.credentials import Credentials
 from requests.adapters import HTTPAdapter
 
+from resilience.adapters.vendor_words import in_words
 from resilience.errors import UsageError, VaultError, VendorClosed
 from resilience.model import VaultSpec
 
@@ -142,6 +143,6 @@ class GcsVault:
             return VendorClosed(self._vendor, found.group())
         return VaultError(
             f"{self.name} could not {did} {key}",
-            f"{type(error).__name__}: {error}",
-            f"Look at {self.name}'s endpoint and at the rights of the credentials in use.",
+            in_words(error),
+            f"Look at {self.name}'s endpoint, at whether its bucket is yours, and at the rights of vaults/{self.name}.json in the kit.",
         )

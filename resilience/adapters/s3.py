@@ -11,6 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from resilience.adapters.answers import closed
+from resilience.adapters.vendor_words import in_words
 from resilience.errors import VaultError, VendorClosed
 from resilience.model import VaultSpec
 
@@ -150,8 +151,8 @@ class S3Vault:
         """The error that tells an account that is closed from a store that has trouble."""
         return closed(self._vendor, error) or VaultError(
             f"{self.name} could not {did} {key}",
-            f"{type(error).__name__}: {error}",
-            f"Look at {self.name}'s endpoint and at the rights of the credentials in use.",
+            in_words(error),
+            f"Look at {self.name}'s endpoint, at whether its bucket is yours, and at the rights of vaults/{self.name}.json in the kit.",
         )
 
 

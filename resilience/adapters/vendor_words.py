@@ -24,7 +24,10 @@ MEANINGS: tuple[Meaning, ...] = (
         "Set the clock (`timedatectl set-ntp true`), then run the same command again.",
     ),
     Meaning(
-        re.compile(r"ExpiredToken|token (?:has|is) expired|credentials? (?:has|have|are) expired", Flag),
+        re.compile(
+            r"ExpiredToken|token (?:has|is) expired|credentials? (?:has|have|are) expired|fields need to refresh the access",
+            Flag,
+        ),
         "the credentials have expired",
         "Make new ones at the vendor, put them into the kit, then run the same command again.",
     ),
@@ -32,7 +35,7 @@ MEANINGS: tuple[Meaning, ...] = (
         re.compile(
             r"InvalidClientTokenId|UnrecognizedClient|SignatureDoesNotMatch|AuthFailure|No valid credential"
             r"|could not find default credentials|invalid_grant|unable to authenticate|\(unauthorized"
-            r"|Authentication failed|requires authentication|401 Unauthorized",
+            r"|Authentication failed|requires authentication|401 Unauthorized|Invalid Credentials",
             Flag,
         ),
         "the vendor does not take these credentials",
@@ -40,7 +43,9 @@ MEANINGS: tuple[Meaning, ...] = (
     ),
     Meaning(
         re.compile(
-            r"UnauthorizedOperation|AccessDenied|PERMISSION_DENIED|insufficient.{0,20}permission|\(forbidden", Flag
+            r"UnauthorizedOperation|AccessDenied|PERMISSION_DENIED|insufficient.{0,20}permission|\(forbidden"
+            r"|does not have storage\.\S+ access",
+            Flag,
         ),
         "the credentials lack a right",
         "Give them the rights that docs/vendors/ lists for this vendor, and no more; then run the same command again.",
@@ -78,3 +83,9 @@ MEANINGS: tuple[Meaning, ...] = (
 def meaning(output: str) -> Meaning | None:
     """What a provider's words mean; None where nobody here knows."""
     return next((one for one in MEANINGS if one.said.search(output)), None)
+
+
+def in_words(error: Exception) -> str:
+    """What a client of a vendor's raised, with what it means put first where somebody here knows."""
+    told, means = f"{type(error).__name__}: {error}", meaning(str(error))
+    return told if means is None else f"{means.what[:1].upper()}{means.what[1:]}. {told}"

@@ -113,6 +113,31 @@ def test_a_refusal_is_no_closed_account(kind: str, status: int, body: str, ask: 
     assert "epoch/" in caught.value.what
 
 
+WORDS = [
+    ("s3", 400, xml("ExpiredToken"), "The credentials have expired"),
+    ("s3", 403, xml("RequestTimeTooSkewed"), "This machine's clock is off"),
+    ("s3", 403, xml("SignatureDoesNotMatch"), "The vendor does not take these credentials"),
+    ("s3", 403, xml("AccessDenied"), "The credentials lack a right"),
+    (
+        "gcs",
+        403,
+        google(403, "s@p does not have storage.objects.get access", "forbidden"),
+        "The credentials lack a right",
+    ),
+    ("gcs", 401, google(401, "Invalid Credentials", "authError"), "The credentials have expired"),
+]
+
+
+@pytest.mark.parametrize(("kind", "status", "body", "words"), WORDS)
+def test_a_refusal_is_told_in_words(kind: str, status: int, body: str, words: str) -> None:
+    """Expired, refused, without a right, or signed by a clock that is off: said first, with the vendor's own words behind."""
+    with answering(kind, status, body) as vault, pytest.raises(VaultError) as caught:
+        vault.get("epoch/1")
+    assert caught.value.why.startswith(words)
+    assert "whether its bucket is yours" in caught.value.next
+    assert "vaults/elm.json" in caught.value.next
+
+
 @pytest.mark.parametrize("kind", ["s3", "gcs"])
 def test_an_outage_is_an_error_after_a_few_tries(kind: str) -> None:
     """A store that answers 503 to everything is given up on within seconds."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from pulumi.runtime.mocks import MockResourceArgs
 
 from resilience.model.rights import may
 from stacks.contract import Unfit
@@ -17,7 +18,7 @@ from stacks.program import VAULTS, component
 from stacks.vault_contract import PRINCIPALS, VaultArgs
 from stacks.vault_policies import aws_bucket_policy, aws_policy, gcp_bindings
 from tests.aws_server import aws_server, client
-from tests.stacks.vendors import Asked, Made, is_secret, run
+from tests.stacks.vendors import Asked, Made, Vendor, is_secret, run
 from tests.vault_servers import Store
 
 BUCKET = "plaza-elm"
@@ -59,6 +60,31 @@ def make_vault(kind: str, args: VaultArgs | None = None) -> Made:
 def vaults() -> dict[str, Made]:
     """Each kind, made once."""
     return {kind: make_vault(kind) for kind in VAULTS}
+
+
+class Taken(Vendor):
+    """A vendor at which the bucket's name is somebody else's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[str] = []
+
+    def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[Any, Any]]:
+        """Refuse the bucket, make all else."""
+        if args.typ.endswith(":Bucket"):
+            raise LookupError("BucketAlreadyExists: The requested bucket name is not available.")
+        self.made.append(args.typ)
+        return super().new_resource(args)
+
+
+@pytest.mark.parametrize("kind", VAULTS)
+def test_a_bucket_that_is_somebody_elses_ends_it_first(kind: str) -> None:
+    """Nobody's user, key or right is made for a bucket that could not be had."""
+    vendor = Taken()
+    with pytest.raises(Exception, match="Bucket"):
+        run(lambda: {"bucket": component(kind)(ARGS[kind]).bucket_name}, vendor)
+    ours = ("resilience:vault:", "pulumi:providers:")
+    assert [made for made in vendor.made if not made.startswith(ours)] == []
 
 
 def _bucket(made: Made) -> Asked:
