@@ -68,6 +68,7 @@ def _checked(fields: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 async def show(conn: Connection, store: Store, owner: int, purpose: str, picture: Picture) -> Account:
     """From now on this is somebody's avatar or header; the one before is gone, unless a post shows it."""
     before = await _forget(conn, owner, purpose)
+    await _lock(conn, [*before, picture.sha256])
     made = await media.add(conn, store, owner, picture, "", purpose)
     await conn.execute(SHOWN[purpose], (made.path, owner))
     await _remove(conn, store, before)
@@ -76,7 +77,9 @@ async def show(conn: Connection, store: Store, owner: int, purpose: str, picture
 
 async def hide(conn: Connection, store: Store, owner: int, purpose: str) -> Account:
     """Somebody shows no avatar or header any more."""
-    await _remove(conn, store, await _forget(conn, owner, purpose))
+    before = await _forget(conn, owner, purpose)
+    await _lock(conn, before)
+    await _remove(conn, store, before)
     return await accounts.by_id(conn, owner)
 
 
@@ -87,10 +90,15 @@ async def _forget(conn: Connection, owner: int, purpose: str) -> list[str]:
     return [row["sha256"] for row in await rows(conn, sql, owner, purpose)]
 
 
+async def _lock(conn: Connection, pictures: Sequence[str]) -> None:
+    """Nobody else stores or removes these meanwhile; in one order, so that two people never wait for each other."""
+    for bucket in sorted({picture_lock(sha) for sha in pictures}):
+        await conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PICTURES, bucket))
+
+
 async def _remove(conn: Connection, store: Store, pictures: Sequence[str]) -> None:
     """Remove files that no row names any more."""
     for sha in pictures:
-        await conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PICTURES, picture_lock(sha)))
         if not await rows(conn, "SELECT 1 FROM media WHERE sha256 = %s LIMIT 1", sha):
             await asyncio.to_thread(store.remove, sha)
 
