@@ -125,6 +125,17 @@ class Client:
         answer = self.call("post", "POST", "/api/v1/statuses", json=body, headers=headers)
         return dict(answer.json())
 
+    def who_am_i(self) -> dict[str, Any]:
+        """The account that the token is for; not served while its owner still stands in line."""
+        return dict(self.call("who am I", "GET", "/api/v1/accounts/verify_credentials").json())
+
+    def find(self, written: str) -> dict[str, Any]:
+        """What was written: a status by its id, a person by @name."""
+        if written.startswith("@"):
+            found = self.call("look up", "GET", "/api/v1/accounts/lookup", params={"acct": written[1:]})
+            return dict(found.json())
+        return self.read(written)
+
     def read(self, status: str) -> dict[str, Any]:
         """One status."""
         return dict(self.call("read", "GET", f"/api/v1/statuses/{status}").json())

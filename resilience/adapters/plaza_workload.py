@@ -21,10 +21,12 @@ from resilience.adapters.plaza_client import MODERATION, SCOPES, Client, NotServ
 
 SIZES = {"small": (200, 5_000, 200), "medium": (40, 400, 40)}
 """Users, posts, pictures that come through the front door; medium is loaded in bulk besides."""
-HANDS = 4
-"""Users at work at once while filling; more only wait for each other on two cores."""
+HANDS = 6
+"""Users at work at once while filling: more than cores, since who signs up waits for the vaults."""
 CROWD = 6
 """Users who go on during the drill."""
+NEWCOMER_S = 0.5
+"""So often somebody new signs up during the drill, one after another."""
 PAUSE_S = 0.25
 WITH_PICTURE = 0.1
 """Share of posts that carry one."""
@@ -162,6 +164,8 @@ class Workload:
             args = (request["base"], number, rng, texts, pictures)
             thread = threading.Thread(target=self._live, args=args, daemon=True)
             self.threads.append(thread)
+        self.threads.append(threading.Thread(target=self._come, args=(request["base"],), daemon=True))
+        for thread in self.threads:
             thread.start()
         if not self.first.wait(timeout=60):
             raise NotServed("begin", 0, "no write was acknowledged within 60 s")
@@ -190,6 +194,20 @@ class Workload:
             began = time.monotonic()
             self._once(client, rng, texts, pictures)
             self.stop.wait(max(0.0, PAUSE_S - (time.monotonic() - began)))
+
+    def _come(self, base: str) -> None:
+        """People who sign up, one after another, each under a name that no earlier drill used."""
+        first = int(time.time())
+        while not self.stop.is_set():
+            began = time.monotonic()
+            self._join(base, f"newcomer{first:x}_{len(self.requests)}")
+            self.stop.wait(max(0.0, NEWCOMER_S - (time.monotonic() - began)))
+
+    def _join(self, base: str, name: str) -> None:
+        """Sign up; whoever was let in is a write too, by name."""
+        client = Client(base, self._keep)
+        if self._insist(lambda: client.register(name, "not-a-secret-of-mine")) and self._insist(client.who_am_i):
+            self.writes.append({"id": f"@{name}", "at": round(time.time(), 4), "media": None, "newcomer": True})
 
     def _once(self, client: Client, rng: random.Random, texts: list[str], pictures: list[bytes]) -> None:
         key, text, media = f"{rng.getrandbits(64):016x}", rng.choice(texts), list[str]()

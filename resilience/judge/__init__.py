@@ -99,6 +99,7 @@ def _measured(evidence: Evidence, findings: Findings) -> Verdict:
         rto=rto,
         reprotected_s=clocks.reprotected(evidence, findings),
         rpo=writes.rpo(rpo_s, evidence, back, findings),
+        newcomers=writes.newcomers(evidence, findings),
         media=counts.media(evidence, findings),
         takedowns=counts.takedowns(evidence, findings),
         blackhole=counts.blackhole(evidence, back, findings),

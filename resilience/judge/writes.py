@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from resilience.judge.clocks import Recovery
 from resilience.judge.evidence import Evidence, Findings, count, listed, mapping, names, number, plural, seconds
-from resilience.model import Rpo
+from resilience.model import Newcomers, Rpo
 
 ENOUGH_WRITES = 100
 WINDOW_S = 10.0
@@ -19,6 +19,8 @@ class Write:
     id: str
     at: float
     media: str | None = None
+    newcomer: bool = False
+    """Whether it is a person's account, who was told that they are in."""
 
 
 def acknowledged(evidence: Evidence) -> dict[str, Write]:
@@ -28,7 +30,8 @@ def acknowledged(evidence: Evidence) -> dict[str, Write]:
         for entry in listed(event.data.get("writes"), "the acknowledged writes"):
             data = mapping(entry, "an acknowledged write")
             media = data.get("media")
-            write = Write(str(data["id"]), number(data["at"], "the time of a write"), str(media) if media else None)
+            at, newcomer = number(data["at"], "the time of a write"), data.get("newcomer") is True
+            write = Write(str(data["id"]), at, str(media) if media else None, newcomer)
             earlier = found.get(write.id)
             if earlier is None or write.at < earlier.at:
                 found[write.id] = write
@@ -62,6 +65,17 @@ def rpo(promise_s: float | None, evidence: Evidence, back: Recovery | None, find
         if broken or not doubts:
             result = Rpo(promise_s, reach, due, len(gone))
     return result
+
+
+def newcomers(evidence: Evidence, findings: Findings) -> Newcomers:
+    """People who were let in: one who is missing breaks the promise, since nobody is told before enough vaults know."""
+    with findings.part("Newcomers"):
+        told = sum(1 for write in acknowledged(evidence).values() if write.newcomer)
+        gone = sum(1 for write in lost(evidence) if write.newcomer)
+        if gone:
+            findings.missed.append(f"Newcomers: of {told:,} who were told that they are in, {gone:,} are missing.")
+        return Newcomers(told, gone)
+    return Newcomers()
 
 
 def _due(evidence: Evidence, writes: dict[str, Write], back: Recovery | None) -> int:

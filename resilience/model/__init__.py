@@ -33,7 +33,18 @@ from resilience.model.survey import (
     known,
     newest_first,
 )
-from resilience.model.verdict import Blackhole, DataSizes, Fence, Media, Protection, Rpo, Rto, Takedowns, Verdict
+from resilience.model.verdict import (
+    Blackhole,
+    DataSizes,
+    Fence,
+    Media,
+    Newcomers,
+    Protection,
+    Rpo,
+    Rto,
+    Takedowns,
+    Verdict,
+)
 
 __all__ = [
     "CLOUDS",
@@ -55,6 +66,7 @@ __all__ = [
     "Media",
     "MirrorReading",
     "Names",
+    "Newcomers",
     "Notice",
     "Past",
     "PastRun",

@@ -21,7 +21,8 @@ step-started        id, action, subject, phase, reason
 step-done           id, action, phase, facts {..}; [facts.vendor: whom it called, else found by subject]
 step-failed         id, action, phase, what, why, next
 requests            requests: list of [at, what, ok, ms, detail] as the users saw them
-acknowledged        writes: list of {id, at, media (sha256 or null)} that the app acknowledged
+acknowledged        writes: list of {id, at, media (sha256 or null)} that the app acknowledged;
+                    newcomer (true) where it is a person who was told that they are in
 writes-checked      checked: how many acknowledged writes were looked for, found or not;
                     missing: ids of those that were not found;
                     unchecked: ids that could not be looked for. The last such event counts

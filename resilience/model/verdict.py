@@ -45,6 +45,14 @@ class Rpo:
 
 
 @dataclass(frozen=True, slots=True)
+class Newcomers:
+    """People who signed up meanwhile and were told that they are in, and those who were looked for in vain."""
+
+    told: int | None = None
+    missing: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Media:
     """Pictures that surviving rows name, each looked for and read."""
 
@@ -105,6 +113,7 @@ class Verdict:
     rto: Rto = Rto()
     reprotected_s: float | None = None
     rpo: Rpo = Rpo()
+    newcomers: Newcomers = Newcomers()
     media: Media = Media()
     takedowns: Takedowns = Takedowns()
     blackhole: Blackhole = Blackhole()

@@ -91,9 +91,19 @@ def _clock_tiles(verdict: Verdict) -> list[Tile]:
 
 def _count_tiles(verdict: Verdict) -> list[Tile]:
     media, down, fence, calls = verdict.media, verdict.takedowns, verdict.fence, verdict.blackhole
+    came = verdict.newcomers
     wrong = None if media.missing is None or media.corrupt is None else media.missing + media.corrupt
     lost = words.joined(calls.vendors) or "the lost"
+    told = [
+        Tile(
+            "newcomers missing",
+            words.counted(came.missing),
+            f"of {words.counted(came.told)} told that they are in",
+            _zero(came.missing, came.told),
+        )
+    ]
     return [
+        *(told if came.told else []),
         Tile(f"calls to {lost}", words.counted(calls.calls), "promised 0", _zero(calls.calls)),
         Tile(
             "pictures missing",

@@ -60,6 +60,17 @@ def test_what_was_acknowledged_is_there(drilled: tuple[int, dict[str, Any], Path
     assert verdict["rpo"]["measured_s"] <= 2.0
 
 
+def test_nobody_who_was_told_that_they_are_in_is_missing(drilled: tuple[int, dict[str, Any], Path]) -> None:
+    """People signed up until the account was closed: posts of the last moment may be lost, none of these people is."""
+    _, verdict, report = drilled
+    events = [json.loads(line) for line in (report / "journal.jsonl").read_text().splitlines()]
+    fault = next(event["at"] for event in events if event["kind"] == "fault")
+    writes = next(event["writes"] for event in events if event["kind"] == "acknowledged")
+    assert any(one.get("newcomer") and one["at"] <= fault for one in writes)
+    assert verdict["newcomers"]["told"] > 0
+    assert verdict["newcomers"]["missing"] == 0
+
+
 def test_pictures_and_takedowns_came_along(drilled: tuple[int, dict[str, Any], Path]) -> None:
     """No picture of a surviving row is missing or altered; what was taken down stays down."""
     _, verdict, _ = drilled

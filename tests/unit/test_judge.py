@@ -31,6 +31,7 @@ KEYS = {
         "human_decide_s",
     },
     "rpo": {"promise_s", "measured_s", "acknowledged", "lost"},
+    "newcomers": {"told", "missing"},
     "media": {"objects", "missing", "corrupt"},
     "takedowns": {"issued", "resurrected"},
     "blackhole": {"vendors", "calls"},
@@ -142,6 +143,22 @@ def test_missed_says_by_how_much() -> None:
     assert reasons(verdict, "RPO") == [
         "RPO: 74 acknowledged writes lost, the oldest 3.7 s before the fault, promised was 2 s."
     ]
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_nobody_who_was_told_that_they_are_in_may_be_missing(missing: int) -> None:
+    """A post of the last moment may be lost within the promise; a person who was let in at the same moment may not."""
+    came = [{"id": f"@new{n}", "at": DAY - 0.1, "media": None, "newcomer": True} for n in range(3)]
+    events = healthy()
+    line = next(event for event in events if event.kind == "acknowledged")
+    events = swapped(events, line, Event(line.at, "acknowledged", {"writes": [*line.data["writes"], *came]}))
+    looked = next(event for event in events if event.kind == "writes-checked").data
+    looked = {"checked": looked["checked"] + 3, "missing": [one["id"] for one in came[:missing]]}
+    verdict = judge(changed(events, "writes-checked", **looked))
+    assert (verdict.newcomers.told, verdict.newcomers.missing) == (3, missing)
+    assert verdict.verdict == ("missed" if missing else "met")
+    told = ["Newcomers: of 3 who were told that they are in, 1 are missing."] if missing else []
+    assert reasons(verdict, "Newcomers") == told
 
 
 @pytest.mark.parametrize(
