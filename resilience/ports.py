@@ -354,6 +354,9 @@ class Ground(Protocol):
     def blackhole_calls(self) -> list[dict[str, Any]]:
         """Each attempt since: {from, vendor, address, port, packets}."""
 
+    def delegate(self, servers: Sequence[str]) -> None:
+        """Let the parent zone lead to these name servers alone, as a person does at the registrar."""
+
     def blackhole_complete(self) -> bool:
         """Whether the operator and every surviving host were really watched."""
 

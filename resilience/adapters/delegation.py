@@ -19,9 +19,8 @@ def nameservers(host: str, resolver: dns.resolver.Resolver | None = None) -> tup
     """The name servers that the parent of the zone of `host` names, without their last dot, in order."""
     ask = resolver or dns.resolver.Resolver()
     try:
-        zone = dns.resolver.zone_for_name(f"{host}.", resolver=ask)
-        parent = dns.resolver.zone_for_name(zone.parent(), resolver=ask)
-        found = _referral(zone, _addresses(ask, parent), ask.port)
+        zone, parent = _zone_and_parent(dns.name.from_text(host), ask)
+        found = _referral(zone, parent, _addresses(ask, parent), ask.port)
     except (dns.exception.DNSException, OSError) as error:
         raise ResilienceError(
             f"To whom {host} is delegated is not known.",
@@ -50,12 +49,25 @@ def soa_serial(zone: str, server: str, resolver: dns.resolver.Resolver | None = 
     )
 
 
+def _zone_and_parent(host: dns.name.Name, ask: dns.resolver.Resolver) -> tuple[dns.name.Name, dns.name.Name]:
+    """The zone the host is in, and the one that leads to it, also where none of the zone's own servers answers any more."""
+    try:
+        zone = dns.resolver.zone_for_name(host, resolver=ask)
+    except (dns.resolver.NoNameservers, dns.exception.Timeout):
+        above = host.parent()
+        try:
+            return host, dns.resolver.zone_for_name(above, resolver=ask)
+        except (dns.resolver.NoNameservers, dns.exception.Timeout):
+            return _zone_and_parent(above, ask)
+    return zone, dns.resolver.zone_for_name(zone.parent(), resolver=ask)
+
+
 def _addresses(ask: dns.resolver.Resolver, zone: dns.name.Name) -> list[str]:
     servers = [record.target for record in ask.resolve(zone, "NS")]
     return [record.address for server in servers for record in ask.resolve(server, "A")]
 
 
-def _referral(zone: dns.name.Name, servers: list[str], port: int) -> set[str]:
+def _referral(zone: dns.name.Name, parent: dns.name.Name, servers: list[str], port: int) -> set[str]:
     """What the first of these servers that answers says of the zone, in its answer or as a referral."""
     query = dns.message.make_query(zone, "NS")
     failed: Exception = OSError("none of its servers has an address")
@@ -69,7 +81,7 @@ def _referral(zone: dns.name.Name, servers: list[str], port: int) -> set[str]:
             str(record.target).rstrip(".").lower()
             for section in (answer.answer, answer.authority)
             for records in section
-            if records.rdtype == dns.rdatatype.NS and records.name == zone
+            if records.rdtype == dns.rdatatype.NS and zone.is_subdomain(records.name) and records.name != parent
             for record in records
         }
     raise failed

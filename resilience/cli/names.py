@@ -25,11 +25,11 @@ def run(
     """
     context: Context = ctx.obj
     with context.world() as (fleet, world):
-        host, records = fleet.names.host, wanted(fleet.names)
+        host, records = fleet.names.host, {name: wanted(fleet.names, name) for name in world.zones}
         if apply:
             with context.alone():
-                failed = {n: read(lambda z=z: z.align(host, records)) for n, z in world.zones.items()}  # type: ignore[misc]
-        found = {name: read(lambda z=zone: z.drift(host, records)) for name, zone in world.zones.items()}  # type: ignore[misc]
+                failed = {n: read(lambda z=z, n=n: z.align(host, records[n])) for n, z in world.zones.items()}  # type: ignore[misc]
+        found = {name: read(lambda z=zone, n=name: z.drift(host, records[n])) for name, zone in world.zones.items()}  # type: ignore[misc]
     if apply:
         found |= {name: why for name, why in failed.items() if isinstance(why, Unknown)}
     if as_json:

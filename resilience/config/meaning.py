@@ -58,6 +58,12 @@ def _references(f: FleetFile) -> Iterator[Finding]:
         yield from _url(("vault", i, "endpoint"), vault.endpoint, "sftp" if vault.kind == "sftp" else "https?")
     for i, zone in enumerate(f.names.zone):
         yield from check(("names", "zone", i, "vendor"), zone.vendor)
+        if zone.spare and not zone.nameservers:
+            hint = "Declare its nameservers: a person enters them at the registrar on the day."
+            yield ("names", "zone", i, "spare"), "nobody could be led to a spare zone that names no servers", hint
+    if f.names.zone and all(zone.spare for zone in f.names.zone):
+        hint = "Leave `spare` out where the registrar leads to."
+        yield ("names", "zone", 0, "spare"), "every zone is a spare one: nobody would be led to the name", hint
     for i, vendor in enumerate(f.vendor):
         for companion in vendor.companions:
             yield from check(("vendor", i, "companions"), companion)

@@ -47,6 +47,7 @@ class ZoneTable(Table):
     endpoint: str = ""
     zone: str = ""
     nameservers: list[str] = []
+    spare: bool = False
 
 
 class RecordTable(Table):

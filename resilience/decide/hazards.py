@@ -119,7 +119,15 @@ def _names(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
 
 
 def every_name_lost(fleet: Fleet, lost: frozenset[str]) -> Iterator[Hazard]:
-    """With no DNS vendor left, users find the site by its address alone until a person changed the delegation."""
+    """With no DNS vendor left that users are led to, nobody gets through by name until a person changed the delegation."""
+    left = [zone for zone in fleet.names.zones if zone.vendor not in lost]
+    if left and all(zone.spare for zone in left):
+        why = (
+            f"Every DNS vendor that {fleet.names.host} is delegated to is lost. {', '.join(zone.vendor for zone in left)} has it "
+            f"spare: enter {', '.join(server for zone in left for server in zone.nameservers)} at "
+            f"{fleet.names.registrar or 'the registrar'} now, alone. Until then nobody gets through by name."
+        )
+        yield Hazard("name-waits", why)
     if all(zone.vendor in lost for zone in fleet.names.zones):
         why = (
             f"Every DNS vendor of {fleet.names.host} is lost: users find the site by its address alone, until a zone "

@@ -16,10 +16,15 @@ LOCKS = ("client transfer prohibited", "server transfer prohibited")
 NS_TTL_S = 3600
 
 
-def wanted(names: Names) -> tuple[RecordSpec, ...]:
-    """What every DNS vendor should serve: the declared records, and all vendors' name servers where all are known."""
-    servers = sorted({server for zone in names.zones for server in zone.nameservers})
-    known = bool(names.zones) and all(zone.nameservers for zone in names.zones)
+def wanted(names: Names, vendor: str) -> tuple[RecordSpec, ...]:
+    """What this DNS vendor should serve: the declared records, and all vendors' name servers where all are known.
+
+    A spare zone names its own servers alone: the day it is delegated to, the others are gone.
+    """
+    own = [zone for zone in names.zones if zone.spare and zone.vendor == vendor]
+    meant = own or [zone for zone in names.zones if not zone.spare]
+    servers = sorted({server for zone in meant for server in zone.nameservers})
+    known = bool(meant) and all(zone.nameservers for zone in meant)
     apex = (RecordSpec("@", "NS", NS_TTL_S, tuple(f"{server}." for server in servers)),) if known else ()
     return (*apex, *names.records)
 
@@ -30,7 +35,9 @@ def zones_alike(fleet: Fleet, survey: Survey) -> Iterator[Finding]:
         if not isinstance(zone.drift, Unknown) and zone.drift:
             said = f"its zone is not as declared: {'; '.join(zone.drift)}"
             yield Finding("zone", vendor, "warn", said, "Run `resilience names --apply`; it says what it changes.")
-        elif isinstance(zone.drift, Unknown) and wanted(fleet.names) and not isinstance(zone.addresses, Unknown):
+        elif (
+            isinstance(zone.drift, Unknown) and wanted(fleet.names, vendor) and not isinstance(zone.addresses, Unknown)
+        ):
             yield Finding("zone", vendor, "unknown", f"its records: {zone.drift.why}", "Run the check again.")
         elif not isinstance(zone.drift, Unknown):
             yield Finding("zone", vendor, "pass", "its zone is as declared")
@@ -81,7 +88,7 @@ def _expiry(seen: Registration, now: float) -> Iterator[Finding]:
 
 
 def _delegated(names: Names, seen: Registration) -> Iterator[Finding]:
-    declared = {server for zone in names.zones for server in zone.nameservers}
+    declared = {server for zone in names.zones if not zone.spare for server in zone.nameservers}
     if declared and declared != set(seen.nameservers):
         said = f"delegated to {', '.join(seen.nameservers) or 'nobody'}, declared are {', '.join(sorted(declared))}"
         yield Finding("registrar", seen.domain, "warn", said, f"Change it at {names.registrar or 'the registrar'}.")

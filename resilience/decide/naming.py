@@ -31,10 +31,13 @@ def naming(
         more = {**args, "registrar": registrar, "stage": str(stage)}
         yield Step(f"{Phase.NAME}.by-address.{site}", "by-address", site, Phase.NAME, reason, more)
         return
-    if registrar and gone:
-        reason = f"{host} is delegated to a name server that is left; else it says what to change at {registrar}."
-        yield Step(f"{Phase.NAME}.delegate.{registrar}", "delegate", registrar, Phase.NAME, reason, args)
+    waits = all(zone.spare for zone in left)
+    if waits or (registrar and gone):
+        where = registrar or "registrar"
+        reason = f"{host} is delegated to a name server that is left; else it says what to change at {where}."
+        yield Step(f"{Phase.NAME}.delegate.{where}", "delegate", where, Phase.NAME, reason, args)
     yield from before
     walk = "A user's journey" if stage.covers(Stage.WRITES) else "Reading"
     reason = f"{walk} by {host} succeeds."
-    yield Step(f"{Phase.NAME}.confirm.{site}", "confirm", site, Phase.NAME, reason, {"stage": str(stage)})
+    beside = {} if waits or before else {"beside": True}
+    yield Step(f"{Phase.NAME}.confirm.{site}", "confirm", site, Phase.NAME, reason, {"stage": str(stage), **beside})

@@ -6,7 +6,7 @@ approve, execute. Afterwards every acknowledged write is looked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ SETTLE_S = 120.0
 GIVEN = frozenset({"supplies", "protect", "state"})
 """Steps that only give copies to vaults."""
 AIR_S, QUIET_S = 20.0, 4.0
+SEGMENT = 16 << 20
 Calls = list[dict[str, Any]]
 """Each {from, vendor, address, port, packets}."""
 
@@ -55,7 +56,7 @@ def prepare(world: World, fleet: Fleet, users: Workload, drill: Drill, watch: Wa
     with stage("seed"):
         seeded = {**_seed(world, fleet, users, drill), "takedowns": _take_down(world, fleet, users)}
     with stage("snapshot"):
-        _settle(world, fleet)
+        _settle(world, fleet, "pictures and ledger entries", _objects_waiting)
         _snapshot(world, fleet)
     return seeded
 
@@ -136,6 +137,9 @@ def _lose_and_return(
             plan = plan_protect(fleet, survey, declared=declared, force=True)
         else:
             plan = plan_failover(fleet, survey, to=drill.to, declared=declared)
+        if servers := _awaited(plan):
+            ground.delegate(servers)
+            stage.note("delegated", servers=servers)
         carry_out(world, fleet, plan, watch_turn)
     finally:
         calls = _later(ground.blackhole_calls(), knocks[0] if knocks else [])
@@ -143,6 +147,13 @@ def _lose_and_return(
             stage.note("ship-knocks", calls=knocks[0])
         stage.note("blackhole", vendors=list(lost), calls=calls, complete=ground.blackhole_complete())
         _judge_fence(world, users, stage)
+
+
+def _awaited(plan: Plan) -> list[str]:
+    """The name servers that whoever approves this plan has to enter at the registrar meanwhile; empty where none."""
+    waits = any(hazard.name == "name-waits" for hazard in plan.hazards)
+    asked = [step.args["keep"] for step in plan.steps if step.action == "delegate" and waits]
+    return [str(server) for servers in asked for server in servers]
 
 
 def _in_the_air(world: World, ground: Ground, home: str) -> Calls:
@@ -179,6 +190,7 @@ def _judge_fence(world: World, users: Workload, stage: Stages) -> None:
 def _seed(world: World, fleet: Fleet, users: Workload, drill: Drill) -> dict[str, int]:
     """What is too much for the front door goes in by the app's own means, all else as users post it."""
     filled = world.app.fill(_outputs(world, fleet), drill.size, drill.seed)
+    _settle(world, fleet, "segments of WAL", _segments_waiting)
     posted = users.seed(drill.size, drill.seed)
     return {what: int(filled.get(what, 0)) + int(posted[what]) for what in ("users", "posts", "pictures")}
 
@@ -271,26 +283,31 @@ def _header(fleet: Fleet, drill: Drill) -> dict[str, Any]:
     }
 
 
-def _settle(world: World, fleet: Fleet) -> None:
-    """Wait until the vaults hold the seed's pictures, as long as they become more: a seed is no news of today."""
-    least, until = _waiting(world, fleet), world.clock.now() + SETTLE_S
+def _settle(world: World, fleet: Fleet, what: str, waiting: Callable[[World, Fleet], int]) -> None:
+    """Wait until the vaults hold what they are owed, as long as that becomes less: a seed is no news of today."""
+    least, until = waiting(world, fleet), world.clock.now() + SETTLE_S
     while least:
         world.clock.sleep(0.5)
-        left = _waiting(world, fleet)
+        left = waiting(world, fleet)
         if left < least:
             least, until = left, world.clock.now() + SETTLE_S
         elif world.clock.now() > until:
             raise ResilienceError(
-                f"{left} pictures and ledger entries of the seed are still in no vault.",
+                f"{left} of the seed's {what} are still in no vault.",
                 f"None was put for {SETTLE_S:.0f} s.",
                 "See `resilience status`: which vault does not take them?",
             )
 
 
-def _waiting(world: World, fleet: Fleet) -> int:
-    """Objects that some vault still lacks."""
+def _objects_waiting(world: World, fleet: Fleet) -> int:
+    """Pictures and ledger entries that some vault still lacks."""
     vaults = world.plane.status(fleet.primary, _outputs(world, fleet)).get("vaults", {})
     return max((int(vault["backlog_objects"]) for vault in vaults.values()), default=0)
+
+
+def _segments_waiting(world: World, fleet: Fleet) -> int:
+    """Whole segments of WAL that too few vaults hold: commits that wait for vaults would wait behind them."""
+    return int(world.plane.status(fleet.primary, _outputs(world, fleet)).get("lag_bytes", 0)) // SEGMENT
 
 
 def _snapshot(world: World, fleet: Fleet) -> None:

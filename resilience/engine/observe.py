@@ -141,7 +141,11 @@ def _zone(world: World, fleet: Fleet, vendor: str, skip: frozenset[str]) -> Zone
         return ZoneReading(Unknown("declared lost: not asked"))
     zone, host = world.zones[vendor], fleet.names.host
     servers = next(spec.nameservers for spec in fleet.names.zones if spec.vendor == vendor)
-    nobody, nothing, records = Unknown("none of it are declared"), Unknown("nothing is declared"), wanted(fleet.names)
+    nobody, nothing, records = (
+        Unknown("none of it are declared"),
+        Unknown("nothing is declared"),
+        wanted(fleet.names, vendor),
+    )
     return ZoneReading(
         read(lambda: zone.addresses(host)),
         read(lambda: zone.ttl_s(host)),

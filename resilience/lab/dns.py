@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+
+import httpx
 
 from resilience.errors import ResilienceError
 from resilience.lab import network, places, processes
@@ -12,7 +16,11 @@ from resilience.lab.processes import Home
 
 START_WAIT_S = 15.0
 RESOLVER_PROCESS = "resolver"
-_SOA = "ns1.{vendor}.test hostmaster.{vendor}.test 1 3600 600 86400 5"
+NS_TTL_S = 3600
+Record = tuple[str, str, str, int]
+Zone = tuple[str, list[Record]]
+"""A zone's name, and its records: name, type, content, TTL."""
+_SOA = "{server} hostmaster.{zone} 1 3600 600 86400 5"
 """The last number is how long a resolver believes that a name is not there: short, as for a name that moves."""
 _UNBOUND = """
 server:
@@ -36,7 +44,7 @@ remote-control:
   control-enable: no
 stub-zone:
   name: "{zone}"
-{stubs}
+  stub-addr: {registry}
 """
 
 
@@ -53,11 +61,29 @@ def environment(tools: Path) -> dict[str, str]:
 
 def start_server(directory: Path, vendor: Place, tools: Path, home: Home) -> None:
     """Start a vendor's name server, with the zone already there where the name is served from it."""
+    key = (directory / "kit" / "dns" / f"{vendor.name}.txt").read_text().strip()
+    _start(directory, vendor, tools, home, key, _zone(vendor))
+
+
+def start_registry(directory: Path, tools: Path, home: Home) -> None:
+    """Start the parent zone's name server: it leads to the vendors that the name is served from."""
+    _start(directory, places.REGISTRY, tools, home, registry_key(directory), _parent_zone())
+
+
+def registry_key(directory: Path) -> str:
+    """What a person logs in with at the registrar; made when absent, and no part of the operator's kit."""
+    path = directory / "registry.key"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(16))
+    return path.read_text()
+
+
+def _start(directory: Path, vendor: Place, tools: Path, home: Home, key: str, zone: Zone | None) -> None:
     place = directory / "vendors" / vendor.name / "dns"
     place.mkdir(parents=True, exist_ok=True)
-    _database(place / "zones.sqlite3", tools, vendor)
+    _database(place / "zones.sqlite3", tools, zone)
     modules = next((tools / "usr/lib").glob("*-linux-*/pdns"))
-    key = (directory / "kit" / "dns" / f"{vendor.name}.txt").read_text().strip()
     settings = {
         "launch": "gsqlite3",
         "gsqlite3-database": "zones.sqlite3",
@@ -89,30 +115,70 @@ def start_server(directory: Path, vendor: Place, tools: Path, home: Home) -> Non
     processes.start(directory, process_name(vendor), argv, home=home, space=vendor.space, env=environment(tools))
 
 
-def _database(path: Path, tools: Path, vendor: Place) -> None:
-    """PowerDNS's own schema, and for vendors that serve the name a zone with SOA and NS alone; made once."""
+def _database(path: Path, tools: Path, zone: Zone | None) -> None:
+    """PowerDNS's own schema, with this zone in it; made once."""
     if path.exists():
         return
     schema = next(tools.glob("usr/share/**/schema.sqlite3.sql"))
     with sqlite3.connect(path) as database:
         database.executescript(schema.read_text())
-        if vendor.name in places.NAME_VENDORS:
-            database.execute("insert into domains (id, name, type) values (1, ?, 'NATIVE')", (places.NAME,))
-            records = [("SOA", _SOA.format(vendor=vendor.name))]
-            records += [("NS", f"ns1.{name}.test") for name in places.NAME_VENDORS]
+        if zone is not None:
+            name, records = zone
+            database.execute("insert into domains (id, name, type) values (1, ?, 'NATIVE')", (name,))
             database.executemany(
-                "insert into records (domain_id, name, type, content, ttl) values (1, ?, ?, ?, 3600)",
-                [(places.NAME, kind, content) for kind, content in records],
+                "insert into records (domain_id, name, type, content, ttl) values (1, ?, ?, ?, ?)", records
             )
     database.close()
 
 
+def _zone(vendor: Place) -> Zone | None:
+    """SOA and NS alone, for vendors that serve the name; a spare zone names its own server."""
+    if vendor.name not in (*places.NAME_VENDORS, places.SPARE_NAME_VENDOR):
+        return None
+    served = [vendor.name] if vendor.name == places.SPARE_NAME_VENDOR else places.NAME_VENDORS
+    servers = [places.nameserver(places.place(name)) for name in served]
+    soa = _SOA.format(server=places.nameserver(vendor), zone=f"{vendor.name}.{places.PARENT}")
+    return places.NAME, [
+        (places.NAME, "SOA", soa, 3600),
+        *((places.NAME, "NS", server, NS_TTL_S) for server in servers),
+    ]
+
+
+def _parent_zone() -> Zone:
+    """The parent: where its own server and every vendor's is, and which of them the name is delegated to."""
+    known = [places.REGISTRY, *(vendor for vendor in places.VENDORS if vendor.dns)]
+    soa = _SOA.format(server=places.nameserver(places.REGISTRY), zone=places.PARENT)
+    return places.PARENT, [
+        (places.PARENT, "SOA", soa, 3600),
+        (places.PARENT, "NS", places.nameserver(places.REGISTRY), 3600),
+        *((places.nameserver(vendor), "A", vendor.dns_address, 3600) for vendor in known),
+        *(
+            (places.NAME, "NS", places.nameserver(places.place(name)), places.NAME_TTL_S)
+            for name in places.NAME_VENDORS
+        ),
+    ]
+
+
+def delegate(directory: Path, servers: Sequence[str]) -> None:
+    """Change the delegation as at a registrar's: by its HTTP interface, with the person's own key."""
+    record = {
+        "name": f"{places.NAME}.",
+        "type": "NS",
+        "ttl": places.NAME_TTL_S,
+        "changetype": "REPLACE",
+        "records": [{"content": f"{server}.", "disabled": False} for server in servers],
+    }
+    root = f"http://{places.REGISTRY.dns_address}:{places.DNS_API_PORT}/api/v1/servers/localhost/zones/{places.PARENT}."
+    headers = {"X-API-Key": registry_key(directory)}
+    httpx.patch(root, json={"rrsets": [record]}, headers=headers, timeout=5.0).raise_for_status()
+
+
 def start_resolver(directory: Path, tools: Path, home: Home) -> None:
-    """Start the users' resolver: it caches as long as the zone says, and asks another vendor when one is dead."""
+    """Start the users' resolver: it goes where the parent zone leads, caches as long as it is told, and asks who is left."""
     place = directory / "resolver"
     place.mkdir(parents=True, exist_ok=True)
-    stubs = "\n".join(f"  stub-addr: {places.place(name).dns_address}" for name in places.NAME_VENDORS)
-    conf = _UNBOUND.format(place=place, address=places.RESOLVER, network=places.NETWORK, zone=places.NAME, stubs=stubs)
+    about = {"zone": places.PARENT, "registry": places.REGISTRY.dns_address}
+    conf = _UNBOUND.format(place=place, address=places.RESOLVER, network=places.NETWORK, **about)
     (place / "unbound.conf").write_text(conf)
     argv = [str(tools / "usr/sbin/unbound"), "-d", "-c", str(place / "unbound.conf")]
     processes.start(directory, RESOLVER_PROCESS, argv, home=home, space=places.RESOLVER_SPACE, env=environment(tools))
@@ -120,8 +186,8 @@ def start_resolver(directory: Path, tools: Path, home: Home) -> None:
 
 def wait_ready(directory: Path) -> None:
     """Return when all name servers and the resolver listen."""
-    waits = [(vendor.space, vendor.dns_address, places.DNS_API_PORT) for vendor in places.VENDORS if vendor.dns]
-    waits += [(vendor.space, vendor.dns_address, 53) for vendor in places.VENDORS if vendor.dns]
+    servers = [places.REGISTRY, *(vendor for vendor in places.VENDORS if vendor.dns)]
+    waits = [(vendor.space, vendor.dns_address, port) for vendor in servers for port in (places.DNS_API_PORT, 53)]
     for space, address, port in [*waits, (places.RESOLVER_SPACE, places.RESOLVER, 53)]:
         if not network.wait_for_port(space, address, port, START_WAIT_S):
             raise ResilienceError(

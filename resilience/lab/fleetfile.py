@@ -34,10 +34,14 @@ def text() -> str:
 
 
 def _names() -> str:
-    lines = ["[names]", f'host = "{places.NAME}"', f"ttl_s = {places.NAME_TTL_S}", ""]
-    for name in places.NAME_VENDORS:
-        endpoint = f"http://{places.place(name).dns_address}:{places.DNS_API_PORT}"
-        lines += ["[[names.zone]]", f'vendor = "{name}"', 'kind = "powerdns"', f'endpoint = "{endpoint}"', ""]
+    lines = ["[names]", f'host = "{places.NAME}"', f"ttl_s = {places.NAME_TTL_S}"]
+    lines += [f'registrar = "{places.REGISTRY.name}"', ""]
+    for name in (*places.NAME_VENDORS, places.SPARE_NAME_VENDOR):
+        vendor = places.place(name)
+        endpoint = f"http://{vendor.dns_address}:{places.DNS_API_PORT}"
+        lines += ["[[names.zone]]", f'vendor = "{name}"', 'kind = "powerdns"', f'endpoint = "{endpoint}"']
+        lines += [f'nameservers = ["{places.nameserver(vendor)}"]']
+        lines += ["spare = true", ""] if name == places.SPARE_NAME_VENDOR else [""]
     return "\n".join(lines)
 
 

@@ -138,6 +138,7 @@ class Lab:
         progress("vendors")
         for vendor in places.VENDORS:
             self._start_vendor(vendor, rootfs, tools)
+        dns.start_registry(self.directory, tools, self._home)
         dns.start_resolver(self.directory, tools, self._home)
 
     def _start_vendor(self, vendor: places.Place, rootfs: Path, tools: Path) -> None:
@@ -226,6 +227,10 @@ class Lab:
     def inject(self, fault: str, vendors: Sequence[str], seed: int = 0) -> dict[str, Any]:
         """Do to these vendors what the fault says; returns what was done."""
         return faults.inject(self.directory, fault, list(vendors), self._home, seed)
+
+    def delegate(self, servers: Sequence[str]) -> None:
+        """Change whom the parent zone leads to, as a person does at the registrar."""
+        dns.delegate(self.directory, servers)
 
     def blackhole(self, vendors: Sequence[str]) -> None:
         """From now on drop and count what the operator and surviving hosts send to these vendors."""

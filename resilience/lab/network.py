@@ -33,7 +33,7 @@ table inet silent {
 
 
 def create(home: Home) -> None:
-    """Make the bridge, and a namespace for the operator, the users, the resolver and each vendor."""
+    """Make the bridge, and a namespace for the operator, the users, the resolver, the registry and each vendor."""
     make_space(places.BRIDGE_SPACE, home)
     run(
         ["ip", "-n", places.BRIDGE_SPACE, "-batch", "-"],
@@ -43,7 +43,7 @@ def create(home: Home) -> None:
     attach(places.OPERATOR_SPACE, [places.OPERATOR], "operator", home)
     attach(places.USERS_SPACE, [places.USERS], "users", home)
     attach(places.RESOLVER_SPACE, [places.RESOLVER], "resolver", home)
-    for vendor in places.VENDORS:
+    for vendor in (*places.VENDORS, places.REGISTRY):
         attach(vendor.space, vendor.service_addresses, vendor.name, home)
         _shut_ports(vendor, home)
 

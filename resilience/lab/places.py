@@ -92,6 +92,16 @@ METAL_HOST = "cedar-1"
 """The host that is simply there."""
 NAME_VENDORS = ("acorn", "dover")
 """Where the public name is served from."""
+SPARE_NAME_VENDOR = "birch"
+"""Where a zone is kept that nobody is led to."""
+REGISTRY = Place("registry", 9, dns=True)
+"""The parent zone's own name server; its interface is what a registrar's is: who leads where."""
+PARENT = "test"
+
+
+def nameserver(vendor: Place) -> str:
+    """What a vendor's name server is called."""
+    return f"ns1.{vendor.name}.{PARENT}"
 
 
 def place(name: str) -> Place:

@@ -110,6 +110,8 @@ class ZoneSpec:
     """The zone the name is in; needed where zones are not listed (RFC 2136, Google)."""
     nameservers: tuple[str, ...] = ()
     """What the registrar delegates to where this vendor serves the zone."""
+    spare: bool = False
+    """Kept like the others and delegated to by nobody: with all others lost only the delegation is changed."""
 
 
 @dataclass(frozen=True, slots=True)

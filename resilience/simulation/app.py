@@ -242,7 +242,8 @@ class SimOutside:
         """The host that the name leads to for these users, now."""
         until, addresses = self.sim.cached
         if self.sim.ms >= until:
-            living = [z.vendor for z in self.fleet.names.zones if z.vendor not in self.sim.dead]
+            asked = [z for z in self.fleet.names.zones if not z.spare or set(z.nameservers) & set(self.sim.delegated)]
+            living = [z.vendor for z in asked if z.vendor not in self.sim.dead]
             addresses = next((self.sim.zones[v] for v in living if self.sim.zones.get(v)), ())
             if addresses:
                 self.sim.cached = (self.sim.ms + 1000 * self.fleet.names.ttl_s, addresses)

@@ -56,6 +56,10 @@ class SimulatedGround:
         for site in [s for s, outputs in self.sim.outputs.items() if outputs.vendor == vendor]:
             self.sim.hosts.pop(site, None)
 
+    def delegate(self, servers: Sequence[str]) -> None:
+        """It holds at once; who asked before asks again when the TTL is over."""
+        self.sim.delegated = tuple(servers)
+
     def blackhole(self, vendors: Sequence[str]) -> None:
         """Calls on dead vendors are always counted here; what was before does not count."""
         self.sim.called_dead.clear()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
+import dns.name
 import dns.resolver
 import pytest
 
@@ -32,6 +34,25 @@ def test_the_parent_is_asked(server: NameServer) -> None:
     """The name servers of the zone that the name is in, also where the name is the zone itself."""
     for host in ("plaza.example.test", "www.plaza.example.test"):
         assert nameservers(host, asking(server)) == ("ns1.plaza.example.test",)
+
+
+def test_the_parent_is_asked_where_no_name_server_of_the_zone_is_left(server: NameServer) -> None:
+    """A resolver fails for everything in the zone, and the parent still says who was meant to answer."""
+    resolver = asking(server)
+
+    class Dead(dns.resolver.Resolver):
+        """What a resolver says of a zone that nobody serves."""
+
+        def resolve(self, qname: Any, *args: Any, **kwargs: Any) -> Any:
+            """SERVFAIL below the zone; the parent's own names are answered."""
+            if dns.name.from_text(str(qname)).is_subdomain(dns.name.from_text("plaza.example.test")):
+                raise dns.resolver.NoNameservers
+            return resolver.resolve(qname, *args, **kwargs)
+
+    dead = Dead(configure=False)
+    dead.port = resolver.port
+    for host in ("plaza.example.test", "www.plaza.example.test"):
+        assert nameservers(host, dead) == ("ns1.plaza.example.test",)
 
 
 def test_nobody_to_ask_is_an_error(server: NameServer) -> None:

@@ -65,7 +65,11 @@ def test_the_fleet_file_is_one_the_toolkit_takes(lab: Lab) -> None:
     assert fleet.lab
     assert [site.name for site in fleet.sites] == ["acorn", "birch", "cedar"]
     assert {vault.name for vault in fleet.vaults} == {"birch", "cedar", "elm"}
-    assert [zone.vendor for zone in fleet.names.zones] == ["acorn", "dover"]
+    assert [(zone.vendor, zone.spare) for zone in fleet.names.zones] == [
+        ("acorn", False),
+        ("dover", False),
+        ("birch", True),
+    ]
 
 
 def test_only_its_owner_reads_the_kit(lab: Lab) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from resilience.engine.drill import Drill, run_drill
-from resilience.model import Event
+from resilience.model import Event, Fleet
 from resilience.simulation import SimulatedGround, SimulatedUsers, State, simulated_world
 from tests.sim.invariants import Monitor
 from tests.sim.stage import fleet_with
 
 
-def run(drill: Drill) -> list[Event]:
+def run(drill: Drill, fleet: Fleet | None = None) -> list[Event]:
     """One drill with every invariant looked at; its journal."""
-    fleet, state = fleet_with("quorum" if drill.durability == "quorum" else "async"), State()
+    state = State()
+    fleet = fleet or fleet_with("quorum" if drill.durability == "quorum" else "async")
+    state.delegated = tuple(server for zone in fleet.names.zones if not zone.spare for server in zone.nameservers)
     world, users = simulated_world(state, fleet), SimulatedUsers(state, fleet)
     Monitor(state, fleet)
     run_drill(world, fleet, SimulatedGround(state, fleet, users), users, drill, lambda _event: None)

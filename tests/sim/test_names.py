@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 
 from resilience.decide import plan_failover
+from resilience.decide.names import registered as registered_as
+from resilience.decide.names import wanted
 from resilience.engine.drill import Drill
 from resilience.engine.observe import survey_after_loss
 from resilience.errors import ResilienceError
 from resilience.judge import judge
-from resilience.simulation import simulated_world
+from resilience.model import Fleet, Registration, Survey
+from resilience.simulation import simulated_fleet, simulated_world
 from tests.sim.drills import as_if_real, run
 from tests.sim.stage import Operator, Stage, day_one
 
@@ -108,3 +111,52 @@ def test_a_drill_that_loses_every_dns_vendor_is_missed_and_says_why() -> None:
     assert "At the registrar take out" in verdict.why[0]
     assert verdict.reprotected_s is not None
     assert verdict.blackhole.calls == 0
+
+
+def with_a_spare(fleet: Fleet) -> Fleet:
+    """The zone is kept at birch, too, and nobody is led there."""
+    zones = tuple(replace(zone, nameservers=SERVERS[zone.vendor]) for zone in fleet.names.zones)
+    spare = replace(zones[0], vendor="birch", nameservers=("ns1.birch.test",), spare=True)
+    return replace(fleet, names=replace(fleet.names, zones=(*zones, spare), registrar="gandi"))
+
+
+def test_a_spare_zone_waits_for_the_registrar_alone() -> None:
+    """Whoever approves the plan reads what to enter where, and does it meanwhile: users are back by name in time."""
+    events = as_if_real(
+        run(Drill(fault="correlated", lost=("acorn", "dover"), simulated=True), with_a_spare(simulated_fleet()))
+    )
+    assert "name-waits" in next(e.data for e in reversed(events) if e.kind == "decided")["accepted"]
+    assert next(e.data["servers"] for e in events if e.kind == "delegated") == ["ns1.birch.test"]
+    verdict = judge(events)
+    assert (verdict.verdict, verdict.why) == ("met", ())
+    assert verdict.blackhole.calls == 0
+
+
+def test_with_only_a_spare_zone_left_it_stops_until_the_registrar_knows() -> None:
+    """Nobody entered it yet: all else is done, it says what to enter where, and the same command goes on afterwards."""
+    stage = day_one()
+    stage.fleet = with_a_spare(stage.fleet)
+    stage.operator = Operator(stage, replace(simulated_world(stage.state, stage.fleet), log=stage.world.log))
+    stage.state.delegated = (*SERVERS["acorn"], *SERVERS["dover"])
+    for vendor in ("acorn", "dover"):
+        stage.state.lose(vendor)
+    with pytest.raises(ResilienceError) as stopped:
+        stage.operator.failover(lost=("dover",))
+    assert stopped.value.next.startswith(
+        "At gandi: take out ns1.acorn.test, ns1.dover.test, ns2.dover.test, and enter ns1.birch"
+    )
+    assert stage.post(1, "birch") == 1
+    stage.state.delegated = ("ns1.birch.test",)
+    stage.operator.failover()
+    assert stage.post(1) == 1
+
+
+def test_a_spare_zone_is_no_part_of_the_others_name_servers() -> None:
+    """Each zone names the servers that users are led to, and the spare one its own; the registry is held to the former."""
+    names = with_a_spare(simulated_fleet()).names
+    apex = {vendor: wanted(names, vendor)[0].values for vendor in ("acorn", "dover", "birch")}
+    assert apex["acorn"] == apex["dover"] == ("ns1.acorn.test.", "ns1.dover.test.", "ns2.dover.test.")
+    assert apex["birch"] == ("ns1.birch.test.",)
+    seen = Registration("plaza.test", ("ok",), None, (*SERVERS["acorn"], *SERVERS["dover"]))
+    told = registered_as(replace(simulated_fleet(), names=names), Survey(0.0, registration=seen))
+    assert not [finding for finding in told if "delegated" in finding.said]

@@ -119,9 +119,9 @@ def test_the_delegation_is_compared() -> None:
 
 def test_all_vendors_name_servers_are_wanted_at_each() -> None:
     """Where every zone names its servers, the NS set of each holds all of them; where one does not, none is declared."""
-    assert wanted(SERVED.names)[0].values == ("ns.cloudflare.example.", "ns.google.example.")
+    assert wanted(SERVED.names, "cloudflare")[0].values == ("ns.cloudflare.example.", "ns.google.example.")
     one = (replace(SERVED.names.zones[0], nameservers=()), SERVED.names.zones[1])
-    assert [record.type for record in wanted(replace(SERVED.names, zones=one))] == ["MX"]
+    assert [record.type for record in wanted(replace(SERVED.names, zones=one), "google")] == ["MX"]
 
 
 def test_drift_and_silence_are_told() -> None:
