@@ -152,7 +152,11 @@ def _mirrors(fleet: Fleet, survey: Survey, seen: Seen) -> Iterator[Finding]:
     for spec in fleet.mirrors:
         yield from _probed(spec.name, seen)
         held = survey.mirrors.get(spec.name)
-        if held is None:
+        if isinstance(held, Unknown):
+            yield Finding(
+                "vault", spec.name, "unknown", f"what it holds is not known: {held.why}", "Run the check again."
+            )
+        elif held is None:
             yield Finding("vault", spec.name, "warn", "nothing was copied there yet", "Run `resilience snapshot`.")
 
 

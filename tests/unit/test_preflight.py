@@ -14,6 +14,7 @@ from resilience.decide.preflight import declared, observed
 from resilience.model import (
     Certificate,
     EpochRecord,
+    MirrorReading,
     Registration,
     SiteReading,
     Survey,
@@ -27,6 +28,9 @@ from resilience.model.probe import Probe, Trial
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 METAL = config.load(EXAMPLES / "two-clouds-and-metal.toml")
 HOBBY = config.load(EXAMPLES / "hobby.toml")
+BOX = Probe(
+    "attic", (Trial("conditional-create", "fail", "501", "…"), Trial("read-after-write", "pass", "")), mirror=True
+)
 WELL = Probe("wasabi", (Trial("conditional-create", "pass", ""), Trial("read-after-write", "pass", "")))
 TWICE = Probe("wasabi", (Trial("conditional-create", "fail", "501: NotImplemented", "Write copies_only."),))
 REGISTERED = Registration("forum.example", ("client transfer prohibited",), 999 * 86_400.0, ("ns1.example",))
@@ -42,10 +46,22 @@ def seen(**changes: Any) -> tuple[Finding, ...]:
     """Findings of a fleet with one healthy vault and two DNS vendors, but for what is changed."""
     vaults = {"wasabi": VaultReading(epoch=None, snapshot=None, ledger=0)}
     zones = {name: ZoneReading(("192.0.2.1",), serials={"ns": 1}) for name in ("cloudflare", "google")}
-    facts = Seen(probes={"wasabi": WELL}, skew_s={"wasabi": 1.0}, versions={"wasabi": VERSIONS}, plugins={"aws": True})
+    held = {"attic": MirrorReading("wasabi", "label/00000001/0000000001000000-abc.json", 0.0)}
+    facts = Seen(
+        probes={"wasabi": WELL, "attic": BOX},
+        skew_s={"wasabi": 1.0},
+        versions={"wasabi": VERSIONS},
+        plugins={"aws": True},
+    )
     travels = (Certificate(METAL.names.host, "CN=one", 90 * 86_400.0, "00"), ("wasabi",))
     survey = Survey(
-        0.0, accounts={"amazon": True}, vaults=vaults, zones=zones, certificate=travels, registration=REGISTERED
+        0.0,
+        accounts={"amazon": True},
+        vaults=vaults,
+        zones=zones,
+        certificate=travels,
+        registration=REGISTERED,
+        mirrors=held,
     )
     for name, value in changes.items():
         if hasattr(survey, name):
@@ -84,6 +100,17 @@ def test_a_name_that_lives_longer_than_the_promise_fails() -> None:
     """A TTL above the promised time makes the promise impossible."""
     slow = replace(METAL, names=replace(METAL.names, ttl_s=3600))
     assert of(declared(slow), "name", "forum.example")[0].grade == "fail"
+
+
+def test_a_mirror_is_tried_and_told_apart() -> None:
+    """What it need not do is said and excused; nothing there yet, and one that does not answer, are no pass."""
+    (finding,) = of(seen(), "vault", "attic")
+    assert (finding.grade, "never counts in n" in finding.said) == ("pass", True)
+    assert "conditional-create: fail, 501" in finding.said
+    assert [f.grade for f in of(seen(mirrors={"attic": None}), "vault", "attic")] == ["pass", "warn"]
+    assert [f.grade for f in of(seen(mirrors={"attic": Unknown("no answer")}), "vault", "attic")] == ["pass", "unknown"]
+    lost = Probe("attic", (Trial("read-after-write", "fail", "gone", "See its endpoint."),), mirror=True)
+    assert [f.grade for f in of(seen(probes={"attic": lost}), "vault", "attic")] == ["fail"]
 
 
 def test_all_is_well() -> None:
