@@ -143,6 +143,13 @@ class HostConfig:
             if labels
         ]
 
+    def holding(self, mirror: str, snapshot: str = "") -> str | None:
+        """The vault whose newest label a mirror holds, or the one with this snapshot; None where there is none."""
+        vaults = [spec.name for spec in self.fleet.sealing]
+        listed = {of: Mirrored(self.mirrors[mirror], within(of), of).list(layout.LABEL) for of in vaults}
+        fits = {of: max(keys) for of, all_ in listed.items() if (keys := [key for key in all_ if snapshot in key])}
+        return max(fits, key=lambda of: fits[of], default=None)
+
     def double(self, mirror: str, of: str) -> dict[str, Any]:
         """What looking at a mirror takes, as if it were the vault that was copied there."""
         config = self.watcher()

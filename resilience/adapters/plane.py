@@ -147,22 +147,19 @@ class SshPlane:
         """Restore from this vault alone on this machine, start it, check and count it."""
         if vault in self.vaults:
             return self.commands.here("verify", self.config.watcher(), "--vault", vault, *(("--at", at) if at else ()))
-        held = {
-            m["stands_for"]["name"]: max(m["labels"]) for m in self.config.mirrored("operator") if m["name"] == vault
-        }
-        if not held:
-            raise NoSnapshot(f"{vault} holds no snapshot.", "Nothing was copied there.", "Run `resilience snapshot`.")
-        of = max(held, key=lambda name: held[name])
-        return self.commands.here("verify", self.config.double(vault, of), "--vault", of)
+        of, config = self._double(vault)
+        return self.commands.here("verify", config, "--vault", of)
 
     def prune(self, vault: str, snapshot: str, *, really: bool) -> Mapping[str, Any]:
         """Remove from this vault what lies before a snapshot, with the operator's own credentials."""
         epoch = self.config.seen()
         if epoch is None:
             raise ResilienceError("No vault shows an epoch.", "There is nothing to prune.", "Run `resilience status`.")
-        config = self.config.operator(self.config.fleet.site(epoch.site), epoch, vault)
-        args = ["--vault", vault, "--snapshot", snapshot, *(["--really"] if really else [])]
-        return self.commands.here("prune", config, *args)
+        of, config = vault, self.config.operator(self.config.fleet.site(epoch.site), epoch, vault)
+        if vault not in self.vaults:
+            of, config = self._double(vault, snapshot)
+        args = ["--vault", of, "--snapshot", snapshot, *(["--really"] if really else [])]
+        return {**self.commands.here("prune", config, *args), "vault": vault}
 
     def removed(self) -> Mapping[str, Any]:
         """What the ledger in the vaults says is gone, checked on this machine."""
@@ -211,6 +208,13 @@ class SshPlane:
         left = {name: vault for name, vault in self.vaults.items() if name not in vaults}
         mirrors = {name: mirror for name, mirror in self.config.mirrors.items() if name not in vaults}
         return replace(self, config=replace(self.config, vaults=left, mirrors=mirrors))
+
+    def _double(self, mirror: str, snapshot: str = "") -> tuple[str, dict[str, Any]]:
+        """Of which vault a mirror holds this snapshot, or the newest of all, and what looking at it there takes."""
+        found = self.config.holding(mirror, snapshot)
+        if found is None:
+            raise NoSnapshot(f"{mirror} holds no such snapshot.", "It was not copied.", "Run `resilience snapshot`.")
+        return found, self.config.double(mirror, found)
 
     def _init_repository(self, site: Site, epoch: EpochRecord, vault: str) -> None:
         """Make the vault's restic repository, as the operator; nothing where there is one."""

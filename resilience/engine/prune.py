@@ -35,7 +35,7 @@ def bases(world: World, fleet: Fleet) -> dict[str, str]:
             event.kind == "verified"
             and event.data["ok"]
             and event.when <= until
-            and event.data["vault"] in world.vaults
+            and event.data["vault"] in {**world.vaults, **world.mirrors}
         ):
             seen[str(event.data["vault"])] = str(event.data["snapshot"])
     return seen

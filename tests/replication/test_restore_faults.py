@@ -9,11 +9,14 @@ from typing import Any
 
 import pyrage
 
+from resilience import caches
 from resilience.engine.mirror import mirror
 from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
 from resilience.replication import layout, lsn, seals
+from resilience.replication.config import VaultConfig
 from resilience.replication.mirrored import Mirrored, within
+from resilience.replication.restic import Repository
 from resilience.replication.vaults import open_vault, place
 from resilience.simulation import simulated_fleet
 from tests.replication.harness import Fleet, Site
@@ -196,7 +199,15 @@ def test_a_snapshot_comes_from_the_mirror_when_every_vault_fails(sites: Callable
         assert birch.rows() == list(range(1, 201))
         reader = sites(lost, "reader", standby=True)
         alone = reader.config(standby=True, signing_key_file=None, vaults=[held["stands_for"]], sealed=["birch"])
-        assert reader.run("verify", "--vault", "birch", config=alone)["rows"] == 200
+        told = reader.run("verify", "--vault", "birch", config=alone)
+        assert told["rows"] == 200
+        own = {**held["stands_for"], "credentials": box.credentials["operator"]}
+        config = reader.config(standby=True, signing_key_file=None, vaults=[own], sealed=["birch"])
+        gone = reader.run("prune", "--vault", "birch", "--snapshot", told["snapshot"], "--really", config=config)
+        assert (gone["snapshots"], gone["removed"]) == (0, True)
+        there = Repository(caches.restic(), VaultConfig(**own), layout.repository(1))
+        there.forget([told["snapshot"]])
+        assert there.snapshots() == [], "the operator's account removes, what only the reader's could not"
 
 
 def _mirrored(box: Box, name: str, of: str) -> dict[str, Any]:

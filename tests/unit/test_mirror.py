@@ -9,6 +9,7 @@ from resilience.adapters.memory_vault import MemoryVault
 from resilience.decide import plan_snapshot
 from resilience.engine.mirror import look, mirror
 from resilience.engine.observe import observe
+from resilience.engine.prune import bases
 from resilience.model import EpochRecord, Event, Fleet, MirrorReading, VaultSpec
 from resilience.ports import World
 from resilience.render.text import survey_text
@@ -100,3 +101,13 @@ def test_a_mirror_is_shown_and_never_counted() -> None:
     shown = survey_text(fleet, survey)
     assert "of none yet: `resilience snapshot`" in shown
     assert [step.action for step in plan_snapshot(fleet, survey).steps] == ["protect", "mirror"]
+
+
+def test_a_mirror_is_pruned_by_what_was_proven_in_it() -> None:
+    """Only a snapshot that was verified in the mirror itself, and long enough ago, lets older ones go there."""
+    world, fleet = doors(birch=filled("birch")), declared()
+    world.log.append(Event(0.0, "verified", {"vault": "attic", "ok": False, "snapshot": "bad"}))
+    assert bases(world, fleet) == {}
+    world.log.append(Event(-100 * 86400.0, "verified", {"vault": "attic", "ok": True, "snapshot": "abc"}))
+    assert bases(world, fleet) == {"attic": "abc"}
+    assert bases(world.without(frozenset({"attic"})), fleet) == {}

@@ -116,6 +116,11 @@ def test_a_host_is_told_of_a_mirror_only_where_somebody_may_only_read_there(told
     vault = found.stands_for
     assert (vault.name, vault.within, vault.credentials["user"]) == ("elm", "elm/", "u1-sub1")
     assert vault.restic_password == told.kit.restic_password("elm")
+    assert (mirrored.holding("attic"), mirrored.holding("attic", "abc"), mirrored.holding("attic", "b0")) == (
+        "elm",
+        "elm",
+        None,
+    )
     assert replace(mirrored, mirrors={}).mirrored("reader") == [], "its vendor is lost: nobody asks it"
 
 
