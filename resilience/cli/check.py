@@ -10,7 +10,7 @@ from resilience.cli.context import Context, say_json
 from resilience.config.prices import load_prices
 from resilience.decide.preflight import declared, observed
 from resilience.engine.observe import observe
-from resilience.engine.preflight import look
+from resilience.engine.preflight import look, remembered
 from resilience.engine.probe import note
 from resilience.errors import Exit
 from resilience.model import Fleet, Unknown
@@ -43,7 +43,8 @@ def run(
 
 def _tried(context: Context) -> tuple[Finding, ...]:
     with context.world() as (fleet, world):
-        seen = look(preflight_doors(context.home, fleet), fleet, world.clock)
+        looked = look(preflight_doors(context.home, fleet), fleet, world.clock)
+        seen = remembered(world.log, world.clock.now(), looked)
         for probe in seen.probes.values():
             if not isinstance(probe, Unknown):
                 note(world.log, world.clock.now(), probe)

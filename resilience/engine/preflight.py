@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resilience.engine.measure import read_rate
 from resilience.engine.observe import read
 from resilience.engine.probe import probe, probe_mirror
 from resilience.errors import ResilienceError
-from resilience.model import CLOUDS, Fleet, Site, known
+from resilience.model import CLOUDS, Event, Fleet, Site, Unknown, known
 from resilience.model.finding import Seen
 from resilience.model.probe import Trial
-from resilience.ports import Clock, Vault
+from resilience.ports import Clock, Log, Vault
 
 SAME = ("arch", "postgres", "collation")
 """What must be the same wherever a physical copy is started."""
 
 
+QUOTA, DAY = "quota", 86_400.0
 TELLING = 1_000_000
 """Bytes below which a rate tells how long requests take, not how much comes through."""
 
@@ -61,6 +62,30 @@ def look(doors: Doors, fleet: Fleet, clock: Clock) -> Seen:
             skew_s={name: future.result() for name, future in skews.items()},
             versions={name: future.result() for name, future in versions.items()},
         )
+
+
+def remembered(log: Log, now: float, seen: Seen) -> Seen:
+    """The same, and each quota says since when it left room, as far as this journal knows; a young one may be lowered."""
+    before = [event.data["seen"] for event in log.read() if event.kind == "quotas"]
+    moments = [event.when for event in log.read() if event.kind == "quotas"]
+    asked = {site: trials for site, trials in seen.vendors.items() if not isinstance(trials, Unknown)}
+    now_seen = {site: {t.name: t.outcome for t in trials if t.name.startswith(QUOTA)} for site, trials in asked.items()}
+    if any(now_seen.values()):
+        log.append(Event(now, "quotas", {"seen": now_seen}))
+
+    def since(site: str, trial: Trial) -> Trial:
+        began = now
+        for at, then in zip(reversed(moments), reversed(before), strict=True):
+            if then.get(site, {}).get(trial.name) != "pass":
+                break
+            began = at
+        return replace(trial, said=f"{trial.said}; so for {(now - began) / DAY:.0f} days, as far as this machine asked")
+
+    def told(site: str, trial: Trial) -> Trial:
+        return since(site, trial) if trial.name.startswith(QUOTA) and trial.outcome == "pass" else trial
+
+    vendors = {site: tuple(told(site, trial) for trial in trials) for site, trials in asked.items()}
+    return replace(seen, vendors={**seen.vendors, **vendors})
 
 
 def _versions(vault: Vault) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ import pytest
 from resilience import config
 from resilience.config.prices import load_prices
 from resilience.decide.preflight import declared, observed
+from resilience.engine.preflight import remembered
 from resilience.model import (
     Certificate,
     EpochRecord,
@@ -24,6 +25,8 @@ from resilience.model import (
 )
 from resilience.model.finding import Finding, Seen
 from resilience.model.probe import Probe, Trial
+from resilience.simulation import simulated_fleet
+from tests.sim.stage import Stage
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 METAL = config.load(EXAMPLES / "two-clouds-and-metal.toml")
@@ -111,6 +114,25 @@ def test_a_mirror_is_tried_and_told_apart() -> None:
     assert [f.grade for f in of(seen(mirrors={"attic": Unknown("no answer")}), "vault", "attic")] == ["pass", "unknown"]
     lost = Probe("attic", (Trial("read-after-write", "fail", "gone", "See its endpoint."),), mirror=True)
     assert [f.grade for f in of(seen(probes={"attic": lost}), "vault", "attic")] == ["fail"]
+
+
+def test_a_quota_says_since_when_it_leaves_room() -> None:
+    """Counted from this machine's own looks, without a break; what fails, or is no quota, says nothing of the kind."""
+    log, day = Stage(simulated_fleet()).world.log, 86_400.0
+    room, full = Trial("quota of processors", "pass", "8 left"), Trial("quota of processors", "fail", "none left")
+    other = Trial("region", "pass", "there")
+
+    def told(at: float, *trials: Trial) -> list[str]:
+        found = remembered(log, at * day, Seen(vendors={"belgium": trials, "frankfurt": Unknown("no answer")})).vendors
+        assert isinstance(found["frankfurt"], Unknown)
+        trials_told = found["belgium"]
+        assert not isinstance(trials_told, Unknown)
+        return [trial.said for trial in trials_told]
+
+    assert told(0, room, other) == ["8 left; so for 0 days, as far as this machine asked", "there"]
+    assert told(3, full) == ["none left"]
+    assert told(5, room)[0].startswith("8 left; so for 0 days")
+    assert told(9, room)[0].startswith("8 left; so for 4 days")
 
 
 def test_all_is_well() -> None:
