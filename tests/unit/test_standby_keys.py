@@ -5,25 +5,29 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyrage
 import pytest
 
-from resilience.adapters.host_commands import HostCommands
+from resilience.adapters.host_commands import HostCommands, Told
 from resilience.adapters.host_config import HostConfig
 from resilience.adapters.host_scripts import STAND_STILL, TAKE_UP
 from resilience.adapters.kit import Kit
 from resilience.adapters.memory_vault import MemoryVault
+from resilience.adapters.plane import SshPlane
 from resilience.adapters.shells import Shells
 from resilience.adapters.signer import KitSigner
 from resilience.config import parse
-from resilience.errors import ResilienceError, UsageError
+from resilience.errors import BrokenChain, NoSnapshot, ResilienceError, UsageError
 from resilience.lab import fleetfile
 from resilience.lab import kit as lab_kit
-from resilience.model import EpochRecord, VaultSpec
+from resilience.model import EpochRecord, SiteOutputs, VaultSpec
 from resilience.replication import epoch as epochs
 from resilience.replication.config import MirrorConfig
 
+OUTPUTS = SiteOutputs("acorn", "acorn", ("198.18.1.100",), ("ssh-ed25519 AAAA",))
+MERGED = ("snapshot", "snapshot_vault", "end_lsn", "confirmed_lsn", "timeline", "system_id")
 SHIPS = ("ship.json", "site.key", "ledger.key")
 
 
@@ -122,6 +126,44 @@ def test_a_host_is_told_of_a_mirror_only_where_somebody_may_only_read_there(told
         None,
     )
     assert replace(mirrored, mirrors={}).mirrored("reader") == [], "its vendor is lost: nobody asks it"
+
+
+def test_a_restore_asks_a_mirror_only_when_no_vault_gives_a_snapshot(told: HostConfig) -> None:
+    """The first try names none, so nobody waits for one; the second names them; any other error is no reason to ask."""
+    attic, store = (
+        VaultSpec("attic", "dover", "sftp", "sftp://box.test:23", "plaza", copies_only=True),
+        MemoryVault("attic"),
+    )
+    store.put_new("elm/label/00000001/0000000001000000-abc.json", b"{}")
+    own = {"user": "u1", "private_key": "secret", "host_key": "ssh-ed25519 AAAA"}
+    told.kit.keep_vault("attic", {"reader": own})
+    config = replace(told, fleet=replace(told.fleet, vaults=(*told.fleet.vaults, attic)), mirrors={"attic": store})
+    site, epoch = told.fleet.site("acorn"), epoch_of(told, "acorn")
+    asked: list[list[str]] = []
+
+    class Host(HostCommands):
+        def there(self, outputs: object, command: str, told: Told, *args: str, timeout: float = 120) -> dict[str, Any]:
+            asked.append([mirror["name"] for mirror in told.get("mirrors", ())])
+            if not asked[-1]:
+                raise fails
+            return {**dict.fromkeys(MERGED, "x"), "chunks": 1, "healed": []}
+
+    class Plane(SshPlane):
+        @property
+        def commands(self) -> HostCommands:
+            return Host(self.shells)
+
+    still = type("Still", (), {"check": lambda *_, **__: ""})()
+    fails: ResilienceError = NoSnapshot("No vault", "holds one", "Look.")
+    plane = Plane(lambda _: still, config, None)  # type: ignore[arg-type]
+    assert plane.restore(site, OUTPUTS, epoch).snapshot_vault == "x"
+    assert asked == [[], ["attic"]]
+    with pytest.raises(NoSnapshot):
+        plane.without(frozenset({"attic"})).restore(site, OUTPUTS, epoch)
+    fails = BrokenChain("WAL", "0/1", "Look.")
+    with pytest.raises(BrokenChain):
+        plane.restore(site, OUTPUTS, epoch)
+    assert asked[2:] == [[], []]
 
 
 def test_ship_and_a_standbys_keys_never_share_a_host() -> None:
