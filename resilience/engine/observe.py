@@ -55,7 +55,7 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
         zones = {n: pool.submit(_zone, world, fleet, n, skip) for n in world.zones}
         registration = pool.submit(_registration, world, skip)
         certificate = pool.submit(_certificate, asking, fleet)
-        mirrors = {n: pool.submit(_mirror, asking, fleet, n) for n in world.mirrors}
+        mirrors = {n: pool.submit(_mirror, world, fleet, n, skip) for n in world.mirrors}
         seen = _all(vaults)
         proven = pool.submit(proofs.newest, world, asked)
         return Survey(
@@ -95,10 +95,9 @@ def _vault(world: World, name: str, vendor: str, skip: frozenset[str]) -> VaultR
     )
 
 
-def _mirror(world: World, fleet: Fleet, name: str) -> Reading[MirrorReading | None]:
-    if name not in world.mirrors:
-        return Unknown("declared lost: not asked")
-    return read(lambda: look(world, fleet, name))
+def _mirror(world: World, fleet: Fleet, name: str, skip: frozenset[str]) -> Reading[MirrorReading | None]:
+    """Nobody waits for a mirror while a vendor is lost."""
+    return Unknown("not asked now") if skip else read(lambda: look(world, fleet, name))
 
 
 def _open(world: World, vault: str) -> Reading[Mapping[str, str]]:

@@ -10,7 +10,7 @@ from resilience.decide import plan_snapshot
 from resilience.engine.mirror import look, mirror
 from resilience.engine.observe import observe
 from resilience.engine.prune import bases
-from resilience.model import EpochRecord, Event, Fleet, MirrorReading, VaultSpec
+from resilience.model import EpochRecord, Event, Fleet, MirrorReading, Unknown, VaultSpec
 from resilience.ports import World
 from resilience.render.text import survey_text
 from resilience.simulation import simulated_fleet
@@ -100,6 +100,7 @@ def test_a_mirror_is_shown_and_never_counted() -> None:
     survey = observe(world, fleet)
     shown = survey_text(fleet, survey)
     assert "of none yet: `resilience snapshot`" in shown
+    assert observe(world, fleet, frozenset({"acorn"})).mirrors == {"attic": Unknown("not asked now")}
     assert [step.action for step in plan_snapshot(fleet, survey).steps] == ["protect", "mirror"]
 
 
