@@ -37,6 +37,7 @@ from resilience.errors import ResilienceError, UsageError
 from resilience.host.gate import caddy_rules
 from resilience.lab import Lab
 from resilience.model import CLOUDS, Fleet, Site, VaultSpec
+from resilience.model.rights import PRINCIPALS
 from resilience.ports import Cloud, Log, Vault, Workload, World
 from resilience.replication import states
 from resilience.replication.seals import decrypt
@@ -136,11 +137,11 @@ def make_vault(home: Home, fleet: Fleet, name: str) -> tuple[str, ...]:
 
 
 def vault_principals(home: Home, fleet: Fleet, name: str) -> dict[str, Vault]:
-    """A vault as each of its three principals sees it."""
+    """A vault as each of its principals sees it."""
     kit, spec = Kit(home.directory / fleet.kit), known_vault(fleet, name)
     if fleet.lab:
         Lab(home.directory).enter_operator()
-    return {who: open_vault(spec, kit.vault(name, who), who) for who in _principals(kit, spec)}
+    return {who: open_vault(spec, kit.vault(name, who), who) for who in _principals(fleet, kit, spec)}
 
 
 def forget_stacks(home: Home, fleet: Fleet, vendor: str, *, undo: bool = False) -> list[str]:
@@ -194,14 +195,15 @@ def _pulumi(home: Home, fleet: Fleet, kit: Kit, vendor: str, stack: str, site: S
     )
 
 
-PRINCIPALS = ("operator", "ship", "reader")
+def _principals(fleet: Fleet, kit: Kit, spec: VaultSpec) -> tuple[str, ...]:
+    """Who there is at a vault: no site's host writes to a mirror, and where nobody may only read none reads it.
 
-
-def _principals(kit: Kit, spec: VaultSpec) -> tuple[str, ...]:
-    """Who there is at a vault: no site's host writes to a mirror, and where nobody may only read none reads it."""
-    return (
-        PRINCIPALS if not spec.copies_only else tuple(who for who in ("operator", "reader") if kit.has(spec.name, who))
-    )
+    A standby is somebody only where one follows.
+    """
+    if spec.copies_only:
+        return tuple(who for who in ("operator", "reader") if kit.has(spec.name, who))
+    hot = any(site.standby == "hot" for site in fleet.sites)
+    return tuple(who for who in PRINCIPALS if hot or who != "standby")
 
 
 def preflight_doors(home: Home, fleet: Fleet) -> Doors:
@@ -210,7 +212,7 @@ def preflight_doors(home: Home, fleet: Fleet) -> Doors:
     lacking = tuple(_lacking(kit, fleet))
     return Doors(
         principals={
-            v.name: {p: open_vault(v, kit.vault(v.name, p), p) for p in _principals(kit, v)}
+            v.name: {p: open_vault(v, kit.vault(v.name, p), p) for p in _principals(fleet, kit, v)}
             for v in fleet.vaults
             if not any(v.name in what for what in lacking)
         },
@@ -229,7 +231,7 @@ def _lacking(kit: Kit, fleet: Fleet) -> Iterator[str]:
         lambda: kit.passphrase_file,
         lambda: kit.ssh_key,
         kit.identity,
-        *(lambda v=v, p=p: kit.vault(v.name, p) for v in fleet.sealing for p in PRINCIPALS),
+        *(lambda v=v, p=p: kit.vault(v.name, p) for v in fleet.sealing for p in _principals(fleet, kit, v)),
         *(lambda v=v: kit.vault(v.name, "operator") for v in fleet.mirrors),
         *(lambda v=v: kit.restic_password(v.name) for v in fleet.sealing),
         *(lambda z=z: kit.dns(z.vendor) for z in fleet.names.zones),

@@ -1,16 +1,17 @@
-"""A vault at Amazon S3: a bucket that keeps every version, and the three principals."""
+"""A vault at Amazon S3: a bucket that keeps every version, and its principals."""
 
 from __future__ import annotations
 
 import pulumi
 import pulumi_aws as aws
 
+from resilience.model.rights import PRINCIPALS
 from stacks import vault_policies
-from stacks.vault_contract import PRINCIPALS, Credentials, VaultArgs
+from stacks.vault_contract import Credentials, VaultArgs
 
 
 class AwsVault(pulumi.ComponentResource):
-    """Bucket, versions, lock, encryption, no public way in; `ship`, `reader` and `operator`."""
+    """Bucket, versions, lock, encryption, no public way in; `ship`, `standby`, `reader` and `operator`."""
 
     def __init__(self, args: VaultArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("resilience:vault:Aws", args.vault, None, opts)

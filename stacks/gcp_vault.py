@@ -1,4 +1,4 @@
-"""A vault at Google Cloud Storage: a bucket that keeps what was deleted, and the three principals."""
+"""A vault at Google Cloud Storage: a bucket that keeps what was deleted, and its principals."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import base64
 import pulumi
 import pulumi_gcp as gcp
 
+from resilience.model.rights import PRINCIPALS
 from stacks import vault_policies
 from stacks.contract import Unfit
-from stacks.vault_contract import PRINCIPALS, Credentials, VaultArgs
+from stacks.vault_contract import Credentials, VaultArgs
 
 DAY_S = 86400
 SHORTEST, LONGEST = 7, 90
@@ -17,7 +18,7 @@ SHORTEST, LONGEST = 7, 90
 
 
 class GcpVault(pulumi.ComponentResource):
-    """Bucket, versions, soft deletion, no public way in; `ship`, `reader` and `operator`."""
+    """Bucket, versions, soft deletion, no public way in; `ship`, `standby`, `reader` and `operator`."""
 
     def __init__(self, args: VaultArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         if args.lock_days and not SHORTEST <= args.lock_days <= LONGEST:

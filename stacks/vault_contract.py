@@ -1,4 +1,4 @@
-"""What goes into a vault's stack and what comes out: VaultArgs in, the same three principals out."""
+"""What goes into a vault's stack and what comes out: VaultArgs in, the same principals out."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Protocol
 
 import pulumi
 
-PRINCIPALS = ("ship", "reader", "operator")
-"""Who puts, who reads, and who alone may remove: docs/threat-model.md has the table."""
 Credentials = dict[str, dict[str, str]]
 """By principal, as the kit's `vaults/VAULT.json` holds them."""
 
@@ -45,7 +43,7 @@ class VaultArgs:
         return {"fleet": self.fleet, "vault": self.vault, "made-by": "resilience"}
 
     def name(self, principal: str) -> str:
-        """What the vendor is told to call one of the three; Google allows 30 characters."""
+        """What the vendor is told to call one of them; Google allows 30 characters."""
         return f"{self.vault[:20]}-{principal}"
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from resilience.model.rights import RESTIC, SHIP_CREATES, SHIP_LISTS, SHIP_READS
+from resilience.model.rights import REPOSITORIES, RESTIC, SHIP_CREATES, SHIP_LISTS, SHIP_READS
 
 Statement = dict[str, Any]
+BUCKET_ITSELF = 'resource.type == "storage.googleapis.com/Bucket"'
 
 
 def aws_policy(principal: str, bucket: str) -> str:
     """The one policy of a principal's IAM user: it has no other right, at no other bucket."""
-    statements = {"ship": _ship, "reader": _reader, "operator": _operator}[principal](bucket)
+    statements = {"ship": _ship, "standby": _standby, "reader": _reader, "operator": _operator}[principal](bucket)
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
@@ -44,10 +45,11 @@ def _allow(sid: str, actions: list[str], resources: list[str], condition: Statem
     return said if condition is None else {**said, "Condition": condition}
 
 
-def _restic(bucket: str, verb: str) -> list[str]:
+def _restic(bucket: str, verb: str, principal: str = "ship") -> list[str]:
+    epochs = f"{_arn(bucket)}/{REPOSITORIES[principal]}*"
     parts = [part for part in sorted(RESTIC[verb]) if part != "config"]
-    configs = [f"{_arn(bucket)}/restic/*/config"] if "config" in RESTIC[verb] else []
-    return [*configs, *(f"{_arn(bucket)}/restic/*/{part}/*" for part in parts)]
+    configs = [f"{epochs}/config"] if "config" in RESTIC[verb] else []
+    return [*configs, *(f"{epochs}/{part}/*" for part in parts)]
 
 
 def _ship(bucket: str) -> list[Statement]:
@@ -78,6 +80,18 @@ def _ship(bucket: str) -> list[Statement]:
         ),
         _allow("Locates", ["s3:GetBucketLocation"], [objects]),
         _allow("RemovesLocks", ["s3:DeleteObject"], _restic(bucket, "remove")),
+    ]
+
+
+def _standby(bucket: str) -> list[Statement]:
+    """Adds a standby's snapshots, and sees nothing else that is here."""
+    names = {"StringLikeIfExists": {"s3:prefix": [f"{REPOSITORIES['standby']}*"]}}
+    return [
+        _allow("CreatesSnapshots", ["s3:PutObject", "s3:AbortMultipartUpload"], _restic(bucket, "create", "standby")),
+        _allow("ReadsWhatIsThere", ["s3:GetObject"], _restic(bucket, "read", "standby")),
+        _allow("Lists", ["s3:ListBucket"], [_arn(bucket)], names),
+        _allow("Locates", ["s3:GetBucketLocation"], [_arn(bucket)]),
+        _allow("RemovesLocks", ["s3:DeleteObject"], _restic(bucket, "remove", "standby")),
     ]
 
 
@@ -115,21 +129,28 @@ def gcp_bindings(principal: str, bucket: str) -> dict[str, tuple[str, str]]:
         return {"all": ("roles/storage.objectAdmin", "")}
     if principal == "reader":
         return {"reads": ("roles/storage.objectViewer", "")}
+    if principal == "standby":
+        return {
+            "creates": ("roles/storage.objectCreator", _under(bucket, restic="create", principal="standby")),
+            "reads": ("roles/storage.objectViewer", _under(bucket, restic="read", principal="standby")),
+            "lists": ("roles/storage.objectViewer", BUCKET_ITSELF),
+            "locks": ("roles/storage.objectUser", _under(bucket, restic="remove", principal="standby")),
+        }
     return {
         "creates": ("roles/storage.objectCreator", _under(bucket, *SHIP_CREATES, restic="create")),
         "reads": ("roles/storage.objectViewer", _under(bucket, *SHIP_READS, restic="read", start=True)),
-        "lists": ("roles/storage.objectViewer", 'resource.type == "storage.googleapis.com/Bucket"'),
+        "lists": ("roles/storage.objectViewer", BUCKET_ITSELF),
         "locks": ("roles/storage.objectUser", _under(bucket, restic="remove")),
     }
 
 
-def _under(bucket: str, *prefixes: str, restic: str, start: bool = False) -> str:
+def _under(bucket: str, *prefixes: str, restic: str, start: bool = False, principal: str = "ship") -> str:
     """Objects under these prefixes, and in these folders of each epoch's repository."""
     objects = f"projects/_/buckets/{bucket}/objects/"
     said = [f'resource.name.startsWith("{objects}{prefix}")' for prefix in prefixes]
     for part in sorted(RESTIC[restic]):
         end = part if part == "config" else f"{part}/"
-        said.append(f'resource.name.extract("{objects}restic/{{epoch}}/{end}") != ""')
+        said.append(f'resource.name.extract("{objects}{REPOSITORIES[principal]}{{epoch}}/{end}") != ""')
     if start:
         said.append(f'resource.name.extract("{objects}wal/{{epoch}}/start") != ""')
     return " || ".join(said)

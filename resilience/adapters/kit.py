@@ -27,9 +27,10 @@ from pathlib import Path
 
 import pyrage
 from cryptography.fernet import Fernet
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from resilience.adapters import credentials
 from resilience.errors import MissingPart, UsageError
@@ -83,7 +84,7 @@ class Kit:
         return tuple(line.split()[0] for line in lines if line.startswith("age1"))
 
     def vault(self, vault: str, principal: str) -> dict[str, str]:
-        """Credentials of one principal (ship, reader, operator) at one vault."""
+        """Credentials of one principal (ship, standby, reader, operator) at one vault."""
         found = json.loads(self._text(f"vaults/{vault}.json"))
         if principal not in found:
             raise MissingPart(
@@ -111,6 +112,17 @@ class Kit:
     def restic_password(self, vault: str) -> str:
         """Password of the snapshots in one vault."""
         return self._text(f"restic/{vault}.txt")
+
+    def standby_password(self, vault: str) -> str:
+        """Password of the snapshots that standbys take, in one vault.
+
+        It comes from the operator's key, which every kit has: no copy of the kit is too old for it, and no site can make it.
+        """
+        key = serialization.load_pem_private_key(self.operator_key.read_bytes(), password=None)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise UsageError("operator.key is no Ed25519 key.", "Another kind is in the file.", "Bring the kit back.")
+        made = HKDF(hashes.SHA256(), 32, salt=None, info=f"resilience standby snapshots {vault}".encode())
+        return made.derive(key.private_bytes_raw()).hex()
 
     def account(self, vendor: str) -> str:
         """Token for a vendor's account API."""

@@ -22,6 +22,7 @@ from resilience.host.spec import site_host
 from resilience.model import CLOUDS, EpochRecord, Site, SiteOutputs
 from resilience.ports import Merged, Recovered, Vault
 from resilience.replication import epoch as epochs
+from resilience.replication import label as labels
 from resilience.replication import layout
 
 
@@ -126,13 +127,22 @@ class SshPlane:
         self.shells(outputs).check(line, stdin=json.dumps(config).encode())
 
     def snapshot(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
-        """One snapshot into each vault of the epoch."""
+        """One snapshot into each vault of the epoch; a standby's labels are signed here."""
+        newest = self.config.seen()
+        if newest is not None and newest.site != site.name:
+            return self._snapshot_of_standby(site, outputs, newest)
         epoch = self.config.newest(site)
-        for vault in (name for name in epoch.vaults if name in self.vaults):
-            self._init_repository(site, epoch, vault)
+        self._init_repositories(site, epoch, layout.repository(epoch.number))
         config = self.config.ship(site, epoch, restic=True)
         found = self.commands.there(outputs, "snapshot", config, timeout=3600)
         return {str(k): str(v) for k, v in found["snapshots"].items()}
+
+    def _snapshot_of_standby(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, str]:
+        """The standby copies; what it says of its copies counts once the operator has signed it."""
+        writer = self.config.fleet.site(epoch.site)
+        self._init_repositories(writer, epoch, layout.standby_repository(epoch.number), "--standby")
+        found = self.commands.there(outputs, "standby-snapshot", self.config.copier(site, epoch), timeout=3600)
+        return labels.certify(self.vaults, epoch, site.name, found["labels"], self.config.signer.sign)
 
     def verify_snapshot(self, vault: str, snapshot: str) -> bool:
         """Read the snapshot back on this machine, as the reader, who can't write."""
@@ -216,11 +226,11 @@ class SshPlane:
             raise NoSnapshot(f"{mirror} holds no such snapshot.", "It was not copied.", "Run `resilience snapshot`.")
         return found, self.config.double(mirror, found)
 
-    def _init_repository(self, site: Site, epoch: EpochRecord, vault: str) -> None:
-        """Make the vault's restic repository, as the operator; nothing where there is one."""
-        if self.vaults[vault].exists(f"{layout.repository(epoch.number)}/config"):
-            return
-        self.commands.here("init-repo", self.config.operator(site, epoch, vault))
+    def _init_repositories(self, site: Site, epoch: EpochRecord, folder: str, *args: str) -> None:
+        """Make each vault's restic repository, as the operator; nothing where there is one."""
+        for vault in (name for name in epoch.vaults if name in self.vaults):
+            if not self.vaults[vault].exists(f"{folder}/config"):
+                self.commands.here("init-repo", self.config.operator(site, epoch, vault), *args)
 
     @property
     def vaults(self) -> Mapping[str, Vault]:

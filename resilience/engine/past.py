@@ -13,7 +13,7 @@ Entry = Mapping[str, Any]
 def past_of(events: Sequence[Event], history: Iterable[Entry] = ()) -> Past:
     """Plans of this journal that ran to their end, and drills of the history that proved something."""
     runs = (*_drilled(history), *_finished(events))
-    return Past(runs, frozenset(_verified(events)))
+    return Past(runs, frozenset(_verified(events)), _followed(events))
 
 
 def _finished(events: Sequence[Event]) -> Iterator[PastRun]:
@@ -43,6 +43,16 @@ def _drilled(history: Iterable[Entry]) -> Iterator[PastRun]:
         rto, rpo = entry.get("rto") or {}, entry.get("rpo") or {}
         took = {key.removesuffix("_s"): value for key, value in rto.items() if key in PARTS and value is not None}
         yield PastRun("failover", str(target), took, rpo.get("measured_s"), rpo.get("lost"), entry.get("missing"))
+
+
+def _followed(events: Iterable[Event]) -> frozenset[str]:
+    """Sites whose data came by following, and which no later step gave a database of their own."""
+    last = {
+        str(event.data["subject"]): event.data["action"]
+        for event in events
+        if event.kind == "step-done" and event.data.get("action") in {"follow", "restore", "create"}
+    }
+    return frozenset(site for site, action in last.items() if action == "follow")
 
 
 PARTS = {"decide_s", "provision_s", "data_s", "start_s"}

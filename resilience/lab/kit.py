@@ -9,7 +9,7 @@ age/operator.txt            age identity that only the operator has
 age/recipients.txt          public halves of both: whom ship encrypts to
 passphrase                  opens the stacks' state
 restic/VAULT.txt            password of the vault's restic repository
-vaults/VAULT.json           {ship, reader, operator}: credentials of the three principals
+vaults/VAULT.json           {ship, standby, reader, operator}: credentials of its principals
 accounts/VENDOR.txt         token for the account API
 dns/VENDOR.txt              key for the name server's API
 host_keys/ADDRESS.pub       SSH host keys of hosts that are simply there
@@ -27,8 +27,7 @@ from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience.lab import places
-
-PRINCIPALS = ("ship", "reader", "operator")
+from resilience.model.rights import PRINCIPALS
 
 
 def make(kit: Path) -> None:

@@ -26,6 +26,8 @@ class Past:
     runs: tuple[PastRun, ...] = ()
     verified: frozenset[tuple[str, str]] = frozenset()
     """(vault, snapshot id)."""
+    followed: frozenset[str] = frozenset()
+    """Sites that were made standbys, and nothing else since."""
 
 
 @dataclass(frozen=True, slots=True)

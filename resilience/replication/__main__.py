@@ -22,6 +22,7 @@ COMMANDS = {
     "guard": "guard",
     "follow": "follow",
     "snapshot": "snapshot",
+    "standby-snapshot": "standby_snapshot",
     "init-repo": "init_repo",
     "restore": "restore",
     "recover": "recover",
@@ -41,6 +42,7 @@ COMMANDS = {
 STDIN = "/dev/stdin"
 MORE = {
     "guard": ("config",),
+    "init-repo": ("standby",),
     "verify-snapshot": ("vault", "snapshot"),
     "restore-at": ("at",),
     "verify": ("vault", "at"),
@@ -51,6 +53,7 @@ MORE = {
 """What a command is told beside its configuration."""
 ALONE = {
     "snapshot": "database",
+    "standby-snapshot": "snapshot",
     "restore": "database",
     "recover": "database",
     "fetch-ledger": "ledger",
@@ -108,6 +111,7 @@ def main(argv: list[str] | None = None) -> int:
         "--at", metavar="TIME|LSN", help="restore-at, verify: up to where; all that there is where absent"
     )
     parser.add_argument("--really", action="store_true", help="prune: remove, and not only say what would go")
+    parser.add_argument("--standby", action="store_true", help="init-repo: the repository that standbys fill")
     parser.add_argument("--from", dest="begin", metavar="LSN", help="catch-up, caught-up: where the hole begins")
     parser.add_argument("--until", metavar="LSN", help="catch-up, caught-up: where it ends")
     args = parser.parse_args(argv)

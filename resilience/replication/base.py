@@ -163,7 +163,7 @@ def clone(config: Config, vaults: Mapping[str, Vault], known: Mapping[int, Epoch
     """A copy to follow with, from the newest snapshot that a vault has whole; its marker."""
     refuse_foreign(config, {} if cloning(config) or following(config) else None)
     tried = 0
-    for group in fitting(config, label.find(config.labelled(vaults), known)):
+    for group in fitting(config, label.find(config.labelled(vaults), known, config.verify)):
         tried += 1
         empty(config.paths.pg)
         empty(config.paths.wal)

@@ -38,6 +38,9 @@ class VaultConfig(Table):
     write_credentials: dict[str, str] | None = None
     """Used by `restore` to put the chain again, where `credentials` may only read."""
     restic_password: str | None = None
+    """Of the repositories that sites fill."""
+    standby_password: str | None = None
+    """Of those that standbys fill: no site that writes has it."""
     price_per_1000_puts: float | None = None
     beneath: str = ""
     """Below which prefix a rehearsal's own objects lie; empty outside rehearsals."""

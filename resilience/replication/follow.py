@@ -141,9 +141,10 @@ class Follower:
 
     def _note(self, position: int) -> None:
         """Remember, durably, how far we got: once a segment, so that an idle standby writes nothing."""
-        timeline = self._incoming.leg.start.timeline
-        self._segments.flush(timeline, max(self._noted, self._incoming.leg.position), position)
-        value = {"epoch": self._incoming.leg.record.number, "position": lsn.show(position), "timeline": timeline}
+        leg, timeline = self._incoming.leg, self._incoming.leg.start.timeline
+        self._segments.flush(timeline, max(self._noted, leg.position), position)
+        where = {"from": lsn.show(leg.start.start), "position": lsn.show(position), "timeline": timeline}
+        value = {"epoch": leg.record.number, **where}
         write_atomic(self._config.paths.wal / STATE, json.dumps(value).encode())
         self._noted = position
 

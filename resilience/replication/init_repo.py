@@ -1,4 +1,4 @@
-"""init-repo: the epoch's restic repository in each vault, made with the operator's credentials."""
+"""init-repo: the epoch's restic repository in each vault, the site's or the standbys', made with the operator's credentials."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from resilience.replication.config import Config, VaultConfig
 from resilience.replication.restic import Repository
 
 
-def main(config: Config) -> dict[str, Any]:
+def main(config: Config, standby: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
     """Make what is absent; which vaults had none."""
+    number = config.record.number
+    folder = layout.standby_repository(number) if standby else layout.repository(number)
 
     def make(vault: VaultConfig) -> bool:
-        return Repository(config.paths.restic, vault, layout.repository(config.record.number)).init()
+        return Repository(config.paths.restic, vault, folder).init()
 
     chosen = [v for v in config.vaults if v.name in config.record.vaults]
     with ThreadPoolExecutor(max_workers=max(1, len(chosen))) as pool:
         made = dict(zip([v.name for v in chosen], pool.map(make, chosen), strict=True))
-    return {"repositories": made, "folder": layout.repository(config.record.number)}
+    return {"repositories": made, "folder": folder}

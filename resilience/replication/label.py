@@ -1,31 +1,37 @@
-"""Labels: what makes a restic snapshot a snapshot of a database. Signed by the site that took it."""
+"""Labels: what makes a restic snapshot a snapshot of a database.
+
+Signed by the site that took it; where a standby took it, by the operator, since a primary must not be able to say so.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import structlog
 
-from resilience.errors import ResilienceError
+from resilience.errors import ResilienceError, VaultError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import layout, lsn, seals
 from resilience.replication.originals import read_good
 
 FORMAT = "resilience-label/1"
-NAMED = len(layout.label(1, 0, "")) - len("-.json")
+NAMED = len(layout.label(1, 0, "")) - len(f"-{layout.SUFFIX}")
 """So much of a label's name tells the snapshot, whichever vault it is in."""
 SNAPSHOT = re.compile(r"[0-9a-f]{8,64}")
 SEGMENT_SIZES = frozenset(1 << power for power in range(20, 31))
 """What initdb takes: 1 MiB to 1 GiB."""
 CONTROL_SIZE = 8192
+FRESH_S = 86400.0
+"""So long a standby's snapshot goes before newer ones of a site that may be in a thief's hands."""
 log = structlog.get_logger()
 
 
@@ -69,7 +75,12 @@ class Label:
     @property
     def key(self) -> str:
         """Its name: newer snapshots sort last, by epoch and position, for clocks can be set back."""
-        return layout.label(self.epoch, self.start, self.snapshot)
+        return layout.label(self.epoch, self.start, self.snapshot, standby=self.by_standby)
+
+    @property
+    def by_standby(self) -> bool:
+        """Whether a standby took it, so that the operator's signature counts and the site's does not."""
+        return self.repository == layout.standby_repository(self.epoch)
 
 
 def encode(label: Label, sign: seals.Sign) -> bytes:
@@ -77,25 +88,26 @@ def encode(label: Label, sign: seals.Sign) -> bytes:
     return json.dumps(seals.sign_json({"format": FORMAT, **asdict(label)}, sign), indent=1).encode()
 
 
-def decode(data: bytes, epoch: EpochRecord) -> Label | None:
-    """A label that this epoch's site signed; None when altered."""
-    value = seals.verified_json(data, seals.verifier(epoch.signer))
+def decode(data: bytes, epoch: EpochRecord, operator: seals.Verify) -> Label | None:
+    """A label that this epoch's site signed, or the operator for a standby of that epoch; None when altered."""
+    site = seals.verified_json(data, seals.verifier(epoch.signer))
+    value = site or seals.verified_json(data, operator)
     if value is None or value.pop("format", None) != FORMAT:
         return None
     del value["signature"]
     try:
         label = Label(**value)
-        sound = _sound(label)
+        good = sound(label) and label.by_standby == (site is None)
     except (TypeError, ValueError, KeyError, AttributeError):
         return None
-    return label if sound and (label.epoch, label.nonce) == (epoch.number, epoch.nonce) else None
+    return label if good and (label.epoch, label.nonce) == (epoch.number, epoch.nonce) else None
 
 
-def _sound(label: Label) -> bool:
-    """Whether a snapshot could say this: whoever has the site's key may sign nonsense, and it must not stop a restore."""
+def sound(label: Label) -> bool:
+    """Whether a snapshot could say this: whoever has a key may sign nonsense, and it must not stop a restore."""
     return (
         SNAPSHOT.fullmatch(label.snapshot) is not None
-        and label.repository == layout.repository(label.epoch)
+        and label.repository in {layout.repository(label.epoch), layout.standby_repository(label.epoch)}
         and label.segment_size in SEGMENT_SIZES
         and label.start < label.stop
         and label.timeline > 0
@@ -109,16 +121,51 @@ def _sound(label: Label) -> bool:
     )
 
 
-def find(vaults: Mapping[str, Vault], epochs: Mapping[int, EpochRecord]) -> Iterator[list[Label]]:
-    """Labels that can be believed, the newest snapshot first; those of one snapshot in several vaults together."""
+Pair = tuple[str, Vault]
+"""A label's name, and the vault that lists it."""
+
+
+def find(
+    vaults: Mapping[str, Vault], epochs: Mapping[int, EpochRecord], operator: seals.Verify
+) -> Iterator[list[Label]]:
+    """Labels that can be believed, the newest snapshot first; those of one snapshot in several vaults together.
+
+    The newest that a standby took in the newest epoch goes before all, as long as it is fresh: a thief at the site
+    that writes can sign newer ones, and the files of a standby's are none of his.
+    """
     with ThreadPoolExecutor(max_workers=8) as pool:
         listed = pool.map(_keys, vaults.values())
         pairs = [(key, vault) for vault, keys in zip(vaults.values(), listed, strict=True) for key in keys]
-        pairs.sort(key=lambda pair: pair[0][:NAMED], reverse=True)
-        for _, group in groupby(pairs, key=lambda pair: pair[0][:NAMED]):
-            read = pool.map(lambda pair: _read(pair[1], pair[0], epochs), group)
-            if labels := [label for label in read if label is not None]:
-                yield labels
+        pairs.sort(key=lambda pair: _rank(pair[0]), reverse=True)
+        groups = [list(group) for _, group in groupby(pairs, key=lambda pair: _rank(pair[0]))]
+
+        def read(group: list[Pair]) -> list[list[Label]]:
+            found = pool.map(lambda pair: _read(pair[1], pair[0], epochs, operator), group)
+            return _one_snapshot([label for label in found if label is not None])
+
+        believed = (labels for group in groups for labels in read(group))
+        newest = next(believed, [])
+        prefix = f"{layout.LABEL}{newest[0].epoch:08d}/" if newest else None
+        theirs = (g for g in groups if prefix and g[0][0].startswith(prefix) and _rank(g[0][0])[1])
+        first = next((labels for group in theirs for labels in read(group)), None)
+        ahead = [first] if first is not None and time.time() - first[0].at < FRESH_S else []
+        yield from ahead
+        yield from (labels for labels in chain([newest], believed) if labels and labels not in ahead)
+
+
+def _rank(key: str) -> tuple[str, bool]:
+    """Epoch and position, and whether a standby took it."""
+    return key[:NAMED], key.endswith(layout.BY_STANDBY)
+
+
+def _one_snapshot(labels: list[Label]) -> list[list[Label]]:
+    """Those that say the same but for vault and id together: an idle database can be copied twice at one position."""
+
+    def moment(label: Label) -> tuple[int, str, float]:
+        return label.stop, label.site, label.at if label.by_standby else 0.0
+
+    ordered = sorted(labels, key=moment, reverse=True)
+    return [list(group) for _, group in groupby(ordered, key=moment)]
 
 
 def _keys(vault: Vault) -> list[str]:
@@ -129,7 +176,7 @@ def _keys(vault: Vault) -> list[str]:
         return []
 
 
-def _read(vault: Vault, key: str, epochs: Mapping[int, EpochRecord]) -> Label | None:
+def _read(vault: Vault, key: str, epochs: Mapping[int, EpochRecord], operator: seals.Verify) -> Label | None:
     """The label in an object, when it is what its name and its vault say."""
     number = key[len(layout.LABEL) :].partition("/")[0]
     epoch = epochs.get(int(number)) if number.isdecimal() else None
@@ -137,7 +184,7 @@ def _read(vault: Vault, key: str, epochs: Mapping[int, EpochRecord]) -> Label | 
         return None
 
     def believed(data: bytes) -> Label | None:
-        label = decode(data, epoch)
+        label = decode(data, epoch, operator)
         return label if label is not None and label.vault == vault.name and key == label.key else None
 
     try:
@@ -149,6 +196,38 @@ def _read(vault: Vault, key: str, epochs: Mapping[int, EpochRecord]) -> Label | 
         log.warning("a label is not believed", vault=vault.name, key=key)
         return None
     return found[1]
+
+
+def certify(
+    vaults: Mapping[str, Vault],
+    epoch: EpochRecord,
+    standby: str,
+    told: Sequence[Mapping[str, Any]],
+    sign: seals.Sign,
+) -> dict[str, str]:
+    """Sign, as the operator, what a standby told of its snapshots, and put it; the snapshot's id by vault.
+
+    VaultError where it told what no standby of this epoch could.
+    """
+    try:
+        taken = [Label(**said) for said in told]
+        strange = not all(_may_say(label, epoch, standby) for label in taken)
+    except (TypeError, ValueError, KeyError, AttributeError):
+        strange = True
+    if strange:
+        raise VaultError(
+            f"{standby} tells what no snapshot of a standby in epoch {epoch.number} could say.",
+            " ".join(str([{k: v for k, v in said.items() if k != "pg_control"} for said in told])[:1000].split()),
+            "Nothing was labelled. Look at that host before anything of it is trusted.",
+        )
+    for label in taken:
+        vaults[label.vault].put_new(label.key, encode(label, sign))
+    return {label.vault: label.snapshot for label in taken}
+
+
+def _may_say(label: Label, epoch: EpochRecord, standby: str) -> bool:
+    ours = (label.epoch, label.nonce, label.site) == (epoch.number, epoch.nonce, standby)
+    return ours and label.by_standby and label.vault in epoch.vaults and sound(label)
 
 
 def describe(label: Label) -> dict[str, Any]:

@@ -9,6 +9,9 @@ WAL = "wal/"
 MEDIA = "media/"
 LEDGER = "ledger/"
 LABEL = "label/"
+SUFFIX, BY_STANDBY = ".json", ".standby.json"
+"""How a label's name ends: one that the site signed, and one that the operator signed for a standby."""
+STANDBY = "standby/"
 VERIFIED = "verified/"
 STATE = "state/"
 POSITION = re.compile(r"[0-9A-F]{16}")
@@ -74,9 +77,9 @@ def ledger(number: int, seq: int) -> str:
     return f"{LEDGER}{number:08d}/{seq:08d}"
 
 
-def label(number: int, start: int, snapshot: str) -> str:
-    """The signed label of a snapshot; the last name in order is the newest."""
-    return f"{LABEL}{number:08d}/{start:016X}-{snapshot}.json"
+def label(number: int, start: int, snapshot: str, *, standby: bool = False) -> str:
+    """The signed label of a snapshot, and who took it; the last name in order is the newest."""
+    return f"{LABEL}{number:08d}/{start:016X}-{snapshot}{BY_STANDBY if standby else SUFFIX}"
 
 
 def states(stack: str) -> str:
@@ -98,6 +101,11 @@ def state_at(key: str) -> int | None:
 def repository(number: int) -> str:
     """The folder of an epoch's restic repository."""
     return f"restic/{number:08d}"
+
+
+def standby_repository(number: int) -> str:
+    """The folder of the restic repository that an epoch's standbys fill; its site neither opens nor reaches it."""
+    return f"{STANDBY}{number:08d}"
 
 
 def verified(vault: str, at_ms: int) -> str:

@@ -31,7 +31,7 @@ def main(config: Config, vault: str | None, snapshot: str | None, really: bool) 
         raise UsageError("prune takes --vault and --snapshot.", "It works on one vault at a time.", "Give both.")
     opened = config.open((spec.name,))
     known = Forward(config, opened).known
-    found = [label for group in labels.find(opened, known) for label in group]
+    found = [label for group in labels.find(opened, known, config.verify) for label in group]
     base = next((label for label in found if label.snapshot == snapshot), None)
     if base is None:
         raise VaultError(

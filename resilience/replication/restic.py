@@ -13,6 +13,7 @@ from typing import IO, Any
 import sh
 
 from resilience.errors import MissingPart, VaultError
+from resilience.replication import layout
 from resilience.replication.config import VaultConfig
 
 VANISHED = "no such file or directory"
@@ -25,10 +26,12 @@ class Repository:
     def __init__(self, program: Path, vault: VaultConfig, folder: str) -> None:
         self.vault = vault.name
         self.folder = folder
-        if vault.restic_password is None:
+        name = "standby_password" if folder.startswith(layout.STANDBY) else "restic_password"
+        password: str | None = getattr(vault, name)
+        if password is None:
             raise MissingPart(
-                f"There is no restic password for {vault.name}.",
-                "Its configuration has no restic_password.",
+                f"There is no restic password for {folder} in {vault.name}.",
+                f"Its configuration has no {name}.",
                 "Give the vault its own password.",
             )
         try:
@@ -39,7 +42,7 @@ class Repository:
             ) from error
         self._files = _files(vault.credentials)
         access = _access(vault, f"{vault.within}{folder}", {name: file.name for name, file in self._files.items()})
-        self._env = {**os.environ, **access, "RESTIC_PASSWORD": vault.restic_password}
+        self._env = {**os.environ, **access, "RESTIC_PASSWORD": password}
         self._how = ["-o", f"sftp.args={_ssh(self._files)}"] if vault.kind == "sftp" else []
 
     def init(self) -> bool:
@@ -75,9 +78,9 @@ class Repository:
         if gone := [snapshot for snapshot in snapshots if snapshot in there]:
             self._run("forget", "--prune", *gone)
 
-    def check(self, subset: str) -> None:
-        """Let restic verify its structure and read back a part of the data."""
-        self._run("check", "--no-lock", f"--read-data-subset={subset}")
+    def check(self, subset: str | None = None) -> None:
+        """Let restic verify its structure, with all that it needs there, and read back a part of the data."""
+        self._run("check", "--no-lock", *([f"--read-data-subset={subset}"] if subset else []))
 
     def _run(self, *argv: str, vanish_under: Path | None = None) -> str:
         try:

@@ -69,7 +69,8 @@ def _restore(config: Config, before: Mapping[str, Any] | None) -> Merged:
     known = known_epochs(config, vaults)
     opening = own_opening(config, vaults)
     tried = 0
-    for tried, group in enumerate(fitting(config, label.find(config.labelled(vaults), known)), start=1):  # noqa: B007 - told below
+    groups = label.find(config.labelled(vaults), known, config.verify)
+    for tried, group in enumerate(fitting(config, groups), start=1):  # noqa: B007 - told below
         merged = _attempt(config, vaults, group, opening)
         if merged is not None:
             return merged

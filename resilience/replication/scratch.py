@@ -112,7 +112,8 @@ def make(config: Config, vaults: Mapping[str, Vault], moment: Moment) -> Copy:
     forward = Forward(config, vaults)
     forward.look()
     tried = 0
-    before = (group for group in labels.find(config.labelled(vaults), forward.known) if moment.after(group[0]))
+    groups = labels.find(config.labelled(vaults), forward.known, config.verify)
+    before = (group for group in groups if moment.after(group[0]))
     for group in fitting(config, before):
         tried += 1
         for folder in (config.paths.pg, config.paths.wal):

@@ -19,6 +19,7 @@ from resilience.replication import layout, lsn, notes, report
 from resilience.replication.config import Config, VaultConfig
 from resilience.replication.label import Label
 from resilience.replication.restic import Repository
+from resilience.replication.standby import one
 
 EMPTIED = (
     "pg_wal",
@@ -52,11 +53,14 @@ def main(config: Config) -> dict[str, Any]:
     """Take a snapshot into each vault of the epoch at once; fails only when no vault has one."""
     sign = config.sign()
     chosen = [v for v in config.vaults if v.name in config.record.vaults]
+    folder = layout.repository(config.record.number)
     with psycopg.connect(config.postgres.dsn, autocommit=True) as db:
-        facts = _facts(db)
-        start = _one(db, "SELECT pg_backup_start('resilience', fast => true)")
+        about = facts(db)
+        start = one(db, "SELECT pg_backup_start('resilience', fast => true)")
         with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
-            results = dict(zip([v.name for v in chosen], pool.map(lambda v: _copy(config, v), chosen), strict=True))
+            results = dict(
+                zip([v.name for v in chosen], pool.map(lambda v: copy_into(config, v, folder), chosen), strict=True)
+            )
         control = read_control(config.paths.pg / "global/pg_control")
         stop, backup_label = db.execute(
             "SELECT lsn::text, labelfile FROM pg_backup_stop(wait_for_archive => false)"
@@ -73,14 +77,14 @@ def main(config: Config) -> dict[str, Any]:
             site=config.site,
             vault=name,
             snapshot=snapshot,
-            repository=layout.repository(config.record.number),
+            repository=folder,
             path=str(config.paths.pg),
             start_lsn=str(start),
             stop_lsn=stop,
             backup_label=backup_label,
             pg_control=base64.b64encode(control).decode(),
             at=time.time(),
-            **facts,
+            **about,
         )
         config.open((name,))[name].put_new(label.key, labels.encode(label, sign))
     told = {"at": time.time(), "nonce": config.record.nonce, "start_lsn": str(start), "vaults": sorted(taken)}
@@ -88,12 +92,12 @@ def main(config: Config) -> dict[str, Any]:
     return {"snapshots": taken, "failed": failed, "start_lsn": start, "stop_lsn": stop}
 
 
-def _copy(config: Config, vault: VaultConfig) -> str | ResilienceError:
-    """The snapshot's id, or why there is none."""
+def copy_into(config: Config, vault: VaultConfig, folder: str) -> str | ResilienceError:
+    """The id of a snapshot in this vault's repository, or why there is none."""
     try:
         pg = config.paths.pg
         excludes = [f"{pg}/{name}/*" for name in EMPTIED] + [f"{pg}/{name}" for name in LEFT_OUT] + list(EVERYWHERE)
-        place = Repository(config.paths.restic, vault, layout.repository(config.record.number))
+        place = Repository(config.paths.restic, vault, folder)
         settings = [path for path in config.paths.settings if path.exists()]
         return place.backup(pg, settings, excludes, config.site, f"epoch-{config.record.number}")
     except ResilienceError as error:
@@ -101,14 +105,9 @@ def _copy(config: Config, vault: VaultConfig) -> str | ResilienceError:
         return error
 
 
-def _one(db: psycopg.Connection[Any], query: str) -> Any:
-    row = db.execute(query).fetchone()
-    return row[0] if row else None
-
-
-def _facts(db: psycopg.Connection[Any]) -> dict[str, Any]:
+def facts(db: psycopg.Connection[Any]) -> dict[str, Any]:
     """What a label says of the server; Refused where a copy of one folder would not be all of it."""
-    others = _one(db, "SELECT string_agg(spcname, ', ') FROM pg_tablespace WHERE spcname !~ '^pg_'")
+    others = one(db, "SELECT string_agg(spcname, ', ') FROM pg_tablespace WHERE spcname !~ '^pg_'")
     if others:
         raise Refused(
             f"There are tablespaces outside the data directory: {others}.",

@@ -23,7 +23,7 @@ def main(config: Config, vault: str | None, snapshot: str | None) -> dict[str, A
             f"There is no vault {vault}.", "verify-snapshot looks at one.", "Give --vault with a configured name."
         )
     opened = config.open((spec.name,))
-    groups = labels.find(opened, known_epochs(config, opened))
+    groups = labels.find(opened, known_epochs(config, opened), config.verify)
     found = next(([label] for group in groups for label in group if snapshot in {None, label.snapshot}), [])
     if not found:
         raise VaultError(

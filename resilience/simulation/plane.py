@@ -45,6 +45,11 @@ class SimPlane:
         door = f"plane.{outputs.site}.{verb}"
         return self.sim.ask(door, outputs.vendor, seconds, lambda: act(answering(self.sim, outputs)))
 
+    def _writer(self) -> Host | None:
+        """The host that ships under the newest epoch."""
+        ships = [(host.ships.number, host) for host in self.sim.hosts.values() if host.ships is not None]
+        return max(ships, key=lambda pair: pair[0], default=(0, None))[1]
+
     def shape(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
         """Install what the host needs."""
 
@@ -191,17 +196,20 @@ class SimPlane:
         self._on(outputs, "force_turn", 1.0, turned)
 
     def snapshot(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
-        """All rows into each vault of the epoch that answers."""
+        """All rows into each vault of the epoch that answers; of a standby's, those that k vaults hold."""
 
         def take(host: Host) -> Mapping[str, str]:
-            _need(host.ships is not None, "No snapshot.", "Nothing is shipped from here.")
-            name = f"{len(host.rows)}-{host.number}"
-            reached = reachable(self.sim, host, host.ships) if host.ships else {}
+            source = self._writer() if host.follows else host
+            _need(source is not None and source.ships is not None, "No snapshot.", "Nothing is shipped from here.")
+            assert source is not None
+            assert source.ships is not None
+            unheld = source.wal[source.confirmed :] if host.follows else []
+            rows = {row: at for row, at in source.rows.items() if row not in unheld}
+            name = f"{len(rows)}-{host.number}"
+            reached = reachable(self.sim, host, source.ships)
             for held in reached.values():
-                held.snapshots[name] = dict(host.rows)
-                held.objects[
-                    f"label/{host.ships.number if host.ships else 0:08d}/{len(host.rows):016X}-{name}.json"
-                ] = b""
+                held.snapshots[name] = dict(rows)
+                held.objects[f"label/{source.ships.number:08d}/{len(rows):016X}-{name}.json"] = b""
                 held.pictures |= host.pictures
             return dict.fromkeys(reached, name)
 
@@ -281,7 +289,9 @@ class SimPlane:
                 if held.vendor in self.sim.dead and name not in self.left_out:
                     self.sim.note_call(f"vault.{name}.get", held.vendor)
             if host.follows:
-                return {"role": "standby", "follows": "", "lag_seconds": 0.0, "readable": True}
+                writer = self._writer()
+                epoch = writer.ships.number if writer is not None and writer.ships is not None else None
+                return {"role": "standby", "follows": "", "epoch": epoch, "lag_seconds": 0.0, "readable": True}
             lag = 0.0 if host.confirmed == len(host.wal) else self.sim.now - host.rows[host.wal[host.confirmed]]
             sizes = {"db_bytes": 1000 * len(host.rows), "media_bytes": 50_000 * len(host.pictures)}
             vaults = {

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
 from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
 from cryptography.x509.oid import NameOID  # noqa: E402
 
+from resilience.model.rights import PRINCIPALS  # noqa: E402
 from tests.replication.harness import Fleet, Site  # noqa: E402
 from tests.vault_servers import SECRET, WEED, Store, free_ports, make_bucket, running  # noqa: E402
 
@@ -50,7 +51,7 @@ def store(folder: Path) -> Iterator[tuple[Store, int]]:
     url = f"http://127.0.0.1:{s3}"
     who = {"access_key_id": "operator", "secret_access_key": SECRET}
     with running(argv, url, folder / "weed.log", folder):
-        yield Store("s3", url, dict.fromkeys(("operator", "reader", "ship"), who)), tls
+        yield Store("s3", url, dict.fromkeys(PRINCIPALS, who)), tls
 
 
 def _certificate(folder: Path) -> None:

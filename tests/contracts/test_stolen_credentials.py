@@ -20,11 +20,11 @@ from resilience.engine.revert import revert
 from resilience.errors import VaultError
 from resilience.lab import places, rights
 from resilience.model import VaultSpec
+from resilience.model.rights import PRINCIPALS
 from resilience.replication.originals import read_good
 from tests.vault_servers import free_ports, running, seaweed_argv
 
 BUCKET = places.VAULT_BUCKET
-PRINCIPALS = ("ship", "reader", "operator")
 KEPT = (
     "wal/00000001/0000000001000000",
     "media/" + "a" * 64,
@@ -34,6 +34,8 @@ KEPT = (
     "verified/elm/000000000000001.json",
     "supplies/signed-0.json",
     "state/acorn/1.json",
+    "standby/00000001/data/ab/abab",
+    "standby/00000001/snapshots/ab",
 )
 
 
@@ -131,6 +133,7 @@ def test_nothing_is_forged(bucket: Bucket) -> None:
         "verified/elm/9.json",
         "state/acorn/9.json",
         "supplies/x",
+        "standby/00000001/index/ab",
     ):
         with pytest.raises(VaultError, match="AccessDenied"):
             bucket.ship.put_new(key, b"forged")
@@ -142,13 +145,11 @@ def test_a_probe_finds_nothing_open(bucket: Bucket) -> None:
     assert {trial.name: trial.said for trial in seen.trials if trial.outcome != "pass"} == {}
 
 
-def test_a_snapshot_that_a_thief_wrote_over_comes_back(bucket: Bucket, tmp_path: Path) -> None:
-    """Restic reads the newest version of each object, so a repository that was written over is ruined; reverted, it restores."""
-    repository = f"s3:{bucket.spec.endpoint}/{BUCKET}/restic/00000011"
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/file").write_bytes(os.urandom(100_000))
+def _restic(bucket: Bucket, folder: str) -> Callable[..., bool]:
+    """Runs restic as somebody on one repository; whether that went through."""
+    repository = f"s3:{bucket.spec.endpoint}/{BUCKET}/{folder}"
 
-    def restic(who: str, *argv: str) -> bool:
+    def run(who: str, *argv: str) -> bool:
         keys = _keys(who)
         environment = {**os.environ, "RESTIC_PASSWORD": "test", "RESTIC_REPOSITORY": repository}
         environment |= {"AWS_ACCESS_KEY_ID": keys["access_key_id"], "AWS_SECRET_ACCESS_KEY": keys["secret_access_key"]}
@@ -156,6 +157,30 @@ def test_a_snapshot_that_a_thief_wrote_over_comes_back(bucket: Bucket, tmp_path:
             [str(caches.restic()), "--no-cache", *argv], env=environment, capture_output=True, check=False, timeout=100
         )
         return bool(done.returncode == 0)
+
+    return run
+
+
+def test_a_standbys_snapshots_are_out_of_reach(bucket: Bucket, tmp_path: Path) -> None:
+    """A standby adds a snapshot, and neither reads it back nor removes it; the primary's credentials touch none of it."""
+    restic = _restic(bucket, "standby/00000012")
+    (tmp_path / "file").write_bytes(os.urandom(100_000))
+    assert restic("operator", "init")
+    assert restic("standby", "backup", "--force", str(tmp_path / "file"))
+    assert not restic("standby", "restore", "latest", "--target", str(tmp_path / "stolen"))
+    assert not restic("standby", "forget", "latest", "--prune")
+    for key in bucket.operator.list("standby/00000012/"):
+        for attack in (bucket.ship.delete, bucket.ship.get, lambda key: bucket.ship.put_over(key, b"ruined")):
+            with pytest.raises(VaultError, match="AccessDenied"):
+                attack(key)
+    assert restic("reader", "restore", "latest", "--no-lock", "--target", str(tmp_path / "back"))
+
+
+def test_a_snapshot_that_a_thief_wrote_over_comes_back(bucket: Bucket, tmp_path: Path) -> None:
+    """Restic reads the newest version of each object, so a repository that was written over is ruined; reverted, it restores."""
+    restic = _restic(bucket, "restic/00000011")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/file").write_bytes(os.urandom(100_000))
 
     def restores(name: str) -> bool:
         back = tmp_path / name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,10 @@ KEYS = [
     "restic/00000001/snapshots/aa",
     "restic/00000001/keys/aa",
     "restic/00000001/config",
+    "standby/00000001/data/aa/aa",
+    "standby/00000001/index/aa",
+    "standby/00000001/locks/aa",
+    "standby/00000001/config",
     "epoch/00000001.json",
     "state/acorn.json",
     "supplies/aa/manifest.json",
@@ -65,7 +70,7 @@ def _attack(directory: Path, vault: str, principal: str) -> dict[str, list[str]]
 
 def _fresh(key: str, principal: str) -> str:
     """A key of the same kind that nobody wrote yet."""
-    epoch = f"{2 + kit.PRINCIPALS.index(principal):08d}"
+    epoch = f"{2 + rights.PRINCIPALS.index(principal):08d}"
     return key.replace("00000001", epoch) if "00000001" in key else f"{key}-{principal}"
 
 
@@ -78,7 +83,7 @@ def _expected(principal: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("vault", VAULTS)
-@pytest.mark.parametrize("principal", kit.PRINCIPALS)
+@pytest.mark.parametrize("principal", rights.PRINCIPALS)
 def test_a_principal_can_do_what_the_table_says_and_nothing_else(
     lab: Lab, inside: object, vault: str, principal: str
 ) -> None:
@@ -90,6 +95,9 @@ def test_the_table_gives_ship_no_more_than_it_needs() -> None:
     """Stated once more by hand, so that a slip in the table is seen."""
     assert _expected("ship")["removed"] == []
     assert _expected("reader")["created"] == _expected("reader")["removed"] == []
+    assert not [key for key in (*_expected("ship")["created"], *_expected("ship")["read"]) if "standby" in key]
+    assert _expected("standby")["created"] == [key for key in KEYS if re.match("standby/.*/(data|index|locks)/", key)]
+    assert "standby/00000001/data/aa/aa" not in _expected("standby")["read"]
     assert "media/aa" not in _expected("ship")["read"]
     assert "restic/00000001/data/aa/aa" not in _expected("ship")["read"]
     assert not rights.may("ship", "create", "epoch/00000002.json")

@@ -28,6 +28,7 @@ from resilience.errors import MissingPart
 from resilience.model import EpochRecord, VaultSpec
 from resilience.ports import Vault
 from resilience.replication import epoch as epochs
+from resilience.replication import label as labels
 from resilience.replication import lsn, seals
 from resilience.replication.vaults import open_vault, place
 from tests.vault_servers import Store, free_ports
@@ -221,7 +222,8 @@ class Site:
                     **place(spec),
                     "credentials": dict(store.credentials[principal]),
                     "write_credentials": dict(store.credentials["ship"]),
-                    "restic_password": "loopback-only",
+                    **({} if principal == "standby" else {"restic_password": "loopback-only"}),
+                    **({} if principal == "ship" else {"standby_password": "of-standbys-only"}),
                 }
                 for store, spec in fleet.stores.values()
             ],
@@ -349,6 +351,15 @@ class Site:
         self.wait_confirmed()
         taken = self.run("snapshot", config=self.ship_config())
         assert set(taken["snapshots"]) == set(self.record.vaults), taken
+
+    def snapshot_as_standby(self) -> list[str]:
+        """What a standby's snapshot takes: the operator makes the repositories before, and signs after. Ids."""
+        self.run("init-repo", "--standby", config=self.config("operator", standby=True, identity=None))
+        told = self.run("standby-snapshot", config=self.config("standby", standby=True, identity=None))
+        sign = seals.signer(self.fleet.operator)
+        taken = labels.certify(self.fleet.vaults(), self.record, self.name, told["labels"], sign)
+        assert set(taken) == set(self.record.vaults), told
+        return list(taken.values())
 
     def insert(self, first: int, last: int) -> None:
         """Rows with these numbers, one commit each."""

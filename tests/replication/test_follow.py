@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
 
 from resilience.replication import layout, seals
 from resilience.replication.fetch_media import place
+from tests.replication.chaos import proxied
+from tests.replication.conftest import buckets
 from tests.replication.harness import Fleet, Site, wait_until
+from tests.vault_proxy import Proxy
+from tests.vault_servers import Store
 
 STRANGE = (
     "CREATE SEQUENCE ids",
@@ -79,6 +86,13 @@ def bring_ledger(standby: Site, fleet: Fleet) -> None:
     assert brought == [b"the first", b"the successor's"]
 
 
+def be_strange(site: Site) -> None:
+    """What a copy must cope with."""
+    with site.connect() as db:
+        for statement in STRANGE:
+            db.execute(statement)
+
+
 def lose_ship(site: Site) -> None:
     """Nothing is at risk while ship runs; without it, each commit is counted."""
     assert site.run("status", config=site.ship_config())["at_risk"]["transactions"] == 0
@@ -91,21 +105,56 @@ def lose_ship(site: Site) -> None:
     assert site.run("status", config=site.ship_config())["at_risk"]["transactions"] >= 3
 
 
-def test_follows_and_is_promoted(sites: Callable[..., Site], fleet: Fleet) -> None:
-    """Rows can be read at the standby; it is promoted with all of them, and another follows on across the switch."""
+def ask_for_quorum(site: Site) -> None:
+    """Commits wait for ship."""
+    with site.connect() as db:
+        db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
+        db.execute("SELECT pg_reload_conf()")
+
+
+def lose(site: Site) -> None:
+    """Power off."""
+    site.kill_postgres()
+    site.end()
+
+
+@pytest.fixture
+def faulty(stores: dict[str, Store]) -> Iterator[tuple[Fleet, dict[str, Proxy]]]:
+    """Three empty vaults that can be made to fail, and no lease that ends meanwhile."""
+    with proxied(buckets(stores)) as (fleet, proxies):
+        yield replace(fleet, durability="async", lease_s=60.0), proxies
+
+
+def follows_past_bad_vaults(acorn: Site, standby: Site, proxies: dict[str, Proxy]) -> None:
+    """One vault refuses everybody, then another alters what is read: what two hold comes through all the same."""
+    proxies["elm"].status = 403
+    acorn.insert(51, 75)
+    wait_until(lambda: standby.has(75), standby.told_by_standby)
+    proxies["elm"].be_well()
+    proxies["birch"].flip = True
+    acorn.insert(76, 100)
+    wait_until(lambda: standby.has(100), standby.told_by_standby)
+    proxies["birch"].be_well()
+
+
+def test_follows_and_is_promoted(faulty: tuple[Fleet, dict[str, Proxy]], sites: Callable[..., Site]) -> None:
+    """Rows can be read at the standby; it is promoted with all, and another, begun from its snapshot, follows on.
+
+    Each commit waits for two vaults, and none that was acknowledged is missing.
+    """
+    fleet, proxies = faulty
     acorn = sites(fleet, "acorn")
     acorn.begin()
+    ask_for_quorum(acorn)
     acorn.insert(1, 50)
     birch, cedar = sites(fleet, "birch", standby=True), sites(fleet, "cedar", standby=True)
     birch.follow(birch.config(standby=True, media_query=PICTURES))
-    cedar.follow()
     wait_until(lambda: birch.has(50), birch.told_by_standby)
-    acorn.insert(51, 100)
-    wait_until(lambda: birch.has(100), birch.told_by_standby)
+    taken = birch.snapshot_as_standby()
+    cedar.follow()
+    follows_past_bad_vaults(acorn, birch, proxies)
     follows_the_ledger(birch, fleet)
-    with acorn.connect() as db:
-        for statement in STRANGE:
-            db.execute(statement)
+    be_strange(acorn)
     picture = add_picture(acorn)
     acorn.restart()
     wait_until(lambda: place(birch.folder / "media", picture).exists(), birch.told_by_standby)
@@ -114,8 +163,7 @@ def test_follows_and_is_promoted(sites: Callable[..., Site], fleet: Fleet) -> No
     acorn.insert(101, 150)
     acorn.wait_confirmed()
     lose_ship(acorn)
-    acorn.kill_postgres()
-    acorn.end()
+    lose(acorn)
 
     promote(birch, fleet, lambda: bring_ledger(birch, fleet))
     assert birch.rows() == list(range(1, 151))
@@ -128,8 +176,8 @@ def test_follows_and_is_promoted(sites: Callable[..., Site], fleet: Fleet) -> No
     birch.insert(151, 200)
     wait_until(lambda: cedar.has(200), cedar.told_by_standby)
     assert cedar.standby_status()["follows"] == "birch"
+    assert cedar.standby_status()["snapshot"] in taken
     birch.wait_confirmed()
-    birch.kill_postgres()
-    birch.end()
+    lose(birch)
     promote(cedar, fleet)
     assert cedar.rows() == list(range(1, 201))

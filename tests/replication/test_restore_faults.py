@@ -112,7 +112,7 @@ def test_labels_that_a_thief_signs_stop_nothing(sites: Callable[..., Site], lost
     vaults, sign = lost.vaults(), seals.signer(lost.keys[1])
     record = replace(lost.record("birch", lost.keys[1]), signature="0" * 128)
     for name, vault in vaults.items():
-        true = labels.decode(vault.get(vault.list(layout.LABEL)[0]) or b"", lost.records[0])
+        true = labels.decode(vault.get(vault.list(layout.LABEL)[0]) or b"", lost.records[0], lost.check)
         assert true is not None
         other = {**true.versions, "arch": "sparc"}
         for forged in (

@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from resilience.engine.execute import execute, unfinished
+from resilience.decide import plan_snapshot
+from resilience.engine.execute import Approval, approve, execute, unfinished
+from resilience.engine.observe import observe
+from resilience.engine.run import Facts
 from resilience.errors import Refused, ResilienceError
 from resilience.model import Fleet
 from resilience.replication.epoch import newest_of
@@ -24,6 +27,15 @@ def stood_by() -> Stage:
     stage.fleet = hot(fleet_with(), "birch")
     stage.operator.up("birch")
     return stage
+
+
+def snapshot(stage: Stage) -> Facts:
+    """What `resilience snapshot` says that it did."""
+    plan = plan_snapshot(stage.fleet, observe(stage.world, stage.fleet))
+    approve(stage.world, plan, Approval(plan.digest, frozenset(), by="snapshot"))
+    execute(stage.world, stage.fleet, plan)
+    done = [e.data for e in stage.world.log.read() if e.kind == "step-done" and e.data["action"] == "protect"]
+    return dict(done[-1]["facts"])
 
 
 def test_a_hot_standby_serves_sooner_and_lacks_nothing() -> None:
@@ -47,6 +59,30 @@ def test_a_standby_says_that_it_follows() -> None:
     stage.state.lose("acorn")
     stage.operator.failover("birch")
     assert "role" not in stage.world.plane.status(birch, outputs)
+
+
+def test_snapshots_are_the_standbys_and_the_primarys_where_it_cannot() -> None:
+    """The plan names the standby that follows; where that fails, or there is none, the site takes it itself."""
+    alone, stage = day_one(), stood_by()
+    assert snapshot(alone).get("by") is None
+    assert snapshot(stage)["by"] == "birch"
+    stage.break_next("plane.birch.snapshot")
+    taken = snapshot(stage)
+    assert (taken["by"], bool(taken["standby_could_not"]), bool(taken["verified"])) == ("acorn", True, True)
+
+
+def test_a_standby_that_was_started_again_follows_again() -> None:
+    """The next snapshot gives it its keys, without anybody asking; a site that became the primary gets none."""
+    stage = stood_by()
+    stage.state.hosts["birch"].follows = False
+    assert snapshot(stage).get("by") is None
+    assert stage.state.hosts["birch"].follows
+    assert snapshot(stage)["by"] == "birch"
+    stage.state.lose("acorn")
+    stage.operator.failover("birch")
+    stage.fleet = hot(stage.fleet, "acorn")
+    plan = plan_snapshot(stage.fleet, observe(stage.world, stage.fleet))
+    assert [step.action for step in plan.steps] == ["protect"]
 
 
 def test_the_primary_never_becomes_its_own_standby() -> None:

@@ -12,10 +12,10 @@ import pytest
 from botocore.exceptions import ClientError
 from pulumi.runtime.mocks import MockResourceArgs
 
-from resilience.model.rights import may
+from resilience.model.rights import PRINCIPALS, may
 from stacks.contract import Unfit
 from stacks.program import VAULTS, component
-from stacks.vault_contract import PRINCIPALS, VaultArgs
+from stacks.vault_contract import VaultArgs
 from stacks.vault_policies import aws_bucket_policy, aws_policy, gcp_bindings
 from tests.aws_server import aws_server, client
 from tests.stacks.vendors import Asked, Made, Vendor, is_secret, run
@@ -43,6 +43,11 @@ KEYS = (
     "restic/00000001/index/cc",
     "restic/00000001/snapshots/dd",
     "restic/00000001/locks/ee",
+    "standby/00000001/config",
+    "standby/00000001/keys/aa",
+    "standby/00000001/data/aa/bb",
+    "standby/00000001/index/cc",
+    "standby/00000001/locks/ee",
 )
 
 
@@ -169,7 +174,7 @@ def test_without_a_lock_none_is_asked_for() -> None:
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Store]:
-    """AWS with a bucket that holds one object of each kind, and the three principals."""
+    """AWS with a bucket that holds one object of each kind, and the principals."""
     with aws_server(BUCKET) as store:
         for key in KEYS:
             client("s3", store.endpoint, store.credentials["operator"]).put_object(Bucket=BUCKET, Key=key, Body=b"x")
@@ -262,5 +267,5 @@ def test_rights_at_google_are_the_tables(principal: str) -> None:
 
 def test_conditions_stay_within_googles_limit() -> None:
     """A condition may have twelve operators; ours have fewer."""
-    for _, when in gcp_bindings("ship", BUCKET).values():
+    for _, when in (*gcp_bindings("ship", BUCKET).values(), *gcp_bindings("standby", BUCKET).values()):
         assert when.count("||") + when.count("&&") < 12

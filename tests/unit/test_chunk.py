@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from dataclasses import replace
+import time
+from dataclasses import asdict, replace
 from typing import Any
 
 import pyrage
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from resilience.adapters.memory_vault import MemoryVault
 from resilience.errors import VaultError
 from resilience.model import EpochRecord
 from resilience.replication import chunk, seals
@@ -24,6 +26,10 @@ KEY = Ed25519PrivateKey.generate()
 SIGN = seals.signer(KEY)
 IDENTITY = pyrage.x25519.Identity.generate()
 EPOCH = EpochRecord(3, "acorn", "nonce", 2, ("a", "b", "c"), 2, 2, 1.0, seals.public_hex(KEY), "")
+OPERATOR = Ed25519PrivateKey.generate()
+CERTIFY = seals.signer(OPERATOR)
+BY_OPERATOR = seals.verifier(seals.public_hex(OPERATOR))
+NOBODY = seals.verifier("00" * 32)
 BODY = chunk.seal_body(b"wal" * 100, [str(IDENTITY.to_public())])
 HEADER = chunk.Header(3, "nonce", "acorn", 1, "42", 100, 400, 50, 1.5, hashlib.sha256(BODY).hexdigest())
 CHUNK = chunk.encode(HEADER, BODY, SIGN)
@@ -62,8 +68,9 @@ def test_a_cut_chunk_is_altered(length: int) -> None:
 @given(st.binary(max_size=200))
 def test_rubbish_is_altered(data: bytes) -> None:
     """Decoders take any bytes and never raise."""
-    for decode in (chunk.decode, chunk.decode_opening, chunk.decode_start, labels.decode):
+    for decode in (chunk.decode, chunk.decode_opening, chunk.decode_start):
         assert decode(data, EPOCH) is None
+    assert labels.decode(data, EPOCH, NOBODY) is None
 
 
 @pytest.mark.parametrize(
@@ -88,34 +95,38 @@ def test_a_body_that_is_not_what_its_header_says() -> None:
         chunk.open_body(HEADER, BODY[:-1], str(IDENTITY))
 
 
+LABELLED = Label(
+    3,
+    "nonce",
+    "acorn",
+    "a",
+    "1d" * 32,
+    "restic/00000003",
+    "/pg",
+    "0/64",
+    "0/C8",
+    1,
+    "42",
+    1 << 20,
+    "START WAL LOCATION: 0/64",
+    base64.b64encode(b"A" * 8192).decode(),
+    1.0,
+    {"postgres": "15.1", "arch": "x86_64", "collation": "C.UTF-8 -"},
+)
+OF_STANDBY = replace(LABELLED, site="birch", repository="standby/00000003")
+
+
 def test_a_label_is_for_its_epoch() -> None:
     """A label decodes for the epoch that signed it, keeps all its facts, and ranks by position."""
-    label = Label(
-        3,
-        "nonce",
-        "acorn",
-        "a",
-        "1d" * 32,
-        "restic/00000003",
-        "/pg",
-        "0/64",
-        "0/C8",
-        1,
-        "42",
-        1 << 20,
-        "START WAL LOCATION: 0/64",
-        base64.b64encode(b"A" * 8192).decode(),
-        1.0,
-        {"postgres": "15.1", "arch": "x86_64", "collation": "C.UTF-8 -"},
-    )
+    label = LABELLED
     data = labels.encode(label, SIGN)
-    assert labels.decode(data, EPOCH) == label
-    assert labels.decode(data, replace(EPOCH, nonce="theirs")) is None
+    assert labels.decode(data, EPOCH, NOBODY) == label
+    assert labels.decode(data, replace(EPOCH, nonce="theirs"), NOBODY) is None
     assert (label.start, label.stop, label.control) == (100, 200, b"A" * 8192)
     assert replace(label, start_lsn="0/65", at=0.5).key > label.key
-    assert labels.decode(json.dumps({**json.loads(data), "at": 2.0}).encode(), EPOCH) is None
+    assert labels.decode(json.dumps({**json.loads(data), "at": 2.0}).encode(), EPOCH, NOBODY) is None
     for nonsense in NONSENSE:
-        assert labels.decode(labels.encode(replace(label, **nonsense), SIGN), EPOCH) is None, nonsense
+        assert labels.decode(labels.encode(replace(label, **nonsense), SIGN), EPOCH, NOBODY) is None, nonsense
 
 
 NONSENSE: list[dict[str, Any]] = [
@@ -134,3 +145,59 @@ NONSENSE: list[dict[str, Any]] = [
     {"at": -1.0},
 ]
 """What whoever holds a site's key could sign, and no snapshot ever says."""
+
+
+def test_what_a_standby_took_only_the_operator_says() -> None:
+    """The site's key makes no label of a standby's snapshot, and the operator signs none of the site's."""
+    assert labels.decode(labels.encode(OF_STANDBY, CERTIFY), EPOCH, BY_OPERATOR) == OF_STANDBY
+    assert labels.decode(labels.encode(OF_STANDBY, SIGN), EPOCH, BY_OPERATOR) is None
+    assert labels.decode(labels.encode(LABELLED, CERTIFY), EPOCH, BY_OPERATOR) is None
+    assert OF_STANDBY.key != LABELLED.key
+
+
+def found(vault: MemoryVault, epochs: dict[int, EpochRecord]) -> list[tuple[int, str, str]]:
+    """Epoch, site and position of every label, as they are tried."""
+    groups = labels.find({"a": vault}, epochs, BY_OPERATOR)
+    return [(group[0].epoch, group[0].site, group[0].start_lsn) for group in groups]
+
+
+def test_a_fresh_snapshot_of_a_standby_goes_first() -> None:
+    """Also before newer ones that the site signed; an old one, or one of an older epoch, only in its turn."""
+    vault = MemoryVault("a")
+    fresh, old = time.time() - 3600, time.time() - 90000
+
+    def put(start: str, at: float, by: Label, sign: seals.Sign) -> None:
+        label = replace(by, start_lsn=start, at=at)
+        assert vault.put_new(label.key, labels.encode(label, sign))
+
+    put("0/10", old, OF_STANDBY, CERTIFY)
+    put("0/60", 9e9, LABELLED, SIGN)
+    assert found(vault, {3: EPOCH}) == [(3, "acorn", "0/60"), (3, "birch", "0/10")]
+    put("0/20", fresh, OF_STANDBY, CERTIFY)
+    put("0/30", fresh, replace(OF_STANDBY, snapshot="2e" * 32), SIGN)
+    put("0/20", 9e9, replace(LABELLED, snapshot="3f" * 32), SIGN)
+    expected = [(3, "birch", "0/20"), (3, "acorn", "0/60"), (3, "acorn", "0/20"), (3, "birch", "0/10")]
+    assert found(vault, {3: EPOCH}) == expected
+    newer = replace(EPOCH, number=4)
+    put("0/70", 9e9, replace(LABELLED, epoch=4, repository="restic/00000004"), SIGN)
+    assert found(vault, {3: EPOCH, 4: newer})[0] == (4, "acorn", "0/70")
+
+
+def test_the_operator_signs_nothing_that_no_standby_could_say() -> None:
+    """Of another epoch, another site, another vault, or of the site's own repository: refused, and nothing is put."""
+    vault = MemoryVault("a")
+    for strange in (
+        replace(OF_STANDBY, epoch=2, repository="standby/00000002"),
+        replace(OF_STANDBY, nonce="theirs"),
+        replace(OF_STANDBY, site="acorn"),
+        replace(OF_STANDBY, vault="z"),
+        LABELLED,
+    ):
+        with pytest.raises(VaultError, match="could say"):
+            labels.certify({"a": vault}, EPOCH, "birch", [asdict(strange)], CERTIFY)
+    for nonsense in NONSENSE:
+        with pytest.raises(VaultError, match="could say"):
+            labels.certify({"a": vault}, EPOCH, "birch", [{**asdict(OF_STANDBY), **nonsense}], CERTIFY)
+    assert vault.list("") == []
+    assert labels.certify({"a": vault}, EPOCH, "birch", [asdict(OF_STANDBY)], CERTIFY) == {"a": OF_STANDBY.snapshot}
+    assert found(vault, {3: EPOCH}) == [(3, "birch", "0/64")]

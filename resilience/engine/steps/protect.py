@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from resilience.engine import certificates
@@ -16,9 +17,9 @@ from resilience.replication.epoch import each
 
 
 def protect(run: Run, step: Step) -> Facts:
-    """Take a snapshot into each vault and have another principal verify it."""
+    """Take a snapshot into each vault, or have a standby take it, and have another principal verify it."""
     site = run.fleet.site(step.subject)
-    taken = run.world.plane.snapshot(site, run.outputs(site.name))
+    taken, by = _take(run, step)
     with ThreadPoolExecutor(max_workers=max(1, len(taken))) as pool:
         looked = pool.map(lambda pair: (pair[0], read(lambda: run.world.plane.verify_snapshot(*pair))), taken.items())
         found = dict(looked)
@@ -37,7 +38,18 @@ def protect(run: Run, step: Step) -> Facts:
     if protected:
         run.note("protected-again", vaults=elsewhere, snapshot=taken[elsewhere[0]])
     tls = {"certificate": renewed.why} if isinstance(renewed, Unknown) else renewed
-    return {"snapshots": dict(taken), "verified": good, "doubts": doubts, "protected": protected, **tls}
+    return {"snapshots": dict(taken), "verified": good, "doubts": doubts, "protected": protected, **by, **tls}
+
+
+def _take(run: Run, step: Step) -> tuple[Mapping[str, str], Facts]:
+    """A snapshot into each vault, by the standby that the plan names; where that can't, by the site itself."""
+    plane, site, standby = run.world.plane, run.fleet.site(step.subject), step.args.get("standby")
+    if standby is None:
+        return plane.snapshot(site, run.outputs(site.name)), {}
+    taken = read(lambda: plane.snapshot(run.fleet.site(str(standby)), run.outputs(str(standby))))
+    if not isinstance(taken, Unknown):
+        return taken, {"by": standby}
+    return plane.snapshot(site, run.outputs(site.name)), {"by": site.name, "standby_could_not": taken.why}
 
 
 def mirror(run: Run, step: Step) -> Facts:
