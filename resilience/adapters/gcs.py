@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -127,6 +128,14 @@ class GcsVault:
                     self._bucket.blob(key, generation=generation).delete(timeout=TIMEOUT, retry=RETRY)
         except TROUBLE as error:
             raise self._explain("erase", key, error) from error
+
+    def hidden(self, prefix: str) -> Sequence[str]:
+        """Keys of which only older generations are kept."""
+        try:
+            kept = self._client.list_blobs(self._bucket, prefix=prefix, versions=True, timeout=TIMEOUT, retry=RETRY)
+            return sorted({str(blob.name) for blob in kept} - set(self.list(prefix)))
+        except TROUBLE as error:
+            raise self._explain("list the generations below", prefix, error) from error
 
     def put_over(self, key: str, data: bytes) -> None:
         """Write over whatever is there: nothing here does that, and a probe tries whether a thief could."""

@@ -120,6 +120,17 @@ class S3Vault:
         except (ClientError, BotoCoreError) as error:
             raise self._explain("erase", key, error) from error
 
+    def hidden(self, prefix: str) -> Sequence[str]:
+        """Keys that a delete hid, of which versions are kept."""
+        try:
+            pages = list(
+                self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix)
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise self._explain("list the versions below", prefix, error) from error
+        deleted = {mark["Key"] for page in pages for mark in page.get("DeleteMarkers", []) if mark["IsLatest"]}
+        return sorted({v["Key"] for page in pages for v in page.get("Versions", []) if v["Key"] in deleted})
+
     def put_over(self, key: str, data: bytes) -> None:
         """Write over whatever is there: nothing here does that, and a probe tries whether a thief could."""
         try:

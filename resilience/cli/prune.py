@@ -38,4 +38,9 @@ def run(
 
 
 def _told(facts: Mapping[str, Any]) -> str:
-    return f"{facts['snapshots']} snapshots and {facts['chunks']} WAL chunks {'removed' if facts['removed'] else 'could go'}."
+    held = (
+        f" {facts['held_back']} objects are held back, the next run tries again: {facts['why']}"
+        if facts.get("why")
+        else ""
+    )
+    return f"{facts['snapshots']} snapshots and {facts['chunks']} WAL chunks {'removed' if facts['removed'] else 'could go'}.{held}"

@@ -5,7 +5,7 @@ Objects are written once, so whatever somebody put over one later is not what th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 import structlog
@@ -23,6 +23,14 @@ class KeepsVersions(Protocol):
 
     def first(self, key: str) -> bytes | None:
         """The oldest version of an object; None where it never was."""
+
+
+@runtime_checkable
+class KeepsHidden(Protocol):
+    """A vault whose store may keep what was deleted."""
+
+    def hidden(self, prefix: str) -> Sequence[str]:
+        """Keys that are shown no more, of which the store keeps versions, in order."""
 
 
 class Altered:

@@ -1,4 +1,4 @@
-"""prune: what lies before a snapshot that was proven good is removed from one vault, by the operator alone.
+"""prune: what lies before a snapshot that was proven good is removed from one vault for good, by the operator alone.
 
 Records of epochs are kept for ever, and of every epoch at least the last chunk: only what a newer chunk of the
 same epoch makes superfluous goes. Without `--really` nothing is touched, and it says what would go.
@@ -7,11 +7,13 @@ same epoch makes superfluous goes. Without `--really` nothing is touched, and it
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
 
-from resilience.errors import Refused, UsageError, VaultError
+from resilience.errors import Refused, ResilienceError, UsageError, VaultError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chunk, layout, lsn
@@ -19,8 +21,10 @@ from resilience.replication import label as labels
 from resilience.replication.config import Config, VaultConfig
 from resilience.replication.forward import Forward
 from resilience.replication.label import Label
+from resilience.replication.originals import KeepsHidden
 from resilience.replication.restic import Repository
 
+AT_ONCE = 8
 log = structlog.get_logger()
 
 
@@ -47,27 +51,26 @@ def main(config: Config, vault: str | None, snapshot: str | None, really: bool) 
         if number <= base.epoch
         for key in _needless(opened[spec.name], known[number], position, base)
     ]
-    if really:
-        _remove(config, spec, opened[spec.name], older, keys)
-    return {
-        "vault": spec.name,
-        "before": base.start_lsn,
-        "snapshots": len(older),
-        "chunks": len(keys),
-        "removed": really,
-    }
+    told = {"vault": spec.name, "before": base.start_lsn, "snapshots": len(older), "chunks": len(keys)}
+    held = _remove(config, spec, opened[spec.name], older, keys, base) if really else []
+    return {**told, "removed": really, "held_back": len(held), **({"why": held[0]} if held else {})}
 
 
 def _needless(vault: Vault, epoch: EpochRecord, position: int, base: Label) -> list[str]:
     """Chunks of an epoch that end before the position: a later one begins at or before it, and reaches past it."""
-    keys = vault.list(layout.wal(epoch.number))
-    starts = sorted(start for key in keys if (start := layout.chunk_start(key)) is not None)
+    starts = _starts(vault, epoch.number)
     kept = bisect_right(starts, position) - 1
     if kept < 1:
         return []
     if epoch.number == base.epoch:
         _refuse_gap(vault, epoch, starts[kept], position)
     return [layout.chunk(epoch.number, start) for start in starts[:kept]]
+
+
+def _starts(vault: Vault, number: int) -> list[int]:
+    """Where each chunk of an epoch begins that this vault lists."""
+    keys = vault.list(layout.wal(number))
+    return sorted(start for key in keys if (start := layout.chunk_start(key)) is not None)
 
 
 def _refuse_gap(vault: Vault, epoch: EpochRecord, start: int, position: int) -> None:
@@ -82,13 +85,53 @@ def _refuse_gap(vault: Vault, epoch: EpochRecord, start: int, position: int) -> 
         )
 
 
-def _remove(config: Config, spec: VaultConfig, vault: Vault, older: list[Label], keys: list[str]) -> None:
-    """Snapshots first, so that whatever stops this leaves no label without its snapshot's WAL."""
+def _remove(
+    config: Config, spec: VaultConfig, vault: Vault, older: list[Label], keys: list[str], base: Label
+) -> list[str]:
+    """Snapshots first, so that whatever stops this leaves no label without its snapshot's WAL; what the vault holds back.
+
+    An object that is locked goes with a later run, once its lock has ended.
+    """
+    held = _erase(vault, [label.key for label in older])
     for folder in sorted({label.repository for label in older}):
-        mine = [label for label in older if label.repository == folder]
-        for label in mine:
-            vault.delete(label.key)
-        Repository(config.paths.restic, spec, folder).forget([label.snapshot for label in mine])
-    for key in keys:
-        vault.delete(key)
-    log.info("pruned", vault=spec.name, snapshots=len(older), chunks=len(keys))
+        mine = [label.snapshot for label in older if label.repository == folder]
+        Repository(config.paths.restic, spec, folder).forget(mine)
+    held += _erase(vault, keys) + _erase(vault, _hidden(config, spec, vault, base))
+    log.info("pruned", vault=spec.name, snapshots=len(older), chunks=len(keys), held_back=len(held))
+    return held
+
+
+def _erase(vault: Vault, keys: Sequence[str]) -> list[str]:
+    """Every version of each; why, for each that the vault holds back."""
+
+    def held_back(key: str) -> str:
+        try:
+            vault.erase(key)
+        except ResilienceError as error:
+            return f"{error.what}: {error.why}"[:300]
+        return ""
+
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        return [why for why in pool.map(held_back, keys) if why]
+
+
+def _hidden(config: Config, spec: VaultConfig, vault: Vault, base: Label) -> list[str]:
+    """What restic deleted, or an earlier run hid, and the store keeps: of the base's epoch and older ones.
+
+    Somebody may have hidden what is needed. So restic must find all that its snapshots need before anything of a repository goes,
+    and of WAL and labels only what lies before the base may.
+    """
+    if not isinstance(vault, KeepsHidden):
+        return []
+    found = [key for key in vault.hidden(layout.LABEL) if key[: labels.NAMED] < base.key[: labels.NAMED]]
+    position = lsn.segment_start(base.start, base.segment_size)
+    for number in range(1, base.epoch + 1):
+        starts = _starts(vault, number)
+        kept = bisect_right(starts, position) - 1
+        before = starts[kept] if kept >= 0 else 0
+        found += [key for key in vault.hidden(layout.wal(number)) if (layout.chunk_start(key) or before) < before]
+        for folder in (layout.repository(number), layout.standby_repository(number)):
+            if gone := vault.hidden(f"{folder}/"):
+                Repository(config.paths.restic, spec, folder).check()
+                found += gone
+    return found

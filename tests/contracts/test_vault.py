@@ -18,7 +18,7 @@ from resilience.errors import UsageError, VaultError
 from resilience.model import VaultSpec
 from resilience.ports import Vault
 from resilience.replication.mirrored import Mirrored
-from resilience.replication.originals import Altered, KeepsVersions, read_good
+from resilience.replication.originals import Altered, KeepsHidden, KeepsVersions, read_good
 from resilience.replication.vaults import open_vault
 from tests.plain_host import key_pair
 from tests.sftp_box import Box, sftp_box
@@ -209,9 +209,12 @@ def test_erased_leaves_no_version(stores: dict[str, Store]) -> None:
         for body in (b"first", b"second"):
             client.put_object(Bucket=spec.bucket, Key=key, Body=body)
     client.delete_object(Bucket=spec.bucket, Key="media/1")
+    assert isinstance(vault, KeepsHidden)
+    assert (vault.hidden("media/"), vault.hidden("wal/")) == (["media/1"], [])
     for key in ("media/1", "media/2", "media/none"):
         vault.erase(key)
     left = client.list_object_versions(Bucket=spec.bucket)
+    assert vault.hidden("media/") == []
     assert [(v["Key"]) for v in left["Versions"]] == ["media/22", "media/22"]
     assert left.get("DeleteMarkers", []) == []
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
 import psycopg
 import pytest
 
@@ -101,14 +102,37 @@ def test_each_vault_by_itself(beside: Callable[..., Any], lost: Fleet) -> None:
     assert "altered" in told["missing"]
 
 
+def keep_versions(fleet: Fleet, name: str) -> Callable[[], set[str]]:
+    """Let this vault's bucket keep what is deleted; gives the names of all versions and marks that it keeps."""
+    store, spec = fleet.stores[name]
+    keys = store.credentials["operator"]
+    client = boto3.client(
+        "s3",
+        endpoint_url=spec.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=keys["access_key_id"],
+        aws_secret_access_key=keys["secret_access_key"],
+    )
+    client.put_bucket_versioning(Bucket=spec.bucket, VersioningConfiguration={"Status": "Enabled"})
+
+    def kept() -> set[str]:
+        pages = list(client.get_paginator("list_object_versions").paginate(Bucket=spec.bucket))
+        return {v["Key"] for page in pages for v in (*page.get("Versions", []), *page.get("DeleteMarkers", []))}
+
+    return kept
+
+
 def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], fleet: Fleet, tmp_path: Path) -> None:
     """Pruned by the operator, a vault still gives everything back; ship's credentials could not have done it.
+
+    Where the store keeps versions, none of what went is left.
 
     How the host was set up lies beside the data in every snapshot.
     """
     acorn = sites(fleet, "acorn")
     settings = acorn.folder / "settings"
     settings.mkdir()
+    versions = keep_versions(fleet, "elm")
     (settings / "host.conf").write_text("max_connections = 100\n")
     acorn.begin()
     for first in (1, 21, 41):
@@ -125,6 +149,8 @@ def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], f
     gone = acorn.run("prune", *words, "--really", config=acorn.config("operator"))
     assert (gone["snapshots"], gone["chunks"]) == (1, len(before - set(chunks(fleet))))
     assert gone["chunks"] > 0
+    assert gone["held_back"] == 0
+    assert versions() == set(fleet.vaults()["elm"].list("")), "nothing is kept hidden"
     assert acorn.run("prune", *words, "--really", config=acorn.config("operator"))["chunks"] == 0
     reader = sites(fleet, "reader", standby=True)
     found = reader.run("verify", "--vault", "elm", config=reader.config(standby=True, signing_key_file=None))
