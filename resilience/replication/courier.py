@@ -148,7 +148,8 @@ class Courier(threading.Thread):
                 clean = self._lease.look(self.vault)
                 self.progress = after_look(progress, clean=clean)
                 if clean:
-                    self._spool.advance(self.vault.name, self.progress.counted, self._moved)
+                    self._spool.advance(self.vault.name, self.progress.counted)
+                    self._moved()
             case _:
                 return False
         return True

@@ -89,6 +89,7 @@ class Limits(threading.Thread):
         """Look until told to stop."""
         while not self._stopping.wait(EVERY):
             try:
+                self._spool.tidy()
                 self._look()
                 self.error = None
             except (Error, OSError) as error:

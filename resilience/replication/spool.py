@@ -7,8 +7,8 @@
     spool/<epoch>/life                 how often a ship began here; told to each vault
     spool/<epoch>/gap                  WAL that Postgres threw away before it was shipped
 
-A vault's position may be lost (it is not fsynced): the same bytes are then put again, and
-the vault answers that they are there. A chunk's file is durable before any vault sees it.
+A vault's position may be lost (it is noted once a second, not fsynced): the same bytes are then put again,
+and the vault answers that they are there. A chunk's file is durable before any vault sees it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import os
 import secrets
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -82,6 +82,7 @@ class Spool:
         self._chunks = [_kept(path) for path in sorted(self._wal.iterdir())]
         self._holes = {vault: Hole.read(self._hole_notes / vault) for vault in vaults}
         self._at = {vault: self._read_position(vault) for vault in self._holes}
+        self._noted: dict[str, int] = {}
         self._gap = Hole.read(self._folder / "gap")
         self._floor = 0
         self.life, self.life_record = 0, b""
@@ -172,20 +173,22 @@ class Spool:
             except FileNotFoundError:  # the vault was left behind meanwhile: what it is owed begins later
                 continue
 
-    def advance(self, vault: str, position: int, moved: Callable[[], None] = lambda: None) -> None:
-        """The vault was given everything up to `position`; forget what all vaults were.
-
-        `moved` is told before the disk is: a commit may be waiting, and losing the note only puts the same bytes again.
-        """
+    def advance(self, vault: str, position: int) -> None:
+        """The vault was given everything up to `position`. Nothing is written: a commit may wait for what comes next."""
         with self._lock:
             self._at[vault] = max(position, self._at[vault])
-            position = self._at[vault]
-        moved()
-        path = self._at_notes / vault
-        new = path.with_name(f".{vault}.new")
-        new.write_text(lsn.show(position))
-        new.replace(path)
+
+    def tidy(self) -> None:
+        """Forget what all vaults were given, then note how far each is; a note that is lost puts the same bytes again."""
         self._forget()
+        with self._lock:
+            moved = {vault: at for vault, at in self._at.items() if self._noted.get(vault) != at}
+        for vault, at in moved.items():
+            path = self._at_notes / vault
+            new = path.with_name(f".{vault}.new")
+            new.write_text(lsn.show(at))
+            new.replace(path)
+            self._noted[vault] = at
 
     def leave(self, vault: str) -> Hole:
         """Leave a vault behind: what it was not given is owed by other vaults now, and no longer kept for it."""
@@ -195,6 +198,7 @@ class Spool:
             write_durably(self._hole_notes / vault, hole.encode())
             self._holes[vault] = hole
         self.advance(vault, hole.end)
+        self.tidy()
         return hole
 
     def fill(self, vault: str, hole: Hole) -> bool:

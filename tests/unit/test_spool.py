@@ -51,8 +51,10 @@ def test_what_all_vaults_hold_is_removed_but_the_last(spool: Spool, tmp_path: Pa
     """A dead vault keeps what it lacks; when all are through, the last chunk says where to go on."""
     for vault in VAULTS[:2]:
         spool.advance(vault, 400)
+    spool.tidy()
     assert len(list((tmp_path / "00000001/wal").iterdir())) == 3
     spool.advance("elm", 400)
+    spool.tidy()
     assert len(list((tmp_path / "00000001/wal").iterdir())) == 1
     assert again(tmp_path).end == 400
 
@@ -60,6 +62,7 @@ def test_what_all_vaults_hold_is_removed_but_the_last(spool: Spool, tmp_path: Pa
 def test_a_restart_goes_on_from_the_end(spool: Spool, tmp_path: Path) -> None:
     """Positions, pending chunks and the start record are as they were."""
     spool.advance("birch", 300)
+    spool.tidy()
     restarted = again(tmp_path)
     assert restarted.start_record == b"start"
     assert restarted.end == 400
@@ -71,6 +74,7 @@ def test_a_lost_position_only_repeats(spool: Spool, tmp_path: Path) -> None:
     """A vault's note is gone or garbled after a power cut: it gets the oldest kept chunk again, never a later one."""
     for vault in VAULTS:
         spool.advance(vault, 300)
+    spool.tidy()
     (tmp_path / "00000001/at/birch").unlink()
     (tmp_path / "00000001/at/elm").write_bytes(b"\0\0\0")
     restarted = again(tmp_path)
@@ -108,6 +112,7 @@ def test_a_vault_left_behind_is_kept_nothing_for(spool: Spool, tmp_path: Path) -
     spool.add(400, 500, b"chunk 400")
     assert spool.next_for("elm") == (400, 500, b"chunk 400")
     spool.advance("elm", 500)
+    spool.tidy()
     assert spool.held()["elm"] == 100
     assert spool.oldest_lacking("elm") == hole.since
     restarted = again(tmp_path)
