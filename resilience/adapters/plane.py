@@ -177,13 +177,8 @@ class SshPlane:
 
     def restore_at(self, folder: Path, at: str | None) -> Mapping[str, Any]:
         """A copy on this machine as it was at a moment, below an empty folder."""
-        config, args = self.config.watcher(), ("--at", at) if at else ()
-        try:
-            return self.commands.into(folder, "restore-at", config, *args)
-        except NoSnapshot:
-            if not (mirrors := self.config.mirrored("operator")):
-                raise
-            return self.commands.into(folder, "restore-at", {**config, "mirrors": mirrors}, *args)
+        config = {**self.config.watcher(), "mirrors": self.config.mirrored("operator")}
+        return self.commands.into(folder, "restore-at", config, *(("--at", at) if at else ()))
 
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """What ship says, with the sizes of database and pictures; of a standby what follow says."""

@@ -39,6 +39,13 @@ def told(tmp_path: Path) -> HostConfig:
     return HostConfig(fleet, kit, dict.fromkeys([vault.name for vault in fleet.vaults]), KitSigner(kit), "")  # type: ignore[arg-type]
 
 
+def sealed_in(epoch: EpochRecord) -> MemoryVault:
+    """A vault that shows this epoch, signed."""
+    vault = MemoryVault("elm")
+    vault.put_new("epoch/00000001.json", epochs.encode(epoch))
+    return vault
+
+
 def epoch_of(told: HostConfig, site: str) -> EpochRecord:
     """The first epoch, of this site."""
     vaults = tuple(vault.name for vault in told.fleet.vaults_for(site))
@@ -148,6 +155,10 @@ def test_a_restore_asks_a_mirror_only_when_no_vault_gives_a_snapshot(told: HostC
                 raise fails
             return {**dict.fromkeys(MERGED, "x"), "chunks": 1, "healed": []}
 
+        def into(self, folder: Path, command: str, told: Told, *args: str) -> dict[str, Any]:
+            asked.append([mirror["name"] for mirror in told["mirrors"]])
+            return {}
+
     class Plane(SshPlane):
         @property
         def commands(self) -> HostCommands:
@@ -164,6 +175,11 @@ def test_a_restore_asks_a_mirror_only_when_no_vault_gives_a_snapshot(told: HostC
     with pytest.raises(BrokenChain):
         plane.restore(site, OUTPUTS, epoch)
     assert asked[2:] == [[], []]
+    told.kit.keep_vault("attic", {"operator": own})
+    signed = replace(epoch, signature=told.signer.sign(epochs.payload(epoch)))
+    watched = replace(config, vaults={"elm": sealed_in(signed)})
+    Plane(lambda _: still, watched, None).restore_at(Path("/nowhere"), None)  # type: ignore[arg-type]
+    assert asked[4:] == [["attic"]], "here one try is all there is: its folder is not empty afterwards"
 
 
 def test_ship_and_a_standbys_keys_never_share_a_host() -> None:
