@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
+from resilience.cli.approval import approve_read
 from resilience.cli.context import Context, declared, say_json, sign_offs
 from resilience.decide import plan_failover
 from resilience.decide.forecast import forecast
 from resilience.engine.broken_chain import accept_end
-from resilience.engine.execute import Approval, approve, execute, unfinished
+from resilience.engine.execute import execute, unfinished
 from resilience.engine.observe import survey_after_loss
-from resilience.errors import UsageError
 from resilience.model import Event, Plan, Stage
-from resilience.render import Progress, plan_text
+from resilience.render import Progress
 
 
 def run(
@@ -49,16 +49,8 @@ def run(
         if plan is None or anew or lost or hold or force:
             survey, dead = survey_after_loss(world, fleet, declared(fleet, lost), to)
             plan = plan_failover(fleet, survey, to=to, declared=dead, hold=hold, force=force)
-            if digest is None:
-                context.keep(plan)
-                typer.echo(plan_text(plan, expected=forecast(fleet, survey, plan)), err=True)
-                raise UsageError(
-                    "No plan was approved.",
-                    "A failover does the plan that a person has read, and no other.",
-                    f"Read it above; then add --digest {plan.digest}",
-                )
-            approval = Approval(digest, frozenset(accept or ()), "operator", sign_offs(sign_off))
-            approve(world, plan, approval, context.kept(digest))
+            expected = forecast(fleet, survey, plan)
+            approve_read(context, world, plan, digest, accept, sign_offs(sign_off), expected)
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         execute(world, fleet, plan, progress.watch)

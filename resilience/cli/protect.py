@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
+from resilience.cli.approval import approve_read
 from resilience.cli.context import Context, declared, say_json
 from resilience.cli.failover import name_stays
 from resilience.decide import plan_protect, with_companions
-from resilience.engine.execute import Approval, approve, execute, unfinished
+from resilience.engine.execute import execute, unfinished
 from resilience.engine.observe import observe
-from resilience.errors import UsageError
-from resilience.render import Progress, plan_text
+from resilience.render import Progress
 
 
 def run(
@@ -36,15 +36,7 @@ def run(
         if plan is None or digest not in {None, plan.digest} or lost or force:
             dead = with_companions(fleet, declared(fleet, lost))
             plan = plan_protect(fleet, observe(world, fleet, dead), declared=dead, force=force)
-            if digest is None:
-                context.keep(plan)
-                typer.echo(plan_text(plan), err=True)
-                raise UsageError(
-                    "No plan was approved.",
-                    "The vault set changes as in the plan that a person has read, and not otherwise.",
-                    f"Read it above; then add --digest {plan.digest}",
-                )
-            approve(world, plan, Approval(digest, frozenset(accept or ()), "operator"), context.kept(digest))
+            approve_read(context, world, plan, digest, accept)
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         execute(world, fleet, plan, progress.watch)

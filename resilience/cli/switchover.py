@@ -8,15 +8,15 @@ from typing import Annotated
 
 import typer
 
+from resilience.cli.approval import approve_read
 from resilience.cli.context import Context, say_json, sign_offs
 from resilience.decide import plan_switchover
 from resilience.decide.forecast import forecast
-from resilience.engine.execute import Approval, approve, execute, unfinished
+from resilience.engine.execute import execute, unfinished
 from resilience.engine.observe import observe
-from resilience.errors import UsageError
 from resilience.model import Event, Fleet, Plan, SignOff, Stage
 from resilience.ports import World
-from resilience.render import Progress, plan_text
+from resilience.render import Progress
 
 
 def run(
@@ -66,16 +66,8 @@ def move(context: Context, fleet: Fleet, world: World, asked: Asked, *, silent: 
         if plan is None or asked.digest not in {None, plan.digest} or asked.to not in {None, plan.target}:
             survey = observe(world, fleet)
             plan = plan_switchover(fleet, survey, to=asked.to)
-            if asked.digest is None:
-                context.keep(plan)
-                typer.echo(plan_text(plan, expected=forecast(fleet, survey, plan)), err=True)
-                raise UsageError(
-                    "No plan was approved.",
-                    "A switchover does the plan that a person has read, and no other.",
-                    f"Read it above; then add --digest {plan.digest}",
-                )
-            approval = Approval(asked.digest, frozenset(asked.accepted), "operator", asked.signed)
-            approve(world, plan, approval, context.kept(asked.digest))
+            expected = forecast(fleet, survey, plan)
+            approve_read(context, world, plan, asked.digest, asked.accepted, asked.signed, expected)
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         execute(world, fleet, plan, progress.watch)

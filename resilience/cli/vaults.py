@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from resilience.cli.approval import approve_read
 from resilience.cli.context import Context, declared, say_json
 from resilience.decide import plan_vaults
-from resilience.engine.execute import Approval, approve, execute, unfinished
+from resilience.engine.execute import execute, unfinished
 from resilience.engine.observe import observe
-from resilience.errors import UsageError
-from resilience.render import Progress, plan_text
+from resilience.render import Progress
 
 
 def run(
@@ -35,17 +35,8 @@ def run(
         if plan is None or digest not in {None, plan.digest} or without or lost:
             dead = declared(fleet, lost)
             plan = plan_vaults(fleet, observe(world, fleet, dead), without=frozenset(without or ()), declared=dead)
-            if plan.steps and digest is None:
-                context.keep(plan)
-                typer.echo(plan_text(plan), err=True)
-                raise UsageError(
-                    "No plan was approved.",
-                    "The vault set changes as in the plan that a person has read, and not otherwise.",
-                    f"Read it above; then add --digest {plan.digest}",
-                )
             if plan.steps:
-                approval = Approval(str(digest), frozenset(accept or ()), "operator")
-                approve(world, plan, approval, context.kept(str(digest)))
+                approve_read(context, world, plan, digest, accept)
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         if plan.steps:
