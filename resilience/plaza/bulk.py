@@ -117,10 +117,13 @@ INDEXES = """SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM
     AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.indexrelid)"""
 """Those that no constraint rests on."""
 COUNT = """UPDATE accounts a SET
-    statuses_count = (SELECT count(*) FROM statuses s WHERE s.account_id = a.id),
-    last_status_at = (SELECT max(s.created_at)::date FROM statuses s WHERE s.account_id = a.id),
-    following_count = (SELECT count(*) FROM follows f WHERE f.account_id = a.id),
-    followers_count = (SELECT count(*) FROM follows f WHERE f.target_id = a.id)"""
+    statuses_count = coalesce(s.many, 0), last_status_at = s.last::date,
+    following_count = coalesce(f.many, 0), followers_count = coalesce(t.many, 0)
+    FROM accounts b
+    LEFT JOIN (SELECT account_id, count(*) AS many, max(created_at) AS last FROM statuses GROUP BY 1) s ON s.account_id = b.id
+    LEFT JOIN (SELECT account_id, count(*) AS many FROM follows GROUP BY 1) f ON f.account_id = b.id
+    LEFT JOIN (SELECT target_id, count(*) AS many FROM follows GROUP BY 1) t ON t.target_id = b.id
+    WHERE a.id = b.id"""
 
 
 def _refuse_if_used(conn: Connection) -> None:
