@@ -94,6 +94,8 @@ def _steps(fleet: Fleet, way: Way) -> Iterator[Step]:
     yield step(
         "snapshot", Phase.PROVISION, f"A fresh snapshot, so that little is left to replay at {target}.", old.site
     )
+    if fleet.site(target).standby == "hot":
+        yield step("warm", Phase.PROVISION, "What comes next is loaded ahead of time, and waits.", beside=True)
     yield step("close", Phase.DECIDE, "Users go on reading; writes pause here.", old.site, stage=str(Stage.READ_ONLY))
     yield step("drain", Phase.DECIDE, "All vaults hold all that was written, or it goes on as before.", old.site)
     yield step("seal", Phase.DECIDE, f"{old.site} can get no write confirmed; {target} may write.", **numbers)
