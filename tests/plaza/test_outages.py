@@ -113,7 +113,7 @@ def test_a_full_pool_is_not_called_an_absence(running: Site) -> None:
         with psycopg.connect(running.url) as holder:
             holder.execute("LOCK TABLE statuses IN ACCESS EXCLUSIVE MODE")
             asked = [pool.submit(http.get, "/api/v1/timelines/home") for _ in range(20)]
-            wait_until(lambda: sum(one.done() for one in asked) == 10)
+            wait_until(lambda: sum(one.done() for one in asked) >= 10)
             refused = [one.result() for one in asked if one.done()]
             assert {answer.status_code for answer in refused} == {503}
             assert {answer.json()["error"] for answer in refused} == {BUSY}
