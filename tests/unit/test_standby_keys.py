@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from resilience.lab import fleetfile
 from resilience.lab import kit as lab_kit
 from resilience.model import EpochRecord, SiteOutputs, VaultSpec
 from resilience.replication import epoch as epochs
-from resilience.replication.config import MirrorConfig
+from resilience.replication import label as labels
+from resilience.replication.config import Config, MirrorConfig
+from tests.unit.test_chunk import OF_STANDBY
 
 OUTPUTS = SiteOutputs("acorn", "acorn", ("198.18.1.100",), ("ssh-ed25519 AAAA",))
 MERGED = ("snapshot", "snapshot_vault", "end_lsn", "confirmed_lsn", "timeline", "system_id")
@@ -180,6 +182,51 @@ def test_a_restore_asks_a_mirror_only_when_no_vault_gives_a_snapshot(told: HostC
     watched = replace(config, vaults={"elm": sealed_in(signed)})
     Plane(lambda _: still, watched, None).restore_at(Path("/nowhere"), None)  # type: ignore[arg-type]
     assert asked[4:] == [["attic"]], "here one try is all there is: its folder is not empty afterwards"
+
+
+def test_a_standbys_snapshot_hands_it_only_what_copies(told: HostConfig) -> None:
+    """Each command is told what it understands: the operator makes the repositories here, and signs the labels.
+
+    The host gets no key that signs, reads copies or opens anything else, and the primary could open none of it.
+    """
+    birch, epoch = told.fleet.site("birch"), epoch_of(told, "acorn")
+    signed = replace(epoch, signature=told.signer.sign(epochs.payload(epoch)))
+    vaults = {name: sealed_in(signed) for name in signed.vaults}
+    fleet = replace(told, vaults=vaults)
+    here: list[Config] = []
+    there: list[Config] = []
+
+    class Host(HostCommands):
+        def here(self, command: str, told: Told, *args: str) -> dict[str, Any]:
+            assert (command, args) == ("init-repo", ("--standby",))
+            here.append(Config.model_validate_json(json.dumps(told)))
+            return {}
+
+        def there(self, outputs: object, command: str, told: Told, *args: str, timeout: float = 120) -> dict[str, Any]:
+            assert command == "standby-snapshot"
+            there.append(Config.model_validate_json(json.dumps(told)))
+            facts = {**asdict(OF_STANDBY), "epoch": 1, "repository": "standby/00000001"}
+            return {"labels": [{**facts, "vault": name} for name in signed.vaults], "failed": {}}
+
+    class Plane(SshPlane):
+        @property
+        def commands(self) -> HostCommands:
+            return Host(self.shells)
+
+    plane = Plane(Shells(told.kit), fleet, None)  # type: ignore[arg-type]
+    assert plane.snapshot(birch, OUTPUTS) == dict.fromkeys(signed.vaults, OF_STANDBY.snapshot)
+    assert [[v.name for v in config.vaults] for config in here] == [[name] for name in signed.vaults]
+    [config] = there
+    assert (config.identity, config.signing_key_file, config.standby) == (None, None, True)
+    for vault in config.vaults:
+        assert vault.credentials == told.kit.vault(vault.name, "standby")
+        assert (vault.write_credentials, vault.restic_password) == (None, None)
+        assert vault.standby_password == told.kit.standby_password(vault.name)
+        assert vault.standby_password not in json.dumps(fleet.ship(told.fleet.site("acorn"), signed, restic=True))
+    groups = list(labels.find(vaults, {1: signed}, told.signer.verify))
+    assert [[label.site for label in group] for group in groups] == [["birch"]], (
+        "a label counts in the vault that it names, and all of these are called elm"
+    )
 
 
 def test_ship_and_a_standbys_keys_never_share_a_host() -> None:
