@@ -70,6 +70,9 @@ class Cloud(Protocol):
     def state(self, site: Site) -> bytes | None:
         """The stack's state, exported, without any credential; None when there is none."""
 
+    def adopt(self, site: Site, exported: bytes) -> None:
+        """Take over a state that another machine exported; Refused where this one has its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recovered:

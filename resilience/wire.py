@@ -40,7 +40,6 @@ from resilience.model import CLOUDS, Fleet, Site, VaultSpec
 from resilience.model.rights import PRINCIPALS
 from resilience.ports import Cloud, Log, Vault, Workload, World
 from resilience.replication import states
-from resilience.replication.seals import decrypt
 from resilience.replication.vaults import open_vault
 
 __all__ = ["Home", "KitKeys", "kit_shares", "real_world"]
@@ -157,8 +156,7 @@ def restore_stack(home: Home, fleet: Fleet, name: str, world: World) -> states.K
     """Bring a site's state to this machine from the vault that holds the newest one that the operator signed."""
     kit, site = Kit(home.directory / fleet.kit), fleet.site(name)
     kept = states.newest(world.vaults, states.Stack(fleet.name, name), world.signer.verify)
-    plain = decrypt(kept.sealed, kit.identity())
-    pulumi_past.restore(_pulumi(home, fleet, kit, site.vendor, site.stack, site), site, plain)
+    _cloud(home, fleet, kit, site).adopt(site, kept.sealed)
     return kept
 
 
@@ -174,7 +172,7 @@ def known_vault(fleet: Fleet, name: str) -> VaultSpec:
 
 def _cloud(home: Home, fleet: Fleet, kit: Kit, site: Site) -> Cloud:
     """The site's stack; what it keeps in vaults is encrypted."""
-    return SealedState(_pulumi(home, fleet, kit, site.vendor, site.stack, site), kit.recipients)
+    return SealedState(_pulumi(home, fleet, kit, site.vendor, site.stack, site), kit.recipients, kit.identity)
 
 
 def _pulumi(home: Home, fleet: Fleet, kit: Kit, vendor: str, stack: str, site: Site | None = None) -> PulumiCloud:

@@ -25,7 +25,7 @@ import pulumi.automation as auto
 from resilience import caches
 from resilience.adapters import pulumi_errors as said
 from resilience.adapters.pulumi_orphans import end_orphans
-from resilience.errors import MissingPart
+from resilience.errors import MissingPart, Refused
 from resilience.model import Site, SiteOutputs
 
 PROJECT = "resilience"
@@ -125,6 +125,21 @@ class PulumiCloud:
         if not deployment:
             return None
         return json.dumps({"version": 3, "deployment": deployment}, indent=1, sort_keys=True).encode()
+
+    def adopt(self, site: Site, exported: bytes) -> None:
+        """Let the engine take over a state that another machine exported, without a call to any vendor."""
+        if self.state_file(site).exists():
+            raise already_there(site, self.state_file(site))
+        try:
+            told = json.loads(exported)
+            deployment = auto.Deployment(version=int(told["version"]), deployment=told["deployment"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise MissingPart(
+                f"{site.name}: what the vault holds is no state of a stack",
+                f"{type(error).__name__}: {error}",
+                "Look at the other vaults' state/ for this site.",
+            ) from error
+        self.operate(site, "restore", lambda: self.stack(site).import_stack(deployment))
 
     def operate(self, site: Site, verb: str, action: Callable[[], T]) -> T:
         """Run one engine operation, with what a killed run left cleared away and errors in our words."""
@@ -282,3 +297,12 @@ def _command(root: str, home: str) -> auto.PulumiCommand:
 
 def _no_engine(why: str) -> MissingPart:
     return MissingPart("The Pulumi engine does not run", why, "Run scripts/bootstrap: it makes the engine anew.")
+
+
+def already_there(site: Site, state: Path) -> Refused:
+    """Why nothing is brought over a state."""
+    return Refused(
+        f"{site.name} has a state on this machine already.",
+        f"{state} may be newer, and nothing is written over it.",
+        "Use it as it is; or move it away first if you are sure.",
+    )

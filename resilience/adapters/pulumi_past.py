@@ -1,14 +1,11 @@
-"""Stacks whose vendor is gone, and stacks that come back: with no call to any vendor, and no credentials."""
+"""Stacks whose vendor is gone: forgotten and recalled with no call to any vendor, and no credentials."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import pulumi.automation as auto
-
-from resilience.adapters.pulumi import PulumiCloud
-from resilience.errors import MissingPart, Refused
+from resilience.adapters.pulumi import PulumiCloud, already_there
+from resilience.errors import Refused
 from resilience.model import Site
 
 
@@ -36,34 +33,10 @@ def recall(cloud: PulumiCloud, site: Site) -> bool:
     if not aside.exists():
         return False
     if state.exists():
-        raise _there(site, state)
+        raise already_there(site, state)
     aside.rename(state)
     return True
 
 
-def restore(cloud: PulumiCloud, site: Site, exported: bytes) -> None:
-    """Let the engine take over a state that another machine exported; only where it has none."""
-    if cloud.state_file(site).exists():
-        raise _there(site, cloud.state_file(site))
-    try:
-        said = json.loads(exported)
-        deployment = auto.Deployment(version=int(said["version"]), deployment=said["deployment"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise MissingPart(
-            f"{site.name}: what the vault holds is no state of a stack",
-            f"{type(error).__name__}: {error}",
-            "Look at the other vaults' state/ for this site.",
-        ) from error
-    cloud.operate(site, "restore", lambda: cloud.stack(site).import_stack(deployment))
-
-
 def _aside(cloud: PulumiCloud, site: Site) -> Path:
     return cloud.backend.state / "forgotten" / f"{site.name}.json"
-
-
-def _there(site: Site, state: Path) -> Refused:
-    return Refused(
-        f"{site.name} has a state on this machine already.",
-        f"{state} may be newer, and nothing is written over it.",
-        "Use it as it is; or move it away first if you are sure.",
-    )

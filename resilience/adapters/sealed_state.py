@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from resilience.model import Site, SiteOutputs
 from resilience.ports import Cloud
-from resilience.replication.seals import encrypt
+from resilience.replication.seals import decrypt, encrypt
 
 
 @dataclass(frozen=True)
 class SealedState:
-    """Wraps a Cloud and is one: only `state` differs, because a vault's vendor could read it."""
+    """Wraps a Cloud and is one: only `state` and `adopt` differ, because a vault's vendor could read it."""
 
     cloud: Cloud
     recipients: tuple[str, ...]
+    identity: Callable[[], str]
 
     def up(self, site: Site) -> SiteOutputs:
         """Make the site."""
@@ -32,3 +34,7 @@ class SealedState:
         """The state, encrypted with age."""
         plain = self.cloud.state(site)
         return None if plain is None else encrypt(plain, self.recipients)
+
+    def adopt(self, site: Site, exported: bytes) -> None:
+        """Take over what another machine encrypted."""
+        self.cloud.adopt(site, decrypt(exported, self.identity()))

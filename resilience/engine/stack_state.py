@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from resilience.engine.run import Facts, Run
-from resilience.errors import ResilienceError, TooFewVaults, VaultError
+from resilience.errors import MissingPart, ResilienceError, TooFewVaults, VaultError
 from resilience.model import Site
 from resilience.ports import Vault
 from resilience.replication import layout, states
@@ -31,6 +31,19 @@ def keep(run: Run, site: Site, names: Iterable[str]) -> Facts:
             "Bring a vault back and run the same command again.",
         )
     return {"bytes": len(signed), "vaults": held, "key": key, "doubts": doubts}
+
+
+def bring(run: Run, site: Site) -> Facts:
+    """Where this machine knows nothing of the stack: the newest state in the vaults, so that nothing is made twice."""
+    cloud = run.world.clouds[site.name]
+    if cloud.outputs(site) is not None:
+        return {}
+    try:
+        kept = states.newest(run.world.vaults, states.Stack(run.fleet.name, site.name), run.world.signer.verify)
+    except MissingPart:
+        return {}
+    cloud.adopt(site, kept.sealed)
+    return {"adopted": kept.key, "from": kept.vault, "doubts": [*kept.passed_over, *kept.silent]}
 
 
 def _put(vault: Vault, key: str, data: bytes) -> None:

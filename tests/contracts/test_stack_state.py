@@ -11,13 +11,12 @@ import pytest
 
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.adapters.pulumi import Backend, PulumiCloud
-from resilience.adapters.pulumi_past import forget, recall, restore
+from resilience.adapters.pulumi_past import forget, recall
 from resilience.adapters.sealed_state import SealedState
 from resilience.engine.trial import Tried, trial
 from resilience.errors import MissingPart, Refused, VaultError
 from resilience.model import Site, SiteOutputs
 from resilience.replication import states
-from resilience.replication.seals import decrypt
 from resilience.simulation.operator import SimSigner
 from resilience.simulation.state import State
 from resilience.simulation.vendors import SimCloud
@@ -89,22 +88,23 @@ def test_a_state_comes_back_on_an_empty_machine(on: Make, vendor: Vendor) -> Non
     identity = pyrage.x25519.Identity.generate()
     old, new = on("laptop"), on("other")
     made = old.up(ACORN)
-    sealed = SealedState(old, (str(identity.to_public()),)).state(ACORN)
+    there, here = (SealedState(cloud, (str(identity.to_public()),), lambda: str(identity)) for cloud in (old, new))
+    sealed = there.state(ACORN)
     assert sealed is not None
     vault, signer, stack = MemoryVault("elm"), SimSigner(State()), states.Stack("plaza", "acorn")
     vault.put_new("state/acorn/100.json", states.encode(stack, 100, sealed, signer.sign))
     found = states.newest({"elm": vault}, stack, signer.verify).sealed
-    restore(new, ACORN, decrypt(found, str(identity)))
+    here.adopt(ACORN, found)
     assert new.outputs(ACORN) == made == new.up(ACORN)
     assert len(vendor.wanted) == 1
     with pytest.raises(Refused, match="already"):
-        restore(new, ACORN, decrypt(found, str(identity)))
+        here.adopt(ACORN, found)
 
 
 def test_what_is_no_state_is_said(on: Make) -> None:
     """Junk under a state's name brings nothing back."""
     with pytest.raises(MissingPart, match="no state"):
-        restore(on("laptop"), ACORN, b"{}")
+        on("laptop").adopt(ACORN, b"{}")
 
 
 def test_no_credential_is_in_state_or_logs(

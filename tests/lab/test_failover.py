@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -128,24 +129,48 @@ def test_a_rehearsal_leaves_everything_as_it_was(operator: Operator, tmp_path: P
     assert operator.run("rehearse", "--to", "cedar", status=2)["error"] == "A rehearsal can't use cedar."
 
 
-def test_killed_in_the_middle_it_goes_on(operator: Operator) -> None:
-    """Acorn is terminated; the failover is killed -9 while it restores, run again, and the app serves at birch."""
-    operator.lab.inject("terminate", ["acorn"])
-    plan = operator.run("plan")
-    first = operator.start("failover", "--digest", plan["digest"], *ACCEPTED)
+def killed_at(operator: Operator, action: str, *words: str) -> None:
+    """Begin a command, and kill -9 it while it carries out a step."""
+    began = len(operator.journal())
+    command = operator.start(*words)
     limit = time.monotonic() + 200
-    while not any(e["kind"] == "step-started" and e["action"] == "restore" for e in operator.journal()):
-        assert first.poll() is None, first.communicate()
+    while not any(e["kind"] == "step-started" and e["action"] == action for e in operator.journal()[began:]):
+        assert command.poll() is None, command.communicate()
         assert time.monotonic() < limit
         time.sleep(0.05)
-    first.kill()
-    first.communicate(timeout=30)
-    assert operator.run("failover") == {"digest": plan["digest"], "site": "birch"}
-    sealed = [e for e in operator.journal() if e["kind"] == "sealing"]
-    assert [e["number"] for e in sealed] == [1, 2]
+    command.kill()
+    command.communicate(timeout=30)
+
+
+def another_machine(operator: Operator, kit: Path, aside: Path) -> None:
+    """From now on only the fleet file and this kit are there: no journal, no plan, no state of any stack."""
+    aside.mkdir()
+    for name in ("journal.jsonl", "plans", "state", "kit"):
+        (operator.file.parent / name).rename(aside / name)
+    shutil.copytree(kit, operator.file.parent / "kit")
+    (operator.file.parent / "journal.jsonl").touch()
+
+
+def test_killed_in_the_middle_somebody_else_goes_on(operator: Operator, tmp_path: Path) -> None:
+    """Acorn is terminated; a failover is killed -9 on one machine, and on another one, and goes on there; the first is refused."""
+    shutil.copytree(operator.file.parent / "kit", tmp_path / "kit")
+    operator.lab.inject("terminate", ["acorn"])
+    first = operator.run("plan")
+    killed_at(operator, "restore", "failover", "--digest", first["digest"], *ACCEPTED)
+    another_machine(operator, tmp_path / "kit", tmp_path / "first")
+    again = operator.run("plan", "--to", "birch", "--lost", "acorn")
+    assert again["digest"] != first["digest"]
+    accepted = [word for hazard in again["hazards"] for word in ("--accept", hazard["name"])]
+    killed_at(
+        operator, "recover", "failover", "--to", "birch", "--lost", "acorn", "--digest", again["digest"], *accepted
+    )
+    assert operator.run("failover") == {"digest": again["digest"], "site": "birch"}
+    assert [e["number"] for e in operator.journal() if e["kind"] == "sealing"] == [3]
     seen = operator.run("status", "--lost", "acorn")
     assert seen["sites"]["birch"]["serving"] is True
-    assert {v["epoch"]["site"] for n, v in seen["vaults"].items() if n != "birch"} == {"birch"}
+    assert {v["epoch"]["number"] for n, v in seen["vaults"].items() if n != "birch"} == {3}
+    (tmp_path / "first/journal.jsonl").replace(operator.file.parent / "journal.jsonl")
+    assert "sealed by somebody else" in operator.run("failover", status=5)["error"]
 
 
 def test_the_vendor_that_left_was_not_called(operator: Operator) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
-from resilience.engine.stack_state import keep
+from resilience.engine.stack_state import bring, keep
 from resilience.model import Site, SiteOutputs, Step, Unknown
+from resilience.replication.epoch import numbered
 
 
 def supplies(run: Run, step: Step) -> Facts:
@@ -19,8 +20,16 @@ def provision(run: Run, step: Step) -> Facts:
     outputs = run.world.clouds[site.name].outputs(site)
     if run.plan.kind == "failover" and site.standby == "hot" and outputs is not None and _stands_by(run, site, outputs):
         return {**outputs.to_json(), "already": True}
+    brought = bring(run, site) if _begun_before(run, site) else {}
     made = run.world.clouds[site.name].up(site)
-    return {**made.to_json(), "state": keep(run, site, tuple(run.world.vaults))["vaults"]}
+    return {**made.to_json(), **brought, "state": keep(run, site, tuple(run.world.vaults))["vaults"]}
+
+
+def _begun_before(run: Run, site: Site) -> bool:
+    """Whether the epoch before this one was the same site's: somebody may have made its hosts on another machine."""
+    world = run.world
+    older = numbered(world.vaults, run.newest().parent, world.signer.verify) if run.plan.kind == "failover" else []
+    return any(record.site == site.name for record in older)
 
 
 def _stands_by(run: Run, site: Site, outputs: SiteOutputs) -> bool:
