@@ -143,6 +143,8 @@ def again(told: Story) -> str:
         value = told.started.get("target" if option == "to" else option)
         if isinstance(value, str | int) and value != "":
             parts.append(f"--{option} {value}")
+    lost = told.started.get("lost")
+    parts += [f"--lost {vendor}" for vendor in lost] if isinstance(lost, list | tuple) else []
     return " ".join(parts)
 
 

@@ -243,3 +243,9 @@ def test_what_ship_sent_before_the_set_changed_is_told() -> None:
     knock = {"from": "acorn-1", "vendor": "elm", "address": "198.18.5.3", "port": 80, "packets": 63}
     events = [*healthy(), Event(DAY + 12, "ship-knocks", {"calls": [knock]})]
     assert "acorn-1 sent 63 packets to elm" in Page(report_html(events, judge(events))).words
+
+
+def test_the_command_that_repeats_a_drill_names_the_vendors() -> None:
+    """A drill of a pair is another one than that of the primary's vendor."""
+    words = Page(report_html(changed(healthy(), "drill-started", lost=["acorn", "dover"]))).words
+    assert "--lost acorn --lost dover" in words
