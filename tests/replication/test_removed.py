@@ -27,6 +27,7 @@ def test_the_whole_ledger_is_read_from_enough_vaults_and_believed(
     def config(key: str | None = PUBLIC) -> Path:
         return reader.config(standby=True, signing_key_file=None, ledger_public_key=key)
 
+    (reader.folder / "ledger").rmdir()  # as on an operator's machine, where nothing is below the folder yet
     found = reader.run("removed", config=config())
     assert (found["entries"], found["pictures"]) == (3, {A: 2, B: 2, C: 3})
     other = Ed25519PrivateKey.generate().public_key().public_bytes_raw().hex()
