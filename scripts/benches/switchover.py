@@ -27,7 +27,7 @@ from resilience.engine.observe import observe  # noqa: E402
 from resilience.lab import Lab  # noqa: E402
 from resilience.lab.material import prepare_material  # noqa: E402
 from resilience.model import Event, Fleet  # noqa: E402
-from resilience.ports import Workload, World  # noqa: E402
+from resilience.ports import World  # noqa: E402
 from resilience.render import Progress  # noqa: E402
 from resilience.wire import Home, real_world  # noqa: E402
 
@@ -60,32 +60,30 @@ def _moves(lab: Lab, count: int, seed: int, progress: Progress) -> tuple[list[di
     fleet = replace(declared, sites=sites)
     with real_world(home, fleet, JournalFile(lab.directory / "bench.jsonl")) as (world, users):
         prepare(world, fleet, users, Drill(seed=seed), progress.watch)
-        moves = [_move(world, fleet, users, PAIR[number % 2], progress, seed) for number in range(1, count + 1)]
-        writes = [str(write["id"]) for move in moves for write in move.pop("writes")]
-        missing, unchecked = world.outside.missing(writes)
+        users.begin(seed)
+        moves = [_move(world, fleet, PAIR[number % 2], progress) for number in range(1, count + 1)]
+        writes, _ = users.end()
+        for move in moves:
+            move["gap"] = _gap(sorted(float(write["at"]) for write in writes), move["began"], move["ended"])
+            print(f"paused {move['paused']} s, by name {move['gap']:.1f} s; {move['steps']}", file=sys.stderr)
+        missing, unchecked = world.outside.missing([str(write["id"]) for write in writes])
     return moves, len(missing), len(writes) - len(unchecked)
 
 
-def _move(world: World, fleet: Fleet, users: Workload, to: str, progress: Progress, seed: int) -> dict[str, Any]:
-    """Bring the other site up as a hot standby, let users write, move."""
+def _move(world: World, fleet: Fleet, to: str, progress: Progress) -> dict[str, Any]:
+    """Bring the other site up as a hot standby, move, and let users write a while longer than a TTL."""
     carry_out(world, fleet, plan_up(fleet, observe(world, fleet), to), progress.watch)
-    users.begin(seed)
-    until = world.clock.now() + 10.0
-    while world.clock.now() < until:
-        world.clock.sleep(0.5)
-    before = len(world.log.read())
+    before, began = len(world.log.read()), world.clock.now()
     carry_out(world, fleet, plan_switchover(fleet, observe(world, fleet), to=to), progress.watch)
-    world.clock.sleep(3.0)
-    writes, _ = users.end()
     done = world.log.read()[before:]
-    paused = paused_s(done)
-    gap = _gap(sorted(float(write["at"]) for write in writes))
-    print(f"to {to}: paused {paused} s, by name {gap:.1f} s; {_steps(done)}", file=sys.stderr)
-    return {"paused": paused, "gap": gap, "writes": writes}
+    world.clock.sleep(fleet.names.ttl_s)
+    return {"paused": paused_s(done), "steps": _steps(done), "began": began, "ended": world.clock.now()}
 
 
-def _gap(moments: list[float]) -> float:
-    return max((later - earlier for earlier, later in pairwise(moments)), default=0.0)
+def _gap(moments: list[float], began: float, ended: float) -> float:
+    """The longest time between two acknowledged writes of this move, whatever it was for."""
+    during = [at for at in moments if began <= at <= ended]
+    return max((later - earlier for earlier, later in pairwise(during)), default=0.0)
 
 
 def _steps(events: list[Event]) -> str:
