@@ -143,4 +143,6 @@ def _pool(url: str, size: int) -> AsyncConnectionPool[Connection]:
 
 
 async def _configure(conn: Connection) -> None:
+    """At a million posts the planner takes a page for work that is worth compiling: 30 ms for what takes 5."""
+    await conn.execute("SET jit = off")
     conn.add_notice_handler(conn.note)
