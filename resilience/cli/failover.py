@@ -25,7 +25,9 @@ def run(
     to: Annotated[str | None, typer.Option(help="The site to fail over to.")] = None,
     lost: Annotated[list[str] | None, typer.Option(help="A vendor that counts as lost.")] = None,
     hold: Annotated[Stage | None, typer.Option(help="Do not open as far as this stage.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Also without enough vaults to fence the old site.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Leave without enough vaults to fence the old site; takes `split-brain`.")
+    ] = False,
     sign_off: Annotated[list[str] | None, typer.Option(help='"WHO; REFERENCE; DATE", for a legal order.')] = None,
     end: Annotated[str | None, typer.Option("--accept-end", help="Where a broken chain ends.", metavar="LSN")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,

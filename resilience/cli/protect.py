@@ -20,7 +20,9 @@ def run(
     digest: Annotated[str | None, typer.Option(help="Digest of the plan that was read.")] = None,
     accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
     lost: Annotated[list[str] | None, typer.Option(help="A vendor that counts as lost.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Also with too few vaults left to seal an epoch.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Stay with too few vaults left to seal; takes `split-brain`.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """The app goes on where it is, and no lost vendor is counted on: names, vault set, copies, next standby.
@@ -33,7 +35,8 @@ def run(
     context: Context = ctx.obj
     with context.world(lost=lost) as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
         plan = unfinished(world, "protect")
-        if plan is None or digest not in {None, plan.digest} or lost or force:
+        begun = plan is not None and plan.digest == digest
+        if plan is None or (not begun and (digest is not None or lost or force)):
             dead = with_companions(fleet, declared(fleet, lost))
             plan = plan_protect(fleet, observe(world, fleet, dead), declared=dead, force=force)
             approve_read(context, world, plan, digest, accept)

@@ -42,9 +42,13 @@ def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = fro
 
 
 def _forced(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[str]) -> Plan:
-    """The plan that takes the set to what is left, whatever the vaults that are gone may hold."""
+    """The plan that takes the set to what is left of it, whatever the vaults that are gone may hold.
+
+    No vault is new in it: what the site shipped lies in those that stay, and only they can close the epoch before.
+    """
     unheard = silent(fleet, survey, lost)
-    following = next_set(fleet, epoch.site, lost, frozenset(unheard))
+    kept = replace(fleet, vaults=tuple(vault for vault in fleet.vaults if vault.name in epoch.vaults))
+    following = next_set(kept, epoch.site, lost, frozenset(unheard))
     steps = (
         *change(epoch, following, forced=True),
         *_steps(fleet, epoch, following, lost, turned=True),

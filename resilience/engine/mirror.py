@@ -32,7 +32,7 @@ def mirror(world: World, epoch: EpochRecord, name: str) -> Mapping[str, Any]:
     """Copy to this mirror what it lacks of one vault, always the same one while that is there; what was done."""
     of = _source(world, epoch, name)
     vault, copy = world.vaults[of], Mirrored(world.mirrors[name], within(of), name)
-    wanted = [key for key in vault.list("") if not LEFT_OUT.match(key)]
+    wanted = [key for key in vault.list("") if plain(key) and not LEFT_OUT.match(key)]
     lacking = sorted(set(wanted) - set(copy.list("")), key=lambda key: (key.startswith(layout.LABEL), key))
     bodies = [key for key in lacking if not key.startswith(layout.LABEL)]
     with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix=f"mirror-{name}") as pool:
@@ -43,6 +43,11 @@ def mirror(world: World, epoch: EpochRecord, name: str) -> Mapping[str, Any]:
         answers[key] = _copy(vault, copy, key)
     copied = [size for size in answers.values() if size is not None]
     return {"of": of, "copied": len(copied), "bytes": sum(copied), "altered": altered, "held": len(wanted)}
+
+
+def plain(key: str) -> bool:
+    """Whether every part of a key is a name: a vault's vendor must not lead out of its own folder by what it lists."""
+    return not {"", ".", ".."} & set(key.split("/"))
 
 
 def _source(world: World, epoch: EpochRecord, name: str) -> str:

@@ -36,7 +36,7 @@ def keep(run: Run, site: Site, names: Iterable[str]) -> Facts:
 def bring(run: Run, site: Site) -> Facts:
     """Where this machine knows nothing of the stack: the newest state in the vaults, so that nothing is made twice."""
     cloud = run.world.clouds[site.name]
-    if cloud.outputs(site) is not None:
+    if cloud.outputs(site) is not None or cloud.state(site) is not None:
         return {}
     try:
         kept = states.newest(run.world.vaults, states.Stack(run.fleet.name, site.name), run.world.signer.verify)

@@ -30,6 +30,8 @@ SNAPSHOT = re.compile(r"[0-9a-f]{8,64}")
 SEGMENT_SIZES = frozenset(1 << power for power in range(20, 31))
 """What initdb takes: 1 MiB to 1 GiB."""
 CONTROL_SIZE = 8192
+CLOCKS_S = 3600.0
+"""How far a standby may be from the clock of whoever signs its label: a date to come would go before everything."""
 FRESH_S = 86400.0
 """So long a standby's snapshot goes before newer ones of a site that may be in a thief's hands."""
 log = structlog.get_logger()
@@ -227,7 +229,8 @@ def certify(
 
 def _may_say(label: Label, epoch: EpochRecord, standby: str) -> bool:
     ours = (label.epoch, label.nonce, label.site) == (epoch.number, epoch.nonce, standby)
-    return ours and label.by_standby and label.vault in epoch.vaults and sound(label)
+    timely = abs(time.time() - label.at) < CLOCKS_S
+    return ours and timely and label.by_standby and label.vault in epoch.vaults and sound(label)
 
 
 def describe(label: Label) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from resilience.errors import NoSnapshot, Refused
+from resilience.errors import BrokenChain, NoSnapshot, Refused
 from resilience.ports import Merged, Vault
 from resilience.replication import chain as chains
 from resilience.replication import epoch as epochs
@@ -70,10 +70,22 @@ def _restore(config: Config, before: Mapping[str, Any] | None) -> Merged:
     opening = own_opening(config, vaults)
     tried = 0
     groups = label.find(config.labelled(vaults), known, config.verify)
+    broken: BrokenChain | None = None
+    since = 0
     for tried, group in enumerate(fitting(config, groups), start=1):  # noqa: B007 - told below
-        merged = _attempt(config, vaults, group, opening)
+        # A standby's snapshot goes before newer ones: WAL may be gone that only those lead past.
+        if broken is not None and group[0].start <= since:
+            raise broken
+        try:
+            merged = _attempt(config, vaults, group, opening)
+        except BrokenChain as error:
+            log.warning("the chain is broken after this snapshot", snapshot=group[0].snapshot, why=error.why)
+            broken, since = error, group[0].start
+            continue
         if merged is not None:
             return merged
+    if broken is not None:
+        raise broken
     raise NoSnapshot(
         "No vault holds a snapshot that can be used.",
         f"{tried} could be believed by their labels; none led to a consistent copy.",

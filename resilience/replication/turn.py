@@ -17,8 +17,8 @@ import structlog
 
 from resilience.errors import Refused, ResilienceError, VaultError
 from resilience.model import EpochRecord
+from resilience.replication import chunk, lsn
 from resilience.replication import epoch as epochs
-from resilience.replication import lsn
 from resilience.replication.config import Config, write_atomic
 from resilience.replication.courier import Courier
 from resilience.replication.lease import Lease
@@ -56,6 +56,7 @@ def _handed_over(config: Config, record: EpochRecord, wait: Callable[[float], No
     """Where the spool ends, once k of the vaults of `record` hold everything up to there."""
     spool = Spool(config.paths.spool, config.record.number, config.record.vaults)
     spool.live()
+    spool.floor(_began(config, spool))
     lease = Lease(config.record, config.verify, None)
     stay = [name for name in config.record.vaults if name in record.vaults]
     couriers = [
@@ -81,6 +82,19 @@ def _handed_over(config: Config, record: EpochRecord, wait: Callable[[float], No
             "Look at `resilience status`; this site stays closed.",
         )
     return spool.end
+
+
+def _began(config: Config, spool: Spool) -> int:
+    """Where the epoch's own WAL begins; Refused where nothing was shipped under it from here."""
+    data = spool.start_record
+    begun = None if data is None else chunk.decode_start(data, config.record)
+    if begun is None:
+        raise Refused(
+            f"Nothing was shipped from here under epoch {config.record.number}.",
+            "Where it ends is not known, so no other can go on from there.",
+            f"Bring the site up first (`resilience up {config.site}`), or fail over.",
+        )
+    return begun.start
 
 
 def closed(config: Config) -> int | None:

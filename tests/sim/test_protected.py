@@ -191,3 +191,17 @@ def sealed_alone(stage: Stage, site: str, vault: str) -> EpochRecord:
     )
     stage.world.vaults[vault].put_new(layout.epoch(record.number), epochs.encode(record))
     return record
+
+
+def test_a_forced_set_has_no_vault_that_was_not_in_it() -> None:
+    """Cedar was left out before and is back: what acorn shipped meanwhile is not there, so it comes in later, by `vaults`."""
+    stage = day_one()
+    stage.state.lose("cedar")
+    stage.operator.protect(("cedar",))
+    stage.state.revive("cedar")
+    stage.state.lose("elm")
+    dead = frozenset({"elm"})
+    plan = plan_protect(stage.fleet, observe(stage.world, stage.fleet, dead), declared=dead, force=True)
+    sealed = next(step for step in plan.steps if step.action == "seal")
+    assert sealed.args["vaults"] == ["birch"]
+    assert (sealed.args["k"], sealed.args["s"]) == (1, 1)

@@ -184,20 +184,21 @@ def test_a_fresh_snapshot_of_a_standby_goes_first() -> None:
 
 
 def test_the_operator_signs_nothing_that_no_standby_could_say() -> None:
-    """Of another epoch, another site, another vault, or of the site's own repository: refused, and nothing is put."""
-    vault = MemoryVault("a")
+    """Of another epoch, another site, another vault, another day, or of the site's own repository: refused, and nothing is put."""
+    vault, timely = MemoryVault("a"), replace(OF_STANDBY, at=time.time())
     for strange in (
-        replace(OF_STANDBY, epoch=2, repository="standby/00000002"),
-        replace(OF_STANDBY, nonce="theirs"),
-        replace(OF_STANDBY, site="acorn"),
-        replace(OF_STANDBY, vault="z"),
-        LABELLED,
+        replace(timely, epoch=2, repository="standby/00000002"),
+        replace(timely, nonce="theirs"),
+        replace(timely, site="acorn"),
+        replace(timely, vault="z"),
+        replace(LABELLED, at=timely.at),
+        replace(timely, at=timely.at + 86_400),
     ):
         with pytest.raises(VaultError, match="could say"):
             labels.certify({"a": vault}, EPOCH, "birch", [asdict(strange)], CERTIFY)
     for nonsense in NONSENSE:
         with pytest.raises(VaultError, match="could say"):
-            labels.certify({"a": vault}, EPOCH, "birch", [{**asdict(OF_STANDBY), **nonsense}], CERTIFY)
+            labels.certify({"a": vault}, EPOCH, "birch", [{**asdict(timely), **nonsense}], CERTIFY)
     assert vault.list("") == []
-    assert labels.certify({"a": vault}, EPOCH, "birch", [asdict(OF_STANDBY)], CERTIFY) == {"a": OF_STANDBY.snapshot}
+    assert labels.certify({"a": vault}, EPOCH, "birch", [asdict(timely)], CERTIFY) == {"a": OF_STANDBY.snapshot}
     assert found(vault, {3: EPOCH}) == [(3, "birch", "0/64")]

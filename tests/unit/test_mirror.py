@@ -70,6 +70,17 @@ def test_what_was_altered_is_not_copied_and_no_label_says_it_was() -> None:
     assert held(world) == ["birch/media/1", "birch/wal/00000001/start"]
 
 
+def test_no_key_leads_out_of_the_vaults_own_folder() -> None:
+    """A vendor that lists a path instead of a name is not let write over another vault's mirror, or anything else there."""
+    birch = filled("birch")
+    for key in ("../elm/label/x", "media/../../elm/x", "/etc/x", "media//x", "./x"):
+        birch.objects[key] = b"theirs"
+    world = doors(birch=birch)
+    assert mirror(world, EPOCH, "attic")["copied"] == 4
+    assert all(key.startswith("birch/") and "theirs" not in key for key in held(world))
+    assert not any(".." in key for key in held(world))
+
+
 def test_whoever_destroys_the_vault_does_not_destroy_its_mirror() -> None:
     """Nothing is removed from a mirror because a vault lacks it."""
     birch = filled("birch")

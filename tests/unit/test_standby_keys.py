@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -205,7 +206,7 @@ def test_a_standbys_snapshot_hands_it_only_what_copies(told: HostConfig) -> None
         def there(self, outputs: object, command: str, told: Told, *args: str, timeout: float = 120) -> dict[str, Any]:
             assert command == "standby-snapshot"
             there.append(Config.model_validate_json(json.dumps(told)))
-            facts = {**asdict(OF_STANDBY), "epoch": 1, "repository": "standby/00000001"}
+            facts = {**asdict(OF_STANDBY), "at": time.time(), "epoch": 1, "repository": "standby/00000001"}
             return {"labels": [{**facts, "vault": name} for name in signed.vaults], "failed": {}}
 
     class Plane(SshPlane):
