@@ -75,6 +75,8 @@ def _buckets(f: FleetFile) -> Iterator[Finding]:
         if vault.stack and (vault.kind == "sftp" or (vault.stack == "gcp") != (vault.kind == "gcs")):
             hint = 'A bucket of stack "gcp" is of kind "gcs"; those of "aws" and "s3" are of kind "s3".'
             yield ("vault", i, "stack"), f'stack "{vault.stack}" makes no bucket of kind "{vault.kind}"', hint
+        if vault.kind == "sftp" and vault.lock_days:
+            yield ("vault", i, "lock_days"), "an SFTP box has no lock", "Leave lock_days out."
         if vault.kind == "sftp" and not vault.copies_only:
             why = "SFTP promises no conditional create, so two epochs could both be sealed there"
             yield ("vault", i, "kind"), why, "Add copies_only = true: it holds copies, and never counts in n."

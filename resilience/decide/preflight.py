@@ -72,8 +72,10 @@ def _companions(fleet: Fleet) -> Iterator[Finding]:
 
 
 def _name(fleet: Fleet) -> Iterator[Finding]:
-    if len(fleet.names.zones) < 2:  # noqa: PLR2004
-        said = f"only {fleet.names.zones[0].vendor} serves it: with that vendor the name is lost"
+    led = [zone.vendor for zone in fleet.names.zones if not zone.spare]
+    if len(led) < 2:  # noqa: PLR2004
+        spare = "".join(f"; {zone.vendor} is spare" for zone in fleet.names.zones if zone.spare)
+        said = f"only {led[0]} is asked for it: with that vendor the name is lost{spare}"
         yield Finding("name", fleet.names.host, "warn", said, "Declare [[names.zone]] at one more vendor.")
     if fleet.names.ttl_s > fleet.promise.rto_s:
         said = f"resolvers keep old answers for {fleet.names.ttl_s} s, and {fleet.promise.rto_s:g} s are promised"

@@ -119,6 +119,7 @@ WRONG = [
     ("a name server that is nowhere", 'kind = "powerdns"\nendpoint', 'kind = "powerdns"\nzone', ["names.zone[0]"]),
     ("a quorum of copies", '[[vault]]\nname = "cedar"', 'copies_only = true\n[[vault]]\ncopies_only = true\nname = "cedar"', ["replication.k", "only 1 vaults that count"]),
     ("an SFTP box that counts", 'kind = "gcs"\nendpoint = "http://198.18.2.3"', 'kind = "sftp"\nendpoint = "sftp://box.test:23"', ["vault[0].kind", "copies_only", "never counts in n"]),
+    ("an SFTP box with a lock", 'kind = "gcs"\nendpoint = "http://198.18.2.3"', 'kind = "sftp"\nlock_days = 14\nendpoint = "sftp://box.test"', ["vault[0].lock_days", "no lock"]),
     ("an SFTP box with its user", 'kind = "gcs"\nendpoint = "http://198.18.2.3"', 'kind = "sftp"\nendpoint = "sftp://u@box.test"', ["vault[0].endpoint", "kit"]),
     ("a bucket of another kind", 'kind = "gcs"', 'kind = "gcs"\nstack = "aws"', ["vault[0].stack", "gcs"]),
     ("a negative promise", "rto_s = 90", "rto_s = -1", ["promise.rto_s", "greater than 0"]),
