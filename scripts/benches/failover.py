@@ -97,7 +97,7 @@ def _journal(report: Path) -> dict[str, float]:
     moments = {row: step.format(site=site) for row, step in MOMENTS.items()}
     found = {row: done[step]["at"] - decided for row, step in moments.items() if step in done}
     boot, shape, restore, recover = (done.get(step.format(site=site)) for step in FLOOR)
-    if boot and shape and restore and recover:
+    if boot and shape and restore and recover and restore["facts"]["restic_s"]:  # a hot standby has no such floor
         parts = shape["facts"]["supplies"].get("parts", {}).values()
         found["floor: boot"] = boot["at"] - begun[boot["id"]]
         found["floor: install"] = sum(part["install_s"] for part in parts) + shape["facts"]["configure"]["seconds"]
