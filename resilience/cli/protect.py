@@ -27,7 +27,8 @@ def run(
 ) -> None:
     """The app goes on where it is, and no lost vendor is counted on: names, vault set, copies, next standby.
 
-    Without --digest it prints the plan and changes nothing. Interrupted, it goes on when run again; --lost or --force plans anew.
+    Without --digest it prints the plan and changes nothing. Interrupted, it goes on when run again; --lost or --force
+    without the digest of what was begun plans anew.
     Where the app's own vendor is gone it is a failover: `resilience plan`.
 
     Exit status: 0 protected again, 1 error, 2 usage, 5 refused.

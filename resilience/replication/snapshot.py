@@ -6,6 +6,7 @@ import base64
 import json
 import platform
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,7 @@ def main(config: Config) -> dict[str, Any]:
     with psycopg.connect(config.postgres.dsn, autocommit=True) as db:
         about = facts(db)
         start = one(db, "SELECT pg_backup_start('resilience', fast => true)")
-        with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
-            results = dict(
-                zip([v.name for v in chosen], pool.map(lambda v: copy_into(config, v, folder), chosen), strict=True)
-            )
+        results = copy_into_each(config, chosen, folder)
         control = read_control(config.paths.pg / "global/pg_control")
         stop, backup_label = db.execute(
             "SELECT lsn::text, labelfile FROM pg_backup_stop(wait_for_archive => false)"
@@ -90,6 +88,13 @@ def main(config: Config) -> dict[str, Any]:
     told = {"at": time.time(), "nonce": config.record.nonce, "start_lsn": str(start), "vaults": sorted(taken)}
     notes.keep(config, "snapshot", told)
     return {"snapshots": taken, "failed": failed, "start_lsn": start, "stop_lsn": stop}
+
+
+def copy_into_each(config: Config, vaults: Sequence[VaultConfig], folder: str) -> dict[str, str | ResilienceError]:
+    """A snapshot in each of these vaults' repositories at once, or why there is none, by name."""
+    with ThreadPoolExecutor(max_workers=len(vaults)) as pool:
+        copied = pool.map(lambda vault: copy_into(config, vault, folder), vaults)
+        return dict(zip([vault.name for vault in vaults], copied, strict=True))
 
 
 def copy_into(config: Config, vault: VaultConfig, folder: str) -> str | ResilienceError:

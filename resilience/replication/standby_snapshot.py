@@ -9,7 +9,6 @@ import base64
 import os
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +18,7 @@ from resilience.errors import Refused, ResilienceError, VaultError
 from resilience.replication import follow, layout, lsn
 from resilience.replication.config import Config
 from resilience.replication.label import Label
-from resilience.replication.snapshot import copy_into, facts, read_control
+from resilience.replication.snapshot import copy_into_each, facts, read_control
 from resilience.replication.standby import one
 
 NEVER = "FFFFFFFF/FFFFFFFF"
@@ -37,9 +36,7 @@ def main(config: Config) -> dict[str, Any]:
             about = facts(db)
             start = one(db, "SELECT pg_backup_start('resilience', fast => true)::text")
             _refuse_other_epoch(config, lsn.parse(start))
-            with ThreadPoolExecutor(max_workers=len(chosen)) as pool:
-                copied = pool.map(lambda v: copy_into(config, v, folder), chosen)
-                results = dict(zip([v.name for v in chosen], copied, strict=True))
+            results = copy_into_each(config, chosen, folder)
             control = read_control(config.paths.pg / "global/pg_control")
             row = db.execute("SELECT lsn::text, labelfile FROM pg_backup_stop(wait_for_archive => false)").fetchone()
     except psycopg.Error as error:
