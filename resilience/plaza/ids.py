@@ -13,27 +13,25 @@ import time
 from resilience.plaza.errors import not_found
 
 _MAX = (1 << 63) - 1
+_RANDOM_BITS = 16
+_STEP_BITS = 12  # what is made within one millisecond: in order, and still not to be guessed
 
 
 class Ids:
-    """Gives ids; never the same one twice in a process."""
+    """Gives ids; each is greater than the one before in this process, also when its clock goes back."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._millisecond = 0
-        self._used: set[int] = set()
+        self._last = 0
 
     def new(self) -> int:
         """A fresh id for this moment."""
         with self._lock:
-            now = time.time_ns() // 1_000_000
-            if now != self._millisecond:
-                self._millisecond, self._used = now, set()
-            low = secrets.randbits(16)
-            while low in self._used:
-                low = secrets.randbits(16)
-            self._used.add(low)
-            return now << 16 | low
+            fresh = time.time_ns() // 1_000_000 << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+            if fresh <= self._last:
+                fresh = self._last + 1 + secrets.randbits(_STEP_BITS)
+            self._last = fresh
+            return fresh
 
 
 _ids = Ids()
