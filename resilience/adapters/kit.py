@@ -26,12 +26,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyrage
-from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from resilience import keys
 from resilience.adapters import credentials
 from resilience.errors import MissingPart, UsageError
 
@@ -75,7 +74,7 @@ class Kit:
     @property
     def recipients_text(self) -> str:
         """Who can open copies, a line each."""
-        return self._text("age/recipients.txt")
+        return self._text(keys.RECIPIENTS)
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -102,16 +101,12 @@ class Kit:
     def keep_vault(self, vault: str, credentials: dict[str, dict[str, str]]) -> None:
         """Keep what a vault's stack made, beside what was there."""
         path = self.directory / "vaults" / f"{vault}.json"
-        path.parent.mkdir(mode=0o700, exist_ok=True)
         held = json.loads(path.read_text()) if path.exists() else {}
-        new = path.with_suffix(".new")
-        new.touch(mode=0o600)
-        new.write_text(json.dumps({**held, **credentials}, indent=1))
-        new.rename(path)
+        keys.keep(path, json.dumps({**held, **credentials}, indent=1).encode())
 
     def restic_password(self, vault: str) -> str:
         """Password of the snapshots in one vault."""
-        return self._text(f"restic/{vault}.txt")
+        return self._text(keys.restic_file(vault))
 
     def standby_password(self, vault: str) -> str:
         """Password of the snapshots that standbys take, in one vault.
@@ -155,17 +150,17 @@ class Kit:
 
     def site_key(self, site: str, epoch: int) -> Path:
         """The key a site's host signs with in one epoch; made when it is not there."""
-        return self._made(f"sites/{site}-{epoch:08d}.key", lambda: _pem(Ed25519PrivateKey.generate()))
+        return self._made(f"sites/{site}-{epoch:08d}.key", keys.signing_key)
 
     @property
     def vapid_key(self) -> Path:
         """The key by which push services know the app; made when it is not there."""
-        return self._made("vapid.key", lambda: _pem(ec.generate_private_key(ec.SECP256R1())))
+        return self._made("vapid.key", keys.vapid_key)
 
     @property
     def signups_key(self) -> Path:
         """The key that opens passwords of people who wait in line; made when it is not there."""
-        return self._made("signups.key", Fernet.generate_key)
+        return self._made("signups.key", keys.signups_key)
 
     @property
     def app_keys(self) -> dict[str, Path]:
@@ -192,8 +187,7 @@ class Kit:
         """A file of the kit; made, never half, when it is not there."""
         path = self.directory / name
         if not path.exists():
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            keep(path, make())
+            keys.keep(path, make())
         return path
 
     def carry_over(self, site: str, older: int, newer: int) -> None:
@@ -219,22 +213,6 @@ class Kit:
 
     def _text(self, name: str) -> str:
         return self._file(name).read_text().strip()
-
-
-def keep(path: Path, data: bytes) -> None:
-    """Whole or not at all, for its owner alone."""
-    new = path.with_suffix(".new")
-    new.touch(mode=0o600)
-    new.write_bytes(data)
-    new.rename(path)
-
-
-def _pem(key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
 
 
 def refuse_strange(recipient: str, where: str = "") -> None:

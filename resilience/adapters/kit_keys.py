@@ -10,10 +10,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyrage
-
-from resilience.adapters.kit import Kit, keep, refuse_strange
+from resilience.adapters.kit import Kit, refuse_strange
 from resilience.errors import Refused, UsageError
+from resilience.keys import RECIPIENTS, age_identity, keep
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
@@ -68,14 +67,13 @@ class KitKeys:
         return recipient
 
     def _make(self, name: str, older: str = "") -> str:
-        identity = pyrage.x25519.Identity.generate()
-        recipient = str(identity.to_public())
-        keep(self._identity(name), f"# public key: {recipient}\n{identity}\n{older}".encode())
+        recipient, text = age_identity(older)
+        keep(self._identity(name), text)
         return recipient
 
     def _write(self, recipients: dict[str, str]) -> None:
         text = "".join(f"{recipient} # {name}\n" for name, recipient in recipients.items())
-        keep(self.kit.directory / "age/recipients.txt", text.encode())
+        keep(self.kit.directory / RECIPIENTS, text.encode())
 
     def _lines(self) -> list[str]:
         lines = self.kit.recipients_text.splitlines()

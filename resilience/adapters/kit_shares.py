@@ -16,13 +16,13 @@ import pyrage
 import shamir_mnemonic
 from shamir_mnemonic import MnemonicError
 
-from resilience.adapters.kit import keep
 from resilience.errors import MissingPart, Refused, UsageError, VaultError
+from resilience.keys import RECIPIENTS, keep
 
 SEALED = "kit.age"
 
 
-WHOLE = ("operator.key", "ledger.key", "age/recipients.txt")
+WHOLE = ("operator.key", "ledger.key", RECIPIENTS)
 """Without these a folder is no kit of a fleet, and a sealed copy of it would save nobody."""
 
 

@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resilience import keys
 from resilience.errors import ResilienceError
 from resilience.lab import kit, network, places, processes, rights
 from resilience.lab.places import Place
@@ -61,8 +62,8 @@ def _start_s3(directory: Path, vendor: Place, home: Home) -> None:
     place = place_of(directory, vendor)
     principals = kit.read_principals(directory / "kit", vendor.name) if vendor.vault else {}
     root = {"access_key_id": secrets.token_hex(10).upper(), "secret_access_key": secrets.token_urlsafe(30)}
-    kit.keep(place / "root.json", json.dumps(root))
-    kit.keep(place / "s3.json", json.dumps(rights.s3_identities(root, principals)))
+    keys.keep(place / "root.json", json.dumps(root).encode())
+    keys.keep(place / "s3.json", json.dumps(rights.s3_identities(root, principals)).encode())
     weed = [
         str(Path(sys.executable).parent / "weed"),
         "-logtostderr=true",

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from resilience import caches
+from resilience import caches, keys
 from resilience.errors import Locked, MissingPart, ResilienceError
 from resilience.lab import (
     aside,
@@ -153,8 +153,9 @@ class Lab:
 
     def _place_metal_host(self, rootfs: Path) -> None:
         cedar = next(vendor for vendor in places.VENDORS if vendor.hosts and not vendor.account)
-        private, public = kit.ssh_key_pair()
-        kit.keep(self.directory / "kit" / "host_keys" / f"{cedar.host_address(0)}.pub", public + "\n")
+        private, public = keys.ssh_key_pair()
+        pinned = self.directory / "kit" / "host_keys" / f"{cedar.host_address(0)}.pub"
+        keys.keep(pinned, f"{public}\n".encode())
         authorized = (self.directory / "kit" / "ssh_ed25519.pub").read_text()
         wanted = {"name": places.METAL_HOST, "authorized_key": authorized, "host_key_private": private, "size": "metal"}
         Hostel(self.directory, cedar, rootfs, self._home).ensure(wanted)

@@ -9,7 +9,7 @@ import pytest
 from resilience.adapters.kit import Kit
 from resilience.adapters.signer import KitSigner
 from resilience.errors import MissingPart
-from resilience.lab.kit import signing_key
+from resilience.keys import signing_key
 from resilience.ports import Signer
 from resilience.replication.seals import load_key, public_hex, verify
 from resilience.simulation.operator import SimSigner
@@ -19,7 +19,7 @@ from resilience.simulation.state import State
 @pytest.fixture
 def kit(tmp_path: Path) -> Kit:
     """A kit with an operator key."""
-    (tmp_path / "operator.key").write_text(signing_key())
+    (tmp_path / "operator.key").write_bytes(signing_key())
     return Kit(tmp_path)
 
 
@@ -63,7 +63,7 @@ def test_another_operator_is_not_believed(kit: Kit, tmp_path: Path) -> None:
     """A signature by another kit's key is refused."""
     other = tmp_path / "other"
     other.mkdir()
-    (other / "operator.key").write_text(signing_key())
+    (other / "operator.key").write_bytes(signing_key())
     assert not KitSigner(kit).verify(b"epoch 2", KitSigner(Kit(other)).sign(b"epoch 2"))
 
 

@@ -15,12 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from resilience.adapters import supplies
-from resilience.adapters.kit import Kit, keep
+from resilience.adapters.kit import Kit
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.adapters.signer import KitSigner
 from resilience.adapters.supplies import Manifest, VaultSupplies, pack_code
 from resilience.errors import MissingPart
 from resilience.host import fetch
+from resilience.keys import keep
 from resilience.model import Fleet, Names, Promise, Replication, VaultSpec
 from resilience.ports import Vault
 from resilience.replication import seals

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from resilience.errors import UsageError
-from resilience.lab import Lab, damage, kit, places, processes
+from resilience.keys import ssh_key_pair
+from resilience.lab import Lab, damage, places, processes
 
 pytestmark = pytest.mark.lab
 
@@ -25,7 +26,7 @@ def _rent(directory: Path, vendor: str, number: int) -> str:
     wanted = {
         "name": f"{vendor}-1",
         "authorized_key": (directory / "kit/ssh_ed25519.pub").read_text(),
-        "host_key_private": kit.ssh_key_pair()[0],
+        "host_key_private": ssh_key_pair()[0],
         "size": "small",
     }
     url = f"http://198.18.{number}.2/v1/hosts"

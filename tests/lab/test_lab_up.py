@@ -18,7 +18,8 @@ import pytest
 
 from resilience.config import load
 from resilience.errors import Locked, ResilienceError
-from resilience.lab import Lab, kit
+from resilience.keys import ssh_key_pair
+from resilience.lab import Lab
 
 pytestmark = pytest.mark.lab
 
@@ -33,7 +34,7 @@ def _account(directory: Path, vendor: str, number: int) -> httpx.Client:
 
 
 def _wanted(directory: Path, name: str) -> dict[str, str]:
-    private, _ = kit.ssh_key_pair()
+    private, _ = ssh_key_pair()
     public = (directory / "kit/ssh_ed25519.pub").read_text()
     return {"name": name, "authorized_key": public, "host_key_private": private, "size": "small"}
 

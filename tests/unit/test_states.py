@@ -11,7 +11,7 @@ from resilience.adapters.memory_vault import MemoryVault
 from resilience.engine.run import Run
 from resilience.engine.stack_state import keep
 from resilience.errors import MissingPart, TooFewVaults, VaultError
-from resilience.lab.kit import signing_key
+from resilience.keys import signing_key
 from resilience.model import Plan
 from resilience.replication import seals, states
 from tests.sim.stage import Stage, day_one
@@ -32,7 +32,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     """Fresh ones."""
     folder = tmp_path_factory.mktemp("keys")
     for name in ("operator", "vendor"):
-        (folder / name).write_text(signing_key())
+        (folder / name).write_bytes(signing_key())
     operator, vendor = (seals.load_key(folder / name) for name in ("operator", "vendor"))
     return Keys(seals.signer(operator), seals.signer(vendor), seals.verifier(seals.public_hex(operator)))
 
