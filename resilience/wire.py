@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resilience import config
-from resilience.adapters import kit_shares, pulumi_past, pulumi_vault
+from resilience.adapters import kit_first, kit_shares, pulumi_past, pulumi_vault
 from resilience.adapters.account import HttpAccount
 from resilience.adapters.clock import SystemClock
 from resilience.adapters.credentials import NEEDED
@@ -42,7 +42,7 @@ from resilience.ports import Cloud, Log, Vault, Workload, World
 from resilience.replication import states
 from resilience.replication.vaults import open_vault
 
-__all__ = ["Home", "KitKeys", "kit_shares", "real_world"]
+__all__ = ["Home", "KitKeys", "kit_first", "kit_shares", "real_world"]
 
 
 @dataclass(frozen=True)
@@ -207,18 +207,23 @@ def _principals(fleet: Fleet, kit: Kit, spec: VaultSpec) -> tuple[str, ...]:
 def preflight_doors(home: Home, fleet: Fleet) -> Doors:
     """What `resilience check` opens: each principal's own way into each vault, and what this machine holds."""
     kit = Kit(home.directory / fleet.kit)
-    lacking = tuple(_lacking(kit, fleet))
+    lacking = kit_lacks(home, fleet)
     return Doors(
         principals={
             v.name: {p: open_vault(v, kit.vault(v.name, p), p) for p in _principals(fleet, kit, v)}
             for v in fleet.vaults
-            if not any(v.name in what for what in lacking)
+            if all(kit.has(v.name, who) for who in _principals(fleet, kit, v))
         },
         skew_s=skew_s,
         lacking=lacking,
         vendor=lambda site: preflight(site, kit.credentials(site.vendor, site.stack)),
         plugins={stack: has_plugin(stack) for stack in sorted({s.stack for s in fleet.sites} & CLOUDS)},
     )
+
+
+def kit_lacks(home: Home, fleet: Fleet) -> tuple[str, ...]:
+    """All that a failover would ask the kit for, and would not find."""
+    return tuple(dict.fromkeys(_lacking(Kit(home.directory / fleet.kit), fleet)))
 
 
 def _lacking(kit: Kit, fleet: Fleet) -> Iterator[str]:
@@ -233,7 +238,9 @@ def _lacking(kit: Kit, fleet: Fleet) -> Iterator[str]:
         *(lambda v=v: kit.vault(v.name, "operator") for v in fleet.mirrors),
         *(lambda v=v: kit.restic_password(v.name) for v in fleet.sealing),
         *(lambda z=z: kit.dns(z.vendor) for z in fleet.names.zones),
+        *(lambda v=v: kit.account(v.name) for v in fleet.vendors if v.account),
         *(lambda s=s: kit.credentials(s.vendor, s.stack) for s in fleet.sites if s.stack in CLOUDS),
+        *(lambda a=a: kit.host_key(a) for s in fleet.sites for a in s.addresses),
     ]
     for ask in wanted:
         try:

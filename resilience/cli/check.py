@@ -8,15 +8,15 @@ import typer
 
 from resilience.cli.context import Context, say_json
 from resilience.config.prices import load_prices
-from resilience.decide.preflight import declared, observed
+from resilience.decide.preflight import declared, kit_findings, observed
 from resilience.engine.observe import observe
 from resilience.engine.preflight import look, remembered
 from resilience.engine.probe import note
-from resilience.errors import Exit
+from resilience.errors import Exit, MissingPart
 from resilience.model import Fleet, Unknown
 from resilience.model.finding import Finding
 from resilience.render.findings import findings_json, findings_text
-from resilience.wire import preflight_doors
+from resilience.wire import kit_lacks, preflight_doors
 
 
 def run(
@@ -42,6 +42,16 @@ def run(
 
 
 def _tried(context: Context) -> tuple[Finding, ...]:
+    """What is seen from here; where the kit can't even open every door, all that it lacks."""
+    try:
+        return _seen(context)
+    except MissingPart:
+        if lacking := kit_lacks(context.home, context.home.load()):
+            return tuple(kit_findings(lacking))
+        raise
+
+
+def _seen(context: Context) -> tuple[Finding, ...]:
     with context.world() as (fleet, world):
         looked = look(preflight_doors(context.home, fleet), fleet, world.clock)
         seen = remembered(world.log, world.clock.now(), looked)

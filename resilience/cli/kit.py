@@ -1,7 +1,8 @@
-"""`resilience kit …`: who can open copies, and shares of the kit for several people."""
+"""`resilience kit …`: a first kit, who can open copies, and shares of the kit for several people."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +10,13 @@ import typer
 
 from resilience.cli.context import Context, say_json
 from resilience.errors import UsageError
-from resilience.wire import kit_shares
+from resilience.model import Fleet
+from resilience.wire import kit_first, kit_shares
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Keys: who can open copies; shares of the kit for several people."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Keys: a first kit; who can open copies; shares of the kit for several people.",
 )
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 FROM_NOW_ON = "What is put from now on; the site's host learns it with `resilience up SITE`."
@@ -20,6 +24,39 @@ STILL = (
     "What was put before stays open to whoever holds the identity, in every vault, until it is pruned there. "
     "If it fell into wrong hands, take a new snapshot, and have the older ones and the WAL before it pruned."
 )
+
+
+@app.command("make")
+def make(
+    ctx: typer.Context,
+    escrow: Annotated[
+        Path | None, typer.Option(help="A new file outside the kit for an identity that is kept elsewhere.")
+    ] = None,
+    new_vaults: Annotated[
+        bool, typer.Option("--new-vaults", help="In the kit that is there: only what vaults added since then need.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make the fleet's first kit: every key that no vendor hands out. Nothing is written over, and nobody is asked.
+
+    Then it lists what is left for a person to put there, and what to type next.
+
+    Exit status: 0 made, 1 error, 2 usage, 5 refused.
+    """
+    context: Context = ctx.obj
+    fleet = context.home.load()
+    if fleet.lab:
+        raise UsageError("This is a lab's fleet file.", "A lab makes its own kit.", "Type `resilience lab up`.")
+    kit = context.home.kit()
+    if new_vaults:
+        added = kit_first.add_vaults(kit, fleet)
+        told = f"Passwords for snapshots were made for: {', '.join(added)}." if added else "No vault lacks anything."
+        _said(as_json, told, {"kit": str(kit), "vaults": added})
+        return
+    kit_first.make(kit, fleet, escrow)
+    left = [(name, what) for name, what in kit_first.by_hand(fleet) if not (kit / name).exists()]
+    value = {"kit": str(kit), "escrow": str(escrow) if escrow else None, "by_hand": dict(left)}
+    _said(as_json, f"{kit} holds a new kit. Whoever loses it loses every copy.", value, *_next(fleet, left, escrow))
 
 
 @app.command("list")
@@ -116,8 +153,27 @@ def combine(
     _said(as_json, f"{to} holds the kit: {files} files.", {"files": files, "kit": str(to)})
 
 
-def _said(as_json: bool, told: str, value: dict[str, object], *more: str) -> None:
+def _said(as_json: bool, told: str, value: Mapping[str, object], *more: str) -> None:
     if as_json:
         say_json(value)
     else:
         typer.echo("\n".join([told, *more]))
+
+
+def _next(fleet: Fleet, left: list[tuple[str, str]], escrow: Path | None) -> Iterator[str]:
+    """What the operator of a new fleet does next, in order."""
+    yield "\n1. Put there what only a vendor or you can give, each file readable by you alone:"
+    width = max((len(name) for name, _ in left), default=0)
+    yield from (f"   {name:{width}}  {what}" for name, what in left)
+    yield "   To each vendor that asks for an SSH key give ssh_ed25519.pub; hosts of your own take it for root."
+    stacks = [vault.name for vault in fleet.vaults if vault.stack]
+    yield "2. Make the vaults, and try what their stores do:"
+    yield from (f"   resilience vault up {name}" for name in stacks)
+    yield from (f"   resilience vault probe {vault.name}" for vault in fleet.vaults)
+    yield "3. See what is still missing:  resilience check"
+    yield "4. Shares for several people:  resilience kit split --to FOLDER --of 5 --need 3"
+    if escrow is None:
+        yield "   Somebody who can open copies without this kit:  resilience kit add escrow --recipient age1…"
+    else:
+        yield f"   Take {escrow} off this machine: it opens every copy, and is in no share."
+    yield f"5. Make the first site:  resilience up {fleet.primary.name}"

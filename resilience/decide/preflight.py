@@ -27,7 +27,7 @@ def declared(fleet: Fleet) -> tuple[Finding, ...]:
 def observed(fleet: Fleet, survey: Survey, seen: Seen, prices: Prices) -> tuple[Finding, ...]:
     """What vendors, vaults, zones and this machine showed."""
     return (
-        *_kit(seen),
+        *kit_findings(seen.lacking),
         *_accounts(survey),
         *_vaults(survey, seen),
         *_mirrors(fleet, survey, seen),
@@ -117,10 +117,13 @@ def _locks(fleet: Fleet) -> Iterator[Finding]:
             yield Finding("vault", vault.name, "warn", said, "Shorten lock_days to what an attack may go unnoticed.")
 
 
-def _kit(seen: Seen) -> Iterator[Finding]:
-    for what in seen.lacking:
-        yield Finding("kit", "credentials", "fail", what, "Bring the kit that has it; docs/threat-model.md lists all.")
-    if not seen.lacking:
+def kit_findings(lacking: tuple[str, ...]) -> Iterator[Finding]:
+    """Each thing that the kit lacks, or that it lacks nothing."""
+    for what in lacking:
+        yield Finding(
+            "kit", "credentials", "fail", what, "Bring the kit that has it; docs/first-day.md says who makes what."
+        )
+    if not lacking:
         yield Finding("kit", "credentials", "pass", "every key that a failover needs is there")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ COMMANDS = (
     "notice add",
     "notice list",
     "notice evidence",
+    "kit make",
     "kit list",
     "kit add",
     "kit remove",
@@ -308,3 +310,48 @@ def test_a_slip_of_the_finger_is_told_before_anything_is_opened(typed: Type, wor
     assert (found.status, found.out) == (2, "")
     assert said in found.err
     assert [path.name for path in Path().iterdir()] == ["fleet.toml"]
+
+
+def test_a_new_fleet_from_nothing_to_what_its_kit_still_lacks(typed: Type) -> None:
+    """No network, no vendor: the file is checked, the kit is made once, and `check` lists all that is missing at once."""
+    fleet_file((ROOT / "examples/hobby.toml").read_text())
+    made = typed("kit", "make")
+    assert (made.status, made.err) == (0, "")
+    assert "accounts/hetzner.env" in made.out
+    assert "resilience up nuremberg" in made.out
+    again = typed("kit", "make", "--json")
+    assert (again.status, json.loads(again.out)["exit"]) == (5, 5)
+    assert typed("kit", "list").status == 0
+    lacking = typed("check", "--json")
+    assert lacking.status == 1
+    said = [finding["said"] for finding in json.loads(lacking.out)["findings"] if finding["area"] == "kit"]
+    assert len(said) == 6
+    assert all(
+        word in " ".join(said) for word in ("HCLOUD_TOKEN", "dns/cloudflare.txt", "vaults/amazon.json", "host_keys/")
+    )
+
+
+def test_no_kit_for_a_lab_nor_for_a_bad_file(typed: Type) -> None:
+    """Exit 2, and no folder."""
+    for text in (
+        GOOD.replace("[fleet]\n", "[fleet]\nlab = true\n"),
+        "[fleet",
+        GOOD.replace("k = 2\ns = 2", "k = 1\ns = 2"),
+    ):
+        fleet_file(text)
+        assert typed("kit", "make").status == 2
+        assert [path.name for path in Path().iterdir()] == ["fleet.toml"]
+
+
+def test_every_command_of_the_first_day_is_there() -> None:
+    """The page for a new fleet names commands and options that exist."""
+    page = (ROOT / "docs/first-day.md").read_text()
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", page, flags=re.MULTILINE | re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    assert len(lines) > 8
+    for line in lines:
+        _, *words = line.split()
+        command = [word for word in words[:2] if word.islower() and not word.startswith("-")]
+        said = CliRunner().invoke(cli.app, [*command, "--help"], env={"COLUMNS": "200"})
+        assert said.exit_code == 0, line
+        assert all(word in said.output for word in words if word.startswith("--")), line

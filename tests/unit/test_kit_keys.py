@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
 from pathlib import Path
 
 import pyrage
 import pytest
 
-from resilience.adapters import kit_shares
+from resilience import config
+from resilience.adapters import kit_first, kit_shares
+from resilience.adapters.credentials import NEEDED
 from resilience.adapters.kit import Kit
 from resilience.adapters.kit_keys import KitKeys
 from resilience.errors import Refused, ResilienceError, UsageError, VaultError
 from resilience.lab import kit as lab_kit
+from resilience.model import Fleet
+from resilience.model.rights import PRINCIPALS
 from resilience.replication import seals
+from resilience.wire import Home, kit_lacks
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.toml"))
 
 
 @pytest.fixture
@@ -21,6 +29,11 @@ def kit(tmp_path: Path) -> Kit:
     """A fresh kit."""
     lab_kit.make(tmp_path / "kit")
     return Kit(tmp_path / "kit")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def opens(kit: Kit, name: str, data: bytes) -> bool:
@@ -121,3 +134,76 @@ def test_shares_of_another_kit_or_an_altered_file(kit: Kit, tmp_path: Path) -> N
         kit_shares.combine(sealed, first[:2], kit.directory)
     with pytest.raises(UsageError):
         kit_shares.split(kit.directory, tmp_path / "three", 3, 1)
+
+
+def fill(kit: Path, fleet: Fleet) -> None:
+    """What a person puts into a first kit, file by file as it was listed."""
+    for name, what in kit_first.by_hand(fleet):
+        path = kit / name
+        path.parent.mkdir(exist_ok=True)
+        variables = [word for stack in NEEDED.values() for word in stack if word in what]
+        whom = {principal: {"token": "x"} for principal in PRINCIPALS if principal in what}
+        path.write_text(json.dumps(whom) if name.startswith("vaults/") else "\n".join(f"{v}=x" for v in variables))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_a_first_kit_and_what_it_lists_is_a_whole_kit(tmp_path: Path, example: Path) -> None:
+    """Whatever a failover asks the kit for is made, or is listed for a person; its owner alone reads it."""
+    home = Home(tmp_path / "fleet.toml")
+    home.file.write_bytes(example.read_bytes())
+    fleet = config.load(home.file)
+    kit = tmp_path / "kit"
+    kit_first.make(kit, fleet)
+    assert {oct(path.stat().st_mode & 0o777) for path in kit.rglob("*") if path.is_file()} == {"0o600"}
+    assert {oct(path.stat().st_mode & 0o777) for path in (kit, *kit.rglob("*")) if path.is_dir()} == {"0o700"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fleet.toml", "kit"]
+    listed = [name for name, _ in kit_first.by_hand(fleet) if not name.startswith("acme/")]
+    assert all(any(name in lack for name in listed) for lack in kit_lacks(home, fleet))
+    fill(kit, fleet)
+    for vault in (vault for vault in fleet.vaults if vault.stack in kit_first.MAKES_PRINCIPALS):
+        Kit(kit).keep_vault(vault.name, {principal: {"token": "x"} for principal in PRINCIPALS})
+    assert kit_lacks(home, fleet) == ()
+
+
+def test_a_first_kit_is_written_once_and_whole(tmp_path: Path) -> None:
+    """Where anything is, nothing is written over; where the escrow file can't be made, no kit is left behind."""
+    fleet, kit = config.load(EXAMPLES[0]), tmp_path / "kit"
+    for place in (tmp_path / "nowhere/escrow.txt", kit / "escrow.txt", tmp_path):
+        with pytest.raises(UsageError, match=r"is in the kit|can't be made"):
+            kit_first.make(kit, fleet, place)
+        assert list(tmp_path.iterdir()) == []
+    kit_first.make(kit, fleet, tmp_path / "escrow.txt")
+    before = files(tmp_path)
+    with pytest.raises(Refused, match="There is a kit"):
+        kit_first.make(kit, fleet, tmp_path / "other.txt")
+    assert files(tmp_path) == before
+    assert (tmp_path / "escrow.txt").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_escrow_identity_opens_copies_and_is_in_no_kit(tmp_path: Path) -> None:
+    """Only its public half is in the kit; two kits share no key."""
+    fleet = config.load(EXAMPLES[0])
+    for name in ("one", "two"):
+        kit_first.make(tmp_path / name / "kit", fleet, tmp_path / f"{name}.txt")
+    one, two = Kit(tmp_path / "one/kit"), Kit(tmp_path / "two/kit")
+    identity = (tmp_path / "one.txt").read_text().splitlines()[-1]
+    assert seals.decrypt(seals.encrypt(b"secret", one.recipients), identity) == b"secret"
+    assert not any(identity.encode() in data for data in files(one.directory).values())
+    shared = {data for data in files(one.directory).values() if data in files(two.directory).values()}
+    assert shared == {b"*\n"}
+
+
+def test_a_vault_that_was_added_gets_a_password_and_nothing_else_changes(tmp_path: Path) -> None:
+    """The other vaults' passwords stay; a folder without the operator's key is no kit to add to."""
+    fleet, kit = config.load(EXAMPLES[0]), tmp_path / "kit"
+    with pytest.raises(UsageError, match="is no kit"):
+        kit_first.add_vaults(kit, fleet)
+    kit_first.make(kit, fleet)
+    before = files(kit)
+    new = fleet.sealing[0].name
+    (kit / "restic" / f"{new}.txt").unlink()
+    assert kit_first.add_vaults(kit, fleet) == [new]
+    assert kit_first.add_vaults(kit, fleet) == []
+    after = files(kit)
+    assert {name for name in after if after[name] != before[name]} == {f"restic/{new}.txt"}
+    assert set(after) == set(before)

@@ -1,0 +1,104 @@
+"""The first kit of a fleet: every key that it makes for itself, and what is left for a person to put there."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from resilience import keys
+from resilience.adapters.credentials import NEEDED
+from resilience.errors import Refused, UsageError
+from resilience.model import Fleet
+from resilience.model.rights import PRINCIPALS
+
+IGNORED = ".gitignore"
+MAKES_PRINCIPALS = {"aws", "gcp"}
+"""Stacks that make a vault's principals with its bucket; elsewhere a person makes them."""
+
+PAGES: Mapping[str, str] = {"s3": "s3", "gcs": "gcp", "sftp": "sftp"}
+"""Which vendor's page shows what a vault's credentials look like."""
+
+
+def make(kit: Path, fleet: Fleet, escrow: Path | None = None) -> None:
+    """Write a kit where none is, whole or not at all; the escrow identity, if any, goes into a file outside of it."""
+    refuse_present(kit)
+    try:
+        kit.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=f".{kit.name}-", dir=kit.parent))
+        try:
+            for name, data in _files(kit, fleet, escrow).items():
+                keys.keep(new / name, data)
+            new.rename(kit)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    except OSError as error:
+        raise UsageError(
+            f"The kit can't be written to {kit}.", str(error), "Choose a folder of your own: `kit` in the fleet file."
+        ) from error
+
+
+def add_vaults(kit: Path, fleet: Fleet) -> list[str]:
+    """In a kit that is there: a password for the snapshots in each vault that has none yet; which."""
+    if not (kit / "operator.key").is_file():
+        raise UsageError(f"{kit} is no kit.", "It lacks operator.key.", "Make one: `resilience kit make`.")
+    lacking = [vault.name for vault in fleet.sealing if not (kit / keys.restic_file(vault.name)).exists()]
+    for name in lacking:
+        keys.keep(kit / keys.restic_file(name), keys.password())
+    return lacking
+
+
+def by_hand(fleet: Fleet) -> Iterator[tuple[str, str]]:
+    """What only a vendor or a person can give: the file in the kit, and what it holds."""
+    stacks = {(site.vendor, site.stack) for site in fleet.sites} | {
+        (vault.vendor, vault.stack) for vault in fleet.vaults
+    }
+    for vendor, stack in sorted(one for one in stacks if one[1] in NEEDED):
+        yield f"accounts/{vendor}.env", f"{', '.join(NEEDED[stack])}, one NAME=value a line (docs/vendors/{stack}.md)"
+    for vendor in (vendor.name for vendor in fleet.vendors if vendor.account):
+        yield f"accounts/{vendor}.txt", "the token of its account API"
+    for site in fleet.sites:
+        for address in site.addresses:
+            yield (
+                f"host_keys/{address}.pub",
+                "the host's own /etc/ssh/ssh_host_ed25519_key.pub (docs/vendors/baremetal.md)",
+            )
+    for zone in fleet.names.zones:
+        yield f"dns/{zone.vendor}.txt", f"its key for a zone of kind {zone.kind} (docs/names.md)"
+    for vault in (vault for vault in fleet.vaults if vault.stack not in MAKES_PRINCIPALS):
+        who = "operator, reader" if vault.copies_only else ", ".join(PRINCIPALS)
+        yield f"vaults/{vault.name}.json", f"credentials of {who} (docs/vendors/{PAGES[vault.kind]}.md)"
+    for authority in fleet.names.authorities:
+        yield f"acme/{authority.name}.env", "EAB_KEY_ID, EAB_HMAC_KEY, if it binds accounts (docs/names.md)"
+
+
+def refuse_present(kit: Path) -> None:
+    """Refuse to write where anything is: a key that was written over opens nothing any more."""
+    if kit.exists() and (not kit.is_dir() or any(kit.iterdir())):
+        raise Refused(
+            f"There is a kit in {kit}.",
+            "Keys are never written over: what they closed would stay closed.",
+            "Keep it. A vault was added? `resilience kit make --new-vaults`. A key leaked? `resilience kit rotate`.",
+        )
+
+
+def _files(kit: Path, fleet: Fleet, escrow: Path | None) -> dict[str, bytes]:
+    made = {**keys.first(vault.name for vault in fleet.sealing), IGNORED: b"*\n"}
+    if escrow is not None:
+        recipient, text = keys.age_identity()
+        _put_outside(kit, escrow, text)
+        made[keys.RECIPIENTS] += f"{recipient} # escrow\n".encode()
+    return made
+
+
+def _put_outside(kit: Path, escrow: Path, text: bytes) -> None:
+    if escrow.resolve().is_relative_to(kit.resolve()):
+        raise UsageError(f"{escrow} is in the kit.", "Escrow is for the day the kit is gone.", "Give a file elsewhere.")
+    if escrow.exists() or not escrow.parent.is_dir():
+        raise UsageError(
+            f"{escrow} can't be made.",
+            "Something is there, and it is not written over." if escrow.exists() else "Its folder is not there.",
+            "Give a new file, on a medium that leaves this machine.",
+        )
+    keys.keep(escrow, text)
