@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.epochs.model import Model
@@ -24,6 +27,22 @@ class Explored:
 
 def explore(model: Model, limit: int | None = None) -> Explored:
     """All states, or up to the first that breaks a rule; AssertionError past `limit`."""
+    with uncollected():
+        return breadth_first(model, limit)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No search for cycles among millions of tuples that have none: it took a quarter of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def breadth_first(model: Model, limit: int | None) -> Explored:
+    """Each state once, nearest first."""
     first = model.initial()
     came: dict[State, tuple[State, str] | None] = {first: None}
     queue, found = deque([first]), Explored()

@@ -137,7 +137,7 @@ class Model:
     def with_vault(state: State, place: int, vault: Vault) -> State:
         """The same with another vault there, and vaults in order."""
         vaults = (*state.vaults[:place], vault, *state.vaults[place + 1 :])
-        return state._replace(vaults=tuple(sorted(vaults)))
+        return State(tuple(sorted(vaults)), *state[1:])
 
     # ── ship ─────────────────────────────────────────────────────────────────
     def ship_steps(self, state: State, which: int) -> Iterator[Step]:
@@ -356,7 +356,7 @@ class Model:
         for vault in state.vaults:
             cell = vault.cells[which]
             if cell.got == UNASKED:
-                cell = cell._replace(got=UNKNOWN if vault.lost else vault.mask)
+                cell = Cell(cell.sealed, UNKNOWN if vault.lost else vault.mask, cell.todo)
             vaults.append(self.with_cell(vault, which, cell))
         return self.verdict(state._replace(vaults=tuple(sorted(vaults))), which)
 
@@ -402,7 +402,8 @@ class Model:
     def answered(self, state: State, which: int, place: int, mask: int, got: int) -> State:
         """Note the answer; when it was the last one, judge."""
         vault = state.vaults[place]
-        cell = vault.cells[which]._replace(got=got)
+        asked = vault.cells[which]
+        cell = Cell(asked.sealed, got, asked.todo)
         state = self.with_vault(state, place, self.with_cell(vault, which, cell)._replace(mask=mask))
         if any(vault.cells[which].got == UNASKED for vault in state.vaults):
             return state
@@ -575,13 +576,13 @@ class Model:
     @staticmethod
     def with_ship(state: State, which: int, ship: Ship) -> State:
         """The same with another ship there."""
-        return state._replace(ships=(*state.ships[:which], ship, *state.ships[which + 1 :]))
+        return State(state.vaults, (*state.ships[:which], ship, *state.ships[which + 1 :]), *state[2:])
 
     @staticmethod
     def with_promoter(state: State, which: int, promoter: Promoter) -> State:
         """The same with another promoter there."""
         others = state.promoters
-        return state._replace(promoters=(*others[:which], promoter, *others[which + 1 :]))
+        return State(state.vaults, state.ships, (*others[:which], promoter, *others[which + 1 :]), *state[3:])
 
     def in_phase(self, state: State, which: int, phase: Phase) -> State:
         """The same with a promoter in another phase."""
@@ -590,12 +591,14 @@ class Model:
     @staticmethod
     def with_courier(vault: Vault, which: int, progress: Progress) -> Vault:
         """The same with another progress there."""
-        return vault._replace(couriers=(*vault.couriers[:which], progress, *vault.couriers[which + 1 :]))
+        couriers = (*vault.couriers[:which], progress, *vault.couriers[which + 1 :])
+        return Vault(vault.role, vault.mask, vault.lost, couriers, vault.cells, vault.seen)
 
     @staticmethod
     def with_cell(vault: Vault, which: int, cell: Cell) -> Vault:
         """The same with another cell there."""
-        return vault._replace(cells=(*vault.cells[:which], cell, *vault.cells[which + 1 :]))
+        cells = (*vault.cells[:which], cell, *vault.cells[which + 1 :])
+        return Vault(vault.role, vault.mask, vault.lost, vault.couriers, cells, vault.seen)
 
     def with_mask(self, state: State, place: int, mask: int) -> State:
         """The same with other objects there."""
