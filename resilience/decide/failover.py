@@ -14,7 +14,7 @@ from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, seala
 from resilience.decide.standby import no_way_on, stand_by
 from resilience.decide.vaults import join
 from resilience.errors import ResilienceError, UsageError
-from resilience.model import EpochRecord, Fleet, Phase, Plan, Stage, Step, Survey
+from resilience.model import EpochRecord, Fleet, Phase, Plan, Stage, Step, Survey, lane
 
 
 def plan_failover(
@@ -111,11 +111,14 @@ def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
     yield from opening(target, [stage for stage in opened if stage != Stage.SIGN_UPS], Phase.START)
     if opened:
         yield from naming(fleet, target, lost, opened[-1], tuple(certify(fleet, target)))
-    yield from opening(target, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME)
-    yield from join(target, [name for name in following.vaults if name not in old.vaults])
-    yield step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again.")
-    yield step("protect", Phase.PROTECT, f"A verified copy again at another vendor: {vaults}.")
-    yield step("state", Phase.PROTECT, "The stack's state goes into the vaults.")
+    yield from lane(opening(target, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME), "then")
+    protection = (
+        *join(target, [name for name in following.vaults if name not in old.vaults]),
+        step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again."),
+        step("protect", Phase.PROTECT, f"A verified copy again at another vendor: {vaults}."),
+        step("state", Phase.PROTECT, "The stack's state goes into the vaults."),
+    )
+    yield from lane(protection, "beside") if opened else protection  # resolvers keep the old address for a while
     yield from stand_by(fleet, target, lost)
 
 

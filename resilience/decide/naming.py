@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from resilience.model import Fleet, Phase, Stage, Step
+from resilience.model import Fleet, Phase, Stage, Step, lane
 
 
 def naming(
@@ -36,8 +36,8 @@ def naming(
         where = registrar or "registrar"
         reason = f"{host} is delegated to a name server that is left; else it says what to change at {where}."
         yield Step(f"{Phase.NAME}.delegate.{where}", "delegate", where, Phase.NAME, reason, args)
-    yield from before
+    yield from lane(before, "then")
     walk = "A user's journey" if stage.covers(Stage.WRITES) else "Reading"
     reason = f"{walk} by {host} succeeds."
-    beside = {} if waits or before else {"beside": True}
-    yield Step(f"{Phase.NAME}.confirm.{site}", "confirm", site, Phase.NAME, reason, {"stage": str(stage), **beside})
+    when = {"then": True} if waits or before else {"beside": True}
+    yield Step(f"{Phase.NAME}.confirm.{site}", "confirm", site, Phase.NAME, reason, {"stage": str(stage), **when})

@@ -7,7 +7,7 @@ interrupted anywhere is simply run again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -68,8 +68,9 @@ def _refuse_unsigned(plan: Plan, approval: Approval) -> None:
 
 
 def execute(world: World, fleet: Fleet, plan: Plan, watch: Callable[[Event], None] = lambda _: None) -> None:
-    """Run the plan's steps in order, a group side by side; one that fails ends it after its group, and its error is raised.
+    """Run the plan's groups in order, the lanes of each side by side.
 
+    A step that fails ends its lane, and the plan once the group's other lanes have ended; its error is raised.
     Vaults at vendors that the plan counts as lost have no door in the World that the steps see.
     """
     closed = frozenset(v.name for v in fleet.vaults if v.vendor in plan.lost or v.name in plan.unheard)
@@ -83,8 +84,13 @@ def execute(world: World, fleet: Fleet, plan: Plan, watch: Callable[[Event], Non
             watch(event)
 
     for group in plan.groups:
-        world.together([partial(_carry_out, run, step, note) for step in group])
+        world.together([partial(_in_turn, run, lane, note) for lane in group])
     world.log.append(Event(world.clock.now(), "finished", {"digest": plan.digest}))
+
+
+def _in_turn(run: Run, lane: Sequence[Step], note: Note) -> None:
+    for step in lane:
+        _carry_out(run, step, note)
 
 
 def _carry_out(run: Run, step: Step, note: Note) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 
 class Phase(StrEnum):
@@ -47,6 +47,19 @@ class Step:
         """Whether it needs nothing of the step before it, and starts together with that one."""
         return bool(self.args.get("beside"))
 
+    @property
+    def then(self) -> bool:
+        """Whether it follows the step before it, and waits for nothing that goes on beside that one."""
+        return bool(self.args.get("then"))
+
+
+def lane(steps: Iterable[Step], first: Literal["beside", "then"]) -> Iterator[Step]:
+    """These, one after the other: beside the steps before them, or after the last of those and what it stands beside."""
+    when: str = first
+    for step in steps:
+        yield replace(step, args={**step.args, when: True})
+        when = "then"
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -64,15 +77,17 @@ class Plan:
     """Vaults that did not answer, and that a forced plan does without; a plan that is not forced has none."""
 
     @property
-    def groups(self) -> tuple[tuple[Step, ...], ...]:
-        """The steps, those together that may run side by side."""
-        found: list[tuple[Step, ...]] = []
+    def groups(self) -> tuple[tuple[tuple[Step, ...], ...], ...]:
+        """The steps: one group after the other; in a group lanes, side by side; in a lane steps, one after the other."""
+        found: list[list[tuple[Step, ...]]] = []
         for step in self.steps:
             if step.beside and found:
-                found[-1] += (step,)
+                found[-1].append((step,))
+            elif step.then and found:
+                found[-1][-1] += (step,)
             else:
-                found.append((step,))
-        return tuple(found)
+                found.append([(step,)])
+        return tuple(tuple(group) for group in found)
 
     @property
     def forced(self) -> bool:

@@ -230,7 +230,7 @@ def plan_text(plan: Plan, accepted: frozenset[str] = frozenset(), expected: Fore
     way = plan.target if plan.source == plan.target else f"{plan.source} to {plan.target}"
     table = _table("", "#", "phase", "step", "reason")
     for number, step in enumerate(plan.steps, start=1):
-        reason = f"{step.reason} (Together with the step before it.)" if step.beside else step.reason
+        reason = f"{step.reason} (Beside what comes before it.)" if step.beside else step.reason
         table.add_row(str(number), step.phase.value, f"{step.action} {step.subject}", reason)
     head = Text.assemble((f"{plan.kind}: {way}", "bold"), f", {words.plural(len(plan.steps), 'step')}")
     return rendered(

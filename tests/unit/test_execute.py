@@ -15,7 +15,7 @@ from resilience.engine.observe import survey_after_loss
 from resilience.engine.steps import ACTIONS
 from resilience.errors import Exit, Refused, ResilienceError
 from resilience.model import Event, Plan
-from resilience.ports import Plane, World
+from resilience.ports import Journey, Outside, Plane, World
 from resilience.simulation import Break, State, simulated_fleet, simulated_world
 from tests.sim.stage import Stage, day_one
 
@@ -150,6 +150,44 @@ def test_steps_that_need_nothing_of_each_other_run_side_by_side() -> None:
     told = [(e.kind, e.data["action"]) for e in world.log.read()[begun:] if e.kind.startswith("step-")]
     ended = [told.index(("step-done", action)) for action in ("restore", "media", "fetch")]
     assert max(ended) < told.index(("step-started", "recover"))
+
+
+def test_copies_are_made_while_resolvers_keep_the_old_address() -> None:
+    """Nobody waits for a TTL before the data is safe again: each of the two goes on only once the other is under way."""
+    stage, plan = lost()
+    met = threading.Barrier(2, timeout=30)
+    plane, outside = stage.world.plane, stage.world.outside
+
+    class Snapshots:
+        """A plane whose snapshot waits for the user by name."""
+
+        def __getattr__(self, name: str) -> object:
+            if name == "snapshot":
+                met.wait()
+            return getattr(plane, name)
+
+        def without(self, vaults: frozenset[str], *, forced: bool = False) -> object:
+            return self
+
+    class Users:
+        """Users, of whom the one that comes by name waits for the snapshot."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(outside, name)
+
+        def journey(self, address: str | None = None, gate_pass: str | None = None, root: str = "") -> Journey:
+            if address is None:
+                met.wait()
+            return outside.journey(address, gate_pass, root)
+
+    world = replace(
+        stage.world, together=side_by_side, plane=cast("Plane", Snapshots()), outside=cast("Outside", Users())
+    )
+    begun = len(world.log.read())
+    execute(world, stage.fleet, plan)
+    told = [(e.kind, e.data["action"]) for e in world.log.read()[begun:] if e.kind.startswith("step-")]
+    signed_up = max(place for place, step in enumerate(told) if step == ("step-started", "open"))
+    assert told.index(("step-done", "confirm")) < signed_up < told.index(("step-started", "stand-by"))
 
 
 def test_a_failure_beside_others_is_raised_after_they_ended() -> None:
