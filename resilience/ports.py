@@ -370,8 +370,8 @@ class Workload(Protocol):
     def seed(self, size: str, seed: int) -> Mapping[str, Any]:
         """Fill the app through its own interface; {users, posts, pictures}."""
 
-    def begin(self, seed: int) -> None:
-        """Start the users; returns when the first write was acknowledged."""
+    def begin(self, seed: int, newcomers: int) -> None:
+        """Start the users, and so many who sign up in a second; returns when the first write was acknowledged."""
 
     def recent(self, seconds: float) -> int:
         """Writes acknowledged in the last seconds."""

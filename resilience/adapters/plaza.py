@@ -231,9 +231,9 @@ class Users:
         """Fill plaza through HTTP with real texts and pictures."""
         return self._ask(do="seed", base=self._base, size=size, seed=seed, **self._material)
 
-    def begin(self, seed: int) -> None:
+    def begin(self, seed: int, newcomers: int) -> None:
         """Let users go on from now."""
-        self._ask(do="begin", base=self._base, seed=seed, **self._material)
+        self._ask(do="begin", base=self._base, seed=seed, newcomers=newcomers, **self._material)
 
     def recent(self, seconds: float) -> int:
         """Writes acknowledged in the last seconds."""

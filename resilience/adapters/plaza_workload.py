@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ HANDS = 6
 """Users at work at once while filling: more than cores, since who signs up waits for the vaults."""
 CROWD = 6
 """Users who go on during the drill."""
-NEWCOMER_S = 0.5
-"""So often somebody new signs up during the drill, one after another."""
+DOOR = 128
+"""So many who want to come in wait for an answer at a time; who comes while there are more waits for a turn."""
 PAUSE_S = 0.25
 WITH_PICTURE = 0.1
 """Share of posts that carry one."""
@@ -164,7 +165,8 @@ class Workload:
             args = (request["base"], number, rng, texts, pictures)
             thread = threading.Thread(target=self._live, args=args, daemon=True)
             self.threads.append(thread)
-        self.threads.append(threading.Thread(target=self._come, args=(request["base"],), daemon=True))
+        coming = (request["base"], request["newcomers"])
+        self.threads.append(threading.Thread(target=self._come, args=coming, daemon=True))
         for thread in self.threads:
             thread.start()
         if not self.first.wait(timeout=60):
@@ -195,18 +197,23 @@ class Workload:
             self._once(client, rng, texts, pictures)
             self.stop.wait(max(0.0, PAUSE_S - (time.monotonic() - began)))
 
-    def _come(self, base: str) -> None:
-        """People who sign up, one after another, each under a name that no earlier drill used."""
-        first = int(time.time())
-        while not self.stop.is_set():
-            began = time.monotonic()
-            self._join(base, f"newcomer{first:x}_{len(self.requests)}")
-            self.stop.wait(max(0.0, NEWCOMER_S - (time.monotonic() - began)))
+    def _come(self, base: str, a_second: int) -> None:
+        """People who sign up, so many a second however long it takes, each under a name that no earlier drill used."""
+        first, began = int(time.time()), time.monotonic()
+        with ThreadPoolExecutor(max_workers=DOOR) as door:
+            for number in count():
+                if self.stop.wait(max(0.0, began + number / a_second - time.monotonic())):
+                    return
+                door.submit(self._join, base, f"newcomer{first:x}_{number}")
 
     def _join(self, base: str, name: str) -> None:
         """Sign up; whoever was let in is a write too, by name."""
         client = Client(base, self._keep)
-        if self._insist(lambda: client.register(name, "not-a-secret-of-mine")) and self._insist(client.who_am_i):
+        if (
+            not self.stop.is_set()
+            and self._insist(lambda: client.register(name, "not-a-secret-of-mine"))
+            and self._insist(client.who_am_i)
+        ):
             self.writes.append({"id": f"@{name}", "at": round(time.time(), 4), "media": None, "newcomer": True})
 
     def _once(self, client: Client, rng: random.Random, texts: list[str], pictures: list[bytes]) -> None:

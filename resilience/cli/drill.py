@@ -49,6 +49,7 @@ def run(
     to: Annotated[str | None, typer.Option(help="The site to fail over to.")] = None,
     seed: Annotated[int | None, typer.Option(help="Repeat a drill's chances.")] = None,
     report: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
+    newcomers: Annotated[int, typer.Option(min=1, max=100, help="People who sign up in a second.")] = 2,
     lost: Annotated[list[str] | None, typer.Option(help="A vendor that the fault hits; may be repeated.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every fault, each vendor, each pair; resumes.")] = False,
     set_aside: Annotated[Path | None, typer.Option(help="Make and fill a lab, keep it there, drill nothing.")] = None,
@@ -60,7 +61,7 @@ def run(
 
     Exit status: 0 met, 1 error, 2 usage, 3 missed, 4 unknown, 5 refused.
     """
-    drill = Drill(size, fault, standby, durability, to, _seed(seed), tuple(lost or ()), simulated=simulate)
+    drill = Drill(size, fault, standby, durability, to, _seed(seed), tuple(lost or ()), simulate, newcomers)
     _possible(ctx.obj, drill)
     if everything:
         raise typer.Exit(run_round(drill, report or Path("reports") / "all", silent=as_json))

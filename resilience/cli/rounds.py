@@ -117,7 +117,7 @@ def _run(drill: Drill, report: Path, place: Path) -> None:
 
 def _words(drill: Drill) -> list[str]:
     kind = [word for key, value in _kind(drill).items() for word in (f"--{key}", value)]
-    return [*kind, "--seed", str(drill.seed)]
+    return [*kind, "--seed", str(drill.seed), "--newcomers", str(drill.newcomers)]
 
 
 def _resilience(*words: str) -> int:

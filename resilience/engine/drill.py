@@ -46,6 +46,8 @@ class Drill:
     lost: tuple[str, ...] = ()
     """Vendors that the fault hits; without any, the primary's (and its companions, where they leave together)."""
     simulated: bool = False
+    newcomers: int = 2
+    """People who sign up in a second, the whole time."""
 
 
 def prepare(world: World, fleet: Fleet, users: Workload, drill: Drill, watch: Watch) -> dict[str, int]:
@@ -85,7 +87,7 @@ def run_drill(
             with stage("standby", site=site.name):
                 carry_out(world, fleet, plan_up(fleet, observe(world, fleet), site.name), watch)
     with stage("users"):
-        users.begin(drill.seed)
+        users.begin(drill.seed, drill.newcomers)
         _warm(users)
     _walk(world, stage)
     try:

@@ -139,7 +139,7 @@ def again(told: Story) -> str:
     if told.fault == "rehearsal":
         return f"resilience rehearse --to {told.started.get('target')}"
     parts = ["resilience drill --simulate" if told.started.get("simulated") else "resilience drill"]
-    for option in ("size", "fault", "standby", "durability", "to", "seed"):
+    for option in ("size", "fault", "standby", "durability", "to", "seed", "newcomers"):
         value = told.started.get("target" if option == "to" else option)
         if isinstance(value, str | int) and value != "":
             parts.append(f"--{option} {value}")

@@ -40,7 +40,7 @@ class SimulatedUsers:
         self.sim.pass_time(1.0)
         return {"users": 10, "posts": SEEDED, "pictures": SEEDED}
 
-    def begin(self, seed: int) -> None:
+    def begin(self, seed: int, newcomers: int) -> None:
         """Write from now on; the first seconds pass here."""
         self.since = self.sim.ms
         self.sim.goes_on.append(self._go_on)

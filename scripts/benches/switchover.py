@@ -59,8 +59,9 @@ def _moves(lab: Lab, count: int, seed: int, progress: Progress) -> tuple[list[di
     sites = tuple(replace(site, standby="hot") if site.name in PAIR else site for site in declared.sites)
     fleet = replace(declared, sites=sites)
     with real_world(home, fleet, JournalFile(lab.directory / "bench.jsonl")) as (world, users):
-        prepare(world, fleet, users, Drill(seed=seed), progress.watch)
-        users.begin(seed)
+        drill = Drill(seed=seed)
+        prepare(world, fleet, users, drill, progress.watch)
+        users.begin(seed, drill.newcomers)
         moves = [_move(world, fleet, PAIR[number % 2], progress) for number in range(1, count + 1)]
         writes, _ = users.end()
         for move in moves:

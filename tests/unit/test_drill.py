@@ -37,9 +37,9 @@ class Half(SimulatedGround):
 class Idle(SimulatedUsers):
     """Users who hardly do anything."""
 
-    def begin(self, seed: int) -> None:
+    def begin(self, seed: int, newcomers: int) -> None:
         """Write a little, then nothing."""
-        super().begin(seed)
+        super().begin(seed, newcomers)
         self.end()
         self.sim.pass_time(60.0)
 
