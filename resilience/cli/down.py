@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from resilience.cli.context import Context, say_json
+from resilience.engine.stack_state import keep
 from resilience.errors import Refused
 from resilience.replication.epoch import newest_of
 
@@ -31,4 +32,7 @@ def run(
                 "Fail over first; or, if the service is to end, add --accept loses-writes",
             )
         world.clouds[site].down(fleet.site(site))
+        keep(
+            world, fleet.name, fleet.site(site), tuple(world.vaults)
+        )  # else another machine would believe in its hosts
     say_json({"site": site, "down": True}) if as_json else typer.echo(f"{site} is down.")

@@ -7,20 +7,20 @@ from collections.abc import Iterable
 from resilience.engine.run import Facts, Run
 from resilience.errors import MissingPart, ResilienceError, TooFewVaults, VaultError
 from resilience.model import Site
-from resilience.ports import Vault
+from resilience.ports import Vault, World
 from resilience.replication import layout, states
 from resilience.replication.epoch import each
 
 
-def keep(run: Run, site: Site, names: Iterable[str]) -> Facts:
+def keep(world: World, fleet: str, site: Site, names: Iterable[str]) -> Facts:
     """Put the state, signed, into these vaults as a new object; where it is in none, the command stops."""
-    exported = run.world.clouds[site.name].state(site)
+    exported = world.clouds[site.name].state(site)
     if exported is None:
         return {"bytes": 0, "vaults": []}
-    at_ms = round(run.world.clock.now() * 1000)
+    at_ms = round(world.clock.now() * 1000)
     key = layout.state(site.name, at_ms)
-    signed = states.encode(states.Stack(run.fleet.name, site.name), at_ms, exported, run.world.signer.sign)
-    vaults = {name: run.world.vaults[name] for name in names if name in run.world.vaults}
+    signed = states.encode(states.Stack(fleet, site.name), at_ms, exported, world.signer.sign)
+    vaults = {name: world.vaults[name] for name in names if name in world.vaults}
     answers = each(vaults, lambda vault: _put(vault, key, signed))
     held = [name for name, answer in answers.items() if not isinstance(answer, ResilienceError)]
     doubts = {name: answer.what for name, answer in answers.items() if isinstance(answer, ResilienceError)}

@@ -101,6 +101,19 @@ def test_a_state_comes_back_on_an_empty_machine(on: Make, vendor: Vendor) -> Non
         here.adopt(ACORN, found)
 
 
+def test_a_site_that_was_destroyed_is_believed_in_by_nobody(on: Make, vendor: Vendor) -> None:
+    """What is exported after `down` has no host in it: whoever takes that over makes the site anew."""
+    old, new = on("laptop"), on("other")
+    old.up(ACORN)
+    old.down(ACORN)
+    emptied = old.state(ACORN)
+    assert emptied is not None
+    new.adopt(ACORN, emptied)
+    assert new.outputs(ACORN) is None
+    assert new.up(ACORN).addresses
+    assert len(vendor.hosts) == 1
+
+
 def test_what_is_no_state_is_said(on: Make) -> None:
     """Junk under a state's name brings nothing back."""
     with pytest.raises(MissingPart, match="no state"):

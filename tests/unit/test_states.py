@@ -8,11 +8,9 @@ from typing import NamedTuple
 import pytest
 
 from resilience.adapters.memory_vault import MemoryVault
-from resilience.engine.run import Run
 from resilience.engine.stack_state import keep
 from resilience.errors import MissingPart, TooFewVaults, VaultError
 from resilience.keys import signing_key
-from resilience.model import Plan
 from resilience.replication import seals, states
 from tests.sim.stage import Stage, day_one
 
@@ -142,9 +140,8 @@ def taken_in_elm(stage: Stage) -> str:
 def test_a_name_that_is_taken_holds_nothing() -> None:
     """A vendor that put something first under the very name does not count as holding the state; where all did, it stops."""
     stage = day_one()
-    run = Run(stage.world, stage.fleet, Plan("up", "plaza", "acorn", "acorn", ()))
     taken = taken_in_elm(stage)
-    kept = keep(run, stage.fleet.site("acorn"), ("birch", "cedar", "elm"))
+    kept = keep(stage.world, "plaza", stage.fleet.site("acorn"), ("birch", "cedar", "elm"))
     assert (kept["key"], kept["vaults"], kept["doubts"]) == (
         taken,
         ["birch", "cedar"],
@@ -152,4 +149,4 @@ def test_a_name_that_is_taken_holds_nothing() -> None:
     )
     taken_in_elm(stage)
     with pytest.raises(TooFewVaults, match="in no vault"):
-        keep(run, stage.fleet.site("acorn"), ("elm",))
+        keep(stage.world, "plaza", stage.fleet.site("acorn"), ("elm",))

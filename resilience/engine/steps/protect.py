@@ -101,4 +101,4 @@ def state(run: Run, step: Step) -> Facts:
     """Keep the stack's state in the vaults, as a new object each time it changed."""
     site = run.fleet.site(step.subject)
     epoch = run.epoch(site.name) if run.plan.kind == "failover" else None
-    return keep(run, site, epoch.vaults if epoch else tuple(run.world.vaults))
+    return keep(run.world, run.fleet.name, site, epoch.vaults if epoch else tuple(run.world.vaults))

@@ -22,7 +22,8 @@ def provision(run: Run, step: Step) -> Facts:
         return {**outputs.to_json(), "already": True}
     brought = bring(run, site) if _begun_before(run, site) else {}
     made = run.world.clouds[site.name].up(site)
-    return {**made.to_json(), **brought, "state": keep(run, site, tuple(run.world.vaults))["vaults"]}
+    kept = keep(run.world, run.fleet.name, site, tuple(run.world.vaults))
+    return {**made.to_json(), **brought, "state": kept["vaults"]}
 
 
 def _begun_before(run: Run, site: Site) -> bool:
