@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 
 import typer
 
-from resilience.cli.context import Context
+from resilience.cli.context import Context, refuse_unknown
 from resilience.decide.forecast import Forecast
 from resilience.engine.execute import Approval, approve
 from resilience.errors import UsageError
-from resilience.model import Plan, SignOff
+from resilience.model import HAZARDS, Plan, SignOff
 from resilience.ports import World
 from resilience.render import plan_text
+
+
+def _known(names: list[str] | None) -> list[str] | None:
+    """The names as they were typed; UsageError for one that no hazard has."""
+    for name in names or ():
+        refuse_unknown(
+            "hazard", name, sorted(HAZARDS), "Nothing is accepted by a name that may be a slip of the finger."
+        )
+    return names
+
+
+Accepted = Annotated[list[str] | None, typer.Option(help="A hazard, by its name.", callback=_known)]
+"""Hazards that a person accepts; a name that none has is told before anything is read."""
 
 
 def approve_read(

@@ -23,7 +23,7 @@ def run(
     Exit status: 0 nothing is lacking, 1 error, 2 usage.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world):
+    with context.world(vaults=[vault]) as (fleet, world):
         epoch = newest_of(world.vaults, world.signer.verify)
         if epoch is None or vault not in epoch.vaults:
             known = ", ".join(epoch.vaults) if epoch else "none, no epoch is sealed"

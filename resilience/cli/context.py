@@ -6,7 +6,7 @@ import difflib
 import fcntl
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -45,14 +45,18 @@ class Context:
             yield
 
     @contextmanager
-    def world(self, *, lost: list[str] | None = None, site: str | None = None) -> Iterator[tuple[Fleet, World]]:
+    def world(
+        self, *, lost: list[str] | None = None, site: str | None = None, vaults: Iterable[str] = ()
+    ) -> Iterator[tuple[Fleet, World]]:
         """The fleet as declared, and the real World with the fleet's own journal.
 
         Names that were typed are looked at first: a slip of the finger needs no kit and calls nobody.
         """
         fleet = self.home.load()
         declared(fleet, lost)
-        _refuse_unknown("site", site, [one.name for one in fleet.sites])
+        refuse_unknown("site", site, [one.name for one in fleet.sites])
+        for vault in vaults:
+            refuse_unknown("vault", vault, [one.name for one in fleet.vaults])
         with real_world(self.home, fleet, self.home.journal) as (world, _):
             yield fleet, world
 
@@ -98,17 +102,21 @@ def is_date(text: str) -> bool:
 def declared(fleet: Fleet, lost: list[str] | None) -> frozenset[str]:
     """The vendors given with --lost; UsageError for one that the fleet does not have."""
     for name in lost or ():
-        _refuse_unknown("vendor", name, [vendor.name for vendor in fleet.vendors])
+        refuse_unknown("vendor", name, [vendor.name for vendor in fleet.vendors])
     return frozenset(lost or ())
 
 
-def _refuse_unknown(kind: str, name: str | None, known: list[str]) -> None:
+NOT_DECLARED = "The fleet file does not name it, and nothing is done for a name that may be a slip of the finger."
+
+
+def refuse_unknown(kind: str, name: str | None, known: list[str], why: str = NOT_DECLARED) -> None:
+    """UsageError for a name that nothing of this kind has."""
     if name is not None and name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         raise UsageError(
             f"No {kind} is called {name}.",
-            "The fleet file does not name it, and nothing is done for a name that may be a slip of the finger.",
-            f"Did you mean {close[0]}?" if close else f"Declared: {', '.join(known)}.",
+            why,
+            f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}.",
         )
 
 

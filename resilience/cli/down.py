@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from resilience.cli.approval import Accepted
 from resilience.cli.context import Context, say_json
 from resilience.engine.stack_state import keep
 from resilience.errors import Refused
@@ -15,7 +16,7 @@ from resilience.replication.epoch import newest_of
 def run(
     ctx: typer.Context,
     site: Annotated[str, typer.Argument(help="A site of the fleet.")],
-    accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
+    accept: Accepted = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Destroy SITE's hosts. The primary only with --accept loses-writes. Vaults stay.

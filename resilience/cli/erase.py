@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from resilience.cli.approval import Accepted
 from resilience.cli.context import Context, say_json
 from resilience.engine.erase import HAZARD, erase
 from resilience.errors import Exit
@@ -15,7 +16,7 @@ from resilience.errors import Exit
 def run(
     ctx: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", help="Erase; without it nothing is touched.")] = False,
-    accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
+    accept: Accepted = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Say which pictures each vault could lose. With --yes, remove every version of them.

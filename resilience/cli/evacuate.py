@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from resilience.cli import switchover
+from resilience.cli.approval import Accepted
 from resilience.cli.context import Context, say_json
 from resilience.cli.notice import chosen, when
 from resilience.decide.evacuation import Evacuation
@@ -22,7 +23,7 @@ def run(
     ctx: typer.Context,
     reference: Annotated[str, typer.Argument(help="Which notice; the one with the next deadline where absent.")] = "",
     digest: Annotated[str | None, typer.Option(help="Digest of the plan that was read.")] = None,
-    accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
+    accept: Accepted = None,
     to: Annotated[str | None, typer.Option(help="The site to move to.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from resilience.cli.approval import approve_read
+from resilience.cli.approval import Accepted, approve_read
 from resilience.cli.context import Context, declared, say_json, sign_offs
 from resilience.decide import plan_failover
 from resilience.decide.forecast import forecast
@@ -21,7 +21,7 @@ from resilience.render import Progress
 def run(
     ctx: typer.Context,
     digest: Annotated[str | None, typer.Option(help="Digest of the plan that was read.")] = None,
-    accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
+    accept: Accepted = None,
     to: Annotated[str | None, typer.Option(help="The site to fail over to.")] = None,
     lost: Annotated[list[str] | None, typer.Option(help="A vendor that counts as lost.")] = None,
     hold: Annotated[Stage | None, typer.Option(help="Do not open as far as this stage.")] = None,

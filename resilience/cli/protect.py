@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from resilience.cli.approval import approve_read
+from resilience.cli.approval import Accepted, approve_read
 from resilience.cli.context import Context, declared, say_json
 from resilience.cli.failover import name_stays
 from resilience.decide import plan_protect, with_companions
@@ -18,7 +18,7 @@ from resilience.render import Progress
 def run(
     ctx: typer.Context,
     digest: Annotated[str | None, typer.Option(help="Digest of the plan that was read.")] = None,
-    accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
+    accept: Accepted = None,
     lost: Annotated[list[str] | None, typer.Option(help="A vendor that counts as lost.")] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Stay with too few vaults left to seal; takes `split-brain`.")

@@ -19,7 +19,8 @@ def run(
 ) -> None:
     """Take a snapshot of the primary into each vault and read it back; docs/timers says how to have it done regularly.
 
-    A hot standby that follows takes it; one whose host was started again is given its keys, and follows again.
+    A hot standby that follows takes it; one whose host was started again is given its keys, and follows again. Then each
+    mirror gets what it lacks of one vault, through this machine.
 
     Exit status: 0 done, 1 error, 2 usage, 5 refused.
     """

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from resilience.cli.approval import approve_read
+from resilience.cli.approval import Accepted, approve_read
 from resilience.cli.context import Context, say_json, sign_offs
 from resilience.decide import plan_switchover
 from resilience.decide.forecast import forecast
@@ -22,7 +22,7 @@ from resilience.render import Progress
 def run(
     ctx: typer.Context,
     digest: Annotated[str | None, typer.Option(help="Digest of the plan that was read.")] = None,
-    accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
+    accept: Accepted = None,
     to: Annotated[str | None, typer.Option(help="The site that is to serve.")] = None,
     sign_off: Annotated[list[str] | None, typer.Option(help='"WHO; REFERENCE; DATE", for a legal order.')] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,

@@ -12,7 +12,7 @@ from resilience.engine.probe import note, probe_mirror
 from resilience.engine.probe import probe as try_out
 from resilience.engine.revert import revert as undo
 from resilience.errors import Exit
-from resilience.wire import known_vault, make_vault, vault_principals
+from resilience.wire import make_vault, vault_principals
 
 app = typer.Typer(help="Vaults: make one, probe one.", no_args_is_help=True, rich_markup_mode=None)
 Name = Annotated[str, typer.Argument(help="A vault of the fleet.")]
@@ -44,8 +44,7 @@ def revert(
     Exit status: 0 done, 1 error, 2 usage.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world), context.alone():
-        known_vault(fleet, name)
+    with context.world(vaults=[name]) as (_, world), context.alone():
         found = undo(world.vaults[name], really=yes)
     if as_json:
         say_json(found)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from resilience.cli.approval import approve_read
+from resilience.cli.approval import Accepted, approve_read
 from resilience.cli.context import Context, declared, say_json
 from resilience.decide import plan_vaults
 from resilience.engine.execute import execute, unfinished
@@ -18,7 +18,7 @@ def run(
     ctx: typer.Context,
     digest: Annotated[str | None, typer.Option(help="Digest of the plan that was read.")] = None,
     without: Annotated[list[str] | None, typer.Option(help="A declared vault to leave out.")] = None,
-    accept: Annotated[list[str] | None, typer.Option(help="A hazard, by its name.")] = None,
+    accept: Accepted = None,
     lost: Annotated[list[str] | None, typer.Option(help="A vendor that counts as lost.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
@@ -30,7 +30,11 @@ def run(
     Exit status: 0 the set is as declared, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
-    with context.world(lost=lost) as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
+    with (
+        context.world(lost=lost, vaults=without or ()) as (fleet, world),
+        context.alone(),
+        Progress.for_people(silent=as_json) as progress,
+    ):
         plan = unfinished(world, "vaults")
         if plan is None or digest not in {None, plan.digest} or without or lost:
             dead = declared(fleet, lost)

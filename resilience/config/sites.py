@@ -51,7 +51,7 @@ def _stack(i: int, site: SiteTable) -> Iterator[Finding]:
     if site.stack in CLOUDS and site.addresses:
         hint = "Remove them: the stack exports the addresses it was given. `network` is the site's own network."
         yield ("site", i, "addresses"), f"{site.stack} gives its hosts their addresses itself", hint
-    if site.disk is not None and site.stack != "openstack":
+    if site.disk is not None and site.stack not in {"openstack", "baremetal"}:
         hint = "Remove it. AWS and Google encrypt every disk; Hetzner has no such volume, see docs/vendors/hetzner.md."
         yield ("site", i, "disk"), f"{site.stack} has no kinds of disk to choose from", hint
     if site.network is not None:

@@ -89,13 +89,22 @@ def _stacks(fleet: Fleet) -> Iterator[Finding]:
             yield Finding("stack", site.name, "pass", f"{site.stack} ran for real on {site.evidence.on}")
         else:
             said = f"{site.stack} was never run for real: {site.evidence}"
-            yield Finding("stack", site.name, "warn", said, f"Run scripts/live {site.stack} in an account of your own.")
+            yield Finding(
+                "stack", site.name, "warn", said, f"Run scripts/live {site.vendor} in an account of your own."
+            )
+
+
+ENCRYPT_IT = 'Encrypt it, with a way to unlock it after a power cut; then say so: disk = "luks".'
 
 
 def _disks(fleet: Fleet) -> Iterator[Finding]:
     """Who could read a disk that was taken out of a host: copies in vaults are encrypted by us, hosts' disks are not."""
     for site in fleet.sites:
-        if site.encrypted:
+        if site.encrypted and site.stack == "baremetal":
+            yield Finding(
+                "disk", site.name, "pass", f"by your word it is encrypted ({site.disk}); nobody here can tell"
+            )
+        elif site.encrypted:
             said = "its disk is encrypted with a key that the vendor holds: against thieves, not against the vendor"
             yield Finding("disk", site.name, "pass", said)
         elif site.stack in CLOUDS:
@@ -106,7 +115,7 @@ def _disks(fleet: Fleet) -> Iterator[Finding]:
             yield Finding("disk", site.name, "warn", said, advice)
         elif not fleet.lab:
             said = "nobody here can tell whether its disk is encrypted"
-            yield Finding("disk", site.name, "unknown", said, "Encrypt it, with a way to unlock it after a power cut.")
+            yield Finding("disk", site.name, "unknown", said, ENCRYPT_IT)
 
 
 def _locks(fleet: Fleet) -> Iterator[Finding]:

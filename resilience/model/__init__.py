@@ -16,7 +16,7 @@ from resilience.model.fleet import (
 from resilience.model.journal import Event
 from resilience.model.notice import Notice
 from resilience.model.past import LegalOrder, Past, PastRun, SignOff
-from resilience.model.plan import Hazard, Phase, Plan, Step, lane
+from resilience.model.plan import HAZARDS, Hazard, Phase, Plan, Step, lane
 from resilience.model.registration import Registration
 from resilience.model.site import SiteOutputs
 from resilience.model.stack import CLOUDS, ENCRYPTED, SIZES, STACKS, Evidence, Machine
@@ -49,6 +49,7 @@ from resilience.model.verdict import (
 __all__ = [
     "CLOUDS",
     "ENCRYPTED",
+    "HAZARDS",
     "SIZES",
     "STACKS",
     "AuthoritySpec",

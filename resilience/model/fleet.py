@@ -52,7 +52,7 @@ class Site:
     image: str = ""
     """The vendor's own name or id; without one, the newest Debian 12."""
     disk: str = ""
-    """The vendor's own name for a kind of encrypted volume, which the host boots from; OpenStack vendors have such."""
+    """What encrypts its disk: at OpenStack vendors the name of a kind of volume, on bare metal what the operator says."""
     network: str = ""
     """The site's own network (CIDR) behind its public addresses."""
     live: date | None = None
@@ -65,12 +65,12 @@ class Site:
 
     @property
     def encrypted(self) -> bool:
-        """Whether the vendor encrypts its hosts' disks, with a key that the vendor holds."""
+        """Whether its hosts' disks are encrypted: by a vendor, who holds the key, or on bare metal by the operator's word."""
         return self.stack in ENCRYPTED or bool(self.disk)
 
     @property
     def evidence(self) -> Evidence:
-        """How far this site's stack was tried; anything but `live` is the hazard `never-run-here`."""
+        """How far this site's stack was tried: evidence is about a stack, the hazard `never-run-here` about a site."""
         return Evidence("live", self.live) if self.live else STACKS[self.stack]
 
 

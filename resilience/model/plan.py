@@ -21,6 +21,36 @@ class Phase(StrEnum):
     PROTECT = "protect"
 
 
+HAZARDS = frozenset(
+    {
+        "broken-chain",
+        "cannot-seal",
+        "kit-destroys-copies",
+        "legal-order",
+        "locked-copies",
+        "long-pause",
+        "loses-writes",
+        "mass-erasure",
+        "name-stays",
+        "name-waits",
+        "never-run-here",
+        "no-certificate",
+        "no-next-standby",
+        "no-spare-vault",
+        "old-name-served",
+        "silent-vault",
+        "single-vault-left",
+        "slow-name",
+        "split-brain",
+        "stale-ledger",
+        "unverified-copy",
+        "vault-destroyable",
+        "vault-untried",
+    }
+)
+"""Every name that a hazard has; docs/failover.md explains each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hazard:
     """A danger that the operator accepts by its name, or not at all."""

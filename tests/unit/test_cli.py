@@ -123,6 +123,17 @@ def test_a_good_file_is_valid(typed: Type) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "status"), [(GOOD.replace("lab = true", ""), 4), (GOOD.replace("ttl_s = 30", "ttl_s = 300"), 1)]
+)
+def test_a_valid_file_of_which_something_is_unknown_or_fails(typed: Type, text: str, status: int) -> None:
+    """The exit status says so without a network as it does with one."""
+    fleet_file(text)
+    said = typed("check", "--offline")
+    assert (said.status, said.err) == (status, "")
+    assert said.out.startswith(f"fleet.toml: valid.\n{'unknown disk' if status == 4 else 'fail    name'}")
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("[fleet", "not valid TOML"),
@@ -297,6 +308,13 @@ def test_a_vault_or_site_that_is_none_is_named(typed: Type) -> None:
         ("status --lost nope", "No vendor is called nope"),
         ("switchover --to nope", "No site is called nope"),
         ("up nope", "No site is called nope"),
+        ("catch-up nope", "No vault is called nope"),
+        ("vault revert nope", "No vault is called nope"),
+        ("vaults --without nope", "No vault is called nope"),
+        *(
+            (f"{command} --accept loses-wirtes", "Did you mean loses-writes?")
+            for command in ("failover", "switchover", "evacuate", "protect", "vaults", "erase", "down acorn")
+        ),
         ("down nope", "No site is called nope"),
         ("stack restore nope", "No site is called nope"),
         ("restore --into copy --at garbage", "neither a position nor a time"),
@@ -325,7 +343,7 @@ def test_a_new_fleet_from_nothing_to_what_its_kit_still_lacks(typed: Type) -> No
     lacking = typed("check", "--json")
     assert lacking.status == 1
     said = [finding["said"] for finding in json.loads(lacking.out)["findings"] if finding["area"] == "kit"]
-    assert len(said) == 6
+    assert len(said) == 7
     assert all(
         word in " ".join(said) for word in ("HCLOUD_TOKEN", "dns/cloudflare.txt", "vaults/amazon.json", "host_keys/")
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from resilience.model import Stage
+from resilience.model import HAZARDS, Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/failover.md").read_text()
@@ -26,6 +26,7 @@ def test_every_hazard_is_explained() -> None:
     }
     assert len(made) > 8
     assert table("Hazards") == made
+    assert made | {"broken-chain", "mass-erasure"} == HAZARDS
 
 
 def test_every_stage_is_explained() -> None:
