@@ -11,6 +11,7 @@ from pathlib import Path
 from resilience import config
 from resilience.adapters import kit_first, kit_shares, pulumi_past, pulumi_vault
 from resilience.adapters.account import HttpAccount
+from resilience.adapters.budget import Budgets, budgets
 from resilience.adapters.clock import SystemClock
 from resilience.adapters.credentials import NEEDED
 from resilience.adapters.gate import HostGate
@@ -31,6 +32,7 @@ from resilience.adapters.signer import KitSigner
 from resilience.adapters.strangers import strangers
 from resilience.adapters.supplies import VaultSupplies
 from resilience.adapters.threads import side_by_side
+from resilience.adapters.vendor_clients import paced
 from resilience.adapters.vendor_preflight import preflight
 from resilience.engine.preflight import Doors
 from resilience.errors import ResilienceError, UsageError
@@ -42,7 +44,7 @@ from resilience.ports import Cloud, Log, Vault, Workload, World
 from resilience.replication import states
 from resilience.replication.vaults import open_vault
 
-__all__ = ["Home", "KitKeys", "kit_first", "kit_shares", "real_world"]
+__all__ = ["Budgets", "Home", "KitKeys", "budgets", "kit_first", "kit_shares", "real_world"]
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,11 @@ class Home:
 
 
 @contextmanager
-def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Workload]]:
-    """A fleet's World, and users for a drill; in a lab this process first enters the operator's network."""
+def real_world(home: Home, fleet: Fleet, log: Log, budget: Budgets | None = None) -> Iterator[tuple[World, Workload]]:
+    """A fleet's World, and users for a drill; in a lab this process first enters the operator's network.
+
+    With budgets every request to a DNS vendor is counted; nothing that brings the app back has one.
+    """
     lab = Lab(home.directory) if fleet.lab else None
     if lab is not None:
         lab.enter_operator()
@@ -105,7 +110,10 @@ def real_world(home: Home, fleet: Fleet, log: Log) -> Iterator[tuple[World, Work
         app=app,
         gate=HostGate(shells, host=fleet.names.host, recipients=kit.recipients),
         outside=users,
-        zones={z.vendor: OctoDnsZone(z, kit.dns(z.vendor)) for z in fleet.names.zones},
+        zones={
+            z.vendor: OctoDnsZone(z, kit.dns(z.vendor), budget=budget(z.vendor) if budget else None)
+            for z in fleet.names.zones
+        },
         log=log,
         signer=signer,
         supplies=supplies,
@@ -140,7 +148,9 @@ def vault_principals(home: Home, fleet: Fleet, name: str) -> dict[str, Vault]:
     kit, spec = Kit(home.directory / fleet.kit), known_vault(fleet, name)
     if fleet.lab:
         Lab(home.directory).enter_operator()
-    return {who: open_vault(spec, kit.vault(name, who), who) for who in _principals(fleet, kit, spec)}
+    budget = budgets("vault")(spec.vendor)
+    opened = {who: open_vault(spec, kit.vault(name, who), who) for who in _principals(fleet, kit, spec)}
+    return {who: paced(vault, budget) for who, vault in opened.items()}
 
 
 def forget_stacks(home: Home, fleet: Fleet, vendor: str, *, undo: bool = False) -> list[str]:
@@ -204,19 +214,22 @@ def _principals(fleet: Fleet, kit: Kit, spec: VaultSpec) -> tuple[str, ...]:
     return tuple(who for who in PRINCIPALS if hot or who != "standby")
 
 
-def preflight_doors(home: Home, fleet: Fleet) -> Doors:
+def preflight_doors(home: Home, fleet: Fleet, budget: Budgets) -> Doors:
     """What `resilience check` opens: each principal's own way into each vault, and what this machine holds."""
     kit = Kit(home.directory / fleet.kit)
     lacking = kit_lacks(home, fleet)
     return Doors(
         principals={
-            v.name: {p: open_vault(v, kit.vault(v.name, p), p) for p in _principals(fleet, kit, v)}
+            v.name: {
+                who: paced(open_vault(v, kit.vault(v.name, who), who), budget(v.vendor))
+                for who in _principals(fleet, kit, v)
+            }
             for v in fleet.vaults
             if all(kit.has(v.name, who) for who in _principals(fleet, kit, v))
         },
         skew_s=skew_s,
         lacking=lacking,
-        vendor=lambda site: preflight(site, kit.credentials(site.vendor, site.stack)),
+        vendor=lambda site: preflight(site, kit.credentials(site.vendor, site.stack), budget=budget(site.vendor)),
         plugins={stack: has_plugin(stack) for stack in sorted({s.stack for s in fleet.sites} & CLOUDS)},
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from resilience.adapters.answers import BILLING, closed, codes_of
+from resilience.adapters.budget import BudgetSpent
 from resilience.adapters.vendor_words import meaning
 from resilience.model import Site
 from resilience.model.probe import Trial
@@ -36,6 +37,8 @@ def outcome(site: Site, question: Asked) -> Trial:
         return Trial(question.name, "pass", question.ask())
     except No as error:
         return Trial(question.name, "fail", str(error), question.next)
+    except BudgetSpent as error:
+        return Trial(question.name, "unknown", f"{error.what} {error.why}", error.next)
     except Exception as error:
         if not isinstance(error, troubles()):
             raise

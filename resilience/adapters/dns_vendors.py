@@ -10,9 +10,13 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 from urllib.parse import urlsplit
 
+from requests import Session
+
+from resilience.adapters.budget import Budget
 from resilience.adapters.credentials import parse
 from resilience.errors import MissingPart
 from resilience.model import ZoneSpec
@@ -30,6 +34,16 @@ class DnsVendor:
     """octoDNS's provider, from where the zone is and the key."""
     failures: Callable[[], Failures]
     """What its libraries raise when the vendor refuses or does not answer, besides octoDNS's own."""
+    way: str = "_sess"
+    """Where in the provider its session of requests is, or its client of boto3; the libraries show neither."""
+
+
+def counted(provider: Any, vendor: DnsVendor, budget: Budget) -> Any:
+    """The same provider, every request counted; the operator's own server by RFC 2136 has no budget."""
+    if vendor.way:
+        within = attrgetter(vendor.way)(provider)
+        (budget.guard if isinstance(within, Session) else budget.watch)(within)
+    return provider
 
 
 def needed(spec: ZoneSpec, key: str, *names: str) -> list[str]:
@@ -132,10 +146,10 @@ def _google_failures() -> Failures:
 
 DNS_VENDORS: Mapping[str, DnsVendor] = {
     "powerdns": DnsVendor(_powerdns, _none),
-    "rfc2136": DnsVendor(_rfc2136, _dns_failures),
-    "route53": DnsVendor(_route53, _aws_failures),
+    "rfc2136": DnsVendor(_rfc2136, _dns_failures, ""),
+    "route53": DnsVendor(_route53, _aws_failures, "_conn"),
     "cloudflare": DnsVendor(_cloudflare, _none),
-    "hetzner": DnsVendor(_hetzner, _hetzner_failures),
-    "google": DnsVendor(_google, _google_failures),
+    "hetzner": DnsVendor(_hetzner, _hetzner_failures, "_client._hcloud._client._session"),
+    "google": DnsVendor(_google, _google_failures, "gcloud_client._http"),
 }
 """By the kind that `fleet.toml` names."""

@@ -62,8 +62,9 @@ class GcsVault:
             credentials=_credentials(token, service_account),
             client_options=ClientOptions(api_endpoint=spec.endpoint),
         )
+        self.session = client._http  # noqa: SLF001 - the pool has no other door
         for scheme in ("http://", "https://"):
-            client._http.mount(scheme, HTTPAdapter(pool_maxsize=32))  # noqa: SLF001 - the pool has no other door
+            self.session.mount(scheme, HTTPAdapter(pool_maxsize=32))
         self._client = client
         self._bucket = client.bucket(spec.bucket)
 

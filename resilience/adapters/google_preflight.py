@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from resilience.adapters.asking import LATER, Asked, no, room, there
+from resilience.adapters.budget import Budget
 from resilience.model import Site
 from stacks import sizes
 from stacks.contract import SiteArgs
@@ -16,9 +17,9 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform.read-only"
 WORD = "Write one of the vendor's own words: region, zone."
 
 
-def questions(site: Site, credentials: Mapping[str, str], endpoint: str | None) -> Iterator[Asked]:
+def questions(site: Site, credentials: Mapping[str, str], endpoint: str | None, budget: Budget) -> Iterator[Asked]:
     """Six reads: the project, its billing, the region with its quotas, the machine type, the image."""
-    get, project = session(credentials), credentials["GOOGLE_PROJECT"]
+    get, project = session(credentials, budget), credentials["GOOGLE_PROJECT"]
     own = f"{endpoint or COMPUTE}/compute/v1/projects/{project}"
     seen: dict[str, Any] = {}
 
@@ -57,11 +58,12 @@ def questions(site: Site, credentials: Mapping[str, str], endpoint: str | None) 
     yield Asked("quota of disk", lambda: quota("SSD_TOTAL_GB", site.machine.disk_gb, "GB of disk"), LATER)
 
 
-def session(credentials: Mapping[str, str]) -> Any:
+def session(credentials: Mapping[str, str], budget: Budget) -> Any:
     """GET of one address: what it says, or None where there is no such thing."""
     from google.auth.exceptions import DefaultCredentialsError
-    from google.auth.transport.requests import AuthorizedSession
+    from google.auth.transport.requests import AuthorizedSession, Request
     from google.oauth2 import service_account
+    from requests import Session
 
     def get(url: str) -> Any:
         if "session" not in made:
@@ -70,7 +72,7 @@ def session(credentials: Mapping[str, str]) -> Any:
                 who = service_account.Credentials.from_service_account_info(key, scopes=[SCOPE])  # type: ignore[no-untyped-call]
             except ValueError as error:
                 raise DefaultCredentialsError(f"could not find default credentials: {error}") from error  # type: ignore[no-untyped-call]
-            made["session"] = AuthorizedSession(who)  # type: ignore[no-untyped-call]
+            made["session"] = budget.guard(AuthorizedSession(who, auth_request=Request(budget.guard(Session()))))  # type: ignore[no-untyped-call]
         answer = made["session"].get(url, timeout=10)
         if answer.status_code == 404:  # noqa: PLR2004
             return None

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import dns.resolver
 
 from resilience.adapters.answers import closed
+from resilience.adapters.budget import Budget
 from resilience.adapters.delegation import soa_serial
-from resilience.adapters.dns_vendors import DNS_VENDORS
+from resilience.adapters.dns_vendors import DNS_VENDORS, counted
 from resilience.errors import ResilienceError
 from resilience.model import RecordSpec, ZoneSpec
 
@@ -40,6 +41,8 @@ class OctoDnsZone:
     key: str = field(repr=False)
     resolver: dns.resolver.Resolver | None = None
     """Where name servers' own addresses are asked for; this machine's where there is none."""
+    budget: Budget | None = None
+    """What may be asked of this vendor; a failover moves the name whatever it takes."""
 
     def addresses(self, host: str) -> tuple[str, ...]:
         """What this vendor's server holds for `host` right now."""
@@ -128,7 +131,9 @@ class OctoDnsZone:
         from octodns.record import Record
 
         Record.enable_validators({"legacy"})  # the set it falls back to, chosen without its warning
-        return DNS_VENDORS[self.spec.kind].open(self.spec, self.key)
+        vendor = DNS_VENDORS[self.spec.kind]
+        opened = vendor.open(self.spec, self.key)
+        return counted(opened, vendor, self.budget) if self.budget else opened
 
     def _refused(self, doing: str, error: Exception) -> ResilienceError:
         """A closed account by its own name; every other trouble leaves the zone as it was."""

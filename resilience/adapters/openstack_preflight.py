@@ -7,15 +7,16 @@ from functools import cache
 from typing import Any
 
 from resilience.adapters.asking import LATER, Asked, no, room, there
+from resilience.adapters.budget import Budget
 from resilience.model import Site
 
 PAGES = 5
 WORD = "Write one of the vendor's own words: region."
 
 
-def questions(site: Site, credentials: Mapping[str, str]) -> Iterator[Asked]:
+def questions(site: Site, credentials: Mapping[str, str], budget: Budget) -> Iterator[Asked]:
     """A handful of reads: limits of compute, volumes and addresses, the flavor, the image, the kind of disk."""
-    get = Session(site, credentials)
+    get = Session(site, credentials, budget)
 
     @cache
     def limits(service: str, path: str) -> Mapping[str, float]:
@@ -92,9 +93,10 @@ def _disk(site: Site, get: Session) -> str:
 class Session:
     """GET from one of the project's services in the site's region: what it says."""
 
-    def __init__(self, site: Site, credentials: Mapping[str, str]) -> None:
+    def __init__(self, site: Site, credentials: Mapping[str, str], budget: Budget) -> None:
         from keystoneauth1.identity.v3 import ApplicationCredential
         from keystoneauth1.session import Session as Way
+        from requests import Session as Plain
 
         key = ApplicationCredential(
             credentials["OS_AUTH_URL"],
@@ -102,7 +104,7 @@ class Session:
             application_credential_secret=credentials["OS_APPLICATION_CREDENTIAL_SECRET"],
         )
         self._region = site.region
-        self._session = Way(auth=key, timeout=10, user_agent="resilience")
+        self._session = Way(auth=key, session=budget.guard(Plain()), timeout=10, user_agent="resilience")
 
     def __call__(self, service: str, path: str) -> Any:
         """What one service says at this path."""

@@ -24,6 +24,7 @@ import pulumi.automation as auto
 
 from resilience import caches
 from resilience.adapters import pulumi_errors as said
+from resilience.adapters.budget import PARALLEL
 from resilience.adapters.pulumi_orphans import end_orphans
 from resilience.errors import MissingPart, Refused
 from resilience.model import Site, SiteOutputs
@@ -100,7 +101,7 @@ class PulumiCloud:
         def make() -> SiteOutputs:
             stack = self.stack(site)
             stack.set_all_config(self._config(site))
-            result = stack.up(color="never", suppress_outputs=True)
+            result = stack.up(color="never", suppress_outputs=True, parallel=PARALLEL)
             if begun:
                 _close(stack)
             return SiteOutputs.from_json({name: out.value for name, out in result.outputs.items()})
@@ -116,8 +117,12 @@ class PulumiCloud:
 
     def down(self, site: Site) -> None:
         """Destroy what `up` made; nothing there is no error."""
+
+        def destroy() -> object:
+            return self.stack(site).destroy(color="never", suppress_outputs=True, parallel=PARALLEL)
+
         if self.state_file(site).exists():
-            self.operate(site, "destroy", lambda: self.stack(site).destroy(color="never", suppress_outputs=True))
+            self.operate(site, "destroy", destroy)
 
     def state(self, site: Site) -> bytes | None:
         """The stack's state as `pulumi stack import` takes it; secrets in it are encrypted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pulumi.automation as auto
 
+from resilience.adapters.budget import PARALLEL
 from resilience.adapters.pulumi import PROJECT, PulumiCloud
 from resilience.errors import UsageError
 from resilience.model import Site, VaultSpec
@@ -38,7 +39,9 @@ def make(cloud: PulumiCloud, spec: VaultSpec) -> Credentials:
     def action() -> Credentials:
         stack = cloud.stack(site)
         stack.set_all_config({f"{PROJECT}:{name}": auto.ConfigValue(value) for name, value in values.items()})
-        made: Credentials = stack.up(color="never", suppress_outputs=True).outputs["credentials"].value
+        made: Credentials = (
+            stack.up(color="never", suppress_outputs=True, parallel=PARALLEL).outputs["credentials"].value
+        )
         return made
 
     return cloud.operate(site, "make", action)

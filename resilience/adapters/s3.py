@@ -29,7 +29,7 @@ class S3Vault:
         self.name = spec.name
         self._vendor = spec.vendor
         self._bucket = spec.bucket
-        self._client: S3Client = boto3.client(
+        self.client: S3Client = boto3.client(
             "s3",
             endpoint_url=spec.endpoint,
             region_name=spec.region,
@@ -49,7 +49,7 @@ class S3Vault:
     def put_new(self, key: str, data: bytes) -> bool:
         """Create `key` if absent, by `If-None-Match: *`."""
         try:
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
+            self.client.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
         except ClientError as error:
             if _code(error) in TAKEN:
                 return False
@@ -61,7 +61,7 @@ class S3Vault:
     def get(self, key: str) -> bytes | None:
         """The whole object; None only on a 404."""
         try:
-            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            return self.client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except ClientError as error:
             if _code(error) in ABSENT:
                 return None
@@ -72,12 +72,12 @@ class S3Vault:
     def first(self, key: str) -> bytes | None:
         """The oldest version of `key` that the bucket keeps; None where there never was one."""
         try:
-            pages = self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key)
+            pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key)
             kept = [v for page in pages for v in page.get("Versions", []) if v["Key"] == key]
             if not kept:
                 return None
             oldest = min(reversed(kept), key=lambda version: version["LastModified"])  # a store lists the newest first
-            found = self._client.get_object(Bucket=self._bucket, Key=key, VersionId=oldest["VersionId"])
+            found = self.client.get_object(Bucket=self._bucket, Key=key, VersionId=oldest["VersionId"])
             return found["Body"].read()
         except (ClientError, BotoCoreError, OSError) as error:
             raise self._explain("read the first version of", key, error) from error
@@ -85,7 +85,7 @@ class S3Vault:
     def exists(self, key: str) -> bool:
         """Whether `key` is there."""
         try:
-            self._client.head_object(Bucket=self._bucket, Key=key)
+            self.client.head_object(Bucket=self._bucket, Key=key)
         except ClientError as error:
             if _code(error) in ABSENT:
                 return False
@@ -97,7 +97,7 @@ class S3Vault:
     def list(self, prefix: str) -> list[str]:
         """Keys with this prefix, in order."""
         try:
-            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             return sorted(entry["Key"] for page in pages for entry in page.get("Contents", []))
         except (ClientError, BotoCoreError) as error:
             raise self._explain("list", prefix, error) from error
@@ -105,27 +105,25 @@ class S3Vault:
     def delete(self, key: str) -> None:
         """Remove `key`; no error when absent."""
         try:
-            self._client.delete_object(Bucket=self._bucket, Key=key)
+            self.client.delete_object(Bucket=self._bucket, Key=key)
         except (ClientError, BotoCoreError) as error:
             raise self._explain("delete", key, error) from error
 
     def erase(self, key: str) -> None:
         """Remove every version of `key`: what hides it first and the oldest last, so that what is left stays listed."""
         try:
-            pages = list(self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key))
+            pages = list(self.client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key))
             hides = [v["VersionId"] for page in pages for v in page.get("DeleteMarkers", []) if v["Key"] == key]
             kept = [v["VersionId"] for page in pages for v in page.get("Versions", []) if v["Key"] == key]
             for version in (*hides, *kept):
-                self._client.delete_object(Bucket=self._bucket, Key=key, VersionId=version)
+                self.client.delete_object(Bucket=self._bucket, Key=key, VersionId=version)
         except (ClientError, BotoCoreError) as error:
             raise self._explain("erase", key, error) from error
 
     def hidden(self, prefix: str) -> Sequence[str]:
         """Keys that a delete hid, of which versions are kept."""
         try:
-            pages = list(
-                self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix)
-            )
+            pages = list(self.client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix))
         except (ClientError, BotoCoreError) as error:
             raise self._explain("list the versions below", prefix, error) from error
         deleted = {mark["Key"] for page in pages for mark in page.get("DeleteMarkers", []) if mark["IsLatest"]}
@@ -134,7 +132,7 @@ class S3Vault:
     def put_over(self, key: str, data: bytes) -> None:
         """Write over whatever is there: nothing here does that, and a probe tries whether a thief could."""
         try:
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
+            self.client.put_object(Bucket=self._bucket, Key=key, Body=data)
         except (ClientError, BotoCoreError) as error:
             raise self._explain("write over", key, error) from error
 
@@ -142,7 +140,7 @@ class S3Vault:
         """Objects of which there is more than what was put first: the versions since, by key."""
         found: dict[str, list[tuple[datetime, str]]] = {}
         try:
-            for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket):
+            for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self._bucket):
                 for version in reversed(page.get("Versions", [])):
                     found.setdefault(version["Key"], []).append((version["LastModified"], version["VersionId"]))
         except (ClientError, BotoCoreError) as error:
@@ -154,7 +152,7 @@ class S3Vault:
         """Remove exactly these versions."""
         try:
             for version in versions:
-                self._client.delete_object(Bucket=self._bucket, Key=key, VersionId=version)
+                self.client.delete_object(Bucket=self._bucket, Key=key, VersionId=version)
         except (ClientError, BotoCoreError) as error:
             raise self._explain("remove versions of", key, error) from error
 

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from resilience.adapters import google_preflight, openstack_preflight
 from resilience.adapters.asking import troubles
+from resilience.adapters.budget import Budget, budgets
+from resilience.adapters.vendor_clients import aws_client, hetzner_client
 from resilience.errors import ResilienceError
 from resilience.model import Site
 
-Find = Callable[[Site, str, Mapping[str, str], str | None], Iterable[str]]
+Find = Callable[[Site, str, Mapping[str, str], str | None, Budget], Iterable[str]]
 
 
 def strangers(
@@ -20,7 +22,7 @@ def strangers(
 ) -> tuple[str, ...]:
     """The vendor's names for them; raises where the vendor can't be asked, since then nobody knows."""
     try:
-        found = FIND[site.stack](site, fleet, credentials, endpoint)
+        found = FIND[site.stack](site, fleet, credentials, endpoint, budgets("up")(site.vendor))
         return tuple(sorted(name for name in found if name not in known))
     except troubles() as error:
         raise ResilienceError(
@@ -30,35 +32,35 @@ def strangers(
         ) from error
 
 
-def _aws(site: Site, fleet: str, credentials: Mapping[str, str], endpoint: str | None) -> Iterable[str]:
-    import boto3
-
-    keys = {name.lower(): value for name, value in credentials.items() if name.startswith("AWS_") and "KEY" in name}
-    ec2 = boto3.client("ec2", region_name=site.region, endpoint_url=endpoint, **keys)  # type: ignore[call-overload]
+def _aws(site: Site, fleet: str, credentials: Mapping[str, str], endpoint: str | None, budget: Budget) -> Iterable[str]:
+    ec2 = aws_client("ec2", site.region, credentials, endpoint, budget)
     living = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
     marks = [{"Name": f"tag:{name}", "Values": [value]} for name, value in (("fleet", fleet), ("site", site.name))]
     pages = ec2.get_paginator("describe_instances").paginate(Filters=[living, *marks])
     return [i["InstanceId"] for page in pages for r in page["Reservations"] for i in r["Instances"]]
 
 
-def _google(site: Site, fleet: str, credentials: Mapping[str, str], endpoint: str | None) -> Iterable[str]:
-    get = google_preflight.session(credentials)
+def _google(
+    site: Site, fleet: str, credentials: Mapping[str, str], endpoint: str | None, budget: Budget
+) -> Iterable[str]:
+    get = google_preflight.session(credentials, budget)
     where = f"{endpoint or google_preflight.COMPUTE}/compute/v1/projects/{credentials['GOOGLE_PROJECT']}"
     path = f"/zones/{site.zone}/instances?filter=(labels.fleet={fleet})(labels.site={site.name})"
     found = (get(f"{where}{path}") or {}).get("items", ())
     return [f"projects/{credentials['GOOGLE_PROJECT']}/zones/{site.zone}/instances/{one['name']}" for one in found]
 
 
-def _hetzner(site: Site, fleet: str, credentials: Mapping[str, str], endpoint: str | None) -> Iterable[str]:
-    from hcloud import Client
-
-    where = {"api_endpoint": endpoint} if endpoint else {}
-    client = Client(credentials["HCLOUD_TOKEN"], timeout=5, **where)  # type: ignore[arg-type]
+def _hetzner(
+    site: Site, fleet: str, credentials: Mapping[str, str], endpoint: str | None, budget: Budget
+) -> Iterable[str]:
+    client = hetzner_client(credentials, endpoint, budget)
     return [str(one.id) for one in client.servers.get_all(label_selector=f"fleet={fleet},site={site.name}")]
 
 
-def _openstack(site: Site, fleet: str, credentials: Mapping[str, str], endpoint: str | None) -> Iterable[str]:
-    found = openstack_preflight.Session(site, credentials)("compute", "/servers/detail")["servers"]
+def _openstack(
+    site: Site, fleet: str, credentials: Mapping[str, str], endpoint: str | None, budget: Budget
+) -> Iterable[str]:
+    found = openstack_preflight.Session(site, credentials, budget)("compute", "/servers/detail")["servers"]
     marks = {"fleet": fleet, "site": site.name}
     return [one["id"] for one in found if marks.items() <= one.get("metadata", {}).items()]
 

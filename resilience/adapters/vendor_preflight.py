@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from resilience.adapters import google_preflight, openstack_preflight
 from resilience.adapters.asking import LATER, PAYMENTS, Asked, outcome, there
 from resilience.adapters.asking import room as left
+from resilience.adapters.budget import Budget, budgets
+from resilience.adapters.vendor_clients import aws_client, hetzner_client
 from resilience.errors import ResilienceError
 from resilience.model import Site
 from resilience.model.probe import Trial
@@ -21,33 +23,29 @@ NO_LIMITS = Trial(
 )
 
 
-def preflight(site: Site, credentials: Mapping[str, str], endpoint: str | None = None) -> tuple[Trial, ...]:
+def preflight(
+    site: Site, credentials: Mapping[str, str], endpoint: str | None = None, *, budget: Budget | None = None
+) -> tuple[Trial, ...]:
     """Each question's outcome; raises where the account answers as a closed one, or nobody asks this vendor."""
+    budget = budget or budgets("check")(site.vendor)
     untold: tuple[Trial, ...] = ()
     if site.stack == "aws":
-        asked, untold = _aws(site, credentials, endpoint), (PAYMENTS,)
+        asked, untold = _aws(site, credentials, endpoint, budget), (PAYMENTS,)
     elif site.stack == "hetzner":
-        asked, untold = _hetzner(site, credentials, endpoint), (NO_LIMITS, UNTOLD)
+        asked, untold = _hetzner(site, credentials, endpoint, budget), (NO_LIMITS, UNTOLD)
     elif site.stack == "gcp":
-        asked = google_preflight.questions(site, credentials, endpoint)
+        asked = google_preflight.questions(site, credentials, endpoint, budget)
     elif site.stack == "openstack":
-        asked, untold = openstack_preflight.questions(site, credentials), (UNTOLD,)
+        asked, untold = openstack_preflight.questions(site, credentials, budget), (UNTOLD,)
     else:
         raise ResilienceError("this vendor is not asked", "No client of it is here.", "See its page in docs/vendors.")
     return (*(outcome(site, question) for question in asked), *untold)
 
 
-def _aws(site: Site, credentials: Mapping[str, str], endpoint: str | None) -> Iterator[Asked]:
-    import boto3
-    from botocore.config import Config
-
+def _aws(site: Site, credentials: Mapping[str, str], endpoint: str | None, budget: Budget) -> Iterator[Asked]:
     region = site.region or "us-east-1"
-    polite = Config(retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=3, read_timeout=10)
-    keys = {name.lower(): value for name, value in credentials.items() if name.startswith("AWS_") and "KEY" in name}
-    who, ec2, quotas, account = (
-        boto3.client(name, region_name=region, endpoint_url=endpoint, config=polite, **keys)  # type: ignore[call-overload]
-        for name in ("sts", "ec2", "service-quotas", "account")
-    )
+    services = ("sts", "ec2", "service-quotas", "account")
+    who, ec2, quotas, account = (aws_client(name, region, credentials, endpoint, budget) for name in services)
     wanted = site.type or _first(AWS, site)
 
     def kinds() -> str:
@@ -97,11 +95,8 @@ def _cpus(ec2: object) -> int:
     return sum(i["CpuOptions"]["CoreCount"] * i["CpuOptions"]["ThreadsPerCore"] for i in found if "CpuOptions" in i)
 
 
-def _hetzner(site: Site, credentials: Mapping[str, str], endpoint: str | None) -> Iterator[Asked]:
-    from hcloud import Client
-
-    where = {"api_endpoint": endpoint} if endpoint else {}
-    client = Client(credentials["HCLOUD_TOKEN"], timeout=5, **where)  # type: ignore[arg-type]
+def _hetzner(site: Site, credentials: Mapping[str, str], endpoint: str | None, budget: Budget) -> Iterator[Asked]:
+    client = hetzner_client(credentials, endpoint, budget)
     wanted, region = site.type or _first({n: h[:2] for n, h in HETZNER.items()}, site), site.region or "fsn1"
 
     def location() -> str:

@@ -16,7 +16,7 @@ from resilience.errors import Exit, MissingPart
 from resilience.model import Fleet, Unknown
 from resilience.model.finding import Finding
 from resilience.render.findings import findings_json, findings_text
-from resilience.wire import kit_lacks, preflight_doors
+from resilience.wire import budgets, kit_lacks, preflight_doors
 
 
 def run(
@@ -52,8 +52,9 @@ def _tried(context: Context) -> tuple[Finding, ...]:
 
 
 def _seen(context: Context) -> tuple[Finding, ...]:
-    with context.world() as (fleet, world):
-        looked = look(preflight_doors(context.home, fleet), fleet, world.clock)
+    budget = budgets("check")
+    with context.world(budget=budget) as (fleet, world):
+        looked = look(preflight_doors(context.home, fleet, budget), fleet, world.clock)
         seen = remembered(world.log, world.clock.now(), looked)
         for probe in seen.probes.values():
             if not isinstance(probe, Unknown):

@@ -16,7 +16,7 @@ from typing import Any
 from resilience.errors import Locked, ResilienceError, UsageError
 from resilience.model import Fleet, Plan, SignOff
 from resilience.ports import World
-from resilience.wire import Home, real_world
+from resilience.wire import Budgets, Home, real_world
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,12 @@ class Context:
 
     @contextmanager
     def world(
-        self, *, lost: list[str] | None = None, site: str | None = None, vaults: Iterable[str] = ()
+        self,
+        *,
+        lost: list[str] | None = None,
+        site: str | None = None,
+        vaults: Iterable[str] = (),
+        budget: Budgets | None = None,
     ) -> Iterator[tuple[Fleet, World]]:
         """The fleet as declared, and the real World with the fleet's own journal.
 
@@ -57,7 +62,7 @@ class Context:
         refuse_unknown("site", site, [one.name for one in fleet.sites])
         for vault in vaults:
             refuse_unknown("vault", vault, [one.name for one in fleet.vaults])
-        with real_world(self.home, fleet, self.home.journal) as (world, _):
+        with real_world(self.home, fleet, self.home.journal, budget) as (world, _):
             yield fleet, world
 
     def keep(self, plan: Plan) -> None:

@@ -11,6 +11,7 @@ from resilience.decide.names import wanted
 from resilience.engine.observe import read
 from resilience.errors import Exit
 from resilience.model import Unknown
+from resilience.wire import budgets
 
 
 def run(
@@ -24,7 +25,7 @@ def run(
     Exit status: 0 all alike, 1 some are not, 2 usage, 4 some vendor did not answer.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world):
+    with context.world(budget=budgets("names")) as (fleet, world):
         host, records = fleet.names.host, {name: wanted(fleet.names, name) for name in world.zones}
         if apply:
             with context.alone():
