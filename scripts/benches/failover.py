@@ -63,16 +63,18 @@ def main() -> int:
 
 def _drills(args: argparse.Namespace, figures: Figures) -> bool:
     kind = ["--size", args.size, "--standby", args.standby, "--durability", args.durability]
-    with tempfile.TemporaryDirectory(prefix="resilience-bench-") as directory:
-        kept = (args.keep or Path(directory) / "aside").absolute()
+    with tempfile.TemporaryDirectory(prefix="resilience-bench-") as reports:
+        kept = (args.keep or Path(reports) / "labs" / "aside").absolute()
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        place = kept.parent  # a lab that is kept comes back only where it was made
         if not (kept / "aside.json").exists():
-            _resilience(directory, "drill", *kind, "--set-aside", str(kept), "--json")
+            _resilience(place, "drill", *kind, "--set-aside", str(kept), "--json")
         runs = []
         for number in range(1, args.runs + 1):
-            report = Path(directory) / f"report-{number}"
+            report = Path(reports) / f"report-{number}"
             words = ["--fault", args.fault, "--seed", str(number), "--from", str(kept), "--report", str(report)]
             began = time.monotonic()
-            _resilience(directory, "drill", *kind, *words, "--json")
+            _resilience(place, "drill", *kind, *words, "--json")
             runs.append({**json.loads((report / "verdict.json").read_text()), **_journal(report)})
             print(f"drill {number}: {runs[-1]['verdict']}, {time.monotonic() - began:.0f} s", file=sys.stderr)
     name = f"{args.size} {args.standby} {args.durability} {args.fault}"
@@ -80,10 +82,10 @@ def _drills(args: argparse.Namespace, figures: Figures) -> bool:
     return all(run["verdict"] == "met" for run in runs)
 
 
-def _resilience(directory: str, *words: str) -> None:
+def _resilience(place: Path, *words: str) -> None:
     """A command of ours; a drill's own exit status is its verdict's, so only a missing verdict is an error here."""
     program = [sys.executable, "-c", "from resilience.cli import main; main()"]
-    subprocess.run([*program, *words], check=False, stdout=subprocess.DEVNULL, cwd=directory)
+    subprocess.run([*program, *words], check=False, stdout=subprocess.DEVNULL, cwd=place)
 
 
 def _journal(report: Path) -> dict[str, float]:
