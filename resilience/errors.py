@@ -11,6 +11,7 @@
     ├── VendorClosed           1   a vendor answers as it does for a closed account
     ├── ShortRecovery          1   recovery ended before the end of the chain
     └── VaultError             1   one vault did not do what was asked
+        ├── VaultSilent        1   it did not answer, or was too busy to: that is no refusal
         ├── TooFewVaults       1   not enough of them to seal, or to be sure
         ├── NoSnapshot         1   none of them gives a snapshot that can be used
         └── BrokenChain        1   data is missing everywhere, and is good until …
@@ -94,6 +95,10 @@ class VendorClosed(ResilienceError):
 
 class VaultError(ResilienceError):
     """One vault did not do what was asked."""
+
+
+class VaultSilent(VaultError):
+    """A vault did not answer, or was too busy to: it refused nothing, and nothing is known of it."""
 
 
 class TooFewVaults(VaultError):

@@ -19,7 +19,7 @@ from google.oauth2.credentials import Credentials
 from requests.adapters import HTTPAdapter
 
 from resilience.adapters.vendor_words import in_words
-from resilience.errors import UsageError, VaultError, VendorClosed
+from resilience.errors import UsageError, VaultError, VaultSilent, VendorClosed
 from resilience.model import VaultSpec
 
 TIMEOUT = (2, 10)
@@ -29,6 +29,8 @@ CLOSED = re.compile(
     r"|UserProjectAccountProblem|CONSUMER_INVALID"
 )
 """What Google's interfaces answer once an account is suspended or its billing closed."""
+SILENT = frozenset({429, 500, 502, 503, 504})
+"""Busy or broken: nothing was refused."""
 TROUBLE = (GoogleAPICallError, RetryError, GoogleAuthError, DataCorruption, requests.RequestException, OSError)
 
 
@@ -151,7 +153,9 @@ class GcsVault:
         text = f"{error} {getattr(response, 'text', '')}"
         if (found := CLOSED.search(text)) is not None:
             return VendorClosed(self._vendor, found.group())
-        return VaultError(
+        status = getattr(error, "code", None) if isinstance(error, GoogleAPICallError) else None
+        silent = not isinstance(error, GoogleAuthError) and (status is None or status in SILENT)
+        return (VaultSilent if silent else VaultError)(
             f"{self.name} could not {did} {key}",
             in_words(error),
             f"Look at {self.name}'s endpoint, at whether its bucket is yours, and at the rights of vaults/{self.name}.json in the kit.",

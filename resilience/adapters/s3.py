@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from resilience.adapters.answers import closed
 from resilience.adapters.vendor_words import in_words
-from resilience.errors import VaultError, VendorClosed
+from resilience.errors import VaultError, VaultSilent, VendorClosed
 from resilience.model import VaultSpec
 
 if TYPE_CHECKING:
@@ -158,11 +158,19 @@ class S3Vault:
 
     def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
         """The error that tells an account that is closed from a store that has trouble."""
-        return closed(self._vendor, error) or VaultError(
+        return closed(self._vendor, error) or (VaultSilent if _silent(error) else VaultError)(
             f"{self.name} could not {did} {key}",
             in_words(error),
             f"Look at {self.name}'s endpoint, at whether its bucket is yours, and at the rights of vaults/{self.name}.json in the kit.",
         )
+
+
+def _silent(error: Exception) -> bool:
+    """Whether nothing was answered, or that the store is busy or broken; 501 is an answer."""
+    if not isinstance(error, ClientError):
+        return True
+    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status == 429 or (status >= 500 and status != 501)  # noqa: PLR2004
 
 
 def _code(error: ClientError) -> str:

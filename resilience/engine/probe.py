@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 
-from resilience.errors import MissingPart, ResilienceError, VaultError
+from resilience.errors import MissingPart, ResilienceError, VaultError, VaultSilent
 from resilience.model import Event
 from resilience.model.probe import Probe, Trial
 from resilience.ports import Log, Vault
@@ -123,6 +123,8 @@ def _refused(attempt: Callable[[], object], looks: Vault | None, key: str) -> Fo
     """Whether the store refused; where somebody can look, the object must still be as it was."""
     try:
         attempt()
+    except VaultSilent:
+        raise
     except VaultError as error:
         if looks is not None and looks.get(key) != b"first":
             return False, "it was refused, and still the object is gone or changed"
@@ -134,6 +136,8 @@ def _survives(writer: WritesOver, looks: Vault, key: str) -> Found:
     """Whether an object that ship writes over is refused, or can be read as it was put first."""
     try:
         writer.put_over(key, b"written over")
+    except VaultSilent:
+        raise
     except VaultError as error:
         return looks.get(key) == b"first", f"refused: {error.why[:120]}"
     first = looks.first(key) if isinstance(looks, KeepsVersions) else None

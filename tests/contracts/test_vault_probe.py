@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -10,9 +11,11 @@ from typing import ClassVar
 
 import pytest
 
+from resilience.adapters.budget import budgets
 from resilience.adapters.memory_vault import MemoryVault
+from resilience.adapters.vendor_clients import paced
 from resilience.engine.probe import probe, probe_mirror
-from resilience.errors import VaultError
+from resilience.errors import VaultError, VaultSilent
 from resilience.model import VaultSpec
 from resilience.model.probe import Probe
 from resilience.ports import Vault
@@ -44,8 +47,10 @@ def _found(seen: Probe) -> dict[str, str]:
 
 def test_aws_with_our_policies_passes_every_trial(stores: dict[str, Store]) -> None:
     """Written once, read back, and refused to whom it must be: nothing is left behind."""
-    principals = _principals(stores["aws"])
+    budget = budgets("vault")("amazon")
+    principals = {who: paced(vault, budget) for who, vault in _principals(stores["aws"]).items()}
     seen = probe("elm", principals)
+    assert budget.sent < budget.allowance.requests / 4, "about twenty requests a vault"
     assert {trial.name: trial.said for trial in seen.trials if trial.outcome != "pass"} == {}
     assert len(seen.trials) == 9
     assert seen.counts
@@ -105,6 +110,24 @@ def test_a_store_without_the_two_never_counts(store: type[MemoryVault], lacks: s
     trial = next(trial for trial in seen.trials if trial.name == lacks)
     assert (trial.outcome, seen.counts) == ("fail", False)
     assert "copies_only" in trial.next
+
+
+class Busy(MemoryVault):
+    """A store that has no time for some: neither done nor refused."""
+
+    def delete(self, key: str) -> None:
+        """Another time."""
+        raise VaultSilent("elm could not delete", "SlowDown", "Try again.")
+
+
+def test_silence_is_no_refusal(stores: dict[str, Store]) -> None:
+    """A store that is too busy to answer did not show that it refuses: that is unknown, and never passed."""
+    seen = probe("elm", {"operator": MemoryVault("elm"), "ship": Busy("elm"), "reader": Busy("elm")})
+    assert {_found(seen)[who] for who in ("ship-may-not-delete", "reader-may-not-delete")} == {"unknown"}
+    gone = stores["seaweed"].spec(BUCKET)
+    nobody = open_vault(replace(gone, endpoint="http://127.0.0.1:9"), stores["seaweed"].credentials["ship"])
+    with pytest.raises(VaultSilent):
+        nobody.delete("key")
 
 
 class Backblaze(BaseHTTPRequestHandler):
