@@ -38,8 +38,8 @@ def aws_server(bucket: str) -> Iterator[Store]:
 
 
 @contextmanager
-def dns_server() -> Iterator[str]:
-    """Route 53, empty; where it answers."""
+def empty_server() -> Iterator[str]:
+    """All that moto plays of AWS, with nothing of ours in it; where it answers."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

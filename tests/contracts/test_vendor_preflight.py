@@ -17,7 +17,7 @@ from resilience.adapters.strangers import strangers
 from resilience.adapters.vendor_preflight import preflight
 from resilience.errors import ResilienceError, VendorClosed
 from resilience.model import Machine, Site
-from tests.aws_server import client, dns_server
+from tests.aws_server import client, empty_server
 
 KEYS = {"AWS_ACCESS_KEY_ID": "root", "AWS_SECRET_ACCESS_KEY": "root"}
 
@@ -25,7 +25,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "root", "AWS_SECRET_ACCESS_KEY": "root"}
 @pytest.fixture(scope="module")
 def aws() -> Iterator[str]:
     """All of AWS, as far as moto plays it: its address."""
-    with dns_server() as url:
+    with empty_server() as url:
         yield url
 
 

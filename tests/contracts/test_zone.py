@@ -20,7 +20,7 @@ from resilience.model import RecordSpec, ZoneSpec
 from resilience.ports import Zone
 from resilience.simulation.state import State
 from resilience.simulation.vendors import SimZone
-from tests.aws_server import client, dns_server
+from tests.aws_server import client, empty_server
 from tests.name_server import KEY, TSIG, NameServer, name_server
 
 NAMES = (f"plaza{n}.test" for n in count(1))
@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NameServer]:
 @pytest.fixture(scope="module")
 def aws() -> Iterator[str]:
     """Route 53, as moto plays it: its address."""
-    with dns_server() as url:
+    with empty_server() as url:
         yield url
 
 

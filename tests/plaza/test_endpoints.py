@@ -16,7 +16,7 @@ import pytest
 
 from resilience.plaza import endpoints
 from resilience.plaza.endpoints import NotTrusted, parse_public, read
-from tests.aws_server import client, dns_server
+from tests.aws_server import client, empty_server
 from tests.plaza.harness import Site, wait_until
 
 Command = Callable[..., dict[str, Any]]
@@ -151,7 +151,7 @@ def test_a_list_is_brought_to_unrelated_hosts_and_read_back(tmp_path: Path, key:
     """A web host and a bucket hold it; twice is once; what fails is told for each host by itself, and the others have it."""
     file, places, public = tmp_path / "endpoints.json", tmp_path / "mirrors.json", key.with_suffix(".pub")
     upload = ("publish", "--public", public, "--list", file, "--mirrors", places)
-    with static_host(tmp_path / "a") as web, dns_server() as store:
+    with static_host(tmp_path / "a") as web, empty_server() as store:
         client("s3", store).create_bucket(Bucket="lists")
         client("s3", store).put_bucket_policy(Bucket="lists", Policy=json.dumps(FOR_ALL))
         s3 = {"endpoint_url": store, "bucket": "lists", "key": "l.json", "access_key_id": "x", "secret_access_key": "y"}
