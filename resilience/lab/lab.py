@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -119,10 +120,12 @@ class Lab:
         aside.bring_back(place, self.directory)
         self._start_vendors(progress)
         progress("hosts")
-        for vendor in places.VENDORS:
-            for rented in Hostel(self.directory, vendor, rootfs, self._home).all():
-                hosts.boot(self.directory, rootfs, rented.spec, self._home)
-        self._wait_ready()
+        rented = [one for vendor in places.VENDORS for one in Hostel(self.directory, vendor, rootfs, self._home).all()]
+        with ThreadPoolExecutor() as pool:
+            booting = [pool.submit(hosts.boot, self.directory, rootfs, one.spec, self._home) for one in rented]
+            self._wait_ready()
+            for boot in booting:
+                boot.result()
 
     def set_aside(self, place: Path, about: dict[str, Any]) -> None:
         """Stop everything, as a power cut would, and keep a copy of all files; what is left is to be taken `down`."""
@@ -161,19 +164,22 @@ class Lab:
         Hostel(self.directory, cedar, rootfs, self._home).ensure(wanted)
 
     def _wait_ready(self) -> None:
-        for vendor in places.VENDORS:
-            if vendor.bucket:
-                buckets.wait_ready(self.directory, vendor)
-            if vendor.vault:
-                argv = processes.python("resilience.lab.buckets", str(self.directory), vendor.name)
-                self._run_inside(argv, vendor)
-            if vendor.account and not network.wait_for_port(vendor.space, vendor.account_address, 80, 20):
-                raise ResilienceError(
-                    f"{vendor.name}'s account API did not start",
-                    f"Its log is {self.directory}/log/account-{vendor.name}.log.",
-                    "Read the log; then resilience lab down, and try again.",
-                )
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._wait_for_vendor, places.VENDORS))
         dns.wait_ready(self.directory)
+
+    def _wait_for_vendor(self, vendor: places.Place) -> None:
+        if vendor.bucket:
+            buckets.wait_ready(self.directory, vendor)
+        if vendor.vault:
+            argv = processes.python("resilience.lab.buckets", str(self.directory), vendor.name)
+            self._run_inside(argv, vendor)
+        if vendor.account and not network.wait_for_port(vendor.space, vendor.account_address, 80, 20):
+            raise ResilienceError(
+                f"{vendor.name}'s account API did not start",
+                f"Its log is {self.directory}/log/account-{vendor.name}.log.",
+                "Read the log; then resilience lab down, and try again.",
+            )
 
     def _run_inside(self, argv: Sequence[str], vendor: places.Place) -> None:
         environment = processes.marked(self.directory, f"setup-{vendor.name}")
