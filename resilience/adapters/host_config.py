@@ -209,6 +209,7 @@ class HostConfig:
         vaults = [
             {
                 **place(spec),
+                **({"locked": True} if spec.name in self.fleet.locked else {}),
                 "credentials": self.kit.vault(spec.name, principal),
                 **{name: ask(spec.name) for name, ask in keeps.items() if name in passwords},
             }

@@ -12,6 +12,7 @@ from resilience.model.fleet import (
     VaultSpec,
     Vendor,
     ZoneSpec,
+    payload_only,
 )
 from resilience.model.journal import Event
 from resilience.model.notice import Notice
@@ -99,4 +100,5 @@ __all__ = [
     "known",
     "lane",
     "newest_first",
+    "payload_only",
 ]

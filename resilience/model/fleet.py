@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal, TypeVar
@@ -252,10 +253,21 @@ class Fleet:
         """Vaults that only hold what was copied out of another one, by the operator."""
         return tuple(vault for vault in self.vaults if vault.copies_only)
 
+    @property
+    def locked(self) -> frozenset[str]:
+        """Vaults that keep what people delete for longer than `erase_after_days`, whoever asks."""
+        return frozenset(v.name for v in self.vaults if v.lock_days > self.replication.erase_after_days)
+
     def vaults_for(self, primary: str, dead: frozenset[str] = frozenset()) -> tuple[VaultSpec, ...]:
         """Vaults that may serve while `primary` is the primary site: never at its vendor, never those for copies only."""
         home = self.site(primary).vendor
         return tuple(v for v in self.sealing if v.vendor != home and v.vendor not in dead)
+
+
+def payload_only(locked: frozenset[str], vaults: Iterable[str], k: int) -> frozenset[str]:
+    """Which vaults of a set keep of pictures the payload alone: the locked ones, where k others keep whole ones. Pure."""
+    names = frozenset(vaults)
+    return names & locked if len(names - locked) >= k else frozenset()
 
 
 def next_named(things: tuple[Named, ...], name: str) -> Named:

@@ -6,16 +6,15 @@ chunk's end to the next, so that a stale listing leaves no gap; pictures and led
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
 
 from resilience.errors import BrokenChain, ResilienceError, UsageError
-from resilience.model import EpochRecord
-from resilience.ports import Vault
 from resilience.replication import chunk, layout, lsn, notes
+from resilience.replication.apart import Owed, give, owed, split
 from resilience.replication.config import Config
 from resilience.replication.epoch import each
 from resilience.replication.spool import Hole
@@ -27,13 +26,13 @@ log = structlog.get_logger()
 def main(config: Config, vault: str | None, begin: str | None, until: str | None) -> dict[str, Any]:
     """Copy WAL of this epoch from `begin` up to `until`, and pictures and ledger entries, into one vault."""
     name, start, end = _given(config, vault, begin, until)
-    readers, writer = config.open(), config.open_to_write((name,))[name]
-    copier = _Copier(config.record, name, readers, writer)
+    copier = _Copier(config, name)
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         ahead = pool.map(copier.chunk, copier.named(start, end))
         chunks = sum(fetched for _, fetched in ahead)
         chunks += copier.walk(start, end)
-        objects = sum(pool.map(copier.object, copier.lacking(layout.LEDGER, layout.MEDIA)))
+        lacking = copier.lacking(layout.LEDGER, layout.MEDIA)
+        objects = sum(pool.map(copier.object, lacking.copies)) + sum(pool.map(copier.payload, lacking.whole))
     log.info("caught up", vault=name, chunks=chunks, objects=objects)
     return {"vault": name, "from": lsn.show(start), "until": lsn.show(end), "chunks": chunks, "objects": objects}
 
@@ -67,12 +66,15 @@ def _given(config: Config, vault: str | None, begin: str | None, until: str | No
 class _Copier:
     """Copies what one vault lacks from the others."""
 
-    def __init__(self, record: EpochRecord, name: str, readers: Mapping[str, Vault], writer: Vault) -> None:
-        self._record = record
+    def __init__(self, config: Config, name: str) -> None:
+        self._record = config.record
         self._name = name
-        self._readers = readers
-        self._writer = writer
-        self._others = [vault for other, vault in readers.items() if other != name]
+        self._apart = config.apart
+        self._readers = config.open()
+        writers = config.open_to_write(config.record.vaults)
+        self._writer = writers[name]
+        self._keepers = [vault for other, vault in writers.items() if other not in config.apart]
+        self._others = [vault for other, vault in self._readers.items() if other != name]
         self._ends: dict[int, int] = {}
 
     def named(self, start: int, end: int) -> list[int]:
@@ -111,16 +113,23 @@ class _Copier:
         self._ends[start] = whole(data)
         return self._ends[start], copied
 
-    def lacking(self, *prefixes: str) -> list[str]:
-        """Objects that another vault lists and this one does not."""
-        there = {key for prefix in prefixes for key in self._readers[self._name].list(prefix)}
-        named = {key for vault in self._others for prefix in prefixes for key in vault.list(prefix)}
-        return sorted(named - there)
+    def lacking(self, *prefixes: str) -> Owed:
+        """What another vault lists and this one does not, as far as this one is to have it."""
+        listed = {
+            name: frozenset(key for prefix in prefixes for key in vault.list(prefix))
+            for name, vault in self._readers.items()
+        }
+        return owed(self._name, listed, self._apart)
 
     def object(self, key: str) -> int:
         """Copy one object as it is."""
         data = next(self._copies(key), None)
         return int(data is not None and self._writer.put_new(key, data))
+
+    def payload(self, key: str) -> int:
+        """Give a locked vault the payload of a picture that lies elsewhere as one object, and all others its header."""
+        data = next(self._copies(key), None)
+        return int(data is not None and give(split(layout.picture(key), data), self._writer, self._keepers))
 
     def _copies(self, key: str) -> Iterator[bytes]:
         for vault in self._others:

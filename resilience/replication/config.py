@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from resilience.errors import UsageError
-from resilience.model import EpochRecord, VaultSpec
+from resilience.model import EpochRecord, VaultSpec, payload_only
 from resilience.ports import Vault
 from resilience.replication import epoch as epochs
 from resilience.replication import seals
@@ -42,6 +42,8 @@ class VaultConfig(Table):
     standby_password: str | None = None
     """Of those that standbys fill: no site that writes has it."""
     price_per_1000_puts: float | None = None
+    locked: bool = False
+    """Nothing goes from there before what people delete has to be gone: see `Config.apart`."""
     beneath: str = ""
     """Below which prefix a rehearsal's own objects lie; empty outside rehearsals."""
     within: str = ""
@@ -189,6 +191,12 @@ class Config(Table):
     def record(self) -> EpochRecord:
         """The epoch this host works under."""
         return self.epoch.record()
+
+    @property
+    def apart(self) -> frozenset[str]:
+        """Vaults of the epoch's set that keep of pictures the payload alone."""
+        locked = frozenset(vault.name for vault in self.vaults if vault.locked)
+        return payload_only(locked, self.record.vaults, self.record.k)
 
     def under(self, record: EpochRecord) -> Config:
         """The same host's configuration under the epoch that continues this one."""

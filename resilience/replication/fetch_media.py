@@ -14,6 +14,7 @@ import structlog
 from resilience.errors import ResilienceError
 from resilience.ports import Vault
 from resilience.replication import layout, seals
+from resilience.replication.apart import joined, openable
 from resilience.replication.config import Config
 from resilience.replication.epoch import each
 from resilience.replication.originals import read_good
@@ -28,14 +29,16 @@ def main(config: Config) -> dict[str, Any]:
     identity = config.key()
     answers = each(vaults, lambda vault: vault.list(layout.MEDIA))
     listed = {name: set(keys) for name, keys in answers.items() if not isinstance(keys, ResilienceError)}
-    names = sorted({key[len(layout.MEDIA) :] for keys in listed.values() for key in keys})
+    keys = frozenset().union(*listed.values())
+    names = sorted(openable(keys, keys))
     missing = [name for name in names if not place(config.paths.media, name).exists()]
 
     def one(numbered: tuple[int, str]) -> bool:
         index, name = numbered
         holders = [vault for vault in vaults if layout.media(name) in listed.get(vault, ())]
-        turned = holders[index % len(holders) :] + holders[: index % len(holders)]
-        return fetch(config.paths.media, name, [vaults[v] for v in turned], identity)
+        turn = index % max(1, len(holders))
+        whole = [vaults[v] for v in holders[turn:] + holders[:turn]]
+        return fetch(config.paths.media, name, whole, list(vaults.values()), identity)
 
     with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
         good = dict(zip(missing, pool.map(one, enumerate(missing)), strict=True))
@@ -49,22 +52,30 @@ def place(folder: Path, name: str) -> Path:
     return folder / name[:2] / name
 
 
-def fetch(folder: Path, name: str, vaults: Sequence[Vault], identity: str) -> bool:
-    """One picture from the first vault that has it whole."""
+def fetch(folder: Path, name: str, whole: Sequence[Vault], apart: Sequence[Vault], identity: str) -> bool:
+    """One picture from the first vault that has it whole, or else from a payload and its header in any of the others."""
+    plain = _whole(name, whole, identity)
+    if plain is None and apart:
+        plain = joined(name, apart, apart, lambda data: opened(data, name, identity))
+    if plain is not None:
+        keep(folder, place(folder, name), plain)
+    return plain is not None
+
+
+def _whole(name: str, vaults: Sequence[Vault], identity: str) -> bytes | None:
     for vault in vaults:
         try:
-            found = read_good(vault, layout.media(name), lambda data: _opened(data, name, identity))
+            found = read_good(vault, layout.media(name), lambda data: opened(data, name, identity))
         except ResilienceError as error:
             log.warning("a picture cannot be had", vault=vault.name, name=name, why=error.why)
             continue
         if isinstance(found, tuple):
-            keep(folder, place(folder, name), found[1])
-            return True
+            return found[1]
         log.warning("a picture is altered or gone", vault=vault.name, name=name)
-    return False
+    return None
 
 
-def _opened(data: bytes, name: str, identity: str) -> bytes | None:
+def opened(data: bytes, name: str, identity: str) -> bytes | None:
     """The picture in an object, when it opens and is the one that the name says."""
     try:
         plain = seals.decrypt(data, identity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 EPOCH = "epoch/"
 WAL = "wal/"
@@ -18,6 +19,16 @@ POSITION = re.compile(r"[0-9A-F]{16}")
 NUMBERED = re.compile(r"epoch/(?P<number>\d{8})\.json", re.ASCII)
 KEPT = re.compile(r"state/[^/]+/(?P<at_ms>\d{1,16})\.json", re.ASCII)
 ENTRY = re.compile(r"ledger/(?P<epoch>\d{8})/(?P<seq>\d{8})")
+PART = re.compile(r"media/(?P<picture>[^./]+)\.(?P<payload>[0-9a-f]{64})\.(?P<kind>header|payload)")
+
+
+class Part(NamedTuple):
+    """One of the two objects of a picture that is kept apart."""
+
+    picture: str
+    payload: str
+    """sha256 of the payload, also in its header's name: so the two of one sealing are never taken for another's."""
+    is_header: bool
 
 
 def epoch(number: int) -> str:
@@ -70,6 +81,32 @@ def chunk_start(key: str) -> int | None:
 def media(sha256: str) -> str:
     """One encrypted picture."""
     return f"{MEDIA}{sha256}"
+
+
+def header(picture: str, sha256: str) -> str:
+    """The header of a picture that is kept apart: without it the payload with this sha256 opens for nobody."""
+    return f"{MEDIA}{picture}.{sha256}.header"
+
+
+def payload(picture: str, sha256: str) -> str:
+    """The payload of a picture that is kept apart."""
+    return f"{MEDIA}{picture}.{sha256}.payload"
+
+
+def parts(picture: str) -> str:
+    """Prefix of all that is kept apart of one picture."""
+    return f"{MEDIA}{picture}."
+
+
+def picture(key: str) -> str:
+    """Which picture an object below `media/` is, or is a part of."""
+    return key.removeprefix(MEDIA).partition(".")[0]
+
+
+def part(key: str) -> Part | None:
+    """What a header's or a payload's name says; None for any other name."""
+    found = PART.fullmatch(key)
+    return Part(found["picture"], found["payload"], found["kind"] == "header") if found else None
 
 
 def ledger(number: int, seq: int) -> str:

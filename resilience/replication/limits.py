@@ -102,7 +102,7 @@ class Limits(threading.Thread):
             return
         names = self._config.record.vaults
         backlog = {name: self.backlog(name) for name in names}
-        whole = frozenset(name for name in names if self._spool.hole(name) is None)
+        whole = frozenset(name for name in names if self._spool.hole(name) is None) - self._config.apart
         kept = max(0, self.server_end - self._spool.confirmed(self._rules.k)) if self.server_end else 0
         self._mend()
         decision = decide(self._rules, backlog, whole, kept, stopped=self.writes.stopped_since is not None)

@@ -17,13 +17,16 @@ import structlog
 from resilience.errors import ResilienceError
 from resilience.ports import Vault
 from resilience.replication import layout, seals
-from resilience.replication.config import Config
+from resilience.replication.apart import Apart, split
+from resilience.replication.config import Config, write_atomic
 from resilience.replication.courier import PAUSES
 from resilience.replication.lease import Lease
 from resilience.replication.metrics import Meter
 from resilience.replication.spool import on_disk
 
-KINDS = ("ledger", "media")
+SOURCES = ("ledger", "media")
+KINDS = ("ledger", "header", "media")
+PICTURES = ("header", "media")
 EVERY = 0.1
 log = structlog.get_logger()
 
@@ -39,12 +42,14 @@ class Outbox:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self.queues = [Queue(vault, config, lease, self) for vault in vaults.values()]
+        self._keepers = [queue for queue in self.queues if not queue.apart]
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
 
     def start(self) -> None:
         """Begin to move and to put."""
         self._held.mkdir(parents=True, exist_ok=True)
         for queue in self.queues:
+            self.keep_headers(queue)
             queue.start()
         self._thread.start()
 
@@ -66,6 +71,14 @@ class Outbox:
         """One vault's queue."""
         return next(queue for queue in self.queues if queue.vault.name == vault)
 
+    def keep_headers(self, queue: Queue) -> None:
+        """Queue the headers of what one vault keeps the payload of, for all that keep headers."""
+        for path in sorted(queue.headers.glob("[!.]*")):
+            for keeper in self._keepers:
+                keeper.link(path, "header")
+                keeper.nudge()
+            path.unlink()
+
     def delivered(self, kind: str, name: str, queue: Queue) -> None:
         """One vault holds this object; say so to the app once k of them hold a ledger entry."""
         with self._lock:
@@ -77,7 +90,7 @@ class Outbox:
     def _run(self) -> None:
         while not self._stopping.wait(EVERY):
             try:
-                for kind in KINDS:
+                for kind in SOURCES:
                     self._move(kind)
                 self.error = None
             except OSError as error:
@@ -111,11 +124,17 @@ class Queue(threading.Thread):
         self._recipients = config.recipients
         self._lease = lease
         self._outbox = outbox
+        self.apart = vault.name in config.apart
+        """Of pictures this vault keeps the payload alone."""
+        self.headers = self.folder / "sealed"
+        """Headers that are on no keeper's queue yet."""
+        self._kept: Apart | None = None
         self.meter = Meter()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._counting = threading.Lock()
         self._waiting: dict[tuple[str, str], int] = {}
+        self.headers.mkdir(parents=True, exist_ok=True)
         for kind in KINDS:
             (self.folder / kind).mkdir(parents=True, exist_ok=True)
             with os.scandir(self.folder / kind) as entries:
@@ -154,9 +173,9 @@ class Queue(threading.Thread):
     def forget_pictures(self) -> None:
         """Other vaults owe them to this one now."""
         with self._counting:
-            names = [name for kind, name in self._waiting if kind == "media"]
-        for name in names:
-            self.took("media", name)
+            names = [(kind, name) for kind, name in self._waiting if kind in PICTURES]
+        for kind, name in names:
+            self.took(kind, name)
 
     def run(self) -> None:
         """Put what is queued until stopped."""
@@ -189,13 +208,33 @@ class Queue(threading.Thread):
 
     def _put(self, kind: str, path: Path) -> None:
         try:
-            data = seals.encrypt(path.read_bytes(), self._recipients)
+            key, data = self._object(kind, path)
         except FileNotFoundError:  # the vault was left behind meanwhile
             return
-        key = layout.ledger(self._epoch, int(path.stem)) if kind == "ledger" else layout.media(path.name)
         with self.meter.put(len(data)):
             self.vault.put_new(key, data)
         if kind == "ledger" and not self._lease.look(self.vault):
             self._stop.set()
             return
+        if self.apart:
+            self._outbox.keep_headers(self)
+            self._kept = None
         self._outbox.delivered(kind, path.name, self)
+
+    def _object(self, kind: str, path: Path) -> tuple[str, bytes]:
+        """What is put for a queued file, and under which name."""
+        if kind == "header":
+            picture, _, sha256 = path.name.partition(".")
+            return layout.header(picture, sha256), path.read_bytes()
+        if kind == "media" and self.apart:
+            kept = self._sealed_apart(path)
+            return layout.payload(kept.picture, kept.sha256), kept.payload
+        data = seals.encrypt(path.read_bytes(), self._recipients)
+        return (layout.ledger(self._epoch, int(path.stem)) if kind == "ledger" else layout.media(path.name)), data
+
+    def _sealed_apart(self, path: Path) -> Apart:
+        """The picture in two parts, the same ones while it is tried again: no payload is left without its header."""
+        if self._kept is None or self._kept.picture != path.name:
+            self._kept = split(path.name, seals.encrypt(path.read_bytes(), self._recipients))
+            write_atomic(self.headers / f"{path.name}.{self._kept.sha256}", self._kept.header)
+        return self._kept

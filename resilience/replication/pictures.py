@@ -36,7 +36,8 @@ class Pictures(threading.Thread):
         """Pictures that rows name and no vault gave yet."""
         self._config = config
         self._query = query
-        self._vaults = list(vaults.values())
+        self._whole = list(vaults.values())
+        self._apart = self._whole if any(vault.locked for vault in config.vaults) else []
         self._stopping = stopping
         self._since = 0
         self._missing: set[str] = set()
@@ -65,7 +66,7 @@ class Pictures(threading.Thread):
         absent = sorted(n for n in named | self._missing if not place(self._config.paths.media, n).exists())
 
         def ask(name: str) -> bool:
-            return fetch(self._config.paths.media, name, self._vaults, self._config.key())
+            return fetch(self._config.paths.media, name, self._whole, self._apart, self._config.key())
 
         with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
             self._missing = {name for name, had in zip(absent, pool.map(ask, absent), strict=True) if not had}

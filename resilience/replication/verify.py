@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -12,8 +13,11 @@ from psycopg import sql
 
 from resilience.errors import ResilienceError, UsageError, VaultError
 from resilience.ports import Vault
-from resilience.replication import layout, scratch, seals
+from resilience.replication import layout, scratch
+from resilience.replication.apart import joined, openable
 from resilience.replication.config import Config
+from resilience.replication.epoch import each
+from resilience.replication.fetch_media import opened
 from resilience.replication.scratch import Copy, Moment
 
 SAMPLE = 20
@@ -36,7 +40,7 @@ def main(config: Config, vault: str | None, at: str | None) -> dict[str, Any]:
     with scratch.opened(copy, moment) as db:
         restored = time.monotonic()
         tally = _tally(copy.config, db)
-        pictures = _pictures(copy.config, opened[vault])
+        pictures = _pictures(copy.config, opened[vault], list(config.open().values()))
         _index_check(copy)
     _page_check(copy)
     return {
@@ -65,16 +69,19 @@ def _tally(config: Config, db: psycopg.Connection[Any]) -> dict[str, tuple[int, 
     return found
 
 
-def _pictures(config: Config, vault: Vault) -> dict[str, Any]:
+def _pictures(config: Config, vault: Vault, keepers: Sequence[Vault]) -> dict[str, Any]:
     """Whether every picture that a row names is in this vault, and whether some of them are what they should be."""
     if config.media_query is None:
         return {"pictures": None, "missing": None}
     with psycopg.connect(config.postgres.dsn, dbname=config.media_query.database, autocommit=True) as db:
         named = {str(row[0]) for row in db.execute(config.media_query.sql.encode()).fetchall()}
-    held = {key.removeprefix(layout.MEDIA) for key in vault.list(layout.MEDIA)}
+    keys = vault.list(layout.MEDIA)
+    held = openable(keys, _headers(keepers) if any(layout.part(key) for key in keys) else ())
     missing = sorted(named - held)
     altered = [
-        name for name in sorted(named & held)[:: max(1, len(named) // SAMPLE)] if not _whole(config, vault, name)
+        name
+        for name in sorted(named & held)[:: max(1, len(named) // SAMPLE)]
+        if not _opens(config, vault, keepers, name)
     ]
     if missing or altered:
         raise VaultError(
@@ -85,12 +92,20 @@ def _pictures(config: Config, vault: Vault) -> dict[str, Any]:
     return {"pictures": len(named), "missing": 0}
 
 
-def _whole(config: Config, vault: Vault, name: str) -> bool:
+def _headers(keepers: Sequence[Vault]) -> set[str]:
+    """Headers of what a locked vault keeps the payload of, in whichever vault answers."""
+    answers = each({keeper.name: keeper for keeper in keepers}, lambda keeper: keeper.list(layout.MEDIA))
+    return {key for keys in answers.values() if not isinstance(keys, ResilienceError) for key in keys}
+
+
+def _opens(config: Config, vault: Vault, keepers: Sequence[Vault], name: str) -> bool:
+    """Whether the picture in this vault opens, with its header from any other, and is the one that its name says."""
+
+    def look(data: bytes) -> bytes | None:
+        return opened(data, name, config.key())
+
     data = vault.get(layout.media(name))
-    try:
-        return data is not None and hashlib.sha256(seals.decrypt(data, config.key())).hexdigest() == name
-    except ResilienceError:
-        return False
+    return (look(data) if data is not None else joined(name, [vault], keepers, look)) is not None
 
 
 def _index_check(copy: Copy) -> None:

@@ -220,6 +220,7 @@ class Site:
             "vaults": [
                 {
                     **place(spec),
+                    "locked": spec.lock_days > 0,
                     "credentials": dict(store.credentials[principal]),
                     "write_credentials": dict(store.credentials["ship"]),
                     **({} if principal == "standby" else {"restic_password": "loopback-only"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,7 +13,8 @@ import boto3
 import psycopg
 import pytest
 
-from resilience.replication import layout, lsn
+from resilience.replication import layout, lsn, seals
+from resilience.replication.apart import give, split
 from resilience.replication.config import load
 from resilience.replication.layout import repository
 from resilience.replication.restic import Repository
@@ -122,10 +124,20 @@ def keep_versions(fleet: Fleet, name: str) -> Callable[[], set[str]]:
     return kept
 
 
+def apart(fleet: Fleet) -> str:
+    """A picture of which elm has the payload and cedar the header."""
+    picture = b"a picture"
+    name, vaults = hashlib.sha256(picture).hexdigest(), fleet.vaults()
+    give(split(name, seals.encrypt(picture, [fleet.recipient])), vaults["elm"], [vaults["cedar"]])
+    return name
+
+
 def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], fleet: Fleet, tmp_path: Path) -> None:
     """Pruned by the operator, a vault still gives everything back; ship's credentials could not have done it.
 
     Where the store keeps versions, none of what went is left.
+
+    What it keeps of pictures under a lock counts with the header that another vault has.
 
     How the host was set up lies beside the data in every snapshot.
     """
@@ -153,8 +165,10 @@ def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], f
     assert versions() == set(fleet.vaults()["elm"].list("")), "nothing is kept hidden"
     assert acorn.run("prune", *words, "--really", config=acorn.config("operator"))["chunks"] == 0
     reader = sites(fleet, "reader", standby=True)
-    found = reader.run("verify", "--vault", "elm", config=reader.config(standby=True, signing_key_file=None))
-    assert found["rows"] == 80
+    query = {"database": "postgres", "sql": f"SELECT '{apart(fleet)}'", "newer": ""}
+    beside = reader.config(standby=True, signing_key_file=None, media_query=query)
+    found = reader.run("verify", "--vault", "elm", config=beside)
+    assert (found["rows"], found["pictures"], found["missing"]) == (80, 1, 0)
     config = load(acorn.config("reader"))
     elm = next(vault for vault in config.vaults if vault.name == "elm")
     Repository(config.paths.restic, elm, repository(1)).restore(newest, str(settings), tmp_path / "settings")

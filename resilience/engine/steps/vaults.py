@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from resilience.engine.run import Facts, Run
 from resilience.errors import ResilienceError, TooFewVaults, VaultError
-from resilience.model import Step
+from resilience.model import Step, payload_only
 from resilience.ports import Vault
 from resilience.replication import layout
+from resilience.replication.apart import Owed, give, owed, split
 from resilience.replication.epoch import each
 
 COPIES = (layout.LEDGER, layout.MEDIA)
@@ -36,27 +37,35 @@ def turn(run: Run, step: Step) -> Facts:
 def fill(run: Run, step: Step) -> Facts:
     """Copy what new vaults lack of the ledger and the pictures, sealed as it is, from whichever vault has it."""
     new = [str(name) for name in step.args["vaults"]]
-    others = {name: vault for name, vault in run.world.vaults.items() if name not in new}
-    listed = each(others, lambda vault: [key for prefix in COPIES for key in vault.list(prefix)])
-    holders: dict[str, list[Vault]] = {}
-    for name, keys in listed.items():
-        for key in () if isinstance(keys, ResilienceError) else keys:
-            holders.setdefault(key, []).append(others[name])
-    if all(isinstance(keys, ResilienceError) for keys in listed.values()):
+    epoch = run.newest()
+    apart = payload_only(run.fleet.locked, epoch.vaults, epoch.k)
+    listed = each(run.world.vaults, lambda vault: frozenset(key for prefix in COPIES for key in vault.list(prefix)))
+    told = {name: keys for name, keys in listed.items() if not isinstance(keys, ResilienceError)}
+    if not told.keys() - set(new):
         raise TooFewVaults(
             "No vault says what it holds.", "The new ones would stay empty.", "Bring one back and run this again."
         )
-    return {"copied": {name: _fill(run.world.vaults[name], holders) for name in new}}
+    for answer in (listed[name] for name in new):
+        if isinstance(answer, ResilienceError):
+            raise answer
+    keepers = [run.world.vaults[name] for name in epoch.vaults if name in told and name not in apart]
+    return {"copied": {name: _fill(run, name, owed(name, told, apart), told, keepers) for name in new}}
 
 
-def _fill(vault: Vault, holders: dict[str, list[Vault]]) -> int:
-    has = {key for prefix in COPIES for key in vault.list(prefix)}
+def _fill(run: Run, name: str, lacking: Owed, told: Mapping[str, frozenset[str]], keepers: Sequence[Vault]) -> int:
+    vault = run.world.vaults[name]
+
+    def read(key: str) -> bytes:
+        return _read(key, [run.world.vaults[other] for other, keys in told.items() if key in keys])
 
     def copy(key: str) -> bool:
-        return vault.put_new(key, _read(key, holders[key]))
+        return vault.put_new(key, read(key))
+
+    def payload(key: str) -> bool:
+        return give(split(layout.picture(key), read(key)), vault, keepers)
 
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        return sum(pool.map(copy, sorted(holders.keys() - has)))
+        return sum(pool.map(copy, lacking.copies)) + sum(pool.map(payload, lacking.whole))
 
 
 def _read(key: str, holders: Iterable[Vault]) -> bytes:
