@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,18 +144,33 @@ def fake_gcs(folder: Path) -> Iterator[Store]:
         yield Store("gcs", url, {name: {"token": name} for name in PRINCIPALS})
 
 
+def make_locked_bucket(store: Store, name: str, days: int = 1) -> VaultSpec:
+    """An empty bucket in an S3 store that lets nobody remove a version for so many days."""
+    client = _client(store)
+    client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    lock = {"Mode": "COMPLIANCE", "Days": days}
+    client.put_object_lock_configuration(
+        Bucket=name, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": lock}}
+    )
+    return replace(store.spec(name), lock_days=days)
+
+
+def _client(store: Store) -> Any:
+    who = store.credentials["operator"]
+    return boto3.client(
+        "s3",
+        endpoint_url=store.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=who["access_key_id"],
+        aws_secret_access_key=who["secret_access_key"],
+    )
+
+
 def make_bucket(store: Store, name: str) -> VaultSpec:
     """An empty bucket in a store."""
     if store.kind == "s3":
-        who = store.credentials["operator"]
-        client = boto3.client(
-            "s3",
-            endpoint_url=store.endpoint,
-            region_name="us-east-1",
-            aws_access_key_id=who["access_key_id"],
-            aws_secret_access_key=who["secret_access_key"],
-        )
-        client.create_bucket(Bucket=name)
+        _client(store).create_bucket(Bucket=name)
     else:
         request = urllib.request.Request(  # noqa: S310 - loopback
             f"{store.endpoint}/storage/v1/b?project=lab",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +128,15 @@ class S3Vault:
             raise self._explain("list the versions below", prefix, error) from error
         deleted = {mark["Key"] for page in pages for mark in page.get("DeleteMarkers", []) if mark["IsLatest"]}
         return sorted({v["Key"] for page in pages for v in page.get("Versions", []) if v["Key"] in deleted})
+
+    def locked_until(self, key: str) -> float | None:
+        """Until when the bucket's lock holds `key`; None where it has none."""
+        try:
+            told: Mapping[str, Any] = self.client.head_object(Bucket=self._bucket, Key=key)
+        except (ClientError, BotoCoreError) as error:
+            raise self._explain("look for the lock of", key, error) from error
+        until: datetime | None = told.get("ObjectLockRetainUntilDate")
+        return None if until is None else until.timestamp()
 
     def put_over(self, key: str, data: bytes) -> None:
         """Write over whatever is there: nothing here does that, and a probe tries whether a thief could."""

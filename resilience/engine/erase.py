@@ -1,5 +1,7 @@
 """Erase: what the ledger says is gone, and no row names, leaves every vault; a vault that holds it back is told.
 
+Of a picture that is kept apart the headers go, everywhere: the payload that a lock still holds then opens for nobody.
+
 The primary's credentials can remove nothing, so this runs where the operator's are. The ledger is signed with a key
 that the primary has: so an entry must have been seen here for `erase_after_days` before it counts, and a run that would
 take much of a vault is refused unless somebody accepts it by name.
@@ -7,7 +9,7 @@ take much of a vault is refused unless somebody accepts it by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +20,9 @@ from resilience.errors import Refused, ResilienceError
 from resilience.model import Event, Fleet, SiteOutputs
 from resilience.ports import Vault, World
 from resilience.replication import layout
+from resilience.replication.apart import openable
 from resilience.replication.epoch import each, newest_of
+from resilience.replication.originals import KeepsHidden, TellsLock
 
 DAY = 86400.0
 AT_ONCE = 8
@@ -54,10 +58,14 @@ def erase(world: World, fleet: Fleet, *, really: bool, accepted: frozenset[str] 
     much = [name for name, keys in reached.items() if _much(keys, todo[name])]
     if really and much and HAZARD not in accepted:
         raise _refuse(much, todo, reached)
-    put_back = 0
+    put_back, headers = 0, _headers(reached.values())
+
+    def rid(name: str) -> Mapping[str, Any]:
+        return _erase(doors[name], todo[name], reached[name], headers)
+
     if really:
         with ThreadPoolExecutor(max_workers=max(1, len(todo))) as pool:
-            for name, facts in zip(todo, pool.map(lambda n: _erase(doors[n], todo[n]), todo), strict=True):
+            for name, facts in zip(todo, pool.map(rid, todo), strict=True):
                 found[name] = facts
                 world.log.append(Event(world.clock.now(), "erased", {"vault": name, "through": gone.through, **facts}))
         put_back = _second_look(world, outputs, gone, {n: k for n, k in reached.items() if n in world.vaults})
@@ -101,7 +109,13 @@ def _gone(world: World, fleet: Fleet, outputs: SiteOutputs) -> Gone:
 def _todo(world: World, vault: str, gone: Gone, listed: frozenset[str]) -> list[str]:
     """What this vault shows, and what entries name that it was not yet rid of: older versions of that may be hidden."""
     done = max((int(e.data["through"]) for e in _erased(world, vault) if not e.data["refused"]), default=0)
-    return sorted(name for name, number in gone.pictures.items() if number > done or layout.media(name) in listed)
+    shown = _shown(listed)
+    return sorted(name for name, number in gone.pictures.items() if number > done or name in shown)
+
+
+def _shown(listed: frozenset[str]) -> frozenset[str]:
+    """Pictures of which there is anything."""
+    return frozenset(layout.picture(key) for key in listed)
 
 
 def _erased(world: World, vault: str) -> Sequence[Event]:
@@ -109,12 +123,13 @@ def _erased(world: World, vault: str) -> Sequence[Event]:
 
 
 def _much(listed: frozenset[str], names: Sequence[str]) -> bool:
-    there = sum(1 for name in names if layout.media(name) in listed)
-    return there > FEW and there > MUCH * len(listed)
+    shown = _shown(listed)
+    there = len(shown & set(names))
+    return there > FEW and there > MUCH * len(shown)
 
 
 def _refuse(much: Sequence[str], todo: Mapping[str, Sequence[str]], listed: Mapping[str, frozenset[str]]) -> Refused:
-    told = "; ".join(f"{name}: {len(todo[name])} of {len(listed[name])}" for name in much)
+    told = "; ".join(f"{name}: {len(todo[name])} of {len(_shown(listed[name]))}" for name in much)
     return Refused(
         f"More than {MUCH:.0%} of the pictures would be erased ({told}).",
         "Whoever has the primary's host can sign entries that name every picture; erased copies never come back.",
@@ -122,30 +137,76 @@ def _refuse(much: Sequence[str], todo: Mapping[str, Sequence[str]], listed: Mapp
     )
 
 
-def _erase(vault: Vault, pictures: Sequence[str]) -> Mapping[str, Any]:
+def _erase(
+    vault: Vault, pictures: Sequence[str], listed: frozenset[str], headers: Mapping[str, set[str]]
+) -> Mapping[str, Any]:
     """Every version of each picture, in one vault; what it refuses is counted, and tried again by the next run."""
+    parts = {picture: {layout.media(picture), *headers.get(picture, ())} for picture in pictures}
+    for key in listed:
+        if layout.picture(key) in parts:
+            parts[layout.picture(key)].add(key)
     with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix=f"erase-{vault.name}") as pool:
-        answers = list(pool.map(lambda picture: _held_back(vault, picture), pictures))
-    refused = [why for why in answers if why]
+        answers = list(pool.map(lambda picture: _held_back(vault, picture, parts[picture]), pictures))
+    refused = [why for held in answers for key, why in held.items() if not _payload(key)]
+    locked = [key for held in answers for key in held if _payload(key)]
+    readable = sum(any(not _payload(key) for key in held) for held in answers)
     return {
-        "erased": len(answers) - len(refused),
-        "refused": len(refused),
+        "erased": sum(not held for held in answers),
+        "refused": readable,
         **({"why": refused[0]} if refused else {}),
+        **({"payloads": len(locked), "until": _until(vault, locked)} if locked else {}),
     }
 
 
-def _held_back(vault: Vault, picture: str) -> str:
-    """Why it is still there; empty when it is gone."""
+def _headers(listed: Iterable[frozenset[str]]) -> Mapping[str, set[str]]:
+    """By picture, what the header of each part is called that any vault shows: one vault's list may be stale."""
+    found: dict[str, set[str]] = {}
+    for part in (layout.part(key) for keys in listed for key in keys):
+        if part:
+            found.setdefault(part.picture, set()).add(layout.header(part.picture, part.payload))
+    return found
+
+
+def _payload(key: str) -> bool:
+    """Whether this is the part that opens for nobody without its header."""
+    part = layout.part(key)
+    return part is not None and not part.is_header
+
+
+def _held_back(vault: Vault, picture: str, keys: set[str]) -> Mapping[str, str]:
+    """What is still there of a picture, and why; parts that somebody hid by a plain delete are found too."""
+    held = {}
     try:
-        vault.erase(layout.media(picture))
+        hidden = vault.hidden(layout.parts(picture)) if isinstance(vault, KeepsHidden) else ()
     except ResilienceError as error:
-        return f"{error.what}: {error.why}"[:300]
-    return ""
+        hidden, held[layout.media(picture)] = (), _told(error)
+    for key in sorted({*keys, *hidden}):
+        try:
+            vault.erase(key)
+        except ResilienceError as error:
+            held[key] = _told(error)
+    return held
+
+
+def _told(error: ResilienceError) -> str:
+    return f"{error.what}: {error.why}"[:300]
+
+
+def _until(vault: Vault, keys: Sequence[str]) -> float | None:
+    """When the store lets the last of these go; None where it does not say."""
+    if not isinstance(vault, TellsLock):
+        return None
+    try:
+        return max((at for at in map(vault.locked_until, keys) if at is not None), default=None)
+    except ResilienceError:
+        return None
 
 
 def _second_look(world: World, outputs: SiteOutputs, gone: Gone, listed: Mapping[str, frozenset[str]]) -> int:
     """Who uploaded one of them meanwhile may have found it there still: what a row names now is shipped again."""
     again = world.app.still_named(outputs, sorted(gone.pictures)) if gone.pictures else frozenset()
-    lacking = {n for n in gone.named if any(layout.media(n) not in keys for keys in listed.values())}
+    headers = frozenset().union(*listed.values())
+    has = [openable(keys, headers) for keys in listed.values()]
+    lacking = {name for name in gone.named if any(name not in held for held in has)}
     wanted = sorted(again | lacking)
     return world.app.ship_again(outputs, wanted) if wanted else 0

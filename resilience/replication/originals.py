@@ -33,6 +33,14 @@ class KeepsHidden(Protocol):
         """Keys that are shown no more, of which the store keeps versions, in order."""
 
 
+@runtime_checkable
+class TellsLock(Protocol):
+    """A vault whose store may hold an object back, and says until when."""
+
+    def locked_until(self, key: str) -> float | None:
+        """Until when nobody can remove the newest version, in seconds since the Unix epoch; None where nothing says so."""
+
+
 class Altered:
     """Something is there, and no version of it is what was put."""
 

@@ -28,6 +28,7 @@ BUCKET = places.VAULT_BUCKET
 KEPT = (
     "wal/00000001/0000000001000000",
     "media/" + "a" * 64,
+    f"media/{'a' * 64}.{'b' * 64}.header",
     "ledger/00000001/00000001",
     "label/00000001/0000000001000000-ab.json",
     "epoch/00000001.json",
@@ -120,7 +121,7 @@ def test_what_is_written_over_is_refused_or_survives(bucket: Bucket) -> None:
             continue
         survived.append(key.split("/")[0])
         assert read_good(reader, key, lambda data: data == b"kept" or None) == (b"kept", True)
-    assert survived == ["wal", "media", "ledger", "label"]
+    assert survived == ["wal", "media", "media", "ledger", "label"]
     assert revert(bucket.operator, really=True)["written_over"] == len(survived)
     assert [reader.get(key) for key in KEPT] == [b"kept"] * len(KEPT)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import count
@@ -18,11 +19,11 @@ from resilience.errors import UsageError, VaultError
 from resilience.model import VaultSpec
 from resilience.ports import Vault
 from resilience.replication.mirrored import Mirrored
-from resilience.replication.originals import Altered, KeepsHidden, KeepsVersions, read_good
+from resilience.replication.originals import Altered, KeepsHidden, KeepsVersions, TellsLock, read_good
 from resilience.replication.vaults import open_vault
 from tests.plain_host import key_pair
 from tests.sftp_box import Box, sftp_box
-from tests.vault_servers import Store, fake_gcs, make_bucket, seaweed
+from tests.vault_servers import Store, fake_gcs, make_bucket, make_locked_bucket, seaweed
 
 NAMES = (f"contract{n}" for n in count())
 
@@ -192,12 +193,12 @@ def _client(spec: VaultSpec, who: Mapping[str, str]) -> Any:
     )
 
 
-def _versioned(stores: dict[str, Store], **more: Any) -> tuple[Any, VaultSpec, Vault]:
+def _versioned(stores: dict[str, Store]) -> tuple[Any, VaultSpec, Vault]:
     """A bucket that keeps versions."""
     name, who = next(NAMES), stores["s3"].credentials["operator"]
     spec = stores["s3"].spec(name)
     client = _client(spec, who)
-    client.create_bucket(Bucket=name, **more)
+    client.create_bucket(Bucket=name)
     client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     return client, spec, open_vault(spec, who)
 
@@ -221,13 +222,11 @@ def test_erased_leaves_no_version(stores: dict[str, Store]) -> None:
 
 def test_a_locked_object_is_held_back_and_the_store_says_so(stores: dict[str, Store]) -> None:
     """Object lock: an erase is an error with the store's reason, never a success that hides the object."""
-    client, spec, vault = _versioned(stores, ObjectLockEnabledForBucket=True)
-    lock = {"Mode": "COMPLIANCE", "Days": 1}
-    client.put_object_lock_configuration(
-        Bucket=spec.bucket,
-        ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": lock}},
-    )
+    spec = make_locked_bucket(stores["s3"], next(NAMES))
+    vault = open_vault(spec, stores["s3"].credentials["operator"])
+    assert isinstance(vault, TellsLock)
     assert vault.put_new("media/1", b"held")
+    assert 0 < (vault.locked_until("media/1") or 0) - time.time() - 86_000 < 500
     with pytest.raises(VaultError, match="could not erase media/1"):
         vault.erase("media/1")
     assert vault.get("media/1") == b"held"

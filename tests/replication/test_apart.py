@@ -1,0 +1,153 @@
+"""Pictures where one vault is locked: real ship and stores, an erase, and whoever has every key and every version left."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
+
+import boto3
+import pytest
+
+from resilience.engine.erase import erase
+from resilience.errors import VaultError
+from resilience.model import VaultSpec
+from resilience.replication import fetch_media, layout, seals
+from resilience.replication.apart import MAGIC
+from resilience.replication.config import load
+from tests.replication.conftest import NUMBERS
+from tests.replication.harness import Fleet, Site, wait_until
+from tests.replication.test_ship_faults import without
+from tests.sim.stage import day_one
+from tests.vault_servers import Store, make_bucket, make_locked_bucket
+
+KINDS = {"birch": "gcs", "cedar": "s3", "elm": "s3"}
+
+
+@pytest.fixture
+def locked(stores: dict[str, Store]) -> Fleet:
+    """Three empty vaults; elm's bucket lets nobody remove a version for a day."""
+    number = next(NUMBERS)
+    made = {
+        name: (stores[kind], make_bucket(stores[kind], f"{name}{number}"))
+        for name, kind in KINDS.items()
+        if name != "elm"
+    }
+    made["elm"] = (stores["s3"], make_locked_bucket(stores["s3"], f"elm{number}"))
+    return Fleet({name: (store, replace(spec, name=name)) for name, (store, spec) in made.items()})
+
+
+def names(fleet: Fleet, vault: str) -> dict[str, list[str]]:
+    """What a vault shows below `media/`: keys by whether they are whole pictures, headers or payloads."""
+    found: dict[str, list[str]] = {"whole": [], "header": [], "payload": []}
+    for key in fleet.vaults()[vault].list(layout.MEDIA):
+        part = layout.part(key)
+        found["whole" if part is None else "header" if part.is_header else "payload"].append(key)
+    return found
+
+
+def versions(spec: VaultSpec, store: Store) -> list[bytes]:
+    """Every version of every object below `media/` in an S3 bucket, hidden or not."""
+    who: Any = store.credentials["operator"]
+    keys = {"aws_access_key_id": who["access_key_id"], "aws_secret_access_key": who["secret_access_key"]}
+    client = boto3.client("s3", endpoint_url=spec.endpoint, region_name="us-east-1", **keys)
+    pages = client.get_paginator("list_object_versions").paginate(Bucket=spec.bucket, Prefix=layout.MEDIA)
+    kept = [(v["Key"], v["VersionId"]) for page in pages for v in page.get("Versions", [])]
+    return [client.get_object(Bucket=spec.bucket, Key=k, VersionId=v)["Body"].read() for k, v in kept]
+
+
+@pytest.fixture
+def pictures(sites: Callable[..., Site], locked: Fleet) -> dict[str, bytes]:
+    """Four pictures that ship put, two times over: the first one was killed while nobody answered at elm."""
+    acorn = sites(locked, "acorn")
+    first = acorn.ship(without(acorn.ship_config(), "elm"))
+    made = {hashlib.sha256(data).hexdigest(): data for data in (os.urandom(150_000) for _ in range(4))}
+
+    def waiting(vault: str) -> int:
+        return int(acorn.status()["vaults"][vault]["backlog_objects"])
+
+    for name, data in made.items():
+        (acorn.folder / "outbox/media" / name).write_bytes(data)
+    wait_until(lambda: waiting("cedar") == 0 and waiting("elm") == 4, acorn.told)
+    wait_until(lambda: acorn.status()["vaults"]["elm"]["error"], acorn.told)
+    first.kill()
+    first.wait()
+    acorn.ship()
+    wait_until(lambda: len(names(locked, "elm")["payload"]) == 4, acorn.told)
+    wait_until(lambda: not any(map(waiting, locked.stores)), acorn.told)
+    acorn.end()
+    return made
+
+
+def test_a_locked_vault_has_what_nobody_can_open(
+    sites: Callable[..., Site], locked: Fleet, pictures: dict[str, bytes]
+) -> None:
+    """Payloads there, whole pictures and headers elsewhere; both parts give a picture back; erased, no key opens it."""
+    payloads = names(locked, "elm")["payload"]
+    assert names(locked, "elm") == {"whole": [], "header": [], "payload": payloads}
+    for vault in ("birch", "cedar"):
+        held = names(locked, vault)
+        assert (len(held["whole"]), held["payload"]) == (4, [])
+        assert {key.replace(".payload", ".header") for key in payloads} <= set(held["header"])
+
+    gone, damaged, *_ = sorted(pictures)
+    for vault in ("birch", "cedar"):
+        locked.vaults()[vault].delete(layout.media(damaged))
+    birch = sites(locked, "birch", standby=True)
+    assert fetch_media.main(load(birch.config(standby=True)))["fetched"] == 4
+    assert (birch.folder / "media" / damaged[:2] / damaged).read_bytes() == pictures[damaged]
+
+    told = erased(locked, gone)["vaults"]
+    assert {name: (told[name]["erased"], told[name]["refused"]) for name in told} == {
+        "birch": (1, 0),
+        "cedar": (1, 0),
+        "elm": (0, 0),
+    }
+    assert (told["elm"]["payloads"], told["elm"]["until"] > 0) == (1, True)
+    with pytest.raises(VaultError, match="could not erase"):
+        locked.vaults()["elm"].erase(next(key for key in payloads if layout.picture(key) == gone))
+    assert opened_by_anybody(locked) == pictures.keys() - {gone}
+    cedar = sites(locked, "cedar", standby=True)
+    fetched = fetch_media.main(load(cedar.config(standby=True)))
+    assert (fetched["objects"], fetched["fetched"], fetched["lost"]) == (3, 3, [])
+
+
+def erased(fleet: Fleet, picture: str) -> dict[str, Any]:
+    """The operator's erase, on the real vaults, by a ledger that names one picture."""
+    stage = day_one()
+    plane: Any = Ledger(picture)
+    signer: Any = SimpleNamespace(verify=fleet.check)
+    world = replace(stage.world, vaults=fleet.vaults(), plane=plane, signer=signer)
+    quick = replace(stage.fleet, replication=replace(stage.fleet.replication, erase_after_days=0.0))
+    return erase(world, quick, really=True)
+
+
+class Ledger:
+    """A ledger that names one picture."""
+
+    def __init__(self, picture: str) -> None:
+        self.picture = picture
+
+    def removed(self) -> dict[str, Any]:
+        """As the data plane reads it."""
+        return {"entries": 1, "head": "0" * 64, "pictures": {self.picture: 1}}
+
+
+def opened_by_anybody(fleet: Fleet) -> set[str]:
+    """Which pictures open for whoever has the identity and every version that any vault holds, tried in every combination."""
+    found: set[str] = set()
+    data = [body for store, spec in fleet.stores.values() if store.kind == "s3" for body in versions(spec, store)]
+    birch = fleet.vaults()["birch"]
+    data += [birch.get(key) or b"" for key in birch.list(layout.MEDIA)]
+    headers = [body[: body.index(b"\n", body.index(b"\n--- ") + 1) + 1] for body in data if body.startswith(MAGIC)]
+    for header, rest in product(headers, [b"", *(body for body in data if not body.startswith(MAGIC))]):
+        for body in [header + rest] if rest else [whole for whole in data if whole.startswith(header)]:
+            try:
+                found.add(hashlib.sha256(seals.decrypt(body, fleet.identity)).hexdigest())
+            except VaultError:
+                continue
+    return found
