@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from resilience.decide.certificates import tls_declared, tls_observed
+from resilience.decide.locks import locked_copies
 from resilience.decide.names import registered, zones_alike
 from resilience.decide.quorum import with_companions
 from resilience.decide.restoring import restoring
@@ -120,10 +121,8 @@ def _disks(fleet: Fleet) -> Iterator[Finding]:
 
 def _locks(fleet: Fleet) -> Iterator[Finding]:
     """A locked vault also holds what people deleted."""
-    for vault in fleet.vaults:
-        if vault.lock_days:
-            said = f"locked-copies: what people delete stays there for {vault.lock_days} days"
-            yield Finding("vault", vault.name, "warn", said, "Shorten lock_days to what an attack may go unnoticed.")
+    for vault, said, advice in locked_copies(fleet):
+        yield Finding("vault", vault, "warn", f"locked-copies: {said}", advice)
 
 
 def kit_findings(lacking: tuple[str, ...]) -> Iterator[Finding]:

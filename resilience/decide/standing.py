@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from resilience.decide.locks import keyless, locked_copies
 from resilience.model import Fleet, Hazard, Survey, Unknown
 
 HARMLESS = frozenset({"operator-may-delete"})
@@ -38,11 +39,16 @@ def _destroyable(fleet: Fleet) -> Iterator[Hazard]:
         names = ", ".join(spec.name for spec in fleet.vaults)
         why = f"Whoever has the kit can remove every version of everything in {names}: none has lock_days."
         yield Hazard("kit-destroys-copies", why)
+    apart, keepers = keyless(fleet)
+    if apart:
+        why = (
+            f"Whoever has the kit can remove the headers of all pictures in {', '.join(keepers)}, and the payloads in "
+            f"{', '.join(apart)} then open for nobody: none of the former has lock_days (up to erase_after_days)."
+        )
+        yield Hazard("kit-destroys-copies", why)
 
 
 def _locked(fleet: Fleet) -> Iterator[Hazard]:
     """A lock that keeps thieves out keeps what was deleted in."""
-    for spec in fleet.vaults:
-        if spec.lock_days:
-            why = f"What people delete can be read in {spec.name}, by who has the fleet's keys, for {spec.lock_days} days."
-            yield Hazard("locked-copies", why)
+    for _, why, advice in locked_copies(fleet):
+        yield Hazard("locked-copies", f"{why} {advice}")

@@ -34,11 +34,29 @@ def test_a_vault_that_nobody_tried_is_no_safe_one() -> None:
     assert "ship-may-not-delete" in told["vault-destroyable"]
 
 
+def locked(stage: Stage, **days: int) -> dict[str, list[str]]:
+    """Hazards of the fleet in which these vaults are locked for so long."""
+    more = replace(stage.fleet.vault("elm"), name="oak", bucket="oak")
+    vaults = tuple(replace(spec, lock_days=days.get(spec.name, 0)) for spec in (*stage.fleet.vaults, more))
+    found: dict[str, list[str]] = {}
+    for hazard in standing(replace(stage.fleet, vaults=vaults), observe(stage.world, stage.fleet)):
+        found.setdefault(hazard.name, []).append(hazard.why)
+    return found
+
+
 def test_a_lock_keeps_thieves_out_and_deleted_things_in() -> None:
-    """With a lock nobody destroys everything, and what people delete stays there: each is said."""
+    """What a locked vault keeps of what people delete is told, by what it keeps of pictures; and who could take their keys."""
     stage = Stage(simulated_fleet())
-    locked = tuple(replace(spec, lock_days=30 if spec.name == "elm" else 0) for spec in stage.fleet.vaults)
-    assert names(stage, replace(stage.fleet, vaults=locked)) == ["vault-untried", "locked-copies"]
+    told = locked(stage, elm=30)
+    assert set(told) == {"vault-untried", "locked-copies", "kit-destroys-copies"}
+    assert "of pictures it keeps payloads alone" in told["locked-copies"][0]
+    assert "headers of all pictures in birch, cedar, oak" in told["kit-destroys-copies"][0]
+    assert "kit-destroys-copies" not in locked(stage, elm=30, birch=7)
+    assert "pictures go by `resilience erase`" in locked(stage, birch=7)["locked-copies"][0]
+    most = locked(stage, **{spec.name: 30 for spec in stage.fleet.vaults})
+    assert all("pictures too" in why and "fewer than 2 others" in why for why in most["locked-copies"])
+    assert "kit-destroys-copies" not in most
+    assert "serving at birch, cedar, fewer than 2" in locked(stage, elm=30, oak=30)["locked-copies"][0]
 
 
 def test_a_vault_without_versions_has_nothing_to_go_back_to() -> None:
