@@ -28,9 +28,9 @@ NAMED_BY_CONTENT = re.compile(
 """Objects whose name is the sha256 of what is in them, so that an altered one is never copied."""
 
 
-def mirror(world: World, epoch: EpochRecord, name: str) -> Mapping[str, Any]:
+def mirror(world: World, epoch: EpochRecord, name: str, locked: frozenset[str] = frozenset()) -> Mapping[str, Any]:
     """Copy to this mirror what it lacks of one vault, always the same one while that is there; what was done."""
-    of = _source(world, epoch, name)
+    of = _source(world, epoch, name, locked)
     vault, copy = world.vaults[of], Mirrored(world.mirrors[name], within(of), name)
     wanted = [key for key in vault.list("") if plain(key) and not LEFT_OUT.match(key)]
     lacking = sorted(set(wanted) - set(copy.list("")), key=lambda key: (key.startswith(layout.LABEL), key))
@@ -50,12 +50,12 @@ def plain(key: str) -> bool:
     return not {"", ".", ".."} & set(key.split("/"))
 
 
-def _source(world: World, epoch: EpochRecord, name: str) -> str:
-    """The vault that was mirrored there before, else the first that can be called and holds a snapshot."""
+def _source(world: World, epoch: EpochRecord, name: str, locked: frozenset[str]) -> str:
+    """The vault that was mirrored there before, else the first that can be called and holds a snapshot, and pictures whole."""
     before = [str(e.data["of"]) for e in world.log.read() if e.kind == "mirrored" and e.data["mirror"] == name]
     here = [vault for vault in epoch.vaults if vault in world.vaults]
     told = []
-    for vault in sorted(here, key=lambda vault: vault not in before[-1:]):
+    for vault in sorted(here, key=lambda vault: (vault not in before[-1:], vault in locked)):
         try:
             if world.vaults[vault].list(layout.LABEL):
                 return vault

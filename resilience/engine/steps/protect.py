@@ -54,7 +54,7 @@ def _take(run: Run, step: Step) -> tuple[Mapping[str, str], Facts]:
 
 def mirror(run: Run, step: Step) -> Facts:
     """Bring a store for copies only up to date; an object that is not what its name says is not copied, and told."""
-    done = mirrors.mirror(run.world, run.newest(), step.subject)
+    done = mirrors.mirror(run.world, run.newest(), step.subject, run.fleet.locked)
     if done["altered"]:
         raise ResilienceError(
             f"{step.subject} is no whole mirror of {done['of']}: {len(done['altered'])} objects there are altered.",
