@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,7 @@ from tests.replication.harness import wait_until
 IDENTITIES = [pyrage.x25519.Identity.generate() for _ in range(3)]
 RECIPIENTS = [str(identity.to_public()) for identity in IDENTITIES]
 SHA = "ab" * 32
+GOLDEN = Path(__file__).parents[1] / "replication/golden/apart-1.json"
 
 
 @settings(max_examples=40)
@@ -155,3 +157,19 @@ def test_no_payload_is_left_without_its_header(tmp_path: Path) -> None:
             payload.replace(".payload", ".header"),
         }
     assert joined("post3", [elm], [birch, cedar], lambda data: seals.decrypt(data, str(IDENTITIES[0]))) == b"a picture"
+
+
+def test_what_an_earlier_build_kept_apart_opens() -> None:
+    """A golden picture in two parts, under the names of then: this build finds, joins and opens it."""
+    golden = json.loads(GOLDEN.read_text())
+    objects = {key: bytes.fromhex(data) for key, data in golden["objects"].items()}
+    elm, birch = MemoryVault("elm"), MemoryVault("birch")
+    for key, data in objects.items():
+        (elm if key.endswith(".payload") else birch).put_new(key, data)
+
+    def look(data: bytes) -> bytes | None:
+        return opened(data, golden["picture"], golden["identity"])
+
+    plain = joined(golden["picture"], [elm], [birch], look)
+    assert plain is not None
+    assert hashlib.sha256(plain).hexdigest() == golden["picture"]
