@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -196,10 +197,9 @@ def _until(vault: Vault, keys: Sequence[str]) -> float | None:
     """When the store lets the last of these go; None where it does not say."""
     if not isinstance(vault, TellsLock):
         return None
-    try:
-        return max((at for at in map(vault.locked_until, keys) if at is not None), default=None)
-    except ResilienceError:
-        return None
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool, suppress(ResilienceError):
+        return max((at for at in pool.map(vault.locked_until, keys) if at is not None), default=None)
+    return None
 
 
 def _second_look(world: World, outputs: SiteOutputs, gone: Gone, listed: Mapping[str, frozenset[str]]) -> int:

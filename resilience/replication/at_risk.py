@@ -17,8 +17,7 @@ END = "SELECT pg_current_wal_flush_lsn()::text, timeline_id FROM pg_control_chec
 
 def at_risk(config: Config, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Seconds, bytes, transactions and objects that fewer than k vaults hold; null for what can't be told."""
-    whole = {name: vault for name, vault in facts["vaults"].items() if name not in config.apart}
-    lacking = sorted(int(vault["backlog_objects"]) for vault in whole.values())
+    lacking = sorted(int(vault["backlog_objects"]) for vault in facts["vaults"].values() if not vault.get("apart"))
     k = config.record.k
     return {
         "seconds": facts["lag_seconds"],

@@ -104,6 +104,7 @@ class Report:
         hole = self._spool.hole(name)
         return {
             "counts": courier.progress.counted > 0,
+            "apart": name in self._config.apart,
             "lsn": lsn.show(self._spool.held()[name]),
             "lag_bytes": max(0, self._server_end - self._spool.held()[name]),
             "lag_seconds": 0.0 if oldest is None else round(max(0.0, time.time() - oldest), 3),

@@ -147,6 +147,58 @@ def test_a_locked_vault_is_told_and_tried_again(stage: Stage) -> None:
     assert not holds(stage, "post3")
 
 
+@dataclass
+class Locked(Holding):
+    """A vault that lets go of everything but payloads, and says until when."""
+
+    def erase(self, key: str) -> None:
+        """Refused for what was put under the lock."""
+        if key.endswith(".payload"):
+            raise VaultError(f"{self.name} could not erase {key}", "AccessDenied: WORM protected", "Wait.")
+        self.inner.erase(key)
+
+    def locked_until(self, key: str) -> float | None:
+        """A day in 2030."""
+        return 1.9e9
+
+
+@dataclass
+class Stale(Holding):
+    """A vault whose list is older than what it holds."""
+
+    def list(self, prefix: str) -> list[str]:
+        """Whole pictures alone."""
+        return [key for key in self.inner.list(prefix) if layout.part(key) is None]
+
+    def erase(self, key: str) -> None:
+        """As it is."""
+        self.inner.erase(key)
+
+
+def test_a_payload_stays_under_its_lock_and_no_header_stays_anywhere(stage: Stage) -> None:
+    """The headers go by the names that any vault shows; a silent vault may have one still, and makes the run fail."""
+    erase(stage.world, stage.fleet, really=False)
+    later(stage)
+    payload, header = layout.payload("post3", "ab" * 32), layout.header("post3", "ab" * 32)
+    vaults: Any = dict(stage.world.vaults)
+    vaults["elm"].put_new(payload, b"noise")
+    for keeper in ("birch", "cedar"):
+        vaults[keeper].put_new(header, b"what opens it")
+    seen: Any = {**vaults, "elm": Locked(vaults["elm"], "elm"), "cedar": Stale(vaults["cedar"], "cedar")}
+    world = replace(stage.world, vaults=seen)
+    stage.state.dead.add("birch")
+    told = erase(world, stage.fleet, really=True)["vaults"]
+    assert (told["elm"]["payloads"], told["elm"]["until"], told["elm"]["refused"]) == (1, 1.9e9, 0)
+    assert "error" in told["birch"]
+    assert not vaults["cedar"].exists(header)
+    stage.state.dead.discard("birch")
+    told = erase(world, stage.fleet, really=True)["vaults"]
+    assert not vaults["birch"].exists(header)
+    assert (told["birch"]["erased"], told["elm"]["payloads"]) == (2, 1)
+    told = erase(stage.world, stage.fleet, really=True)["vaults"]
+    assert not vaults["elm"].exists(payload)
+
+
 def test_a_vault_that_does_not_answer_is_told_and_caught_up_later(stage: Stage) -> None:
     """The others are done; the silent one is an error, not a success."""
     erase(stage.world, stage.fleet, really=False)
