@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilience.adapters.memory_vault import MemoryVault
+from resilience.engine.steps.vaults import fill
 from resilience.errors import VaultError
-from resilience.model import payload_only
+from resilience.model import Phase, Step, payload_only
 from resilience.replication import layout, seals
 from resilience.replication.apart import Owed, give, joined, openable, owed, split
 from resilience.replication.fetch_media import opened
@@ -118,6 +119,29 @@ def test_a_new_locked_vault_needs_no_key() -> None:
     assert joined(name, [elm], [birch, cedar], look) == picture
     cedar.objects.clear()
     assert joined(name, [elm], [birch, cedar], look) is None
+
+
+def test_new_vaults_are_filled_by_what_they_keep() -> None:
+    """When the set changes a locked newcomer gets payloads, with headers in all others; any other gets whole pictures."""
+    vaults = {name: MemoryVault(name) for name in ("birch", "cedar", "elm", "oak")}
+    for name in ("birch", "cedar"):
+        vaults[name].put_new(layout.ledger(1, 1), b"an entry")
+        vaults[name].put_new("media/a", seals.encrypt(b"a picture", RECIPIENTS))
+    run: Any = SimpleNamespace(
+        newest=lambda: SimpleNamespace(vaults=tuple(vaults), k=2),
+        fleet=SimpleNamespace(locked=frozenset({"elm"})),
+        world=SimpleNamespace(vaults=vaults),
+    )
+    step = Step("fill", "fill", "acorn", Phase.DATA, "", {"vaults": ["elm", "oak"]})
+    assert fill(run, step) == {"copied": {"elm": 2, "oak": 2}}
+    payload = next(key for key in vaults["elm"].list(layout.MEDIA))
+    header = payload.replace(".payload", ".header")
+    assert vaults["elm"].list("") == [layout.ledger(1, 1), payload]
+    for name in ("birch", "cedar", "oak"):
+        assert vaults[name].list("") == [layout.ledger(1, 1), "media/a", header]
+    whole = vaults["oak"].objects[header] + vaults["elm"].objects[payload]
+    assert seals.decrypt(whole, str(IDENTITIES[0])) == b"a picture"
+    assert fill(run, step) == {"copied": {"elm": 0, "oak": 0}}
 
 
 class Unsure(MemoryVault):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,21 @@ def test_ships_own_file_names_every_vault_of_its_epoch(told: HostConfig) -> None
     assert {vault["name"] for vault in left.ship(acorn, epoch)["vaults"]} == set(epoch.vaults)
     for config in (left.ship(acorn, epoch, restic=True), left.reader(acorn, epoch)):
         assert {vault["name"] for vault in config["vaults"]} == {"birch", "cedar"}
+
+
+@pytest.mark.parametrize(
+    ("days", "apart"), [({"elm": 30}, {"elm"}), ({"elm": 7}, set()), ({"elm": 30, "cedar": 30}, set())]
+)
+def test_ship_is_told_which_vaults_keep_payloads_alone(
+    told: HostConfig, days: Mapping[str, int], apart: set[str]
+) -> None:
+    """What the fleet file says of locks decides it on the host: beyond erase_after_days, and k others at least."""
+    vaults = tuple(replace(spec, lock_days=days.get(spec.name, 0)) for spec in told.fleet.vaults)
+    locked = replace(told, fleet=replace(told.fleet, vaults=vaults))
+    acorn, epoch = told.fleet.site("acorn"), epoch_of(told, "acorn")
+    signed = replace(epoch, signature=told.signer.sign(epochs.payload(epoch)))
+    for config in (locked.ship(acorn, signed), locked.reader(acorn, signed)):
+        assert Config.model_validate(config).apart == apart
 
 
 def test_the_app_seals_holds_for_whom_the_kit_names(told: HostConfig) -> None:
