@@ -47,6 +47,9 @@ class Vault(Protocol):
     def erase(self, key: str) -> None:
         """Remove every version of `key`, for good; no error when absent. Raises while the store holds one back."""
 
+    def close(self) -> None:
+        """Never call the store again: no connection is opened from here on, also not by a request that is under way."""
+
 
 class Account(Protocol):
     """A vendor's account API, as far as anybody may ask it before and after a termination."""
@@ -355,7 +358,10 @@ class Ground(Protocol):
         """From now on drop and count every connection to these vendors."""
 
     def blackhole_calls(self) -> list[dict[str, Any]]:
-        """Each attempt since: {from, vendor, address, port, packets}."""
+        """Each place that was called since: {from, vendor, address, port, attempts}."""
+
+    def blackhole_used(self) -> list[dict[str, Any]]:
+        """What was sent on connections from before, and got nowhere: {from, vendor, address, port, used} in packets."""
 
     def delegate(self, servers: Sequence[str]) -> None:
         """Let the parent zone lead to these name servers alone, as a person does at the registrar."""

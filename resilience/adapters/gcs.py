@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -34,6 +35,9 @@ SILENT = frozenset({429, 500, 502, 503, 504})
 TROUBLE = (GoogleAPICallError, RetryError, GoogleAuthError, DataCorruption, requests.RequestException, OSError)
 
 
+os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
+"""Else the library asks for the bucket's description in threads of its own, over and over where nobody answers."""
+
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 
 
@@ -51,6 +55,14 @@ def _credentials(token: str, service_account: str) -> Any:
             str(error) or "It is not the JSON that Google gives.",
             "Put the whole JSON of the key into the kit's vaults/VAULT.json, as service_account.",
         ) from error
+
+
+class _Closed(HTTPAdapter):
+    """In the place of a connection, once a vault is closed."""
+
+    def send(self, *_: Any, **__: Any) -> requests.Response:
+        """Nothing is sent."""
+        raise requests.ConnectionError("this vault is closed")
 
 
 class GcsVault:
@@ -146,6 +158,15 @@ class GcsVault:
             self._bucket.blob(key).upload_from_string(data, timeout=TIMEOUT, retry=RETRY)
         except TROUBLE as error:
             raise self._explain("write over", key, error) from error
+
+    def close(self) -> None:
+        """Idle connections end, and none is made any more."""
+        left = [adapter.poolmanager for adapter in self.session.adapters.values()]
+        for scheme in ("http://", "https://"):
+            self.session.mount(scheme, _Closed())
+        for pools in (manager.pools for manager in left):
+            for key in pools.keys():  # noqa: SIM118 - no mapping to go through
+                pools[key].close()  # `clear` only forgets them, until Python finds that nobody needs them
 
     def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
         """The error that tells an account that is closed from a store that has trouble."""

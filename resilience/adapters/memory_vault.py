@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Lock
+
+from resilience.errors import VaultError
 
 
 class MemoryVault:
@@ -12,10 +16,11 @@ class MemoryVault:
         self.name = name
         self.objects: dict[str, bytes] = {}
         self._lock = Lock()
+        self._closed = False
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Create `key` if absent."""
-        with self._lock:
+        with self._asked():
             if key in self.objects:
                 return False
             self.objects[key] = bytes(data)
@@ -23,24 +28,35 @@ class MemoryVault:
 
     def get(self, key: str) -> bytes | None:
         """The whole object, or None."""
-        with self._lock:
+        with self._asked():
             return self.objects.get(key)
 
     def exists(self, key: str) -> bool:
         """Whether `key` is there."""
-        with self._lock:
+        with self._asked():
             return key in self.objects
 
     def list(self, prefix: str) -> list[str]:
         """Keys with this prefix, in order."""
-        with self._lock:
+        with self._asked():
             return sorted(key for key in self.objects if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
         """Remove `key`; no error when absent."""
-        with self._lock:
+        with self._asked():
             self.objects.pop(key, None)
 
     def erase(self, key: str) -> None:
         """Nothing older is kept."""
         self.delete(key)
+
+    def close(self) -> None:
+        """Nothing is answered any more."""
+        self._closed = True
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        if self._closed:
+            raise VaultError(f"{self.name} is not asked any more", "It was closed.", "Open it again.")
+        with self._lock:
+            yield

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
 from resilience.adapters.answers import closed
 from resilience.adapters.vendor_words import in_words
@@ -16,6 +16,7 @@ from resilience.errors import VaultError, VaultSilent, VendorClosed
 from resilience.model import VaultSpec
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSPreparedRequest
     from mypy_boto3_s3 import S3Client
 
 ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
@@ -165,6 +166,11 @@ class S3Vault:
         except (ClientError, BotoCoreError) as error:
             raise self._explain("remove versions of", key, error) from error
 
+    def close(self) -> None:
+        """Idle connections end, and none is made any more."""
+        self.client.meta.events.register_first("before-send.s3", _refuse_to_send)
+        self.client.close()
+
     def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
         """The error that tells an account that is closed from a store that has trouble."""
         return closed(self._vendor, error) or (VaultSilent if _silent(error) else VaultError)(
@@ -180,6 +186,11 @@ def _silent(error: Exception) -> bool:
         return True
     status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return status == 429 or (status >= 500 and status != 501)  # noqa: PLR2004
+
+
+def _refuse_to_send(request: AWSPreparedRequest, **_: object) -> None:
+    """In the place of a connection, once a vault is closed."""
+    raise EndpointConnectionError(endpoint_url=request.url, error="this vault is closed")
 
 
 def _code(error: ClientError) -> str:

@@ -35,6 +35,7 @@ class SftpVault:
         self._client: paramiko.SSHClient | None = None
         self._idle: list[paramiko.SFTPClient] = []
         self._lock = Lock()
+        self._closed = False
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Create `key` if absent, as far as this server's rename refuses to replace; the protocol promises it nowhere."""
@@ -85,6 +86,13 @@ class SftpVault:
         """The same: a folder keeps no versions."""
         self.delete(key)
 
+    def close(self) -> None:
+        """The connection ends, and none is made any more."""
+        with self._lock:
+            self._closed = True
+            if self._client is not None:
+                self._client.close()
+
     def _path(self, key: str) -> str:
         return posixpath.join(self._folder, key)
 
@@ -130,6 +138,8 @@ class SftpVault:
     def _session(self) -> paramiko.SFTPClient:
         with self._lock:
             transport = self._client.get_transport() if self._client else None
+            if self._closed:
+                raise OSError("this vault is closed")
             if transport is None or not transport.is_active():
                 self._idle.clear()
                 self._client = connect(self._login, key=self._key)

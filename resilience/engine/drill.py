@@ -30,7 +30,7 @@ GIVEN = frozenset({"supplies", "protect", "state"})
 AIR_S, QUIET_S = 20.0, 4.0
 SEGMENT = 16 << 20
 Calls = list[dict[str, Any]]
-"""Each {from, vendor, address, port, packets}."""
+"""Each {from, vendor, address, port, attempts}."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,8 @@ def _lose_and_return(
         calls = _later(ground.blackhole_calls(), knocks[0] if knocks else [])
         if knocks:
             stage.note("ship-knocks", calls=knocks[0])
-        stage.note("blackhole", vendors=list(lost), calls=calls, complete=ground.blackhole_complete())
+        counted = {"calls": calls, "used": ground.blackhole_used(), "complete": ground.blackhole_complete()}
+        stage.note("blackhole", vendors=list(lost), **counted)
         _judge_fence(world, users, stage)
 
 
@@ -176,9 +177,9 @@ def _in_the_air(world: World, ground: Ground, home: str) -> Calls:
 
 def _later(calls: Calls, earlier: Calls) -> Calls:
     """What was counted since; each place by its own count."""
-    before = {(c["from"], c["address"], c["port"]): int(c["packets"]) for c in earlier}
-    since = [{**c, "packets": c["packets"] - before.get((c["from"], c["address"], c["port"]), 0)} for c in calls]
-    return [call for call in since if call["packets"]]
+    before = {(c["from"], c["address"], c["port"]): int(c["attempts"]) for c in earlier}
+    since = [{**c, "attempts": c["attempts"] - before.get((c["from"], c["address"], c["port"]), 0)} for c in calls]
+    return [call for call in since if call["attempts"]]
 
 
 def _judge_fence(world: World, users: Workload, stage: Stages) -> None:

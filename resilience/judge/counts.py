@@ -82,7 +82,7 @@ def damage(evidence: Evidence, findings: Findings) -> None:
 
 
 def blackhole(evidence: Evidence, back: Recovery | None, findings: Findings) -> Blackhole:
-    """Calls to the lost vendors, in packets. A 0 counts only when every host was counted until the users were back."""
+    """Attempts to call the lost vendors. A 0 counts only when every host was counted until the users were back."""
     result = Blackhole()
     with findings.part("Black hole"):
         if evidence.fault is None:
@@ -90,11 +90,11 @@ def blackhole(evidence: Evidence, back: Recovery | None, findings: Findings) -> 
         lost = names(evidence.fault.data.get("vendors"), "the vendors that are lost")
         result = Blackhole(lost)
         last = evidence.last("blackhole")
-        calls = max(_packets(event) for event in evidence.later("blackhole"))
+        calls = max(_attempts(event) for event in evidence.later("blackhole"))
         result = Blackhole(names(last.data.get("vendors"), "the vendors that were counted"), calls or None)
         if calls:
             named = _named(evidence.later("blackhole"))
-            findings.missed.append(f"Black hole: {plural(calls, 'packet')} went to a vendor that is lost: {named}.")
+            findings.missed.append(f"Black hole: a lost vendor was called {plural(calls, 'time')}: {named}.")
         doubts = _blackhole_doubts(evidence, last, lost, back)
         findings.unknown.extend(f"Black hole: {doubt}." for doubt in doubts)
         if not doubts:
@@ -109,10 +109,15 @@ def _named(events: Sequence[Event]) -> str:
     return ", ".join(dict.fromkeys(said))
 
 
-def _packets(event: Event) -> int:
-    """How many packets one count holds; a call without a number is at least one."""
+def _attempts(event: Event) -> int:
+    """How many attempts one count holds (older journals tell packets); a call without a number is at least one."""
     calls = listed(event.data.get("calls"), "the calls to lost vendors")
-    return sum(max(1, count(mapping(call, "a call").get("packets", 1), "packets of a call")) for call in calls)
+    return sum(max(1, count(attempts_of(mapping(call, "a call")), "attempts of a call")) for call in calls)
+
+
+def attempts_of(call: Mapping[str, Any]) -> Any:
+    """What a journal says of how often this was tried."""
+    return call.get("attempts", call.get("packets", 1))
 
 
 def _blackhole_doubts(evidence: Evidence, last: Event, lost: Sequence[str], back: Recovery | None) -> list[str]:

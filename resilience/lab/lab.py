@@ -244,8 +244,12 @@ class Lab:
         blackhole.begin(self.directory, vendors, self._home)
 
     def blackhole_calls(self) -> list[dict[str, Any]]:
-        """Every attempt to call a dead vendor: {from, vendor, address, port, packets}."""
+        """Every attempt to call a dead vendor: {from, vendor, address, port, attempts}."""
         return blackhole.calls(self.directory)
+
+    def blackhole_used(self) -> list[dict[str, Any]]:
+        """What was sent to a dead vendor on connections from before: {from, vendor, address, port, used}."""
+        return blackhole.used(self.directory)
 
     def blackhole_complete(self) -> bool:
         """Whether the operator and every surviving host were really watched."""

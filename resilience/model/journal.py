@@ -34,7 +34,8 @@ takedowns-checked   issued, resurrected [ids]
 fence               attempts, accepted: writes tried at the old site; those it acknowledged
                     that are absent at the new one
 blackhole           vendors [names], complete (the counters covered all hosts from the fault on),
-                    calls [{from, vendor, address, port, packets}]
+                    calls [{from, vendor, address, port, attempts}]: new connections, and datagrams,
+                    used [{from, vendor, address, port, used}]: packets with data on connections from before
 looked              nonce, ledger, anchor, missing, corrupt, resurrected: a site before it is opened
 opened, closed      stage, site: how far its gate is open from here on
 held                stage, site, why: a stage whose condition does not hold yet

@@ -79,7 +79,7 @@ class Fence:
 
 @dataclass(frozen=True, slots=True)
 class Blackhole:
-    """Vendors nobody may call, and packets sent to them; a `calls` of 0 is proven or it is None."""
+    """Vendors nobody may call, and attempts to call them; a `calls` of 0 is proven or it is None."""
 
     vendors: tuple[str, ...] = ()
     calls: int | None = None

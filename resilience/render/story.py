@@ -59,12 +59,12 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Packets that somebody sent to a vendor that was lost."""
+    """How often somebody called a vendor that was lost, or what he sent there on a connection from before."""
 
     origin: str
     vendor: str
     address: str
-    packets: str
+    times: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,8 @@ class Story:
     writes: tuple[Write, ...]
     calls: tuple[Call, ...]
     stages: tuple[tuple[str, float], ...]
+    used: tuple[Call, ...]
+    """On connections that were open when the vendors were lost: none of it arrived."""
     knocks: tuple[Call, ...] = ()
     """What the primary's own ship sent before the vault set was another one, where the app stayed."""
     protected: Mapping[str, Any] = field(default_factory=dict)
@@ -147,6 +149,7 @@ def story(events: Sequence[Event]) -> Story:
         writes=_told(lambda: tuple(lost(evidence)), ()),
         calls=_told(lambda: _calls(evidence, "blackhole"), ()),
         knocks=_told(lambda: _calls(evidence, "ship-knocks"), ()),
+        used=_told(lambda: _calls(evidence, "blackhole", "used"), ()),
         stages=_told(lambda: _stages(events), ()),
         protected=next((e.data for e in evidence.later("protected-again")), {}),
         left=_told(lambda: tuple(str(x) for e in evidence.kind("torn-down") for x in e.data.get("left", ())), ()),
@@ -275,17 +278,17 @@ def _gap(evidence: Evidence, zero: float) -> tuple[float, float] | None:
     )
 
 
-def _calls(evidence: Evidence, kind: str) -> tuple[Call, ...]:
-    """Calls to lost vendors, as the counters saw them."""
+def _calls(evidence: Evidence, kind: str, what: str = "calls") -> tuple[Call, ...]:
+    """Calls to lost vendors, as the counters saw them; older journals tell packets."""
     return tuple(
         Call(
             str(call.get("from", "")),
             str(call.get("vendor", "")),
             f"{call.get('address', '')}:{call.get('port', '')}".strip(":"),
-            str(call.get("packets", 1)),
+            str(call.get("used" if what == "used" else "attempts", call.get("packets", 1))),
         )
         for event in evidence.later(kind)
-        for call in event.data["calls"]
+        for call in event.data.get(what, ())
     )
 
 

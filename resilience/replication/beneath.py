@@ -47,6 +47,10 @@ class Beneath:
         self._refuse_others(key)
         self._vault.erase(self._prefix + key)
 
+    def close(self) -> None:
+        """The vault below is called no more."""
+        self._vault.close()
+
     def _refuse_others(self, key: str) -> None:
         if not self._vault.exists(self._prefix + key) and self._vault.exists(key):
             raise Refused(

@@ -65,3 +65,7 @@ class Mirrored:
     def erase(self, key: str) -> None:
         """Remove every version of `key`."""
         self._store.erase(self._prefix + key)
+
+    def close(self) -> None:
+        """The store is called no more."""
+        self._store.close()

@@ -105,6 +105,8 @@ class Ship:
             self._outbox.stop()
             for courier in self._couriers:
                 courier.stop()
+        if onward is not None:
+            self._leave()
         if self._crash is not None:
             raise ResilienceError(
                 "ship crashed", repr(self._crash), "It is started again; report this."
@@ -132,6 +134,11 @@ class Ship:
             self._report.write()
             self._stopping.wait(RECONNECT)
         return None
+
+    def _leave(self) -> None:
+        """Call no vault for this epoch any more, also not by a request that is still tried again: one may be out of the set."""
+        for vault in self._vaults.values():
+            vault.close()
 
     def _crashed(self, args: threading.ExceptHookArgs) -> None:
         """A thread ended by a fault in the program: end all, say so, and be started again."""

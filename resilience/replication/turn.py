@@ -130,8 +130,10 @@ def _lacking(record: EpochRecord, spool: Spool, couriers: Iterable[Courier]) -> 
 def _unsealed(config: Config, record: EpochRecord) -> str | None:
     """An epoch that is only in a few vaults could still lose against another of its number."""
     names = {*record.vaults, *config.record.vaults}
-    vaults = {name: vault for name, vault in config.open().items() if name in names}
+    vaults = config.open(tuple(names))
     found = epochs.each(vaults, lambda vault: epochs.read(vault, record.number, config.verify))
+    for vault in vaults.values():
+        vault.close()
     answers = {
         name: _absent(name) if a is None else a if isinstance(a, ResilienceError) else a == record
         for name, a in found.items()

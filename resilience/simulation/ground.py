@@ -68,6 +68,10 @@ class SimulatedGround:
         """Each call that was tried."""
         return list(self.sim.called_dead)
 
+    def blackhole_used(self) -> list[dict[str, Any]]:
+        """There are no connections, only calls."""
+        return []
+
     def blackhole_complete(self) -> bool:
         """Every call goes through a door, so none is missed."""
         return True

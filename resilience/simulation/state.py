@@ -183,7 +183,7 @@ class State:
 
     def note_call(self, door: str, vendor: str, by: str = "operator") -> None:
         """Somebody called a dead vendor."""
-        self.called_dead.append({"from": by, "vendor": vendor, "address": door, "port": 0, "packets": 1})
+        self.called_dead.append({"from": by, "vendor": vendor, "address": door, "port": 0, "attempts": 1})
 
     def lose(self, vendor: str | None, *, hosts: bool = True) -> None:
         """The vendor closes the account; without `hosts` the machines live on."""

@@ -67,6 +67,9 @@ class SimVault:
 
         self._ask("erase", remove)
 
+    def close(self) -> None:
+        """It holds nothing open."""
+
 
 @dataclass
 class SimSupplies:

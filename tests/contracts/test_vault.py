@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -23,7 +26,7 @@ from resilience.replication.originals import Altered, KeepsHidden, KeepsVersions
 from resilience.replication.vaults import open_vault
 from tests.plain_host import key_pair
 from tests.sftp_box import Box, sftp_box
-from tests.vault_servers import Store, fake_gcs, make_bucket, make_locked_bucket, seaweed
+from tests.vault_servers import Store, connections, fake_gcs, make_bucket, make_locked_bucket, seaweed
 
 NAMES = (f"contract{n}" for n in count())
 
@@ -142,6 +145,46 @@ def test_erased_is_absent(vault: Vault) -> None:
     assert vault.list("media/") == ["media/11"]
     assert vault.put_new("media/1", b"y")
     assert vault.get("media/1") == b"y"
+
+
+def test_a_closed_vault_is_asked_no_more(vault: Vault) -> None:
+    """Whoever goes on asking is told so, and no answer is taken for an absence."""
+    assert vault.put_new("wal/1", b"one")
+    vault.close()
+    with pytest.raises(VaultError):
+        vault.get("wal/1")
+    with pytest.raises(VaultError):
+        vault.put_new("wal/2", b"two")
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs"])
+def test_closing_ends_connections_at_once(stores: dict[str, Store], kind: str) -> None:
+    """They do not wait for Python to find that nobody needs them."""
+    spec = make_bucket(stores[kind], next(NAMES))
+    vault = open_vault(spec, stores[kind].credentials["operator"])
+    assert vault.put_new("wal/1", b"one")
+    assert connections(os.getpid(), spec)
+    vault.close()
+    assert not connections(os.getpid(), spec)
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs"])
+def test_closing_ends_the_tries_of_a_request_under_way(stores: dict[str, Store], kind: str) -> None:
+    """Both libraries try a failed request again, and once the vault is closed not; no thread of theirs goes on either."""
+    store, before = stores[kind], set(threading.enumerate())
+    with socket.create_server(("127.0.0.1", 0)) as nobody, ThreadPoolExecutor(1) as pool:
+        spec = replace(make_bucket(store, next(NAMES)), endpoint=f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        vault = open_vault(spec, store.credentials["operator"])
+        asked = pool.submit(vault.exists, "wal/1")
+        first, _ = nobody.accept()
+        assert len(set(threading.enumerate()) - before) == 1
+        vault.close()
+        first.close()
+        with pytest.raises(VaultError):
+            asked.result()
+        nobody.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            nobody.accept()
 
 
 @pytest.mark.parametrize("kind", ["s3", "gcs"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -47,8 +48,34 @@ def _as_users(lab: Lab, *argv: str) -> str:
     return str(process.communicate(timeout=30)[0]).strip()
 
 
+HELD = """
+import socket
+held = socket.create_connection(("198.18.1.2", 80))
+print("open", flush=True)
+input()
+held.sendall(b"GET / HTTP/1.1")
+print("sent", flush=True)
+input()
+"""
+
+
 @pytest.fixture(scope="module")
-def lost(lab: Lab, inside: object) -> Lab:
+def held(lab: Lab) -> Iterator[subprocess.Popen[str]]:
+    """An operator's process that keeps a connection to acorn open, and sends on it when it is told to."""
+    argv = ["ip", "netns", "exec", places.OPERATOR_SPACE, sys.executable, "-c", HELD]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert _next_line(process) == "open"
+        yield process
+        process.kill()
+
+
+def _next_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+@pytest.fixture(scope="module")
+def lost(lab: Lab, inside: object, held: subprocess.Popen[str]) -> Lab:
     """A lab in which acorn, with a host and the name, has just been terminated."""
     assert inside(_rent, lab.directory, "acorn", 1) == "198.18.1.100"  # type: ignore[operator]
     for number, vendor in ((1, "acorn"), (4, "dover")):
@@ -100,7 +127,7 @@ def test_every_call_to_the_dead_is_counted_and_named(lost: Lab, inside: object) 
     assert inside(_rent, lost.directory, "birch", 2) == "198.18.2.100"  # type: ignore[operator]
     assert lost.blackhole_complete()
     inside(_call_the_dead)  # type: ignore[operator]
-    probe = "timeout 1 bash -c 'exec 3<>/dev/tcp/198.18.1.100/22' || true"
+    probe = "timeout 2 bash -c 'exec 3<>/dev/tcp/198.18.1.100/22' || true"
     processes.run(["sh", "-c", probe], space=f"{places.HOST_SPACE}birch-1")
     seen = {(call["from"], call["vendor"], call["address"], call["port"]) for call in lost.blackhole_calls()}
     assert seen == {
@@ -108,7 +135,19 @@ def test_every_call_to_the_dead_is_counted_and_named(lost: Lab, inside: object) 
         ("operator", "acorn", "198.18.1.3", 80),
         ("birch-1", "acorn", "198.18.1.100", 22),
     }
-    assert all(call["packets"] > 0 for call in lost.blackhole_calls())
+    assert [call["attempts"] for call in lost.blackhole_calls()] == [1, 1, 1], "the kernel's repeats are no attempts"
+
+
+def test_what_is_sent_on_an_old_connection_is_told_apart(lost: Lab, held: subprocess.Popen[str]) -> None:
+    """It is no attempt to connect, and it gets nowhere; that somebody sent it is not kept quiet."""
+    before = lost.blackhole_calls()
+    assert held.stdin is not None
+    held.stdin.write("go\n")
+    held.stdin.flush()
+    assert _next_line(held) == "sent"
+    (used,) = lost.blackhole_used()
+    assert (used["from"], used["vendor"], used["address"], used["port"]) == ("operator", "acorn", "198.18.1.2", 80)
+    assert lost.blackhole_calls() == before
 
 
 def _fill_vaults(directory: Path) -> None:

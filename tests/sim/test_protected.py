@@ -125,9 +125,9 @@ def test_only_what_was_counted_later_counts() -> None:
     """What ship sent to a silent vault before it knew is taken off, place by place; all that came after is left."""
     ship = {"from": "acorn-1", "vendor": "elm", "address": "198.18.5.3", "port": 80}
     operator = {**ship, "from": "operator"}
-    before = [{**ship, "packets": 63}]
-    now = [{**ship, "packets": 70}, {**operator, "packets": 6}]
-    assert drilling._later(now, before) == [{**ship, "packets": 7}, {**operator, "packets": 6}]
+    before = [{**ship, "attempts": 63}]
+    now = [{**ship, "attempts": 70}, {**operator, "attempts": 6}]
+    assert drilling._later(now, before) == [{**ship, "attempts": 7}, {**operator, "attempts": 6}]
     assert drilling._later(before, before) == []
 
 

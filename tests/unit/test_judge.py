@@ -193,9 +193,9 @@ def test_no_proof_may_be_missing(kind: str) -> None:
         ("media-checked", {"corrupt": ["aa", "bb"]}, "Pictures"),
         ("takedowns-checked", {"resurrected": ["p1"]}, "Takedowns"),
         ("fence", {"accepted": 1}, "Fence"),
-        ("blackhole", {"calls": [{"from": "op", "vendor": "acorn", "packets": 3}]}, "Black hole"),
+        ("blackhole", {"calls": [{"from": "op", "vendor": "acorn", "attempts": 3}]}, "Black hole"),
         ("blackhole", {"calls": [{"from": "op", "vendor": "acorn"}], "complete": False}, "Black hole"),
-        ("blackhole", {"calls": [{"from": "op", "vendor": "acorn", "packets": 0}]}, "Black hole"),
+        ("blackhole", {"calls": [{"from": "op", "vendor": "acorn", "attempts": 0}]}, "Black hole"),
     ],
 )
 def test_a_proven_break_is_missed(kind: str, data: dict[str, Any], part: str) -> None:

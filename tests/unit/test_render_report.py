@@ -134,11 +134,11 @@ def test_nothing_lost_is_said_only_when_proven() -> None:
 
 def test_calls_to_the_lost_vendor_are_named() -> None:
     """A proven 0, an incomplete count and calls are three different sentences."""
-    call = {"from": "operator", "vendor": "acorn", "address": "198.18.1.2", "port": 80, "packets": 3}
-    assert "Nobody called acorn: 0 packets" in Page(report_html(healthy())).words
+    call = {"from": "operator", "vendor": "acorn", "address": "198.18.1.2", "port": 80, "attempts": 3}
+    assert "Nobody called acorn: 0 attempts" in Page(report_html(healthy())).words
     assert "Whether a lost vendor was called is not known" in Page(report_html(unknown())).words
     called = Page(report_html(changed(healthy(), "blackhole", calls=[call]))).words
-    assert "3 packets went to a vendor that was lost." in called
+    assert "A vendor that was lost was called 3 times." in called
     assert "operator acorn 198.18.1.2:80 3" in called
 
 
@@ -240,9 +240,12 @@ def test_a_long_drill_is_drawn_in_a_bounded_number_of_bars() -> None:
 
 def test_what_ship_sent_before_the_set_changed_is_told() -> None:
     """It is no call to a dead vendor, and it is not kept quiet either."""
-    knock = {"from": "acorn-1", "vendor": "elm", "address": "198.18.5.3", "port": 80, "packets": 63}
-    events = [*healthy(), Event(DAY + 12, "ship-knocks", {"calls": [knock]})]
-    assert "acorn-1 sent 63 packets to elm" in Page(report_html(events, judge(events))).words
+    knock = {"from": "acorn-1", "vendor": "elm", "address": "198.18.5.3", "port": 80, "attempts": 63}
+    used = {**knock, "used": 5}
+    events = [*changed(healthy(), "blackhole", used=[used]), Event(DAY + 12, "ship-knocks", {"calls": [knock]})]
+    words = Page(report_html(events, judge(events))).words
+    assert "acorn-1 called elm 63 times" in words
+    assert "acorn-1 sent 5 packets with data to elm" in words
 
 
 def test_the_command_that_repeats_a_drill_names_the_vendors() -> None:
