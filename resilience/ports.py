@@ -139,6 +139,9 @@ class Plane(Protocol):
     def start_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """Start shipping under this epoch; returns once a first chunk is confirmed by k vaults."""
 
+    def begin_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
+        """Let ship start under this epoch ahead of time: it loads, and waits until the copy there was promoted."""
+
     def admit(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, vaults: Sequence[str]) -> None:
         """Let the site's ship put into these vaults too, as soon as an epoch of its own names them."""
 
@@ -168,6 +171,9 @@ class Plane(Protocol):
 
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """What ship says: epoch, lag in seconds and bytes a vault, confirmed LSN; at a standby what follow says."""
+
+    def shipped(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """What ship last said by itself, at once: {lag_bytes, confirmed_lsn, vaults: {name: {lag_bytes}}}."""
 
     def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:
         """Move away what an older epoch left on the host, whole; {aside: where, or empty}. Nothing of `newest` is touched."""
@@ -207,6 +213,12 @@ class App(Protocol):
 
     def fill(self, outputs: SiteOutputs, size: str, seed: int) -> Mapping[str, Any]:
         """Before a drill: put in what is too much for the app's front door; {users, posts, pictures}, nothing for small."""
+
+    def warm(self, outputs: SiteOutputs) -> None:
+        """Let the host load what `replay_ledger` and `facts` need; nothing is read, changed or opened by it."""
+
+    def begin(self, outputs: SiteOutputs) -> None:
+        """Let it start ahead of time, behind its gate: it is not ready before the database was promoted."""
 
     def start(self, outputs: SiteOutputs) -> None:
         """Start serving; returns when it is ready by its address."""

@@ -68,6 +68,8 @@ while time.monotonic() < until:
 raise SystemExit("ship has no chunk confirmed after 50 s; it says: " + json.dumps(seen))
 """
 
+BEGUN = f"{RUN}/ship-begun"
+"""Under which epoch, by its nonce, ship was started ahead of time."""
 FOLLOW_KEYS = f"{RUN}/follow.json"
 STAND_STILL = f"systemctl stop resilience-follow; rm -f {FOLLOW_KEYS} {RUN}/follow-status.json"
 """End following: what it held is ready for `restore`; the keys that open copies are gone."""

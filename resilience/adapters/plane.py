@@ -13,7 +13,16 @@ from resilience.adapters import leaving
 from resilience.adapters.host_commands import HostCommands
 from resilience.adapters.host_config import HostConfig
 from resilience.adapters.host_places import ETC, PYTHON, RUN
-from resilience.adapters.host_scripts import AWAIT_FOLLOW, AWAIT_SHIP, AWAIT_TURN, CREATE, SIZES, STAND_STILL, TAKE_UP
+from resilience.adapters.host_scripts import (
+    AWAIT_FOLLOW,
+    AWAIT_SHIP,
+    AWAIT_TURN,
+    BEGUN,
+    CREATE,
+    SIZES,
+    STAND_STILL,
+    TAKE_UP,
+)
 from resilience.adapters.shells import Shells
 from resilience.adapters.supplies import VaultSupplies
 from resilience.errors import NoSnapshot, ResilienceError
@@ -96,11 +105,16 @@ class SshPlane:
         config = self.config.reader(site, self.config.newest(site))
         return int(self.commands.there(outputs, "fetch-media", config, timeout=3600)["fetched"])
 
+    def begin_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
+        """Start it and do not wait; `start_ship` knows by the epoch's nonce that it need not be started again."""
+        self.shells(outputs).check(f"systemctl restart --no-block resilience-ship && echo {epoch.nonce} > {BEGUN}")
+
     def start_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
-        """Start Postgres and ship; return when ship says it ships under this epoch."""
-        self.shells(outputs).check(
-            f"{STAND_STILL}; systemctl start resilience-postgres && systemctl restart resilience-ship", timeout=60
-        )
+        """Start Postgres, and ship unless that was begun; return when ship says it ships under this epoch."""
+        begun = f'[ "$(cat {BEGUN} 2>/dev/null)" = {epoch.nonce} ] && systemctl is-active -q resilience-ship'
+        ship = f"{{ {begun} || systemctl restart resilience-ship; }}"
+        line = f"{STAND_STILL}; systemctl start resilience-postgres && {ship} && rm -f {BEGUN}"
+        self.shells(outputs).check(line, timeout=60)
         script = AWAIT_SHIP.format(number=epoch.number, run=RUN)
         self.shells(outputs).check(f"{PYTHON} -c '{script}'", timeout=60)
 
@@ -188,6 +202,10 @@ class SshPlane:
             return shipped
         sizes = self.shells(outputs).check(SIZES).split()
         return {**shipped, "db_bytes": int(sizes[0]), "media_bytes": int(sizes[1]), "recent_media_bytes": int(sizes[2])}
+
+    def shipped(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """Ship's own file, as it is."""
+        return dict(json.loads(self.shells(outputs).check(f"cat {RUN}/ship-status.json")))
 
     def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:
         """Make room where an older epoch left something."""

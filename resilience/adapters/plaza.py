@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 import stamina
 
-from resilience.adapters.ssh import Shell
+from resilience.adapters.shells import Shells
 from resilience.errors import ResilienceError
 from resilience.model import Notice, SiteOutputs
 from resilience.ports import Journey
@@ -28,6 +28,13 @@ AS_PLAZA = (
     "PYTHONPATH=/opt/resilience/src exec runuser -u plaza -- "
     "/opt/resilience/env/bin/python3 -m resilience.plaza "
 )
+WHEN_TOLD = (
+    "cd /; PYTHONPATH=/opt/resilience/src exec runuser -u plaza -- /opt/resilience/env/bin/python3 -m resilience.plaza "
+    "--env-file /etc/resilience/app.env --when-told "
+)
+"""It loads what the command takes, and begins once a line comes: its settings need not be there before."""
+LOADED = ("migrate", "replay-ledger", "facts")
+"""Commands that stand between a promotion and users."""
 
 
 BULK = {"medium": (10_000, 2_850_000)}
@@ -44,7 +51,7 @@ class _NotYet(Exception):
 class PlazaOnHost:
     """The app port: plaza's own commands on the host, its readiness by address."""
 
-    shell: Callable[[SiteOutputs], Shell]
+    shell: Shells
     material: Path
     """Texts and pictures that a drill's seed is made of."""
 
@@ -141,11 +148,23 @@ class PlazaOnHost:
         finally:
             shell.check(f"rm -rf {SEED}")
 
+    def warm(self, outputs: SiteOutputs) -> None:
+        """Start the commands that come next; each waits to be told."""
+        for command in LOADED:
+            self.shell.begin(outputs, WHEN_TOLD + command, LOAD_WITHIN_S)
+
+    def begin(self, outputs: SiteOutputs) -> None:
+        """Start plaza and its proxy, and do not wait; plaza opens itself once its ledger is applied."""
+        self.shell(outputs).check("systemctl start --no-block caddy plaza")
+
     def _plaza(
         self, outputs: SiteOutputs, command: str, timeout: float = 300, stdin: str | None = None
     ) -> Mapping[str, Any]:
-        given = None if stdin is None else stdin.encode()
-        done = self.shell(outputs).run(AS_PLAZA + command, timeout=timeout, stdin=given)
+        if command in LOADED:
+            done = self.shell.run(outputs, WHEN_TOLD + command, b"go\n", timeout)
+        else:
+            given = None if stdin is None else stdin.encode()
+            done = self.shell(outputs).run(AS_PLAZA + command, timeout=timeout, stdin=given)
         if done.exit != 0:
             raise ResilienceError(
                 f"`plaza {command}` failed on {outputs.site} with status {done.exit}.",

@@ -27,6 +27,7 @@ from resilience.replication.courier import Courier, start_record, switch_point
 from resilience.replication.lease import Lease, watches
 from resilience.replication.limits import Limits
 from resilience.replication.outbox import Outbox
+from resilience.replication.promotion import await_promotion
 from resilience.replication.quorum import held_by
 from resilience.replication.report import Report
 from resilience.replication.spool import Spool
@@ -215,6 +216,8 @@ class Ship:
 
     def _position(self, stream: Stream, system: System) -> int:
         """Where to go on: the spool's end, or where this epoch's WAL begins."""
+        if stream.stands_by():
+            raise ResilienceError("Postgres is a copy that stands by", "It was not promoted.", "Ship waits for that.")
         data = self._spool.start_record
         begun = None if data is None else chunk.decode_start(data, self._record)
         if data is not None and begun is None:
@@ -365,6 +368,7 @@ def main(config: Config) -> dict[str, object]:
     """Run ship until it is told to stop."""
     seals_ready(config)
     config = turn.force(config)
+    await_promotion(config.postgres.dsn)
     onward: Onward | None = Onward(config, lapse.go_on(config))
     while onward is not None:
         onward = Ship(onward.config, onward.since).run()

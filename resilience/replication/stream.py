@@ -68,6 +68,10 @@ class Stream:
         row = self._row("IDENTIFY_SYSTEM")
         return System(system_id=row[0], timeline=int(row[1]), flushed=lsn.parse(row[2]))
 
+    def stands_by(self) -> bool:
+        """Whether this is a copy that was not promoted yet."""
+        return self._row("SHOW in_hot_standby")[0] == "on"
+
     def history(self, timeline: int) -> str:
         """The timeline's history file; empty on the first, which has none."""
         return self._row(f"TIMELINE_HISTORY {timeline}")[1] if timeline > 1 else ""

@@ -65,6 +65,14 @@ class SimApp:
         """Nothing is too much in memory: the users' own seed is all there is."""
         return self._on(outputs, "fill", 1.0, lambda _host: {})
 
+    def warm(self, outputs: SiteOutputs) -> None:
+        """Nothing has to be loaded here."""
+        self._on(outputs, "warm", 1.0, lambda _host: None)
+
+    def begin(self, outputs: SiteOutputs) -> None:
+        """It takes no time to start here."""
+        self._on(outputs, "begin", 0.1, lambda _host: None)
+
     def start(self, outputs: SiteOutputs) -> None:
         """Serve; only what was opened has a database."""
 

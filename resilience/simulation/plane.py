@@ -173,6 +173,10 @@ class SimPlane:
 
         self._on(outputs, "start_ship", 1.0, start)
 
+    def begin_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
+        """It takes no time to start here."""
+        self._on(outputs, "begin_ship", 0.1, lambda _host: None)
+
     def admit(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, vaults: Sequence[str]) -> None:
         """Every host can reach every vault here."""
         self._on(outputs, "admit", 1.0, lambda _host: None)
@@ -219,6 +223,10 @@ class SimPlane:
         """Whether the vault really holds it."""
         held = self.sim.vaults[vault]
         return self.sim.ask(f"vault.{vault}.verify", held.vendor, 0.5, lambda: snapshot in held.snapshots)
+
+    def shipped(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """What each vault lacks."""
+        return self._on(outputs, "shipped", 0.1, _shipped)
 
     def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:
         """A database of an older epoch is out of the way."""
@@ -294,16 +302,10 @@ class SimPlane:
                 return {"role": "standby", "follows": "", "epoch": epoch, "lag_seconds": 0.0, "readable": True}
             lag = 0.0 if host.confirmed == len(host.wal) else self.sim.now - host.rows[host.wal[host.confirmed]]
             sizes = {"db_bytes": 1000 * len(host.rows), "media_bytes": 50_000 * len(host.pictures)}
-            vaults = {
-                v: {"lsn": f"0/{put:X}", "lag_bytes": len(host.wal) - put, "backlog_objects": 0}
-                for v, put in host.put.items()
-            }
             return {
                 **sizes,
                 "lag_s": lag,
-                "lag_bytes": len(host.wal) - host.confirmed,
-                "confirmed_lsn": f"0/{host.confirmed:X}",
-                "vaults": vaults,
+                **_shipped(host),
                 "epoch": host.ships.number if host.ships else None,
             }
 
@@ -329,6 +331,14 @@ def _empty(host: Host) -> None:
     host.promoted_under = host.walked_under = ""
     host.ships, host.wal, host.put, host.confirmed = None, [], {}, 0
     host.hidden = set()
+
+
+def _shipped(host: Host) -> Mapping[str, Any]:
+    vaults = {
+        v: {"lsn": f"0/{put:X}", "lag_bytes": len(host.wal) - put, "backlog_objects": 0} for v, put in host.put.items()
+    }
+    lag = len(host.wal) - host.confirmed
+    return {"lag_bytes": lag, "confirmed_lsn": f"0/{host.confirmed:X}", "vaults": vaults}
 
 
 def _need(there: bool, what: str, why: str) -> None:  # noqa: FBT001

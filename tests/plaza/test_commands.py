@@ -188,14 +188,26 @@ def test_wrong_settings_are_named(sites: Sites, change: dict[str, str], sentence
 
 
 def test_settings_can_come_from_a_file(sites: Sites, tmp_path: Path) -> None:
-    """The units' EnvironmentFile works for commands typed by hand."""
+    """The units' EnvironmentFile works for commands typed by hand, and for one that waits until it is there."""
     site = sites()
     values = {**site.settings, "DATABASE_URL": f'"{site.url}"'}
     file = tmp_path / "app.env"
+    told, left = (when_told("--env-file", str(file), "facts") for _ in range(2))
+    assert left.communicate("") == ("", "")
+    assert left.returncode == 1
     file.write_text("# comment\n\n" + "\n".join(f"{name}={value}" for name, value in values.items()))
-    assert plain("--env-file", str(file), "facts").returncode == 0
+    done = plain("--env-file", str(file), "facts")
+    assert done.returncode == 0
+    assert told.communicate("go\n")[0] == done.stdout
     file.write_text("nonsense\n")
     assert "line 1 has no '='" in plain("--env-file", str(file), "facts").stderr
+
+
+def when_told(*arguments: str) -> subprocess.Popen[str]:
+    """A command that loads and waits for a line."""
+    command = [sys.executable, "-m", "resilience.plaza", "--when-told", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=ROOT)
 
 
 def plain(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -137,10 +137,18 @@ def follows_past_bad_vaults(acorn: Site, standby: Site, proxies: dict[str, Proxy
     proxies["birch"].be_well()
 
 
+def bring_ledger_and_ship(standby: Site, fleet: Fleet) -> None:
+    """The ledger, and a ship that is started before the promotion."""
+    bring_ledger(standby, fleet)
+    standby.ship()
+    wait_until(lambda: "waiting for the promotion" in (standby.folder / "ship.log").read_text(), "ship")
+
+
 def test_follows_and_is_promoted(faulty: tuple[Fleet, dict[str, Proxy]], sites: Callable[..., Site]) -> None:
     """Rows can be read at the standby; it is promoted with all, and another, begun from its snapshot, follows on.
 
-    Each commit waits for two vaults, and none that was acknowledged is missing.
+    Each commit waits for two vaults, and none that was acknowledged is missing. The new one's ship was started before it
+    was promoted, and waited.
     """
     fleet, proxies = faulty
     acorn = sites(fleet, "acorn")
@@ -165,14 +173,13 @@ def test_follows_and_is_promoted(faulty: tuple[Fleet, dict[str, Proxy]], sites: 
     lose_ship(acorn)
     lose(acorn)
 
-    promote(birch, fleet, lambda: bring_ledger(birch, fleet))
+    promote(birch, fleet, lambda: bring_ledger_and_ship(birch, fleet))
     assert birch.rows() == list(range(1, 151))
     with birch.connect() as db:
         assert db.execute("SHOW max_connections").fetchone() == ("120",)
         assert db.execute("SELECT nextval('ids') > 100000, nextval('unused') > 100000").fetchone() == (True, True)
         sorts = "SELECT collversion = pg_collation_actual_version(oid) FROM pg_collation WHERE collname = 'de'"
         assert db.execute(sorts).fetchone() == (True,)
-    birch.ship()
     birch.insert(151, 200)
     wait_until(lambda: cedar.has(200), cedar.told_by_standby)
     assert cedar.standby_status()["follows"] == "birch"

@@ -29,6 +29,7 @@ ACTIONS: dict[str, Action] = {
     "snapshot": hand_over.snapshot,
     "drain": hand_over.drain,
     "stand-down": hand_over.stand_down,
+    "begin": start.begin,
     "start": start.start,
     "verify": start.verify,
     "open": start.open_up,

@@ -27,7 +27,12 @@ def follow(run: Run, step: Step) -> Facts:
 def warm(run: Run, step: Step) -> Facts:
     """Have the standby's host load what it needs, so that it waits for nothing but the lease; none needs this to work."""
     site = run.fleet.site(step.subject)
-    warmed = read(lambda: run.world.plane.warm(site, run.outputs(site.name)))
+
+    def load() -> None:
+        run.world.plane.warm(site, run.outputs(site.name))
+        run.world.app.warm(run.outputs(site.name))
+
+    warmed = read(load)
     return {"why_not": warmed.why} if isinstance(warmed, Unknown) else {}
 
 

@@ -62,9 +62,9 @@ def drain(run: Run, step: Step) -> Facts:
 def _drained(run: Run, name: str) -> Facts:
     site = run.fleet.site(name)
 
-    @stamina.retry(on=_Behind, attempts=None, timeout=DRAIN_S, wait_initial=0.1, wait_max=0.3)
+    @stamina.retry(on=_Behind, attempts=None, timeout=DRAIN_S, wait_initial=0.05, wait_max=0.2)
     def ask() -> Facts:
-        status = run.world.plane.status(site, run.outputs(name))
+        status = run.world.plane.shipped(site, run.outputs(name))
         behind = {vault: seen["lag_bytes"] for vault, seen in status["vaults"].items() if seen["lag_bytes"]}
         if behind or status["lag_bytes"]:
             raise _Behind(f"After {DRAIN_S:.0f} s vaults still lack bytes: {behind}.")

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from resilience.decide.gates import Findings, unmet
+from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
 from resilience.errors import Refused, ResilienceError, TooFewVaults
-from resilience.model import Stage, Step
+from resilience.model import Stage, Step, Unknown
 from resilience.replication import layout
 from resilience.replication.epoch import continues, each, numbered
 from resilience.replication.fetch_ledger import choose
 
 RESURRECTED = "taken-down posts can be seen again"
+
+
+def begin(run: Run, step: Step) -> Facts:
+    """Let ship and the app start behind a closed gate while the copy is brought; none needs this to work."""
+    epoch, outputs = run.epoch(step.subject), run.outputs(step.subject)
+
+    def ahead() -> None:
+        run.world.gate.begin(outputs, epoch.nonce)
+        run.world.plane.begin_ship(run.fleet.site(step.subject), outputs, epoch)
+        run.world.app.begin(outputs)
+
+    begun = read(ahead)
+    return {"why_not": begun.why} if isinstance(begun, Unknown) else {}
 
 
 def start(run: Run, step: Step) -> Facts:
