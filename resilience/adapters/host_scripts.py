@@ -40,7 +40,7 @@ echo made
 """
 
 AWAIT_TURN = """
-import json, time
+import json, subprocess, time
 until, seen = time.monotonic() + 50, {{}}
 while time.monotonic() < until:
     try:
@@ -51,7 +51,8 @@ while time.monotonic() < until:
     if seen.get("epoch") == {number} and counts.count(True) >= {k}:
         raise SystemExit(0)
     time.sleep(0.05)
-raise SystemExit("ship did not turn within 50 s; it says: " + json.dumps(seen))
+last = subprocess.run(["journalctl", "-u", "resilience-ship", "-n", "5", "-o", "cat"], capture_output=True, text=True)
+raise SystemExit("ship did not turn within 50 s; it says: " + last.stdout[-1500:] + json.dumps(seen))
 """
 
 AWAIT_SHIP = """

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resilience.decide.certificates import without_certificate
-from resilience.decide.quorum import VaultSet, usable
+from resilience.decide.quorum import VaultSet, missed, usable
 from resilience.model import EpochRecord, Fleet, Hazard, Survey, Unknown, known
 
 
@@ -51,6 +51,8 @@ def _writing(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
             "writes acknowledged that the new site never sees."
         )
         yield Hazard("split-brain", why)
+        if (gone := missed(survey, way.old)) is not None:
+            yield Hazard("missed-epoch", f"{gone}.")
         yield Hazard("loses-writes", "What only the vaults hold that can't be read is lost, also where commits waited.")
     elif fleet.replication.leased and not way.planned:
         yield Hazard("loses-writes", "Commits need not wait for vaults here: what no vault holds yet is lost.")

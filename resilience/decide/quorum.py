@@ -58,6 +58,18 @@ def usable(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str])
     ]
 
 
+def missed(survey: Survey, shown: EpochRecord) -> str | None:
+    """What says that the vaults which answer missed an epoch: only a plan that does without a quorum can be misled."""
+    ships = [s.ship["epoch"] for s in survey.sites.values() if not isinstance(s.ship, Unknown) and s.ship.get("epoch")]
+    known = max([survey.past.sealed, *map(int, ships)])
+    if known <= shown.number:
+        return None
+    return (
+        f"Epoch {known} was sealed, as this machine's journal or a site's ship says, and the vaults that are left show epoch "
+        f"{shown.number}: what was written since is in none of them"
+    )
+
+
 def silent(fleet: Fleet, survey: Survey, lost: frozenset[str]) -> tuple[str, ...]:
     """Vaults that may be called and do not answer: a forced plan gives up whatever only they hold."""
     unread = (name for name, reading in survey.vaults.items() if isinstance(reading.epoch, Unknown))

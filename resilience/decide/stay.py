@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from resilience.decide.hazards import every_name_lost, thin
 from resilience.decide.naming import naming
-from resilience.decide.quorum import VaultSet, lost_vendors, newest_epoch, next_set, silent, usable
+from resilience.decide.quorum import VaultSet, lost_vendors, missed, newest_epoch, next_set, silent, usable
 from resilience.decide.standby import no_way_on, stand_by
 from resilience.decide.vaults import change, same
-from resilience.errors import ResilienceError
-from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey
+from resilience.errors import Refused, ResilienceError
+from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown
 
 
 def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = frozenset(), force: bool = False) -> Plan:
@@ -34,6 +34,8 @@ def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = fro
         )
     if force and 0 < len(usable(fleet, survey, epoch, lost)) < epoch.s:
         return _forced(fleet, survey, epoch, lost)
+    if force and epoch.parent and _writes(survey, epoch) is not True:
+        return _turned(fleet, epoch, lost)
     _refuse_idle(survey, epoch)
     following = _following(fleet, survey, epoch, lost)
     steps = tuple(_steps(fleet, epoch, following, lost))
@@ -46,6 +48,12 @@ def _forced(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[st
 
     No vault is new in it: what the site shipped lies in those that stay, and only they can close the epoch before.
     """
+    if why := missed(survey, epoch):
+        raise Refused(
+            f"{epoch.site} can't go on by the vaults that are left.",
+            f"{why}.",
+            "Bring back a vault that holds it, or move by what is left: `resilience plan --force` says what is lost.",
+        )
     unheard = silent(fleet, survey, lost)
     kept = replace(fleet, vaults=tuple(vault for vault in fleet.vaults if vault.name in epoch.vaults))
     following = next_set(kept, epoch.site, lost, frozenset(unheard))
@@ -61,6 +69,28 @@ def _forced(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[st
     hazards = (Hazard("split-brain", why), *thin(epoch, following), *every_name_lost(fleet, lost))
     found = (*hazards, *no_way_on(fleet, epoch.site, lost))
     return Plan("protect", fleet.name, epoch.site, epoch.site, steps, found, tuple(sorted(lost)), unheard)
+
+
+def _writes(survey: Survey, epoch: EpochRecord) -> bool:
+    """Whether the site serves and its ship says that it goes on under this epoch."""
+    seen = survey.sites.get(epoch.site)
+    if seen is None or seen.serving is not True or isinstance(seen.ship, Unknown):
+        return False
+    return bool(seen.ship.get("epoch") == epoch.number)
+
+
+def _turned(fleet: Fleet, epoch: EpochRecord, lost: frozenset[str]) -> Plan:
+    """The plan where somebody sealed an epoch by force and the site's host never heard of it: it is told now."""
+    present = VaultSet(epoch.vaults, epoch.k, epoch.s)
+    reason = f"Its host goes on under epoch {epoch.number}, which was sealed for it."
+    turn = Step(f"{Phase.DATA}.turn.{epoch.site}", "turn", epoch.site, Phase.DATA, reason, {"forced": True})
+    steps = (turn, *_steps(fleet, epoch, present, lost, turned=True))
+    why = (
+        f"Epoch {epoch.number} may have been sealed without the vaults that could tell whether another site was let write. "
+        f"Where one was, it and {epoch.site} both write, and what one of them took is lost."
+    )
+    found = (Hazard("split-brain", why), *every_name_lost(fleet, lost), *no_way_on(fleet, epoch.site, lost))
+    return Plan("protect", fleet.name, epoch.site, epoch.site, steps, found, tuple(sorted(lost)))
 
 
 def _refuse_idle(survey: Survey, epoch: EpochRecord) -> None:

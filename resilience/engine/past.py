@@ -13,7 +13,7 @@ Entry = Mapping[str, Any]
 def past_of(events: Sequence[Event], history: Iterable[Entry] = ()) -> Past:
     """Plans of this journal that ran to their end, and drills of the history that proved something."""
     runs = (*_drilled(history), *_finished(events))
-    return Past(runs, frozenset(_verified(events)), _followed(events))
+    return Past(runs, frozenset(_verified(events)), _followed(events), _sealed(events))
 
 
 def _finished(events: Sequence[Event]) -> Iterator[PastRun]:
@@ -43,6 +43,11 @@ def _drilled(history: Iterable[Entry]) -> Iterator[PastRun]:
         rto, rpo = entry.get("rto") or {}, entry.get("rpo") or {}
         took = {key.removesuffix("_s"): value for key, value in rto.items() if key in PARTS and value is not None}
         yield PastRun("failover", str(target), took, rpo.get("measured_s"), rpo.get("lost"), entry.get("missing"))
+
+
+def _sealed(events: Iterable[Event]) -> int:
+    done = (event.data for event in events if event.kind == "step-done" and event.data.get("action") == "seal")
+    return max((int(data["facts"]["epoch"]) for data in done), default=0)
 
 
 def _followed(events: Iterable[Event]) -> frozenset[str]:

@@ -28,6 +28,8 @@ class Past:
     """(vault, snapshot id)."""
     followed: frozenset[str] = frozenset()
     """Sites that were made standbys, and nothing else since."""
+    sealed: int = 0
+    """Number of the newest epoch that was sealed from here; 0: none was."""
 
 
 @dataclass(frozen=True, slots=True)

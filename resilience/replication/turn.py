@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,30 +58,56 @@ def _handed_over(config: Config, record: EpochRecord, wait: Callable[[float], No
     spool.live()
     spool.floor(_began(config, spool))
     lease = Lease(config.record, config.verify, None)
-    stay = [name for name in config.record.vaults if name in record.vaults]
-    couriers = [
-        Courier(vault, spool, config.record, lease, lambda: None) for vault in config.open(tuple(stay)).values()
-    ]
+    stay = config.open(tuple(name for name in config.record.vaults if name in record.vaults))
+    _refuse_hole(config, record, spool, stay)
+    couriers = [Courier(vault, spool, config.record, lease, lambda: None) for vault in stay.values()]
     for courier in couriers:
         courier.start()
+    try:
+        _await_whole(record, spool, couriers, lease, wait)
+    finally:
+        for courier in couriers:
+            courier.stop()
+            courier.join()
+            courier.vault.close()
+    return spool.end
+
+
+def _await_whole(
+    record: EpochRecord, spool: Spool, couriers: Sequence[Courier], lease: Lease, wait: Callable[[float], None]
+) -> None:
+    """Return once the vaults that stay hold everything; Refused where one of them lets another site write."""
     told = None
-    while (lacking := _lacking(record, spool, couriers)) is not None:
+    while True:
+        lacking = _lacking(record, spool, couriers)
         if lease.superseded is not None:
-            break
+            raise Refused(
+                f"Epoch {lease.superseded.number} lets {lease.superseded.site} write.",
+                "It was sealed by somebody who did not know of this one, or by whom this one was not known.",
+                "Look at `resilience status`; this site stays closed.",
+            )
+        if lacking is None:
+            return
         if lacking != told:
             log.warning("the vault set cannot change yet", epoch=record.number, why=lacking)
         told = lacking
         wait(POLL)
-    for courier in couriers:
-        courier.stop()
-        courier.join()
-    if lease.superseded is not None:
-        raise Refused(
-            f"Epoch {lease.superseded.number} lets {lease.superseded.site} write.",
-            "It was sealed by somebody who did not know of this one, or by whom this one was not known.",
-            "Look at `resilience status`; this site stays closed.",
-        )
-    return spool.end
+
+
+def _refuse_hole(config: Config, record: EpochRecord, spool: Spool, stay: Iterable[str]) -> None:
+    """Refused where waiting can't help: this host no longer has what the vaults that stay lack."""
+    holes = {name: hole for name in stay if (hole := spool.hole(name)) is not None}
+    if spool.gap is not None:
+        holes = {"every vault": spool.gap}
+    elif sum(name not in holes for name in stay) >= record.k:
+        return
+    lacks = ", ".join(f"{name} lacks {lsn.show(hole.start)} to {lsn.show(hole.end)}" for name, hole in holes.items())
+    raise Refused(
+        f"Epoch {config.record.number} can't be closed: {lacks}.",
+        "That WAL is no longer kept here, so whoever went on from the vaults that stay would find a hole. "
+        "The database on this host is whole, and stays closed.",
+        "Bring back a vault that holds it, or fail over to what the vaults hold: `resilience plan --force` says what is lost.",
+    )
 
 
 def _began(config: Config, spool: Spool) -> int:

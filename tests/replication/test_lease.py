@@ -9,10 +9,12 @@ from itertools import cycle
 from pathlib import Path
 from subprocess import Popen
 
+from resilience.errors import Exit
 from resilience.replication import epoch as epochs
-from resilience.replication import layout
+from resilience.replication import layout, lsn
 from resilience.replication.lease import now
 from resilience.replication.ship import accepts
+from resilience.replication.spool import Hole
 from tests.replication.harness import Fleet, Site, wait_until
 from tests.replication.test_ship_faults import without
 
@@ -120,7 +122,10 @@ def test_postgres_is_stopped_where_nobody_renews(sites: Callable[..., Site], fle
 
 
 def test_the_operators_word_leads_on_where_too_few_vaults_are_left(sites: Callable[..., Site], fleet: Fleet) -> None:
-    """Two of three vaults are gone and the lease ran out: the host writes again, into the third, and nothing was lost."""
+    """Two of three vaults are gone and the lease ran out: the host writes again, into the third, and nothing was lost.
+
+    Where the third was left behind once, nobody could go on from it: that is said at once, and nothing is closed.
+    """
     fleet.lease_s = 4.0
     acorn = sites(fleet, "acorn")
     acorn.begin()
@@ -131,6 +136,11 @@ def test_the_operators_word_leads_on_where_too_few_vaults_are_left(sites: Callab
     wait_until(lambda: not acorn.running(), "the lease to run out")
     alone(fleet, "elm")
     acorn.take(fleet.records[-1])
+    left_behind = acorn.folder / "spool/00000001/hole/elm"
+    left_behind.write_bytes(Hole(lsn.parse("0/1000"), lsn.parse("0/2000"), 0.0).encode())
+    assert acorn.ship(acorn.ship_config(forced=True)).wait(30) == Exit.REFUSED
+    assert "elm lacks 0/1000 to 0/2000" in (acorn.folder / "ship.log").read_text()
+    left_behind.unlink()
     acorn.ship(acorn.ship_config(forced=True))
     wait_until(lambda: accepts(acorn.dsn), acorn.told)
     acorn.insert(61, 100)

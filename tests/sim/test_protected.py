@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from resilience.decide import plan_protect
+from resilience.decide import plan_failover, plan_protect
 from resilience.engine import drill as drilling
 from resilience.engine.drill import Drill
 from resilience.engine.execute import Approval, approve, execute
@@ -14,9 +14,11 @@ from resilience.engine.observe import observe
 from resilience.errors import Refused, TooFewVaults
 from resilience.judge import judge
 from resilience.model import EpochRecord, Event, Fleet
+from resilience.ports import World
 from resilience.render import report_html
 from resilience.replication import epoch as epochs
 from resilience.replication import layout
+from resilience.simulation.doors import Killed
 from tests.sim.drills import as_if_real, run
 from tests.sim.stage import Stage, attempt, day_one
 
@@ -205,3 +207,45 @@ def test_a_forced_set_has_no_vault_that_was_not_in_it() -> None:
     sealed = next(step for step in plan.steps if step.action == "seal")
     assert sealed.args["vaults"] == ["birch"]
     assert (sealed.args["k"], sealed.args["s"]) == (1, 1)
+
+
+def test_a_forced_set_is_gone_on_with_from_another_machine() -> None:
+    """The one that sealed it died before the site's host heard of it: the same command elsewhere tells the host."""
+    stage = day_one("quorum")
+    dead = frozenset({"cedar", "elm"})
+    for vendor in dead:
+        stage.state.lose(vendor)
+    stage.state.watchers.clear()  # what the monitor looks for is what is given up here
+    stage.break_next("plane.acorn.force_turn", how="killed")
+    with pytest.raises(Killed):
+        force(stage, stage.world, dead)
+    assert not stage.post(1, "acorn")
+    actions = force(stage, stage.other_operator().world, dead)
+    assert actions[0] == "turn"
+    assert "seal" not in actions
+    assert stage.post(1, "acorn") == 1
+
+
+def force(stage: Stage, world: World, dead: frozenset[str]) -> list[str]:
+    """`protect --force`, everything accepted; the plan's actions."""
+    plan = plan_protect(stage.fleet, observe(world, stage.fleet, dead), declared=dead, force=True)
+    approve(world, plan, Approval(plan.digest, frozenset(hazard.name for hazard in plan.hazards), "operator"))
+    execute(world, stage.fleet, plan)
+    return [step.action for step in plan.steps]
+
+
+def test_a_vault_that_missed_an_epoch_is_not_believed_without_a_word() -> None:
+    """Elm was away while the set changed, and then it alone is left: it shows an older epoch than this machine knows."""
+    stage = day_one("quorum")
+    stage.state.lose("elm")
+    stage.operator.protect(("elm",))
+    stage.state.revive("elm")
+    dead = frozenset({"birch", "cedar"})
+    for vendor in dead:
+        stage.state.lose(vendor)
+    stage.state.watchers.clear()
+    with pytest.raises(Refused, match="Epoch 2 was sealed"):
+        force(stage, stage.world, dead)
+    survey = observe(stage.world, stage.fleet, dead | {"acorn"})
+    plan = plan_failover(stage.fleet, survey, to="birch", declared=frozenset({"acorn", "cedar"}), force=True)
+    assert "missed-epoch" in [hazard.name for hazard in plan.hazards]

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from resilience.engine.run import Facts, Run
-from resilience.errors import ResilienceError, TooFewVaults, VaultError
-from resilience.model import Step, payload_only
+from resilience.engine.stack_state import bring
+from resilience.errors import Refused, ResilienceError, TooFewVaults, VaultError
+from resilience.model import EpochRecord, Step, payload_only
 from resilience.ports import Vault
 from resilience.replication import layout
 from resilience.replication.apart import Owed, give, owed, split
-from resilience.replication.epoch import each
+from resilience.replication.epoch import continues, each, numbered
 
 COPIES = (layout.LEDGER, layout.MEDIA)
 AT_ONCE = 16
@@ -29,9 +30,23 @@ def turn(run: Run, step: Step) -> Facts:
     """Wait until the site ships under the new epoch and enough of its vaults count."""
     site = run.fleet.site(step.subject)
     epoch = run.epoch(site.name)
+    if run.plan.forced:
+        _refuse_new(run, epoch)
+    bring(run, site)
     turn_to = run.world.plane.force_turn if run.plan.forced else run.world.plane.await_turn
     turn_to(site, run.outputs(site.name), epoch)
     return {"epoch": epoch.number, "vaults": list(epoch.vaults)}
+
+
+def _refuse_new(run: Run, epoch: EpochRecord) -> None:
+    """Refused where the site did not write under the epoch before: then there is nothing on its host to go on with."""
+    older = numbered(run.world.vaults, epoch.parent, run.world.signer.verify)
+    if not any(continues(epoch, record) for record in older):
+        raise Refused(
+            f"{epoch.site} does not go on under epoch {epoch.number}: it begins there.",
+            "A failover or an `up` to it may have stopped half-way.",
+            f"Go on with `resilience failover`, or bring it back: `resilience up {epoch.site}`.",
+        )
 
 
 def fill(run: Run, step: Step) -> Facts:
