@@ -60,10 +60,14 @@ def _alone(config: Config, wait: Callable[[float], None]) -> Lease | None:
     """A lease once enough vaults show no newer epoch; None when one shows it."""
     record, vaults = config.record, config.open(config.record.vaults)
     lease = Lease(record, config.verify, config.lease_s if config.leased else None, {}, tenure.place(config))
-    while True:
-        answers = epochs.each(vaults, lease.look).values()
-        if lease.superseded is not None:
-            return None
-        if sum(not isinstance(answer, ResilienceError) for answer in answers) > len(record.vaults) - record.s:
-            return lease
-        wait(PAUSE)
+    try:
+        while True:
+            answers = epochs.each(vaults, lease.look).values()
+            if lease.superseded is not None:
+                return None
+            if sum(not isinstance(answer, ResilienceError) for answer in answers) > len(record.vaults) - record.s:
+                return lease
+            wait(PAUSE)
+    finally:
+        for vault in vaults.values():
+            vault.close()
