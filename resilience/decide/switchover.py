@@ -109,9 +109,9 @@ def _steps(fleet: Fleet, way: Way) -> Iterator[Step]:
     yield step("recover", Phase.DATA, "Replay to the end of the chain, not a byte less; promote.")
     yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
     yield step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.", beside=True)
-    yield step("start", Phase.START, "Start the app, behind a closed gate.", beside=True)
-    yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
-    yield from opening(target, (Stage.WRITES,), Phase.START)
+    yield step("start", Phase.START, "Start the app, behind a closed gate.", then=True)
+    yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.", then=True)
+    yield from opening(target, (Stage.READ_ONLY, Stage.WRITES), Phase.START)
     for zone in fleet.names.zones:
         yield step("point", Phase.NAME, f"Users find {target} through {zone.vendor}.", zone.vendor, site=target)
     yield from certify(fleet, target)

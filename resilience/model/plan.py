@@ -31,6 +31,7 @@ HAZARDS = frozenset(
         "long-pause",
         "loses-writes",
         "mass-erasure",
+        "missed-epoch",
         "name-stays",
         "name-waits",
         "never-run-here",

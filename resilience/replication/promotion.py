@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 
 import structlog
 
@@ -21,11 +21,8 @@ def await_promotion(dsn: str, wait: Callable[[float], None] = time.sleep) -> Non
     loading = loaders()
     told = stood_by = False
     while True:
-        try:
-            with closing(Stream(dsn)) as stream:
-                stood_by = stream.stands_by()
-        except ResilienceError:
-            """One that stood by may be started again meanwhile."""
+        with suppress(ResilienceError), closing(Stream(dsn)) as stream:
+            stood_by = stream.stands_by()  # without an answer it may be starting again
         if not stood_by:
             return
         if not told:
