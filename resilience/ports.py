@@ -112,6 +112,9 @@ class Plane(Protocol):
     def shape(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
         """Bring the host into shape from supplies alone: packages, units, files, keys."""
 
+    def locked(self, site: Site, outputs: SiteOutputs) -> bool:
+        """Whether the host's disk waits for its key; `shape` hands it over."""
+
     def follow(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
         """Start to follow this epoch from the vaults, as a hot standby; returns once it can be read."""
 

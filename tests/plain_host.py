@@ -30,6 +30,12 @@ set -e
 mkdir -p /run/systemd/nspawn
 mount -t tmpfs -o mode=0755 nspawn /run/systemd/nspawn
 mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" host "$2/root"
+if [ -e "$2/disk" ]; then
+  mkdir -p "$2/volume" && mount -o loop "$2/disk" "$2/volume"
+  for name in etc/resilience var/lib/resilience; do
+    mkdir -p "$2/volume/$name" "$2/root/$name" && mount --bind "$2/volume/$name" "$2/root/$name"
+  done
+fi
 exec systemd-nspawn --quiet --directory="$2/root" --machine="$3" --boot --keep-unit --register=no \
   --network-namespace-path="/run/netns/$3" --resolv-conf=off --timezone=off --link-journal=no --console=pipe
 """
@@ -84,20 +90,29 @@ def entered(space: str) -> Iterator[None]:
 
 
 @contextmanager
-def plain_host() -> Iterator[PlainHost]:
-    """Boot a host; gone without a trace when the block ends."""
+def plain_host(*, disk: bool = False) -> Iterator[PlainHost]:
+    """Boot a host; gone without a trace when the block ends. With a disk, what is ours lies on an ext4 of its own."""
     with _spaces("near", "host") as (near, host), tempfile.TemporaryDirectory(prefix="plain-host-") as name:
         folder = Path(name)
         _cable(near, host)
         key = folder / "operator"
         public = key_pair(key)
         host_key = _personalise(folder, public)
+        if disk:
+            make_disk(folder / "disk")
         process = _boot(folder, host)
         try:
             _wait_for_sshd(near, folder)
             yield PlainHost(near, Login(THEIRS, host_key, key), folder)
         finally:
             _switch_off(process)
+
+
+def make_disk(path: Path, *options: str) -> None:
+    """A file with an empty ext4 in it, which may encrypt unless told otherwise."""
+    with path.open("wb") as file:
+        file.truncate(600_000_000)
+    _run("mkfs.ext4", "-q", "-b", "4096", *(options or ("-O", "encrypt")), str(path))
 
 
 @contextmanager

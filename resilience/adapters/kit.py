@@ -113,11 +113,17 @@ class Kit:
 
         It comes from the operator's key, which every kit has: no copy of the kit is too old for it, and no site can make it.
         """
+        return self._derived(f"resilience standby snapshots {vault}", 32).hex()
+
+    def disk_key(self, site: str) -> bytes:
+        """Key of what is ours on a site's disk, made from the operator's key in the same way; the host never keeps it."""
+        return self._derived(f"resilience disk {site}", 64)
+
+    def _derived(self, purpose: str, size: int) -> bytes:
         key = serialization.load_pem_private_key(self.operator_key.read_bytes(), password=None)
         if not isinstance(key, Ed25519PrivateKey):
             raise UsageError("operator.key is no Ed25519 key.", "Another kind is in the file.", "Bring the kit back.")
-        made = HKDF(hashes.SHA256(), 32, salt=None, info=f"resilience standby snapshots {vault}".encode())
-        return made.derive(key.private_bytes_raw()).hex()
+        return HKDF(hashes.SHA256(), size, salt=None, info=purpose.encode()).derive(key.private_bytes_raw())
 
     def account(self, vendor: str) -> str:
         """Token for a vendor's account API."""

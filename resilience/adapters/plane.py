@@ -26,7 +26,7 @@ from resilience.adapters.host_scripts import (
 from resilience.adapters.shells import Shells
 from resilience.adapters.supplies import VaultSupplies
 from resilience.errors import NoSnapshot, ResilienceError
-from resilience.host.shape import hand_over, shape_host
+from resilience.host.shape import hand_over, is_locked, open_disk, shape_host
 from resilience.host.spec import site_host
 from resilience.model import CLOUDS, EpochRecord, Site, SiteOutputs
 from resilience.ports import Merged, Recovered, Vault
@@ -52,12 +52,23 @@ class SshPlane:
         """Packages, users, units and files; the keys of this site and epoch, which are all that a ready standby needs."""
         began, where, keys = time.monotonic(), self.supplies.sources(epoch.vaults), self.config.keys(site, epoch)
         shell = self.shells(outputs)
+        if site.disk_key:
+            self._open_disk(site, outputs)
         if epoch.site == site.name and site.standby == "hot" and hand_over(shell, site_host(), where, keys):
             return {"seconds": round(time.monotonic() - began, 2), "already": True}
         self.shells.forget(outputs)  # it loaded what was installed before
         if site.stack in CLOUDS:
             self.shells.await_first_boot(outputs)
         return shape_host(self.shells.login(outputs), shell, site_host(), where, keys)
+
+    def _open_disk(self, site: Site, outputs: SiteOutputs) -> None:
+        if site.stack in CLOUDS:
+            self.shells.await_first_boot(outputs)
+        open_disk(self.shells(outputs), self.config.kit.disk_key(site.name))
+
+    def locked(self, site: Site, outputs: SiteOutputs) -> bool:
+        """Whether the host's disk waits for its key, as it does after a boot."""
+        return site.disk_key and is_locked(self.shells(outputs))
 
     def create(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
         """An empty database cluster with the app's database; does nothing where one is."""
@@ -209,6 +220,8 @@ class SshPlane:
 
     def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:
         """Make room where an older epoch left something."""
+        if site.disk_key:  # locked, it would look like a host where nothing was
+            self._open_disk(site, outputs)
         return leaving.set_aside(self.shells(outputs), newest.nonce)
 
     def stand_down(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:

@@ -96,6 +96,7 @@ def _fleet(f: FleetFile) -> Fleet:
                 zone=s.zone or "",
                 image=s.image or "",
                 disk=s.disk or "",
+                disk_key=s.disk_key,
                 network=s.network or "",
                 live=s.live,
             )

@@ -130,6 +130,7 @@ class SiteTable(Table):
     zone: Own | None = None
     image: Annotated[str, Field(pattern=r"^[\x20-\x7e]{1,120}$")] | None = None
     disk: Own | None = None
+    disk_key: bool = False
     network: str | None = None
     live: date | None = None
 

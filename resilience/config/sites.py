@@ -52,8 +52,11 @@ def _stack(i: int, site: SiteTable) -> Iterator[Finding]:
         hint = "Remove them: the stack exports the addresses it was given. `network` is the site's own network."
         yield ("site", i, "addresses"), f"{site.stack} gives its hosts their addresses itself", hint
     if site.disk is not None and site.stack not in {"openstack", "baremetal"}:
-        hint = "Remove it. AWS and Google encrypt every disk; Hetzner has no such volume, see docs/vendors/hetzner.md."
+        hint = "Remove it. AWS and Google encrypt every disk; Elsewhere `disk_key = true` encrypts what is ours."
         yield ("site", i, "disk"), f"{site.stack} has no kinds of disk to choose from", hint
+    if site.disk_key and site.stack in {"lab", "local"}:
+        hint = "Remove it: those hosts share this machine's kernel, and their file system can't encrypt."
+        yield ("site", i, "disk_key"), f"a host of {site.stack} has no disk of its own", hint
     if site.network is not None:
         yield from _private(("site", i, "network"), site.network)
 

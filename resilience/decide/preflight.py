@@ -101,7 +101,10 @@ ENCRYPT_IT = 'Encrypt it, with a way to unlock it after a power cut; then say so
 def _disks(fleet: Fleet) -> Iterator[Finding]:
     """Who could read a disk that was taken out of a host: copies in vaults are encrypted by us, hosts' disks are not."""
     for site in fleet.sites:
-        if site.encrypted and site.stack == "baremetal":
+        if site.disk_key:
+            said = "what is ours on its disk is encrypted with a key that is not on it; after a boot it waits for `resilience up`"
+            yield Finding("disk", site.name, "pass", said)
+        elif site.encrypted and site.stack == "baremetal":
             yield Finding(
                 "disk", site.name, "pass", f"by your word it is encrypted ({site.disk}); nobody here can tell"
             )
@@ -111,7 +114,7 @@ def _disks(fleet: Fleet) -> Iterator[Finding]:
         elif site.stack in CLOUDS:
             said = f"the {site.stack} stack does not encrypt its disk: whoever takes it out reads the database"
             kinds = 'Give a kind of volume that the vendor encrypts: disk = "…". '
-            advice = "Choose a vendor that encrypts for what must not be read, or accept it; docs/vendors says more."
+            advice = "Encrypt what is ours with a key of your own: disk_key = true; docs/vendors/hetzner.md says what follows."
             advice = kinds + advice if site.stack == "openstack" else advice
             yield Finding("disk", site.name, "warn", said, advice)
         elif not fleet.lab:

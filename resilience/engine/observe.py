@@ -21,6 +21,8 @@ from resilience.model import (
     MirrorReading,
     Reading,
     Registration,
+    Site,
+    SiteOutputs,
     SiteReading,
     Survey,
     Unknown,
@@ -117,11 +119,17 @@ def _site(world: World, fleet: Fleet, name: str, skip: frozenset[str]) -> SiteRe
         nothing = Unknown("nothing runs there")
         return SiteReading(None, nothing, nothing)
     serving = read(lambda: world.app.serving(outputs))
+    if serving is not True and fleet.site(name).disk_key and _locked(world, fleet.site(name), outputs):
+        return SiteReading(outputs, False, Unknown("its disk is locked"), locked=True)
     if serving is not True and fleet.site(name).standby != "hot":
         return SiteReading(outputs, serving, Unknown("the site does not serve"))
     ship = read(lambda: world.plane.status(fleet.site(name), outputs))
     stage = read(lambda: world.gate.stage(outputs))
     return SiteReading(outputs, serving, ship, stage)
+
+
+def _locked(world: World, site: Site, outputs: SiteOutputs) -> bool:
+    return read(lambda: world.plane.locked(site, outputs)) is True
 
 
 def _registration(world: World, skip: frozenset[str]) -> Reading[Registration]:

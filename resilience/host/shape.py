@@ -23,6 +23,9 @@ MARKER = "/opt/resilience/shape"
 """Which shape a host was brought into, to the end."""
 STANDBY = "/var/lib/resilience/wal/follow.json"
 """Is there on a host that follows."""
+ETC, DATA = "/etc/resilience", "/var/lib/resilience"
+"""Where all that is ours lies, but for programs."""
+LAYOUT = "/etc/tmpfiles.d/resilience.conf"
 UNPACK_S = 600.0
 CONFIGURE_S = 300.0
 DEPLOY_S = 180.0
@@ -109,6 +112,30 @@ def hand_over(shell: Shell, spec: HostSpec, supplies: Mapping[str, Any], keys: S
     done = shell.run("python3 -", stdin=stream.encode(), timeout=30)
     lines = done.out.strip().splitlines()
     return done.exit == 0 and bool(lines) and bool(json.loads(lines[-1])["in_shape"])
+
+
+def open_disk(shell: Shell, key: bytes) -> Mapping[str, Any]:
+    """Hand over the key of what is ours on the host's disk; the folders are made where there are none."""
+    script = (files("resilience.host") / "disk.py").read_text()
+    order = {"key": key.hex(), "folders": [ETC, DATA], "layout": LAYOUT}
+    done = shell.run(
+        "python3 -", stdin=f"{script}\nopen_folders(json.loads({json.dumps(order)!r}))\n".encode(), timeout=60
+    )
+    lines = done.out.strip().splitlines()
+    told: dict[str, Any] = json.loads(lines[-1]) if done.exit == 0 and lines else {"refused": done.err.strip()[-500:]}
+    if "refused" in told:
+        raise NotShaped(
+            "The host's disk could not be opened.",
+            str(told["refused"]),
+            "A host that was made without `disk_key` is made anew: `resilience down SITE`, then `resilience up SITE`. "
+            "Where its file system is not ext4, leave `disk_key` out.",
+        )
+    return told
+
+
+def is_locked(shell: Shell) -> bool:
+    """Whether what is ours is there and waits for its key: its names can't be read."""
+    return shell.run(f"test -d {DATA} && ! test -d {DATA}/pg", timeout=30).exit == 0
 
 
 def _digest(spec: HostSpec, supplies: Mapping[str, Any]) -> str:

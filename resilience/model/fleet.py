@@ -54,6 +54,8 @@ class Site:
     """The vendor's own name or id; without one, the newest Debian 12."""
     disk: str = ""
     """What encrypts its disk: at OpenStack vendors the name of a kind of volume, on bare metal what the operator says."""
+    disk_key: bool = False
+    """What is ours on its disk is encrypted with a key of the operator's, handed over by `up` after each boot."""
     network: str = ""
     """The site's own network (CIDR) behind its public addresses."""
     live: date | None = None

@@ -99,6 +99,8 @@ class SiteReading:
     """What ship says of its lag where the site is the primary, and follow where it is a hot standby."""
     stage: Reading[Stage] = Unknown("the site does not serve")
     """How far its gate is open."""
+    locked: bool = False
+    """What is ours on its disk waits for its key, as after each boot: `resilience up SITE` hands it over."""
 
 
 @dataclass(frozen=True, slots=True)

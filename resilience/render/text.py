@@ -118,6 +118,8 @@ def _sites(fleet: Fleet, survey: Survey) -> Table:
             continue
         hosts = reading(seen.outputs, lambda o: ", ".join(o.addresses) if o else "none")
         serving = Text("no") if seen.outputs is None else reading(seen.serving, _yes)
+        if seen.locked:
+            serving = Text(f"no: its disk waits for its key, resilience up {site.name}", style="yellow")
         table.add_row(site.name, site.vendor, role, hosts, serving, _open_for(seen), _behind(seen))
     return table
 

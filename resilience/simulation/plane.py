@@ -289,6 +289,10 @@ class SimPlane:
         """Memory has no folders."""
         raise ResilienceError("A simulation restores into no folder.", "Nothing in it is real.", "Make a lab.")
 
+    def locked(self, site: Site, outputs: SiteOutputs) -> bool:
+        """Memory has no disk."""
+        return False
+
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Sizes and lag; which epoch is the newest is asked of every vault."""
 

@@ -30,7 +30,7 @@ from resilience.adapters.supplies import CODE, local_manifest
 from resilience.errors import ResilienceError
 from resilience.host.gate import PASS_HEADER, PASS_VARIABLE, caddy_rules
 from resilience.host.proxy import STORAGE
-from resilience.host.shape import NotShaped, shape_host
+from resilience.host.shape import NotShaped, is_locked, open_disk, shape_host
 from resilience.host.spec import File, HostSpec, site_host
 from resilience.model import AuthoritySpec, Names, Stage
 from resilience.ports import SealedCertificate
@@ -38,6 +38,7 @@ from resilience.replication import seals, travelling
 from tests.authorities import Authority, authority
 from tests.plain_host import OURS, PlainHost, plain_host
 
+DISK_KEY = bytes(range(64))
 SECRET, PASS = "ledger-key-content", "the-gate-s-own-pass"
 
 
@@ -61,7 +62,7 @@ class Shaped:
 @pytest.fixture(scope="module")
 def host() -> Iterator[PlainHost]:
     """One plain host."""
-    with plain_host() as found:
+    with plain_host(disk=True) as found:
         yield found
 
 
@@ -109,6 +110,7 @@ def supplier(host: PlainHost) -> Iterator[Supplier]:
 def shaped(host: PlainHost, supplier: Supplier) -> Shaped:
     """The host, brought into shape."""
     with host.entered(), Shell(host.login) as shell:
+        assert open_disk(shell, DISK_KEY)["made"] == ["/etc/resilience", "/var/lib/resilience"]
         facts = shape_host(host.login, shell, _spec(), supplier.supplies)
     return Shaped(host, supplier, facts)
 
@@ -135,6 +137,18 @@ def test_everything_came_from_a_vault_that_lives(shaped: Shaped) -> None:
     parts = shaped.facts["supplies"]["parts"]
     assert {part["source"] for part in parts.values()} == {"cedar"}
     assert all("dead: " in part["refused"][0] for part in parts.values())
+
+
+def test_all_that_is_ours_lies_in_folders_that_the_disk_alone_cannot_tell(shaped: Shaped, shell: Shell) -> None:
+    """Shaped through the key, and open: a secret of ours is in no block of the disk; the key again changes nothing."""
+    assert shell.check("cat /etc/resilience/ledger.key") == SECRET
+    assert not is_locked(shell)
+    assert open_disk(shell, DISK_KEY)["made"] == []
+    shell.check("sync")
+    disk = (shaped.host.folder / "disk").read_bytes()
+    assert SECRET.encode() not in disk
+    assert b"ledger.key" not in disk
+    assert b"resilience" in disk, "names of the folders themselves are in clear, so the search finds what is there"
 
 
 def test_a_second_time_does_next_to_nothing(shaped: Shaped) -> None:

@@ -108,6 +108,7 @@ WRONG = [
     ("a machine without a disk", 'stack = "lab"', 'stack = "lab"\nmachine = { cpu = 2, memory_gb = 4 }', ["machine.disk_gb", "missing"]),
     ("a cloud site without a region", 'stack = "lab"', 'stack = "aws"', ["site[0]", "region"]),
     ("a kind of disk where there is none", 'stack = "lab"', 'stack = "hetzner"\nregion = "fsn1"\ndisk = "luks"', ["site[0].disk", "hetzner"]),
+    ("a disk's key where there is no disk", 'stack = "lab"', 'stack = "lab"\ndisk_key = true', ["site[0].disk_key", "kernel"]),
     ("SSH from nowhere", 'stack = "lab"', 'stack = "hetzner"\nregion = "fsn1"', ["fleet.operators", "acorn"]),
     ("SSH from the world", "lab = true", 'lab = true\noperators = ["0.0.0.0/1"]', ["fleet.operators", "world"]),
     ("a public network behind a site", 'stack = "lab"', 'stack = "lab"\nnetwork = "8.8.0.0/24"', ["site[0].network", "private"]),

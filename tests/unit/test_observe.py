@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from resilience.engine.observe import observe, read, survey_after_loss
 from resilience.errors import ResilienceError, VendorClosed
 from resilience.model import EpochRecord, Unknown, known
+from resilience.render.text import survey_text
 from tests.sim.stage import Stage, day_one
 
 
@@ -31,6 +34,20 @@ def test_all_is_well() -> None:
     assert ship["epoch"] == 1
     assert survey.sites["birch"].outputs is None
     assert survey.zones["dover"].addresses == ("198.18.1.100",)
+
+
+def test_a_disk_that_waits_for_its_key_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a boot a site with such a disk does not serve; the status names what brings it back."""
+    stage = day_one()
+    stage.state.hosts["acorn"].serving = False
+    sites = tuple(replace(site, disk_key=True) for site in stage.fleet.sites)
+    fleet = replace(stage.fleet, sites=sites)
+    assert not observe(stage.world, fleet).sites["acorn"].locked
+    monkeypatch.setattr(type(stage.world.plane), "locked", lambda *_: True)
+    survey = observe(stage.world, fleet)
+    assert survey.sites["acorn"].locked
+    assert "resilience up acorn" in survey_text(fleet, survey)
+    assert not observe(stage.world, stage.fleet).sites["acorn"].locked
 
 
 def test_a_closed_vendor_says_its_own_word() -> None:

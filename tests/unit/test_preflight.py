@@ -218,9 +218,12 @@ def test_what_a_vendor_told_is_passed_on() -> None:
 
 
 def test_whose_disks_can_be_read_is_said() -> None:
-    """Encrypted by the vendor passes, not at all warns, somebody's own metal is unknown."""
+    """Encrypted by the vendor passes, not at all warns, somebody's own metal is unknown; with a key of ours each passes."""
     sites = tuple(
         replace(METAL.sites[0], name=stack, stack=stack) for stack in ("aws", "hetzner", "openstack", "baremetal")
     )
     found = {f.subject: f.grade for f in declared(replace(METAL, sites=sites)) if f.area == "disk"}
     assert found == {"aws": "pass", "hetzner": "warn", "openstack": "warn", "baremetal": "unknown"}
+    keyed = tuple(replace(site, disk_key=True) for site in sites)
+    found = {f.subject: f.grade for f in declared(replace(METAL, sites=keyed)) if f.area == "disk"}
+    assert found == dict.fromkeys(("aws", "hetzner", "openstack", "baremetal"), "pass")
