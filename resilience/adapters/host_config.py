@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import structlog
@@ -25,12 +26,13 @@ from resilience.host.spec import File
 from resilience.model import EpochRecord, Fleet, Site, VaultSpec
 from resilience.ports import Vault
 from resilience.replication import epoch as epochs
+from resilience.replication import label as labels
 from resilience.replication import layout
 from resilience.replication.mirrored import Mirrored, within
 from resilience.replication.vaults import place
 
 LABELS = 3
-"""So many of a vault's newest snapshots are offered from a mirror."""
+"""So many of the newest snapshots of a vault's repository are offered from a mirror."""
 SITE, STANDBY = BOTH = ("restic_password", "standby_password")
 """Passwords of the snapshots that sites take, and of those that standbys take."""
 log = structlog.get_logger()
@@ -154,9 +156,8 @@ class HostConfig:
 
     def holding(self, mirror: str, snapshot: str = "") -> str | None:
         """The vault whose newest label a mirror holds, or the one with this snapshot; None where there is none."""
-        vaults = [spec.name for spec in self.fleet.sealing]
-        listed = {of: Mirrored(self.mirrors[mirror], within(of), of).list(layout.LABEL) for of in vaults}
-        fits = {of: max(keys) for of, all_ in listed.items() if (keys := [key for key in all_ if snapshot in key])}
+        keys = {spec.name: list(self._labels(mirror, spec.name)) for spec in self.fleet.sealing}
+        fits = {of: named[0] for of, all_ in keys.items() if (named := [key for key in all_ if snapshot in key])}
         return max(fits, key=lambda of: fits[of], default=None)
 
     def double(self, mirror: str, of: str) -> dict[str, Any]:
@@ -174,11 +175,20 @@ class HostConfig:
         }
 
     def _labels(self, mirror: str, of: str) -> dict[str, str]:
-        """The newest of them; none where the mirror does not answer, for nothing waits for a mirror."""
-        store = Mirrored(self.mirrors[mirror], within(of), of)
+        """Labels of snapshots that are there, the newest first; none where the mirror does not answer: nothing waits for it.
+
+        Whoever has ship's credentials can put names into a vault, which are copied: only what is signed counts, and of each
+        repository only a few, so that a thief who can sign for one epoch leaves room for those before it.
+        """
+        store, newest = Mirrored(self.mirrors[mirror], within(of), of), self.seen()
+        known = {} if newest is None else {record.number: record for record in (*self._parents(newest), newest)}
+        found: dict[str, list[str]] = {}
         try:
-            keys = store.list(layout.LABEL)[-LABELS:]
-            return {key: data.decode() for key in keys if (data := store.get(key)) is not None}
+            for label in chain.from_iterable(labels.find({of: store}, known, self.signer.verify)):
+                mine = found.setdefault(label.repository, [])
+                if len(mine) < LABELS and store.list(layout.snapshot(label.repository, label.snapshot)):
+                    mine.append(label.key)
+            return {key: data.decode() for key in chain.from_iterable(found.values()) if (data := store.get(key))}
         except (ResilienceError, UnicodeDecodeError) as error:
             log.warning("a mirror is of no use now", mirror=mirror, why=str(error))
             return {}

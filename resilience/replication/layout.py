@@ -145,6 +145,11 @@ def standby_repository(number: int) -> str:
     return f"{STANDBY}{number:08d}"
 
 
+def snapshot(folder: str, snapshot_id: str) -> str:
+    """What restic calls a snapshot within its repository, as far as the id is known."""
+    return f"{folder}/snapshots/{snapshot_id}"
+
+
 def verified(vault: str, at_ms: int) -> str:
     """The operator's signed word that a vault gave the database back, under the moment in milliseconds."""
     return f"{VERIFIED}{vault}/{at_ms:015d}.json"

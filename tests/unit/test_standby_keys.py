@@ -11,6 +11,7 @@ from typing import Any
 
 import pyrage
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from resilience.adapters.host_commands import HostCommands, Told
 from resilience.adapters.host_config import HostConfig
@@ -27,8 +28,9 @@ from resilience.lab import kit as lab_kit
 from resilience.model import EpochRecord, SiteOutputs, VaultSpec
 from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
+from resilience.replication import seals
 from resilience.replication.config import Config, MirrorConfig
-from tests.unit.test_chunk import OF_STANDBY
+from tests.unit.test_chunk import LABELLED, OF_STANDBY
 
 OUTPUTS = SiteOutputs("acorn", "acorn", ("198.18.1.100",), ("ssh-ed25519 AAAA",))
 MERGED = ("snapshot", "snapshot_vault", "end_lsn", "confirmed_lsn", "timeline", "system_id")
@@ -54,6 +56,23 @@ def epoch_of(told: HostConfig, site: str) -> EpochRecord:
     """The first epoch, of this site."""
     vaults = tuple(vault.name for vault in told.fleet.vaults_for(site))
     return EpochRecord(1, site, "nonce", 0, vaults, 2, 2, 0.0, told.signer.site_key(site, 1), "")
+
+
+def signed(told: HostConfig) -> EpochRecord:
+    """The first epoch, acorn's, as the operator signed it."""
+    epoch = epoch_of(told, "acorn")
+    return replace(epoch, signature=told.signer.sign(epochs.payload(epoch)))
+
+
+def snapshot_in(store: MemoryVault, told: HostConfig, snapshot: str, start: str = "0/64", *, there: bool = True) -> str:
+    """A label that acorn signed, copied from elm into a mirror, with its snapshot or without; the label's name."""
+    facts = {"epoch": 1, "vault": "elm", "snapshot": snapshot, "repository": "restic/00000001"}
+    label = replace(LABELLED, **facts, start_lsn=start, stop_lsn="A/0")  # type: ignore[arg-type]
+    key = load_pem_private_key(told.kit.site_key("acorn", 1).read_bytes(), None)
+    store.put_new(f"elm/{label.key}", labels.encode(label, seals.signer(key)))  # type: ignore[arg-type]
+    if there:
+        store.put_new(f"elm/restic/00000001/snapshots/{snapshot}", b"sealed")
+    return label.key
 
 
 def test_a_standby_gets_nothing_that_signs_or_puts(told: HostConfig) -> None:
@@ -134,15 +153,22 @@ def test_a_host_is_told_of_a_mirror_only_where_somebody_may_only_read_there(told
         VaultSpec("attic", "dover", "sftp", "sftp://box.test:23", "plaza", copies_only=True),
         MemoryVault("attic"),
     )
-    mirrored = replace(told, fleet=replace(told.fleet, vaults=(*told.fleet.vaults, attic)), mirrors={"attic": store})
+    fleet, vaults = replace(told.fleet, vaults=(*told.fleet.vaults, attic)), {"elm": sealed_in(signed(told))}
+    mirrored = replace(told, fleet=fleet, mirrors={"attic": store}, vaults=vaults)
     own = {"user": "u1", "private_key": "secret", "host_key": "ssh-ed25519 AAAA"}
     told.kit.keep_vault("attic", {"operator": own})
-    store.put_new("elm/label/00000001/0000000001000000-abc.json", b"{}")
+    good = snapshot_in(store, told, "abc0" * 16)
     assert mirrored.mirrored("reader") == []
     told.kit.keep_vault("attic", {"reader": {**own, "user": "u1-sub1"}})
     [held] = mirrored.mirrored("reader")
     found = MirrorConfig.model_validate(held)
-    assert (found.name, list(found.labels)) == ("attic", ["label/00000001/0000000001000000-abc.json"])
+    assert (found.name, list(found.labels)) == ("attic", [good])
+    for junk in range(3):  # newer by their names: unsigned, of no epoch, signed with the site's key and of nothing
+        store.put_new(f"elm/label/00000001/{junk:X}FFFFFFFFFFFFFFF-abc{junk}.json", b"{}")
+        store.put_new(f"elm/label/0000000{junk + 2}/00000000010000FF-abc{junk}.json", store.get(f"elm/{good}") or b"")
+        snapshot_in(store, told, f"dead{junk}" * 8, start=f"9/{junk}", there=False)
+    [held] = mirrored.mirrored("reader")
+    assert list(MirrorConfig.model_validate(held).labels) == [good]
     vault = found.stands_for
     assert (vault.name, vault.within, vault.credentials["user"]) == ("elm", "elm/", "u1-sub1")
     assert vault.restic_password == told.kit.restic_password("elm")
@@ -160,10 +186,11 @@ def test_a_restore_asks_a_mirror_only_when_no_vault_gives_a_snapshot(told: HostC
         VaultSpec("attic", "dover", "sftp", "sftp://box.test:23", "plaza", copies_only=True),
         MemoryVault("attic"),
     )
-    store.put_new("elm/label/00000001/0000000001000000-abc.json", b"{}")
+    snapshot_in(store, told, "abc0" * 16)
     own = {"user": "u1", "private_key": "secret", "host_key": "ssh-ed25519 AAAA"}
     told.kit.keep_vault("attic", {"reader": own})
-    config = replace(told, fleet=replace(told.fleet, vaults=(*told.fleet.vaults, attic)), mirrors={"attic": store})
+    fleet, vaults = replace(told.fleet, vaults=(*told.fleet.vaults, attic)), {"elm": sealed_in(signed(told))}
+    config = replace(told, fleet=fleet, mirrors={"attic": store}, vaults=vaults)
     site, epoch = told.fleet.site("acorn"), epoch_of(told, "acorn")
     asked: list[list[str]] = []
 
@@ -195,9 +222,7 @@ def test_a_restore_asks_a_mirror_only_when_no_vault_gives_a_snapshot(told: HostC
         plane.restore(site, OUTPUTS, epoch)
     assert asked[2:] == [[], []]
     told.kit.keep_vault("attic", {"operator": own})
-    signed = replace(epoch, signature=told.signer.sign(epochs.payload(epoch)))
-    watched = replace(config, vaults={"elm": sealed_in(signed)})
-    Plane(lambda _: still, watched, None).restore_at(Path("/nowhere"), None)  # type: ignore[arg-type]
+    Plane(lambda _: still, config, None).restore_at(Path("/nowhere"), None)  # type: ignore[arg-type]
     assert asked[4:] == [["attic"]], "here one try is all there is: its folder is not empty afterwards"
 
 
