@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from resilience.replication import lsn
 from resilience.replication.config import load
 from resilience.replication.restic import Repository
 from resilience.replication.segments import Segments
@@ -20,6 +21,7 @@ IDLE = 0.3
 """Replay that has not moved for so long has come to its end."""
 PER_GB = 68
 """pgbench scales to a gigabyte."""
+LONGEST_S = 900
 SETTINGS = ("shared_buffers = 256MB", "max_wal_size = 4GB", "checkpoint_timeout = 1h")
 
 
@@ -33,17 +35,23 @@ def restores(at: Store, gigabytes: float) -> dict[str, float]:
             pgbench(acorn, "-i", "-q", "-s", str(max(1, round(gigabytes * PER_GB))))
             acorn.ship()
             acorn.run("init-repo", config=acorn.config("operator"))
-            acorn.wait_confirmed()
+            _shipped(acorn)
             began = time.monotonic()
             acorn.run("snapshot", config=acorn.ship_config())
             snapshot_s = time.monotonic() - began
             pgbench(acorn, "-n", "-c", "4", "-T", "10")
-            acorn.wait_confirmed()
+            _shipped(acorn)
             acorn.kill_postgres()
         finally:
             acorn.end()
         shutil.rmtree(acorn.pg)
         return {"snapshot_s": snapshot_s, **_restore(copy, acorn, folder)}
+
+
+def _shipped(acorn: Site) -> None:
+    """Until all of it is in the vaults, however large the database is."""
+    end = acorn.wal_end()
+    wait_until(lambda: lsn.parse(acorn.status().get("confirmed_lsn", "0/0")) >= end, acorn.told, LONGEST_S)
 
 
 def _restore(copy: Ours, acorn: Site, folder: Path) -> dict[str, float]:
@@ -73,7 +81,7 @@ def _restore(copy: Ours, acorn: Site, folder: Path) -> dict[str, float]:
 
 def _raw_restore(raw: Site, snapshot: str, vault: str) -> float:
     """Restic restore and nothing else."""
-    config = load(raw.config())
+    config = load(raw.config(standby=True))
     spec = next(v for v in config.vaults if v.name == vault)
     began = time.monotonic()
     repository = Repository(config.paths.restic, spec, "restic/00000001")
@@ -83,11 +91,11 @@ def _raw_restore(raw: Site, snapshot: str, vault: str) -> float:
 
 def _raw_replay(raw: Site, birch: Site) -> float:
     """Postgres alone on a copy of the restored folder, from its start until it is promoted."""
-    shutil.copytree(birch.pg, raw.pg, symlinks=True, dirs_exist_ok=True, copy_function=shutil.copy2)
-    subprocess.run(["chown", "-R", "postgres:postgres", str(raw.pg)], check=True)
-    there = load(raw.config())
-    config = there.model_copy(update={"paths": there.paths.model_copy(update={"wal": birch.folder / "wal"})})
-    prepare(config, Segments(birch.folder / "wal/restored", 1 << 20, config.key()))
+    for part in ("pg", "wal"):
+        shutil.copytree(birch.folder / part, raw.folder / part, symlinks=True, dirs_exist_ok=True)
+        subprocess.run(["chown", "-R", "postgres:postgres", str(raw.folder / part)], check=True)
+    config = load(raw.config(standby=True))
+    prepare(config, Segments(raw.folder / "wal/restored", 1 << 20, config.key()))
     began = time.monotonic()
     raw.start()
     try:
@@ -100,7 +108,6 @@ def _raw_replay(raw: Site, birch: Site) -> float:
                 time.sleep(0.02)
             idle = time.monotonic() - since
             db.execute("SELECT pg_promote()")
-        wait_until(lambda: raw.rows() is not None, "promotion")
         return time.monotonic() - began - idle
     finally:
         raw.kill_postgres()

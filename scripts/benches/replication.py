@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -57,6 +58,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, metavar="FILE", help="add the runs to these")
     parser.add_argument("--json", type=Path, metavar="FILE", help="leave {figure: median} there")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # what was started is stopped on the way out
     caches.use_programs()
     adopt_orphans()
     PgBackRest.program = subprocess.run(
@@ -190,7 +192,7 @@ def _rate(at: Store) -> float:
     with site_folder() as folder:
         site = copy.place(folder)
         try:
-            site.create(*SETTINGS)
+            site.create(*SETTINGS, *copy.settings)
             copy.begin(site)
             site.processes[-1].terminate()
             site.processes[-1].wait()
