@@ -101,6 +101,35 @@ def test_everything_a_failover_leans_on_is_well(operator: Operator) -> None:
     assert {"losing", "kit", "account", "vault", "clock", "versions", "name"} <= {f["area"] for f in found}
 
 
+DELETING = """
+import io
+from PIL import Image
+from resilience.adapters.plaza_client import Client
+from resilience.adapters.plaza_users import enter
+client, picture = Client("http://plaza.test"), io.BytesIO()
+enter(client)
+Image.new("RGB", (64, 64), (12, 34, 56)).save(picture, "PNG")
+status = client.post("Soon to be gone.", [client.upload(picture.getvalue(), "A plain square")["id"]])
+client.call("delete a post", "DELETE", f"/api/v1/statuses/{status['id']}")
+"""
+
+
+def test_a_deleted_picture_leaves_every_vault(operator: Operator) -> None:
+    """Its author deletes the post; once the ledger says so in the vaults, `erase` removes it from all of them."""
+    text = operator.file.read_text()
+    operator.file.write_text(text.replace("[replication]", "[replication]\nerase_after_days = 0", 1))
+    argv = [sys.executable, "-c", DELETING]
+    done = operator.lab.popen_as_users(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert done.communicate(timeout=120)[1] == ""
+    limit, ready = time.monotonic() + 60, 0
+    while not ready:
+        assert time.monotonic() < limit
+        ready = min(facts["would_erase"] for facts in operator.run("erase")["vaults"].values())
+    assert {facts["erased"] for facts in operator.run("erase", "--yes")["vaults"].values()} == {ready}
+    assert {facts["would_erase"] for facts in operator.run("erase")["vaults"].values()} == {0}
+    operator.file.write_text(text)
+
+
 def test_a_failover_needs_the_plan_that_was_read(operator: Operator) -> None:
     """No digest: usage; a stale digest or an open hazard: refused, and nothing was done."""
     before = len(operator.journal())
