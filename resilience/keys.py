@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
@@ -80,7 +81,10 @@ def keep(path: Path, data: bytes) -> None:
     new = path.with_name(f"{path.name}.new")
     new.touch(mode=0o600)
     new.chmod(0o600)
-    new.write_bytes(data)
+    with new.open("wb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle)
     new.rename(path)
 
 

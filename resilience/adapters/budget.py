@@ -32,10 +32,11 @@ class Allowance:
 ALLOWED: Mapping[str, Allowance] = {
     "check": Allowance(requests=150, per_second=10, seconds=120),
     "names": Allowance(requests=100, per_second=5, seconds=60),
-    "up": Allowance(requests=40, per_second=5, seconds=60),
+    "up": Allowance(requests=40, per_second=5, seconds=300),
     "vault": Allowance(requests=150, per_second=10, seconds=120),
 }
 """By command. The strictest vendor lets 1,200 requests through in 5 minutes, over a whole account."""
+A_DAY_S = 86_400
 PARALLEL = 4
 """Resources that the engine's providers make at the same time."""
 
@@ -72,7 +73,7 @@ class Budget:
         after = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
         if status in BUSY and after.isdecimal():
             with self._lock:
-                self._next = max(self._next, time.monotonic() + int(after))
+                self._next = max(self._next, time.monotonic() + min(int(after[:9]), A_DAY_S))
 
     def guard(self, session: Session) -> Session:
         """The same session of requests, with every request counted."""

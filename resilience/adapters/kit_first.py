@@ -24,13 +24,18 @@ PAGES: Mapping[str, str] = {"s3": "s3", "gcs": "gcp", "sftp": "sftp"}
 def make(kit: Path, fleet: Fleet, escrow: Path | None = None) -> None:
     """Write a kit where none is, whole or not at all; the escrow identity, if any, goes into a file outside of it."""
     refuse_present(kit)
+    if escrow is not None:
+        _refuse_place(kit, escrow)
     try:
         kit.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=f".{kit.name}-", dir=kit.parent))
         try:
-            for name, data in _files(kit, fleet, escrow).items():
+            made, secret = _files(fleet, escrow=escrow is not None)
+            for name, data in made.items():
                 keys.keep(new / name, data)
-            new.rename(kit)
+            if escrow is not None:
+                keys.keep(escrow, secret)
+            _into_place(new, kit, escrow)
         finally:
             shutil.rmtree(new, ignore_errors=True)
     except OSError as error:
@@ -83,16 +88,26 @@ def refuse_present(kit: Path) -> None:
         )
 
 
-def _files(kit: Path, fleet: Fleet, escrow: Path | None) -> dict[str, bytes]:
-    made = {**keys.first(vault.name for vault in fleet.sealing), IGNORED: b"*\n"}
-    if escrow is not None:
-        recipient, text = keys.age_identity()
-        _put_outside(kit, escrow, text)
-        made[keys.RECIPIENTS] += f"{recipient} # escrow\n".encode()
-    return made
+def _into_place(new: Path, kit: Path, escrow: Path | None) -> None:
+    try:
+        new.rename(kit)
+    except OSError:
+        if escrow is not None:
+            escrow.unlink()  # it belongs to no kit
+        raise
 
 
-def _put_outside(kit: Path, escrow: Path, text: bytes) -> None:
+def _files(fleet: Fleet, *, escrow: bool) -> tuple[dict[str, bytes], bytes]:
+    """The kit's files, that which keeps them out of git first; and the escrow identity, which goes elsewhere."""
+    made = {IGNORED: b"*\n", **keys.first(vault.name for vault in fleet.sealing)}
+    if not escrow:
+        return made, b""
+    recipient, text = keys.age_identity()
+    made[keys.RECIPIENTS] += f"{recipient} # escrow\n".encode()
+    return made, text
+
+
+def _refuse_place(kit: Path, escrow: Path) -> None:
     if escrow.resolve().is_relative_to(kit.resolve()):
         raise UsageError(f"{escrow} is in the kit.", "Escrow is for the day the kit is gone.", "Give a file elsewhere.")
     if escrow.exists() or not escrow.parent.is_dir():
@@ -101,4 +116,3 @@ def _put_outside(kit: Path, escrow: Path, text: bytes) -> None:
             "Something is there, and it is not written over." if escrow.exists() else "Its folder is not there.",
             "Give a new file, on a medium that leaves this machine.",
         )
-    keys.keep(escrow, text)

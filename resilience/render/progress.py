@@ -102,6 +102,9 @@ class Progress:
                 self._end(step, "done", at)
             case "step-failed":
                 self._end(step, f"failed: {data.get('what', '')}", at)
+                for key in ("why", "next"):  # at once: what goes on beside it may take long
+                    if data.get(key):
+                        self.say(f"{'':9}  {data[key]}")
             case "fault":
                 self.say(f"fault: {data.get('fault')} of {', '.join(map(str, data.get('vendors', ())))}")
             case _:

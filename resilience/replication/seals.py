@@ -16,6 +16,11 @@ from resilience.errors import MissingPart, VaultError
 
 Sign = Callable[[bytes], str]
 Verify = Callable[[bytes, str], bool]
+LAST_LINE = b"\n--- "
+"""How the last line of an age file's header begins (age-encryption.org/v1)."""
+LONGEST_HEADER = 8192
+"""Room for some seventy recipients. Reading a header takes time that grows with the square of its recipients, and anybody
+who may put objects could put one of megabytes."""
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
@@ -90,6 +95,12 @@ def encrypt(data: bytes, recipients: Sequence[str]) -> bytes:
 
 def decrypt(data: bytes, identity: str) -> bytes:
     """What was encrypted to this age identity (or to one it replaced, a line each); VaultError when it does not open."""
+    if data.find(LAST_LINE, 0, LONGEST_HEADER) < 0:
+        raise VaultError(
+            "An object cannot be decrypted",
+            f"It has no header of age's that ends within {LONGEST_HEADER:,} bytes.",
+            "Another vault's copy may do.",
+        )
     try:
         plain: bytes = pyrage.decrypt(data, [pyrage.x25519.Identity.from_str(line) for line in identity.split()])
     except pyrage.DecryptError as error:

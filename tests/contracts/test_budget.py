@@ -145,6 +145,10 @@ def test_a_vendor_that_asks_for_a_second_gets_it() -> None:
     budget.heard(503, {"retry-after": "1"})
     budget.spend()
     assert time.monotonic() - began >= 1
+    for nonsense in ("-1", "soon", "", "9" * 5000):
+        budget.heard(429, {"Retry-After": nonsense})
+    with pytest.raises(BudgetSpent, match="left alone for 86"):
+        budget.spend()
 
 
 def test_a_vendor_that_hangs_is_left_when_the_time_is_over() -> None:

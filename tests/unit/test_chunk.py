@@ -87,6 +87,18 @@ def test_one_kind_is_not_another() -> None:
     assert chunk.decode_opening(chunk.encode_start(START, SIGN), EPOCH) is None
 
 
+def test_a_header_that_would_take_hours_to_read_is_not_read() -> None:
+    """Reading takes the square of its recipients; whoever may put objects can repeat one as often as he likes."""
+    sealed = seals.encrypt(b"a post", [str(IDENTITY.to_public())])
+    begin, end = sealed.index(b"-> "), sealed.index(b"\n---")
+    junk = sealed[:begin] + b"\n".join([sealed[begin:end]] * 10_000) + sealed[end:]
+    with pytest.raises(VaultError, match="cannot be decrypted") as caught:
+        seals.decrypt(junk, str(IDENTITY))
+    assert "ends within 8,192 bytes" in caught.value.why
+    many = seals.encrypt(b"a post", [str(IDENTITY.to_public())] * 70)
+    assert seals.decrypt(many, str(IDENTITY)) == b"a post"
+
+
 def test_a_body_that_is_not_what_its_header_says() -> None:
     """The length must match, even where all is signed."""
     with pytest.raises(VaultError, match="holds 300 bytes, not 301"):

@@ -172,6 +172,12 @@ def test_a_first_kit_is_written_once_and_whole(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"is in the kit|can't be made"):
             kit_first.make(kit, fleet, place)
         assert list(tmp_path.iterdir()) == []
+    (tmp_path / "elsewhere").mkdir()
+    kit.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="can't be written"):
+        kit_first.make(kit, fleet, tmp_path / "escrow.txt")
+    assert files(tmp_path) == {}
+    kit.unlink()
     kit_first.make(kit, fleet, tmp_path / "escrow.txt")
     before = files(tmp_path)
     with pytest.raises(Refused, match="There is a kit"):

@@ -51,12 +51,17 @@ def test_a_journal_is_followed_with_its_own_seconds() -> None:
 
 
 def test_a_failed_step_says_what_happened() -> None:
-    """The error's first line stands beside the step."""
+    """The error's first line stands beside the step, and why and what to do right below: others may go on for long."""
     progress, stream = told()
     about = {"id": "x", "action": "restore", "subject": "birch"}
     progress.watch(Event(DAY, "step-started", about))
-    progress.watch(Event(DAY + 3, "step-failed", {**about, "what": "elm answered 403"}))
-    assert stream.getvalue().splitlines() == ["    3.0 s  restore birch: failed: elm answered 403"]
+    error = {"what": "elm answered 403", "why": "Its rights changed.", "next": "Run `resilience check`."}
+    progress.watch(Event(DAY + 3, "step-failed", {**about, **error}))
+    assert [line.strip() for line in stream.getvalue().splitlines()] == [
+        "3.0 s  restore birch: failed: elm answered 403",
+        "Its rights changed.",
+        "Run `resilience check`.",
+    ]
 
 
 def test_silent_where_machines_read() -> None:
