@@ -117,8 +117,9 @@ class SshPlane:
         return int(self.commands.there(outputs, "fetch-media", config, timeout=3600)["fetched"])
 
     def begin_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
-        """Start it and do not wait; `start_ship` knows by the epoch's nonce that it need not be started again."""
-        self.shells(outputs).check(f"systemctl restart --no-block resilience-ship && echo {epoch.nonce} > {BEGUN}")
+        """Start it once follow's keys are gone, and do not wait; `start_ship` knows by the nonce that it was begun."""
+        line = f"{STAND_STILL}; systemctl restart --no-block resilience-ship && echo {epoch.nonce} > {BEGUN}"
+        self.shells(outputs).check(line, timeout=60)
 
     def start_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """Start Postgres, and ship unless that was begun; return when ship says it ships under this epoch."""
