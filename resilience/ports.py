@@ -11,7 +11,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from resilience.model import Certificate, EpochRecord, Event, Notice, RecordSpec, Registration, Site, SiteOutputs, Stage
+from resilience.model import (
+    Certificate,
+    EpochRecord,
+    Event,
+    Notice,
+    Point,
+    RecordSpec,
+    Registration,
+    Site,
+    SiteOutputs,
+    Stage,
+)
 
 
 class Clock(Protocol):
@@ -124,11 +135,22 @@ class Plane(Protocol):
     def warm(self, site: Site, outputs: SiteOutputs) -> None:
         """Let the host load what `restore`, `recover` and both `fetch_` need; nothing is read, changed or opened by it."""
 
-    def restore(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, accept_end: str | None = None) -> Merged:
+    def restore(
+        self,
+        site: Site,
+        outputs: SiteOutputs,
+        epoch: EpochRecord,
+        accept_end: str | None = None,
+        until: Mapping[str, Any] | None = None,
+    ) -> Merged:
         """Newest good snapshot, the merged chain, put again into k vaults; opening record last.
 
         A chain that is broken in all vaults raises BrokenChain, unless it is good until exactly `accept_end`.
+        With `until` ({epoch, lsn}) it ends there, whatever was written after.
         """
+
+    def point(self, at: str | None, of: int | None = None) -> Point:
+        """Where a restore to a time or position would end, of the newest history or of an epoch's; raises where it can't."""
 
     def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Recovered:
         """Replay to the end of the chain and promote; raises ShortRecovery instead of less."""
@@ -169,7 +191,7 @@ class Plane(Protocol):
     def removed(self) -> Mapping[str, Any]:
         """What the whole ledger says is gone: {entries, head, pictures: {sha256: number of the entry}}."""
 
-    def restore_at(self, folder: Path, at: str | None) -> Mapping[str, Any]:
+    def restore_at(self, folder: Path, at: str | None, of: int | None = None) -> Mapping[str, Any]:
         """A copy as it was at a moment (or all there is) below an empty folder here; raises where it would be short."""
 
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:

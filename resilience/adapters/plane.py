@@ -28,7 +28,7 @@ from resilience.adapters.supplies import VaultSupplies
 from resilience.errors import NoSnapshot, ResilienceError
 from resilience.host.shape import hand_over, is_locked, open_disk, shape_host
 from resilience.host.spec import site_host
-from resilience.model import CLOUDS, EpochRecord, Site, SiteOutputs
+from resilience.model import CLOUDS, EpochRecord, Point, Site, SiteOutputs
 from resilience.ports import Merged, Recovered, Vault
 from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
@@ -89,10 +89,17 @@ class SshPlane:
         """Start the commands that come next; each waits for its configuration, which alone makes it do anything."""
         self.commands.get_ready(outputs, "restore", "fetch-ledger", "fetch-media", "recover")
 
-    def restore(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, accept_end: str | None = None) -> Merged:
+    def restore(
+        self,
+        site: Site,
+        outputs: SiteOutputs,
+        epoch: EpochRecord,
+        accept_end: str | None = None,
+        until: Mapping[str, Any] | None = None,
+    ) -> Merged:
         """Snapshot and chain onto the host; the chain's end put again, the opening record put."""
         self.shells(outputs).check(STAND_STILL, timeout=60)
-        config = {**self.config.reader(site, epoch), **({"accept_end": accept_end} if accept_end else {})}
+        config = {**self.config.reader(site, epoch), "accept_end": accept_end, "until": until and dict(until)}
         try:
             found = self.commands.there(outputs, "restore", config, timeout=3600)
         except NoSnapshot:
@@ -201,10 +208,14 @@ class SshPlane:
         """What the ledger in the vaults says is gone, checked on this machine."""
         return self.commands.here("removed", self.config.auditor())
 
-    def restore_at(self, folder: Path, at: str | None) -> Mapping[str, Any]:
+    def restore_at(self, folder: Path, at: str | None, of: int | None = None) -> Mapping[str, Any]:
         """A copy on this machine as it was at a moment, below an empty folder."""
         config = {**self.config.watcher(), "mirrors": self.config.mirrored("operator")}
-        return self.commands.into(folder, "restore-at", config, *(("--at", at) if at else ()))
+        return self.commands.into(folder, "restore-at", config, *_moment(at, of))
+
+    def point(self, at: str | None, of: int | None = None) -> Point:
+        """Read from the vaults, on this machine."""
+        return Point(**self.commands.here("point", self.config.watcher(), *_moment(at, of)))
 
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """What ship says, with the sizes of database and pictures; of a standby what follow says."""
@@ -263,3 +274,7 @@ class SshPlane:
     def vaults(self) -> Mapping[str, Vault]:
         """Opened by the operator, to read epochs."""
         return self.config.vaults
+
+
+def _moment(at: str | None, of: int | None) -> tuple[str, ...]:
+    return (*(("--at", at) if at else ()), *(("--of", str(of)) if of else ()))

@@ -4,6 +4,7 @@ from resilience.decide.failover import plan_failover
 from resilience.decide.opening import plan_open
 from resilience.decide.quorum import lost_vendors, next_set, with_companions
 from resilience.decide.rehearsal import plan_rehearsal, rehearsal_fleet
+from resilience.decide.restore import plan_restore
 from resilience.decide.snapshot import plan_snapshot
 from resilience.decide.stay import plan_protect
 from resilience.decide.switchover import plan_switchover
@@ -18,6 +19,7 @@ __all__ = [
     "plan_open",
     "plan_protect",
     "plan_rehearsal",
+    "plan_restore",
     "plan_snapshot",
     "plan_switchover",
     "plan_up",

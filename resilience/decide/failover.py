@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -50,7 +50,7 @@ def plan_failover(
     unheard = silent(fleet, survey, lost) if forced else ()
     following = next_set(fleet, target, lost, frozenset(unheard))
     way = Way(old, target, following, lost, forced=forced)
-    steps = tuple(_steps(fleet, way, stages(hold)))
+    steps = tuple(leaving(fleet, way, stages(hold)))
     found = (*hazards(fleet, survey, way), *no_way_on(fleet, target, lost))
     return Plan("failover", fleet.name, source.name, target, steps, found, tuple(sorted(lost)), unheard)
 
@@ -75,13 +75,16 @@ def _target(fleet: Fleet, old: EpochRecord | None, lost: frozenset[str], to: str
     )
 
 
-def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
+def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
+    """The steps of this way, from the seal to the next standby."""
     old, target, following, lost = way.old, way.target, way.following, way.lost
     vaults = ", ".join(following.vaults)
 
     def step(action: str, phase: Phase, reason: str, subject: str = target, **args: Any) -> Step:
         return Step(f"{phase}.{action}.{subject}", action, subject, phase, reason, _plain(args))
 
+    if way.planned:
+        yield step("close", Phase.DECIDE, "Nobody reads or writes what is undone.", old.site, stage=str(Stage.CLOSED))
     seal = step(
         "seal",
         Phase.DECIDE,
@@ -92,18 +95,20 @@ def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
         s=following.s,
     )
     yield replace(seal, args={**seal.args, "forced": True}) if way.forced else seal
+    if way.planned:
+        yield step("stand-down", Phase.DATA, "The old site stops; all it wrote is in the vaults, kept.", old.site)
     yield step("provision", Phase.PROVISION, f"Make the hosts of {target} from its stack.")
-    if fleet.site(target).standby == "hot":
+    if fleet.site(target).standby == "hot" and way.point is None:
         yield step("warm", Phase.PROVISION, "What comes next is loaded ahead of time, and waits.", beside=True)
     yield step("clear", Phase.PROVISION, "What an earlier time left there is set aside; nothing of it is trusted.")
     yield step("shape", Phase.PROVISION, "Install from the supplies in the vaults, nothing else.")
-    if fleet.replication.leased:
+    if fleet.replication.leased and not way.planned:
         reason = f"Let the lease of {old.site} run out: what it may still write reaches the vaults."
         yield step("lease", Phase.DATA, reason)
-    yield step("restore", Phase.DATA, "Newest good snapshot, and the WAL that any vault holds.")
+    yield _restore(step, way)
     yield step("media", Phase.DATA, "Bring the pictures that the host lacks.", beside=True)
     yield step("fetch", Phase.DATA, "Bring the ledger, whole.", beside=True)
-    yield step("recover", Phase.DATA, "Replay to the end of the chain, not a byte less; promote.")
+    yield step("recover", Phase.DATA, "Replay up to there, not a byte less; promote.")
     yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
     yield step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.", beside=True)
     yield step("start", Phase.START, "Start the app, behind a closed gate.", beside=True)
@@ -120,6 +125,13 @@ def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
     )
     yield from lane(protection, "beside") if opened else protection  # resolvers keep the old address for a while
     yield from stand_by(fleet, target, lost)
+
+
+def _restore(step: Callable[..., Step], way: Way) -> Step:
+    if way.point is None:
+        return step("restore", Phase.DATA, "Newest good snapshot, and the WAL that any vault holds.")
+    reason = f"The snapshot before {way.point.lsn} of epoch {way.point.epoch}, and the WAL up to exactly there."
+    return step("restore", Phase.DATA, reason, until=way.point.until)
 
 
 def _plain(args: Mapping[str, Any]) -> dict[str, Any]:

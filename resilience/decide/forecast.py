@@ -6,11 +6,11 @@ A forecast is no part of a plan: it changes by the second, and a plan's digest m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
-from resilience.model import Fleet, PastRun, Phase, Plan, Survey, Unknown
+from resilience.model import Fleet, PastRun, Phase, Plan, Point, Survey, Unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,18 @@ class Forecast:
         return asdict(self)
 
 
-def forecast(fleet: Fleet, survey: Survey, plan: Plan) -> Forecast:
-    """From runs to the same target, else from runs to any; the worst loss, the median time."""
+def forecast(fleet: Fleet, survey: Survey, plan: Plan, point: Point | None = None) -> Forecast:
+    """From runs to the same target, else from runs to any; the worst loss, the median time.
+
+    A restore to a point loses what was written since, by now.
+    """
     like = [run for run in survey.past.runs if run.kind == plan.kind]
     here = [run for run in like if run.target == plan.target]
     runs = here or like
     takes = _takes(runs)
     live_s = _lag(survey, plan.source)
     lossless = not any(hazard.name == "loses-writes" for hazard in plan.hazards)
-    return Forecast(
+    found = Forecast(
         takes=takes,
         total_s=round(sum(takes[p] for p in takes if p != Phase.PROTECT) + fleet.names.ttl_s, 1) if takes else None,
         lost_s=0.0 if lossless else live_s if live_s is not None else _worst([run.lost_s for run in runs]),
@@ -45,6 +48,12 @@ def forecast(fleet: Fleet, survey: Survey, plan: Plan) -> Forecast:
         lost_objects=0 if lossless else _worst([run.lost_objects for run in runs]),
         basis=_basis(plan, here, like, live_s),
     )
+    return found if point is None else _cut_off(found, survey, point)
+
+
+def _cut_off(found: Forecast, survey: Survey, point: Point) -> Forecast:
+    basis = f"{found.basis} Cut off would be what was written up to {point.end_lsn} of epoch {point.end_epoch}."
+    return replace(found, lost_s=round(survey.at - point.at, 1), lost_writes=None, lost_objects=None, basis=basis)
 
 
 def _takes(runs: Sequence[PastRun]) -> dict[str, float]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from resilience.decide.certificates import without_certificate
 from resilience.decide.quorum import VaultSet, missed, usable
-from resilience.model import EpochRecord, Fleet, Hazard, Survey, Unknown, known
+from resilience.model import EpochRecord, Fleet, Hazard, Point, Survey, Unknown, known
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,9 @@ class Way:
     lost: frozenset[str]
     forced: bool = False
     planned: bool = False
-    """A switchover: the old site is asked to stop, and says that it did."""
+    """The old site is asked to stop, and says that it did: in a switchover, or a restore while it lives."""
+    point: Point | None = None
+    """A restore: where the history is to end."""
 
 
 def hazards(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
@@ -44,7 +47,14 @@ def hazards(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
 
 
 def _writing(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
-    if way.forced:
+    if way.point is not None:
+        when = datetime.fromtimestamp(way.point.at, UTC).isoformat(sep=" ", timespec="milliseconds")
+        why = (
+            f"Every write after {when} ({way.point.lsn} of epoch {way.point.epoch}) is undone, also where commits waited for "
+            "vaults: posts, passwords, bans. Takedowns and erasures stay. The vaults keep what is cut off until it is pruned."
+        )
+        yield Hazard("loses-writes", why)
+    elif way.forced:
         left = usable(fleet, survey, way.old, way.lost)
         why = (
             f"Only {len(left)} of the {way.old.s} vaults needed to fence {way.old.site} can be used. It may go on having "

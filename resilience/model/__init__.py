@@ -18,6 +18,7 @@ from resilience.model.journal import Event
 from resilience.model.notice import Notice
 from resilience.model.past import LegalOrder, Past, PastRun, SignOff
 from resilience.model.plan import HAZARDS, Hazard, Phase, Plan, Step, lane
+from resilience.model.point import Point
 from resilience.model.registration import Registration
 from resilience.model.site import SiteOutputs
 from resilience.model.stack import CLOUDS, ENCRYPTED, SIZES, STACKS, Evidence, Machine
@@ -74,6 +75,7 @@ __all__ = [
     "PastRun",
     "Phase",
     "Plan",
+    "Point",
     "Promise",
     "Protection",
     "Reading",

@@ -31,6 +31,7 @@ COMMANDS = {
     "status": "status",
     "verify-snapshot": "verify_snapshot",
     "restore-at": "restore_at",
+    "point": "point",
     "verify": "verify",
     "prune": "prune",
     "removed": "removed",
@@ -44,7 +45,8 @@ MORE = {
     "guard": ("config",),
     "init-repo": ("standby",),
     "verify-snapshot": ("vault", "snapshot"),
-    "restore-at": ("at",),
+    "restore-at": ("at", "of"),
+    "point": ("at", "of"),
     "verify": ("vault", "at"),
     "prune": ("vault", "snapshot", "really"),
     "catch-up": ("vault", "begin", "until"),
@@ -108,7 +110,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--snapshot", help="verify-snapshot, prune: its id; the newest in the vault where absent")
     parser.add_argument("--vault", help="verify-snapshot, verify, catch-up, caught-up: the vault")
     parser.add_argument(
-        "--at", metavar="TIME|LSN", help="restore-at, verify: up to where; all that there is where absent"
+        "--at", metavar="TIME|LSN", help="restore-at, verify, point: up to where; all that there is where absent"
+    )
+    parser.add_argument(
+        "--of", type=int, metavar="EPOCH", help="restore-at, point: whose chain; the newest's where absent"
     )
     parser.add_argument("--really", action="store_true", help="prune: remove, and not only say what would go")
     parser.add_argument("--standby", action="store_true", help="init-repo: the repository that standbys fill")

@@ -18,10 +18,11 @@ import structlog
 from resilience.errors import NoSnapshot, Refused, ResilienceError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
-from resilience.replication import label
+from resilience.replication import label, lsn
 from resilience.replication.config import Config, VaultConfig, write_atomic
 from resilience.replication.label import Label
 from resilience.replication.restic import Repository
+from resilience.replication.trace import astray, child_of, legs
 
 MARKER = "resilience.json"
 CLONING, FOLLOWING, RESTORING = "cloning", "following", "restoring"
@@ -159,11 +160,22 @@ def empty(folder: Path) -> None:
             entry.unlink()
 
 
+def cut_off(vaults: Mapping[str, Vault], known: Mapping[int, EpochRecord], found: Label) -> bool:
+    """Whether the newest history has left this snapshot's behind."""
+    position = lsn.segment_start(found.start, found.segment_size)
+    passed = astray(legs(known, child_of(known[max(known)]), vaults, (), position, None), found)
+    if passed:
+        log.warning("a snapshot is of a history that was cut off", snapshot=found.snapshot, stop=found.stop_lsn)
+    return passed
+
+
 def clone(config: Config, vaults: Mapping[str, Vault], known: Mapping[int, EpochRecord]) -> dict[str, Any]:
     """A copy to follow with, from the newest snapshot that a vault has whole; its marker."""
     refuse_foreign(config, {} if cloning(config) or following(config) else None)
     tried = 0
     for group in fitting(config, label.find(config.labelled(vaults), known, config.verify)):
+        if cut_off(vaults, known, group[0]):
+            continue
         tried += 1
         empty(config.paths.pg)
         empty(config.paths.wal)

@@ -53,7 +53,9 @@ def merge(position: int, chunks: Mapping[str, Mapping[int, Header]], limit: int 
         chain.append(best)
         end = best.end
     confirmed = max((h.confirmed for h in found.values()), default=0)
-    return Chain(position, tuple(chain), end, confirmed if limit is None else min(confirmed, limit))
+    if limit is not None:
+        end, confirmed = min(end, limit), min(confirmed, limit)
+    return Chain(position, tuple(chain), end, confirmed)
 
 
 def settled(chain: Chain, chunks: Mapping[str, Mapping[int, Header]], clean: Iterable[str], k: int) -> int:

@@ -173,7 +173,7 @@ def encode_opening(record: Opening, sign: Sign) -> bytes:
 def decode_opening(data: bytes, epoch: EpochRecord) -> Opening | None:
     """An opening record that this epoch's site signed; None when altered."""
     value = _verified(data, epoch, OPENING)
-    if value is None:
+    if value is None or not 0 < int(value["parent"]) < epoch.number:
         return None
     return Opening(
         epoch=value["epoch"],

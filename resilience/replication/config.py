@@ -137,6 +137,13 @@ class Record(Table):
         return EpochRecord(**self.model_dump())
 
 
+class Until(Table):
+    """The operator's own end: history goes on from here, whatever was written after."""
+
+    epoch: int
+    lsn: str
+
+
 class Config(Table):
     """Everything a command on a host needs to know."""
 
@@ -167,6 +174,8 @@ class Config(Table):
     """The operator lets this host go on under its epoch although too few vaults of the one before are left to seal it."""
     accept_end: str | None = None
     """LSN at which the operator accepts that a broken chain ends, by name."""
+    until: Until | None = None
+    """Where the operator has a restore end, in which epoch's chain, by name."""
     paths: Paths
     postgres: Postgres
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -152,6 +152,8 @@ class Follower:
         """Go on across a switch, keep Postgres running, say how things are."""
         try:
             self._cross()
+        except Refused:
+            raise
         except ResilienceError as error:
             log.warning("cannot look for a newer epoch", what=error.what, why=error.why)
         self._keep_running()
@@ -243,6 +245,16 @@ def lacking(reached: Mapping[str, Any], arrived: Callable[[Header, bytes], None]
             arrived(header, body)
 
     return hand_on
+
+
+def refuse_astray(reached: Mapping[str, Any], legs: Sequence[Leg]) -> None:
+    """TooFar when this host followed an epoch that is none of this history."""
+    if reached["epoch"] not in {leg.record.number for leg in legs}:
+        raise TooFar(
+            f"This standby followed epoch {reached['epoch']}.",
+            "A later one goes on from an older, or its snapshot does.",
+            "It is made anew from a snapshot.",
+        )
 
 
 def refuse_too_far(gathered: Gathered, chain: Chain) -> None:

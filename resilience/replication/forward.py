@@ -6,15 +6,16 @@ Nothing here believes an absence: a record that cannot be read now is looked for
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TypeVar
 
+from resilience.errors import UsageError
 from resilience.model import EpochRecord, newest_first
 from resilience.ports import Vault
 from resilience.replication import chunk, layout
 from resilience.replication import epoch as epochs
+from resilience.replication.chunk import Opening
 from resilience.replication.config import Config
-from resilience.replication.trace import Leg, known_epochs, legs
+from resilience.replication.trace import Leg, child_of, known_epochs, legs
 
 T = TypeVar("T")
 
@@ -33,6 +34,14 @@ class Forward:
         """The newest epoch seen so far."""
         return self.known[max(self.known)]
 
+    def record(self, number: int | None = None) -> EpochRecord:
+        """The epoch of this number, or the newest; UsageError where there is none."""
+        if number is None or number in self.known:
+            return self.newest if number is None else self.known[number]
+        raise UsageError(
+            f"There is no epoch {number}.", f"The newest is {self.newest.number}.", "See `resilience status`."
+        )
+
     def look(self) -> None:
         """Look for the epochs after the newest."""
         while True:
@@ -46,21 +55,36 @@ class Forward:
 
     def leg(self, number: int, position: int) -> list[Leg]:
         """The legs from a position up to this epoch's, oldest first."""
-        child = replace(self.known[number], number=number + 1, parent=number)
-        return legs(self.known, child, self._vaults, (), position, None)
+        return legs(self.known, child_of(self.known[number]), self._vaults, (), position, None)
 
     def after(self, current: Leg) -> tuple[int | None, Leg | None]:
-        """Where a later epoch cut this leg, and the leg that follows; None where neither is told yet."""
+        """Where a later epoch cut this leg, and the leg that follows; None where neither is told yet.
+
+        One that goes on from an older epoch passes over all between: where this is one of them, it cuts all of it.
+        """
+        number, path = self.newest.number, list[tuple[EpochRecord, Opening]]()
+        while number > current.record.number:
+            opened = self._opened(number)
+            path[:0] = opened
+            number = min((opening.parent for _, opening in opened), default=number - 1)
+        if number < current.record.number:
+            return 0, None
         cut: int | None = None
-        for number in range(current.record.number + 1, self.newest.number + 1):
-            for record in self._rivals.get(number, [self.known[number]]):
-                opening = self._read(layout.opening(number), lambda d, r=record: chunk.decode_opening(d, r))  # type: ignore[misc]
-                if opening is not None:
-                    cut = opening.end if cut is None else min(cut, opening.end)
-                start = self._read(layout.first(number), lambda d, r=record: chunk.decode_start(d, r))  # type: ignore[misc]
-                if start is not None and opening is not None:
-                    return cut, Leg(record, start, start.start, None, {})
+        for record, opening in path:
+            cut = opening.end if cut is None else min(cut, opening.end)
+            start = self._read(layout.first(record.number), lambda d, r=record: chunk.decode_start(d, r))  # type: ignore[misc]
+            if start is not None:
+                return cut, Leg(record, start, start.start, None, {})
         return cut, None
+
+    def _opened(self, number: int) -> list[tuple[EpochRecord, Opening]]:
+        """The epochs of this number that were opened: one at most, where nobody sealed in too few vaults."""
+        rivals = self._rivals.get(number, [self.known[number]])
+        found = [
+            (record, self._read(layout.opening(number), lambda d, r=record: chunk.decode_opening(d, r)))  # type: ignore[misc]
+            for record in rivals
+        ]
+        return [(record, opening) for record, opening in found if opening is not None]
 
     def _read(self, key: str, decode: Callable[[bytes], T | None]) -> T | None:
         answers = epochs.each(self._vaults, lambda vault: vault.get(key))

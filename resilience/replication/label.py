@@ -27,6 +27,7 @@ FORMAT = "resilience-label/1"
 NAMED = len(layout.label(1, 0, "")) - len(f"-{layout.SUFFIX}")
 """So much of a label's name tells the snapshot, whichever vault it is in."""
 SNAPSHOT = re.compile(r"[0-9a-f]{8,64}")
+BRANCH = re.compile(r"^START TIMELINE: (\d{1,9})$", re.MULTILINE)
 SEGMENT_SIZES = frozenset(1 << power for power in range(20, 31))
 """What initdb takes: 1 MiB to 1 GiB."""
 CONTROL_SIZE = 8192
@@ -68,6 +69,12 @@ class Label:
     def stop(self) -> int:
         """Where the copy becomes consistent."""
         return lsn.parse(self.stop_lsn)
+
+    @property
+    def branch(self) -> int:
+        """The timeline on which replay begins, by Postgres' own word: `timeline` was asked a moment earlier."""
+        told = BRANCH.search(self.backup_label)
+        return int(told[1]) if told else self.timeline
 
     @property
     def control(self) -> bytes:

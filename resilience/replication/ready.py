@@ -30,8 +30,8 @@ WHERE c.collversion <> pg_collation_actual_version(c.oid)
 log = structlog.get_logger()
 
 
-def make_ready(config: Config, *, lossy: bool) -> dict[str, Any]:
-    """Every database: sequences go on past what may have been lost, indexes are built anew where sorting changed."""
+def make_ready(config: Config, skip: int) -> dict[str, Any]:
+    """Every database: sequences skip what may have been lost, indexes are built anew where sorting changed."""
     reindexed: list[str] = []
     advanced, full = 0, []
     with psycopg.connect(config.postgres.dsn, autocommit=True) as db:
@@ -40,8 +40,8 @@ def make_ready(config: Config, *, lossy: bool) -> dict[str, Any]:
         with psycopg.connect(config.postgres.dsn, dbname=name, autocommit=True, options=NOBODY_SHIPS) as db:
             if _sort_as_here(db, name):
                 reindexed.append(name)
-            if lossy:
-                done, lacking = _advance(db)
+            if skip:
+                done, lacking = _advance(db, skip)
                 advanced += done
                 full += [f"{name}: {sequence}" for sequence in lacking]
     if full:
@@ -49,11 +49,11 @@ def make_ready(config: Config, *, lossy: bool) -> dict[str, Any]:
     return {"reindexed": reindexed, "sequences_advanced": advanced, "sequences_full": full}
 
 
-def _advance(db: psycopg.Connection[Any]) -> tuple[int, list[str]]:
+def _advance(db: psycopg.Connection[Any], skip: int) -> tuple[int, list[str]]:
     """Skip numbers that the lost site may have shown to somebody; how many sequences, and those without room."""
     done, full = 0, []
     for name, last, step, bound in db.execute(SEQUENCES).fetchall():
-        target = last + ADVANCE * step
+        target = last + skip * step
         if (step > 0 and target > bound) or (step < 0 and target < bound):
             full.append(name)
             continue

@@ -16,10 +16,11 @@ from typing import Any
 import structlog
 
 from resilience.errors import BrokenChain, NoSnapshot, Refused
+from resilience.model import EpochRecord
 from resilience.ports import Merged, Vault
 from resilience.replication import chain as chains
+from resilience.replication import chunk, follow, label, layout, lsn, seals
 from resilience.replication import epoch as epochs
-from resilience.replication import follow, label, layout, lsn, seals
 from resilience.replication.assembly import Part, assemble
 from resilience.replication.base import (
     MARKER,
@@ -36,13 +37,16 @@ from resilience.replication.base import (
     refuse_foreign,
 )
 from resilience.replication.chunk import Opening
-from resilience.replication.config import Config
+from resilience.replication.config import Config, Until
+from resilience.replication.gather import read_record
 from resilience.replication.label import Label
 from resilience.replication.reput import put_again, put_opening
 from resilience.replication.segments import Segments
 from resilience.replication.standby import only_follower
-from resilience.replication.trace import known_epochs, legs, own_opening
+from resilience.replication.trace import astray, known_epochs, legs, own_opening
 
+CHUNK = 4 << 20
+"""No chunk holds more WAL."""
 log = structlog.get_logger()
 
 
@@ -105,6 +109,15 @@ def _refuse_shipped(config: Config, vaults: Mapping[str, Vault]) -> None:
         )
 
 
+def _goes_on(config: Config, opening: Opening | None) -> tuple[EpochRecord, int | None]:
+    """Our epoch with the one it goes on from as its parent, and up to where: as recorded, else as the operator says, else all."""
+    if opening is not None:
+        return replace(config.record, parent=opening.parent), opening.end
+    if config.until is not None:
+        return replace(config.record, parent=config.until.epoch), lsn.parse(config.until.lsn)
+    return config.record, None
+
+
 def _attempt(config: Config, vaults: Mapping[str, Vault], group: list[Label], opening: Opening | None) -> Merged | None:
     """One snapshot, from whichever vault has it whole; None when the next older one must do."""
     found = _hot(config, vaults, group, opening) or _cold(config, vaults, group, opening)
@@ -122,7 +135,7 @@ def _attempt(config: Config, vaults: Mapping[str, Vault], group: list[Label], op
         Opening(
             epoch=config.record.number,
             nonce=config.record.nonce,
-            parent=config.record.parent,
+            parent=_goes_on(config, opening)[0].parent,
             end=lsn.parse(merged.end_lsn),
             confirmed=lsn.parse(merged.confirmed_lsn),
             timeline=last.start.timeline,
@@ -130,7 +143,8 @@ def _attempt(config: Config, vaults: Mapping[str, Vault], group: list[Label], op
             at=time.time(),
         ),
     )
-    mark(config, "restored", merged=asdict(merged), segment_size=segments.size)
+    cut = 0 if config.until is None else cut_bytes(vaults, config.until, config.record.number)
+    mark(config, "restored", merged=asdict(merged), segment_size=segments.size, cut_bytes=cut)
     own(config, [config.paths.pg / MARKER])
     return merged
 
@@ -166,7 +180,7 @@ def _hot(config: Config, vaults: Mapping[str, Vault], group: list[Label], openin
     standing, reached = following(config), follow.state(config)
     if standing is None:
         return None
-    if reached is not None and standing["system_id"] == group[0].system_id:
+    if config.until is None and reached is not None and standing["system_id"] == group[0].system_id:
         try:
             walked = _wal(config, vaults, group[0], opening, reached)
         except follow.TooFar as error:
@@ -190,10 +204,16 @@ def _wal(
     """
     position = lsn.segment_start(first.start, first.segment_size)
     sealed = config.sealed or config.record.vaults
-    limit = opening.end if opening is not None else None
+    known = known_epochs(config, vaults)
+    child, limit = _goes_on(config, opening)
     segments = Segments(config.paths.wal / "restored", first.segment_size, config.key(), owner_of(config))
     arrived = segments.arrived if reached is None else follow.lacking(reached, segments.arrived)
-    found = legs(known_epochs(config, vaults), config.record, vaults, sealed, position, limit)
+    found = legs(known, child, vaults, sealed, position, limit)
+    if astray(found, first):
+        log.warning("a snapshot is of a history that was cut off", snapshot=first.snapshot, stop=first.stop_lsn)
+        return None
+    if reached is not None:
+        follow.refuse_astray(reached, found)
     parts = assemble(config, vaults, found, segments, arrived)
     chains.one_system((h for _, _, chain in parts for h in chain.headers), first.system_id)
     if reached is not None:
@@ -205,7 +225,38 @@ def _wal(
             "a snapshot lies past the chain's end", snapshot=first.snapshot, stop=first.stop_lsn, end=lsn.show(end)
         )
         return None
+    if child.parent != config.record.parent or config.until is not None:
+        _name_all(known, vaults, sealed, segments, parts[-1][0].start.timeline)
     return segments, parts
+
+
+def _name_all(
+    known: Mapping[int, EpochRecord],
+    vaults: Mapping[str, Vault],
+    sealed: tuple[str, ...],
+    segments: Segments,
+    timeline: int,
+) -> None:
+    """The history files of timelines past this one: Postgres gives the new one a number that none of them has."""
+    for number, record in known.items():
+        start, _ = read_record(vaults, sealed, layout.first(number), lambda data, r=record: chunk.decode_start(data, r))  # type: ignore[misc]
+        if start is not None and start.timeline > timeline:
+            segments.name(start.timeline, start.history)
+
+
+def cut_bytes(vaults: Mapping[str, Vault], until: Until, number: int) -> int:
+    """About how much WAL lies past the operator's end, in its own epoch and in those after; all of that where none does."""
+    total = 0
+    for older in range(until.epoch, number):
+        answers = epochs.each(vaults, lambda vault, n=older: vault.list(layout.wal(n)))  # type: ignore[misc]
+        keys = {key for listed in answers.values() if isinstance(listed, list) for key in listed}
+        starts = [start for key in keys if (start := layout.chunk_start(key)) is not None]
+        since = lsn.parse(until.lsn) if older == until.epoch else 0
+        after = (
+            [since, *(start for start in starts if start >= since)] if max(starts, default=0) > since > 0 else starts
+        )
+        total += max(after) - min(after) + CHUNK if after else 0
+    return total
 
 
 def _merged(used: Label, parts: list[Part]) -> Merged:

@@ -19,6 +19,7 @@ import psycopg
 import structlog
 
 from resilience.errors import NoSnapshot, Refused, ResilienceError, UsageError
+from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import label as labels
 from resilience.replication import lsn, standby
@@ -30,7 +31,7 @@ from resilience.replication.forward import Forward
 from resilience.replication.label import Label
 from resilience.replication.recover import Check, promote, replay
 from resilience.replication.segments import Segments
-from resilience.replication.trace import Leg, legs
+from resilience.replication.trace import Leg, astray, child_of, legs
 
 log = structlog.get_logger()
 
@@ -105,12 +106,13 @@ def settle_in(config: Config) -> Config:
     return config.model_copy(update={"postgres": server})
 
 
-def make(config: Config, vaults: Mapping[str, Vault], moment: Moment) -> Copy:
-    """Files from the newest snapshot before the moment, and the WAL up to it."""
+def make(config: Config, vaults: Mapping[str, Vault], moment: Moment, of: int | None = None) -> Copy:
+    """Files from the newest snapshot before the moment, and the WAL up to it; `of` an epoch that was cut off, or the newest."""
     config = settle_in(config)
     _fresh(config)
     forward = Forward(config, vaults)
     forward.look()
+    child = child_of(forward.record(of))
     tried = 0
     groups = labels.find(config.labelled(vaults), forward.known, config.verify)
     before = (group for group in groups if moment.after(group[0]))
@@ -119,11 +121,14 @@ def make(config: Config, vaults: Mapping[str, Vault], moment: Moment) -> Copy:
         for folder in (config.paths.pg, config.paths.wal):
             empty(folder)
         mark(config, CLONING)
+        found = reach(config, vaults, forward, child, group[0], moment)
+        if found is None:
+            continue
         used = bring(config, group, CLONING)
         if used is None:
             continue
         finish(config, used)
-        return _with_wal(config, vaults, forward, used, moment)
+        return _with_wal(config, vaults, found, used, moment)
     raise NoSnapshot(
         "No vault holds a snapshot from before that that can be used.",
         f"{tried} could be believed by their labels.",
@@ -145,17 +150,28 @@ def _fresh(config: Config) -> None:
     os.chown(hba, *owner_of(config))
 
 
-def _with_wal(config: Config, vaults: Mapping[str, Vault], forward: Forward, used: Label, moment: Moment) -> Copy:
-    position = lsn.segment_start(used.start, used.segment_size)
-    newest = forward.newest
-    child = replace(newest, number=newest.number + 1, parent=newest.number)
-    sealed = config.sealed or tuple(vaults)
-    found = legs(forward.known, child, vaults, sealed, position, None)
+def reach(
+    config: Config,
+    vaults: Mapping[str, Vault],
+    forward: Forward,
+    child: EpochRecord,
+    label: Label,
+    moment: Moment,
+) -> list[Leg] | None:
+    """The legs from a snapshot to the moment; None where it is none of the history that this child goes on from."""
+    position = lsn.segment_start(label.start, label.segment_size)
+    found = legs(forward.known, child, vaults, config.sealed or tuple(vaults), position, None)
+    if astray(found, label):
+        return None
     if moment.position is not None:
-        reach = [leg for leg in found if leg.position < moment.position]
-        last = reach[-1]
+        reached = [leg for leg in found if leg.position < moment.position]
+        last = reached[-1]
         limit = moment.position if last.limit is None else min(last.limit, moment.position)
-        found = [*reach[:-1], replace(last, limit=limit)]
+        found = [*reached[:-1], replace(last, limit=limit)]
+    return found
+
+
+def _with_wal(config: Config, vaults: Mapping[str, Vault], found: list[Leg], used: Label, moment: Moment) -> Copy:
     segments = Segments(config.paths.wal / "restored", used.segment_size, config.key(), owner_of(config))
     parts = assemble(config, vaults, found, segments, segments.arrived)
     leg, _, chain = parts[-1]

@@ -62,13 +62,17 @@ class Segments:
 
     def branch(self, timeline: int, parent: int, switch: int, history: str) -> None:
         """Begin a timeline: its history file, and its parent's bytes before the switch point."""
+        self.name(timeline, history)
+        start = lsn.segment_start(switch, self.size)
+        if switch > start:
+            self.write(timeline, start, self.read(parent, start, switch))
+
+    def name(self, timeline: int, history: str) -> None:
+        """Keep a timeline's history file: no other timeline gets its number."""
         path = self.folder / f"{timeline:08X}.history"
         path.write_text(history)
         if self._owner is not None:
             os.chown(path, *self._owner)
-        start = lsn.segment_start(switch, self.size)
-        if switch > start:
-            self.write(timeline, start, self.read(parent, start, switch))
 
     def flush(self, timeline: int, start: int, end: int) -> None:
         """Make what was written there durable."""

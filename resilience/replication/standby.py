@@ -35,7 +35,7 @@ NEEDED = {
 """Setting → what pg_controldata calls it."""
 
 
-def prepare(config: Config, segments: Segments, target: Sequence[str] = ()) -> None:
+def prepare(config: Config, segments: Segments, target: Sequence[str] = (), timeline: str = "latest") -> None:
     """Tell Postgres to read the assembled WAL and to wait at its end; idempotent."""
     pg = config.paths.pg
     (pg / "standby.signal").touch()
@@ -43,7 +43,7 @@ def prepare(config: Config, segments: Segments, target: Sequence[str] = ()) -> N
         BEGIN,
         f"restore_command = '{_restore_command(segments.folder)}'",
         f"archive_cleanup_command = '{config.postgres.bin / 'pg_archivecleanup'} {segments.folder} %r'",
-        "recovery_target_timeline = 'latest'",
+        f"recovery_target_timeline = '{timeline}'",
         "primary_conninfo = ''",
         "primary_slot_name = ''",
         "hot_standby = on",

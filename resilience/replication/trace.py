@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from resilience.errors import BrokenChain, VaultError
 from resilience.model import EpochRecord
@@ -14,6 +14,7 @@ from resilience.replication import epoch as epochs
 from resilience.replication.chunk import Opening, Start
 from resilience.replication.config import Config
 from resilience.replication.gather import read_record
+from resilience.replication.label import Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +56,22 @@ def own_opening(config: Config, vaults: Mapping[str, Vault]) -> Opening | None:
     return next((opening for opening in held if opening is not None), None)
 
 
-def legs(
+def child_of(record: EpochRecord) -> EpochRecord:
+    """Stands for an epoch that goes on from all of this one."""
+    return replace(record, number=record.number + 1, parent=record.number)
+
+
+def back(
     known: Mapping[int, EpochRecord],
     record: EpochRecord,
     vaults: Mapping[str, Vault],
     sealed: tuple[str, ...],
-    position: int,
     limit: int | None,
-) -> list[Leg]:
-    """The legs from `position` to the end of `record`'s parent, oldest first."""
-    found: list[Leg] = []
+) -> Iterator[Leg]:
+    """The whole legs of the history that `record` goes on from, newest first.
+
+    From which epoch one went on, and up to where, its opening record says: usually from its parent.
+    """
     number = record.parent
     while number:
         epoch = _epoch(known, number)
@@ -76,12 +83,26 @@ def legs(
                 for key, held in ((layout.first(number), starts), (layout.opening(number), openings))
                 for data in list(held.values())[:1]
             }
-            found.insert(0, Leg(epoch, start, max(position, start.start), limit, records))
-            if start.start <= position:
-                return found
+            yield Leg(epoch, start, start.start, limit, records)
         if opening is not None:
             limit = opening.end
-        number = epoch.parent
+        number = epoch.parent if opening is None else opening.parent
+
+
+def legs(
+    known: Mapping[int, EpochRecord],
+    record: EpochRecord,
+    vaults: Mapping[str, Vault],
+    sealed: tuple[str, ...],
+    position: int,
+    limit: int | None,
+) -> list[Leg]:
+    """The legs from `position` to the end of what `record` goes on from, oldest first."""
+    found: list[Leg] = []
+    for leg in back(known, record, vaults, sealed, limit):
+        found.insert(0, replace(leg, position=max(position, leg.position)))
+        if leg.position <= position:
+            return found
     if not found or found[0].position > position:
         begins = lsn.show(found[0].position) if found else "nowhere"
         raise BrokenChain(
@@ -90,6 +111,14 @@ def legs(
             "Take an older snapshot, or bring back a vault that holds the WAL.",
         )
     return found
+
+
+def astray(found: Sequence[Leg], label: Label) -> bool:
+    """Whether a snapshot is none of this history: its timeline was left before the snapshot was complete, or never taken."""
+    timelines = {leg.start.timeline: leg.start.start for leg in reversed(found)}
+    return label.branch not in timelines or any(
+        timeline > label.branch and start < label.stop for timeline, start in timelines.items()
+    )
 
 
 def _epoch(known: Mapping[int, EpochRecord], number: int) -> EpochRecord:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from resilience.errors import BrokenChain, Refused, ResilienceError, TooFewVaults
 from resilience.model import EpochRecord
 from resilience.replication import epoch as epochs
-from resilience.replication import layout
+from resilience.replication import layout, lsn
 from resilience.simulation.shipping import reachable
 from resilience.simulation.state import Held, Host, Rows, State
 
@@ -19,7 +22,15 @@ def readable(state: State, left_out: frozenset[str] = frozenset()) -> dict[str, 
     return {name: held for name, held in asked.items() if held.vendor not in state.dead}
 
 
-def opening(state: State, epoch: EpochRecord, host: Host, left_out: frozenset[str], *, forced: bool) -> Rows:
+def opening(
+    state: State,
+    epoch: EpochRecord,
+    host: Host,
+    left_out: frozenset[str],
+    *,
+    forced: bool,
+    until: Mapping[str, Any] | None = None,
+) -> Rows:
     """The rows that this epoch begins with, recorded in k of its vaults at least."""
     there = reachable(state, host, epoch)
     mine = {name: held.chain(epoch.number) for name, held in there.items()}
@@ -42,7 +53,14 @@ def opening(state: State, epoch: EpochRecord, host: Host, left_out: frozenset[st
             "Plan again. Nothing was promoted.",
         )
     begun = [chain.opening for chain in mine.values() if chain.opening is not None]
-    rows = _longest(begun) if begun else _merged(readable(state, left_out), epoch, forced=forced)
+    if begun:
+        rows = _longest(begun)
+    elif until is not None:
+        vaults = readable(state, left_out)
+        rows = first_rows(shipped(vaults.values(), int(until["epoch"])) or {}, lsn.parse(str(until["lsn"])))
+        state.cut_off(set(rows))
+    else:
+        rows = _merged(readable(state, left_out), epoch, forced=forced)
     for held in there.values():
         held.open(epoch, rows, state.carried.get((epoch.site, epoch.number), epoch.number))
     return rows
@@ -53,14 +71,26 @@ def _merged(vaults: dict[str, Held], epoch: EpochRecord, *, forced: bool) -> Row
     if not forced:
         refuse_blind(vaults, epoch.number)
     for number in range(epoch.number - 1, 0, -1):
-        chains = [held.chains[number] for held in vaults.values() if number in held.chains]
-        opened = [chain.opening for chain in chains if chain.opening is not None]
-        if opened:
-            rows = dict(_longest(opened))
-            for chain in chains:
-                rows.update(chain.rows)
+        if (rows := shipped(vaults.values(), number)) is not None:
             return rows
     raise BrokenChain("everything", "the start", "Bring a vault back.")
+
+
+def shipped(vaults: Iterable[Held], number: int) -> Rows | None:
+    """All rows of an epoch, with those that it began with; None where it was not opened."""
+    chains = [held.chains[number] for held in vaults if number in held.chains]
+    opened = [chain.opening for chain in chains if chain.opening is not None]
+    if not opened:
+        return None
+    rows = dict(_longest(opened))
+    for chain in chains:
+        rows.update(chain.rows)
+    return rows
+
+
+def first_rows(rows: Rows, count: int) -> Rows:
+    """So many rows, in the order in which they were written."""
+    return dict(sorted(rows.items(), key=lambda row: row[1])[:count])
 
 
 def _records(vaults: dict[str, Held], number: int) -> list[EpochRecord]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from resilience.errors import ResilienceError, TooFewVaults
-from resilience.model import EpochRecord, Fleet, Site, SiteOutputs, Stage
+from resilience.model import EpochRecord, Fleet, Point, Site, SiteOutputs, Stage
 from resilience.ports import Merged, Recovered
-from resilience.simulation import merging
+from resilience.simulation import merging, points
 from resilience.simulation.shipping import force_turn, reachable, ship, start_ship
 from resilience.simulation.state import Held, Host, State
 
@@ -90,14 +91,21 @@ class SimPlane:
         """Nothing has to be loaded here."""
         self._on(outputs, "warm", 1.0, lambda _host: None)
 
-    def restore(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, accept_end: str | None = None) -> Merged:
+    def restore(
+        self,
+        site: Site,
+        outputs: SiteOutputs,
+        epoch: EpochRecord,
+        accept_end: str | None = None,
+        until: Mapping[str, Any] | None = None,
+    ) -> Merged:
         """Rows of all vaults that answer, merged, put again into k vaults, the opening record last."""
 
         def restore(host: Host) -> Merged:
             _need(host.shaped, "There is no restic.", "The host has no shape yet.")
             host.follows = False
             if host.promoted_under != epoch.nonce:
-                rows = merging.opening(self.sim, epoch, host, self.left_out, forced=self.forced)
+                rows = merging.opening(self.sim, epoch, host, self.left_out, forced=self.forced, until=until)
                 _empty(host)
                 host.rows, host.restored_under, host.opens = dict(rows), epoch.nonce, epoch
             end = f"0/{len(host.rows):X}"
@@ -285,9 +293,16 @@ class SimPlane:
 
         return self.sim.ask("plane.removed", None, 0.5, look)
 
-    def restore_at(self, folder: Path, at: str | None) -> Mapping[str, Any]:
-        """Memory has no folders."""
-        raise ResilienceError("A simulation restores into no folder.", "Nothing in it is real.", "Make a lab.")
+    def point(self, at: str | None, of: int | None = None) -> Point:
+        """A position is a number of rows; a time is looked up in them."""
+        return self.sim.ask("plane.point", None, 2.0, lambda: points.find(self.sim, self.left_out, at, of))
+
+    def restore_at(self, folder: Path, at: str | None, of: int | None = None) -> Mapping[str, Any]:
+        """A file that names the rows; nothing in it is real."""
+        rows = self.sim.ask("plane.restore_at", None, 20.0, lambda: points.rows(self.sim, self.left_out, at, of))
+        (folder / "rows.json").write_text(json.dumps(sorted(rows)))
+        end = f"0/{len(rows):X}"
+        return {"pg": str(folder), "end_lsn": end, "vault": "simulated", "seconds": 20.0, "rows": len(rows)}
 
     def locked(self, site: Site, outputs: SiteOutputs) -> bool:
         """Memory has no disk."""

@@ -155,6 +155,10 @@ class State:
         """Seconds since the Unix epoch."""
         return BEGIN + self.ms / 1000
 
+    def cut_off(self, kept: set[str]) -> None:
+        """By the operator's word, what is not kept was never promised to anybody."""
+        self.confirmed &= kept
+
     def pass_time(self, seconds: float) -> None:
         """Let the simulation's clock go on, and all that goes on with it."""
         with self.lock:

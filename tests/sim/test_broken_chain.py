@@ -37,11 +37,11 @@ class Broken:
         """The same with fewer vaults."""
         return Broken(self.inner.without(vaults, forced=forced))
 
-    def restore(self, site: Any, outputs: Any, epoch: Any, accept_end: str | None = None) -> Any:
+    def restore(self, site: Any, outputs: Any, epoch: Any, accept_end: str | None = None, until: Any = None) -> Any:
         """Only up to where data is good, and only when told so."""
         if accept_end != GOOD:
             raise BrokenChain(MISSING, f"{GOOD} (2021-01-10 07:00:00.000000 UTC)", "Bring a vault back.")
-        return self.inner.restore(site, outputs, epoch, accept_end)
+        return self.inner.restore(site, outputs, epoch, accept_end, until)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,13 @@ def relented(stage: Stage) -> None:
     stage.state.revive("acorn")
 
 
+def bad_write(stage: Stage) -> None:
+    """Good posts, then bad ones, which every vault holds."""
+    stage.state.pass_time(60.0)
+    stage.post(10)
+    stage.state.pass_time(5.0)
+
+
 DAYS: dict[str, Callable[[Stage], None]] = {
     "terminated-without-notice": lambda stage: inject(stage, "terminate", "acorn"),
     "vendor-deleted-everything": lambda stage: inject(stage, "delete", "acorn"),
@@ -48,6 +56,7 @@ DAYS: dict[str, Callable[[Stage], None]] = {
     "registrar-gone": lambda _stage: None,
     "operators-laptop-gone": lambda _stage: None,
     "credentials-stolen": lambda _stage: None,
+    "bad-write": bad_write,
 }
 ENDS = {"terminated-without-notice", "vendor-deleted-everything", "control-plane-gone", "notice-received"}
 """Pages after which users are at birch."""
@@ -63,8 +72,9 @@ def commands(page: str) -> list[str]:
 class Person:
     """Somebody who types what the page says, and fills in what the command before printed."""
 
-    def __init__(self, letter: Path) -> None:
+    def __init__(self, letter: Path, now: float) -> None:
         self.letter = letter
+        self.moment = datetime.fromtimestamp(now - 30, UTC).isoformat()
         self.digest = ""
         self.hazards: list[str] = []
 
@@ -72,7 +82,15 @@ class Person:
         """One command; it ends well, or shows a plan that waits for its digest."""
         accepted = " ".join(f"--accept {name}" for name in self.hazards)
         filled = command.replace("DIGEST", self.digest).replace("--accept HAZARD", accepted)
-        program, *words = shlex.split(filled.replace("LETTER", str(self.letter)).replace("VAULT", "elm"))
+        for word, meant in {
+            "LETTER": self.letter,
+            "VAULT": "elm",
+            "TIME": self.moment,
+            "EPOCH": 1,
+            "COPY": "copy",
+        }.items():
+            filled = filled.replace(word, str(meant))
+        program, *words = shlex.split(filled)
         assert program == "resilience", command
         said = CliRunner().invoke(cli.app, words)
         shown = isinstance(said.exception, UsageError) and said.exception.what == "No plan was approved."
@@ -125,7 +143,7 @@ def test_every_command_works_on_the_day(stage: Stage, tmp_path: Path, page: str)
     letter = tmp_path / "letter.txt"
     letter.write_text(LETTER.format(host=stage.fleet.names.host))
     DAYS[page](stage)
-    person = Person(letter)
+    person = Person(letter, stage.state.now)
     for command in commands(page):
         person.type(command)
     newest = stage.monitor.newest()

@@ -10,10 +10,11 @@ import pytest
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.errors import BrokenChain, UsageError, VaultError
 from resilience.model import EpochRecord
-from resilience.replication import config, fetch_ledger, layout
+from resilience.replication import config, fetch_ledger, layout, lsn
 from resilience.replication.courier import switch_point
 from resilience.replication.fetch_ledger import choose
 from resilience.replication.restic import only_vanished
+from resilience.replication.restore import CHUNK, cut_bytes
 
 
 def keys(*entries: tuple[int, int]) -> list[str]:
@@ -101,3 +102,15 @@ def test_a_stale_listing_hides_no_entry() -> None:
     listed = {"birch": [layout.ledger(1, 1)], "cedar": [layout.ledger(1, 1)]}
     fetch_ledger._look_further(vaults, listed, 1)
     assert listed == {"birch": [layout.ledger(1, 1)], "cedar": [layout.ledger(1, seq) for seq in (1, 2, 3)]}
+
+
+def test_how_much_was_cut_off_tells_how_many_numbers_to_skip() -> None:
+    """All WAL past the operator's end, and of epochs after; of an epoch that is gone back to whole, all of it."""
+    vault = MemoryVault("elm")
+    for number, starts in ((1, (0, 100 << 20)), (2, (40 << 20, 50 << 20))):
+        for start in starts:
+            vault.put_new(layout.chunk(number, start), b"")
+    vaults = {"elm": vault}
+    assert cut_bytes(vaults, config.Until(epoch=1, lsn=lsn.show(40 << 20)), 2) == (60 << 20) + CHUNK
+    assert cut_bytes(vaults, config.Until(epoch=1, lsn=lsn.show(200 << 20)), 3) == (100 << 20) + (10 << 20) + 2 * CHUNK
+    assert cut_bytes({"elm": MemoryVault("elm")}, config.Until(epoch=1, lsn="0/10"), 2) == 0

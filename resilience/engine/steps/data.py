@@ -40,8 +40,16 @@ def restore(run: Run, step: Step) -> Facts:
     """Snapshot and merged chain onto the host."""
     site = run.fleet.site(step.subject)
     epoch = run.epoch(site.name)
-    merged = run.world.plane.restore(site, run.outputs(site.name), epoch, accepted_end(run))
-    _refuse_less(run, epoch, merged)
+    until = step.args.get("until")
+    merged = run.world.plane.restore(site, run.outputs(site.name), epoch, accepted_end(run), until)
+    if until is None:
+        _refuse_less(run, epoch, merged)
+    elif merged.end_lsn != until["lsn"]:
+        raise ShortRecovery(
+            f"The copy ends at {merged.end_lsn}, and {until['lsn']} was asked for.",
+            "An earlier attempt under this epoch recorded another end.",
+            "Nothing was promoted. Plan again (`resilience restore`): the new plan seals the epoch after this one.",
+        )
     return {
         "snapshot": merged.snapshot,
         "from": merged.snapshot_vault,

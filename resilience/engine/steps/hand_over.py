@@ -75,6 +75,8 @@ def _drained(run: Run, name: str) -> Facts:
 
 def stand_down(run: Run, step: Step) -> Facts:
     """Stop the old site for good under its old epoch; where its WAL ends is what the new one must reach."""
+    if before := run.found("stand-down", step.subject):
+        return before  # in a restore another copy may run there by now
     site = run.fleet.site(step.subject)
     ended: Mapping[str, Any] = run.world.plane.stand_down(site, run.outputs(site.name))
     run.note("stood-down", site=site.name, nonce=run.newest().nonce, end_lsn=ended["end_lsn"])
