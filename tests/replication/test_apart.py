@@ -16,7 +16,7 @@ import pytest
 from resilience.engine.erase import erase
 from resilience.errors import VaultError
 from resilience.model import VaultSpec
-from resilience.replication import fetch_media, layout, seals
+from resilience.replication import catch_up, fetch_media, layout, seals
 from resilience.replication.apart import MAGIC
 from resilience.replication.config import load
 from tests.replication.conftest import NUMBERS
@@ -86,7 +86,10 @@ def pictures(sites: Callable[..., Site], locked: Fleet) -> dict[str, bytes]:
 def test_a_locked_vault_has_what_nobody_can_open(
     sites: Callable[..., Site], locked: Fleet, pictures: dict[str, bytes]
 ) -> None:
-    """Payloads there, whole pictures and headers elsewhere; both parts give a picture back; erased, no key opens it."""
+    """Payloads there, whole pictures and headers elsewhere; both parts give a picture back; erased, no key opens it.
+
+    What it lacked when it was left behind is cut for it from whole pictures, by credentials that open nothing.
+    """
     payloads = names(locked, "elm")["payload"]
     assert names(locked, "elm") == {"whole": [], "header": [], "payload": payloads}
     for vault in ("birch", "cedar"):
@@ -114,6 +117,13 @@ def test_a_locked_vault_has_what_nobody_can_open(
     cedar = sites(locked, "cedar", standby=True)
     fetched = fetch_media.main(load(cedar.config(standby=True)))
     assert (fetched["objects"], fetched["fetched"], fetched["lost"]) == (3, 3, [])
+
+    late = hashlib.sha256(b"late").hexdigest()
+    locked.vaults()["birch"].put_new(layout.media(late), seals.encrypt(b"late", [locked.recipient]))
+    config = load(cedar.config(standby=True))
+    assert catch_up.main(config, "elm", "0/1000000", "0/1000000")["objects"] == 1
+    locked.vaults()["birch"].erase(layout.media(late))
+    assert fetch_media.main(config)["fetched"] == 1
 
 
 def erased(fleet: Fleet, picture: str) -> dict[str, Any]:
