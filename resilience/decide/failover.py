@@ -118,7 +118,7 @@ def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]
         yield from naming(fleet, target, lost, opened[-1], tuple(certify(fleet, target)))
     yield from lane(opening(target, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME), "then")
     protection = (
-        *join(target, [name for name in following.vaults if name not in old.vaults]),
+        *join(fleet, target, old, following),
         step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again."),
         step("protect", Phase.PROTECT, f"A verified copy again at another vendor: {vaults}."),
         step("state", Phase.PROTECT, "The stack's state goes into the vaults."),

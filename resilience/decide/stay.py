@@ -9,7 +9,7 @@ from resilience.decide.hazards import every_name_lost, thin
 from resilience.decide.naming import naming
 from resilience.decide.quorum import VaultSet, lost_vendors, missed, newest_epoch, next_set, silent, usable
 from resilience.decide.standby import no_way_on, stand_by
-from resilience.decide.vaults import change, same
+from resilience.decide.vaults import change, complete, same, whole_again
 from resilience.errors import Refused, ResilienceError
 from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown
 
@@ -58,7 +58,7 @@ def _forced(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[st
     kept = replace(fleet, vaults=tuple(vault for vault in fleet.vaults if vault.name in epoch.vaults))
     following = next_set(kept, epoch.site, lost, frozenset(unheard))
     steps = (
-        *change(epoch, following, forced=True),
+        *change(fleet, epoch, following, forced=True),
         *_steps(fleet, epoch, following, lost, turned=True),
     )
     left = usable(fleet, survey, epoch, lost)
@@ -84,7 +84,8 @@ def _turned(fleet: Fleet, epoch: EpochRecord, lost: frozenset[str]) -> Plan:
     present = VaultSet(epoch.vaults, epoch.k, epoch.s)
     reason = f"Its host goes on under epoch {epoch.number}, which was sealed for it."
     turn = Step(f"{Phase.DATA}.turn.{epoch.site}", "turn", epoch.site, Phase.DATA, reason, {"forced": True})
-    steps = (turn, *_steps(fleet, epoch, present, lost, turned=True))
+    left = [name for name in whole_again(fleet, present, []) if fleet.vault(name).vendor not in lost]
+    steps = (turn, *complete(epoch.site, left), *_steps(fleet, epoch, present, lost, turned=True))
     why = (
         f"Epoch {epoch.number} may have been sealed without the vaults that could tell whether another site was let write. "
         f"Where one was, it and {epoch.site} both write, and what one of them took is lost."
@@ -127,7 +128,7 @@ def _steps(
     yield step("verify", Phase.START, "Rows, pictures and takedowns agree; nothing was lost with the vendor.")
     yield from naming(fleet, site, lost, Stage.WRITES)
     if not turned and not same(epoch, following):
-        yield from change(epoch, following)
+        yield from change(fleet, epoch, following)
     left = [name for name in following.vaults if fleet.vault(name).vendor not in lost]
     yield step("protect", Phase.PROTECT, f"A verified copy at the vaults that are left: {', '.join(left) or 'none'}.")
     yield step(

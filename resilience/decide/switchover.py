@@ -118,7 +118,7 @@ def _steps(fleet: Fleet, way: Way) -> Iterator[Step]:
     walk = f"A user's journey by {fleet.names.host} succeeds."
     yield step("confirm", Phase.NAME, walk, stage=str(Stage.SIGN_UPS))
     yield from opening(target, [s for s in stages(None) if s == Stage.SIGN_UPS], Phase.NAME)
-    yield from join(target, [name for name in following.vaults if name not in old.vaults])
+    yield from join(fleet, target, old, following)
     yield step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again.")
     yield step("protect", Phase.PROTECT, f"A verified copy again at another vendor: {vaults}.")
     yield step("state", Phase.PROTECT, "The stack's state goes into the vaults.")

@@ -8,8 +8,9 @@ from typing import Any
 from resilience.decide.certificates import certify
 from resilience.decide.opening import opening, stages
 from resilience.decide.quorum import newest_epoch, next_set
+from resilience.decide.vaults import complete
 from resilience.errors import Refused, UsageError
-from resilience.model import Fleet, Phase, Plan, Step, Survey, Unknown
+from resilience.model import EpochRecord, Fleet, Phase, Plan, Step, Survey, Unknown, payload_only
 
 
 def plan_up(fleet: Fleet, survey: Survey, site: str) -> Plan:
@@ -26,7 +27,7 @@ def plan_up(fleet: Fleet, survey: Survey, site: str) -> Plan:
     if not may_be_primary(survey, site):
         steps = tuple(_standby(fleet, site))
     else:
-        steps = tuple(_primary(fleet, site, first_day=epoch is None))
+        steps = tuple(_primary(fleet, site, _unlocked(fleet, survey, epoch), first_day=epoch is None))
     return Plan("up", fleet.name, site, site, steps)
 
 
@@ -34,6 +35,15 @@ def may_be_primary(survey: Survey, site: str) -> bool:
     """Whether no epoch that is seen names another site."""
     epoch = newest_epoch(survey)
     return epoch is None or epoch.site == site
+
+
+def _unlocked(fleet: Fleet, survey: Survey, epoch: EpochRecord | None) -> list[str]:
+    """Vaults of which the site's ship says that they keep payloads alone, and the fleet file that they keep whole pictures."""
+    seen = survey.sites.get(epoch.site) if epoch else None
+    if epoch is None or seen is None or isinstance(seen.ship, Unknown):
+        return []
+    apart = payload_only(fleet.locked, epoch.vaults, epoch.k)
+    return [name for name, told in seen.ship.get("vaults", {}).items() if told.get("apart") and name not in apart]
 
 
 def _refuse_blind(survey: Survey) -> None:
@@ -67,7 +77,7 @@ def follow_steps(site: str) -> Iterator[Step]:
     yield _step(site, "follow", Phase.DATA, "Follow the primary from the vaults alone, ready to take over.")
 
 
-def _primary(fleet: Fleet, site: str, *, first_day: bool) -> Iterator[Step]:
+def _primary(fleet: Fleet, site: str, unlocked: list[str], *, first_day: bool) -> Iterator[Step]:
     chosen = next_set(fleet, site, frozenset())
     yield _step(site, "supplies", Phase.PROVISION, "What hosts are set up from goes to the vaults.")
     if first_day:
@@ -93,5 +103,6 @@ def _primary(fleet: Fleet, site: str, *, first_day: bool) -> Iterator[Step]:
         step_id = f"{Phase.NAME}.point.{zone.vendor}"
         yield Step(step_id, "point", zone.vendor, Phase.NAME, reason, {"site": site})
     yield from certify(fleet, site)
+    yield from complete(site, unlocked)
     yield _step(site, "protect", Phase.PROTECT, "A snapshot in each vault, verified.")
     yield _step(site, "state", Phase.PROTECT, "The stack's state goes into the vaults.")

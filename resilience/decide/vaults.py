@@ -8,7 +8,7 @@ from dataclasses import replace
 from resilience.decide.hazards import thin
 from resilience.decide.quorum import VaultSet, lost_vendors, newest_epoch, next_set, sealable
 from resilience.errors import Refused, ResilienceError, UsageError
-from resilience.model import EpochRecord, Fleet, Phase, Plan, Step, Survey
+from resilience.model import EpochRecord, Fleet, Phase, Plan, Step, Survey, payload_only
 
 
 def plan_vaults(
@@ -36,7 +36,7 @@ def plan_vaults(
         return Plan("vaults", fleet.name, site.name, site.name, (), (), tuple(sorted(lost)))
     refuse_too_few_kept(old, following)
     sealable(fleet, survey, old, lost)
-    steps = (*change(old, following), *_protect(old.site, following))
+    steps = (*change(fleet, old, following), *_protect(old.site, following))
     return Plan("vaults", fleet.name, site.name, site.name, steps, tuple(thin(old, following)), tuple(sorted(lost)))
 
 
@@ -67,8 +67,8 @@ def refuse_too_few_kept(old: EpochRecord, following: VaultSet) -> None:
         )
 
 
-def change(old: EpochRecord, following: VaultSet, *, forced: bool = False) -> Iterator[Step]:
-    """The set becomes this one while the site goes on serving; what is new is filled. `forced` without the old quorum."""
+def change(fleet: Fleet, old: EpochRecord, following: VaultSet, *, forced: bool = False) -> Iterator[Step]:
+    """The set becomes this one while the site goes on serving; what is new, or kept payloads alone, is filled. `forced` without the old quorum."""
     site, number = old.site, old.number + 1
     new = [name for name in following.vaults if name not in old.vaults]
     vaults = ", ".join(following.vaults)
@@ -94,19 +94,30 @@ def change(old: EpochRecord, following: VaultSet, *, forced: bool = False) -> It
     yield step(
         "turn", Phase.DATA, f"Ship goes on under epoch {number} where it is, on the same timeline.", number=number
     )
-    if new:
-        yield step("fill", Phase.DATA, f"Ledger and pictures that {', '.join(new)} lacks.", vaults=new)
+    if lacking := [*new, *whole_again(fleet, following, new)]:
+        yield step("fill", Phase.DATA, f"Ledger and pictures that {', '.join(lacking)} lacks.", vaults=lacking)
 
 
-def join(site: str, new: list[str]) -> Iterator[Step]:
+def join(fleet: Fleet, site: str, old: EpochRecord, following: VaultSet) -> Iterator[Step]:
     """Vaults that are in the set since the site was opened get what was put before they were."""
+    new = [name for name in following.vaults if name not in old.vaults]
     if new:
-        names = ", ".join(new)
-        for action, reason in (
-            ("supplies", f"What hosts are set up from goes to {names} too."),
-            ("fill", f"Ledger and pictures that {names} lacks."),
-        ):
-            yield Step(f"{Phase.PROTECT}.{action}.{site}", action, site, Phase.PROTECT, reason, {"vaults": new})
+        reason = f"What hosts are set up from goes to {', '.join(new)} too."
+        yield Step(f"{Phase.PROTECT}.supplies.{site}", "supplies", site, Phase.PROTECT, reason, {"vaults": new})
+    yield from complete(site, [*new, *whole_again(fleet, following, new)])
+
+
+def complete(site: str, vaults: list[str]) -> Iterator[Step]:
+    """These vaults get what they lack of what the others hold."""
+    if vaults:
+        reason = f"Ledger and pictures that {', '.join(vaults)} lacks."
+        yield Step(f"{Phase.PROTECT}.fill.{site}", "fill", site, Phase.PROTECT, reason, {"vaults": vaults})
+
+
+def whole_again(fleet: Fleet, following: VaultSet, new: list[str]) -> list[str]:
+    """Locked vaults that count with whole pictures in this set, and may have kept payloads alone in a larger one."""
+    apart = payload_only(fleet.locked, following.vaults, following.k)
+    return [name for name in following.vaults if name in fleet.locked - apart and name not in new]
 
 
 def _protect(site: str, following: VaultSet) -> Iterator[Step]:

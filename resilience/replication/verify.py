@@ -40,7 +40,8 @@ def main(config: Config, vault: str | None, at: str | None) -> dict[str, Any]:
     with scratch.opened(copy, moment) as db:
         restored = time.monotonic()
         tally = _tally(copy.config, db)
-        pictures = _pictures(copy.config, opened[vault], list(config.open().values()))
+        keepers = list(config.open(config.record.vaults).values()) if vault in config.apart else []
+        pictures = _pictures(copy.config, opened[vault], keepers)
         _index_check(copy)
     _page_check(copy)
     return {
@@ -70,7 +71,10 @@ def _tally(config: Config, db: psycopg.Connection[Any]) -> dict[str, tuple[int, 
 
 
 def _pictures(config: Config, vault: Vault, keepers: Sequence[Vault]) -> dict[str, Any]:
-    """Whether every picture that a row names is in this vault, and whether some of them are what they should be."""
+    """Whether every picture that a row names is in this vault, and whether some of them are what they should be.
+
+    Headers are read in `keepers`: of a vault that has none, whole pictures alone count.
+    """
     if config.media_query is None:
         return {"pictures": None, "missing": None}
     with psycopg.connect(config.postgres.dsn, dbname=config.media_query.database, autocommit=True) as db:
@@ -84,12 +88,19 @@ def _pictures(config: Config, vault: Vault, keepers: Sequence[Vault]) -> dict[st
         if not _opens(config, vault, keepers, name)
     ]
     if missing or altered:
+        payloads = len(openable(keys, _all_headers(keys)) & set(missing))
+        told = f"; of {payloads} it has the payload alone, and counts with whole ones" if payloads else ""
         raise VaultError(
-            f"{vault.name} lacks {len(missing)} of {len(named)} pictures, and {len(altered)} are altered.",
+            f"{vault.name} lacks {len(missing)} of {len(named)} pictures, and {len(altered)} are altered{told}.",
             ", ".join([*missing, *altered][:5]),
             "Bring them from another vault or the primary; a site restored from this vault alone would show gaps.",
         )
     return {"pictures": len(named), "missing": 0}
+
+
+def _all_headers(keys: Sequence[str]) -> set[str]:
+    """What the headers of these payloads are called, wherever they may be."""
+    return {layout.header(part.picture, part.payload) for part in map(layout.part, keys) if part}
 
 
 def _headers(keepers: Sequence[Vault]) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import time
 from collections.abc import Callable
@@ -167,6 +168,11 @@ def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], f
     reader = sites(fleet, "reader", standby=True)
     query = {"database": "postgres", "sql": f"SELECT '{apart(fleet)}'", "newer": ""}
     beside = reader.config(standby=True, signing_key_file=None, media_query=query)
+    told = reader.run("verify", "--vault", "elm", config=beside, fails=True)
+    assert "of 1 it has the payload alone" in told["what"], "elm counts with whole pictures"
+    config = json.loads(beside.read_text())
+    config["vaults"] = [{**vault, "locked": vault["name"] == "elm"} for vault in config["vaults"]]
+    beside.write_text(json.dumps(config))
     found = reader.run("verify", "--vault", "elm", config=beside)
     assert (found["rows"], found["pictures"], found["missing"]) == (80, 1, 0)
     config = load(acorn.config("reader"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from resilience.decide import lost_vendors, next_set, plan_failover, plan_protect, plan_up
+from resilience.decide import lost_vendors, next_set, plan_failover, plan_protect, plan_up, plan_vaults
 from resilience.errors import FleetError, Refused, ResilienceError, TooFewVaults, UsageError
 from resilience.model import (
     EpochRecord,
@@ -18,6 +18,7 @@ from resilience.model import (
     Promise,
     Replication,
     Site,
+    SiteReading,
     Survey,
     Unknown,
     VaultReading,
@@ -331,6 +332,29 @@ def test_vaults_that_are_new_after_a_failover_are_filled() -> None:
     order = actions(plan_failover(fleet, survey(fleet, epoch(2, "birch", ("cedar", "elm"))), to="acorn"))
     assert order.index("confirm") < order.index("fill") < order.index("sealable") < order.index("protect")
     assert "fill" not in actions(plan_failover(FLEET, survey()))
+
+
+def test_a_locked_vault_that_kept_payloads_is_filled_where_the_set_shrinks() -> None:
+    """With too few others left it counts with whole pictures, so every plan that shrinks the set gives it those, also when planned again."""
+    fleet = replace(FLEET, vaults=tuple(replace(v, lock_days=30) if v.name == "elm" else v for v in FLEET.vaults))
+
+    def filled(plan: Plan) -> list[list[str]]:
+        return [step.args["vaults"] for step in plan.steps if step.action == "fill"]
+
+    left = survey(fleet, epoch(2, "birch", ("cedar", "elm")))
+    for plan in (
+        plan_failover(fleet, survey(fleet)),
+        plan_failover(fleet, left, to="cedar"),
+        plan_protect(fleet, survey(fleet), declared=frozenset({"birch"})),
+        plan_vaults(fleet, survey(fleet), without=frozenset({"birch"})),
+    ):
+        assert filled(plan) == [["elm"]]
+        assert "supplies" not in actions(plan)
+    assert filled(plan_failover(FLEET, survey())) == []
+    told = {"vaults": {"birch": {"apart": True}, "cedar": {"apart": False}, "elm": {"apart": True}}}
+    knew = SiteReading(None, serving=True, ship=told)
+    assert filled(plan_up(fleet, replace(survey(fleet), sites={"acorn": knew}), "acorn")) == [["birch"]]
+    assert filled(plan_up(fleet, survey(fleet, epoch(2)), "acorn")) == []
 
 
 def test_too_few_vaults_to_leave_is_a_hazard() -> None:
