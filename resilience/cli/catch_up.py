@@ -36,4 +36,6 @@ def run(
     told = (
         f"{vault} was given {done['chunks']} chunks and {done['objects']} objects; it lacks nothing that ship knows of."
     )
+    if unreadable := done.get("unreadable"):
+        told += f" {len(unreadable)} pictures are damaged in every vault that answers: {', '.join(unreadable[:5])}."
     say_json(done) if as_json else typer.echo(told)

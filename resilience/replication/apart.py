@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
+import structlog
+
 from resilience.errors import ResilienceError, VaultError
 from resilience.ports import Vault
 from resilience.replication import layout
 from resilience.replication.epoch import each
 from resilience.replication.originals import read_good
 
+log = structlog.get_logger()
 MAGIC, MAC = b"age-encryption.org/v1\n", b"\n--- "
 """How a header begins, and how its last line does (age-encryption.org/v1)."""
 
@@ -53,6 +56,34 @@ def split(picture: str, sealed: bytes) -> Apart:
             f"The sealed picture {picture} is no age file.", "Its header has no end.", "Another vault's copy may do."
         )
     return Apart(picture, sealed[:end], sealed[end:])
+
+
+def cut(picture: str, holders: Iterable[Vault]) -> Apart | None:
+    """A whole picture in two, from the first vault that has an age file under its name, as it is or as it was put first.
+
+    None where nobody has one; VaultError where one may be in a vault that does not answer.
+    """
+    key, told = layout.media(picture), []
+    for vault in holders:
+        try:
+            found = read_good(vault, key, partial(_cut, picture))
+        except ResilienceError as error:
+            told.append(f"{vault.name}: {error.why}")
+            continue
+        if isinstance(found, tuple):
+            return found[1]
+        log.warning("a picture is no age file, or gone", vault=vault.name, name=picture)
+    if told:
+        why = "Bring back a vault that holds it, and run this again."
+        raise VaultError(f"{key} can't be copied", "; ".join(told), why)
+    return None
+
+
+def _cut(picture: str, sealed: bytes) -> Apart | None:
+    try:
+        return split(picture, sealed)
+    except VaultError:
+        return None
 
 
 def joined(
@@ -111,9 +142,9 @@ def owed(name: str, listed: Mapping[str, frozenset[str]], apart: frozenset[str])
     if name not in apart:
         return Owed(sorted(key for key, part in parts.items() if part is None or part.is_header), [])
     payloads = {key for key, part in parts.items() if part and not part.is_header}
-    whole = {key for key, part in parts.items() if part is None and key.startswith(layout.MEDIA)}
+    whole = {key for key in parts if layout.is_whole(key)}
     there = openable(has | payloads, frozenset().union(*listed.values()))
-    ledger = {key for key, part in parts.items() if part is None} - whole
+    ledger = {key for key in parts if key.startswith(layout.LEDGER)}
     return Owed(sorted(ledger | payloads), sorted(key for key in whole if layout.picture(key) not in there))
 
 

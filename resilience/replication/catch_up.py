@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from resilience.errors import BrokenChain, ResilienceError, UsageError
 from resilience.replication import chunk, layout, lsn, notes
-from resilience.replication.apart import Owed, give, owed, split
+from resilience.replication.apart import Owed, cut, give, owed
 from resilience.replication.config import Config
 from resilience.replication.epoch import each
 from resilience.replication.spool import Hole
 
 AT_ONCE = 12
+T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -33,8 +34,10 @@ def main(config: Config, vault: str | None, begin: str | None, until: str | None
         chunks += copier.walk(start, end)
         lacking = copier.lacking(layout.LEDGER, layout.MEDIA)
         objects = sum(pool.map(copier.object, lacking.copies)) + sum(pool.map(copier.payload, lacking.whole))
-    log.info("caught up", vault=name, chunks=chunks, objects=objects)
-    return {"vault": name, "from": lsn.show(start), "until": lsn.show(end), "chunks": chunks, "objects": objects}
+    unreadable = sorted(copier.unreadable)
+    log.info("caught up", vault=name, chunks=chunks, objects=objects, unreadable=unreadable)
+    told = {"vault": name, "from": lsn.show(start), "until": lsn.show(end), "chunks": chunks, "objects": objects}
+    return {**told, "unreadable": unreadable}
 
 
 def caught_up(config: Config, vault: str | None, begin: str | None, until: str | None) -> dict[str, Any]:
@@ -76,6 +79,8 @@ class _Copier:
         self._keepers = [vault for other, vault in writers.items() if other not in config.apart]
         self._others = [vault for other, vault in self._readers.items() if other != name]
         self._ends: dict[int, int] = {}
+        self.unreadable: list[str] = []
+        """Pictures that no vault that answers has as an age file."""
 
     def named(self, start: int, end: int) -> list[int]:
         """Chunks in the hole that any listing names: a hint."""
@@ -128,8 +133,11 @@ class _Copier:
 
     def payload(self, key: str) -> int:
         """Give a locked vault the payload of a picture that lies elsewhere as one object, and all others its header."""
-        data = next(self._copies(key), None)
-        return int(data is not None and give(split(layout.picture(key), data), self._writer, self._keepers))
+        kept = _or_none(lambda: cut(layout.picture(key), self._others))
+        if kept is None:
+            self.unreadable.append(layout.picture(key))
+            return 0
+        return int(give(kept, self._writer, self._keepers))
 
     def _copies(self, key: str) -> Iterator[bytes]:
         for vault in self._others:
@@ -147,7 +155,7 @@ class _Copier:
         return end
 
 
-def _or_none(ask: Callable[[], bytes | None]) -> bytes | None:
+def _or_none(ask: Callable[[], T | None]) -> T | None:
     try:
         return ask()
     except ResilienceError as error:

@@ -19,6 +19,7 @@ POSITION = re.compile(r"[0-9A-F]{16}")
 NUMBERED = re.compile(r"epoch/(?P<number>\d{8})\.json", re.ASCII)
 KEPT = re.compile(r"state/[^/]+/(?P<at_ms>\d{1,16})\.json", re.ASCII)
 ENTRY = re.compile(r"ledger/(?P<epoch>\d{8})/(?P<seq>\d{8})")
+WHOLE = re.compile(r"media/[^./]+")
 PART = re.compile(r"media/(?P<picture>[^./]+)\.(?P<payload>[0-9a-f]{64})\.(?P<kind>header|payload)")
 
 
@@ -107,6 +108,11 @@ def part(key: str) -> Part | None:
     """What a header's or a payload's name says; None for any other name."""
     found = PART.fullmatch(key)
     return Part(found["picture"], found["payload"], found["kind"] == "header") if found else None
+
+
+def is_whole(key: str) -> bool:
+    """Whether an object is a picture, whole, by its name; what else lies below `media/` somebody else put there."""
+    return WHOLE.fullmatch(key) is not None
 
 
 def ledger(number: int, seq: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from resilience.adapters.memory_vault import MemoryVault
 from resilience.engine.steps.vaults import fill
 from resilience.errors import VaultError
 from resilience.model import Phase, Step, payload_only
-from resilience.replication import layout, seals
+from resilience.replication import catch_up, layout, seals
 from resilience.replication.apart import Owed, give, joined, openable, owed, split
 from resilience.replication.fetch_media import opened
 from resilience.replication.outbox import Outbox
@@ -142,6 +143,55 @@ def test_new_vaults_are_filled_by_what_they_keep() -> None:
     whole = vaults["oak"].objects[header] + vaults["elm"].objects[payload]
     assert seals.decrypt(whole, str(IDENTITIES[0])) == b"a picture"
     assert fill(run, step) == {"copied": {"elm": 0, "oak": 0}}
+
+
+class Kept(MemoryVault):
+    """A vault whose store keeps what was put first."""
+
+    def __init__(self, name: str, first: Mapping[str, bytes]) -> None:
+        super().__init__(name)
+        self.firsts = first
+
+    def first(self, key: str) -> bytes | None:
+        """The oldest version."""
+        return self.firsts.get(key)
+
+
+def test_junk_in_one_vault_stops_nobody() -> None:
+    """What one vault has damaged is taken from another, or as it was put first; what is nowhere an age file is told and left."""
+    good = seals.encrypt(b"a picture", RECIPIENTS)
+    birch, cedar, elm = Kept("birch", {"media/b": good}), MemoryVault("cedar"), MemoryVault("elm")
+    for key in ("media/a", "media/b", "media/x", "media/a.b", "media/../a"):
+        birch.put_new(key, b"junk")
+    cedar.put_new("media/a", good)
+    vaults: dict[str, Any] = {"birch": birch, "cedar": cedar, "elm": elm}
+    run: Any = SimpleNamespace(
+        newest=lambda: SimpleNamespace(vaults=tuple(vaults), k=2),
+        fleet=SimpleNamespace(locked=frozenset({"elm"})),
+        world=SimpleNamespace(vaults=vaults),
+    )
+    step = Step("fill", "fill", "acorn", Phase.DATA, "", {"vaults": ["elm"]})
+    assert fill(run, step) == {"copied": {"elm": 2}, "unreadable": {"elm": ["x"]}}
+    assert {layout.picture(key) for key in elm.list("")} == {"a", "b"}
+
+    elm.objects.clear()
+    config: Any = SimpleNamespace(
+        record=SimpleNamespace(number=1, vaults=tuple(vaults)),
+        apart=frozenset({"elm"}),
+        open=lambda: vaults,
+        open_to_write=lambda names: {name: vaults[name] for name in names},
+    )
+    done = catch_up.main(config, "elm", "0/0", "0/0")
+    assert (done["objects"], done["unreadable"]) == (2, ["x"])
+
+    def silent(key: str) -> bytes | None:
+        raise VaultError("cedar could not get it", "It does not answer.", "Again.")
+
+    birch.put_new("media/c", b"junk")
+    cedar.put_new("media/c", good)
+    cedar.get = silent  # type: ignore[method-assign]
+    with pytest.raises(VaultError, match="media/c can't be copied"):
+        fill(run, step)
 
 
 class Unsure(MemoryVault):

@@ -11,7 +11,7 @@ from resilience.errors import Refused, ResilienceError, TooFewVaults, VaultError
 from resilience.model import EpochRecord, Step, payload_only
 from resilience.ports import Vault
 from resilience.replication import layout
-from resilience.replication.apart import Owed, give, owed, split
+from resilience.replication.apart import Owed, cut, give, owed
 from resilience.replication.epoch import continues, each, numbered
 
 COPIES = (layout.LEDGER, layout.MEDIA)
@@ -64,23 +64,33 @@ def fill(run: Run, step: Step) -> Facts:
         if isinstance(answer, ResilienceError):
             raise answer
     keepers = [run.world.vaults[name] for name in epoch.vaults if name in told and name not in apart]
-    return {"copied": {name: _fill(run, name, owed(name, told, apart), told, keepers) for name in new}}
+    done = {name: _fill(run, name, owed(name, told, apart), told, keepers) for name in new}
+    unreadable = {name: pictures for name, (_, pictures) in done.items() if pictures}
+    copied = {name: count for name, (count, _) in done.items()}
+    return {"copied": copied, **({"unreadable": unreadable} if unreadable else {})}
 
 
-def _fill(run: Run, name: str, lacking: Owed, told: Mapping[str, frozenset[str]], keepers: Sequence[Vault]) -> int:
+def _fill(
+    run: Run, name: str, lacking: Owed, told: Mapping[str, frozenset[str]], keepers: Sequence[Vault]
+) -> tuple[int, list[str]]:
+    """How many objects one vault was given, and pictures that no vault has as an age file."""
     vault = run.world.vaults[name]
 
-    def read(key: str) -> bytes:
-        return _read(key, [run.world.vaults[other] for other, keys in told.items() if key in keys])
+    def holders(key: str) -> list[Vault]:
+        return [run.world.vaults[other] for other, keys in told.items() if key in keys]
 
     def copy(key: str) -> bool:
-        return vault.put_new(key, read(key))
+        return vault.put_new(key, _read(key, holders(key)))
 
-    def payload(key: str) -> bool:
-        return give(split(layout.picture(key), read(key)), vault, keepers)
+    def payload(key: str) -> bool | None:
+        kept = cut(layout.picture(key), holders(key))
+        return None if kept is None else give(kept, vault, keepers)
 
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        return sum(pool.map(copy, lacking.copies)) + sum(pool.map(payload, lacking.whole))
+        copied = sum(pool.map(copy, lacking.copies))
+        given = dict(zip(lacking.whole, pool.map(payload, lacking.whole), strict=True))
+    unreadable = [layout.picture(key) for key, new in given.items() if new is None]
+    return copied + sum(map(bool, given.values())), unreadable
 
 
 def _read(key: str, holders: Iterable[Vault]) -> bytes:
