@@ -20,6 +20,7 @@ from google.oauth2.credentials import Credentials
 from requests.adapters import HTTPAdapter
 
 from resilience.adapters.vendor_words import in_words
+from resilience.adapters.versions import remove_each
 from resilience.errors import UsageError, VaultError, VaultSilent, VendorClosed
 from resilience.model import VaultSpec
 
@@ -134,15 +135,21 @@ class GcsVault:
             raise self._explain("delete", key, error) from error
 
     def erase(self, key: str) -> None:
-        """Remove every generation of `key`, the newest first."""
+        """Remove every generation of `key` that nothing holds, the newest first."""
+
+        def remove(generation: int) -> None:
+            try:
+                with suppress(NotFound):
+                    self._bucket.blob(key, generation=generation).delete(timeout=TIMEOUT, retry=RETRY)
+            except TROUBLE as error:
+                raise self._explain("erase", key, error) from error
+
         try:
             found = self._client.list_blobs(self._bucket, prefix=key, versions=True, timeout=TIMEOUT, retry=RETRY)
             kept = sorted(blob.generation for blob in found if blob.name == key)
-            for generation in reversed(kept):
-                with suppress(NotFound):
-                    self._bucket.blob(key, generation=generation).delete(timeout=TIMEOUT, retry=RETRY)
         except TROUBLE as error:
             raise self._explain("erase", key, error) from error
+        remove_each(reversed(kept), remove)
 
     def hidden(self, prefix: str) -> Sequence[str]:
         """Keys of which only older generations are kept."""

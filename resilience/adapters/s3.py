@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 
 from resilience.adapters.answers import closed
 from resilience.adapters.vendor_words import in_words
+from resilience.adapters.versions import remove_each
 from resilience.errors import VaultError, VaultSilent, VendorClosed
 from resilience.model import VaultSpec
 
@@ -111,15 +112,21 @@ class S3Vault:
             raise self._explain("delete", key, error) from error
 
     def erase(self, key: str) -> None:
-        """Remove every version of `key`: what hides it first and the oldest last, so that what is left stays listed."""
+        """Remove every version of `key` that nothing holds: what hides it first and the oldest last, so that what is left stays listed."""
+
+        def remove(version: str) -> None:
+            try:
+                self.client.delete_object(Bucket=self._bucket, Key=key, VersionId=version)
+            except (ClientError, BotoCoreError) as error:
+                raise self._explain("erase", key, error) from error
+
         try:
             pages = list(self.client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key))
             hides = [v["VersionId"] for page in pages for v in page.get("DeleteMarkers", []) if v["Key"] == key]
             kept = [v["VersionId"] for page in pages for v in page.get("Versions", []) if v["Key"] == key]
-            for version in (*hides, *kept):
-                self.client.delete_object(Bucket=self._bucket, Key=key, VersionId=version)
         except (ClientError, BotoCoreError) as error:
             raise self._explain("erase", key, error) from error
+        remove_each((*hides, *kept), remove)
 
     def hidden(self, prefix: str) -> Sequence[str]:
         """Keys that a delete hid, of which versions are kept."""

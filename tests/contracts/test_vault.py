@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -273,6 +274,22 @@ def test_a_locked_object_is_held_back_and_the_store_says_so(stores: dict[str, St
     with pytest.raises(VaultError, match="could not erase media/1"):
         vault.erase("media/1")
     assert vault.get("media/1") == b"held"
+
+
+def test_an_older_version_goes_where_the_newest_is_held(stores: dict[str, Store]) -> None:
+    """Who may write over an object can't hold back by that what was there before: every version that no lock holds goes."""
+    name, who = next(NAMES), stores["s3"].credentials["operator"]
+    spec = stores["s3"].spec(name)
+    client, vault, key = _client(spec, who), open_vault(spec, who), "media/1"
+    client.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    client.put_object(Bucket=name, Key=key, Body=b"free")
+    until = datetime.now(UTC) + timedelta(days=1)
+    held = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until}
+    client.put_object(Bucket=name, Key=key, Body=b"held", **held)
+    with pytest.raises(VaultError, match="could not erase media/1"):
+        vault.erase(key)
+    (left,) = client.list_object_versions(Bucket=name)["Versions"]
+    assert (left["IsLatest"], vault.get(key)) == (True, b"held")
 
 
 def test_the_first_version_outlives_whoever_writes_over_it(stores: dict[str, Store]) -> None:
