@@ -170,6 +170,8 @@ def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], f
     beside = reader.config(standby=True, signing_key_file=None, media_query=query)
     told = reader.run("verify", "--vault", "elm", config=beside, fails=True)
     assert "of 1 it has the payload alone" in told["what"], "elm counts with whole pictures"
+    reader = sites(fleet, "another", standby=True)
+    beside = reader.config(standby=True, signing_key_file=None, media_query=query)
     config = json.loads(beside.read_text())
     config["vaults"] = [{**vault, "locked": vault["name"] == "elm"} for vault in config["vaults"]]
     beside.write_text(json.dumps(config))
