@@ -56,9 +56,10 @@ def erase(world: World, fleet: Fleet, *, really: bool, accepted: frozenset[str] 
     reached = {name: keys for name, keys in listed.items() if not isinstance(keys, ResilienceError)}
     found: dict[str, Any] = {n: {"error": a.what} for n, a in listed.items() if isinstance(a, ResilienceError)}
     todo = {name: _todo(world, name, gone, keys) for name, keys in reached.items()}
-    much = [name for name, keys in reached.items() if _much(keys, todo[name])]
+    fresh = {name: _fresh(gone, keys, todo[name], _done(world, name)) for name, keys in reached.items()}
+    much = {name: share for name, share in fresh.items() if share[0] > FEW and share[0] > MUCH * share[1]}
     if really and much and HAZARD not in accepted:
-        raise _refuse(much, todo, reached)
+        raise _refuse(much)
     put_back, headers = 0, _headers(reached.values())
 
     def rid(name: str) -> Mapping[str, Any]:
@@ -109,9 +110,13 @@ def _gone(world: World, fleet: Fleet, outputs: SiteOutputs) -> Gone:
 
 def _todo(world: World, vault: str, gone: Gone, listed: frozenset[str]) -> list[str]:
     """What this vault shows, and what entries name that it was not yet rid of: older versions of that may be hidden."""
-    done = max((int(e.data["through"]) for e in _erased(world, vault) if not e.data["refused"]), default=0)
-    shown = _shown(listed)
+    done, shown = _done(world, vault), _shown(listed)
     return sorted(name for name, number in gone.pictures.items() if number > done or name in shown)
+
+
+def _done(world: World, vault: str) -> int:
+    """Up to which entry this vault was rid of everything that opens."""
+    return max((int(e.data["through"]) for e in _erased(world, vault) if not e.data["refused"]), default=0)
 
 
 def _shown(listed: frozenset[str]) -> frozenset[str]:
@@ -123,14 +128,16 @@ def _erased(world: World, vault: str) -> Sequence[Event]:
     return [event for event in world.log.read() if event.kind == "erased" and event.data["vault"] == vault]
 
 
-def _much(listed: frozenset[str], names: Sequence[str]) -> bool:
-    shown = _shown(listed)
-    there = len(shown & set(names))
-    return there > FEW and there > MUCH * len(shown)
+def _fresh(gone: Gone, listed: frozenset[str], names: Sequence[str], done: int) -> tuple[int, int]:
+    """How many of the pictures that a vault shows would go, and of how many: without payloads that only wait for a lock."""
+    readable = _shown(frozenset(key for key in listed if not _payload(key)))
+    waiting = {name for name in names if gone.pictures[name] <= done and name not in readable}
+    shown = _shown(listed) - waiting
+    return len(shown & set(names)), len(shown)
 
 
-def _refuse(much: Sequence[str], todo: Mapping[str, Sequence[str]], listed: Mapping[str, frozenset[str]]) -> Refused:
-    told = "; ".join(f"{name}: {len(todo[name])} of {len(_shown(listed[name]))}" for name in much)
+def _refuse(much: Mapping[str, tuple[int, int]]) -> Refused:
+    told = "; ".join(f"{name}: {there} of {shown}" for name, (there, shown) in much.items())
     return Refused(
         f"More than {MUCH:.0%} of the pictures would be erased ({told}).",
         "Whoever has the primary's host can sign entries that name every picture; erased copies never come back.",

@@ -227,6 +227,28 @@ def test_nobody_erases_much_by_accident(stage: Stage) -> None:
     assert not holds(stage, "post7")
 
 
+def test_payloads_that_only_wait_for_their_lock_are_no_mass_erasure(stage: Stage) -> None:
+    """What was erased but for payloads under a lock counts once; what is new beside it is still measured."""
+    rows = [f"post{n}" for n in range(3, 25)]
+    for row in rows:
+        if row not in {"post3", "post4"}:
+            stage.take_down("acorn", row)
+        stage.world.vaults["elm"].put_new(layout.payload(row, "ab" * 32), b"noise")
+    stage.state.pass_time(1.0)
+    erase(stage.world, stage.fleet, really=False)
+    later(stage)
+    elm: Any = Locked(stage.world.vaults["elm"], "elm")  # type: ignore[arg-type]
+    world = replace(stage.world, vaults={**stage.world.vaults, "elm": elm})
+    assert erase(world, stage.fleet, really=False)["hazards"] == [HAZARD], "not tried yet"
+    erase(world, stage.fleet, really=True, accepted=frozenset({HAZARD}))
+    done = erase(world, stage.fleet, really=True)
+    assert (done["hazards"], done["vaults"]["elm"]["payloads"]) == ([], len(rows))
+    for row in rows:
+        stage.world.vaults["elm"].put_new(layout.media(row), b"again, whole")
+    with pytest.raises(Refused, match=f"elm: {len(rows)} of"):
+        erase(world, stage.fleet, really=True)
+
+
 def test_without_the_app_nothing_is_erased(stage: Stage) -> None:
     """Nobody can say what rows survive: that stops it."""
     stage.state.hosts["acorn"].serving = False
