@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from resilience.errors import ResilienceError
-from resilience.model import EpochRecord, Fleet, MirrorReading
+from resilience.model import EpochRecord, Fleet, MirrorReading, payload_only
 from resilience.model.rights import REHEARSALS
 from resilience.ports import Vault, World
 from resilience.replication import layout
@@ -29,7 +29,7 @@ NAMED_BY_CONTENT = re.compile(
 
 
 def mirror(world: World, epoch: EpochRecord, name: str, locked: frozenset[str] = frozenset()) -> Mapping[str, Any]:
-    """Copy to this mirror what it lacks of one vault, always the same one while that is there; what was done."""
+    """Copy to this mirror what it lacks of one vault, always the same one while that is there and keeps pictures whole; what was done."""
     of = _source(world, epoch, name, locked)
     vault, copy = world.vaults[of], Mirrored(world.mirrors[name], within(of), name)
     wanted = [key for key in vault.list("") if plain(key) and not LEFT_OUT.match(key)]
@@ -51,11 +51,12 @@ def plain(key: str) -> bool:
 
 
 def _source(world: World, epoch: EpochRecord, name: str, locked: frozenset[str]) -> str:
-    """The vault that was mirrored there before, else the first that can be called and holds a snapshot, and pictures whole."""
+    """A vault that can be called, holds a snapshot, and pictures whole where any does: the one that was mirrored there before, else the first."""
+    apart = payload_only(locked, epoch.vaults, epoch.k)
     before = [str(e.data["of"]) for e in world.log.read() if e.kind == "mirrored" and e.data["mirror"] == name]
     here = [vault for vault in epoch.vaults if vault in world.vaults]
     told = []
-    for vault in sorted(here, key=lambda vault: (vault not in before[-1:], vault in locked)):
+    for vault in sorted(here, key=lambda vault: (vault in apart, vault not in before[-1:])):
         try:
             if world.vaults[vault].list(layout.LABEL):
                 return vault

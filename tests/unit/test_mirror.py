@@ -102,6 +102,15 @@ def test_it_stays_a_mirror_of_one_vault() -> None:
     assert look(world, fleet, "attic") == MirrorReading("elm", LABEL, 7.0)
 
 
+def test_a_mirror_leaves_a_vault_that_keeps_payloads_alone() -> None:
+    """Whatever it copied before: a mirror of such a vault has no picture. A locked vault that keeps whole ones is stayed with."""
+    world = doors(birch=filled("birch"), elm=filled("elm"))
+    world.log.append(Event(7.0, "mirrored", {"mirror": "attic", "of": "elm"}))
+    assert mirror(world, EPOCH, "attic", frozenset({"elm"}))["of"] == "birch"
+    whole = replace(EPOCH, k=2)
+    assert mirror(world, whole, "attic", frozenset({"elm"}))["of"] == "elm"
+
+
 def test_a_mirror_is_shown_and_never_counted() -> None:
     """It is in no vault set, status shows it apart, and a snapshot's plan brings it up to date last."""
     stage, fleet = Stage(simulated_fleet()), declared()
