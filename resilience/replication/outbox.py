@@ -137,6 +137,10 @@ class Queue(threading.Thread):
         self.headers.mkdir(parents=True, exist_ok=True)
         for kind in KINDS:
             (self.folder / kind).mkdir(parents=True, exist_ok=True)
+        if self.apart:  # they were queued here before this vault was locked
+            for path in (self.folder / "header").iterdir():
+                path.replace(self.headers / path.name)
+        for kind in KINDS:
             with os.scandir(self.folder / kind) as entries:
                 self._waiting |= {(kind, e.name): on_disk(e.stat().st_size) for e in entries}
         self._total = sum(self._waiting.values())

@@ -209,7 +209,10 @@ class Unsure(MemoryVault):
 
 
 def test_no_payload_is_left_without_its_header(tmp_path: Path) -> None:
-    """A put whose answer was lost is repeated as it was; a header that a killed ship left on the disk still gets there."""
+    """A put whose answer was lost is repeated as it was; a header that a killed ship left on the disk still gets there.
+
+    One that was queued for a vault before that was locked goes to the others, and never under the lock.
+    """
     birch, cedar, elm = MemoryVault("birch"), MemoryVault("cedar"), Unsure("elm")
     paths = SimpleNamespace(outbox=tmp_path / "outbox", held=tmp_path / "held", spool=tmp_path / "spool")
     config: Any = SimpleNamespace(
@@ -219,6 +222,9 @@ def test_no_payload_is_left_without_its_header(tmp_path: Path) -> None:
     (tmp_path / "outbox/media").mkdir(parents=True)
     outbox = Outbox(config, {"birch": birch, "cedar": cedar, "elm": elm}, lease)
     (outbox.queue("elm").headers / f"other.{SHA}").write_bytes(b"header")
+    (outbox.queue("elm").folder / f"header/queued.{SHA}").write_bytes(b"from before elm was locked")
+    outbox = Outbox(config, {"birch": birch, "cedar": cedar, "elm": elm}, lease)
+    assert outbox.backlog("elm") == (0, 0)
     (tmp_path / "outbox/media/post3").write_bytes(b"a picture")
     outbox.start()
     wait_until(lambda: elm.list("") and not any(outbox.backlog(v)[0] for v in ("birch", "cedar", "elm")), "the outbox")
@@ -228,6 +234,7 @@ def test_no_payload_is_left_without_its_header(tmp_path: Path) -> None:
         assert set(keeper.list("")) == {
             "media/post3",
             layout.header("other", SHA),
+            layout.header("queued", SHA),
             payload.replace(".payload", ".header"),
         }
     assert joined("post3", [elm], [birch, cedar], lambda data: seals.decrypt(data, str(IDENTITIES[0]))) == b"a picture"
