@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from resilience.model import Fleet, VaultSpec, payload_only
+from resilience.decide.quorum import newest_epoch
+from resilience.model import Fleet, Survey, Unknown, VaultSpec, payload_only
 
 
 def locked_copies(fleet: Fleet) -> Iterator[tuple[str, str, str]]:
@@ -12,6 +13,27 @@ def locked_copies(fleet: Fleet) -> Iterator[tuple[str, str, str]]:
     for spec in fleet.vaults:
         if spec.lock_days:
             yield spec.name, *_kept(fleet, spec)
+
+
+def unlike(fleet: Fleet, survey: Survey) -> dict[str, bool]:
+    """Vaults of which the ship that serves says otherwise than the fleet file: whether it gives them payloads alone."""
+    epoch = newest_epoch(survey)
+    seen = survey.sites.get(epoch.site) if epoch else None
+    if epoch is None or seen is None or isinstance(seen.ship, Unknown):
+        return {}
+    apart = payload_only(fleet.locked, epoch.vaults, epoch.k)
+    said = {name: told.get("apart") for name, told in seen.ship.get("vaults", {}).items() if name in epoch.vaults}
+    return {name: does for name, does in said.items() if does is not None and does != (name in apart)}
+
+
+def untold(fleet: Fleet, survey: Survey) -> Iterator[tuple[str, str, str]]:
+    """Of each such vault: its name, what the site's host does not know yet, and what tells it."""
+    epoch = newest_epoch(survey)
+    site = epoch.site if epoch else ""
+    for name, does in unlike(fleet, survey).items():
+        what = "payloads alone" if does else "whole pictures"
+        why = f"{site} still puts {what} into {name}: its host does not know what the fleet file says of locks."
+        yield name, why, f"resilience up {site}"
 
 
 def _kept(fleet: Fleet, spec: VaultSpec) -> tuple[str, str]:

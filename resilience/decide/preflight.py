@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from resilience.decide.certificates import tls_declared, tls_observed
-from resilience.decide.locks import locked_copies
+from resilience.decide.locks import locked_copies, untold
 from resilience.decide.names import registered, zones_alike
 from resilience.decide.quorum import with_companions
 from resilience.decide.restoring import restoring
@@ -22,7 +22,7 @@ LEFT_TO_YOU = "See the vendor's page in docs/vendors for what to look up, and wh
 def declared(fleet: Fleet) -> tuple[Finding, ...]:
     """What the file alone tells."""
     file = (_losses(fleet), _companions(fleet), _name(fleet), tls_declared(fleet), _stacks(fleet))
-    return tuple(finding for part in (*file, _disks(fleet), _locks(fleet)) for finding in part)
+    return tuple(finding for part in (*file, _disks(fleet), _locks(locked_copies(fleet))) for finding in part)
 
 
 def observed(fleet: Fleet, survey: Survey, seen: Seen, prices: Prices) -> tuple[Finding, ...]:
@@ -32,6 +32,7 @@ def observed(fleet: Fleet, survey: Survey, seen: Seen, prices: Prices) -> tuple[
         *_accounts(survey),
         *_vaults(survey, seen),
         *_mirrors(fleet, survey, seen),
+        *_locks(untold(fleet, survey)),
         *_same_versions(seen),
         *_zones(fleet, survey),
         *zones_alike(fleet, survey),
@@ -122,9 +123,9 @@ def _disks(fleet: Fleet) -> Iterator[Finding]:
             yield Finding("disk", site.name, "unknown", said, ENCRYPT_IT)
 
 
-def _locks(fleet: Fleet) -> Iterator[Finding]:
+def _locks(told: Iterable[tuple[str, str, str]]) -> Iterator[Finding]:
     """A locked vault also holds what people deleted."""
-    for vault, said, advice in locked_copies(fleet):
+    for vault, said, advice in told:
         yield Finding("vault", vault, "warn", f"locked-copies: {said}", advice)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from resilience.decide.locks import keyless, locked_copies
+from resilience.decide.locks import keyless, locked_copies, untold
 from resilience.model import Fleet, Hazard, Survey, Unknown
 
 HARMLESS = frozenset({"operator-may-delete"})
@@ -13,7 +13,7 @@ HARMLESS = frozenset({"operator-may-delete"})
 
 def standing(fleet: Fleet, survey: Survey) -> tuple[Hazard, ...]:
     """Each hazard of the vaults, as far as it is known or as nobody knows it."""
-    return (*_tried(fleet, survey), *_destroyable(fleet), *_locked(fleet))
+    return (*_tried(fleet, survey), *_destroyable(fleet), *_locked(fleet, survey))
 
 
 def _tried(fleet: Fleet, survey: Survey) -> Iterator[Hazard]:
@@ -48,7 +48,7 @@ def _destroyable(fleet: Fleet) -> Iterator[Hazard]:
         yield Hazard("kit-destroys-copies", why)
 
 
-def _locked(fleet: Fleet) -> Iterator[Hazard]:
+def _locked(fleet: Fleet, survey: Survey) -> Iterator[Hazard]:
     """A lock that keeps thieves out keeps what was deleted in."""
-    for _, why, advice in locked_copies(fleet):
+    for _, why, advice in (*locked_copies(fleet), *untold(fleet, survey)):
         yield Hazard("locked-copies", f"{why} {advice}")

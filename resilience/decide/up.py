@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from resilience.decide.certificates import certify
+from resilience.decide.locks import unlike
 from resilience.decide.opening import opening, stages
 from resilience.decide.quorum import newest_epoch, next_set
 from resilience.decide.vaults import complete
 from resilience.errors import Refused, UsageError
-from resilience.model import EpochRecord, Fleet, Phase, Plan, Step, Survey, Unknown, payload_only
+from resilience.model import Fleet, Phase, Plan, Step, Survey, Unknown
 
 
 def plan_up(fleet: Fleet, survey: Survey, site: str) -> Plan:
@@ -27,7 +28,8 @@ def plan_up(fleet: Fleet, survey: Survey, site: str) -> Plan:
     if not may_be_primary(survey, site):
         steps = tuple(_standby(fleet, site))
     else:
-        steps = tuple(_primary(fleet, site, _unlocked(fleet, survey, epoch), first_day=epoch is None))
+        unlocked = [name for name, apart in unlike(fleet, survey).items() if apart]
+        steps = tuple(_primary(fleet, site, unlocked, first_day=epoch is None))
     return Plan("up", fleet.name, site, site, steps)
 
 
@@ -35,15 +37,6 @@ def may_be_primary(survey: Survey, site: str) -> bool:
     """Whether no epoch that is seen names another site."""
     epoch = newest_epoch(survey)
     return epoch is None or epoch.site == site
-
-
-def _unlocked(fleet: Fleet, survey: Survey, epoch: EpochRecord | None) -> list[str]:
-    """Vaults of which the site's ship says that they keep payloads alone, and the fleet file that they keep whole pictures."""
-    seen = survey.sites.get(epoch.site) if epoch else None
-    if epoch is None or seen is None or isinstance(seen.ship, Unknown):
-        return []
-    apart = payload_only(fleet.locked, epoch.vaults, epoch.k)
-    return [name for name, told in seen.ship.get("vaults", {}).items() if told.get("apart") and name not in apart]
 
 
 def _refuse_blind(survey: Survey) -> None:

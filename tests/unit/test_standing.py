@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from resilience.adapters.memory_vault import MemoryVault
+from resilience.config.prices import load_prices
+from resilience.decide.preflight import observed
 from resilience.decide.standing import standing
 from resilience.engine.observe import observe
 from resilience.engine.probe import note, probe
 from resilience.engine.revert import revert
 from resilience.model import Fleet
+from resilience.model.finding import Seen
 from resilience.simulation import simulated_fleet
 from tests.sim.stage import Stage
 
@@ -57,6 +60,26 @@ def test_a_lock_keeps_thieves_out_and_deleted_things_in() -> None:
     assert all("pictures too" in why and "fewer than 2 others" in why for why in most["locked-copies"])
     assert "kit-destroys-copies" not in most
     assert "serving at birch, cedar, fewer than 2" in locked(stage, elm=30, oak=30)["locked-copies"][0]
+
+
+def test_a_host_that_does_not_know_of_a_lock_is_told() -> None:
+    """What ship says it does goes before what the file says it should: `status` and `check` name the host and what to type."""
+    stage = Stage(simulated_fleet())
+    stage.operator.up("acorn")
+    fleet = replace(stage.fleet, vaults=tuple(replace(v, lock_days=30 * (v.name == "elm")) for v in stage.fleet.vaults))
+    seen = observe(stage.world, fleet)
+
+    def told(**apart: bool) -> set[str]:
+        ship = {"vaults": {name: {"apart": apart.get(name, False)} for name in ("birch", "cedar", "elm")}}
+        survey = replace(seen, sites={**seen.sites, "acorn": replace(seen.sites["acorn"], ship=ship)})
+        checked = {f.said for f in observed(fleet, survey, Seen(), load_prices()) if f.next == "resilience up acorn"}
+        status = {hazard.why for hazard in standing(fleet, survey) if "resilience up acorn" in hazard.why}
+        assert status == {f"{said.removeprefix('locked-copies: ')} resilience up acorn" for said in checked}
+        return status
+
+    assert told(elm=True) == set()
+    assert any("acorn still puts whole pictures into elm" in why for why in told())
+    assert any("acorn still puts payloads alone into birch" in why for why in told(elm=True, birch=True))
 
 
 def test_a_vault_without_versions_has_nothing_to_go_back_to() -> None:
