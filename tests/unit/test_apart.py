@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -143,6 +144,9 @@ def test_new_vaults_are_filled_by_what_they_keep() -> None:
     whole = vaults["oak"].objects[header] + vaults["elm"].objects[payload]
     assert seals.decrypt(whole, str(IDENTITIES[0])) == b"a picture"
     assert fill(run, step) == {"copied": {"elm": 0, "oak": 0}}
+    run.newest = lambda: SimpleNamespace(vaults=("cedar", "elm"), k=2)
+    assert fill(run, replace(step, args={"vaults": ["elm"]})) == {"copied": {"elm": 2}}
+    assert openable(vaults["elm"].list(layout.MEDIA), ()) == {"a"}, "the set shrank, and elm counts with whole pictures"
 
 
 class Kept(MemoryVault):
