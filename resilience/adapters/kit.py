@@ -210,10 +210,13 @@ class Kit:
     def _file(self, name: str) -> Path:
         path = self.directory / name
         if not path.is_file():
+            new = not self.directory.exists()
             raise MissingPart(
-                f"The kit lacks {name}.",
+                f"There is no kit in {self.directory}." if new else f"The kit lacks {name}.",
                 f"{path} is not there.",
-                "Bring the fleet's kit to this machine; it is kept with the fleet file.",
+                "A new fleet's: `resilience kit make`. Else bring the fleet's kit to this machine."
+                if new
+                else "`resilience check` lists all that is missing; docs/first-day.md says who puts what there.",
             )
         return path
 

@@ -84,7 +84,7 @@ def refuse_present(kit: Path) -> None:
         raise Refused(
             f"There is a kit in {kit}.",
             "Keys are never written over: what they closed would stay closed.",
-            "Keep it. A vault was added? `resilience kit make --new-vaults`. A key leaked? `resilience kit rotate`.",
+            "Keep it. A vault was added? `resilience kit make --new-vaults`. A key leaked? `resilience kit rotate NAME` (`kit list` shows the names).",
         )
 
 

@@ -59,6 +59,9 @@ class Context:
         """
         fleet = self.home.load()
         declared(fleet, lost)
+        if site in {one.vendor for one in fleet.sites} - {one.name for one in fleet.sites}:
+            theirs = ", ".join(one.name for one in fleet.sites if one.vendor == site)
+            raise UsageError(f"{site} is a vendor, and no site.", NOT_DECLARED, f"Its sites are: {theirs}.")
         refuse_unknown("site", site, [one.name for one in fleet.sites])
         for vault in vaults:
             refuse_unknown("vault", vault, [one.name for one in fleet.vaults])
@@ -106,7 +109,10 @@ def is_date(text: str) -> bool:
 
 def declared(fleet: Fleet, lost: list[str] | None) -> frozenset[str]:
     """The vendors given with --lost; UsageError for one that the fleet does not have."""
+    vendors = {vendor.name for vendor in fleet.vendors}
     for name in lost or ():
+        if vendor := next((one.vendor for one in fleet.sites if one.name == name not in vendors), None):
+            raise UsageError(f"{name} is a site, and no vendor.", NOT_DECLARED, f"Its vendor: --lost {vendor}.")
         refuse_unknown("vendor", name, [vendor.name for vendor in fleet.vendors])
     return frozenset(lost or ())
 

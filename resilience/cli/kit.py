@@ -130,8 +130,12 @@ def split(
     context: Context = ctx.obj
     shares = kit_shares.split(context.home.kit(), to, of, need)
     told = f"{to / kit_shares.SEALED} opens with {need} of {of} shares."
+    where = (
+        f"Keep {kit_shares.SEALED} and a copy of the fleet file off this machine, where no vendor of the fleet is: the "
+        "shares open nothing without it."
+    )
     how = "Give each person one share, on paper; then remove them here. Split again after a key was added or rotated."
-    _said(as_json, told, {"sealed": str(to / kit_shares.SEALED), "shares": [str(s) for s in shares]}, how)
+    _said(as_json, told, {"sealed": str(to / kit_shares.SEALED), "shares": [str(s) for s in shares]}, where, how)
 
 
 @app.command("combine")
@@ -149,7 +153,11 @@ def combine(
         words = [path.read_text() for path in share]
         files = kit_shares.combine(sealed, words, to)
     except OSError as error:
-        raise UsageError(str(error), "A share or the sealed kit can't be read.", "Give their files.") from error
+        raise UsageError(
+            f"{error.filename or 'A file'} can't be read: {error.strerror}.",
+            "It takes the sealed kit and enough people's shares, each typed into a file of its own.",
+            "Like: --sealed kit.age --share share-1.txt --share share-2.txt --share share-3.txt --to kit",
+        ) from error
     _said(as_json, f"{to} holds the kit: {files} files.", {"files": files, "kit": str(to)})
 
 
@@ -167,7 +175,8 @@ def _next(fleet: Fleet, left: list[tuple[str, str]], escrow: Path | None) -> Ite
     yield from (f"   {name:{width}}  {what}" for name, what in left)
     yield "   To each vendor that asks for an SSH key give ssh_ed25519.pub; hosts of your own take it for root."
     stacks = [vault.name for vault in fleet.vaults if vault.stack]
-    yield "2. Make the vaults, and try what their stores do:"
+    made = "Make the vaults" if stacks else "Make the vaults at their vendors (docs/vendors)"
+    yield f"2. {made}, and try what their stores do:"
     yield from (f"   resilience vault up {name}" for name in stacks)
     yield from (f"   resilience vault probe {vault.name}" for vault in fleet.vaults)
     yield "3. See what is still missing:  resilience check"

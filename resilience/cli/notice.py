@@ -68,6 +68,8 @@ def list_notices(ctx: typer.Context, as_json: Json = False) -> None:
     if as_json:
         say_json([asdict(notice) for notice in found])
         return
+    if not found:
+        typer.echo("No notice was added.")
     for notice in found:
         typer.echo(
             f"{when(notice.deadline_at)} {notice.vendor}: {notice.reference}, names {len(notice.posts)} posts. {notice.subject}"

@@ -14,7 +14,9 @@ from resilience.engine.revert import revert as undo
 from resilience.errors import Exit
 from resilience.wire import make_vault, vault_principals
 
-app = typer.Typer(help="Vaults: make one, probe one.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Vaults: make one, probe one, put back what was written over.", no_args_is_help=True, rich_markup_mode=None
+)
 Name = Annotated[str, typer.Argument(help="A vault of the fleet.")]
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 

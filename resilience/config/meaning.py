@@ -75,6 +75,12 @@ def _buckets(f: FleetFile) -> Iterator[Finding]:
         if vault.stack and (vault.kind == "sftp" or (vault.stack == "gcp") != (vault.kind == "gcs")):
             hint = 'A bucket of stack "gcp" is of kind "gcs"; those of "aws" and "s3" are of kind "s3".'
             yield ("vault", i, "stack"), f'stack "{vault.stack}" makes no bucket of kind "{vault.kind}"', hint
+        if vault.stack == "gcp" and vault.lock_days and not 7 <= vault.lock_days <= 90:  # noqa: PLR2004 - Google's own
+            yield (
+                ("vault", i, "lock_days"),
+                f"Google keeps what was deleted for 7 to 90 days, not {vault.lock_days}",
+                "Give 7 to 90, or leave it out.",
+            )
         if vault.kind == "sftp" and vault.lock_days:
             yield ("vault", i, "lock_days"), "an SFTP box has no lock", "Leave lock_days out."
         if vault.kind == "sftp" and not vault.copies_only:

@@ -92,7 +92,11 @@ def _stacks(fleet: Fleet) -> Iterator[Finding]:
         else:
             said = f"{site.stack} was never run for real: {site.evidence}"
             yield Finding(
-                "stack", site.name, "warn", said, f"Run scripts/live {site.vendor} in an account of your own."
+                "stack",
+                site.name,
+                "warn",
+                said,
+                f"Run scripts/live {site.vendor} in an account of your own: docs/vendors/README.md.",
             )
 
 
@@ -133,7 +137,11 @@ def kit_findings(lacking: tuple[str, ...]) -> Iterator[Finding]:
     """Each thing that the kit lacks, or that it lacks nothing."""
     for what in lacking:
         yield Finding(
-            "kit", "credentials", "fail", what, "Bring the kit that has it; docs/first-day.md says who makes what."
+            "kit",
+            "credentials",
+            "fail",
+            what,
+            "Put it there (docs/first-day.md says who makes what), or bring the kit that has it.",
         )
     if not lacking:
         yield Finding("kit", "credentials", "pass", "every key that a failover needs is there")

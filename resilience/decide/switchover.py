@@ -24,7 +24,11 @@ def plan_switchover(fleet: Fleet, survey: Survey, *, to: str | None = None) -> P
     """
     old = newest_epoch(survey)
     if old is None:
-        raise ResilienceError("No vault shows an epoch.", "Nothing serves yet.", "Run `resilience up` first.")
+        raise ResilienceError(
+            "No vault shows an epoch.",
+            "Either nothing was ever shipped, or no vault could be read.",
+            "Run `resilience status` to see what each vault answers.",
+        )
     target = _target(fleet, old, to)
     if doubts := tuple(_doubts(fleet, survey, old, target)):
         raise Refused(

@@ -42,7 +42,9 @@ def too_old(entries: Sequence[Entry], now: float, allowed_days: float) -> str:
     """Why the fleet is not rehearsed as it should be, in one sentence; empty where it is."""
     last = last_passing(entries)
     if last is None:
-        return f"No drill has passed yet; one every {allowed_days:g} days is declared."
+        return (
+            f"No drill or rehearsal has passed yet; one every {allowed_days:g} days is declared: `resilience rehearse`."
+        )
     days = (now - last) / DAY_S
     if days <= allowed_days:
         return ""

@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from resilience import cli
+from resilience.adapters import kit_first, kit_shares
 from resilience.cli import context
 from resilience.errors import UsageError
-from resilience.simulation import SimulatedGround, SimulatedUsers
+from resilience.simulation import SimulatedGround, SimulatedUsers, simulated_fleet
 from resilience.wire import Home
 from tests.sim.stage import Stage, day_one
 
@@ -45,6 +47,15 @@ def bad_write(stage: Stage) -> None:
     stage.state.pass_time(5.0)
 
 
+def split_before(_stage: Stage) -> None:
+    """The second copy: a sealed kit, and what three of five people have typed off their paper."""
+    with TemporaryDirectory() as folder:
+        kit_first.make(Path(folder) / "kit", simulated_fleet())
+        kit_shares.split(Path(folder) / "kit", Path(folder) / "out", 5, 3)
+        for name in ("kit.age", "share-1.txt", "share-2.txt", "share-3.txt"):
+            Path(name).write_bytes((Path(folder) / "out" / name).read_bytes())
+
+
 DAYS: dict[str, Callable[[Stage], None]] = {
     "terminated-without-notice": lambda stage: inject(stage, "terminate", "acorn"),
     "vendor-deleted-everything": lambda stage: inject(stage, "delete", "acorn"),
@@ -54,8 +65,8 @@ DAYS: dict[str, Callable[[Stage], None]] = {
     "vendor-relents": relented,
     "notice-received": lambda _stage: None,
     "registrar-gone": lambda _stage: None,
-    "operators-laptop-gone": lambda _stage: None,
-    "credentials-stolen": lambda _stage: None,
+    "operators-laptop-gone": split_before,
+    "credentials-stolen": lambda stage: kit_first.make(Path("kit"), stage.fleet),
     "bad-write": bad_write,
 }
 ENDS = {"terminated-without-notice", "vendor-deleted-everything", "control-plane-gone", "notice-received"}

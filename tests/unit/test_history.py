@@ -44,7 +44,7 @@ def test_a_fleet_that_was_not_drilled_for_long_is_told_so() -> None:
     lines = [kept(0.0)]
     assert too_old(lines, 6.9 * DAY_S, 7) == ""
     assert "7.1 days old" in too_old(lines, 7.1 * DAY_S, 7)
-    assert "No drill has passed yet" in too_old([], 0.0, 7)
+    assert "No drill or rehearsal has passed yet" in too_old([], 0.0, 7)
 
 
 def test_the_trend_compares_a_drill_with_the_one_before_of_its_kind() -> None:
