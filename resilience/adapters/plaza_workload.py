@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -200,7 +201,7 @@ class Workload:
     def _come(self, base: str, a_second: int) -> None:
         """People who sign up, so many a second however long it takes, each under a name that no earlier drill used."""
         first, began = int(time.time()), time.monotonic()
-        with ThreadPoolExecutor(max_workers=DOOR) as door:
+        with suppress(RuntimeError), ThreadPoolExecutor(max_workers=DOOR) as door:  # none is taken on once the process ends
             for number in count():
                 if self.stop.wait(max(0.0, began + number / a_second - time.monotonic())):
                     return
