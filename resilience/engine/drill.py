@@ -205,8 +205,12 @@ def _take_down(world: World, fleet: Fleet, users: Workload) -> int:
 
 
 def _walk(world: World, stage: Stages) -> None:
-    """A journey by name before the fault: it shows where the users were."""
-    walked = world.outside.journey()
+    """A journey by name before the fault: it shows where the users were. In a surge one may be asked to try again."""
+    for attempt in stamina.retry_context(
+        on=ResilienceError, attempts=None, timeout=60.0, wait_initial=0.5, wait_max=2.0
+    ):
+        with attempt:
+            walked = world.outside.journey()
     stage.note("journey", ok=True, by="name", address=walked.address, steps=list(walked.steps))
 
 
