@@ -20,7 +20,7 @@ from resilience.plaza.signups import Applicant
 
 BATCH = 8
 """People who are let in by one commit: where a commit waits for other vendors, they wait once."""
-REST = 0.3
+REST = 1.0
 """Of what a batch took, so long the next one waits in a surge: whoever is inside is served first, also on one core."""
 IDLE_S = 1.0
 AGAIN_S = 1.0
