@@ -201,10 +201,8 @@ class Workload:
     def _come(self, base: str, a_second: int) -> None:
         """People who sign up, so many a second however long it takes, each under a name that no earlier drill used."""
         first, began = int(time.time()), time.monotonic()
-        with (
-            suppress(RuntimeError),
-            ThreadPoolExecutor(max_workers=DOOR) as door,
-        ):  # none is taken on once the process ends
+        # Once the process ends, the pool takes nobody on any more.
+        with suppress(RuntimeError), ThreadPoolExecutor(max_workers=DOOR) as door:
             for number in count():
                 if self.stop.wait(max(0.0, began + number / a_second - time.monotonic())):
                     return

@@ -33,7 +33,6 @@ def run(
                 "Fail over first; or, if the service is to end, add --accept loses-writes",
             )
         world.clouds[site].down(fleet.site(site))
-        keep(
-            world, fleet.name, fleet.site(site), tuple(world.vaults)
-        )  # else another machine would believe in its hosts
+        # Else another machine, which takes the state over, would believe in its hosts.
+        keep(world, fleet.name, fleet.site(site), tuple(world.vaults))
     say_json({"site": site, "down": True}) if as_json else typer.echo(f"{site} is down.")

@@ -7,7 +7,7 @@ interrupted anywhere is simply run again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from resilience.engine.run import Run
 from resilience.engine.steps import ACTIONS
 from resilience.errors import BrokenChain, Refused, ResilienceError
 from resilience.model import Event, Fleet, Plan, SignOff, Step
-from resilience.ports import World
+from resilience.ports import World, in_turn
 
 Note = Callable[[str, Step, Mapping[str, Any]], None]
 
@@ -84,13 +84,9 @@ def execute(world: World, fleet: Fleet, plan: Plan, watch: Callable[[Event], Non
             watch(event)
 
     for group in plan.groups:
-        world.together([partial(_in_turn, run, lane, note) for lane in group])
+        lanes = [[partial(_carry_out, run, step, note) for step in lane] for lane in group]
+        world.together([partial(in_turn, lane) for lane in lanes])
     world.log.append(Event(world.clock.now(), "finished", {"digest": plan.digest}))
-
-
-def _in_turn(run: Run, lane: Sequence[Step], note: Note) -> None:
-    for step in lane:
-        _carry_out(run, step, note)
 
 
 def _carry_out(run: Run, step: Step, note: Note) -> None:

@@ -16,13 +16,13 @@ import structlog
 
 from resilience.errors import ResilienceError, VaultError
 from resilience.ports import Vault
-from resilience.replication import layout
+from resilience.replication import layout, seals
 from resilience.replication.epoch import each
-from resilience.replication.originals import read_good
+from resilience.replication.originals import first_good, read_good
 
 log = structlog.get_logger()
-MAGIC, MAC = b"age-encryption.org/v1\n", b"\n--- "
-"""How a header begins, and how its last line does (age-encryption.org/v1)."""
+MAGIC = b"age-encryption.org/v1\n"
+"""How a header begins; `seals.LAST_LINE` is how its last line does."""
 
 
 class Apart(NamedTuple):
@@ -49,7 +49,7 @@ class Owed(NamedTuple):
 
 def split(picture: str, sealed: bytes) -> Apart:
     """A sealed picture in two; put one behind the other they are the same file again."""
-    last = sealed.find(MAC)
+    last = sealed.find(seals.LAST_LINE)
     end = sealed.find(b"\n", last + 1) + 1
     if not sealed.startswith(MAGIC) or last < 0 or not end:
         raise VaultError(
@@ -94,10 +94,10 @@ def joined(
     answers = each(vaults, lambda vault: vault.list(layout.parts(picture)))
     listed = {key for keys in answers.values() if not isinstance(keys, ResilienceError) for key in keys}
     for sha256 in sorted({part.payload for key in listed if (part := layout.part(key))}):
-        payload = _read(payloads, layout.payload(picture, sha256), partial(_named, sha256))
+        payload = first_good(payloads, layout.payload(picture, sha256), partial(_named, sha256))
         if payload is None:
             continue
-        plain = _read(headers, layout.header(picture, sha256), partial(_behind, payload, opened))
+        plain = first_good(headers, layout.header(picture, sha256), partial(_behind, payload, opened))
         if plain is not None:
             return plain
     return None
@@ -109,18 +109,6 @@ def _named(sha256: str, data: bytes) -> bytes | None:
 
 def _behind(payload: bytes, opened: Callable[[bytes], bytes | None], header: bytes) -> bytes | None:
     return opened(header + payload)
-
-
-def _read(vaults: Sequence[Vault], key: str, decode: Callable[[bytes], bytes | None]) -> bytes | None:
-    """What an object says in the first vault that has it as it was put."""
-    for vault in vaults:
-        try:
-            found = read_good(vault, key, decode)
-        except ResilienceError:
-            continue
-        if isinstance(found, tuple):
-            return found[1]
-    return None
 
 
 def openable(keys: Iterable[str], headers: Iterable[str]) -> set[str]:

@@ -5,7 +5,7 @@ Objects are written once, so whatever somebody put over one later is not what th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
 import structlog
@@ -52,6 +52,18 @@ def read_good(vault: Vault, key: str, decode: Callable[[bytes], T | None]) -> tu
         return None
     said = decode(data)
     return (data, said) if said is not None else _first(vault, key, decode)
+
+
+def first_good(vaults: Iterable[Vault], key: str, decode: Callable[[bytes], T | None]) -> T | None:
+    """What the object says in the first of the vaults that has it as it was put; one that does not answer is passed over."""
+    for vault in vaults:
+        try:
+            found = read_good(vault, key, decode)
+        except ResilienceError:
+            continue
+        if isinstance(found, tuple):
+            return found[1]
+    return None
 
 
 def _first(vault: Vault, key: str, decode: Callable[[bytes], T | None]) -> tuple[bytes, T] | Altered:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from resilience.errors import NoSnapshot, Refused, ResilienceError
+from resilience.errors import NoSnapshot, Refused
 from resilience.model import EpochRecord, Point
 from resilience.ports import Vault
 from resilience.replication import chunk, layout, lsn
@@ -19,7 +19,7 @@ from resilience.replication import label as labels
 from resilience.replication.chunk import Header
 from resilience.replication.config import Config
 from resilience.replication.forward import Forward
-from resilience.replication.originals import read_good
+from resilience.replication.originals import first_good
 from resilience.replication.scratch import Moment, reach
 from resilience.replication.trace import Leg, back, child_of
 
@@ -89,14 +89,7 @@ class Chunks:
             said = chunk.decode(data, record)
             return said[0] if said is not None and said[0].start == start else None
 
-        for vault in self._vaults.values():
-            try:
-                found = read_good(vault, key, decode)
-            except ResilienceError:
-                continue
-            if isinstance(found, tuple):
-                return found[1]
-        return None
+        return first_good(self._vaults.values(), key, decode)
 
 
 def _before(header: Header, moment: Moment) -> bool:
