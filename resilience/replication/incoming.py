@@ -39,9 +39,10 @@ class Incoming:
             return self._known.get(start)
 
     def holds(self, vault: str, header: Header) -> None:
-        """A vault holds this chunk."""
+        """A vault holds this chunk; one that was delivered before the slowest vault was asked for it waits for nothing."""
         with self._lock:
-            self._held.setdefault(vault, {})[header.start] = header
+            if self.end_of(header) > self.position:
+                self._held.setdefault(vault, {})[header.start] = header
             self._known[header.start] = header
             self.confirmed = max(self.confirmed, header.confirmed)
         self._wake()

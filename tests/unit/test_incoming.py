@@ -52,6 +52,21 @@ def test_what_k_vaults_hold_counts_once_each_was_looked_at(incoming: Incoming) -
     assert ends(incoming) == [10]
 
 
+def test_what_the_slowest_vault_holds_after_it_was_delivered_waits_for_nothing(incoming: Incoming) -> None:
+    """Else a standby that has everything would call itself further behind each second that the primary writes nothing."""
+    *first, slowest = RECORD.vaults[:3]
+    for vault in first:
+        incoming.holds(vault, header(0, 10))
+        incoming.looked(vault)
+    assert incoming.waiting() == header(0, 10).at
+    incoming.delivered(incoming.deliverable()[0])
+    incoming.holds(slowest, header(0, 10))
+    assert incoming.waiting() is None
+    assert not incoming.doubtful(slowest)
+    incoming.holds(slowest, header(10, 20))
+    assert incoming.waiting() == header(10, 20).at
+
+
 def test_a_later_chunk_vouches_for_what_it_calls_confirmed(incoming: Incoming) -> None:
     """One vault is enough then; the chunk that says so is not covered by itself."""
     incoming.holds(RECORD.vaults[0], header(0, 10))
