@@ -34,6 +34,7 @@ from resilience.adapters.supplies import VaultSupplies
 from resilience.adapters.threads import side_by_side
 from resilience.adapters.vendor_clients import paced
 from resilience.adapters.vendor_preflight import preflight
+from resilience.engine.past import sealed_into
 from resilience.engine.preflight import Doors
 from resilience.errors import ResilienceError, UsageError
 from resilience.host.gate import caddy_rules
@@ -41,7 +42,7 @@ from resilience.lab import Lab
 from resilience.model import CLOUDS, Fleet, Site, VaultSpec
 from resilience.model.rights import PRINCIPALS
 from resilience.ports import Cloud, Log, Vault, Workload, World
-from resilience.replication import states
+from resilience.replication import layout, states
 from resilience.replication.vaults import open_vault
 
 __all__ = ["Budgets", "Home", "KitKeys", "budgets", "kit_first", "kit_shares", "real_world"]
@@ -232,6 +233,17 @@ def preflight_doors(home: Home, fleet: Fleet, budget: Budgets) -> Doors:
         vendor=lambda site: preflight(site, kit.credentials(site.vendor, site.stack), budget=budget(site.vendor)),
         plugins={stack: has_plugin(stack) for stack in sorted({s.stack for s in fleet.sites} & CLOUDS)},
     )
+
+
+def holds_copies(home: Home, spec: VaultSpec) -> str:
+    """Why this vault is not a new one, by the journal or by what lies there; empty where neither knows of an epoch."""
+    if spec.name in sealed_into(home.journal.read()):
+        return "The journal here tells of an epoch that was sealed into it."
+    kit = Kit(home.kit())
+    if not kit.has(spec.name, "operator"):
+        return ""
+    found = open_vault(spec, kit.vault(spec.name, "operator"), "operator").list(layout.EPOCH)
+    return f"In it lies {found[-1]}." if found else ""
 
 
 def kit_lacks(home: Home, fleet: Fleet) -> tuple[str, ...]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from resilience import keys
 from resilience.adapters.credentials import NEEDED
 from resilience.errors import Refused, UsageError
-from resilience.model import Fleet
+from resilience.model import Fleet, VaultSpec
 from resilience.model.rights import PRINCIPALS
 
 IGNORED = ".gitignore"
@@ -44,14 +44,26 @@ def make(kit: Path, fleet: Fleet, escrow: Path | None = None) -> None:
         ) from error
 
 
-def add_vaults(kit: Path, fleet: Fleet) -> list[str]:
-    """In a kit that is there: a password for the snapshots in each vault that has none yet; which."""
+def add_vaults(kit: Path, fleet: Fleet, known: Callable[[VaultSpec], str]) -> list[str]:
+    """In a kit that is there: a password for the snapshots in each new vault; which. `known` tells why one is not new, if so."""
     if not (kit / "operator.key").is_file():
         raise UsageError(f"{kit} is no kit.", "It lacks operator.key.", "Make one: `resilience kit make`.")
-    lacking = [vault.name for vault in fleet.sealing if not (kit / keys.restic_file(vault.name)).exists()]
-    for name in lacking:
-        keys.keep(kit / keys.restic_file(name), keys.password())
-    return lacking
+    lacking = [vault for vault in fleet.sealing if not (kit / keys.restic_file(vault.name)).exists()]
+    for vault in lacking:
+        if why := known(vault):
+            raise _not_new(vault, why)
+    for vault in lacking:
+        keys.keep(kit / keys.restic_file(vault.name), keys.password())
+    return [vault.name for vault in lacking]
+
+
+def _not_new(vault: VaultSpec, why: str) -> Refused:
+    return Refused(
+        f"{vault.name} is not new, and the kit lacks the password of its snapshots. Nothing was made.",
+        f"{why} A new password would open none of them, and hide that the old one is lost.",
+        f"Bring {keys.restic_file(vault.name)} back from another copy of the kit, or from its shares: `resilience kit combine`. "
+        "Where nobody has it, declare another vault in this one's place (a new name, an empty bucket), then `resilience vaults`.",
+    )
 
 
 def by_hand(fleet: Fleet) -> Iterator[tuple[str, str]]:

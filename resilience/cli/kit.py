@@ -11,7 +11,7 @@ import typer
 from resilience.cli.context import Context, say_json
 from resilience.errors import UsageError
 from resilience.model import Fleet
-from resilience.wire import kit_first, kit_shares
+from resilience.wire import holds_copies, kit_first, kit_shares
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -49,7 +49,7 @@ def make(
         raise UsageError("This is a lab's fleet file.", "A lab makes its own kit.", "Type `resilience lab up`.")
     kit = context.home.kit()
     if new_vaults:
-        added = kit_first.add_vaults(kit, fleet)
+        added = kit_first.add_vaults(kit, fleet, lambda vault: holds_copies(context.home, vault))
         told = f"Passwords for snapshots were made for: {', '.join(added)}." if added else "No vault lacks anything."
         _said(as_json, told, {"kit": str(kit), "vaults": added})
         return

@@ -9,6 +9,7 @@ from resilience.decide.locks import locked_copies, untold
 from resilience.decide.names import registered, zones_alike
 from resilience.decide.quorum import with_companions
 from resilience.decide.restoring import restoring
+from resilience.decide.standing import destroyable
 from resilience.model import CLOUDS, Fleet, Survey, Unknown
 from resilience.model.cost import Prices
 from resilience.model.finding import Finding, Grade, Seen
@@ -22,7 +23,8 @@ LEFT_TO_YOU = "See the vendor's page in docs/vendors for what to look up, and wh
 def declared(fleet: Fleet) -> tuple[Finding, ...]:
     """What the file alone tells."""
     file = (_losses(fleet), _companions(fleet), _name(fleet), tls_declared(fleet), _stacks(fleet))
-    return tuple(finding for part in (*file, _disks(fleet), _locks(locked_copies(fleet))) for finding in part)
+    vaults = (_thieves(fleet), _locks(locked_copies(fleet)))
+    return tuple(finding for part in (*file, _disks(fleet), *vaults) for finding in part)
 
 
 def observed(fleet: Fleet, survey: Survey, seen: Seen, prices: Prices) -> tuple[Finding, ...]:
@@ -125,6 +127,13 @@ def _disks(fleet: Fleet) -> Iterator[Finding]:
         elif not fleet.lab:
             said = "nobody here can tell whether its disk is encrypted"
             yield Finding("disk", site.name, "unknown", said, ENCRYPT_IT)
+
+
+def _thieves(fleet: Fleet) -> Iterator[Finding]:
+    """What somebody with the kit could destroy. A lab's copies are worth nothing to anybody."""
+    for hazard in () if fleet.lab else destroyable(fleet):
+        advice = "Give one vault a lock that nobody can lift: lock_days, at vendors that have such a thing."
+        yield Finding("vault", "all copies", "warn", f"{hazard.name}: {hazard.why}", advice)
 
 
 def _locks(told: Iterable[tuple[str, str, str]]) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ HARMLESS = frozenset({"operator-may-delete"})
 
 def standing(fleet: Fleet, survey: Survey) -> tuple[Hazard, ...]:
     """Each hazard of the vaults, as far as it is known or as nobody knows it."""
-    return (*_tried(fleet, survey), *_destroyable(fleet), *_locked(fleet, survey))
+    return (*_tried(fleet, survey), *destroyable(fleet), *_locked(fleet, survey))
 
 
 def _tried(fleet: Fleet, survey: Survey) -> Iterator[Hazard]:
@@ -33,7 +33,7 @@ def _tried(fleet: Fleet, survey: Survey) -> Iterator[Hazard]:
         yield Hazard("vault-untried", why)
 
 
-def _destroyable(fleet: Fleet) -> Iterator[Hazard]:
+def destroyable(fleet: Fleet) -> Iterator[Hazard]:
     """Where no vault has a lock, whoever steals the kit destroys every copy with the operator's credentials."""
     if fleet.vaults and not any(spec.lock_days for spec in fleet.vaults):
         names = ", ".join(spec.name for spec in fleet.vaults)

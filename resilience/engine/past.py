@@ -50,6 +50,12 @@ def _sealed(events: Iterable[Event]) -> int:
     return max((int(data["facts"]["epoch"]) for data in done), default=0)
 
 
+def sealed_into(events: Iterable[Event]) -> frozenset[str]:
+    """Vaults that took an epoch which was sealed from here."""
+    done = (event.data for event in events if event.kind == "step-done" and event.data.get("action") == "seal")
+    return frozenset(str(vault) for data in done for vault in data["facts"].get("vaults", ()))
+
+
 def _followed(events: Iterable[Event]) -> frozenset[str]:
     """Sites whose data came by following, and which no later step gave a database of their own."""
     last = {

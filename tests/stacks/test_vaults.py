@@ -6,13 +6,16 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from pulumi.runtime.mocks import MockResourceArgs
 
+from resilience.adapters.kit import Kit
 from resilience.model.rights import PRINCIPALS, may
+from resilience.wire import Home, holds_copies
 from stacks.contract import Unfit
 from stacks.program import VAULTS, component
 from stacks.vault_contract import VaultArgs
@@ -204,6 +207,16 @@ def test_rights_at_aws_are_the_tables(aws: Store, principal: str) -> None:
         }
         assert tried == {verb: may(principal, verb, key) for verb in tried}, (principal, key)
         client("s3", aws.endpoint, aws.credentials["operator"]).put_object(Bucket=BUCKET, Key=key, Body=b"x")
+
+
+def test_a_vault_with_an_epoch_in_it_is_not_new(aws: Store, tmp_path: Path) -> None:
+    """On a machine with no journal, what lies in the vault tells; without credentials there, nobody can."""
+    home = Home(tmp_path / "fleet.toml")
+    home.file.write_bytes((Path(__file__).resolve().parents[2] / "examples/hobby.toml").read_bytes())
+    vault = replace(aws.spec(BUCKET), name=home.load().sealing[0].name)
+    assert holds_copies(home, vault) == ""
+    Kit(home.kit()).keep_vault(vault.name, {who: dict(keys) for who, keys in aws.credentials.items()})
+    assert holds_copies(home, vault) == "In it lies epoch/00000001.json."
 
 
 @pytest.mark.parametrize("principal", PRINCIPALS)

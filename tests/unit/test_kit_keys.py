@@ -16,10 +16,10 @@ from resilience.adapters.kit import Kit
 from resilience.adapters.kit_keys import KitKeys
 from resilience.errors import Refused, ResilienceError, UsageError, VaultError
 from resilience.lab import kit as lab_kit
-from resilience.model import Fleet
+from resilience.model import Event, Fleet
 from resilience.model.rights import PRINCIPALS
 from resilience.replication import seals
-from resilience.wire import Home, kit_lacks
+from resilience.wire import Home, holds_copies, kit_lacks
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.toml"))
 
@@ -202,14 +202,37 @@ def test_the_escrow_identity_opens_copies_and_is_in_no_kit(tmp_path: Path) -> No
 def test_a_vault_that_was_added_gets_a_password_and_nothing_else_changes(tmp_path: Path) -> None:
     """The other vaults' passwords stay; a folder without the operator's key is no kit to add to."""
     fleet, kit = config.load(EXAMPLES[0]), tmp_path / "kit"
+    home = Home(tmp_path / "fleet.toml")
+    home.file.write_bytes(EXAMPLES[0].read_bytes())
+
+    def add() -> list[str]:
+        return kit_first.add_vaults(kit, fleet, lambda vault: holds_copies(home, vault))
+
     with pytest.raises(UsageError, match="is no kit"):
-        kit_first.add_vaults(kit, fleet)
+        add()
     kit_first.make(kit, fleet)
     before = files(kit)
     new = fleet.sealing[0].name
     (kit / "restic" / f"{new}.txt").unlink()
-    assert kit_first.add_vaults(kit, fleet) == [new]
-    assert kit_first.add_vaults(kit, fleet) == []
+    assert add() == [new]
+    assert add() == []
     after = files(kit)
     assert {name for name in after if after[name] != before[name]} == {f"restic/{new}.txt"}
     assert set(after) == set(before)
+
+
+def test_an_old_vault_s_lost_password_is_not_made_anew(tmp_path: Path) -> None:
+    """The journal tells of an epoch in it: refused, what to do is said, and no other vault gets one either."""
+    home = Home(tmp_path / "fleet.toml")
+    home.file.write_bytes(EXAMPLES[0].read_bytes())
+    fleet, kit = home.load(), home.kit()
+    kit_first.make(kit, fleet)
+    old, new = fleet.sealing[0].name, fleet.sealing[1].name
+    facts = {"epoch": 1, "vaults": [old], "nonce": "n"}
+    home.journal.append(Event(1.0, "step-done", {"id": "seal", "action": "seal", "facts": facts}))
+    for name in (new, old):
+        (kit / "restic" / f"{name}.txt").unlink()
+    with pytest.raises(Refused, match=f"{old} is not new") as caught:
+        kit_first.add_vaults(kit, fleet, lambda vault: holds_copies(home, vault))
+    assert "kit combine" in caught.value.next
+    assert not any((kit / "restic" / f"{name}.txt").exists() for name in (new, old))
