@@ -98,16 +98,23 @@ def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]
     if way.planned:
         yield step("stand-down", Phase.DATA, "The old site stops; all it wrote is in the vaults, kept.", old.site)
     yield step("provision", Phase.PROVISION, f"Make the hosts of {target} from its stack.")
-    if fleet.site(target).standby == "hot" and way.point is None:
+    follows = fleet.site(target).standby == "hot" and way.point is None
+    if follows:
         yield step("warm", Phase.PROVISION, "What comes next is loaded ahead of time, and waits.", beside=True)
     yield step("clear", Phase.PROVISION, "What an earlier time left there is set aside; nothing of it is trusted.")
     yield step("shape", Phase.PROVISION, "Install from the supplies in the vaults, nothing else.")
-    if fleet.replication.leased and not way.planned:
+    waits = fleet.replication.leased and not way.planned
+    begin = step("begin", Phase.DATA, "Ship and the app start meanwhile; they wait for the promotion.", beside=True)
+    if waits:
         reason = f"Let the lease of {old.site} run out: what it may still write reaches the vaults."
         yield step("lease", Phase.DATA, reason)
+    if waits and follows:
+        yield begin
     yield _restore(step, way)
     yield step("media", Phase.DATA, "Bring the pictures that the host lacks.", beside=True)
     yield step("fetch", Phase.DATA, "Bring the ledger, whole.", beside=True)
+    if follows and not waits:
+        yield begin
     yield step("recover", Phase.DATA, "Replay up to there, not a byte less; promote.")
     yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
     yield step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.", beside=True)

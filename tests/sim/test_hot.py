@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from resilience.decide import plan_snapshot
+from resilience.decide import plan_failover, plan_snapshot
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe
 from resilience.engine.run import Facts
 from resilience.errors import Refused, ResilienceError
 from resilience.model import Fleet
+from resilience.model.fleet import Durability
 from resilience.replication.epoch import newest_of
 from tests.sim.stage import Stage, day_one, fleet_with
 
@@ -21,10 +22,10 @@ def hot(fleet: Fleet, name: str) -> Fleet:
     return replace(fleet, sites=tuple(replace(s, standby="hot") if s.name == name else s for s in fleet.sites))
 
 
-def stood_by() -> Stage:
+def stood_by(durability: Durability = "async") -> Stage:
     """Day one, with birch following."""
-    stage = day_one()
-    stage.fleet = hot(fleet_with(), "birch")
+    stage = day_one(durability)
+    stage.fleet = hot(stage.fleet, "birch")
     stage.operator.up("birch")
     return stage
 
@@ -110,12 +111,25 @@ def test_up_of_a_standby_that_may_write_meanwhile_stops() -> None:
         execute(stage.world, stage.fleet, plan)
 
 
-def test_a_standby_that_cannot_load_ahead_of_time_takes_over_all_the_same() -> None:
-    """It only takes longer: nothing rests on that step."""
+@pytest.mark.parametrize(("action", "door"), [("warm", "plane.birch.warm"), ("begin", "plane.birch.begin_ship")])
+def test_a_standby_that_cannot_begin_ahead_of_time_takes_over_all_the_same(action: str, door: str) -> None:
+    """It only takes longer: nothing rests on what is loaded, or started, before it is needed."""
     stage = stood_by()
     stage.state.lose("acorn")
-    stage.break_next("plane.birch.warm")
+    stage.break_next(door)
     stage.operator.failover("birch")
-    warmed = [e for e in stage.world.log.read() if e.kind == "step-done" and e.data["action"] == "warm"]
-    assert [set(e.data["facts"]) for e in warmed] == [{"why_not"}]
+    done = [e for e in stage.world.log.read() if e.kind == "step-done" and e.data["action"] == action]
+    assert [set(e.data["facts"]) for e in done] == [{"why_not"}]
     assert stage.state.hosts["birch"].serving
+
+
+@pytest.mark.parametrize("durability", ["async", "quorum"])
+def test_ship_and_the_app_start_while_the_lease_runs_out(durability: Durability) -> None:
+    """After the seal and the keys, before the copy is brought; where nobody holds a lease, while it is brought."""
+    stage = stood_by(durability)
+    plan = plan_failover(stage.fleet, observe(stage.world, stage.fleet), to="birch")
+    actions = [step.action for step in plan.steps]
+    (group,) = [lanes for lanes in plan.groups if any(step.action == "begin" for lane in lanes for step in lane)]
+    beside = {step.action for lane in group for step in lane}
+    assert beside == ({"lease", "begin"} if durability == "async" else {"restore", "media", "fetch", "begin"})
+    assert actions.index("seal") < actions.index("shape") < actions.index("begin") < actions.index("recover")
