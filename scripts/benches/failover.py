@@ -91,7 +91,8 @@ def _resilience(place: Path, *words: str) -> None:
 def _journal(report: Path) -> dict[str, float]:
     """Seconds from the decision until the app is there, and the floor: what other people's programs took meanwhile."""
     lines = [json.loads(line) for line in (report / "journal.jsonl").read_text().splitlines()]
-    after = lines[next(n for n, line in enumerate(lines) if line["kind"] == "fault") :]
+    fault = next((n for n, line in enumerate(lines) if line["kind"] == "fault"), len(lines))  # it may end before
+    after = lines[fault:]
     decided = next((line["at"] for line in after if line["kind"] == "decided"), 0.0)
     begun = {line["id"]: line["at"] for line in after if line["kind"] == "step-started"}
     done = {line["id"]: line for line in after if line["kind"] == "step-done"}
