@@ -12,9 +12,17 @@ from resilience.decide.naming import naming
 from resilience.decide.opening import opening, stages
 from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable, silent, usable
 from resilience.decide.standby import no_way_on, stand_by
+from resilience.decide.target import Wording, choose
 from resilience.decide.vaults import join
-from resilience.errors import ResilienceError, UsageError
-from resilience.model import EpochRecord, Fleet, Phase, Plan, Stage, Step, Survey, lane
+from resilience.errors import ResilienceError
+from resilience.model import Fleet, Phase, Plan, Stage, Step, Survey, lane
+
+GOING = Wording(
+    "Can't fail over to {}",
+    "it is at a lost vendor, is the current primary, or is not declared",
+    "No site is left to fail over to",
+    "every other site is at a vendor that counts as lost",
+)
 
 
 def plan_failover(
@@ -43,7 +51,8 @@ def plan_failover(
     source = fleet.site(old.site)
     again = to == old.site and _idle(survey, old.site)
     lost = lost_vendors(fleet, survey, declared if again else declared | {source.vendor})
-    target = _target(fleet, None if again else old, lost, to)
+    left = [s.name for s in fleet.sites if s.vendor not in lost and (again or s.name != old.site)]
+    target = choose(left, to, GOING)
     forced = force and 0 < len(usable(fleet, survey, old, lost)) < old.s
     if not forced:
         sealable(fleet, survey, old, lost)
@@ -59,20 +68,6 @@ def _idle(survey: Survey, site: str) -> bool:
     """Whether it is known that it does not serve: a site that was named and never opened may be gone to once more."""
     seen = survey.sites.get(site)
     return seen is not None and (seen.outputs is None or seen.serving is False)
-
-
-def _target(fleet: Fleet, old: EpochRecord | None, lost: frozenset[str], to: str | None) -> str:
-    usable = [s.name for s in fleet.sites if s.vendor not in lost and (old is None or s.name != old.site)]
-    if to is None and usable:
-        return usable[0]
-    if to in usable:
-        return str(to)
-    why = f"{to} is at a lost vendor, is the current primary, or is not declared"
-    raise UsageError(
-        f"Can't fail over to {to}." if to else "No site is left to fail over to.",
-        f"{why}." if to else "Every other site is at a vendor that counts as lost.",
-        f"Sites that could be used: {', '.join(usable) or 'none; declare another one'}.",
-    )
 
 
 def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:

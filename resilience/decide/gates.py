@@ -28,12 +28,10 @@ class Findings:
 
 
 def unmet(stage: Stage, found: Findings, hazards: frozenset[str]) -> str | None:
-    """Why a site must not be opened up to this stage; None where it may be."""
-    if stage == Stage.READ_ONLY:
-        return _ledger_behind(found)
-    if stage == Stage.WRITES:
-        return _rows_without_media(found, hazards)
-    return None
+    """Why a site must not be opened up to this stage; None where it may be. Who may write, or join, may read, too."""
+    if stage.covers(Stage.READ_ONLY) and (why := _ledger_behind(found)):
+        return why
+    return _rows_without_media(found, hazards) if stage == Stage.WRITES else None
 
 
 def _ledger_behind(found: Findings) -> str | None:

@@ -7,8 +7,16 @@ from resilience.decide.hazards import Way, hazards
 from resilience.decide.opening import stages
 from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable
 from resilience.decide.standby import no_way_on
-from resilience.errors import ResilienceError, UsageError
-from resilience.model import EpochRecord, Fleet, Plan, Point, Stage, Survey
+from resilience.decide.target import Wording, choose
+from resilience.errors import ResilienceError
+from resilience.model import Fleet, Plan, Point, Stage, Survey
+
+GOING_BACK = Wording(
+    "Can't restore into {}",
+    "it is at a lost vendor, or not declared",
+    "No site is left to restore into",
+    "every site is at a vendor that counts as lost",
+)
 
 
 def plan_restore(
@@ -29,7 +37,8 @@ def plan_restore(
     if old is None:
         raise ResilienceError("No vault shows an epoch.", "Nothing was ever shipped.", "See `resilience status`.")
     lost = lost_vendors(fleet, survey, declared)
-    target = _target(fleet, old, lost, to)
+    left = [site.name for site in fleet.sites if site.vendor not in lost]
+    target = choose(left, to or (old.site if old.site in left else None), GOING_BACK)
     sealable(fleet, survey, old, lost)
     seen = survey.sites.get(old.site)
     alive = fleet.site(old.site).vendor not in lost and seen is not None and seen.serving is True
@@ -37,16 +46,3 @@ def plan_restore(
     found = (*hazards(fleet, survey, way), *no_way_on(fleet, target, lost))
     steps = tuple(leaving(fleet, way, stages(hold)))
     return Plan("restore", fleet.name, old.site, target, steps, found, tuple(sorted(lost)))
-
-
-def _target(fleet: Fleet, old: EpochRecord, lost: frozenset[str], to: str | None) -> str:
-    """The site that is asked for, else the one that may write, else the first that can be used."""
-    usable = [site.name for site in fleet.sites if site.vendor not in lost]
-    wanted = to or (old.site if old.site in usable else next(iter(usable), None))
-    if wanted in usable:
-        return str(wanted)
-    raise UsageError(
-        f"Can't restore into {to}." if to else "No site is left to restore into.",
-        "It is at a lost vendor, or not declared." if to else "Every site is at a vendor that counts as lost.",
-        f"Sites that could be used: {', '.join(usable) or 'none; declare another one'}.",
-    )

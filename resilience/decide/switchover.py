@@ -9,12 +9,16 @@ from resilience.decide.certificates import certify, unusable
 from resilience.decide.hazards import Way, hazards
 from resilience.decide.opening import opening, stages
 from resilience.decide.quorum import newest_epoch, next_set, usable
+from resilience.decide.target import Wording, choose
 from resilience.decide.vaults import join
-from resilience.errors import Refused, ResilienceError, UsageError
+from resilience.errors import Refused, ResilienceError
 from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown
 
 MOOT = frozenset({"old-name-served"})
 """Hazards of a vendor that is left behind: here the old one's zone is moved like all others."""
+MOVING = Wording(
+    "Can't switch over to {}", "it serves already, or it is not declared", "There is no other site", "none is declared"
+)
 
 
 def plan_switchover(fleet: Fleet, survey: Survey, *, to: str | None = None) -> Plan:
@@ -29,7 +33,7 @@ def plan_switchover(fleet: Fleet, survey: Survey, *, to: str | None = None) -> P
             "Either nothing was ever shipped, or no vault could be read.",
             "Run `resilience status` to see what each vault answers.",
         )
-    target = _target(fleet, old, to)
+    target = choose([site.name for site in fleet.sites if site.name != old.site], to, MOVING)
     if doubts := tuple(_doubts(fleet, survey, old, target)):
         raise Refused(
             f"{old.site} is not switched to {target}: {doubts[0]}.",
@@ -40,19 +44,6 @@ def plan_switchover(fleet: Fleet, survey: Survey, *, to: str | None = None) -> P
     way = Way(old, target, next_set(fleet, target, frozenset()), frozenset(), planned=True)
     found = [*(h for h in hazards(fleet, survey, way) if h.name not in MOOT), *_pause(fleet, target)]
     return Plan("switchover", fleet.name, old.site, target, tuple(_steps(fleet, way)), tuple(found))
-
-
-def _target(fleet: Fleet, old: EpochRecord, to: str | None) -> str:
-    others = [site.name for site in fleet.sites if site.name != old.site]
-    if to is None and others:
-        return others[0]
-    if to in others:
-        return str(to)
-    raise UsageError(
-        f"Can't switch over to {to}." if to else "There is no other site.",
-        "It serves already, or it is not declared.",
-        f"Sites that could be used: {', '.join(others) or 'none; declare another one'}.",
-    )
 
 
 def _doubts(fleet: Fleet, survey: Survey, old: EpochRecord, target: str) -> Iterator[str]:
@@ -105,11 +96,11 @@ def _steps(fleet: Fleet, way: Way) -> Iterator[Step]:
     yield step("seal", Phase.DECIDE, f"{old.site} can get no write confirmed; {target} may write.", **numbers)
     yield step("stand-down", Phase.DATA, "The old site stops, and says what it wrote last.", old.site)
     yield step("shape", Phase.PROVISION, "Keys and settings of the new epoch.", beside=True)
+    if fleet.site(target).standby == "hot":
+        yield step("begin", Phase.DATA, "Ship and the app start meanwhile; they wait for the promotion.", then=True)
     yield step("restore", Phase.DATA, "Newest good snapshot, and the WAL that any vault holds.")
     yield step("media", Phase.DATA, "Bring the pictures that the host lacks.", beside=True)
     yield step("fetch", Phase.DATA, "Bring the ledger, whole.", beside=True)
-    if fleet.site(target).standby == "hot":
-        yield step("begin", Phase.DATA, "Ship and the app start meanwhile; they wait for the promotion.", beside=True)
     yield step("recover", Phase.DATA, "Replay to the end of the chain, not a byte less; promote.")
     yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
     yield step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.", beside=True)

@@ -26,11 +26,13 @@ NONE: frozenset[str] = frozenset()
         (Stage.WRITES, GOOD, NONE, None),
         (Stage.WRITES, replace(GOOD, missing=1), NONE, "nowhere"),
         (Stage.WRITES, replace(GOOD, missing=1), frozenset({"loses-writes"}), None),
+        (Stage.WRITES, replace(GOOD, ledger=4), frozenset({"loses-writes"}), "applied 4"),
+        (Stage.SIGN_UPS, replace(GOOD, resurrected=1), NONE, "taken down"),
         (Stage.WRITES, replace(GOOD, corrupt=1), frozenset({"loses-writes"}), "not what their rows say"),
     ],
 )
 def test_what_a_stage_needs(stage: Stage, found: Findings, hazards: frozenset[str], why: str | None) -> None:
-    """Reading needs the whole ledger; writing needs pictures that agree with rows, as far as loss was not accepted."""
+    """Reading, and all beyond it, needs the whole ledger; writing also pictures that agree with rows, as far as loss was not accepted."""
     said = unmet(stage, found, hazards)
     assert said == why if why is None else why in str(said)
 
