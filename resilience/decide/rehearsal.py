@@ -58,5 +58,5 @@ def _why_not(fleet: Fleet, to: str | None, source: str) -> str:
     if to not in {site.name for site in fleet.sites}:
         return "It is not declared."
     if fleet.site(to).addresses:
-        return "Its hosts are simply there, and a standby on them would be lost; a rehearsal makes a host of its own."
+        return "Its hosts are simply there, and a standby on them would be lost; a planned `resilience switchover` there and back shows it."
     return f"It is at the vendor of {source}, which a rehearsal counts as lost."
