@@ -8,7 +8,7 @@ import typer
 
 from resilience.cli.approval import Accepted
 from resilience.cli.context import Context, say_json
-from resilience.engine.stack_state import keep
+from resilience.engine.stack_state import destroy
 from resilience.errors import Refused
 from resilience.replication.epoch import newest_of
 
@@ -21,6 +21,8 @@ def run(
 ) -> None:
     """Destroy SITE's hosts. The primary only with --accept loses-writes. Vaults stay.
 
+    Refused where another machine has put a newer state of the stack into the vaults.
+
     Exit status: 0 done, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
@@ -32,7 +34,5 @@ def run(
                 "Users would be cut off, and what no vault holds yet would be lost.",
                 "Fail over first; or, if the service is to end, add --accept loses-writes",
             )
-        world.clouds[site].down(fleet.site(site))
-        # Else another machine, which takes the state over, would believe in its hosts.
-        keep(world, fleet.name, fleet.site(site), tuple(world.vaults))
+        destroy(world, fleet.name, fleet.site(site))
     say_json({"site": site, "down": True}) if as_json else typer.echo(f"{site} is down.")

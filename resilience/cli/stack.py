@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from resilience.cli.context import Context, declared, say_json
+from resilience.engine.stack_state import note_known
 from resilience.wire import forget_stacks, restore_stack
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ def restore(
     context: Context = ctx.obj
     with context.world(site=site) as (fleet, world), context.alone():
         kept = restore_stack(context.home, fleet, site, world)
+        note_known(world, site, kept.key)
     put = datetime.fromtimestamp(kept.at_ms / 1000, UTC).isoformat(timespec="seconds")
     found = {"site": site, "vault": kept.vault, "key": kept.key, "put": put}
     if as_json:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from resilience.engine.run import Facts, Run
-from resilience.errors import MissingPart, ResilienceError, TooFewVaults, VaultError
-from resilience.model import Site
+from resilience.errors import MissingPart, Refused, ResilienceError, TooFewVaults, VaultError
+from resilience.model import Event, Site
 from resilience.ports import Vault, World
 from resilience.replication import layout, states
 from resilience.replication.epoch import each
@@ -21,6 +22,7 @@ def keep(world: World, fleet: str, site: Site, names: Iterable[str]) -> Facts:
     key = layout.state(site.name, at_ms)
     signed = states.encode(states.Stack(fleet, site.name), at_ms, exported, world.signer.sign)
     vaults = {name: world.vaults[name] for name in names if name in world.vaults}
+    note_known(world, site.name, key)  # before it is there: a command that is killed in between put it all the same
     answers = each(vaults, lambda vault: _put(vault, key, signed))
     held = [name for name, answer in answers.items() if not isinstance(answer, ResilienceError)]
     doubts = {name: answer.what for name, answer in answers.items() if isinstance(answer, ResilienceError)}
@@ -33,6 +35,34 @@ def keep(world: World, fleet: str, site: Site, names: Iterable[str]) -> Facts:
     return {"bytes": len(signed), "vaults": held, "key": key, "doubts": doubts}
 
 
+def note_known(world: World, site: str, key: str) -> None:
+    """Journal that this machine's state is the one that the vaults hold under this key."""
+    world.log.append(Event(world.clock.now(), "state-known", {"site": site, "key": key}))
+
+
+def destroy(world: World, fleet: str, site: Site) -> None:
+    """Destroy what the stack made; the emptied state goes into the vaults, else another machine would believe in its hosts."""
+    _refuse_older(world, fleet, site)
+    world.clouds[site.name].down(site)
+    keep(world, fleet, site, tuple(world.vaults))
+
+
+def _refuse_older(world: World, fleet: str, site: Site) -> None:
+    """Refused where another machine put a newer state of this stack into the vaults: it made hosts that this one does not know."""
+    known = {e.data["key"] for e in world.log.read() if e.kind == "state-known" and e.data["site"] == site.name}
+    try:
+        kept = states.newest(world.vaults, states.Stack(fleet, site.name), world.signer.verify)
+    except MissingPart:
+        return
+    if known and kept.key not in known:
+        put = datetime.fromtimestamp(kept.at_ms / 1000, UTC).isoformat(timespec="seconds")
+        raise Refused(
+            f"What this machine knows of {site.name}'s hosts is not the newest.",
+            f"{kept.vault} holds a state that another machine put there at {put}; the emptied one would hide its hosts.",
+            f"Take that over: `resilience stack forget {site.vendor}`, then `resilience stack restore {site.name}`.",
+        )
+
+
 def bring(run: Run, site: Site) -> Facts:
     """Where this machine knows nothing of the stack: the newest state in the vaults, so that nothing is made twice."""
     cloud = run.world.clouds[site.name]
@@ -43,6 +73,7 @@ def bring(run: Run, site: Site) -> Facts:
     except MissingPart:
         return {}
     cloud.adopt(site, kept.sealed)
+    note_known(run.world, site.name, kept.key)
     return {"adopted": kept.key, "from": kept.vault, "doubts": [*kept.passed_over, *kept.silent]}
 
 

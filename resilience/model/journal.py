@@ -45,6 +45,8 @@ name-stays          site, address, change: no DNS vendor is left; where the site
                     person changes so that users find it by name
 protected-again     at, vaults [names], snapshot: the second clock
 next-standby        site, standby (hot, cold), account (true, false, why not known): where to go next
+state-known         site, key: the state that this machine has of the stack is in the vaults under this
+                    name: it put it there, or took it over
 torn-down           left [what could not be removed]
 ==================  ====================================================================
 """
