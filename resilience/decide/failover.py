@@ -112,9 +112,7 @@ def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]
         yield begin
     yield step("recover", Phase.DATA, "Replay up to there, not a byte less; promote.")
     yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
-    yield step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.", beside=True)
-    yield step("start", Phase.START, "Start the app, behind a closed gate.", beside=True)
-    yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
+    yield from _look(step, begun=follows)
     yield from opening(target, [stage for stage in opened if stage != Stage.SIGN_UPS], Phase.START)
     if opened:
         yield from naming(fleet, target, lost, opened[-1], tuple(certify(fleet, target)))
@@ -127,6 +125,14 @@ def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]
     )
     yield from lane(protection, "beside") if opened else protection  # resolvers keep the old address for a while
     yield from stand_by(fleet, target, lost)
+
+
+def _look(step: Callable[..., Step], *, begun: bool) -> Iterator[Step]:
+    """The app, looked at behind its gate; one that was begun is there at once, and need not wait for ship's first chunk."""
+    after: dict[str, Any] = {"then": True} if begun else {}
+    yield step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.", beside=True)
+    yield step("start", Phase.START, "Start the app, behind a closed gate.", **after or {"beside": True})
+    yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.", **after)
 
 
 def _restore(step: Callable[..., Step], way: Way) -> Step:

@@ -133,3 +133,5 @@ def test_ship_and_the_app_start_while_the_lease_runs_out(durability: Durability)
     beside = {step.action for lane in group for step in lane}
     assert beside == ({"lease", "begin"} if durability == "async" else {"restore", "media", "fetch", "begin"})
     assert actions.index("seal") < actions.index("shape") < actions.index("begin") < actions.index("recover")
+    lanes = [[step.action for step in lane] for group in plan.groups for lane in group]
+    assert lanes[lanes.index(["ship"]) + 1] == ["ledger", "start", "verify"]

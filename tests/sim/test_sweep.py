@@ -39,6 +39,22 @@ def lost(durability: Durability = "async") -> Stage:
     return stage
 
 
+def stood_by(durability: Durability = "async") -> Stage:
+    """A stage that runs, with birch following."""
+    stage = day_one(durability)
+    sites = tuple(replace(site, standby="hot") if site.name == "birch" else site for site in stage.fleet.sites)
+    stage.fleet = replace(stage.fleet, sites=sites)
+    stage.operator.up("birch")
+    return stage
+
+
+def lost_with_a_standby(durability: Durability = "async") -> Stage:
+    """That, and the primary's vendor is gone."""
+    stage = stood_by(durability)
+    stage.state.lose("acorn")
+    return stage
+
+
 def relented(durability: Durability = "async") -> Stage:
     """A stage that failed over to birch, and whose first vendor lets us in again."""
     stage = lost(durability)
@@ -59,8 +75,9 @@ def elm_lost(durability: Durability = "async") -> Stage:
 
 
 FAILOVER = Swept("failover", lost, Operator.failover)
-SWITCHOVER = Swept("switchover", day_one, Operator.switchover, every=3)
-COMING_HOME = Swept("switchover", relented, partial(Operator.switchover, to="acorn"), every=2)
+TO_A_STANDBY = Swept("failover", lost_with_a_standby, Operator.failover, every=4)
+SWITCHOVER = Swept("switchover", stood_by, Operator.switchover, every=3)
+COMING_HOME = Swept("switchover", relented, partial(Operator.switchover, to="acorn"), every=3)
 VAULT_LOST = Swept("protect", elm_lost, partial(Operator.protect, lost=("elm",)))
 UP_AGAIN = Swept("up", day_one, partial(Operator.up, site="acorn"), every=3)
 
@@ -99,6 +116,7 @@ def broken(swept: Swept, planned: Break, durability: Durability = "async") -> tu
     [
         (FAILOVER, "error", "async"),
         (FAILOVER, "killed", "quorum"),
+        (TO_A_STANDBY, "error", "async"),
         (SWITCHOVER, "error", "quorum"),
         (COMING_HOME, "killed", "async"),
         (VAULT_LOST, "error", "async"),
