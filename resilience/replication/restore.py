@@ -109,7 +109,7 @@ def _refuse_shipped(config: Config, vaults: Mapping[str, Vault]) -> None:
         )
 
 
-def _goes_on(config: Config, opening: Opening | None) -> tuple[EpochRecord, int | None]:
+def goes_on(config: Config, opening: Opening | None) -> tuple[EpochRecord, int | None]:
     """Our epoch with the one it goes on from as its parent, and up to where: as recorded, else as the operator says, else all."""
     if opening is not None:
         return replace(config.record, parent=opening.parent), opening.end
@@ -135,7 +135,7 @@ def _attempt(config: Config, vaults: Mapping[str, Vault], group: list[Label], op
         Opening(
             epoch=config.record.number,
             nonce=config.record.nonce,
-            parent=_goes_on(config, opening)[0].parent,
+            parent=goes_on(config, opening)[0].parent,
             end=lsn.parse(merged.end_lsn),
             confirmed=lsn.parse(merged.confirmed_lsn),
             timeline=last.start.timeline,
@@ -205,7 +205,7 @@ def _wal(
     position = lsn.segment_start(first.start, first.segment_size)
     sealed = config.sealed or config.record.vaults
     known = known_epochs(config, vaults)
-    child, limit = _goes_on(config, opening)
+    child, limit = goes_on(config, opening)
     segments = Segments(config.paths.wal / "restored", first.segment_size, config.key(), owner_of(config))
     arrived = segments.arrived if reached is None else follow.lacking(reached, segments.arrived)
     found = legs(known, child, vaults, sealed, position, limit)

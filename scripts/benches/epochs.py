@@ -29,6 +29,8 @@ ROWS = {
     "two promoters": Bounds(promoters=2, more=0, losses=0, ambiguous=0, restarts=0),
     "two promoters, a loss": Bounds(promoters=2, more=0, ambiguous=0, restarts=0, at_once=True),
     "two promoters, a restart": Bounds(promoters=2, more=0, losses=0, ambiguous=0, at_once=True),
+    "an operator's cut, all goes wrong once": Bounds(promoters=1, more=0, cut=0, at_once=True),
+    "an operator's cut, another promoter": Bounds(more=0, losses=0, ambiguous=0, restarts=0, cut=0, at_once=True),
     "a follower, a loss": Bounds(promoters=1, more=0, ambiguous=0, restarts=0, follower=True, at_once=True),
     "five vaults, two losses": Bounds(n=5, k=3, s=3, promoters=1, more=0, losses=2, ambiguous=0, restarts=0),
 }

@@ -107,9 +107,9 @@ class Catalogue:
         return self.bit(layout.first(record.number), chunk.encode_start(start, self.sign(record)))
 
     @cache  # noqa: B019 - likewise
-    def opening(self, record: EpochRecord, end: int) -> chunk.Opening:
+    def opening(self, record: EpochRecord, parent: int, end: int) -> chunk.Opening:
         """What a promoter records."""
-        return chunk.Opening(record.number, record.nonce, record.parent, end, end, 1, "1", 0.0)
+        return chunk.Opening(record.number, record.nonce, parent, end, end, 1, "1", 0.0)
 
     @cache  # noqa: B019 - likewise
     def opening_object(self, opening: chunk.Opening, record: EpochRecord) -> int:

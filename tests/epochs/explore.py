@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from tests.epochs.catalogue import BASE
 from tests.epochs.model import Model
 from tests.epochs.rules import broken
-from tests.epochs.states import Phase, Seen, State
+from tests.epochs.states import Phase, Promoter, Seen, State
 
 
 @dataclass
@@ -85,7 +86,16 @@ def landmarks(model: Model, state: State) -> list[str]:
             told.append("acknowledged after turning")
         if promoted:
             told.append("one promoted after turning")
-    return told
+    return told + cut_off(model, state, promoted)
+
+
+def cut_off(model: Model, state: State, promoted: list[Promoter]) -> list[str]:
+    """Where an operator cuts the chain: whether that met a commit, and who was promoted."""
+    if model.bounds.cut < 0 or not promoted or state.ships[0].acked <= BASE + model.bounds.cut:
+        return []
+    if state.promoters[0].phase is not Phase.PROMOTED:
+        return ["promoted without the cut"]
+    return ["a commit was cut off", *(["promoted after a cut"] if len(promoted) > 1 else [])]
 
 
 def way(came: dict[State, tuple[State, str] | None], state: State) -> list[str]:

@@ -17,8 +17,9 @@ from typing import Any
 from resilience.errors import Refused, ResilienceError
 from resilience.model import EpochRecord
 from resilience.replication import chain as chains
-from resilience.replication import chunk, courier, layout, reput, trace
+from resilience.replication import chunk, courier, layout, lsn, reput, restore, trace
 from resilience.replication import epoch as epochs
+from resilience.replication.config import Until
 from resilience.replication.courier import Move, Progress
 from resilience.replication.gather import Gathered
 from resilience.replication.lease import Lease
@@ -86,16 +87,18 @@ class Model:
         return len(self.records) - 1
 
     def initial(self) -> State:
-        """The first epoch is sealed everywhere and has begun; nothing was written under it yet."""
+        """The first epoch is sealed everywhere and has begun; nothing was written under it yet but what the bounds say."""
         record = self.records[self.first]
         begun = self.catalogue.bit(layout.epoch(1), epochs.encode(record)), self.catalogue.start(record, BASE, 1)
         b = self.bounds
         rest, count = [Progress()] * (b.promoters + b.change), b.promoters + b.change
-        mask = sum(1 << bit for bit in begun)
-        there = Vault(0, mask, False, (Progress(True, BASE, BASE), *rest), (Cell(),) * count, UNASKED)
+        held, end = (BASE,) * b.held, BASE + b.held
+        chunks = (self.catalogue.chunk(record, BASE + place, confirmed) for place, confirmed in enumerate(held))
+        mask = sum(1 << bit for bit in (*begun, *chunks))
+        there = Vault(0, mask, False, (Progress(True, end, end), *rest), (Cell(),) * count, UNASKED)
         joins = Vault(2, 0, False, (Progress(), *rest), (Cell(),) * count, UNASKED)
         vaults = tuple(joins if role == joins.role else there._replace(role=role) for role in self.roles)
-        ships = (Ship(self.first, BASE, acked=BASE), *[Ship()] * count)
+        ships = (Ship(self.first, BASE, held, acked=end), *[Ship()] * count)
         left = Left(b.losses, b.ambiguous, b.restarts)
         state = State(vaults, ships, (Promoter(),) * count, BASE, left)
         return self.change_sealed(state) if b.sealed else state
@@ -232,8 +235,16 @@ class Model:
 
     def with_opening(self, mask: int, record: EpochRecord, end: int) -> int:
         """The vault with the opening that a ship puts where it turned."""
-        opening = self.catalogue.opening(record, end)
+        opening = self.opening(record, end)
         return self.catalogue.put(mask, self.catalogue.opening_object(opening, record))[0]
+
+    def opening(self, record: EpochRecord, end: int) -> chunk.Opening:
+        """What says where this epoch went on: from its parent, or from the epoch that the operator cut."""
+        return self.catalogue.opening(record, 1 if self.cuts(record) else record.parent, end)
+
+    def cuts(self, record: EpochRecord) -> bool:
+        """Whether this is the epoch of the operator who cuts the first site's chain."""
+        return self.bounds.cut >= 0 and record.nonce == "p0"
 
     def looked(self, state: State, which: int, place: int) -> State:
         """A courier looked for a newer epoch; then what k vaults hold is confirmed, unless there is one."""
@@ -372,7 +383,7 @@ class Model:
             for bit in vault.cells[which].todo:
                 mask, _ = self.catalogue.put(mask, bit)
             return mask, 1
-        opening = self.catalogue.opening(record, promoter.end)
+        opening = self.opening(record, promoter.end)
         mask, _ = self.catalogue.put(vault.mask, self.catalogue.opening_object(opening, record))
         return mask, self.opening_there(mask, record)
 
@@ -441,8 +452,8 @@ class Model:
             return self.cleared(self.in_phase(state, which, Phase.OPEN), which)
         if REFUSED in got.values():
             raise Refused("a newer epoch", "is sealed", "plan again")
-        opening = self.catalogue.opening(record, promoter.end)
-        ends = {name: errors.get(name, self.catalogue.opening(record, answer)) for name, answer in got.items()}
+        opening = self.opening(record, promoter.end)
+        ends = {name: errors.get(name, self.opening(record, answer)) for name, answer in got.items()}
         reput.opened_in(b.k, opening, ends)
         return self.opened(self.cleared(self.in_phase(state, which, Phase.PROMOTED), which, forget=True), which)
 
@@ -475,7 +486,9 @@ class Model:
         return found
 
     def read(self, promoter: Promoter, views: Mapping[str, Any], sealed: tuple[str, ...]) -> Found:
-        """`restore`, as far as the chain goes."""
+        """`restore`, as far as the chain goes, on a host that has read nothing before."""
+        for path in self._folder.iterdir():
+            path.unlink()
         record = self.records[promoter.record]
         answers = epochs.each(views, lambda vault: vault.exists(layout.first(record.number)))
         if any(answer is True for answer in answers.values()):
@@ -484,8 +497,10 @@ class Model:
         for number in range(1, record.number):
             known.update((r.number, r) for r in epochs.numbered(views, number, CHECK)[:1])
         own = trace.own_opening(SimpleNamespace(record=record), views)  # type: ignore[arg-type]
+        until = Until(epoch=1, lsn=lsn.show(BASE + self.bounds.cut)) if self.cuts(record) else None
+        child, limit = restore.goes_on(SimpleNamespace(record=record, until=until), own)  # type: ignore[arg-type]
         parts = []
-        for leg in trace.legs(known, record, views, sealed, BASE, own.end if own else None):
+        for leg in self.legs(known, child, views, sealed, limit):
             gathered = Gathered(leg.record, views, sealed, self._folder)
             gathered.records.update(leg.records)
             parts.append((gathered, gathered.walk(leg.position, leg.limit, None, lambda _header, _body: None)))
@@ -497,6 +512,17 @@ class Model:
         )
         todo = {name: tuple(self.catalogue.bit(*each) for each in reput.lacking(name, parts)) for name in views}
         return Found(parts[-1][1].end, history, needs, todo)
+
+    def legs(
+        self,
+        known: Mapping[int, EpochRecord],
+        child: EpochRecord,
+        views: Mapping[str, Any],
+        sealed: tuple[str, ...],
+        limit: int | None,
+    ) -> list[trace.Leg]:
+        """The product's way back through the epochs."""
+        return trace.legs(known, child, views, sealed, BASE, limit)
 
     def restarted_promoter(self, state: State, which: int) -> State:
         """The same machine goes on: what its journal says was sealed is not sealed again."""

@@ -6,9 +6,11 @@ The first five are the counter-examples that the design was shaped by.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from resilience.model import EpochRecord
 from resilience.replication import chain as chains
+from resilience.replication import layout, trace
 from resilience.replication.chunk import Header
 from resilience.replication.courier import Move, Progress
 from resilience.replication.quorum import held_by
@@ -97,3 +99,22 @@ class QuorumsThatDoNotMeet(Model):
     def counted(self, state: State, which: int) -> int:
         """One vault is enough."""
         return held_by(1, (vault.couriers[which].counted for vault in state.vaults))
+
+
+class PassesOverACut(Model):
+    """An epoch that was opened and shipped nothing is passed over with its opening: what the operator cut off comes back."""
+
+    def legs(
+        self,
+        known: Mapping[int, EpochRecord],
+        child: EpochRecord,
+        views: Mapping[str, Any],
+        sealed: tuple[str, ...],
+        limit: int | None,
+    ) -> list[trace.Leg]:
+        """Openings of epochs without a start record are not looked at."""
+        begun = {n for n in known if any(layout.first(n) in getattr(v, "objects", {}) for v in views.values())}
+        for view in views.values():
+            for number in known.keys() - begun - {child.number}:
+                getattr(view, "objects", {}).pop(layout.opening(number), None)
+        return super().legs(known, child, views, sealed, limit)

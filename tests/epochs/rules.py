@@ -22,17 +22,38 @@ def broken(model: Model, state: State) -> str | None:
 
 
 def missing(model: Model, state: State, promoter: Promoter) -> str | None:
-    """Every acknowledged commit is in the history of whoever was promoted, now or long ago; no follower is past it."""
+    """Every acknowledged commit is in the history of whoever was promoted, now or long ago; no follower is past it.
+
+    What an operator cut off is no part of it, and never comes back.
+    """
     ends = dict(promoter.history)
     number = model.records[promoter.record].number
+    cutter = cut_by(model, state, number)
     for ship in state.ships:
         if ship.record == NOBODY or not older(model, ship, number):
             continue
-        if ship.acked > ends.get(ship.record, ship.base):
+        if reached(model, cutter, ship) > ends.get(ship.record, ship.base):
             return f"a commit acknowledged under epoch {model.records[ship.record].number} is not in epoch {number}"
+    if cutter is not None and cutter.phase is Phase.PROMOTED and ends.get(model.first, BASE) > BASE + model.bounds.cut:
+        return f"what the operator cut off is there again in epoch {number}"
     if state.delivered > ends.get(model.first, BASE):
         return f"the follower went past the end that epoch {number} records"
     return None
+
+
+def cut_by(model: Model, state: State, number: int) -> Promoter | None:
+    """Who cut the first site's chain for an epoch that this one may go on from, or is."""
+    cutter = state.promoters[0]
+    if cutter.record == NOBODY or not model.cuts(model.records[cutter.record]):
+        return None
+    return cutter if model.records[cutter.record].number <= number else None
+
+
+def reached(model: Model, cutter: Promoter | None, ship: Ship) -> int:
+    """Up to where what this ship acknowledged must be there still: of epochs before a cut, only what lies before it."""
+    if cutter is None or not older(model, ship, model.records[cutter.record].number):
+        return ship.acked
+    return min(ship.acked, BASE + model.bounds.cut) if ship.record == model.first else ship.base
 
 
 def older(model: Model, ship: Ship, number: int) -> bool:

@@ -22,6 +22,8 @@ class Bounds:
     s: int = 2
     chunks: int = 1
     """That the first site writes; so many commits."""
+    held: int = 0
+    """Commits that all vaults hold, and that were acknowledged, before anything else happens."""
     more: int = 1
     """That each promoted site writes."""
     promoters: int = 2
@@ -36,6 +38,8 @@ class Bounds:
     """Whether an operator also changes the vault set: one vault of n leaves, another one joins."""
     sealed: bool = False
     """Whether that change is sealed everywhere from the beginning: fewer states, and less is explored."""
+    cut: int = -1
+    """After how many of the first site's commits the first promoter cuts its chain, by the operator's word; none where negative."""
     at_once: bool = False
     """Whether a promoter reads all vaults at one moment: fewer states, and less is explored."""
 

@@ -18,6 +18,7 @@ from tests.epochs.states import Bounds
 CALM = Bounds(promoters=1, losses=0, ambiguous=0, restarts=0, more=0)
 TWO_IDLE = replace(CALM, promoters=2, chunks=0, at_once=True)
 FOLLOWED = replace(CALM, follower=True, at_once=True)
+CUT = replace(TWO_IDLE, held=1, cut=0)
 BOUNDS = {
     "a loss and an ambiguous request": replace(CALM, losses=1, ambiguous=1),
     "a loss and a restart": replace(CALM, losses=1, restarts=1),
@@ -26,6 +27,8 @@ BOUNDS = {
     "a follower": FOLLOWED,
     "another vault set, sealed half-way or whole": replace(CALM, chunks=0, change=True, at_once=True),
     "another vault set, and a promoter": replace(CALM, change=True, sealed=True, at_once=True),
+    "an operator's cut, and a restart": replace(CALM, cut=0, restarts=1, at_once=True),
+    "an operator's cut, and another promoter": CUT,
     "five vaults": replace(CALM, n=5, k=3, s=3, losses=1, at_once=True),
 }
 
@@ -45,6 +48,7 @@ def test_every_interleaving_keeps_the_rules(name: str, tmp_path: Path) -> None:
     print(f"{name}: {BOUNDS[name]}: {found.states} states, {found.steps} steps; {dict(found.seen)}")  # noqa: T201 - what was covered
     assert found.violation is None, [found.violation, *found.way]
     assert {"acknowledged", "superseded", "one promoted"} <= set(found.seen) or not BOUNDS[name].chunks
+    assert {"a commit was cut off", "promoted after a cut"} <= set(found.seen) or BOUNDS[name] != CUT
 
 
 MUTANTS = {
@@ -55,6 +59,7 @@ MUTANTS = {
     mutants.ResumesAnothersEpoch: (TWO_IDLE, "two sites"),
     mutants.TakesAnyRefusalForItsOwn: (replace(TWO_IDLE, k=1, s=3), "two sites"),
     mutants.CountsWhatItHandedOver: (replace(CALM, restarts=1), "is not in epoch 2"),
+    mutants.PassesOverACut: (CUT, "cut off"),
     mutants.QuorumsThatDoNotMeet: (replace(CALM, losses=1), "is not in epoch 2"),
 }
 
