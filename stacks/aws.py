@@ -132,7 +132,7 @@ def _image(args: SiteArgs) -> str:
     given = aws.ec2.GetAmiFilterArgs(name="image-id", values=[args.image])
     found = aws.ec2.get_ami(
         filters=[given if args.image else pattern],
-        owners=[] if args.image else [DEBIAN],
+        owners=None if args.image else [DEBIAN],
         most_recent=True,
         region=args.region,
     )

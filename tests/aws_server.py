@@ -45,9 +45,25 @@ def empty_server() -> Iterator[str]:
     server.start()
     try:
         host, port = server.get_host_and_port()
+        _post(f"http://{host}:{port}", "/moto-api/reset", b"")
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+def account(url: str) -> dict[str, str]:
+    """Root's credentials as a vendor's provider reads them, and an address that every client of AWS heeds.
+
+    What it asks at a name of the account's own, which nobody here can look up, comes to the same server as to a proxy.
+    """
+    keys = {"AWS_ACCESS_KEY_ID": "root", "AWS_SECRET_ACCESS_KEY": "root"}
+    return {**keys, "AWS_ENDPOINT_URL": url, "HTTP_PROXY": url}
+
+
+def image(url: str) -> str:
+    """An image that moto knows, of our architecture."""
+    known = client("ec2", url).describe_images(Filters=[{"Name": "architecture", "Values": ["x86_64"]}])
+    return str(known["Images"][0]["ImageId"])
 
 
 def client(service: str, url: str, credentials: Any = None) -> Any:

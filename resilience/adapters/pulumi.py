@@ -211,7 +211,7 @@ class PulumiCloud:
             "account": self.account or "",
             "hosts": json.dumps(hosts),
         }
-        return {f"{PROJECT}:{name}": auto.ConfigValue(value) for name, value in values.items()}
+        return config_of(values, site.region)
 
     def _host_key(self, site: Site, address: str) -> str:
         if address not in self.host_keys:
@@ -251,6 +251,13 @@ class PulumiCloud:
             if said.lock_is_alive(file, site):
                 raise said.locked(site, file)
             file.unlink(missing_ok=True)
+
+
+def config_of(values: Mapping[str, str], region: str) -> dict[str, auto.ConfigValue]:
+    """A stack's configuration; AWS's provider is told a region of its own, since without one it asks nobody anything."""
+    ours = {f"{PROJECT}:{name}": value for name, value in values.items()}
+    theirs = {"aws:region": region} if values["kind"].startswith("aws") else {}
+    return {name: auto.ConfigValue(value) for name, value in {**ours, **theirs}.items()}
 
 
 PLUGINS = {"aws": "aws", "gcp": "gcp", "hetzner": "hcloud", "openstack": "openstack"}

@@ -13,8 +13,8 @@ from resilience.adapters.vendor_words import meaning
 from resilience.errors import Locked, MissingPart, ResilienceError, VendorClosed
 from resilience.model import Site
 
-UNFIT = re.compile(r"an unhandled error occurred: (?P<why>.+)")
-"""Our own program refused, before it asked for anything."""
+UNFIT = re.compile(r"an unhandled error occurred: (?:.*(?P<look_up>invoke of \S+) failed: )?(?P<why>.+(?:\n\s*\* .+)*)")
+"""Our own program ended before anything was made: by itself, or because a look-up failed."""
 NO_PLUGIN = re.compile(
     r"no resource plugin '(?P<plugin>pulumi-resource-(?P<name>[\w-]+))'.*?version (?P<version>v[\w.+-]+)"
 )
@@ -59,7 +59,13 @@ def translate(output: str, site: Site, verb: str) -> ResilienceError:
         )
     if code := closed_in(output):
         return VendorClosed(site.vendor, code)
-    if unfit := UNFIT.search(output):
+    return _ended(output, site, verb)
+
+
+def _ended(output: str, site: Site, verb: str) -> StackFailed:
+    """What our program or a provider said last."""
+    unfit = UNFIT.search(output)
+    if unfit and not unfit["look_up"]:
         return StackFailed(
             f"{site.name}: the {site.stack} stack can't make what the fleet file asks for",
             unfit["why"].strip(),
@@ -67,6 +73,12 @@ def translate(output: str, site: Site, verb: str) -> ResilienceError:
         )
     if meant := meaning(output):
         return StackFailed(f"{site.name}: at {site.vendor} {meant.what}", _complaint(output), meant.next)
+    if unfit:
+        return StackFailed(
+            f"{site.name}: {site.vendor} did not tell what is looked up before anything is made ({unfit['look_up'].split()[-1]})",
+            " ".join(unfit["why"].split()),
+            "Nothing was made. Mend what it names (an image, a type, a region), then run the same command again.",
+        )
     return StackFailed(
         f"{site.name}: the engine could not {verb} the site",
         _complaint(output),
@@ -145,5 +157,5 @@ def _line_with(output: str, word: str) -> str:
 def _complaint(output: str) -> str:
     """The engine's own error lines, or its last words."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("error:") or "Error" in line]
+    errors = [line for line in lines if line.startswith(("error:", "* ")) or "Error" in line]
     return "\n".join((errors or lines)[-6:])[:1500]

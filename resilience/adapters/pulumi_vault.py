@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pulumi.automation as auto
-
 from resilience.adapters.budget import PARALLEL
-from resilience.adapters.pulumi import PROJECT, PulumiCloud
+from resilience.adapters.pulumi import PulumiCloud, config_of
 from resilience.errors import UsageError
 from resilience.model import Site, VaultSpec
 
@@ -38,7 +36,7 @@ def make(cloud: PulumiCloud, spec: VaultSpec) -> Credentials:
 
     def action() -> Credentials:
         stack = cloud.stack(site)
-        stack.set_all_config({f"{PROJECT}:{name}": auto.ConfigValue(value) for name, value in values.items()})
+        stack.set_all_config(config_of(values, spec.region))
         made: Credentials = (
             stack.up(color="never", suppress_outputs=True, parallel=PARALLEL).outputs["credentials"].value
         )

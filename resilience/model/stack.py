@@ -25,7 +25,7 @@ STACKS: Mapping[str, Evidence] = {
     "lab": Evidence("live", date(2026, 11, 25)),
     "local": Evidence("live", date(2026, 11, 25)),
     "baremetal": Evidence("live", date(2026, 11, 25)),
-    "aws": Evidence("mock-checked", date(2026, 11, 25)),
+    "aws": Evidence("emulated", date(2026, 11, 26)),
     "gcp": Evidence("mock-checked", date(2026, 11, 25)),
     "hetzner": Evidence("mock-checked", date(2026, 11, 25)),
     "openstack": Evidence("mock-checked", date(2026, 11, 25)),

@@ -25,7 +25,7 @@ from resilience.ports import Cloud
 from resilience.simulation.state import State
 from resilience.simulation.vendors import SimCloud
 from tests.account_server import TOKEN, Vendor, account_server
-from tests.aws_server import REGION, client, empty_server
+from tests.aws_server import REGION, account, empty_server, image
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSPHRASE = "correct-horse-battery"
@@ -73,10 +73,9 @@ def cloud_and_site(request: pytest.FixtureRequest, make: Make) -> Iterator[tuple
 
 def at_moto(make: Make, url: str) -> tuple[Cloud, Site]:
     """A site at AWS as moto plays it: an image it knows, and an address that every client of AWS heeds."""
-    keys = {"AWS_ACCESS_KEY_ID": "root", "AWS_SECRET_ACCESS_KEY": "root", "AWS_ENDPOINT_URL": url}
-    image = client("ec2", url).describe_images()["Images"][0]["ImageId"]
-    site = Site("oak", "acme", "aws", region=REGION, type="t3.small", image=image)
-    there = make(account=None, token=None, operators=("192.0.2.7/32",), fleet="plaza", credentials=lambda: keys)
+    site = Site("oak", "acme", "aws", region=REGION, type="t3.small", image=image(url))
+    given = {"operators": ("192.0.2.7/32",), "fleet": "plaza", "credentials": lambda: account(url)}
+    there = make(account=None, token=None, **given)
     return there, site
 
 
@@ -319,6 +318,10 @@ def test_a_stack_without_its_provider_is_said(make: Make, kind: str) -> None:
     with pytest.raises(MissingPart, match="pulumi-resource-") as caught:
         make(operators=("192.0.2.7/32",), fleet="plaza").up(oak)
     assert "pulumi plugin install resource" in caught.value.next
+    told = (make().backend.work / "Pulumi.oak.yaml").read_text()
+    assert ("aws:region: fsn1" in told) == (kind == "aws"), (
+        "AWS's provider asks who we are first, and for that it wants a region"
+    )
     assert make().outputs(oak) is None
 
 

@@ -232,6 +232,29 @@ def test_the_engine_s_words_for_a_closed_account(stack: str, text: str, code: st
     assert not isinstance(translate("api error RequestBlocked: no", Site("oak", "acme", "aws"), "make"), VendorClosed)
 
 
+LOOK_UP = """\
+    error: an unhandled error occurred: python inline source runtime error: invoke of aws:ec2/getAmi:getAmi failed: \
+invocation of aws:ec2/getAmi:getAmi returned an error: {}1 error occurred:
+    \t* {}
+
+    Traceback (most recent call last):
+"""
+"""What AWS's own provider was seen to say, through the engine."""
+
+
+def test_why_a_look_up_failed_is_said() -> None:
+    """A provider writes its reason on the line below; and where it has no credentials, the fleet file is not what is wrong."""
+    oak = Site("oak", "acme", "aws")
+    nothing = translate(
+        LOOK_UP.format("invoking aws:ec2/getAmi:getAmi: ", "Your query returned no results."), oak, "make"
+    )
+    assert "aws:ec2/getAmi:getAmi" in nothing.what
+    assert nothing.why.endswith("1 error occurred: * Your query returned no results.")
+    nobody = translate(LOOK_UP.format("", "No valid credential sources found: Please see"), oak, "make")
+    assert nobody.what == "oak: at acme the vendor does not take these credentials"
+    assert "No valid credential sources found" in nobody.why
+
+
 def test_requests_own_error_is_read() -> None:
     """A library that only passes requests' error on is read in its answer's body."""
 

@@ -218,7 +218,9 @@ def test_the_newest_debian_12_is_looked_up(sites: dict[str, Made], kind: str) ->
     assert newest
     assert "ebian" in str(asked)
     given = make_site(kind, replace(ARGS[kind], image="our-image"))
-    assert "our-image" in str(next(args for token, args in given.looked_up if token.endswith(("getImage", "getAmi"))))
+    told = next(args for token, args in given.looked_up if token.endswith(("getImage", "getAmi")))
+    assert "our-image" in str(told)
+    assert [] not in told.values(), "AWS's own provider refuses an empty list of owners"
 
 
 GONE = [

@@ -143,7 +143,7 @@ def test_a_site_at_a_vendor_is_loaded() -> None:
     site = config.parse(text).primary
     assert (site.region, site.machine, site.type) == ("eu-central-1", Machine(2, 16, 100), "")
     assert str(site.evidence) == "live (2026-11-24)"
-    assert config.parse(text.replace("live = 2026-11-24\n", "")).primary.evidence.level == "mock-checked"
+    assert config.parse(text.replace("live = 2026-11-24\n", "")).primary.evidence.level == "emulated"
 
 
 @pytest.mark.parametrize(("what", "old", "new", "said"), WRONG, ids=[w[0] for w in WRONG])
