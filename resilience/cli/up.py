@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from resilience.cli.context import Context, say_json
+from resilience.cli.context import Context, declared, say_json
 from resilience.decide import may_be_primary, plan_up
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe
@@ -16,6 +16,9 @@ from resilience.render import Progress
 def run(
     ctx: typer.Context,
     site: Annotated[str, typer.Argument(help="A site of the fleet.")],
+    lost: Annotated[
+        list[str] | None, typer.Option(help="A vendor not to call; its name servers keep what they serve.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Make SITE from its stack, and bring its host into shape. Interrupted, it goes on when run again.
@@ -23,10 +26,15 @@ def run(
     Exit status: 0 done, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
-    with context.world(site=site) as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
-        survey, plan = observe(world, fleet), unfinished(world, "up")
-        if plan is None or plan.target != site or not may_be_primary(survey, site):
-            plan = plan_up(fleet, survey, site)
+    with (
+        context.world(site=site, lost=lost) as (fleet, world),
+        context.alone(),
+        Progress.for_people(silent=as_json) as progress,
+    ):
+        gone = declared(fleet, lost)
+        survey, plan = observe(world, fleet, gone), unfinished(world, "up")
+        if plan is None or plan.target != site or gone or not may_be_primary(survey, site):
+            plan = plan_up(fleet, survey, site, gone)
             approve(world, plan, Approval(plan.digest, frozenset(), by="up"))
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")

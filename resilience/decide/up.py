@@ -14,8 +14,8 @@ from resilience.errors import Refused, UsageError
 from resilience.model import Fleet, Phase, Plan, Step, Survey, Unknown
 
 
-def plan_up(fleet: Fleet, survey: Survey, site: str) -> Plan:
-    """Steps that make `site` and, where it is the primary, let it serve.
+def plan_up(fleet: Fleet, survey: Survey, site: str, lost: frozenset[str] = frozenset()) -> Plan:
+    """Steps that make `site` and, where it is the primary, let it serve; no lost vendor's name servers are told.
 
     Refused when vaults can't be read (a sealed epoch could be overlooked) on the first day.
     """
@@ -29,7 +29,7 @@ def plan_up(fleet: Fleet, survey: Survey, site: str) -> Plan:
         steps = tuple(_standby(fleet, site))
     else:
         unlocked = [name for name, apart in unlike(fleet, survey).items() if apart]
-        steps = tuple(_primary(fleet, site, unlocked, first_day=epoch is None))
+        steps = tuple(_primary(fleet, site, unlocked, lost, first_day=epoch is None))
     return Plan("up", fleet.name, site, site, steps)
 
 
@@ -70,7 +70,7 @@ def follow_steps(site: str) -> Iterator[Step]:
     yield _step(site, "follow", Phase.DATA, "Follow the primary from the vaults alone, ready to take over.")
 
 
-def _primary(fleet: Fleet, site: str, unlocked: list[str], *, first_day: bool) -> Iterator[Step]:
+def _primary(fleet: Fleet, site: str, unlocked: list[str], lost: frozenset[str], *, first_day: bool) -> Iterator[Step]:
     chosen = next_set(fleet, site, frozenset())
     yield _step(site, "supplies", Phase.PROVISION, "What hosts are set up from goes to the vaults.")
     if first_day:
@@ -91,7 +91,7 @@ def _primary(fleet: Fleet, site: str, unlocked: list[str], *, first_day: bool) -
     if not first_day:
         yield _step(site, "verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
     yield from opening(site, stages(None), Phase.START, first_day=first_day)
-    for zone in fleet.names.zones:
+    for zone in (zone for zone in fleet.names.zones if zone.vendor not in lost):
         reason = f"Users find {site} through {zone.vendor}."
         step_id = f"{Phase.NAME}.point.{zone.vendor}"
         yield Step(step_id, "point", zone.vendor, Phase.NAME, reason, {"site": site})

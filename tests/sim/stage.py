@@ -115,11 +115,11 @@ class Operator:
             approve(self.world, plan, Approval(plan.digest, accepted, "operator", self.sign_offs))
         execute(self.world, self.stage.fleet, plan)
 
-    def up(self, site: str) -> None:
+    def up(self, site: str, lost: frozenset[str] = frozenset()) -> None:
         """As `resilience up` does."""
-        survey, plan = observe(self.world, self.stage.fleet), unfinished(self.world, "up")
-        if plan is None or plan.target != site or not may_be_primary(survey, site):
-            plan = plan_up(self.stage.fleet, survey, site)
+        survey, plan = observe(self.world, self.stage.fleet, lost), unfinished(self.world, "up")
+        if plan is None or plan.target != site or lost or not may_be_primary(survey, site):
+            plan = plan_up(self.stage.fleet, survey, site, lost)
             approve(self.world, plan, Approval(plan.digest, frozenset(), by="up"))
         execute(self.world, self.stage.fleet, plan)
 

@@ -44,6 +44,18 @@ def test_a_ttl_that_is_too_long_is_a_hazard_until_up_lowers_it() -> None:
     assert "slow-name" not in {h.name for h in plan_failover(stage.fleet, survey, declared=dead).hazards}
 
 
+def test_a_dead_vendor_s_name_server_does_not_keep_a_site_down() -> None:
+    """After a failover `up` of the new site, as after a power cut, ends well where the vendor is declared lost."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    stage.operator.failover()
+    with pytest.raises(ResilienceError, match="acorn"):
+        stage.operator.up("birch")
+    with stage.monitor.nobody_calls(frozenset({"acorn"})):
+        stage.operator.up("birch", lost=frozenset({"acorn"}))
+    assert stage.post(1) == 1
+
+
 def test_one_name_server_that_is_left_is_enough() -> None:
     """The failover ends well, and says which dead vendor's name server is still in the delegation."""
     stage = registered()
