@@ -9,28 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-from resilience import caches
+from resilience.lab.authorities import CONFIG, ROOT, caddy, directory_url
 from tests.plain_host import entered
-
-CONFIG = """{{
-	admin off
-	skip_install_trust
-	storage file_system {folder}/storage
-	auto_https disable_redirects
-	pki {{
-		ca local {{
-			name "{name}"
-		}}
-	}}
-}}
-https://{address}:{port} {{
-	tls internal
-	acme_server
-}}
-"""
 
 
 @dataclass(frozen=True)
@@ -48,16 +30,6 @@ class Authority:
         self.process.wait()
 
 
-@cache
-def caddy(folder: Path) -> Path:
-    """The program, out of the package that hosts are set up from."""
-    debs = str(caches.supplies() / "debs.tar")
-    subprocess.run(["tar", "-xf", debs, "-C", str(folder), "--wildcards", "./caddy_*"], check=True)
-    [package] = folder.glob("caddy_*")
-    subprocess.run(["dpkg-deb", "-x", str(package), str(folder / "root")], check=True)
-    return folder / "root/usr/bin/caddy"
-
-
 @contextmanager
 def authority(folder: Path, name: str, at: tuple[str, int], hosts: str, space: str) -> Iterator[Authority]:
     """Run one in a network namespace, with names of its own (`hosts`), until the block ends."""
@@ -70,10 +42,10 @@ def authority(folder: Path, name: str, at: tuple[str, int], hosts: str, space: s
     argv = ["nsenter", f"--net=/run/netns/{space}", *named, str(mine / "hosts"), *run]
     with (mine / "log").open("wb") as log:
         process = subprocess.Popen(argv, env={**os.environ, "HOME": str(mine)}, stdout=log, stderr=log)
-    root = mine / "storage/pki/authorities/local/root.crt"
+    root = mine / ROOT
     try:
         _answers(space, at, process, mine / "log")
-        yield Authority(name, f"https://{at[0]}:{at[1]}/acme/local/directory", root.read_text(), process)
+        yield Authority(name, directory_url(*at), root.read_text(), process)
     finally:
         process.kill()
         process.wait()

@@ -50,6 +50,7 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Repeat a drill's chances.")] = None,
     report: Annotated[Path | None, typer.Option(help="Where the report goes.")] = None,
     newcomers: Annotated[int, typer.Option(min=1, max=100, help="People who sign up in a second.")] = 2,
+    tls: Annotated[bool, typer.Option("--tls", help="By HTTPS; after the fault no authority answers.")] = False,
     lost: Annotated[list[str] | None, typer.Option(help="A vendor that the fault hits; may be repeated.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every fault, each vendor, each pair; resumes.")] = False,
     set_aside: Annotated[Path | None, typer.Option(help="Make and fill a lab, keep it there, drill nothing.")] = None,
@@ -61,7 +62,7 @@ def run(
 
     Exit status: 0 met, 1 error, 2 usage, 3 missed, 4 unknown, 5 refused.
     """
-    drill = Drill(size, fault, standby, durability, to, _seed(seed), tuple(lost or ()), simulate, newcomers)
+    drill = Drill(size, fault, standby, durability, to, _seed(seed), tuple(lost or ()), simulate, newcomers, tls)
     _possible(ctx.obj, drill)
     if everything:
         raise typer.Exit(run_round(drill, report or Path("reports") / "all", silent=as_json))
@@ -116,6 +117,10 @@ def _possible(context: Context, drill: Drill) -> None:
             "A drill injects faults, and faults belong in a lab.",
             "Run it in a directory without a fleet file: it makes a lab of its own.",
         )
+    if drill.simulated and drill.tls:
+        raise UsageError(
+            "--tls is nothing to simulate.", "Certificates are real or they are none.", "Leave --simulate out."
+        )
     for word, value, known in (
         ("fault", drill.fault, FAULTS),
         ("standby", drill.standby, ("cold", "hot")),
@@ -141,7 +146,7 @@ def _in_lab(drill: Drill, log: JournalFile, progress: Progress, from_aside: Path
     lab = Lab(LAB.absolute())
     prepared = None if from_aside is None else prepared_for(drill, from_aside)
     with progress.stage("lab", 12):
-        lab.up(progress.say, from_aside=from_aside)
+        lab.up(progress.say, from_aside=from_aside, tls=drill.tls)
     try:
         home = Home(lab.fleet_file)
         prepare_material(lab.directory / "material", drill.size)

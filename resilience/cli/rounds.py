@@ -50,7 +50,7 @@ def keep_lab(drill: Drill, place: Path, *, silent: bool) -> Exit:
     lab = Lab(LAB.absolute())
     with Progress.for_people(silent=silent) as progress:
         with progress.stage("lab", 12):
-            lab.up(progress.say)
+            lab.up(progress.say, tls=drill.tls)
         try:
             home = Home(lab.fleet_file)
             prepare_material(lab.directory / "material", drill.size)
@@ -69,7 +69,7 @@ def keep_lab(drill: Drill, place: Path, *, silent: bool) -> Exit:
 def prepared_for(drill: Drill, place: Path) -> dict[str, int]:
     """What the lab that was set aside was filled with; UsageError where it is for another kind of drill."""
     said = aside.about(place)
-    if other := {key: said.get(key) for key, value in _kind(drill).items() if said.get(key) != value}:
+    if other := {key: said.get(key) for key, value in _kind(drill).items() if said.get(key, False) != value}:
         raise UsageError(
             f"The lab in {place} is for {', '.join(f'{k} {v}' for k, v in other.items())}.",
             f"This drill wants {', '.join(f'{k} {v}' for k, v in _kind(drill).items() if k in other)}.",
@@ -88,12 +88,16 @@ def as_drilled(fleet: Fleet, drill: Drill) -> Fleet:
 
 def _kind(drill: Drill) -> dict[str, Any]:
     """What a filled lab depends on."""
+    return {**_options(drill), "tls": drill.tls}
+
+
+def _options(drill: Drill) -> dict[str, str]:
     return {"size": str(drill.size), "standby": drill.standby, "durability": str(drill.durability)}
 
 
 def _ready(drill: Drill, *, silent: bool) -> Path:
     """The filled lab: the one of an earlier try, or a new one."""
-    place = ASIDE.absolute() / "-".join(_kind(drill).values())
+    place = ASIDE.absolute() / "-".join([*_options(drill).values(), *(["tls"] if drill.tls else [])])
     if not drill.simulated and not (place / aside.ABOUT).exists():
         done = _resilience("drill", *_words(drill), "--set-aside", str(place), *(["--json"] if silent else []))
         if done:
@@ -116,8 +120,8 @@ def _run(drill: Drill, report: Path, place: Path) -> None:
 
 
 def _words(drill: Drill) -> list[str]:
-    kind = [word for key, value in _kind(drill).items() for word in (f"--{key}", value)]
-    return [*kind, "--seed", str(drill.seed), "--newcomers", str(drill.newcomers)]
+    kind = [word for key, value in _options(drill).items() for word in (f"--{key}", value)]
+    return [*kind, *(["--tls"] if drill.tls else []), "--seed", str(drill.seed), "--newcomers", str(drill.newcomers)]
 
 
 def _resilience(*words: str) -> int:

@@ -34,7 +34,8 @@ def keep(run: Run, site: Site, wait_s: float = 0.0) -> Facts:
             "Bring a vault back and run the same command again.",
         )
     seen = served.certificate
-    return {"certificate": f"{seen.issuer}, until {seen.until}", "vaults": holding}
+    told = f"{seen.issuer}, until {seen.until}"
+    return {"certificate": told, "fingerprint": seen.fingerprint, "vaults": holding}
 
 
 def travelling(vaults: Mapping[str, Vault], verify: Verify) -> tuple[Certificate, tuple[str, ...]] | None:

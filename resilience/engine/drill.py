@@ -48,6 +48,8 @@ class Drill:
     simulated: bool = False
     newcomers: int = 2
     """People who sign up in a second, the whole time."""
+    tls: bool = False
+    """The name is served by HTTPS, and with the vendor every certificate authority falls silent."""
 
 
 def prepare(world: World, fleet: Fleet, users: Workload, drill: Drill, watch: Watch) -> dict[str, int]:
@@ -122,6 +124,7 @@ def _lose_and_return(
     done = ground.inject(drill.fault, lost, drill.seed)
     stays = fleet.primary.vendor not in with_companions(fleet, frozenset(lost))
     about = {"fault": drill.fault, "vendors": list(lost), "stays": stays, "damage": done.get("vaults")}
+    about |= {"authorities": done["authorities"]} if "authorities" in done else {}
     stage.note("fault", at=done["at"], **about)
     users.try_old_site(old_address)
     declared = frozenset(lost)

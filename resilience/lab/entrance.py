@@ -15,7 +15,7 @@ NEW_MOUNTS = 0x00020000
 NEW_NETWORK = 0x40000000
 _MS_BIND, _MS_REC, _MS_SLAVE = 4096, 16384, 1 << 19
 _NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\n"
-AS_USER = """
+WITH_NAMES = """
 set -e
 mount --bind "$1/resolv.conf" "$(readlink -f /etc/resolv.conf)"
 mount --bind "$1/nsswitch.conf" "$(readlink -f /etc/nsswitch.conf)"
@@ -26,10 +26,14 @@ exec "$@"
 
 def write_files(directory: Path) -> None:
     """The resolver's address and the order of name look-ups, for everybody in the lab."""
-    place = directory / "etc"
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "resolv.conf").write_text(f"nameserver {places.RESOLVER}\noptions timeout:2 attempts:3\n")
-    (place / "nsswitch.conf").write_text(_NSSWITCH)
+    write_names(directory / "etc", places.RESOLVER)
+
+
+def write_names(etc: Path, server: str) -> None:
+    """Files for programs that look names up at this server alone."""
+    etc.mkdir(parents=True, exist_ok=True)
+    (etc / "resolv.conf").write_text(f"nameserver {server}\noptions timeout:2 attempts:3\n")
+    (etc / "nsswitch.conf").write_text(_NSSWITCH)
 
 
 def enter(directory: Path, space: str) -> Home:
@@ -54,20 +58,12 @@ def enter(directory: Path, space: str) -> Home:
 
 def as_user(directory: Path, argv: list[str]) -> list[str]:
     """A command that runs where the users are, with their resolver."""
-    into = ["nsenter", f"--net=/run/netns/{places.USERS_SPACE}", "--"]
-    return [
-        *into,
-        "unshare",
-        "--mount",
-        "--propagation",
-        "slave",
-        "sh",
-        "-c",
-        AS_USER,
-        "sh",
-        str(directory / "etc"),
-        *argv,
-    ]
+    return ["nsenter", f"--net=/run/netns/{places.USERS_SPACE}", "--", *with_names(directory / "etc", argv)]
+
+
+def with_names(etc: Path, argv: list[str]) -> list[str]:
+    """A command that looks names up as the files in this folder say."""
+    return ["unshare", "--mount", "--propagation", "slave", "sh", "-c", WITH_NAMES, "sh", str(etc), *argv]
 
 
 def _call(function: ctypes._NamedFuncPointer, *args: object) -> None:

@@ -8,6 +8,8 @@ control-plane  like terminate, but the hosts run on: the old primary lives and s
 hijack         somebody with the primary's own credentials destroys copies in all vaults; then delete
 bit-rot        bytes change in one vault that is left; then terminate
 =============  =====================================================================================
+
+In a lab with certificate authorities these fall silent with every fault: a site must serve with what it has.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from resilience.errors import ResilienceError, UsageError
-from resilience.lab import buckets, closed, dns, network, places, processes
+from resilience.lab import authorities, buckets, closed, dns, network, places, processes
 from resilience.lab import host as hosts
 from resilience.lab.places import Place
 from resilience.lab.processes import Home
@@ -36,6 +38,8 @@ def inject(directory: Path, fault: str, vendors: list[str], home: Home, seed: in
     done: dict[str, Any] = {"fault": fault, "vendors": vendors, "seed": seed}
     if fault in {"hijack", "bit-rot"}:
         done["vaults"] = damage_vaults(directory, fault, vendors, home, seed)
+    if silent := authorities.silence(directory, home):
+        done["authorities"] = silent
     done["at"] = time.time()
     lost = [places.place(name) for name in vendors]
     if fault != "control-plane":

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from resilience.lab import places
+from resilience.lab.authorities import directory_url
 
 HEAD = """\
 # The lab's fleet: five vendors on this machine. Written by `resilience lab up`; removed with the lab.
@@ -27,9 +30,9 @@ lease_s = 5
 """
 
 
-def text() -> str:
-    """The file: sites acorn, birch, cedar; vaults never at the primary's vendor."""
-    parts = [HEAD, _names(), *map(_vendor, places.VENDORS), *_sites(), *_vaults()]
+def text(*, tls: bool = False) -> str:
+    """The file: sites acorn, birch, cedar; vaults never at the primary's vendor; with `tls` the name is served by HTTPS."""
+    parts = [HEAD, _names(), *(_authorities() if tls else ()), *map(_vendor, places.VENDORS), *_sites(), *_vaults()]
     return "\n".join(parts)
 
 
@@ -43,6 +46,11 @@ def _names() -> str:
         lines += [f'nameservers = ["{places.nameserver(vendor)}"]']
         lines += ["spare = true", ""] if name == places.SPARE_NAME_VENDOR else [""]
     return "\n".join(lines)
+
+
+def _authorities() -> Iterator[str]:
+    for name, address in places.AUTHORITIES.items():
+        yield f'[[names.authority]]\nname = "{name}"\ndirectory = "{directory_url(address, 443)}"\n'
 
 
 def _vendor(vendor: places.Place) -> str:

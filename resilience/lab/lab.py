@@ -17,6 +17,7 @@ from resilience import caches, keys
 from resilience.errors import Locked, MissingPart, ResilienceError
 from resilience.lab import (
     aside,
+    authorities,
     blackhole,
     buckets,
     cleanup,
@@ -56,9 +57,17 @@ class Lab:
 
     # ── making and removing ──────────────────────────────────────────────────
     def up(
-        self, progress: Progress = lambda _what: None, *, keep: bool = False, from_aside: Path | None = None
+        self,
+        progress: Progress = lambda _what: None,
+        *,
+        keep: bool = False,
+        from_aside: Path | None = None,
+        tls: bool = False,
     ) -> None:
-        """Make the lab, or bring back one that was set aside. `keep`: it stays when this process ends, until `down`."""
+        """Make the lab, or bring back one that was set aside. `keep`: it stays when this process ends, until `down`.
+
+        With `tls` there are certificate authorities, and the name is served by HTTPS.
+        """
         self._check_machine()
         self._lock.take(self.directory)
         signals.unwind_when_stopped()
@@ -71,7 +80,7 @@ class Lab:
             self._clear_the_way(progress)
             cleanup.claim(self.directory)
             if from_aside is None:
-                self._make(progress)
+                self._make(progress, tls=tls)
             else:
                 self._bring_back(from_aside, progress)
             cleanup.mark(self.directory, whole=True, keep=keep)
@@ -101,7 +110,7 @@ class Lab:
             progress("removing what a killed lab left behind")
             self._remove_all()
 
-    def _make(self, progress: Progress) -> None:
+    def _make(self, progress: Progress, *, tls: bool) -> None:
         rootfs = caches.rootfs()
         progress("keys and credentials")
         kit.make(self.directory / "kit")
@@ -111,7 +120,9 @@ class Lab:
         self._place_metal_host(rootfs)
         progress("waiting for the vendors' services")
         self._wait_ready()
-        self.fleet_file.write_text(fleetfile.text())
+        if tls:
+            authorities.start(self.directory, self._home)
+        self.fleet_file.write_text(fleetfile.text(tls=tls))
 
     def _bring_back(self, place: Path, progress: Progress) -> None:
         """Everything that was set aside, started again: to its hosts it was a power cut."""
@@ -124,6 +135,8 @@ class Lab:
         with ThreadPoolExecutor() as pool:
             booting = [pool.submit(hosts.boot, self.directory, rootfs, one.spec, self._home) for one in rented]
             self._wait_ready()
+            if authorities.are_there(self.directory):
+                authorities.start(self.directory, self._home)
             for boot in booting:
                 boot.result()
 
@@ -225,7 +238,7 @@ class Lab:
         """Start a program where the users are; names go through their resolver."""
         name = f"users-{os.getpid()}-{time.monotonic_ns()}"
         words = processes.grouped([*self._home.prefix(None), *entrance.as_user(self.directory, list(argv))])
-        own_env = popen.pop("env", None)
+        own_env = {**authorities.trusted(self.directory), **(popen.pop("env", None) or {})}
         env = processes.marked(self.directory, name, own_env)
         fds = (*popen.pop("pass_fds", ()), *processes.inherited(self._home))
         return subprocess.Popen(words, env=env, pass_fds=fds, **popen)

@@ -97,6 +97,13 @@ SPARE_NAME_VENDOR = "birch"
 REGISTRY = Place("registry", 9, dns=True)
 """The parent zone's own name server; its interface is what a registrar's is: who leads where."""
 PARENT = "test"
+AUTHORITIES = {"larch": "198.18.10.2", "maple": "198.18.11.2"}
+"""Certificate authorities, in a lab that has any: who they are and where they are asked."""
+
+
+def authority_space(name: str) -> str:
+    """The network namespace of a certificate authority."""
+    return f"{PREFIX}ca-{name}"
 
 
 def nameserver(vendor: Place) -> str:

@@ -34,9 +34,9 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="module")
 def drilled(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, dict[str, Any], Path]:
-    """One small drill: its exit status, its verdict, its report directory."""
+    """One small drill by HTTPS: its exit status, its verdict, its report directory."""
     folder = tmp_path_factory.mktemp("drill")
-    command = start(folder, "drill", "--seed", "7", "--report", "report", "--json")
+    command = start(folder, "drill", "--tls", "--seed", "7", "--report", "report", "--json")
     out, err = command.communicate(timeout=1400)
     assert (folder / "report" / "verdict.json").exists(), err[-3000:]
     return command.returncode, json.loads(out), folder / "report"
@@ -85,6 +85,17 @@ def test_nobody_called_the_dead(drilled: tuple[int, dict[str, Any], Path]) -> No
     assert verdict["blackhole"] == {"vendors": ["acorn"], "calls": 0}
     assert verdict["fence"]["attempts"] > 0
     assert verdict["fence"]["accepted"] == 0
+
+
+def test_the_new_site_serves_with_the_old_certificate(drilled: tuple[int, dict[str, Any], Path]) -> None:
+    """With the vendor every authority fell silent: what users are shown by name is what the old site was issued."""
+    _, _, report = drilled
+    events = [json.loads(line) for line in (report / "journal.jsonl").read_text().splitlines()]
+    fault = next(event for event in events if event["kind"] == "fault")
+    assert fault["authorities"] == ["larch", "maple"]
+    kept = [(e["at"], e["facts"]["fingerprint"]) for e in events if "fingerprint" in (e.get("facts") or {})]
+    assert kept[0][0] < fault["at"] < kept[-1][0]
+    assert len({served for _, served in kept}) == 1
 
 
 def test_the_report_is_one_page_and_nothing_is_left(drilled: tuple[int, dict[str, Any], Path]) -> None:
