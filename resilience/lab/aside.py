@@ -43,15 +43,18 @@ def about(place: Path) -> dict[str, Any]:
 def bring_back(place: Path, directory: Path) -> None:
     """Copy a lab's files to where they were made; their paths are written in some of them.
 
-    Hosts' disks are not copied: each host gets a new, empty layer over the one that lies in `place`.
+    Hosts' layers are not copied: each host gets a new, empty one over that which lies in `place`.
     """
     about(place)
     for entry in sorted(place.iterdir()):
         if entry.name not in {ABOUT, HOSTS}:
             _copy(entry, directory / entry.name)
-    for disk in sorted((place / HOSTS).iterdir()):
-        (directory / HOSTS / disk.name).mkdir(parents=True)
-        (directory / HOSTS / disk.name / hosts.BELOW).symlink_to(disk / "upper")
+    for host in sorted((place / HOSTS).iterdir()):
+        here = directory / HOSTS / host.name
+        here.mkdir(parents=True)
+        (here / hosts.BELOW).symlink_to(host / "upper")
+        if (host / hosts.DISK).exists():
+            _copy(host / hosts.DISK, here / hosts.DISK)
 
 
 def _copy(source: Path, target: Path) -> None:

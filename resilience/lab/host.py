@@ -13,6 +13,8 @@ from resilience.lab import blackhole, network, places, processes
 from resilience.lab.processes import Home
 
 BOOT_WAIT_S = 30.0
+DISK, DISK_BYTES = "disk", 64 << 30
+"""A host's disk: a file with an ext4 in it, which takes no more room than what is written to it."""
 BELOW = "below"
 """Where a host has a disk that was set aside, under the layer of its own."""
 _BOOT = """
@@ -20,6 +22,12 @@ set -e
 mkdir -p /run/systemd/nspawn
 mount -t tmpfs -o mode=0755 nspawn /run/systemd/nspawn
 mount -t overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$5" "$2/root"
+if [ -e "$2/disk" ]; then
+  mkdir -p "$2/volume" && mount -o loop "$2/disk" "$2/volume"
+  for name in etc/resilience var/lib/resilience; do
+    mkdir -p "$2/volume/$name" "$2/root/$name" && mount --bind "$2/volume/$name" "$2/root/$name"
+  done
+fi
 exec systemd-nspawn --quiet --directory="$2/root" --machine="$3" --hostname="$3" --boot --keep-unit --register=no \
   --network-namespace-path="/run/netns/$4" --resolv-conf=off --timezone=off --link-journal=no --console=pipe
 """
@@ -34,6 +42,8 @@ class HostSpec:
     address: str
     authorized_key: str
     host_key_private: str
+    disk: bool = False
+    """Whether it has a disk of its own, where what is ours lies; else all is in its layer over the root file system."""
 
     @property
     def full_name(self) -> str:
@@ -72,6 +82,8 @@ def boot(directory: Path, rootfs: Path, spec: HostSpec, home: Home) -> None:
         (place / part).mkdir(parents=True, exist_ok=True)
     if fresh:
         _personalise(place / "upper", rootfs, spec)
+        if spec.disk:
+            _make_disk(place / DISK)
     if not network.exists(spec.space):
         plug = "h" + spec.address.removeprefix("198.18.")
         network.attach(spec.space, [spec.address], plug, home)
@@ -85,6 +97,14 @@ def boot(directory: Path, rootfs: Path, spec: HostSpec, home: Home) -> None:
             f"No sshd after {BOOT_WAIT_S:.0f} s; its console is {directory}/log/{spec.process}.log.",
             "Read the console; then resilience lab down, and try again.",
         )
+
+
+def _make_disk(disk: Path) -> None:
+    """A disk that may encrypt what lies on it, as a file system does once `tune2fs` told it to."""
+    with disk.open("wb") as file:
+        file.truncate(DISK_BYTES)
+    options = ["-O", "encrypt", "-E", "nodiscard,lazy_itable_init=1,lazy_journal_init=1"]
+    subprocess.run(["mkfs.ext4", "-q", "-b", "4096", *options, str(disk)], check=True, capture_output=True)
 
 
 def _lower(place: Path, rootfs: Path) -> str:

@@ -15,6 +15,9 @@ from resilience.lab import network, places
 from resilience.lab.host import HostSpec
 from resilience.lab.processes import Home
 
+METAL = "metal"
+"""The size of a host that is simply there; it has a disk of its own."""
+
 
 class Conflict(Exception):
     """The name is taken by a host with other parameters."""
@@ -70,9 +73,8 @@ class Hostel:
         taken = {rented.spec.address for rented in self.all()}
         addresses = (self._vendor.host_address(index) for index in range(100))
         address = next(address for address in addresses if address not in taken)
-        spec = HostSpec(
-            wanted["name"], self._vendor.name, address, wanted["authorized_key"], wanted["host_key_private"]
-        )
+        keys = wanted["authorized_key"], wanted["host_key_private"]
+        spec = HostSpec(wanted["name"], self._vendor.name, address, *keys, disk=wanted["size"] == METAL)
         hosts.public_key(spec.host_key_private)
         rented = Rented(f"i-{hashlib.sha256(spec.full_name.encode()).hexdigest()[:12]}", wanted["size"], spec)
         self._write([*self.all(), rented])
@@ -89,6 +91,13 @@ class Hostel:
         if other := [key for key, value in has.items() if wanted[key].strip() != value.strip()]:
             message = f"There is a host {rented.spec.name} with another {', '.join(other)}."
             raise Conflict(message)
+
+    def power_cut(self, name: str) -> None:
+        """Switch a host off at the wall, and on again."""
+        with self._busy:
+            spec = next(rented.spec for rented in self.all() if rented.spec.name == name)
+            hosts.power_off(spec.process)
+            hosts.boot(self._directory, self._rootfs, spec, self._home)
 
     def discard(self, id_: str) -> bool:
         """Give a host back; False where there is none of this id."""

@@ -32,11 +32,11 @@ from resilience.lab import (
     signals,
 )
 from resilience.lab import host as hosts
-from resilience.lab.hostel import Hostel
+from resilience.lab.hostel import METAL, Hostel
 from resilience.lab.lock import LabLock
 from resilience.lab.processes import Home
 
-PROGRAMS = ("ip", "nft", "nsenter", "unshare", "systemd-nspawn")
+PROGRAMS = ("ip", "nft", "nsenter", "unshare", "systemd-nspawn", "mkfs.ext4")
 Progress = Callable[[str], None]
 
 
@@ -173,7 +173,7 @@ class Lab:
         pinned = self.directory / "kit" / "host_keys" / f"{cedar.host_address(0)}.pub"
         keys.keep(pinned, f"{public}\n".encode())
         authorized = (self.directory / "kit" / "ssh_ed25519.pub").read_text()
-        wanted = {"name": places.METAL_HOST, "authorized_key": authorized, "host_key_private": private, "size": "metal"}
+        wanted = {"name": places.METAL_HOST, "authorized_key": authorized, "host_key_private": private, "size": METAL}
         Hostel(self.directory, cedar, rootfs, self._home).ensure(wanted)
 
     def _wait_ready(self) -> None:
@@ -247,6 +247,10 @@ class Lab:
     def inject(self, fault: str, vendors: Sequence[str], seed: int = 0) -> dict[str, Any]:
         """Do to these vendors what the fault says; returns what was done."""
         return faults.inject(self.directory, fault, list(vendors), self._home, seed)
+
+    def power_cut(self, vendor: str, host: str) -> None:
+        """A host is switched off at the wall, and on again; returns once its sshd listens."""
+        Hostel(self.directory, places.place(vendor), caches.rootfs(), self._home).power_cut(host)
 
     def delegate(self, servers: Sequence[str]) -> None:
         """Change whom the parent zone leads to, as a person does at the registrar."""

@@ -14,19 +14,26 @@ from resilience.lab import Lab
 pytestmark = pytest.mark.lab
 CEDAR = "198.18.3.100"
 SSH = ["ssh", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-i"]
-SAY = "cat /var/lib/marker; echo changed since > /var/lib/marker"
+MARKERS = "/var/lib/marker /var/lib/resilience/marker"
+PUT, SAY = f"printf as-it-was | tee {MARKERS}; sync", f"cat {MARKERS}; echo changed since | tee {MARKERS} > /dev/null"
+"""Of the two, one lies in the host's layer, and one on its disk."""
 PIPED: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True}
+
+
+def ask(lab: Lab, command: str) -> str:
+    """What cedar's host answers."""
+    words = [*SSH, str(lab.directory / "kit/ssh_ed25519"), f"root@{CEDAR}", command]
+    asked: str = lab.popen_as_users(words, **PIPED).communicate(timeout=30)[0]
+    return asked
 
 
 def test_what_was_set_aside_comes_back(tmp_path: Path) -> None:
     """Twice from one copy: the second has nothing of what was done to the first."""
     lab, place = Lab(tmp_path / "lab"), tmp_path / "aside"
-    disk = "hosts/cedar-1/upper/var/lib/marker"
     lab.up()
     try:
         key = (lab.directory / "kit/operator.key").read_bytes()
-        (lab.directory / disk).parent.mkdir(parents=True, exist_ok=True)
-        (lab.directory / disk).write_text("as it was")
+        assert ask(lab, PUT) == "as-it-was"
         lab.set_aside(place, {"prepared": {"posts": 3}})
     finally:
         assert lab.down() == []
@@ -36,8 +43,7 @@ def test_what_was_set_aside_comes_back(tmp_path: Path) -> None:
             assert lab.status()["vendors"]["cedar"]["hosts"] == {"cedar-1": True}
             assert all(all(v["services"].values()) for v in lab.status()["vendors"].values())
             assert (lab.directory / "kit/operator.key").read_bytes() == key
-            asked = lab.popen_as_users([*SSH, str(lab.directory / "kit/ssh_ed25519"), f"root@{CEDAR}", SAY], **PIPED)
-            assert asked.communicate(timeout=30)[0] == "as it was"
+            assert ask(lab, SAY) == "as-it-was" * 2
             lab.inject("delete", ["cedar"])
         finally:
             assert lab.down() == []

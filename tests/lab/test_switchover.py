@@ -19,14 +19,15 @@ from resilience.lab import Lab
 from tests.lab.test_failover import Operator
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
-ADDRESSES = {"acorn": "198.18.1.100", "birch": "198.18.2.100"}
+ADDRESSES = {"acorn": "198.18.1.100", "cedar": "198.18.3.100"}
 
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """A fleet whose primary is up at acorn."""
+    """A fleet whose primary is up at acorn; what is ours on cedar's disk is encrypted."""
     lab = Lab(tmp_path_factory.mktemp("fleet") / "lab")
     lab.up(keep=True)
+    lab.fleet_file.write_text(lab.fleet_file.read_text().replace('"baremetal"', '"baremetal"\ndisk_key = true'))
     try:
         someone = Operator(lab)
         someone.run("up", "acorn")
@@ -50,13 +51,21 @@ def switch(operator: Operator, to: str) -> list[dict[str, Any]]:
 
 
 def test_there_and_back(operator: Operator) -> None:
-    """To birch and home to acorn: the old site says what it wrote last, the vaults reach that far, the name moves."""
-    there = switch(operator, "birch")
+    """To cedar and home to acorn: the old site says what it wrote last, the vaults reach that far, the name moves.
+
+    A power cut at cedar on the way: its disk is locked, `status` says so, and `up` hands the key over and lets it serve.
+    """
+    there = switch(operator, "cedar")
     stood = next(e for e in there if e["kind"] == "stood-down")
     assert stood["site"] == "acorn"
     seen = operator.run("status")
-    assert seen["sites"]["birch"]["serving"] is True
-    assert {zone["addresses"][0] for zone in seen["zones"].values()} == {ADDRESSES["birch"]}
+    assert seen["sites"]["cedar"]["serving"] is True
+    assert {zone["addresses"][0] for zone in seen["zones"].values()} == {ADDRESSES["cedar"]}
+    operator.lab.power_cut("cedar", "cedar-1")
+    cut = operator.run("status")["sites"]["cedar"]
+    assert (cut["serving"], cut["locked"]) == (False, True)
+    operator.run("up", "cedar")
+    assert operator.run("status")["sites"]["cedar"]["serving"] is True
     back = switch(operator, "acorn")
     aside = next(e for e in back if e["kind"] == "step-done" and e["action"] == "clear")
     assert str(aside["facts"]["aside"]).startswith("/var/lib/resilience/aside/")
@@ -98,7 +107,7 @@ def test_thirty_hours_and_ninety_eight_posts(operator: Operator, tmp_path: Path)
     assert (added["queue"]["named"], added["queue"]["open"], added["queue"]["unknown"]) == (98, 98, 0)
     assert 29.9 * 3600 < added["deadline_at"] - time.time() < 30 * 3600
     assert [notice["reference"] for notice in operator.run("notice", "list")] == ["98-posts@acorn.test"]
-    shown = operator.start("evacuate", "--json")
+    shown = operator.start("evacuate", "--to", "cedar", "--json")
     out, said = shown.communicate(timeout=120)
     assert shown.returncode == 2, (out, said)
     assert [line.split()[0] for line in said.splitlines()[1:4]] == ["database", "ledger", "keys"]
@@ -106,8 +115,8 @@ def test_thirty_hours_and_ninety_eight_posts(operator: Operator, tmp_path: Path)
     digest = json.loads(out)["next"].split()[-1]
     plan = json.loads((operator.file.parent / "plans" / f"{digest}.json").read_text())
     accepted = [word for hazard in plan["hazards"] for word in ("--accept", hazard["name"])]
-    moved = operator.run("evacuate", "--digest", digest, *accepted)
-    assert moved == {"site": "birch", "vendor": "birch"}
+    moved = operator.run("evacuate", "--to", "cedar", "--digest", digest, *accepted)
+    assert moved == {"site": "cedar", "vendor": "cedar"}
     operator.run("notice", "evidence", "--to", str(tmp_path / "evidence.zip"))
     with zipfile.ZipFile(tmp_path / "evidence.zip") as evidence:
         told = json.loads(evidence.read("evidence.json"))
