@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-PLUGIN = b"pulumi-resource-pulumi-python"
+PLUGIN = b"pulumi-resource-"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,8 @@ import pytest
 
 from resilience.adapters import pulumi_vault
 from resilience.adapters.pulumi import Backend, PulumiCloud, has_plugin
+from resilience.adapters.pulumi_errors import StackFailed
+from resilience.adapters.pulumi_orphans import _processes_on, end_orphans
 from resilience.model import Site, VaultSpec
 from resilience.model.rights import PRINCIPALS
 from tests.aws_server import REGION, account, client, empty_server, image
@@ -62,6 +68,20 @@ if has_plugin("aws"):
         assert aws.ask("ec2", "describe_addresses")["Addresses"] == []
         assert {one["VpcId"] for one in aws.ask("ec2", "describe_vpcs")["Vpcs"]} == before
 
+    def test_the_provider_does_not_outlive_a_killed_engine(aws: Emulated) -> None:
+        """`kill -9` of the engine leaves the vendor's plugin alive, with credentials in its environment: the next run ends it."""
+        site = Site("oak", "acme", "aws", region=REGION, type="t3.small", image=image(aws.url))
+        with ThreadPoolExecutor(1) as pool:
+            making = pool.submit(aws.cloud.up, site)
+            while not (providers := [pid for pid, one in at_work(aws).items() if b"pulumi-resource-aws" in one]):
+                assert not making.done(), making.exception()
+                time.sleep(0.05)
+            [engine] = [pid for pid, one in at_work(aws).items() if one.partition(b"\0")[0].endswith(b"/pulumi")]
+            os.kill(engine, signal.SIGKILL)
+            assert isinstance(making.exception(), StackFailed)
+        assert set(providers) <= set(at_work(aws)), "it ended by itself, and nobody need end it"
+        assert set(providers) <= set(end_orphans(aws.cloud.backend.url))
+
     def test_a_vault_is_a_closed_bucket_and_its_principals(aws: Emulated) -> None:
         """Versions, encryption, no public way in; each principal's key is one that IAM knows; made again, nothing changes."""
         spec = VaultSpec("elm", "acme", "s3", aws.url, "plaza-elm", REGION, "aws", lock_days=1)
@@ -83,6 +103,11 @@ if has_plugin("aws"):
         assert pulumi_vault.make(aws.cloud, spec) == {}
         assert aws.ask("s3", "get_bucket_versioning", Bucket="plaza-elm")["Status"] == "Enabled"
         assert locked(aws) == ("COMPLIANCE", 1)
+
+
+def at_work(aws: Emulated) -> dict[int, bytes]:
+    """Processes that work on this state, and what they are called."""
+    return {pid: one.command for pid, one in _processes_on(aws.cloud.backend.url).items()}
 
 
 def locked(aws: Emulated) -> tuple[str, int]:

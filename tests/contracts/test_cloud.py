@@ -314,7 +314,7 @@ def test_an_unknown_stack_is_said(make: Make) -> None:
 @pytest.mark.parametrize("kind", [kind for kind in ("hetzner", "aws", "gcp") if not has_plugin(kind)][:2])
 def test_a_stack_without_its_provider_is_said(make: Make, kind: str) -> None:
     """The real engine has no plugin of this vendor: named with its version, and nothing was made."""
-    oak = Site("oak", "acme", kind, region="fsn1", type="cx23")
+    oak = Site("oak", "acme", kind, region="fsn1", zone="fsn1-a", type="cx23")
     with pytest.raises(MissingPart, match="pulumi-resource-") as caught:
         make(operators=("192.0.2.7/32",), fleet="plaza").up(oak)
     assert "pulumi plugin install resource" in caught.value.next
