@@ -17,6 +17,7 @@ NEEDED = [
     "cryptography.fernet",
     "google.cloud.storage",
     "httptools",
+    "isal.isal_zlib",
     "jinja2",
     "multipart",
     "PIL.Image",

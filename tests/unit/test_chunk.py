@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import time
+import zlib
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -44,6 +45,24 @@ def test_there_and_back() -> None:
     assert chunk.open_body(HEADER, BODY, str(IDENTITY)) == b"wal" * 100
     assert chunk.decode_opening(chunk.encode_opening(OPENING, SIGN), EPOCH) == OPENING
     assert chunk.decode_start(chunk.encode_start(START, SIGN), EPOCH) == START
+
+
+@given(st.binary(max_size=200), st.integers(1, 60), st.sampled_from([0, 1, 6, 9]))
+def test_streams_of_any_zlib_are_read_and_ours_are_read_by_any(pattern: bytes, times: int, level: int) -> None:
+    """The format is zlib's, whoever packs: what older builds put opens here, and plain zlib opens what ship puts."""
+    wal = pattern * times
+    header = replace(HEADER, end=HEADER.start + len(wal))
+    older = seals.encrypt(zlib.compress(wal, level), [str(IDENTITY.to_public())])
+    ours = chunk.seal_body(wal, [str(IDENTITY.to_public())])
+    assert chunk.open_body(header, older, str(IDENTITY)) == wal
+    assert zlib.decompress(seals.decrypt(ours, str(IDENTITY))) == wal
+
+
+@pytest.mark.parametrize("damage", [b"", b"wal", zlib.compress(b"wal" * 100)[:-1], zlib.compress(b"wal" * 99)])
+def test_what_cannot_be_unpacked_is_no_wal(damage: bytes) -> None:
+    """An empty stream, rubbish, a stream that is cut off, and one of another length: refused with a reason."""
+    with pytest.raises(VaultError):
+        chunk.open_body(HEADER, seals.encrypt(damage, [str(IDENTITY.to_public())]), str(IDENTITY))
 
 
 LETTER = next(i for i in range(CHUNK.index(b'"signature"') + 13, len(CHUNK)) if CHUNK[i] > ord("9"))
