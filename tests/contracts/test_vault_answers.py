@@ -36,13 +36,15 @@ def google(code: int, message: str, reason: str) -> str:
 
 
 @contextmanager
-def answering(kind: str, status: int, body: str) -> Iterator[Vault]:
-    """A vault whose store gives one answer to everything."""
+def answering(kind: str, status: int, body: str, asked: list[str | None] | None = None) -> Iterator[Vault]:
+    """A vault whose store gives one answer to everything, and notes what each request expects first."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            if asked is not None:
+                asked.append(self.headers.get("Expect"))
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.send_response(status)
             self.send_header("Content-Type", "application/json" if body.startswith("{") else "application/xml")
@@ -63,6 +65,15 @@ def answering(kind: str, status: int, body: str) -> Iterator[Vault]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@pytest.mark.parametrize(("size", "expects"), [(1, None), (100_000, None), (1 << 20, "100-continue")])
+def test_a_small_object_is_one_journey(size: int, expects: str | None) -> None:
+    """A commit waits for it: only what is large asks the store first whether it would take it."""
+    asked: list[str | None] = []
+    with answering("s3", 200, "", asked) as vault:
+        assert vault.put_new("wal/1", b"x" * size)
+    assert asked == [expects]
 
 
 CLOSED = [
