@@ -37,6 +37,10 @@ CHUNK_LIMIT = 4 << 20
 HEARTBEAT = 1.0
 GATHER = 0.2
 RECONNECT = 0.5
+SIP = 0.02
+"""While a chunk fills, Postgres' messages gather for so long: reading each by itself costs more than what is in it."""
+MUCH = 64 << 10
+"""So much at once means that Postgres may be waiting for room: then it is read as it comes."""
 POLL = 0.05
 QUIET = 0.5
 """No more WAL for so long: Postgres has sent the last of it."""
@@ -276,21 +280,26 @@ class Ship:
 
     def _pump(self, stream: Stream) -> None:
         """Receive, batch, spool, confirm."""
-        batch, flushed_at = Batch(), 0.0
+        batch, flushed_at, much = Batch(), 0.0, False
         spacing, told = self._config.spacing_ms / 1000, Told()
         self._report.postgres_error = None
         while not self._stopping.is_set() and self._lease.following is None:
             due = flushed_at + self._wait(spacing) if batch.parts else told.at + HEARTBEAT
-            select.select([stream.fileno(), self._woken.fileno()], [], [], max(0.0, due - time.monotonic()))
-            with suppress(BlockingIOError):
-                self._woken.recv(4096)
+            self._rest(stream, due - time.monotonic(), sip=bool(batch.parts) and not much)
             self._tell(stream, told)  # before the next chunk is made durable: commits wait for this
-            self._drain(stream, batch)
+            much = self._drain(stream, batch) >= MUCH
             now = time.monotonic()
             if batch.parts and (now >= flushed_at + self._wait(spacing) or batch.size >= CHUNK_LIMIT):
                 self._keep(batch)
                 batch, flushed_at = Batch(), now
             self._tell(stream, told)
+
+    def _rest(self, stream: Stream, seconds: float, *, sip: bool) -> None:
+        """Until a vault has moved, there is WAL (or a sip of it has gathered), or the time is up."""
+        watched = [self._woken.fileno()] if sip else [stream.fileno(), self._woken.fileno()]
+        select.select(watched, [], [], max(0.0, min(seconds, SIP) if sip else seconds))
+        with suppress(BlockingIOError):
+            self._woken.recv(4096)
 
     def _tell(self, stream: Stream, told: Told) -> None:
         """Confirm to Postgres what is new, when it asks, and once a heartbeat."""
@@ -310,9 +319,12 @@ class Ship:
         held = self._spool.held()
         return held_by(self._record.k, (min(c.progress.counted, held[c.vault.name]) for c in self._couriers))
 
-    def _drain(self, stream: Stream, batch: Batch) -> None:
+    def _drain(self, stream: Stream, batch: Batch) -> int:
+        """Take what has arrived; how much that was."""
+        before = batch.size
         while batch.size < CHUNK_LIMIT and (received := stream.receive()) is not None:
             batch.add(received)
+        return batch.size - before
 
     def _keep(self, batch: Batch) -> None:
         """Seal a batch into a chunk and put it into the spool."""
