@@ -24,7 +24,7 @@ from resilience.replication.tail import refuse_short
 
 STUCK = 1.5
 """Seconds without progress after which a stopped replay is judged."""
-POLL = 0.05
+POLL = 0.02
 log = structlog.get_logger()
 
 
@@ -87,7 +87,7 @@ class Check:
     def __call__(self, replayed: int) -> None:
         """ShortRecovery unless everything whole was replayed."""
         start = lsn.segment_start(max(replayed - 1, 0), self._segments.size)
-        wal = self._segments.read(self._timeline, start, min(self._end, start + (64 << 20)))
+        wal = self._segments.read(self._timeline, start, min(self._end, replayed + lsn.PAGE))
         refuse_short(replayed, self._end, self._confirmed, wal, start, self._segments.size)
 
 
@@ -102,15 +102,16 @@ def replay(db: psycopg.Connection[Any], end: int, check: Check, *, target: bool 
         replayed = lsn.parse(one(db, "SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')::text"))
         if replayed >= end or (target and one(db, "SELECT pg_get_wal_replay_pause_state()") == "paused"):
             return replayed
-        if replayed != last:
+        if replayed != last:  # to look at the WAL there takes time from the replay: only once it stands still
             last, since = replayed, time.monotonic()
-        try:
-            check(replayed)
-        except ShortRecovery:
-            if time.monotonic() > since + STUCK:
-                raise
         else:
-            return replayed
+            try:
+                check(replayed)
+            except ShortRecovery:
+                if time.monotonic() > since + STUCK:
+                    raise
+            else:
+                return replayed
         time.sleep(POLL)
 
 
