@@ -83,7 +83,7 @@ class Nothing(Copy):
 class Ours(Copy):
     """ship into three vaults."""
 
-    name = "ours, async"
+    name = "ours, async, 3 vaults"
     segment_mb = 1
     copies = 3
     settings = ("synchronous_commit = local",)
@@ -118,6 +118,19 @@ class Ours(Copy):
         """Ship dies."""
         site.processes[-1].kill()
         site.processes[-1].wait()
+
+
+class OursToTwo(Ours):
+    """As many copies as the rival keeps: for what a copy costs."""
+
+    name = "ours, async, 2 vaults"
+    copies = 2
+
+    def fleet(self) -> Fleet:
+        """Two vaults, k = 1, s = 2."""
+        made = fleet(self.at, self.tag, durability="async", spacing_ms=200)
+        made.stores, made.k = {name: made.stores[name] for name in ("birch", "cedar")}, 1
+        return made
 
 
 class OursQuorum(Ours):
@@ -276,4 +289,4 @@ class Received(Copy):
         self.receiver.wait()
 
 
-ALL = (Nothing, Ours, OursQuorum, PgBackRest, Received)
+ALL = (Nothing, Ours, OursToTwo, OursQuorum, PgBackRest, Received)

@@ -13,6 +13,7 @@ from resilience.replication.config import load
 from resilience.replication.restic import Repository
 from resilience.replication.segments import Segments
 from resilience.replication.standby import prepare
+from scripts.benches._ahead import Ahead
 from scripts.benches._copies import Ours
 from scripts.benches._world import Site, Store, pgbench
 from tests.replication.harness import site_folder, wait_until
@@ -25,8 +26,8 @@ LONGEST_S = 900
 SETTINGS = ("shared_buffers = 256MB", "max_wal_size = 4GB", "checkpoint_timeout = 1h")
 
 
-def restores(at: Store, gigabytes: float) -> dict[str, float]:
-    """Seconds: of restore and recover; of the same snapshot by restic and the same WAL by Postgres alone."""
+def restores(at: Store, gigabytes: float, times: int) -> list[dict[str, float]]:
+    """Seconds, some times over: of restore and recover; of the same snapshot by restic and the same WAL by Postgres alone."""
     copy = Ours(at, 0, secrets.token_hex(4))
     with site_folder() as folder:
         acorn = copy.place(folder)
@@ -45,7 +46,7 @@ def restores(at: Store, gigabytes: float) -> dict[str, float]:
         finally:
             acorn.end()
         shutil.rmtree(acorn.pg)
-        return {"snapshot_s": snapshot_s, **_restore(copy, acorn, folder)}
+        return [{"snapshot_s": snapshot_s, **_restore(acorn, folder, number)} for number in range(times)]
 
 
 def _shipped(acorn: Site) -> None:
@@ -54,28 +55,30 @@ def _shipped(acorn: Site) -> None:
     wait_until(lambda: lsn.parse(acorn.status().get("confirmed_lsn", "0/0")) >= end, acorn.told, LONGEST_S)
 
 
-def _restore(copy: Ours, acorn: Site, folder: Path) -> dict[str, float]:
+def _restore(acorn: Site, folder: Path, number: int) -> dict[str, float]:
+    """On an empty host, under an epoch of its own; what it takes beside is measured in between, on the same files."""
     fleet = acorn.fleet
-    birch = Site(folder, "birch", fleet, fleet.seal("birch"))
+    birch = Site(folder, f"birch-{number}", fleet, fleet.seal(f"birch-{number}"))
+    raw = Site(folder, f"raw-{number}", fleet, fleet.records[-1])
+    restore, recover = Ahead(birch, "restore"), Ahead(birch, "recover")
     try:
-        began = time.monotonic()
-        merged = birch.run("restore")
-        restored = time.monotonic()
-        raw = Site(folder, "raw", fleet, fleet.records[-1])
+        merged = restore.run(birch.config())
         raw_restore = _raw_restore(raw, merged["snapshot"], merged["snapshot_vault"])
         raw_replay = _raw_replay(raw, birch)
-        begun = time.monotonic()
-        birch.run("recover")
-        recovered = time.monotonic()
+        recovered = recover.run(birch.config())
     finally:
+        birch.kill_postgres()
         birch.end()
-    ours, theirs = (restored - began) + (recovered - begun), raw_restore + raw_replay
+    for site in (birch, raw):
+        shutil.rmtree(site.folder)
     return {
-        "restore_s": restored - began,
-        "recover_s": recovered - begun,
+        "restore_s": merged["took_s"],
+        "restore_restic_s": merged["restic_s"],
+        "recover_s": recovered["took_s"],
+        "recover_replay_s": recovered["replay_s"],
         "raw_restic_s": raw_restore,
         "raw_replay_s": raw_replay,
-        "ratio": ours / theirs,
+        "ratio": (merged["took_s"] + recovered["took_s"]) / (raw_restore + raw_replay),
     }
 
 

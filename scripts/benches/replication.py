@@ -18,8 +18,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ import psycopg
 from resilience import caches
 from resilience.ports import Vault
 from resilience.replication import layout, lsn
-from scripts.benches._copies import ALL, Copy, Nothing, Ours, PgBackRest
+from scripts.benches._copies import ALL, Copy, Nothing, Ours, OursToTwo, PgBackRest
 from scripts.benches._restores import restores
 from scripts.benches._world import CHECKOUT, Site, Store, adopt_orphans, cpu_seconds, pgbench, store
 from tests.replication.harness import site_folder, wait_until
@@ -67,19 +68,38 @@ def main() -> int:
     runs: list[dict[str, Any]] = []
     if args.keep and args.keep.exists():
         runs = [json.loads(line) for line in args.keep.read_text().splitlines()]
-    for number in range(args.runs):
-        with tempfile.TemporaryDirectory(prefix="resilience-bench-") as folder, store(Path(folder) / "s3") as (at, tls):
-            run = {"at": time.strftime("%Y-%m-%d %H:%M"), "load": os.getloadavg()[0], **_run(at, tls, args)}
-        runs.append(run)
+    made: list[dict[str, Any]] = []
+    try:
+        _measure_all(args, made)
+    finally:
         if args.keep:
             with args.keep.open("a") as file:
-                file.write(json.dumps(run) + "\n")
-        print(f"run {number + 1} of {args.runs} done", file=sys.stderr)
+                file.writelines(json.dumps(run) + "\n" for run in made)
+    runs += made
     figures = _figures(runs)
     _table(runs, figures)
     if args.json:
         args.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
+
+
+def _measure_all(args: argparse.Namespace, made: list[dict[str, Any]]) -> None:
+    """All runs, and as many restores of each database."""
+    for number in range(args.runs):
+        with _stored() as (at, tls):
+            made.append({"at": time.strftime("%Y-%m-%d %H:%M"), "load": os.getloadavg()[0], **_run(at, tls, args)})
+        print(f"run {number + 1} of {args.runs} done", file=sys.stderr)
+    for size in args.restore:
+        with _stored() as (at, _):
+            for run, found in zip(made, restores(at, size, args.runs), strict=True):
+                run[f"restore {size:g} GB"] = found
+                print(f"  restore {size:g} GB: {found}", file=sys.stderr)
+
+
+@contextmanager
+def _stored() -> Iterator[tuple[Store, int]]:
+    with tempfile.TemporaryDirectory(prefix="resilience-bench-") as folder, store(Path(folder) / "s3") as found:
+        yield found
 
 
 def _run(at: Store, tls: int, args: argparse.Namespace) -> dict[str, Any]:
@@ -99,9 +119,6 @@ def _run(at: Store, tls: int, args: argparse.Namespace) -> dict[str, Any]:
         print(f"  {copy.name}: {found[copy.name]}", file=sys.stderr)
     if args.seconds:
         found["rate"] = _rate(at)
-    for size in args.restore:
-        found[f"restore {size:g} GB"] = restores(at, size)
-        print(f"  restore {size:g} GB: {found[f'restore {size:g} GB']}", file=sys.stderr)
     return found
 
 
@@ -116,6 +133,8 @@ def _measure(copy: Copy, site: Site, seconds: int, scale: int, bulk: int) -> dic
     others = _children() - _postmaster(site) - {p.pid for p in site.processes} - _own(copy)
     wal, stored, used = site.wal_end(), copy.bytes(site), cpu_seconds(others)
     said = pgbench(site, "-n", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds))
+    _settle(copy, site, site.wal_end())
+    halfway = cpu_seconds(others)
     pgbench(site, "-i", "-q", "-I", "dtg", "-s", str(bulk))
     end = site.wal_end()
     _settle(copy, site, end)
@@ -123,10 +142,14 @@ def _measure(copy: Copy, site: Site, seconds: int, scale: int, bulk: int) -> dic
     found = {
         "tps": _said(said, "tps = "),
         "latency_ms": _said(said, "latency average = "),
-        "cpu_per_gb": (cpu_seconds(others) - used) / gigabytes,
+        "transactions": _said(said, "actually processed: "),
+        "cpu_transactions": halfway - used,
+        "cpu_bulk": cpu_seconds(others) - halfway,
         "stored_per_gb": (copy.bytes(site) - stored) / gigabytes / max(1, copy.copies) / GB,
         "wal_mb": gigabytes * 1024,
     }
+    if isinstance(copy, OursToTwo):
+        return found
     if isinstance(copy, Ours):
         found |= _floor(site)
     return found | _lose(copy, site)
@@ -235,15 +258,20 @@ def _figures(runs: list[dict[str, Any]]) -> dict[str, float]:
                 for name, value in found.items():
                     values.setdefault(f"{way}: {name}", []).append(value)
                 if "tps" in found:
-                    floor = run[Nothing.name]
-                    values.setdefault(f"{way}: tps_ratio", []).append(found["tps"] / floor["tps"])
-                    extra = found["cpu_per_gb"] - floor["cpu_per_gb"]
-                    values.setdefault(f"{way}: cpu_extra_per_gb", []).append(extra)
+                    for name, value in _beyond(found, run[Nothing.name]).items():
+                        values.setdefault(f"{way}: {name}", []).append(value)
             elif way == "rate":
                 values.setdefault("ship on one core: mb_per_s", []).append(found)
     return {name: round(statistics.median(v), 3) for name, v in values.items()} | {
         f"{name} (spread)": round(max(v) - min(v), 3) for name, v in values.items()
     }
+
+
+def _beyond(found: dict[str, float], floor: dict[str, float]) -> dict[str, float]:
+    """A way beside the floor of its own run: as many transactions and the same load, with no copy."""
+    alone = floor["cpu_transactions"] / floor["transactions"] * found["transactions"] + floor["cpu_bulk"]
+    extra = (found["cpu_transactions"] + found["cpu_bulk"] - alone) / (found["wal_mb"] / 1024)
+    return {"tps_ratio": found["tps"] / floor["tps"], "cpu_extra_per_gb": extra}
 
 
 COLUMNS = {
@@ -252,7 +280,7 @@ COLUMNS = {
     "put_and_look_ms": "PUT + look ms",
     "lost": "commits lost",
     "lost_s": "seconds lost",
-    "cpu_extra_per_gb": "CPU s / GB WAL",
+    "cpu_extra_per_gb": "CPU s / GB WAL, all copies",
     "stored_per_gb": "stored / WAL, a copy",
 }
 
@@ -268,6 +296,11 @@ def _table(runs: list[dict[str, Any]], figures: dict[str, float]) -> None:
             spread = figures.get(f"{kind.name}: {column} (spread)")
             cells.append("" if value is None else f"{value:.2f} ({spread:.2f})")
         print(f"| {kind.name} | " + " | ".join(cells) + " |")
+    print("\nrun by run:")
+    for kind in ALL:
+        for run in runs if kind.name in runs[0] else ():
+            found = {**run[kind.name], **_beyond(run[kind.name], run[Nothing.name])}
+            print(f"  {kind.name}: " + ", ".join(f"{COLUMNS[c]} {found[c]:.2f}" for c in COLUMNS if c in found))
     print()
     for name, value in figures.items():
         if name.startswith(("ship", "restore")) and "spread" not in name:

@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 import psycopg
 
+from scripts.benches._ahead import Ahead
 from scripts.benches._world import Site, fleet, store
 from tests.replication.harness import site_folder, wait_until
 
@@ -88,19 +89,17 @@ def measure(acorn: Site, birch: Site, seconds: float) -> dict[str, float]:
         process.terminate()
         process.wait(10)
     birch.take(birch.fleet.seal("birch"))
-    began = time.monotonic()
-    birch.run("restore")
-    restored = time.monotonic()
-    birch.run("recover")
-    done = time.monotonic()
+    restore, recover = Ahead(birch, "restore"), Ahead(birch, "recover")
+    restored, recovered = restore.run(birch.config()), recover.run(birch.config())
     return {
         "commits": len(lags),
         "lag_p50_s": statistics.median(lags),
         "lag_p99_s": lags[int(len(lags) * 0.99)],
         "lag_max_s": lags[-1],
         "idle_bytes_written_per_s": idle,
-        "restore_s": restored - began,
-        "recover_s": done - restored,
+        "restore_s": restored["took_s"],
+        "recover_s": recovered["took_s"],
+        "recover_replay_s": recovered["replay_s"],
     }
 
 
