@@ -25,6 +25,8 @@ from resilience.replication.tail import refuse_short
 STUCK = 1.5
 """Seconds without progress after which a stopped replay is judged."""
 POLL = 0.02
+PROMOTION = 60
+"""Seconds."""
 log = structlog.get_logger()
 
 
@@ -123,10 +125,16 @@ def promote(db: psycopg.Connection[Any], *, slot: bool) -> None:
             " WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s)",
             (SLOT, SLOT),
         )
-    if not one(db, "SELECT pg_promote(true, 60)"):
-        raise ResilienceError(
-            "Postgres was not promoted within 60 s.", "It may still be at it.", "Look at its log, then run this again."
-        )
+    db.execute("SELECT pg_promote(false)")  # Postgres' own wait looks ten times a second only
+    until = time.monotonic() + PROMOTION
+    while _in_recovery(db):
+        if time.monotonic() > until:
+            raise ResilienceError(
+                f"Postgres was not promoted within {PROMOTION} s.",
+                "It may still be at it.",
+                "Look at its log, then run this again.",
+            )
+        time.sleep(POLL)
 
 
 def _promoted(config: Config, check: Check, end_lsn: str) -> dict[str, Any]:
