@@ -9,13 +9,15 @@ from resilience.replication import lsn
 def refuse_short(replayed: int, end: int, confirmed: int, wal: bytes, wal_start: int, segment_size: int) -> None:
     """ShortRecovery unless replay reached `end`, or only the beginning of a record is left there.
 
-    `wal` is the assembled WAL from `wal_start` up to `end`. Postgres itself promotes short without
+    `wal` is the assembled WAL from `wal_start` up to `end`, or at least for a page past `replayed`. Postgres itself promotes short without
     a word, so what it replayed is compared with what the chain holds.
     """
     if replayed >= end:
         return
     if replayed < wal_start:
         raise _short(replayed, end, confirmed, "Replay stopped far from the end of the chain.")
+    if wal_start + len(wal) < min(end, replayed + lsn.PAGE):
+        raise _short(replayed, end, confirmed, "The WAL that comes next is not on this host any more.")
     ends = lsn.record_end(wal, wal_start, replayed, segment_size)
     if ends is not None and ends <= end:
         why = (

@@ -64,6 +64,13 @@ def test_rubbish_left_is_short() -> None:
         refuse_short(SEGMENT, SEGMENT + len(data), SEGMENT, data, SEGMENT, SEGMENT)
 
 
+@pytest.mark.parametrize("there", [0, LONG, LONG + 3])
+def test_wal_that_is_gone_from_the_host_is_short(there: int) -> None:
+    """What was assembled and is not there any more is never taken for a record that was cut off."""
+    with pytest.raises(ShortRecovery, match="not on this host"):
+        refuse_short(SEGMENT, SEGMENT + LONG + 100, SEGMENT, wal(100, there)[:there], SEGMENT, SEGMENT)
+
+
 def test_past_the_end_is_through() -> None:
     """Replay at or past the end needs no look at the bytes."""
     refuse_short(SEGMENT, SEGMENT, SEGMENT, b"", SEGMENT, SEGMENT)
