@@ -16,7 +16,7 @@ import boto3
 
 from resilience import caches
 from resilience.replication import layout, lsn
-from scripts.benches._world import Fleet, Site, Store, fleet, stored, until
+from scripts.benches._world import Fleet, Site, Store, fleet, run_in_memory, stored, until
 from tests.vault_servers import SECRET, make_bucket
 
 SEGMENT = 16 << 20
@@ -88,6 +88,10 @@ class Ours(Copy):
     copies = 3
     settings = ("synchronous_commit = local",)
     durability, spacing_ms = "async", 200
+
+    def place(self, folder: Path) -> Site:
+        """As a host has it."""
+        return run_in_memory(super().place(folder))
 
     def fleet(self) -> Fleet:
         """Three vaults, k = s = 2."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import datetime as dt
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -74,6 +77,15 @@ def fleet(at: Store, tag: str, *, durability: str, spacing_ms: int) -> Fleet:
     names = ("birch", "cedar", "elm")
     vaults = {name: (at, replace(make_bucket(at, f"{name}-{tag}"), name=name)) for name in names}
     return Fleet(vaults, durability=durability, spacing_ms=spacing_ms)
+
+
+def run_in_memory(site: Site) -> Site:
+    """Status, lease and metrics are in memory, as on a host (`/run`), and not on the disk that commits wait for."""
+    memory = tempfile.mkdtemp(dir="/dev/shm", prefix="resilience-bench-")
+    atexit.register(shutil.rmtree, memory, ignore_errors=True)
+    (site.folder / "run").rmdir()
+    (site.folder / "run").symlink_to(memory)
+    return site
 
 
 def stored(at: Store, bucket: str, prefix: str = "") -> int:

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 import psycopg
 
 from scripts.benches._ahead import Ahead
-from scripts.benches._world import Site, fleet, store
+from scripts.benches._world import Site, fleet, run_in_memory, store
 from tests.replication.harness import site_folder, wait_until
 
 EVERY = 0.02
@@ -33,14 +33,12 @@ def main() -> int:
     args = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as stores,
-        tempfile.TemporaryDirectory(dir="/dev/shm") as memory,
         store(Path(stores)) as (at, _),
         site_folder() as folder,
     ):
         ours = fleet(at, secrets.token_hex(4), durability="async", spacing_ms=200)
         acorn = Site(folder, "acorn", ours, ours.seal("acorn"))
-        birch = Site(folder, "birch", ours, ours.records[-1])
-        _in_memory(birch.folder / "run", Path(memory))
+        birch = run_in_memory(Site(folder, "birch", ours, ours.records[-1]))
         try:
             found = measure(acorn, birch, args.seconds)
         finally:
@@ -60,12 +58,6 @@ def _quiet(birch: Site) -> None:
         if (now := str(birch.standby_status()["seen_lsn"])) != seen:
             seen, since = now, time.monotonic()
         time.sleep(1)
-
-
-def _in_memory(folder: Path, memory: Path) -> None:
-    """Status files are in memory, as they are on a host."""
-    folder.rmdir()
-    folder.symlink_to(memory)
 
 
 def measure(acorn: Site, birch: Site, seconds: float) -> dict[str, float]:
