@@ -17,7 +17,7 @@ def run(
     ctx: typer.Context,
     site: Annotated[str, typer.Argument(help="A site of the fleet.")],
     lost: Annotated[
-        list[str] | None, typer.Option(help="A vendor not to call; its name servers keep what they serve.")
+        list[str] | None, typer.Option(help="A vendor not to call; its vaults and name servers keep what they have.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
@@ -33,7 +33,7 @@ def run(
     ):
         gone = declared(fleet, lost)
         survey, plan = observe(world, fleet, gone), unfinished(world, "up")
-        if plan is None or plan.target != site or gone or not may_be_primary(survey, site):
+        if plan is None or plan.target != site or gone or plan.lost or not may_be_primary(survey, site):
             plan = plan_up(fleet, survey, site, gone)
             approve(world, plan, Approval(plan.digest, frozenset(), by="up"))
         else:

@@ -8,29 +8,39 @@ from typing import Any
 from resilience.decide.certificates import certify
 from resilience.decide.locks import unlike
 from resilience.decide.opening import opening, stages
-from resilience.decide.quorum import newest_epoch, next_set
+from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable
 from resilience.decide.vaults import complete
 from resilience.errors import Refused, UsageError
 from resilience.model import Fleet, Phase, Plan, Step, Survey, Unknown
 
 
-def plan_up(fleet: Fleet, survey: Survey, site: str, lost: frozenset[str] = frozenset()) -> Plan:
-    """Steps that make `site` and, where it is the primary, let it serve; no lost vendor's name servers are told.
+def plan_up(fleet: Fleet, survey: Survey, site: str, declared: frozenset[str] = frozenset()) -> Plan:
+    """Steps that make `site` and, where it is the primary, let it serve; nothing of a vendor declared lost is called.
 
-    Refused when vaults can't be read (a sealed epoch could be overlooked) on the first day.
+    Refused when vaults can't be read (a sealed epoch could be overlooked) on the first day, and with lost vendors where
+    too few others answer to tell that no newer epoch was sealed.
     """
     if site not in {s.name for s in fleet.sites}:
         names = ", ".join(s.name for s in fleet.sites)
         raise UsageError(f"No site is called {site}.", "It is not declared.", f"Declared: {names}.")
+    lost = lost_vendors(fleet, survey, declared) if declared else frozenset[str]()
+    if fleet.site(site).vendor in lost:
+        raise UsageError(
+            f"{site} is at a lost vendor.", "Nothing of it is called.", "Plan a failover: `resilience plan`."
+        )
     epoch = newest_epoch(survey)
     if epoch is None:
         _refuse_blind(survey)
+    elif lost:
+        sealable(fleet, survey, epoch, lost)
     if not may_be_primary(survey, site):
         steps = tuple(_standby(fleet, site))
     else:
-        unlocked = [name for name, apart in unlike(fleet, survey).items() if apart]
+        unlocked = [
+            name for name, apart in unlike(fleet, survey).items() if apart and fleet.vault(name).vendor not in lost
+        ]
         steps = tuple(_primary(fleet, site, unlocked, lost, first_day=epoch is None))
-    return Plan("up", fleet.name, site, site, steps)
+    return Plan("up", fleet.name, site, site, steps, lost=tuple(sorted(lost)))
 
 
 def may_be_primary(survey: Survey, site: str) -> bool:

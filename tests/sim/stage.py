@@ -118,10 +118,11 @@ class Operator:
     def up(self, site: str, lost: frozenset[str] = frozenset()) -> None:
         """As `resilience up` does."""
         survey, plan = observe(self.world, self.stage.fleet, lost), unfinished(self.world, "up")
-        if plan is None or plan.target != site or lost or not may_be_primary(survey, site):
+        if plan is None or plan.target != site or lost or plan.lost or not may_be_primary(survey, site):
             plan = plan_up(self.stage.fleet, survey, site, lost)
             approve(self.world, plan, Approval(plan.digest, frozenset(), by="up"))
-        execute(self.world, self.stage.fleet, plan)
+        with self.stage.monitor.nobody_calls(frozenset(plan.lost)):
+            execute(self.world, self.stage.fleet, plan)
 
 
 @dataclass

@@ -56,6 +56,17 @@ def test_a_dead_vendor_s_name_server_does_not_keep_a_site_down() -> None:
     assert stage.post(1) == 1
 
 
+def test_up_without_a_lost_vendor_calls_none_of_its_vaults() -> None:
+    """The present site comes up without the vaults that are lost, and not where those left can't tell whether it may."""
+    stage = day_one()
+    stage.state.lose("elm")
+    stage.operator.up("acorn", lost=frozenset({"elm"}))
+    assert stage.post(1) == 1
+    for refused in ({"birch", "elm"}, {"acorn", "elm"}):
+        with pytest.raises(ResilienceError, match="needed to seal|lost vendor"):
+            stage.operator.up("acorn", lost=frozenset(refused))
+
+
 def test_one_name_server_that_is_left_is_enough() -> None:
     """The failover ends well, and says which dead vendor's name server is still in the delegation."""
     stage = registered()
