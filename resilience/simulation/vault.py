@@ -11,6 +11,8 @@ from resilience.simulation.state import State
 
 T = TypeVar("T")
 
+PICTURE = b"what a picture is sealed as"
+
 
 @dataclass
 class SimVault:
@@ -26,24 +28,30 @@ class SimVault:
     def _ask(self, verb: str, act: Callable[[], T]) -> T:
         return self.state.ask(f"vault.{self.name}.{verb}", self.state.vaults[self.name].vendor, 0.02, act)
 
+    def _picture(self, key: str) -> bool:
+        return key.startswith(layout.MEDIA) and key.removeprefix(layout.MEDIA) in self.state.vaults[self.name].pictures
+
     def put_new(self, key: str, data: bytes) -> bool:
         """Create if absent."""
 
         def create() -> bool:
-            if key in self._objects:
+            if key in self._objects or self._picture(key):
                 return False
-            self._objects[key] = bytes(data)
+            if key.startswith(layout.MEDIA):
+                self.state.vaults[self.name].pictures.add(key.removeprefix(layout.MEDIA))
+            else:
+                self._objects[key] = bytes(data)
             return True
 
         return self._ask("put_new", create)
 
     def get(self, key: str) -> bytes | None:
         """The object; None when it is surely absent."""
-        return self._ask("get", lambda: self._objects.get(key))
+        return self._ask("get", lambda: PICTURE if self._picture(key) else self._objects.get(key))
 
     def exists(self, key: str) -> bool:
         """Whether it is there."""
-        return self._ask("exists", lambda: key in self._objects)
+        return self._ask("exists", lambda: key in self._objects or self._picture(key))
 
     def list(self, prefix: str) -> list[str]:
         """Keys with the prefix, in order."""
@@ -56,16 +64,15 @@ class SimVault:
 
     def delete(self, key: str) -> None:
         """Remove."""
-        self._ask("delete", lambda: self._objects.pop(key, None))
+        self._ask("delete", lambda: self._remove(key))
 
     def erase(self, key: str) -> None:
-        """Remove an object or a picture for good."""
+        """Remove for good."""
+        self._ask("erase", lambda: self._remove(key))
 
-        def remove() -> None:
-            self._objects.pop(key, None)
-            self.state.vaults[self.name].pictures.discard(key.removeprefix(layout.MEDIA))
-
-        self._ask("erase", remove)
+    def _remove(self, key: str) -> None:
+        self._objects.pop(key, None)
+        self.state.vaults[self.name].pictures.discard(key.removeprefix(layout.MEDIA))
 
     def close(self) -> None:
         """It holds nothing open."""
