@@ -217,7 +217,10 @@ class Plane(Protocol):
 
 
 class App(Protocol):
-    """The app, as far as the toolkit knows it: on its host, and from outside."""
+    """The app, as far as the toolkit knows it: on its host, and from outside.
+
+    On its host it hands files over to ship, of three kinds: `ledger` and `key`, of which it is told once they are held, and `media`.
+    """
 
     @property
     def ready_path(self) -> str:

@@ -1,7 +1,8 @@
-"""The outbox: pictures and ledger entries on their way into every vault.
+"""The outbox: ledger entries, keys and pictures on their way into every vault.
 
-The app links a file into `outbox/{media,ledger}/`; here it is linked on into each vault's own
-queue, so that the cost of a cycle depends on what is new, never on what there is.
+The app links a file into `outbox/{ledger,key,media}/`; here it is linked on into each vault's own
+queue, so that the cost of a cycle depends on what is new, never on what there is. What the app waits
+for counts as held by vaults that took it from this very process: that a queue has it not proves nothing.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ from resilience.replication.lease import Lease
 from resilience.replication.metrics import Meter
 from resilience.replication.spool import on_disk
 
-SOURCES = ("ledger", "media")
-KINDS = ("ledger", "header", "media")
-PICTURES = ("header", "media")
+SOURCES = ("ledger", "key", "media")
+KINDS = ("ledger", "key", "header", "media")
+TOLD = ("ledger", "key")
+"""What the app waits for: it is told once k vaults hold it."""
+MEDIA = ("key", "header", "media")
+"""What lies below `media/` in a vault."""
 EVERY = 0.1
 log = structlog.get_logger()
 
@@ -36,18 +40,22 @@ class Outbox:
 
     def __init__(self, config: Config, vaults: Mapping[str, Vault], lease: Lease) -> None:
         self._source = config.paths.outbox
-        self._held = config.paths.held / "ledger"
+        self._held = config.paths.held
+        self._folder = config.paths.spool / "outbox"
         self._k = config.record.k
         self.error: str | None = None
         self._stopping = threading.Event()
         self._lock = threading.Lock()
+        self._holders: dict[tuple[str, str], set[str]] = {}
         self.queues = [Queue(vault, config, lease, self) for vault in vaults.values()]
         self._keepers = [queue for queue in self.queues if not queue.apart]
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
 
     def start(self) -> None:
         """Begin to move and to put."""
-        self._held.mkdir(parents=True, exist_ok=True)
+        for kind in TOLD:
+            (self._held / kind).mkdir(parents=True, exist_ok=True)
+            self._queue_again(kind)
         for queue in self.queues:
             self.keep_headers(queue)
             queue.start()
@@ -55,7 +63,8 @@ class Outbox:
 
     def stop(self) -> None:
         """End after what is under way."""
-        self._stopping.set()
+        with self._lock:
+            self._stopping.set()
         for queue in self.queues:
             queue.stop()
 
@@ -64,8 +73,8 @@ class Outbox:
         return self.queue(vault).backlog()
 
     def leave(self, vault: str) -> None:
-        """Keep no more pictures for a vault that is left behind; the ledger is kept whatever it takes."""
-        self.queue(vault).forget_pictures()
+        """Keep no more pictures and keys for a vault that is left behind; the ledger is kept whatever it takes."""
+        self.queue(vault).forget_media()
 
     def queue(self, vault: str) -> Queue:
         """One vault's queue."""
@@ -80,12 +89,34 @@ class Outbox:
             path.unlink()
 
     def delivered(self, kind: str, name: str, queue: Queue) -> None:
-        """One vault holds this object; say so to the app once k of them hold a ledger entry."""
+        """One vault holds this object; say so to the app once k of them hold what it waits for."""
         with self._lock:
-            lacking = sum((q.folder / kind / name).exists() for q in self.queues if q is not queue)
-            if kind == "ledger" and len(self.queues) - lacking >= self._k:
-                (self._held / name.removesuffix(".json")).touch()
+            if self._stopping.is_set():  # whoever begins next counts what it sees itself
+                return
+            if kind in TOLD:
+                self._count(kind, name, queue)
             queue.took(kind, name)
+
+    def _count(self, kind: str, name: str, queue: Queue) -> None:
+        """A payload alone is no copy of a key: whoever has only that has noise."""
+        mark = self._mark(kind, name)
+        if mark.exists() or (kind != "ledger" and queue.apart):
+            return
+        holders = self._holders.setdefault((kind, name), set())
+        holders.add(queue.vault.name)
+        if len(holders) >= self._k:
+            mark.touch()
+            del self._holders[kind, name]
+
+    def _mark(self, kind: str, name: str) -> Path:
+        return self._held / kind / name.removesuffix(".json")
+
+    def _queue_again(self, kind: str) -> None:
+        """For every vault what no mark says is held: who took it before is not known, nor who is in the set by now."""
+        for path in sorted(self._folder.glob(f"*/{kind}/*")):
+            if not self._mark(kind, path.name).exists():
+                for queue in self.queues:
+                    queue.link(path, kind)
 
     def _run(self) -> None:
         while not self._stopping.wait(EVERY):
@@ -103,16 +134,19 @@ class Outbox:
         with suppress(FileNotFoundError):
             names = sorted(p.name for p in (self._source / kind).iterdir() if not p.name.startswith("."))
         for name in names:
-            for queue in self.queues:
-                queue.link(self._source / kind / name, kind)
-            (self._source / kind / name).unlink()
+            with self._lock:
+                if self._stopping.is_set():
+                    return
+                for queue in self.queues:
+                    queue.link(self._source / kind / name, kind)
+                (self._source / kind / name).unlink()
         if names:
             for queue in self.queues:
                 queue.nudge()
 
 
 class Queue(threading.Thread):
-    """One vault's pictures and ledger entries; the ledger always goes first."""
+    """One vault's ledger entries, keys and pictures; they go in this order."""
 
     def __init__(self, vault: Vault, config: Config, lease: Lease, outbox: Outbox) -> None:
         super().__init__(name=f"outbox-{vault.name}", daemon=True)
@@ -125,7 +159,7 @@ class Queue(threading.Thread):
         self._lease = lease
         self._outbox = outbox
         self.apart = vault.name in config.apart
-        """Of pictures this vault keeps the payload alone."""
+        """Of pictures and keys this vault keeps the payload alone."""
         self.headers = self.folder / "sealed"
         """Headers that are on no keeper's queue yet."""
         self._kept: Apart | None = None
@@ -174,10 +208,10 @@ class Queue(threading.Thread):
         with self._counting:
             self._total -= self._waiting.pop((kind, name), 0)
 
-    def forget_pictures(self) -> None:
+    def forget_media(self) -> None:
         """Other vaults owe them to this one now."""
         with self._counting:
-            names = [(kind, name) for kind, name in self._waiting if kind in PICTURES]
+            names = [(kind, name) for kind, name in self._waiting if kind in MEDIA]
         for kind, name in names:
             self.took(kind, name)
 
@@ -230,11 +264,12 @@ class Queue(threading.Thread):
         if kind == "header":
             picture, _, sha256 = path.name.partition(".")
             return layout.header(picture, sha256), path.read_bytes()
-        if kind == "media" and self.apart:
+        if kind == "ledger":
+            return layout.ledger(self._epoch, int(path.stem)), seals.encrypt(path.read_bytes(), self._recipients)
+        if self.apart:
             kept = self._sealed_apart(path)
             return layout.payload(kept.picture, kept.sha256), kept.payload
-        data = seals.encrypt(path.read_bytes(), self._recipients)
-        return (layout.ledger(self._epoch, int(path.stem)) if kind == "ledger" else layout.media(path.name)), data
+        return layout.media(path.name), seals.encrypt(path.read_bytes(), self._recipients)
 
     def _sealed_apart(self, path: Path) -> Apart:
         """The picture in two parts, the same ones while it is tried again: no payload is left without its header."""

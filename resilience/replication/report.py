@@ -144,7 +144,7 @@ class Report:
             "vault_lag_bytes": ("lag_bytes", "WAL that this vault lacks."),
             "spool_chunks": ("backlog_chunks", "Chunks kept for this vault."),
             "spool_bytes": ("backlog_bytes", "Bytes of disk kept for this vault, pictures and ledger included."),
-            "outbox_objects": ("backlog_objects", "Pictures and ledger entries kept for this vault."),
+            "outbox_objects": ("backlog_objects", "Pictures, keys and ledger entries kept for this vault."),
         }
         found = [
             Metric(name, "gauge", told, tuple(Sample(facts[key], {"vault": vault}) for vault, facts in vaults.items()))

@@ -193,8 +193,8 @@ def test_users_and_folders(shell: Shell) -> None:
     assert shell.check("id -u postgres plaza ship 2>/dev/null || for u in postgres plaza ship; do id -u $u; done") == (
         "961\n962\n963"
     )
-    assert shell.check("stat -c '%a %U %G' /var/lib/resilience/{pg,media,outbox/ledger,spool}") == (
-        "700 postgres postgres\n2750 plaza resilience\n2770 plaza resilience\n700 root root"
+    assert shell.check("stat -c '%a %U %G' /var/lib/resilience/{pg,media,outbox/key,held/key,spool}") == (
+        "700 postgres postgres\n2750 plaza resilience\n2770 plaza resilience\n2750 root resilience\n700 root root"
     )
 
 

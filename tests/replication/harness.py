@@ -130,7 +130,8 @@ class Site:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.environment: dict[str, str] = {}
         user = pwd.getpwnam("postgres")
-        for part in ("media", "ledger", "outbox/media", "outbox/ledger", "held", "spool", "wal", "run", "socket"):
+        outbox = ("outbox/media", "outbox/ledger", "outbox/key")
+        for part in ("media", "ledger", *outbox, "held", "spool", "wal", "run", "socket"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         os.chown(self.folder / "socket", user.pw_uid, user.pw_gid)
         self.pg = self.folder / "pg"

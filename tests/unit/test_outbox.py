@@ -1,0 +1,152 @@
+"""What waits on the host for vaults: in which order it goes, and when the app is told that something is held."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyrage
+import pytest
+
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.errors import VaultError
+from resilience.replication import layout
+from resilience.replication.outbox import Outbox
+from tests.replication.harness import wait_until
+
+KEY = "ab" * 32
+RECIPIENTS = [str(pyrage.x25519.Identity.generate().to_public())]
+
+
+class Door(MemoryVault):
+    """A vault that takes nothing before it is opened."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.open = threading.Event()
+        self.put: list[str] = []
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Create, once it is open."""
+        if not self.open.is_set():
+            raise VaultError(f"{self.name} takes nothing", "It is shut.", "Open it.")
+        self.put.append(key)
+        return super().put_new(key, data)
+
+
+class Host:
+    """A host's folders, and the vaults that it may have in its set; two of them are enough."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.vaults = {name: Door(name) for name in ("birch", "cedar", "elm", "oak")}
+        self.boxes: list[Outbox] = []
+
+    def ship(self, *names: str, apart: str = "") -> Outbox:
+        """An outbox under a set of vaults, at work."""
+        paths = SimpleNamespace(**{name: self.folder / name for name in ("outbox", "held", "spool")})
+        apart_names = frozenset(filter(None, [apart]))
+        record = SimpleNamespace(k=2)
+        config: Any = SimpleNamespace(paths=paths, record=record, root=1, recipients=RECIPIENTS, apart=apart_names)
+        lease: Any = SimpleNamespace(look=lambda _: True)
+        self.boxes.append(Outbox(config, {name: self.vaults[name] for name in names}, lease))
+        self.boxes[-1].start()
+        return self.boxes[-1]
+
+    def hand_over(self, kind: str, name: str) -> None:
+        """As the app does."""
+        (self.folder / "outbox" / kind).mkdir(parents=True, exist_ok=True)
+        (self.folder / "outbox" / kind / name).write_bytes(b"what is handed over")
+
+    def open(self, outbox: Outbox, *names: str) -> None:
+        """These vaults take what waits for them from now on."""
+        for name in names:
+            self.vaults[name].open.set()
+        wait_until(lambda: not any(outbox.backlog(name)[0] for name in names), "the queues")
+
+    @property
+    def told(self) -> list[str]:
+        """What the app was told is held."""
+        return sorted(str(path.relative_to(self.folder / "held")) for path in self.folder.glob("held/*/*"))
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Any:
+    """A host whose vaults are all shut."""
+    made = Host(tmp_path)
+    yield made
+    for outbox in made.boxes:
+        outbox.stop()
+
+
+def waits(outbox: Outbox, count: int, *names: str) -> None:
+    """Wait until so many objects are queued for each of these vaults."""
+    wait_until(lambda: all(outbox.backlog(name)[0] == count for name in names), "the outbox")
+
+
+def test_what_somebody_waits_for_goes_first(host: Host) -> None:
+    """Ledger, keys, headers, pictures, however they came; entries and keys are told as held, and again when asked again."""
+    outbox = host.ship("birch", "cedar", "elm")
+    (outbox.queue("birch").folder / f"header/post.{KEY}").write_bytes(b"header")
+    for kind, name in (("media", "post"), ("key", KEY), ("ledger", "00000001.json")):
+        host.hand_over(kind, name)
+    waits(outbox, 3, "birch", "cedar", "elm")
+    host.open(outbox, "birch")
+    assert host.vaults["birch"].put == [
+        layout.ledger(1, 1),
+        layout.media(KEY),
+        layout.header("post", KEY),
+        layout.media("post"),
+    ]
+    assert host.told == []
+    host.open(outbox, "elm")
+    assert host.told == [f"key/{KEY}", "ledger/00000001"]
+    (host.folder / "held/key" / KEY).unlink()  # as a power cut may
+    host.hand_over("key", KEY)
+    wait_until(lambda: f"key/{KEY}" in host.told, "the same answer")
+
+
+def test_a_payload_is_no_copy_of_a_key(host: Host) -> None:
+    """A vault that keeps payloads alone does not count for keys; for the ledger, which it keeps whole, it does."""
+    outbox = host.ship("birch", "cedar", "elm", apart="elm")
+    host.hand_over("key", KEY)
+    host.hand_over("ledger", "00000001.json")
+    waits(outbox, 2, "birch", "cedar", "elm")
+    host.open(outbox, "birch", "elm")
+    assert host.vaults["elm"].list(layout.payload(KEY, "")[: len(layout.media(KEY))])
+    assert host.told == ["ledger/00000001"]
+    host.open(outbox, "cedar")
+    assert host.told == [f"key/{KEY}", "ledger/00000001"]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("key", KEY), ("ledger", "00000001.json")])
+def test_another_set_holds_what_it_was_given(host: Host, kind: str, name: str) -> None:
+    """One vault took it before the set changed: the new one is given it too, and what it lacks is not counted."""
+    before = host.ship("birch", "cedar", "elm")
+    host.hand_over(kind, name)
+    waits(before, 1, "birch", "cedar", "elm")
+    host.open(before, "birch")
+    before.stop()
+    after = host.ship("birch", "elm", "oak")
+    waits(after, 1, "elm", "oak")
+    host.open(after, "birch")
+    assert host.told == []
+    host.open(after, "oak")
+    assert len(host.vaults["oak"].objects) == 1
+    assert len(host.told) == 1
+
+
+def test_what_a_vault_left_behind_lacks_is_not_held_there(host: Host) -> None:
+    """Its keys are kept for it no more, as its pictures are not, and count nowhere before another vault has them."""
+    outbox = host.ship("birch", "cedar", "elm")
+    host.hand_over("key", KEY)
+    host.hand_over("ledger", "00000001.json")
+    waits(outbox, 2, "birch", "cedar", "elm")
+    outbox.leave("elm")
+    waits(outbox, 1, "elm")
+    host.open(outbox, "birch")
+    assert host.told == []
+    host.open(outbox, "cedar")
+    assert host.told == [f"key/{KEY}", "ledger/00000001"]
