@@ -7,7 +7,7 @@ from typing import LiteralString
 
 from psycopg.rows import DictRow
 
-from resilience.plaza.accounts import COLUMNS, Account
+from resilience.plaza.accounts import COLUMNS, Account, read
 from resilience.plaza.bearer import challenge_of, digest, new_secret, same
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused
@@ -108,7 +108,7 @@ async def caller(conn: Connection, token: str) -> Caller | None:
     row = await one(conn, sql, digest(token))
     if row is None:
         return None
-    account = None if row["id"] is None else _account(row)
+    account = None if row["id"] is None else read(conn, row)
     return Caller(_app({**row, "id": row["app_id"]}), tuple(row["granted"]), account)
 
 
@@ -214,7 +214,7 @@ async def session_account(conn: Connection, token: str) -> Account | None:
         "WHERE s.token_hash = %s AND s.expires_at > now()"
     )
     row = await one(conn, sql, digest(token))
-    return _account(row) if row else None
+    return read(conn, row) if row else None
 
 
 async def end_session(conn: Connection, token: str) -> None:
@@ -227,7 +227,3 @@ def _app(row: DictRow) -> App:
         row["id"], row["client_id"], row["name"], row["website"],
         tuple(row["redirect_uris"]), tuple(row["scopes"]),
     )  # fmt: skip
-
-
-def _account(row: DictRow) -> Account:
-    return Account(**{name.strip(): row[name.strip()] for name in COLUMNS.split(",")})

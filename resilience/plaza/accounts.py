@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import LiteralString
 
 import psycopg
+from psycopg.rows import DictRow
 
+from resilience.plaza import persons
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import new_id
+from resilience.plaza.keys import GONE
 from resilience.plaza.notify import FOLLOW, notify
 
 NAME = re.compile(r"[A-Za-z0-9_]{1,30}\Z")
@@ -54,8 +58,10 @@ MAX_DISPLAY_NAME, MAX_NOTE = 60, 500
 
 COLUMNS: LiteralString = (
     "id, username, display_name, note, role, created_at, "
-    "followers_count, following_count, statuses_count, last_status_at, suspended_at, avatar, header, fields"
+    "followers_count, following_count, statuses_count, last_status_at, suspended_at, avatar, header, fields, key_sha256, sealed"
 )
+
+KNOWN = tuple(column.strip() for column in COLUMNS.split(","))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,8 @@ class Account:
     header: str | None
     fields: list[list[str]]
     """What they say of themselves: name and value."""
+    key_sha256: str | None = None
+    """The key that what they wrote is sealed with, by its name."""
 
     @property
     def is_moderator(self) -> bool:
@@ -155,7 +163,29 @@ async def create(conn: Connection, username: str, password_hash: str, email: str
         field = "email" if error.diag.constraint_name == "accounts_email" else "username"
         raise refused({field: ("ERR_TAKEN", "has already been taken")}) from None
     assert row is not None
-    return Account(**row)
+    return read(conn, row)
+
+
+def read(conn: Connection, row: DictRow) -> Account:
+    """An account from its row; whose profile opens for nobody has a name alone."""
+    known = {column: row[column] for column in KNOWN}
+    if (sealed := known.pop("sealed")) is not None:
+        name, note, fields = conn.keys.open(row["key_sha256"], _row(row["id"]), sealed) or ("", GONE, "[]")
+        known |= {"display_name": name, "note": note, "fields": json.loads(fields)}
+    return Account(**known)
+
+
+async def write_profile(conn: Connection, one: Account) -> None:
+    """Keep what somebody says of themselves, sealed."""
+    texts = (one.display_name, one.note, json.dumps(one.fields))
+    sealed = await persons.seal(conn, one.id, _row(one.id), *texts)
+    await conn.execute(
+        "UPDATE accounts SET sealed = %s, display_name = '', note = '', fields = '[]' WHERE id = %s", (sealed, one.id)
+    )
+
+
+def _row(account_id: int) -> str:
+    return f"accounts/{account_id}"
 
 
 async def credentials(conn: Connection, login: str) -> tuple[int, str] | None:
@@ -172,7 +202,7 @@ async def by_id(conn: Connection, account_id: int) -> Account:
     row = await one(conn, "SELECT " + COLUMNS + " FROM accounts WHERE id = %s", account_id)
     if row is None:
         raise not_found()
-    return Account(**row)
+    return read(conn, row)
 
 
 async def by_name(conn: Connection, username: str) -> Account:
@@ -181,13 +211,13 @@ async def by_name(conn: Connection, username: str) -> Account:
     row = await one(conn, sql, username)
     if row is None:
         raise not_found()
-    return Account(**row)
+    return read(conn, row)
 
 
 async def many(conn: Connection, ids: list[int]) -> dict[int, Account]:
     """Accounts by id; ids that nobody has are left out."""
     found = await rows(conn, "SELECT " + COLUMNS + " FROM accounts WHERE id = ANY(%s)", ids)
-    return {row["id"]: Account(**row) for row in found}
+    return {row["id"]: read(conn, row) for row in found}
 
 
 async def follow(conn: Connection, account_id: int, target_id: int) -> None:

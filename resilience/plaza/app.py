@@ -24,21 +24,25 @@ from resilience.plaza.endpoints import Endpoints
 from resilience.plaza.erasure import Eraser
 from resilience.plaza.gate import Gate
 from resilience.plaza.holds import Holds
+from resilience.plaza.keys import Keys
 from resilience.plaza.ledger import Ledger
 from resilience.plaza.mail import Mailer, providers
 from resilience.plaza.metrics import Watch, Watched, metrics
 from resilience.plaza.middleware import BodyLimit, Gatekeeper, OneSlash, OpenToApps, ReadOnly, SecurityHeaders
 from resilience.plaza.passwords import Passwords
+from resilience.plaza.persons import Stock
 from resilience.plaza.pictures import Darkroom
 from resilience.plaza.postman import Postman
 from resilience.plaza.push import Pusher
 from resilience.plaza.ratelimit import Limits
+from resilience.plaza.sealer import Sealer
 from resilience.plaza.secondfactor import SecondFactor
 from resilience.plaza.settings import Settings
 from resilience.plaza.state import Plaza, plaza_of
 from resilience.plaza.store import Store
 from resilience.plaza.sweep import sweep
 from resilience.plaza.throttle import Throttle
+from resilience.plaza.words import Filler
 
 DOORS = 2
 """While one batch's commit waits for other vendors, the next one's passwords are hashed."""
@@ -79,7 +83,8 @@ def assemble(settings: Settings) -> Plaza:
     """Everything a running plaza is made of."""
     store = Store(settings.media_dir, settings.outbox_dir)
     ledger = make_ledger(settings)
-    db, gate = Database(settings.database_url, settings.ledger_wait_s), Gate()
+    keys, gate = Keys(store), Gate()
+    db = Database(settings.database_url, keys, settings.ledger_wait_s)
     passwords = Passwords(settings.argon2)
     mailer = Mailer(providers(settings.mail), settings.mail_from or f"plaza@{settings.domain}")
     return Plaza(
@@ -88,6 +93,10 @@ def assemble(settings: Settings) -> Plaza:
         passwords=passwords,
         darkroom=Darkroom(),
         store=store,
+        keys=keys,
+        stock=Stock(db, gate, keys),
+        filler=Filler(db, gate, keys),
+        sealer=Sealer(db, gate),
         ledger=ledger,
         eraser=Eraser(settings.database_url, ledger, store),
         holds=Holds(settings.hold_recipient, store, settings.public_url),
@@ -114,6 +123,9 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     work = (
         plaza.gate.keep(plaza.eraser),
         sweep(plaza),
+        plaza.stock.keep(),
+        plaza.sealer.keep(),
+        plaza.filler.keep(),
         *(_senders(plaza) if plaza.settings.sends else ()),
         *(plaza.door.keep() for _ in range(DOORS)),
     )

@@ -6,7 +6,7 @@ from typing import LiteralString
 
 from psycopg.rows import DictRow
 
-from resilience.plaza import decisions, erasure
+from resilience.plaza import decisions, erasure, persons
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import new_id
@@ -15,8 +15,8 @@ from resilience.plaza.takedowns import check_reason
 
 UPHELD, OVERTURNED = OUTCOMES = ("upheld", "overturned")
 MAX_TEXT = 2000
-COLUMNS: LiteralString = """a.id, a.decision_id, a.account_id, a.text, a.created_at, a.outcome, a.answer, a.decided_at,
-    p.username, d.action, d.rule, d.reason, d.status_id, d.moderator_id, d.created_at AS decision_at"""
+COLUMNS: LiteralString = """a.id, a.decision_id, a.account_id, a.sealed, a.text, a.created_at, a.outcome, a.answer, a.decided_at,
+    p.username, p.key_sha256, d.action, d.rule, d.reason, d.status_id, d.moderator_id, d.created_at AS decision_at"""
 FROM: LiteralString = " FROM appeals a JOIN decisions d ON d.id = a.decision_id JOIN accounts p ON p.id = a.account_id "
 
 
@@ -27,9 +27,11 @@ async def make(conn: Connection, account_id: int, decision_id: int, text: str) -
     decision = await decisions.by_id(conn, decision_id)
     if decision.account_id != account_id or decision.action == decisions.KEEP:
         raise not_found()
+    appeal_id = new_id()
+    sealed = await persons.seal(conn, account_id, row_of(appeal_id), text.strip())
     cursor = await conn.execute(
-        "INSERT INTO appeals (id, decision_id, account_id, text) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
-        (new_id(), decision_id, account_id, text.strip()),
+        "INSERT INTO appeals (id, decision_id, account_id, sealed) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (appeal_id, decision_id, account_id, sealed),
     )
     if not cursor.rowcount:
         raise Refused(422, "Validation failed: You have appealed against this decision already")
@@ -37,7 +39,8 @@ async def make(conn: Connection, account_id: int, decision_id: int, text: str) -
 
 async def waiting(conn: Connection) -> list[DictRow]:
     """Appeals that nobody has decided, oldest first."""
-    return await rows(conn, "SELECT " + COLUMNS + FROM + "WHERE a.decided_at IS NULL ORDER BY a.id LIMIT 100")
+    found = await rows(conn, "SELECT " + COLUMNS + FROM + "WHERE a.decided_at IS NULL ORDER BY a.id LIMIT 100")
+    return [_read(conn, row) for row in found]
 
 
 async def by_id(conn: Connection, appeal_id: int) -> DictRow:
@@ -45,7 +48,17 @@ async def by_id(conn: Connection, appeal_id: int) -> DictRow:
     row = await one(conn, "SELECT " + COLUMNS + FROM + "WHERE a.id = %s", appeal_id)
     if row is None:
         raise not_found()
-    return row
+    return _read(conn, row)
+
+
+def row_of(appeal_id: int) -> str:
+    """What an appeal's text is sealed for."""
+    return f"appeals/{appeal_id}"
+
+
+def _read(conn: Connection, row: DictRow) -> DictRow:
+    [text] = persons.unsealed(conn, row.pop("key_sha256"), row_of(row["id"]), row.pop("sealed"), row["text"])
+    return {**row, "text": text}
 
 
 async def decide(plaza: Plaza, appeal_id: int, outcome: str, answer: str, moderator: int) -> DictRow:

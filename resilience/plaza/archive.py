@@ -16,7 +16,7 @@ from typing import Any, LiteralString
 
 from psycopg.rows import DictRow
 
-from resilience.plaza import accounts, posts
+from resilience.plaza import accounts, persons, posts
 from resilience.plaza.accounts import Account
 from resilience.plaza.db import Connection, rows
 from resilience.plaza.entities import moment
@@ -32,16 +32,22 @@ BATCH = 500
 MIMES = {".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp"}
 REST: dict[str, LiteralString] = {
     "notifications": "SELECT id, kind, from_account_id, status_id, created_at FROM notifications WHERE account_id = %s",
-    "reports": "SELECT id, target_account_id, status_ids, category, comment, created_at FROM reports WHERE account_id = %s",
+    "reports": "SELECT id, target_account_id, status_ids, category, sealed, comment, created_at FROM reports WHERE account_id = %s",
     "decisions": "SELECT id, status_id, action, rule, reason, created_at FROM decisions WHERE account_id = %s",
-    "appeals": "SELECT id, decision_id, text, outcome, answer, created_at FROM appeals WHERE account_id = %s",
+    "appeals": "SELECT id, decision_id, sealed, text, outcome, answer, created_at FROM appeals WHERE account_id = %s",
     "sessions": "SELECT created_at, expires_at FROM sessions WHERE account_id = %s",
-    "edits": "SELECT e.status_id, e.text, e.spoiler_text, e.created_at FROM status_edits e "
+    "edits": "SELECT e.id, e.status_id, e.sealed, e.text, e.spoiler_text, e.created_at FROM status_edits e "
     "JOIN statuses s ON s.id = e.status_id WHERE s.account_id = %s",
-    "account": "SELECT username, email, display_name, note, role, created_at, suspended_at FROM accounts WHERE id = %s",
+    "account": "SELECT username, email, role, created_at, suspended_at FROM accounts WHERE id = %s",
     "apps": "SELECT p.name, p.website, t.scopes, t.created_at FROM oauth_tokens t JOIN apps p ON p.id = t.app_id "
     "WHERE t.account_id = %s",
 }
+SEALED = {
+    "reports": ("reports", "comment"),
+    "appeals": ("appeals", "text"),
+    "edits": ("status_edits", "text", "spoiler_text"),
+}
+"""The table of each, and the texts that its rows hold sealed."""
 NAMES: dict[str, LiteralString] = {
     "following": "SELECT a.username FROM follows f JOIN accounts a ON a.id = f.target_id WHERE f.account_id = %s",
     "followers": "SELECT a.username FROM follows f JOIN accounts a ON a.id = f.account_id WHERE f.target_id = %s",
@@ -78,9 +84,15 @@ async def gather(conn: Connection, account: Account) -> Belongings:
             break
     answered = await accounts.many(conn, list({p.in_reply_to_account_id for p in found if p.in_reply_to_account_id}))
     wanted = {**REST, **NAMES, **LIKED}
-    return Belongings(
-        account, found, answered, {name: await rows(conn, sql, account.id) for name, sql in wanted.items()}
-    )
+    lists = {name: await rows(conn, sql, account.id) for name, sql in wanted.items()}
+    for name, (table, *columns) in SEALED.items():
+        for row in lists[name]:
+            clear = [row[column] for column in columns]
+            texts = persons.unsealed(conn, account.key_sha256, f"{table}/{row['id']}", row.pop("sealed"), *clear)
+            row |= dict(zip(columns, texts, strict=True))
+    for row in lists["account"]:
+        row |= {"display_name": account.display_name, "note": account.note}
+    return Belongings(account, found, answered, lists)
 
 
 def write(target: Path, one: Belongings, store: Store, base: str, domain: str) -> None:

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from PIL import Image
 
 from resilience.plaza.errors import PlazaError
+from resilience.plaza.keys import MIME, SIZE, Keys, seal
 from resilience.plaza.passwords import Passwords
 from resilience.plaza.pictures import Picture, picture_of
 from resilience.plaza.posts import MAX_TEXT
@@ -74,14 +76,18 @@ def load(url: str, store: Store, profile: str, size: Size) -> dict[str, Any]:
     people = _ids(rng, size.users, BEGIN_MS, YEAR_MS // 12)
     posts = _ids(rng, size.posts, BEGIN_MS + YEAR_MS // 12, YEAR_MS * 11 // 12)
     pictures = _pictures(rng, store, size)
+    writers = Writers(Keys(store))
     with psycopg.connect(url) as conn:
         _refuse_if_used(conn)
         with _no_indexes(conn, "statuses"), _no_indexes(conn, "follows"):
             _copy_people(conn, people, asyncio.run(_hash(profile)))
             _copy_follows(conn, rng, people)
-            authors = _copy_posts(conn, rng, people, posts, texts)
-            _copy_media(conn, rng, posts, authors, pictures)
+            authors = _copy_posts(conn, rng, people, posts, texts, writers)
+            _copy_media(conn, rng, posts, authors, pictures, writers)
+            _copy_keys(conn, writers)
         conn.execute(COUNT)
+        conn.execute(WORDS)
+    os.sync()
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute("VACUUM ANALYZE")
         row = conn.execute("SELECT pg_database_size(current_database())").fetchone()
@@ -92,6 +98,27 @@ def load(url: str, store: Store, profile: str, size: Size) -> dict[str, Any]:
         "db_bytes": row[0] if row else 0,
         "seconds": round(time.monotonic() - began, 1),
     }
+
+
+class Writers:
+    """Keys of those who write something, made when they first do."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self.names: dict[int, str] = {}
+        self._ciphers: dict[int, AESGCMSIV] = {}
+
+    def seal(self, author: int, row: str, *texts: str) -> bytes:
+        """Texts sealed with their author's key; the file is synced with all others at the end."""
+        cipher = self._ciphers.get(author) or self._begin(author)
+        return seal(cipher, row, texts)
+
+    def _begin(self, author: int) -> AESGCMSIV:
+        self.names[author] = name = self._keys.make(sync=False)
+        cipher = self._keys.cipher(name)
+        assert cipher is not None
+        self._ciphers[author] = cipher
+        return cipher
 
 
 @contextmanager
@@ -117,13 +144,16 @@ INDEXES = """SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM
     AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.indexrelid)"""
 """Those that no constraint rests on."""
 COUNT = """UPDATE accounts a SET
-    statuses_count = coalesce(s.many, 0), last_status_at = s.last::date,
+    statuses_count = coalesce(s.many, 0), key_sha256 = k.sha256, last_status_at = s.last::date,
     following_count = coalesce(f.many, 0), followers_count = coalesce(t.many, 0)
     FROM accounts b
     LEFT JOIN (SELECT account_id, count(*) AS many, max(created_at) AS last FROM statuses GROUP BY 1) s ON s.account_id = b.id
     LEFT JOIN (SELECT account_id, count(*) AS many FROM follows GROUP BY 1) f ON f.account_id = b.id
     LEFT JOIN (SELECT target_id, count(*) AS many FROM follows GROUP BY 1) t ON t.target_id = b.id
+    LEFT JOIN media k ON k.account_id = b.id AND k.purpose = 'key'
     WHERE a.id = b.id"""
+WORDS = """INSERT INTO search_filled (name, below) VALUES ('statuses', 0), ('accounts', 0)
+    ON CONFLICT (name) DO UPDATE SET below = 0"""
 
 
 def _refuse_if_used(conn: Connection) -> None:
@@ -172,11 +202,17 @@ def _copy_follows(conn: Connection, rng: random.Random, people: Sequence[int]) -
 
 
 def _copy_posts(
-    conn: Connection, rng: random.Random, people: Sequence[int], posts: Sequence[int], texts: Sequence[str]
+    conn: Connection,
+    rng: random.Random,
+    people: Sequence[int],
+    posts: Sequence[int],
+    texts: Sequence[str],
+    writers: Writers,
 ) -> list[int]:
     """Posts; few people write much, most write little. Returns the author of each."""
-    columns = "id, account_id, text, in_reply_to_id, in_reply_to_account_id, created_at"
+    columns = "id, account_id, sealed, in_reply_to_id, in_reply_to_account_id, created_at"
     authors: list[int] = []
+    chosen: list[int] = []
     with conn.cursor().copy(f"COPY statuses ({columns}) FROM STDIN (FREEZE)") as copy:
         for number, post in enumerate(posts):
             author = people[int(len(people) * rng.random() ** 2)]
@@ -185,8 +221,24 @@ def _copy_posts(
                 parent = rng.randrange(max(0, number - 500), number)
             replied = (None, None) if parent is None else (posts[parent], authors[parent])
             authors.append(author)
-            copy.write_row((post, author, rng.choice(texts), *replied, _moment(post)))
+            chosen.append(rng.randrange(len(texts)))
+            sealed = writers.seal(author, f"statuses/{post}", texts[chosen[-1]], "")
+            copy.write_row((post, author, sealed, *replied, _moment(post)))
+    _copy_words(conn, posts, chosen, texts)
     return authors
+
+
+def _copy_words(conn: Connection, posts: Sequence[int], chosen: Sequence[int], texts: Sequence[str]) -> None:
+    """What search finds them by: each text is looked at once, and no log has it, since temporary tables have none either."""
+    conn.execute("CREATE TEMP TABLE said (n integer, words tsvector) ON COMMIT DROP")
+    conn.execute("CREATE TEMP TABLE chosen (id bigint, n integer) ON COMMIT DROP")
+    with conn.cursor() as cursor:
+        cursor.executemany("INSERT INTO said VALUES (%s, to_tsvector('simple', %s))", list(enumerate(texts)))
+        with cursor.copy("COPY chosen FROM STDIN") as copy:
+            for row in zip(posts, chosen, strict=True):
+                copy.write_row(row)
+    with _no_indexes(conn, "search_posts"):
+        conn.execute("INSERT INTO search_posts SELECT c.id, s.words FROM chosen c JOIN said s USING (n) ORDER BY c.id")
 
 
 def _copy_media(
@@ -195,13 +247,23 @@ def _copy_media(
     posts: Sequence[int],
     authors: Sequence[int],
     pictures: Sequence[Kept],
+    writers: Writers,
 ) -> None:
-    columns = "id, account_id, status_id, sha256, mime, bytes, width, height, description, created_at"
+    columns = "id, account_id, status_id, sha256, mime, bytes, width, height, sealed, created_at"
     chosen = sorted(rng.sample(range(len(posts)), min(len(pictures), len(posts))))
     with conn.cursor().copy(f"COPY media ({columns}) FROM STDIN") as copy:
         for number, picture in zip(chosen, pictures, strict=False):
             post, moment = posts[number], _moment(posts[number])
-            copy.write_row((post, authors[number], post, *picture, "A picture", moment))
+            sealed = writers.seal(authors[number], f"media/{post}", "A picture")
+            copy.write_row((post, authors[number], post, *picture, sealed, moment))
+
+
+def _copy_keys(conn: Connection, writers: Writers) -> None:
+    """Keys are media; each has its owner's id, which no post has."""
+    columns = "id, account_id, sha256, mime, bytes, width, height, purpose, created_at"
+    with conn.cursor().copy(f"COPY media ({columns}) FROM STDIN") as copy:
+        for person, name in writers.names.items():
+            copy.write_row((person, person, name, MIME, SIZE, 0, 0, "key", _moment(person)))
 
 
 def _pictures(rng: random.Random, store: Store, size: Size) -> list[Kept]:

@@ -25,9 +25,12 @@ def in_transaction(settings: Settings, work: Callable[[Connection], Awaitable[T]
     from psycopg.rows import dict_row
 
     from resilience.plaza.db import Connection
+    from resilience.plaza.keys import Keys
+    from resilience.plaza.store import Store
 
     async def run() -> T:
         async with await Connection.connect(settings.database_url, connect_timeout=5, row_factory=dict_row) as conn:
+            conn.keys = Keys(Store(settings.media_dir, settings.outbox_dir))
             conn.add_notice_handler(conn.note)
             await conn.execute("SET LOCAL synchronous_commit = on")
             done = await work(conn)

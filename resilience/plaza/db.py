@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, LiteralString
+from functools import partial
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
@@ -14,13 +15,17 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from resilience.plaza import lanes
 from resilience.plaza.errors import NotSafeElsewhere
 
+if TYPE_CHECKING:
+    from resilience.plaza.keys import Keys
+
 NOT_REPLICATED = "canceling wait for synchronous replication"
 
 
 class Connection(psycopg.AsyncConnection[DictRow]):
-    """A connection that remembers a warning which means that a commit is not safe yet."""
+    """A connection that remembers a warning which means that a commit is not safe yet, and opens what rows hold sealed."""
 
     unconfirmed = False
+    keys: Keys
 
     def note(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         """Keep the one warning that must not be overheard."""
@@ -40,9 +45,9 @@ SIZES = {INSIDERS: 10, OTHERS: 6}
 class Database:
     """Connections for reading and transactions for writing; who isn't inside yet has a pool apart."""
 
-    def __init__(self, url: str, wait_s: float = 10) -> None:
+    def __init__(self, url: str, keys: Keys, wait_s: float = 10) -> None:
         self._wait_s = wait_s
-        self._pools = {name: _pool(url, size) for name, size in SIZES.items()}
+        self._pools = {name: _pool(url, keys, size) for name, size in SIZES.items()}
         self._lent = dict.fromkeys(SIZES, 0)
 
     async def open(self) -> None:
@@ -127,12 +132,12 @@ def _values(args: Sequence[Any]) -> Sequence[Any] | Mapping[str, Any]:
     return args[0] if len(args) == 1 and isinstance(args[0], Mapping) else args
 
 
-def _pool(url: str, size: int) -> AsyncConnectionPool[Connection]:
+def _pool(url: str, keys: Keys, size: int) -> AsyncConnectionPool[Connection]:
     return AsyncConnectionPool(
         url,
         connection_class=Connection,
         kwargs={"autocommit": True, "row_factory": dict_row},
-        configure=_configure,
+        configure=partial(_configure, keys),
         check=AsyncConnectionPool.check_connection,
         min_size=2,
         max_size=size,
@@ -142,7 +147,8 @@ def _pool(url: str, size: int) -> AsyncConnectionPool[Connection]:
     )
 
 
-async def _configure(conn: Connection) -> None:
+async def _configure(keys: Keys, conn: Connection) -> None:
     """At a million posts the planner takes a page for work that is worth compiling: 30 ms for what takes 5."""
     await conn.execute("SET jit = off")
+    conn.keys = keys
     conn.add_notice_handler(conn.note)

@@ -9,7 +9,7 @@ from typing import Any, LiteralString
 
 from psycopg.rows import DictRow
 
-from resilience.plaza import erasure, moderation, posts
+from resilience.plaza import erasure, moderation, persons, posts
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import new_id
@@ -197,10 +197,15 @@ async def about(conn: Connection, account_id: int) -> list[DictRow]:
     """What was decided about somebody, newest first, with what came of their appeals."""
     sql: LiteralString = """
     SELECT d.id, d.status_id, d.action, d.rule, d.reason, d.created_at, a.id AS appeal_id, a.text AS appeal_text,
-        a.outcome, a.answer FROM decisions d LEFT JOIN appeals a ON a.decision_id = d.id
+        a.sealed, a.outcome, a.answer, p.key_sha256 FROM decisions d LEFT JOIN appeals a ON a.decision_id = d.id
+        LEFT JOIN accounts p ON p.id = a.account_id
     WHERE d.account_id = %s AND d.action <> 'keep' ORDER BY d.id DESC LIMIT 100
     """
-    return await rows(conn, sql, account_id)
+    found = await rows(conn, sql, account_id)
+    for row in found:
+        key, sealed = row.pop("key_sha256"), row.pop("sealed")
+        [row["appeal_text"]] = persons.unsealed(conn, key, f"appeals/{row['appeal_id']}", sealed, row["appeal_text"])
+    return found
 
 
 async def statistics(conn: Connection, days: int = 30) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ def gather(url: str, ledger: Ledger, store: Store) -> dict[str, Any]:
         users = _number(conn, "SELECT count(*) FROM accounts")
         posts = _number(conn, "SELECT count(*) FROM statuses")
         shas = [row[0] for row in conn.execute("SELECT DISTINCT sha256 FROM media")]
+        keys = _number(conn, "SELECT count(*) FROM media WHERE purpose = 'key'")
         resurrected = _resurrected(conn, reading.entries)
     missing, corrupt = check_pictures(store, shas)
     taken_down = sum(1 for entry in reading.entries if entry.action == chain.TAKEDOWN)
@@ -29,7 +30,7 @@ def gather(url: str, ledger: Ledger, store: Store) -> dict[str, Any]:
     return {
         "users": users,
         "posts": posts,
-        "media": {"objects": len(shas), "missing": missing, "corrupt": corrupt},
+        "media": {"objects": len(shas), "keys": keys, "missing": missing, "corrupt": corrupt},
         "ledger": {
             "entries": len(reading.entries),
             "head": reading.head,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import LiteralString
 
+from psycopg.rows import DictRow
+
+from resilience.plaza import persons
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.erasure import PICTURES, picture_lock
 from resilience.plaza.errors import Refused, not_found
@@ -15,7 +18,7 @@ from resilience.plaza.pictures import EXTENSIONS, Picture
 from resilience.plaza.store import Store
 
 MAX_DESCRIPTION = 1500
-COLUMNS: LiteralString = "id, status_id, sha256, mime, bytes, width, height, description"
+COLUMNS: LiteralString = "id, account_id, status_id, sha256, mime, bytes, width, height, description, sealed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +48,35 @@ async def add(
     await conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PICTURES, picture_lock(picture.sha256)))
     await asyncio.to_thread(store.put, picture)
     sql: LiteralString = (
-        "INSERT INTO media (id, account_id, sha256, mime, bytes, width, height, description, purpose) "
+        "INSERT INTO media (id, account_id, sha256, mime, bytes, width, height, sealed, purpose) "
         "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING " + COLUMNS
     )
+    media_id = new_id()
+    sealed = await _seal(conn, owner, media_id, description)
     row = await one(
-        conn, sql, new_id(), owner, picture.sha256, picture.mime, len(picture.data),
-        picture.width, picture.height, description, purpose,
+        conn, sql, media_id, owner, picture.sha256, picture.mime, len(picture.data),
+        picture.width, picture.height, sealed, purpose,
     )  # fmt: skip
     assert row is not None
-    return Media(**row)
+    return (await _read(conn, [row]))[0]
 
 
 async def own(conn: Connection, owner: int, media_id: int) -> Media:
     """One of my pictures."""
-    sql: LiteralString = "SELECT " + COLUMNS + " FROM media WHERE id = %s AND account_id = %s"
+    sql: LiteralString = "SELECT " + COLUMNS + " FROM media WHERE id = %s AND account_id = %s AND purpose <> 'key'"
     row = await one(conn, sql, media_id, owner)
     if row is None:
         raise not_found()
-    return Media(**row)
+    return (await _read(conn, [row]))[0]
 
 
 async def describe(conn: Connection, owner: int, media_id: int, description: str) -> Media:
     """Say what is in one of my pictures, for people who can't see it."""
     check_description(description)
-    sql: LiteralString = "UPDATE media SET description = %s WHERE id = %s AND account_id = %s RETURNING " + COLUMNS
-    row = await one(conn, sql, description, media_id, owner)
-    if row is None:
-        raise not_found()
-    return Media(**row)
+    found = await own(conn, owner, media_id)
+    sealed = await _seal(conn, owner, media_id, description)
+    await conn.execute("UPDATE media SET sealed = %s, description = '' WHERE id = %s", (sealed, media_id))
+    return replace(found, description=description)
 
 
 async def attach(conn: Connection, owner: int, post_id: int, ids: Sequence[int]) -> None:
@@ -100,9 +104,24 @@ async def of_posts(conn: Connection, ids: Sequence[int]) -> dict[int, tuple[Medi
     """Pictures by post, in order."""
     sql: LiteralString = "SELECT " + COLUMNS + " FROM media WHERE status_id = ANY(%s) ORDER BY status_id, position"
     found: dict[int, tuple[Media, ...]] = {}
-    for row in await rows(conn, sql, list(ids)):
-        found[row["status_id"]] = (*found.get(row["status_id"], ()), Media(**row))
+    for item in await _read(conn, await rows(conn, sql, list(ids))):
+        if item.status_id is not None:
+            found[item.status_id] = (*found.get(item.status_id, ()), item)
     return found
+
+
+async def _read(conn: Connection, found: Sequence[DictRow]) -> list[Media]:
+    """Pictures from their rows; a description that opens for nobody says so."""
+    keys = await persons.keys_of(conn, {row["account_id"] for row in found if row["sealed"]})
+    for row in found:
+        key, sealed = keys.get(row.pop("account_id")), row.pop("sealed")
+        [row["description"]] = persons.unsealed(conn, key, f"media/{row['id']}", sealed, row["description"])
+    return [Media(**row) for row in found]
+
+
+async def _seal(conn: Connection, owner: int, media_id: int, description: str) -> bytes | None:
+    """A description sealed for its picture; where there is none, nothing."""
+    return await persons.seal(conn, owner, f"media/{media_id}", description) if description else None
 
 
 async def mime_of(conn: Connection, sha256: str) -> str | None:
@@ -113,7 +132,7 @@ async def mime_of(conn: Connection, sha256: str) -> str | None:
 
 MIME: LiteralString = """
 SELECT m.mime FROM media m JOIN accounts a ON a.id = m.account_id LEFT JOIN statuses s ON s.id = m.status_id
-WHERE m.sha256 = %s AND a.suspended_at IS NULL AND s.hidden_at IS NULL LIMIT 1
+WHERE m.sha256 = %s AND m.purpose <> 'key' AND a.suspended_at IS NULL AND s.hidden_at IS NULL LIMIT 1
 """
 
 

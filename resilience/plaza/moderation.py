@@ -9,7 +9,7 @@ from typing import LiteralString
 
 import psycopg
 
-from resilience.plaza import accounts, posts
+from resilience.plaza import accounts, persons, posts
 from resilience.plaza.accounts import Account
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused, not_found
@@ -21,7 +21,7 @@ from resilience.plaza.rules import check_rule
 CATEGORIES = ("spam", "legal", "violation", "other")
 MAX_COMMENT = 1000
 COLUMNS: LiteralString = (
-    "id, account_id, target_account_id, status_ids, category, comment, assigned_account_id, "
+    "id, account_id, target_account_id, status_ids, category, sealed, comment, assigned_account_id, "
     "action_taken, action_taken_at, action_taken_by, created_at, updated_at, notice_id, due_at, claimed_at, rule_ids"
 )
 
@@ -65,10 +65,12 @@ async def report(
     if len(seen) != len(set(status_ids)) or any(post.account.id != target for post in seen):
         raise not_found()
     sql: LiteralString = (
-        "INSERT INTO reports (id, account_id, target_account_id, status_ids, category, comment, rule_ids) "
+        "INSERT INTO reports (id, account_id, target_account_id, status_ids, category, sealed, rule_ids) "
         "VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING " + COLUMNS
     )
-    row = await one(conn, sql, new_id(), reporter, target, status_ids, category, comment, list(rule_ids))
+    report_id = new_id()
+    sealed = await persons.seal(conn, reporter, _row(report_id), comment) if comment else None
+    row = await one(conn, sql, report_id, reporter, target, status_ids, category, sealed, list(rule_ids))
     assert row is not None
     return (await _full(conn, [row]))[0]
 
@@ -192,14 +194,25 @@ async def _full(conn: Connection, found: list[psycopg.rows.DictRow]) -> list[Rep
             status_ids=tuple(row["status_ids"]),
             posts=tuple(seen[i] for i in row["status_ids"] if i in seen),
             rule_ids=tuple(row["rule_ids"]),
+            comment=comment_of(conn, people.get(row["account_id"]), row),
             **{k: row[k] for k in KEPT},
         )
         for row in found
     ]
 
 
+def comment_of(conn: Connection, reporter: Account | None, row: psycopg.rows.DictRow) -> str:
+    """What whoever reported said; it opens for nobody once they erased their account."""
+    key = reporter.key_sha256 if reporter else None
+    return persons.unsealed(conn, key, _row(row["id"]), row["sealed"], row["comment"])[0]
+
+
+def _row(report_id: int) -> str:
+    return f"reports/{report_id}"
+
+
 KEPT = (
-    "category", "comment", "action_taken", "action_taken_at", "created_at", "updated_at", "notice_id", "due_at",
+    "category", "action_taken", "action_taken_at", "created_at", "updated_at", "notice_id", "due_at",
     "claimed_at",
 )  # fmt: skip
 

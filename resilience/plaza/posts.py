@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import LiteralString
 
-from resilience.plaza import accounts, mentions
+from psycopg.rows import DictRow
+
+from resilience.plaza import accounts, mentions, persons, words
 from resilience.plaza.accounts import Account
 from resilience.plaza.bearer import digest
 from resilience.plaza.db import Connection, one, rows
@@ -21,7 +23,7 @@ MAX_TEXT = 500
 MAX_PICTURES = 4
 VISIBILITIES = ("public", "unlisted", "private")
 
-COLUMNS: LiteralString = """s.id, s.account_id, s.text, s.spoiler_text, s.sensitive, s.visibility,
+COLUMNS: LiteralString = """s.id, s.account_id, s.sealed, s.text, s.spoiler_text, s.sensitive, s.visibility,
     s.language, s.in_reply_to_id, s.in_reply_to_account_id, s.created_at, s.edited_at, s.hidden_at,
     s.favourites_count, apps.name AS app_name, apps.website AS app_website,
     (SELECT count(*) FROM statuses r WHERE r.in_reply_to_id = s.id)::int AS replies_count,
@@ -110,15 +112,17 @@ async def create(conn: Connection, author: int, new: NewPost, app_id: int | None
         if earlier is not None:
             return earlier, False
     parent = await _parent(conn, author, new.in_reply_to_id)
+    sealed = await persons.seal(conn, author, row_of(post_id), new.text, new.spoiler_text)
     await conn.execute(
-        """INSERT INTO statuses (id, account_id, text, spoiler_text, sensitive, visibility,
+        """INSERT INTO statuses (id, account_id, sealed, sensitive, visibility,
             language, in_reply_to_id, in_reply_to_account_id, app_id, created_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
         (
-            post_id, author, new.text, new.spoiler_text, new.sensitive or bool(new.spoiler_text),
+            post_id, author, sealed, new.sensitive or bool(new.spoiler_text),
             new.visibility, new.language, new.in_reply_to_id, parent, app_id, _moment(post_id),
         ),
     )  # fmt: skip
+    await words.put_post(conn, post_id, new.text, new.spoiler_text)
     await attach(conn, author, post_id, new.media_ids)
     await write_mentions(conn, author, post_id, new.text, parent)
     return post_id, True
@@ -245,6 +249,8 @@ async def _posts(conn: Connection, sql: LiteralString, values: dict[str, object]
     if not found:
         return []
     authors = await accounts.many(conn, list({row["account_id"] for row in found}))
+    for row in found:
+        row.update(_opened(conn, authors.get(row["account_id"]), row))
     media = await of_posts(conn, [row["id"] for row in found])
     named = await mentions.of_posts(conn, [row["id"] for row in found if "@" in row["text"]])
     return [
@@ -257,3 +263,14 @@ async def _posts(conn: Connection, sql: LiteralString, values: dict[str, object]
         for row in found
         if row["account_id"] in authors
     ]
+
+
+def row_of(post_id: int) -> str:
+    """What a post's text is sealed for."""
+    return f"statuses/{post_id}"
+
+
+def _opened(conn: Connection, author: Account | None, row: DictRow) -> dict[str, str]:
+    key, sealed = author.key_sha256 if author else None, row.pop("sealed")
+    text, spoiler = persons.unsealed(conn, key, row_of(row["id"]), sealed, row["text"], row["spoiler_text"])
+    return {"text": text, "spoiler_text": spoiler}

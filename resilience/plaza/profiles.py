@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import LiteralString
 
-from psycopg.types.json import Jsonb
-
-from resilience.plaza import accounts, media
-from resilience.plaza.accounts import COLUMNS, MAX_DISPLAY_NAME, MAX_NOTE, Account, refused
+from resilience.plaza import accounts, media, words
+from resilience.plaza.accounts import MAX_DISPLAY_NAME, MAX_NOTE, Account, refused
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.erasure import PICTURES, picture_lock
 from resilience.plaza.errors import not_found
@@ -32,25 +31,15 @@ async def update(
     for name, text in texts.items():
         if text is not None and len(text) > LONGEST[name]:
             raise refused({name: ("ERR_TOO_LONG", f"may have up to {LONGEST[name]} characters")})
-    row = await one(
-        conn,
-        UPDATE,
-        {
-            "id": account_id,
-            "display_name": texts.get("display_name"),
-            "note": texts.get("note"),
-            "fields": None if fields is None else Jsonb(_checked(fields)),
-        },
-    )
-    if row is None:
+    if await one(conn, "SELECT 1 FROM accounts WHERE id = %s FOR NO KEY UPDATE", account_id) is None:
         raise not_found()
-    return Account(**row)
-
-
-UPDATE: LiteralString = (
-    "UPDATE accounts SET display_name = coalesce(%(display_name)s, display_name), note = coalesce(%(note)s, note), "
-    "fields = coalesce(%(fields)s, fields) WHERE id = %(id)s RETURNING " + COLUMNS
-)
+    changes: dict[str, object] = {name: text for name, text in texts.items() if text is not None}
+    if fields is not None:
+        changes["fields"] = [list(pair) for pair in _checked(fields)]
+    changed = replace(await accounts.by_id(conn, account_id), **changes)  # type: ignore[arg-type]
+    await accounts.write_profile(conn, changed)
+    await words.put_person(conn, changed)
+    return changed
 
 
 def _checked(fields: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

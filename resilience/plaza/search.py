@@ -13,8 +13,8 @@ from resilience.plaza.posts import Post
 
 LONGEST = 200
 LINKED = re.compile(r"/@\w{1,30}/(\d{1,18})/?$")
-MATCHES: LiteralString = """WHERE to_tsvector('simple', s.text || ' ' || s.spoiler_text)
-    @@ websearch_to_tsquery('simple', %(q)s) AND (s.visibility = 'public' OR s.account_id = %(me)s) AND"""
+MATCHES: LiteralString = """WHERE s.id IN
+    (SELECT id FROM search_posts WHERE words @@ websearch_to_tsquery('simple', %(q)s)) AND (s.visibility = 'public' OR s.account_id = %(me)s) AND"""
 
 
 async def find_posts(conn: Connection, text: str, me: int | None, page: Page) -> list[Post]:
@@ -45,9 +45,9 @@ SELECT id FROM (
     (SELECT id, lower(username) AS name, 0 AS rank FROM accounts
         WHERE lower(username) LIKE %(begins)s AND suspended_at IS NULL ORDER BY lower(username) LIMIT 200)
     UNION
-    (SELECT id, lower(username), 1 FROM accounts WHERE to_tsvector('simple', username || ' ' || display_name)
-        @@ websearch_to_tsquery('simple', %(q)s) AND lower(username) NOT LIKE %(begins)s
-        AND suspended_at IS NULL LIMIT 200)
+    (SELECT id, lower(username), 1 FROM accounts WHERE id IN
+        (SELECT id FROM search_people WHERE words @@ websearch_to_tsquery('simple', %(q)s))
+        AND lower(username) NOT LIKE %(begins)s AND suspended_at IS NULL LIMIT 200)
 ) found ORDER BY rank, length(name), name LIMIT %(limit)s OFFSET %(offset)s
 """
 

@@ -16,15 +16,19 @@ from resilience.plaza.erasure import Drafter, Eraser
 from resilience.plaza.errors import NotSafeElsewhere, PlazaError
 from resilience.plaza.gate import Gate
 from resilience.plaza.holds import Holds
+from resilience.plaza.keys import Keys
 from resilience.plaza.ledger import Ledger
 from resilience.plaza.mail import Mailer
 from resilience.plaza.passwords import Passwords
+from resilience.plaza.persons import Stock
 from resilience.plaza.pictures import Darkroom
 from resilience.plaza.push import Pusher
 from resilience.plaza.ratelimit import Limits
+from resilience.plaza.sealer import Sealer
 from resilience.plaza.secondfactor import SecondFactor
 from resilience.plaza.settings import Settings
 from resilience.plaza.store import Store
+from resilience.plaza.words import Filler
 
 POLL_S = 0.02
 NOT_YET = "recorded here but not yet safe elsewhere"
@@ -39,6 +43,10 @@ class Plaza:
     passwords: Passwords
     darkroom: Darkroom
     store: Store
+    keys: Keys
+    stock: Stock
+    filler: Filler
+    sealer: Sealer
     ledger: Ledger
     eraser: Eraser
     holds: Holds

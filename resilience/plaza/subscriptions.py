@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from psycopg.rows import DictRow
 
+from resilience.plaza import accounts, posts
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused, not_found
 
@@ -118,12 +119,16 @@ async def remove(conn: Connection, by: LiteralString, key: bytes) -> None:
 async def take(conn: Connection, count: int) -> list[Parcel]:
     """Messages that are due; nobody else gets them for a minute."""
     found = await rows(conn, TAKE, count)
+    people = await accounts.many(conn, [row["from_account_id"] for row in found])
+    told = await posts.everything(conn, [row["status_id"] for row in found if row["status_id"]])
+    texts = {post.id: post.spoiler_text or post.text for post in told}
     return [
         Parcel(
-            row["queue_id"], _subscription(row), row["notification_id"], row["kind"], row["by"],
-            row["status_id"], row["text"] or "", row["owner"], row["tries"],
+            row["queue_id"], _subscription(row), row["notification_id"], row["kind"],
+            people[row["from_account_id"]].shown_name, row["status_id"], texts.get(row["status_id"], ""),
+            row["owner"], row["tries"],
         )
-        for row in found
+        for row in found if row["from_account_id"] in people
     ]  # fmt: skip
 
 
@@ -133,8 +138,7 @@ WITH due AS (
         (SELECT id FROM push_queue WHERE due <= now() ORDER BY due LIMIT %s FOR UPDATE SKIP LOCKED)
     RETURNING id, subscription_id, notification_id, tries)
 SELECT due.id AS queue_id, due.notification_id, due.tries, p.id, p.endpoint, p.p256dh, p.auth, p.alerts, p.policy,
-    n.kind, coalesce(nullif(a.display_name, ''), a.username) AS by, n.status_id, o.username AS owner,
-    CASE WHEN s.spoiler_text = '' THEN s.text ELSE s.spoiler_text END AS text
+    n.kind, n.from_account_id, n.status_id, o.username AS owner
 FROM due JOIN push_subscriptions p ON p.id = due.subscription_id JOIN notifications n ON n.id = due.notification_id
     JOIN accounts a ON a.id = n.from_account_id LEFT JOIN statuses s ON s.id = n.status_id
     LEFT JOIN accounts o ON o.id = coalesce(s.account_id, a.id)"""

@@ -8,7 +8,7 @@ from typing import LiteralString
 import psycopg
 import structlog
 
-from resilience.plaza import signups
+from resilience.plaza import signups, words
 from resilience.plaza.db import Connection, rows
 from resilience.plaza.erasure import PICTURES, picture_lock
 from resilience.plaza.state import Plaza
@@ -40,7 +40,7 @@ async def sweep(plaza: Plaza) -> None:
 
 async def sweep_once(conn: Connection, store: Store) -> None:
     """Remove what is expired; pictures wait a day for their post."""
-    for sql in (*EXPIRED, *signups.EXPIRED):
+    for sql in (*EXPIRED, *signups.EXPIRED, *(source.strays for source in words.SOURCES)):
         await conn.execute(sql)
     gone = await rows(
         conn,

@@ -46,6 +46,8 @@ LEFT_OUT = (
     "log",
 )
 EVERYWHERE = ("pgsql_tmp*", "pg_internal.init*")
+UNLOGGED = ("", ".*", "_fsm", "_vm")
+"""Files of an unlogged relation that are left out; `_init`, which makes it empty, is not."""
 CONFIRM_WITHIN = 120.0
 log = structlog.get_logger()
 
@@ -102,12 +104,29 @@ def copy_into(config: Config, vault: VaultConfig, folder: str) -> str | Resilien
     try:
         pg = config.paths.pg
         excludes = [f"{pg}/{name}/*" for name in EMPTIED] + [f"{pg}/{name}" for name in LEFT_OUT] + list(EVERYWHERE)
+        known = unlogged(pg)
+        excludes += [f"{path}{rest}" for path in known for rest in UNLOGGED]
         place = Repository(config.paths.restic, vault, folder)
         settings = [path for path in config.paths.settings if path.exists()]
-        return place.backup(pg, settings, excludes, config.site, f"epoch-{config.record.number}")
+        taken = place.backup(pg, settings, excludes, config.site, f"epoch-{config.record.number}")
+        return _without_new(pg, known) or taken
     except ResilienceError as error:
         log.warning("no snapshot in this vault", vault=vault.name, what=error.what, why=error.why)
         return error
+
+
+def unlogged(pg: Path) -> list[str]:
+    """Relations that no WAL has, by the path of their data: as after a crash, whoever starts a copy finds them empty."""
+    return sorted(str(path).removesuffix("_init") for path in pg.glob("base/*/*_init"))
+
+
+def _without_new(pg: Path, known: Sequence[str]) -> VaultError | None:
+    """An error where an unlogged relation was made while the copy was: it may have what is to be in none."""
+    new = sorted(set(unlogged(pg)) - set(known))
+    if not new:
+        return None
+    what = f"{len(new)} unlogged relation(s) were made while the snapshot was taken: {', '.join(new[:3])}"
+    return VaultError(what, "What they hold is to be in no copy, and this one may have it.", "Take the snapshot again.")
 
 
 def facts(db: psycopg.Connection[Any]) -> dict[str, Any]:

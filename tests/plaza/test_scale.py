@@ -12,11 +12,13 @@ from psycopg.rows import dict_row
 
 from resilience.plaza import likes, moderation, notifications, posts, search
 from resilience.plaza.db import Connection
+from resilience.plaza.keys import Keys
 from resilience.plaza.paging import Page
+from resilience.plaza.store import Store
 from tests.plaza.harness import Postgres, Site
 
 POSTS, MOST = 20_000, 2_500
-BIG = {"statuses", "favourites", "notifications", "reports"}
+BIG = {"statuses", "favourites", "notifications", "reports", "search_posts"}
 
 
 class Explained(Connection):
@@ -88,6 +90,7 @@ def test_a_page_reads_about_a_page(full: Site, where: str) -> None:
     async def read() -> dict[str, list[dict[str, Any]]]:
         found: dict[str, list[dict[str, Any]]] = {}
         async with await Explained.connect(full.url, autocommit=True, row_factory=dict_row) as conn:
+            conn.keys = Keys(Store(full.folder / "media", full.folder / "outbox"))
             for name, work in {
                 "public": posts.public(conn, page, me),
                 "guest": posts.public(conn, page, None),

@@ -19,7 +19,7 @@ from resilience.replication.apart import give, split
 from resilience.replication.config import load
 from resilience.replication.layout import repository
 from resilience.replication.restic import Repository
-from tests.replication.harness import Fleet, Site
+from tests.replication.harness import UNLOGGED, Fleet, Site
 
 
 @pytest.fixture
@@ -103,6 +103,20 @@ def test_each_vault_by_itself(beside: Callable[..., Any], lost: Fleet) -> None:
     assert told["kind"] == "BrokenChain"
     told, _ = beside("verify", "--vault", "elm", fails=True)
     assert "altered" in told["missing"]
+
+
+def test_what_no_log_has_is_in_no_snapshot(sites: Callable[..., Site], lost: Fleet, tmp_path: Path) -> None:
+    """An unlogged table was on the primary's disk: of it the snapshot has what makes it empty, and nothing it said."""
+    config = load(sites(lost, "reader", standby=True).config(standby=True))
+    elm = next(vault for vault in config.vaults if vault.name == "elm")
+    [key, *_] = lost.vaults()["elm"].list("label/")
+    label = json.loads(lost.vaults()["elm"].get(key) or b"")
+    Repository(config.paths.restic, elm, label["repository"]).restore(label["snapshot"], label["path"], tmp_path / "pg")
+    files = [path for path in (tmp_path / "pg").rglob("*") if path.is_file()]
+    empty = [path for path in files if path.name.endswith("_init")]
+    assert len(empty) == 2
+    assert not any(path.with_name(path.name.removesuffix("_init")).exists() for path in empty)
+    assert not any(UNLOGGED.encode() in path.read_bytes() for path in files)
 
 
 def keep_versions(fleet: Fleet, name: str) -> Callable[[], set[str]]:

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from resilience.plaza import entities, search
+from resilience.plaza import entities, search, words
 from resilience.plaza.api.common import base_of, reader, user
 from resilience.plaza.paging import read_page
 from resilience.plaza.params import Params, read_params
@@ -27,13 +27,15 @@ async def everything(request: Request) -> Response:
             people = await search.find_people(conn, text, page.limit, _offset(params))
         if kind in ("", "statuses") and not _offset(params):
             found = await search.find_posts(conn, text, me, page)
+        complete = await words.are_complete(conn)
     base = base_of(request)
     return JSONResponse(
         {
             "accounts": [entities.account(one, base) for one in people],
             "statuses": entities.statuses(found, base),
             "hashtags": [],
-        }
+        },
+        headers={} if complete else {"X-Search": words.NEW},
     )
 
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from resilience.plaza import accounts, likes, notifications, search, ties
+from resilience.plaza import accounts, likes, notifications, search, ties, words
 from resilience.plaza.db import Connection
 from resilience.plaza.ids import parse_id
 from resilience.plaza.paging import Page, read_page
@@ -80,10 +80,18 @@ async def find(request: Request) -> Response:
         who = await visitor(request, conn)
         people = [] if slice_.max_id else await search.find_people(conn, text, SHOWN_PEOPLE)
         found = await search.find_posts(conn, text, who.id, slice_)
+        lacking = None if await words.are_complete(conn) else words.NEW
     older = None
     if len(found) >= slice_.limit:
         older = "/search?" + urlencode({"q": text, "max_id": found[-1].id})
-    values = {"q": text, "people": people, "posts": found, "older": older, "paged": slice_.max_id is not None}
+    values = {
+        "q": text,
+        "people": people,
+        "posts": found,
+        "older": older,
+        "paged": slice_.max_id is not None,
+        "lacking": lacking,
+    }
     return page(request, "search.html", values, who=who)
 
 
