@@ -160,6 +160,7 @@ COMMANDS: dict[str, Command] = {
     "show-notice": commands.show_notice,
     "export-evidence": commands.export_evidence,
     "release-hold": commands.release_hold,
+    "renew-key": commands.renew_key,
     "set-mode": commands.set_mode,
 }
 

@@ -101,6 +101,16 @@ def release_hold(settings: Settings, options: argparse.Namespace) -> dict[str, A
     return in_transaction(settings, work)
 
 
+def renew_key(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
+    """Give up somebody's key that no vault has any more: they can write again, and what they wrote is gone."""
+    from resilience.plaza import persons
+
+    async def work(conn: Connection) -> dict[str, Any]:
+        return {"name": options.name, "given_up": await persons.renew(conn, options.name)}
+
+    return in_transaction(settings, work)
+
+
 def set_mode(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
     """Open the site to writers, or let only moderators write."""
     from resilience.plaza import mode
@@ -127,6 +137,7 @@ def add_arguments(choices: dict[str, argparse.ArgumentParser]) -> None:
     choices["export-evidence"].add_argument("--to", type=Path, required=True, help="the zip file to write")
     choices["export-evidence"].add_argument("--hold-key", type=Path, help="private half of HOLD_RECIPIENT")
     choices["release-hold"].add_argument("status", type=int)
+    choices["renew-key"].add_argument("name", help="username")
     choices["set-mode"].add_argument("mode", choices=("open", "read-only"))
     choices["set-mode"].add_argument("--why", default="", help="shown to people who try to write")
 

@@ -12,7 +12,7 @@ import psycopg
 import structlog
 
 from resilience.plaza.db import Connection, Database, one, rows
-from resilience.plaza.errors import NotSafeElsewhere
+from resilience.plaza.errors import NotSafeElsewhere, PlazaError
 from resilience.plaza.gate import Gate
 from resilience.plaza.ids import new_id
 from resilience.plaza.keys import GONE, MIME, SIZE, Keys
@@ -123,6 +123,20 @@ class Stock:
         while self._taken and self._taken[0][0] < now - LATELY_S:
             self._taken.popleft()
         return min(MOST, max(FEWEST, sum(count for _, count in self._taken)))
+
+
+async def renew(conn: Connection, username: str) -> str:
+    """Give up a key that is nowhere any more, so that its owner can write again; what it sealed is gone for good."""
+    what = f"The key of '{username}' was not given up"
+    sql: LiteralString = "SELECT id, key_sha256 FROM accounts WHERE lower(username) = lower(%s) FOR NO KEY UPDATE"
+    found = await one(conn, sql, username)
+    if found is None or found["key_sha256"] is None:
+        raise PlazaError(what, "there is no such person, or they have none", "Look at the name.")
+    if conn.keys.has(found["key_sha256"]):
+        raise PlazaError(what, "it is here", "To destroy what they wrote, they erase their account.")
+    await conn.execute("DELETE FROM media WHERE account_id = %s AND purpose = 'key'", (found["id"],))
+    await conn.execute("UPDATE accounts SET key_sha256 = NULL, sealed = NULL WHERE id = %s", (found["id"],))
+    return str(found["key_sha256"])
 
 
 ADD: LiteralString = "INSERT INTO ready_keys (id, sha256) VALUES (%s, %s)"

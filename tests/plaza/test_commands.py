@@ -154,6 +154,7 @@ NEEDED = {
     "add-notice": ["--vendor", "v", "--reference", "r", "--due", "2031-01-01T00:00:00Z", "1"],
     "export-evidence": ["1", "--to", "none.zip"],
     "release-hold": ["1"],
+    "renew-key": ["somebody"],
     "set-mode": ["open"],
     "take-down": ["--reason", "r", "1"],
 }

@@ -12,10 +12,13 @@ from typing import Any
 
 import boto3
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 from resilience.engine.erase import erase
 from resilience.errors import VaultError
 from resilience.model import VaultSpec
+from resilience.plaza.keys import SIZE, Keys, seal, unseal
+from resilience.plaza.store import Store as Kept
 from resilience.replication import catch_up, fetch_media, layout, seals
 from resilience.replication.apart import MAGIC
 from resilience.replication.config import load
@@ -62,10 +65,10 @@ def versions(spec: VaultSpec, store: Store) -> list[bytes]:
 
 @pytest.fixture
 def pictures(sites: Callable[..., Site], locked: Fleet) -> dict[str, bytes]:
-    """Four pictures that ship put, two times over: the first one was killed while nobody answered at elm."""
+    """Three pictures and a person's key that ship put, two times over: the first one was killed while nobody answered at elm."""
     acorn = sites(locked, "acorn")
     first = acorn.ship(without(acorn.ship_config(), "elm"))
-    made = {hashlib.sha256(data).hexdigest(): data for data in (os.urandom(150_000) for _ in range(4))}
+    made = {hashlib.sha256(data).hexdigest(): data for data in (os.urandom(size) for size in (*[150_000] * 3, SIZE))}
 
     def waiting(vault: str) -> int:
         return int(acorn.status()["vaults"][vault]["backlog_objects"])
@@ -97,12 +100,16 @@ def test_a_locked_vault_has_what_nobody_can_open(
         assert (len(held["whole"]), held["payload"]) == (4, [])
         assert {key.replace(".payload", ".header") for key in payloads} <= set(held["header"])
 
-    gone, damaged, *_ = sorted(pictures)
+    gone = next(name for name, data in pictures.items() if len(data) == SIZE)
+    damaged = min(pictures.keys() - {gone})
+    said = seal(AESGCMSIV(pictures[gone]), "statuses/1", ["what a person wrote"])
     for vault in ("birch", "cedar"):
         locked.vaults()[vault].delete(layout.media(damaged))
     birch = sites(locked, "birch", standby=True)
     assert fetch_media.main(load(birch.config(standby=True)))["fetched"] == 4
     assert (birch.folder / "media" / damaged[:2] / damaged).read_bytes() == pictures[damaged]
+    keys = Keys(Kept(birch.folder / "media", birch.folder / "outbox"))
+    assert keys.open(gone, "statuses/1", said) == ["what a person wrote"]
 
     told = erased(locked, gone)["vaults"]
     assert {name: (told[name]["erased"], told[name]["refused"]) for name in told} == {
@@ -113,7 +120,9 @@ def test_a_locked_vault_has_what_nobody_can_open(
     assert (told["elm"]["payloads"], told["elm"]["until"] > 0) == (1, True)
     with pytest.raises(VaultError, match="could not erase"):
         locked.vaults()["elm"].erase(next(key for key in payloads if layout.picture(key) == gone))
-    assert opened_by_anybody(locked) == pictures.keys() - {gone}
+    opened = opened_by_anybody(locked)
+    assert opened.keys() == pictures.keys() - {gone}
+    assert not any(unseal(AESGCMSIV(data[:SIZE]), "statuses/1", said) for data in opened.values())
     cedar = sites(locked, "cedar", standby=True)
     fetched = fetch_media.main(load(cedar.config(standby=True)))
     assert (fetched["objects"], fetched["fetched"], fetched["lost"]) == (3, 3, [])
@@ -147,9 +156,9 @@ class Ledger:
         return {"entries": 1, "head": "0" * 64, "pictures": {self.picture: 1}}
 
 
-def opened_by_anybody(fleet: Fleet) -> set[str]:
-    """Which pictures open for whoever has the identity and every version that any vault holds, tried in every combination."""
-    found: set[str] = set()
+def opened_by_anybody(fleet: Fleet) -> dict[str, bytes]:
+    """What opens for whoever has the identity and every version that any vault holds, tried in every combination."""
+    found: dict[str, bytes] = {}
     data = [body for store, spec in fleet.stores.values() if store.kind == "s3" for body in versions(spec, store)]
     birch = fleet.vaults()["birch"]
     data += [birch.get(key) or b"" for key in birch.list(layout.MEDIA)]
@@ -157,7 +166,8 @@ def opened_by_anybody(fleet: Fleet) -> set[str]:
     for header, rest in product(headers, [b"", *(body for body in data if not body.startswith(MAGIC))]):
         for body in [header + rest] if rest else [whole for whole in data if whole.startswith(header)]:
             try:
-                found.add(hashlib.sha256(seals.decrypt(body, fleet.identity)).hexdigest())
+                plain = seals.decrypt(body, fleet.identity)
             except VaultError:
                 continue
+            found[hashlib.sha256(plain).hexdigest()] = plain
     return found
