@@ -87,7 +87,7 @@ def load(url: str, store: Store, profile: str, size: Size) -> dict[str, Any]:
             _copy_keys(conn, writers)
         conn.execute(COUNT)
         conn.execute(WORDS)
-    os.sync()
+        os.sync()
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute("VACUUM ANALYZE")
         row = conn.execute("SELECT pg_database_size(current_database())").fetchone()

@@ -64,14 +64,11 @@ def copied(site: Site, since: str) -> Iterator[tuple[Path, bytes]]:
     assert any(f"/{oid}/" in path for path in apart)
 
 
-def test_no_word_is_in_what_is_copied(sites: Sites) -> None:
+def test_no_word_is_in_what_is_copied(plaza: Site) -> None:
     """Posts, warnings, edits, alt texts, profile, report, appeal: all are shown and found, and in no file and no log."""
-    site = sites()
-    [(since,)] = site.sql("SELECT pg_walfile_name(pg_current_wal_lsn())")
-    site.start()
-    api, post = says_all(site, "talker")
-    moderator = browser(site, "talkerm")
-    send(browser(site, "talker"), "/login", {"username": "talker", "password": PASSWORD, "next": "/"})
+    [(since,)] = plaza.sql("SELECT pg_walfile_name(pg_current_wal_lsn())")
+    api, post = says_all(plaza, "talker")
+    moderator = browser(plaza, "talkerm")
     assert [one.id for one in api.search_v2(SAID["post"], result_type="statuses").statuses] == [post.id]
     assert [one.username for one in api.search_v2(SAID["name"], result_type="accounts").accounts] == ["talker"]
     shown = (
@@ -81,13 +78,13 @@ def test_no_word_is_in_what_is_copied(sites: Sites) -> None:
         + moderator.get("/moderation/appeals").text
     )
     shown += str([api.status_history(one) for one in api.account_statuses(api.me())])
-    export = send(browser(site, "talker"), "/settings/export", {}, "/settings")
+    export = send(browser(plaza, "talker"), "/settings/export", {}, "/settings")
     with zipfile.ZipFile(io.BytesIO(export.content)) as archive:
         shown += "".join(archive.read(name).decode(errors="replace") for name in archive.namelist())
     assert [word for what, word in SAID.items() if word not in shown and what != "alt"] == []
-    site.sql("ANALYZE")
-    site.sql("CHECKPOINT")
-    files = list(copied(site, since))
+    plaza.sql("ANALYZE")
+    plaza.sql("CHECKPOINT")
+    files = list(copied(plaza, since))
     assert any(b"talkerm" in data for _, data in files)
     assert [(path, word) for path, data in files for word in SAID.values() if word.encode() in data] == []
 
@@ -159,40 +156,35 @@ def test_nobody_is_given_a_key(plaza: Site, name: str) -> None:
     assert (secret in whole, key.encode() in whole) == (False, False)
 
 
-def test_a_key_that_is_missing_is_counted_and_said(sites: Sites) -> None:
+def test_a_key_that_is_missing_is_counted_and_said(plaza: Site) -> None:
     """Nothing breaks: texts say that they can't be read, nothing is written in clear instead; once the key is back, all is."""
-    site = sites()
-    site.start()
-    api = site.client("lost")
+    api = plaza.client("lost")
     post = api.status_post("here and gone", media_ids=[api.media_post(picture(4), "image/jpeg", description="seen")])
     api.account_update_credentials(display_name="Somebody", note="words")
-    [(name, _)] = site.sql(KEY, "lost")
-    aside = site.picture_file(name).rename(site.folder / "aside")
+    [(name, _)] = plaza.sql(KEY, "lost")
+    aside = plaza.picture_file(name).rename(plaza.folder / "aside")
     seen = api.status(post)
     assert GONE.replace("'", "&#39;") in seen.content.replace("&#x27;", "&#39;")
     assert (seen.media_attachments[0].description, seen.account.display_name) == (GONE, "lost")
-    assert browser(site, "lost").get("/@lost").status_code == 200
-    with site.http(api) as http:
+    assert browser(plaza, "lost").get("/@lost").status_code == 200
+    with plaza.http(api) as http:
         assert http.post("/api/v1/statuses", data={"status": "more"}).status_code == 503
-    assert site.run("facts")["media"]["missing"] == [name]
-    site.client("unheard")
-    assert "there is no such person" in site.run("renew-key", "unheard", fails=True)["said"]
-    aside.rename(site.picture_file(name))
-    assert "it is here" in site.run("renew-key", "lost", fails=True)["said"]
+    assert plaza.run("facts")["media"]["missing"] == [name]
+    aside.rename(plaza.picture_file(name))
+    assert "it is here" in plaza.run("renew-key", "lost", fails=True)["said"]
     assert "here and gone" in api.status(post).content
-    assert site.run("facts")["media"]["missing"] == []
 
     other = api.status_post("something else")
     swap = "UPDATE statuses SET sealed = (SELECT sealed FROM statuses WHERE id = %s) WHERE id = %s"
-    site.sql(swap, int(other.id), int(post.id))
+    plaza.sql(swap, int(other.id), int(post.id))
     assert "something else" not in api.status(post).content
 
-    site.picture_file(name).unlink()
-    assert site.run("renew-key", "lost")["given_up"] == name
+    plaza.picture_file(name).unlink()
+    assert plaza.run("renew-key", "lost")["given_up"] == name
     assert "new words" in api.status_post("new words").content
     assert (api.me().note, api.status(other).spoiler_text) == ("", "")
     assert "something else" not in api.status(other).content
-    assert site.run("facts")["media"]["missing"] == []
+    assert plaza.run("facts")["media"]["missing"] == []
 
 
 def test_what_was_in_clear_is_sealed_beside_the_traffic(sites: Sites) -> None:
@@ -233,22 +225,20 @@ def complete(site: Site, api: Mastodon) -> bool:
         return "X-Search" not in http.get("/api/v2/search", params={"q": "words"}).headers
 
 
-def test_search_is_built_anew_and_says_so(sites: Sites) -> None:
+def test_search_is_built_anew_and_says_so(plaza: Site) -> None:
     """Emptied as Postgres does after a crash: both kinds of search say it meanwhile, and find everything once it is over."""
-    site = sites()
-    site.start()
-    api = site.client("seeker")
+    api = plaza.client("seeker")
     post = api.status_post("needle in hay")
-    wait_until(lambda: complete(site, api), site.log)
-    with psycopg.connect(site.url) as holding:
+    wait_until(lambda: complete(plaza, api), plaza.log)
+    with psycopg.connect(plaza.url) as holding:
         holding.execute("LOCK TABLE search_posts IN SHARE MODE")
-        site.sql("DELETE FROM search_filled")
-        assert not complete(site, api)
-        assert "Search is being built anew" in browser(site, "seeker").get("/search?q=needle").text
-    wait_until(lambda: complete(site, api), site.log)
+        plaza.sql("DELETE FROM search_filled")
+        assert not complete(plaza, api)
+        assert "Search is being built anew" in browser(plaza, "seeker").get("/search?q=needle").text
+    wait_until(lambda: complete(plaza, api), plaza.log)
     assert [one.id for one in api.search_v2("needle", result_type="statuses").statuses] == [post.id]
     api.status_delete(post)
-    assert site.sql("SELECT count(*) FROM search_posts") == [(0,)]
+    assert plaza.sql("SELECT count(*) FROM search_posts WHERE id = %s", int(post.id)) == [(0,)]
 
 
 def test_keys_wait_for_those_who_write(sites: Sites) -> None:
