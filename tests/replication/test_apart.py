@@ -74,8 +74,9 @@ def pictures(sites: Callable[..., Site], locked: Fleet) -> dict[str, bytes]:
         return int(acorn.status()["vaults"][vault]["backlog_objects"])
 
     for name, data in made.items():
-        (acorn.folder / "outbox/media" / name).write_bytes(data)
+        (acorn.folder / "outbox" / ("key" if len(data) == SIZE else "media") / name).write_bytes(data)
     wait_until(lambda: waiting("cedar") == 0 and waiting("elm") == 4, acorn.told)
+    wait_until(lambda: [len(made[path.name]) for path in (acorn.folder / "held/key").iterdir()] == [SIZE], acorn.told)
     wait_until(lambda: acorn.status()["vaults"]["elm"]["error"], acorn.told)
     first.kill()
     first.wait()
