@@ -46,6 +46,8 @@ LEFT_OUT = (
     "log",
 )
 EVERYWHERE = ("pgsql_tmp*", "pg_internal.init*")
+TEMPORARY = "base/*/t[0-9]*_[0-9]*"
+"""Relations of one connection alone, which end with it."""
 UNLOGGED = ("", ".*", "_fsm", "_vm")
 """Files of an unlogged relation that are left out; `_init`, which makes it empty, is not."""
 CONFIRM_WITHIN = 120.0
@@ -103,7 +105,8 @@ def copy_into(config: Config, vault: VaultConfig, folder: str) -> str | Resilien
     """The id of a snapshot in this vault's repository, or why there is none."""
     try:
         pg = config.paths.pg
-        excludes = [f"{pg}/{name}/*" for name in EMPTIED] + [f"{pg}/{name}" for name in LEFT_OUT] + list(EVERYWHERE)
+        excludes = [f"{pg}/{name}/*" for name in EMPTIED] + [f"{pg}/{name}" for name in (*LEFT_OUT, TEMPORARY)]
+        excludes += EVERYWHERE
         known = unlogged(pg)
         excludes += [f"{path}{rest}" for path in known for rest in UNLOGGED]
         place = Repository(config.paths.restic, vault, folder)

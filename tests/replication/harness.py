@@ -358,7 +358,11 @@ class Site:
         self.ship()
         self.run("init-repo", config=self.config("operator"))
         self.wait_confirmed()
-        taken = self.run("snapshot", config=self.ship_config())
+        with self.connect() as mine:
+            mine.execute(f"CREATE TEMPORARY TABLE own AS SELECT '{UNLOGGED}' AS word")
+            mine.execute("VACUUM FULL own")
+            assert list((self.folder / "pg/base").glob("*/t*_*"))
+            taken = self.run("snapshot", config=self.ship_config())
         assert set(taken["snapshots"]) == set(self.record.vaults), taken
 
     def snapshot_as_standby(self) -> list[str]:

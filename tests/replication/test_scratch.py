@@ -106,7 +106,7 @@ def test_each_vault_by_itself(beside: Callable[..., Any], lost: Fleet) -> None:
 
 
 def test_what_no_log_has_is_in_no_snapshot(sites: Callable[..., Site], lost: Fleet, tmp_path: Path) -> None:
-    """An unlogged table was on the primary's disk: of it the snapshot has what makes it empty, and nothing it said."""
+    """An unlogged table and a temporary one were on the primary's disk: the snapshot has what makes the first empty, and nothing they said."""
     config = load(sites(lost, "reader", standby=True).config(standby=True))
     elm = next(vault for vault in config.vaults if vault.name == "elm")
     [key, *_] = lost.vaults()["elm"].list("label/")
@@ -116,6 +116,7 @@ def test_what_no_log_has_is_in_no_snapshot(sites: Callable[..., Site], lost: Fle
     empty = [path for path in files if path.name.endswith("_init")]
     assert len(empty) == 4  # table, index, and what long values go to with its own
     assert not any(path.with_name(path.name.removesuffix("_init")).exists() for path in empty)
+    assert not list((tmp_path / "pg/base").glob("*/t*_*"))
     assert not any(UNLOGGED.encode() in path.read_bytes() for path in files)
 
 
