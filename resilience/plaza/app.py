@@ -94,7 +94,7 @@ def assemble(settings: Settings) -> Plaza:
         darkroom=Darkroom(),
         store=store,
         keys=keys,
-        stock=Stock(db, gate, keys),
+        stock=Stock(db, gate, keys, settings.held_dir),
         filler=Filler(db, gate, keys),
         sealer=Sealer(db, gate),
         ledger=ledger,

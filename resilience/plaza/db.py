@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
@@ -26,6 +25,7 @@ class Connection(psycopg.AsyncConnection[DictRow]):
 
     unconfirmed = False
     keys: Keys
+    db: Database
 
     def note(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         """Keep the one warning that must not be overheard."""
@@ -33,21 +33,28 @@ class Connection(psycopg.AsyncConnection[DictRow]):
             self.unconfirmed = True
 
 
+Configure = Callable[[Connection], Awaitable[None]]
+
+
 class PoolFull(PoolTimeout):
     """The database is there, and every connection to it is at work."""
 
 
-INSIDERS, OTHERS = "inside", "others"
-SIZES = {INSIDERS: 10, OTHERS: 6}
+INSIDERS, OTHERS, APART = "inside", "others", "apart"
+SIZES = {INSIDERS: 10, OTHERS: 6, APART: 2}
 """Connections. Two of the others' are the door's, so few who want to come in are served at once, and the rest wait."""
+PATIENT = 6
+"""So many insiders at once may keep a connection while they wait for something that is not the database's."""
 
 
 class Database:
     """Connections for reading and transactions for writing; who isn't inside yet has a pool apart."""
 
     def __init__(self, url: str, keys: Keys, wait_s: float = 10) -> None:
-        self._wait_s = wait_s
-        self._pools = {name: _pool(url, keys, size) for name, size in SIZES.items()}
+        self.wait_s = wait_s
+        self.patient = asyncio.Semaphore(PATIENT)
+        self._keys = keys
+        self._pools = {name: _pool(url, self._configure, size) for name, size in SIZES.items()}
         self._lent = dict.fromkeys(SIZES, 0)
 
     async def open(self) -> None:
@@ -95,9 +102,26 @@ class Database:
                     await conn.execute("SET LOCAL synchronous_commit = on")
                 yield conn
                 if safe:
-                    await committing.enter_async_context(_patience(conn, self._wait_s))
+                    await committing.enter_async_context(_patience(conn, self.wait_s))
             if conn.unconfirmed:
                 raise NotSafeElsewhere("The commit was not confirmed by the standby.")
+
+    @asynccontextmanager
+    async def apart(self) -> AsyncIterator[Connection]:
+        """A transaction of its own for whoever is in one, or serves those: short, committed whatever becomes of the other.
+
+        Nobody waits for its copies: it comes before the other in the log, so no copy has the other without it.
+        """
+        async with self._pools[APART].connection() as conn, conn.transaction():
+            await conn.execute("SET LOCAL synchronous_commit = off")
+            await conn.execute("SET LOCAL lock_timeout = '5s'")
+            yield conn
+
+    async def _configure(self, conn: Connection) -> None:
+        """At a million posts the planner takes a page for work that is worth compiling: 30 ms for what takes 5."""
+        await conn.execute("SET jit = off")
+        conn.keys, conn.db = self._keys, self
+        conn.add_notice_handler(conn.note)
 
 
 @asynccontextmanager
@@ -132,12 +156,12 @@ def _values(args: Sequence[Any]) -> Sequence[Any] | Mapping[str, Any]:
     return args[0] if len(args) == 1 and isinstance(args[0], Mapping) else args
 
 
-def _pool(url: str, keys: Keys, size: int) -> AsyncConnectionPool[Connection]:
+def _pool(url: str, configure: Configure, size: int) -> AsyncConnectionPool[Connection]:
     return AsyncConnectionPool(
         url,
         connection_class=Connection,
         kwargs={"autocommit": True, "row_factory": dict_row},
-        configure=partial(_configure, keys),
+        configure=configure,
         check=AsyncConnectionPool.check_connection,
         min_size=2,
         max_size=size,
@@ -145,10 +169,3 @@ def _pool(url: str, keys: Keys, size: int) -> AsyncConnectionPool[Connection]:
         reconnect_timeout=5,
         open=False,
     )
-
-
-async def _configure(keys: Keys, conn: Connection) -> None:
-    """At a million posts the planner takes a page for work that is worth compiling: 30 ms for what takes 5."""
-    await conn.execute("SET jit = off")
-    conn.keys = keys
-    conn.add_notice_handler(conn.note)

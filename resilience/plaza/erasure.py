@@ -6,7 +6,7 @@ still has what was taken down since.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, LiteralString
@@ -49,7 +49,7 @@ class Eraser:
         """Write an entry, apply it, and return its number. Raises not_found if nothing is there."""
         with self._locked() as conn:
             last = self._catch_up(conn)
-            draft = drafter(conn)
+            draft = _draft(conn, drafter)
             seq, prev = (last.seq + 1, last.sha256) if last else (1, chain.GENESIS)
             entry = self._ledger.append(seq, prev, draft)
             self._apply(conn, [entry])
@@ -59,6 +59,7 @@ class Eraser:
         """Apply the whole ledger to whatever database and pictures are here."""
         reading = self._ledger.read()
         with self._locked() as conn:
+            _refuse_copy(conn)
             mirrored = self._mirrored(conn)
             entries = reading.entries
             if reading.broken is None:
@@ -119,8 +120,7 @@ class Eraser:
         if not entries:
             return
         shas = sorted({sha for entry in entries for sha in entry.media})
-        for bucket in sorted({picture_lock(sha) for sha in shas}):
-            conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PICTURES, bucket))
+        _lock_pictures(conn, shas)
         statuses = [entry.status_id for entry in entries if entry.removes and entry.status_id is not None]
         accounts = [e.account_id for e in entries if e.action == chain.ERASE_ACCOUNT]
         conn.execute("DELETE FROM statuses WHERE id = ANY(%s)", (statuses,))
@@ -163,6 +163,37 @@ SET_SUSPENDED: LiteralString = """
 UPDATE accounts SET suspended_at = CASE WHEN %(on)s THEN now() END
 WHERE id = %(id)s AND (suspended_at IS NOT NULL) <> %(on)s
 """
+
+
+def _draft(conn: Connection, drafter: Drafter) -> Draft:
+    """What is to be written, with all locks that carrying it out takes; once more where somebody else was in the way."""
+    try:
+        with conn.transaction():
+            return _locked_draft(conn, drafter)
+    except psycopg.errors.DeadlockDetected:
+        return _locked_draft(conn, drafter)
+
+
+def _locked_draft(conn: Connection, drafter: Drafter) -> Draft:
+    draft = drafter(conn)
+    _lock_pictures(conn, draft.media)
+    return draft
+
+
+def _lock_pictures(conn: Connection, shas: Iterable[str]) -> None:
+    for bucket in sorted({picture_lock(sha) for sha in shas}):
+        conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PICTURES, bucket))
+
+
+def _refuse_copy(conn: Connection) -> None:
+    """A copy that follows another site can't be brought to the ledger, and is nobody's to read."""
+    row = conn.execute("SELECT pg_is_in_recovery()").fetchone()
+    if row and row[0]:
+        raise PlazaError(
+            "The ledger was not replayed",
+            "this database follows another one",
+            "Promote it, when this site is to serve.",
+        )
 
 
 def picture_lock(sha256: str) -> int:
@@ -216,7 +247,8 @@ def _status_draft(conn: Connection, action: str, status_id: int, author: int | N
 
 
 def _account_draft(conn: Connection, account_id: int, action: str, reason: str, by: str) -> Draft:
-    if not conn.execute("SELECT 1 FROM accounts WHERE id = %s", (account_id,)).fetchone():
+    """With the account locked: whoever is giving it a key or a picture is waited for, and nobody does after."""
+    if not conn.execute("SELECT 1 FROM accounts WHERE id = %s FOR UPDATE", (account_id,)).fetchone():
         raise not_found()
     return Draft(action, {"author": str(account_id)}, _media(conn, action, "account_id", account_id), reason, by)
 

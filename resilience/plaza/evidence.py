@@ -61,7 +61,9 @@ async def export(
     await _decided(conn, ids, archive)
     archive.add("evidence.json", json.dumps({"notice": notice, "posts": content}, indent=1, default=str).encode())
     gone = sorted({str(one) for one in ids} - set(content))
-    return {**archive.write(path, ledger), "posts": len(content), "held": len(held), "gone": gone}
+    unreadable = [str(post.id) for post in here if not post.readable]
+    said = {"posts": len(content), "held": len(held), "gone": gone, "unreadable": unreadable}
+    return {**archive.write(path, ledger), **said}
 
 
 def _here(post: Post, archive: Archive, store: Store, base: str) -> dict[str, Any]:
@@ -69,6 +71,8 @@ def _here(post: Post, archive: Archive, store: Store, base: str) -> dict[str, An
         picture = store.path(one.sha256)
         if picture.is_file():
             archive.add(f"pictures/{one.sha256}", picture.read_bytes())
+    if not post.readable:
+        return {"from": "database", "unreadable": True, "text": None, "post": {"id": str(post.id)}}
     return {"from": "database", "text": post.text, "post": entities.status(post, base)}
 
 

@@ -10,6 +10,7 @@ import psycopg
 
 from resilience.plaza import ledger as chain
 from resilience.plaza.ledger import Entry, Ledger
+from resilience.plaza.sealer import TABLES
 from resilience.plaza.store import Store
 
 THREADS = 8
@@ -21,7 +22,8 @@ def gather(url: str, ledger: Ledger, store: Store) -> dict[str, Any]:
     with psycopg.connect(url, connect_timeout=5) as conn:
         users = _number(conn, "SELECT count(*) FROM accounts")
         posts = _number(conn, "SELECT count(*) FROM statuses")
-        shas = [row[0] for row in conn.execute("SELECT DISTINCT sha256 FROM media")]
+        shas = [row[0] for row in conn.execute("SELECT DISTINCT sha256 FROM media WHERE purpose <> 'lost key'")]
+        in_clear = sum(_number(conn, TABLES[row[0]].count) for row in conn.execute("SELECT name FROM unsealed"))
         keys = _number(conn, "SELECT count(*) FROM media WHERE purpose = 'key'")
         resurrected = _resurrected(conn, reading.entries)
     missing, corrupt = check_pictures(store, shas)
@@ -30,6 +32,7 @@ def gather(url: str, ledger: Ledger, store: Store) -> dict[str, Any]:
     return {
         "users": users,
         "posts": posts,
+        "in_clear": in_clear,
         "media": {"objects": len(shas), "keys": keys, "missing": missing, "corrupt": corrupt},
         "ledger": {
             "entries": len(reading.entries),

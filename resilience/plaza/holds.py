@@ -37,6 +37,8 @@ class Holds:
         """Seal a post with its pictures, in the transaction that comes before it goes."""
         if self._recipient is None:
             raise Refused(422, "Validation failed: This site has no key for legal holds (HOLD_RECIPIENT)")
+        if not post.readable:
+            raise Refused(503, "This post can't be held right now: its author's key is not here yet. Try again later.")
         pictures = {one.sha256: self._picture(one.sha256) for one in post.media}
         content = {"post": entities.status(post, self._base), "text": post.text, "pictures": pictures}
         sealed = pyrage.encrypt(json.dumps(content).encode(), [self._recipient])

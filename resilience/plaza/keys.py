@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 
 from resilience.plaza.errors import Refused
-from resilience.plaza.store import Store
+from resilience.plaza.store import KEY, Store
 
 SIZE, NONCE = 32, 12
 MIME = "application/octet-stream"
@@ -33,7 +33,7 @@ class Keys:
         """A new key, durable and handed to the shipper; its name."""
         key = os.urandom(SIZE)
         name = hashlib.sha256(key).hexdigest()
-        self._store.keep(name, key, sync=sync)
+        self._store.keep(name, key, KEY, sync=sync)
         return name
 
     def has(self, name: str) -> bool:

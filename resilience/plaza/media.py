@@ -43,16 +43,20 @@ class Media:
 async def add(
     conn: Connection, store: Store, owner: int, picture: Picture, description: str, purpose: str = "post"
 ) -> Media:
-    """Keep a picture and its row, in this order, while nobody may remove the same one."""
+    """Keep a picture and its row, in this order, while nobody may remove the same one.
+
+    Its owner's row comes first, as with whoever erases an account: so neither waits for the other.
+    """
     check_description(description)
+    await conn.execute("SELECT FROM accounts WHERE id = %s FOR KEY SHARE", (owner,))
+    media_id = new_id()
+    sealed = await _seal(conn, owner, media_id, description)
     await conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PICTURES, picture_lock(picture.sha256)))
     await asyncio.to_thread(store.put, picture)
     sql: LiteralString = (
         "INSERT INTO media (id, account_id, sha256, mime, bytes, width, height, sealed, purpose) "
         "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING " + COLUMNS
     )
-    media_id = new_id()
-    sealed = await _seal(conn, owner, media_id, description)
     row = await one(
         conn, sql, media_id, owner, picture.sha256, picture.mime, len(picture.data),
         picture.width, picture.height, sealed, purpose,
@@ -63,7 +67,9 @@ async def add(
 
 async def own(conn: Connection, owner: int, media_id: int) -> Media:
     """One of my pictures."""
-    sql: LiteralString = "SELECT " + COLUMNS + " FROM media WHERE id = %s AND account_id = %s AND purpose <> 'key'"
+    sql: LiteralString = (
+        "SELECT " + COLUMNS + " FROM media WHERE id = %s AND account_id = %s AND purpose NOT IN ('key', 'lost key')"
+    )
     row = await one(conn, sql, media_id, owner)
     if row is None:
         raise not_found()
@@ -132,7 +138,7 @@ async def mime_of(conn: Connection, sha256: str) -> str | None:
 
 MIME: LiteralString = """
 SELECT m.mime FROM media m JOIN accounts a ON a.id = m.account_id LEFT JOIN statuses s ON s.id = m.status_id
-WHERE m.sha256 = %s AND m.purpose <> 'key' AND a.suspended_at IS NULL AND s.hidden_at IS NULL LIMIT 1
+WHERE m.sha256 = %s AND m.purpose NOT IN ('key', 'lost key') AND a.suspended_at IS NULL AND s.hidden_at IS NULL LIMIT 1
 """
 
 

@@ -15,6 +15,7 @@ from resilience.plaza.bearer import digest
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import new_id
+from resilience.plaza.keys import GONE
 from resilience.plaza.media import Media, attach, of_posts
 from resilience.plaza.mentions import Mention, write_mentions
 from resilience.plaza.paging import Page
@@ -74,6 +75,8 @@ class Post:
     bookmarked: bool
     media: tuple[Media, ...]
     mentions: tuple[Mention, ...]
+    readable: bool
+    """Whether what it says is here: its author's key may not be, for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +273,10 @@ def row_of(post_id: int) -> str:
     return f"statuses/{post_id}"
 
 
-def _opened(conn: Connection, author: Account | None, row: DictRow) -> dict[str, str]:
+def _opened(conn: Connection, author: Account | None, row: DictRow) -> dict[str, str | bool]:
     key, sealed = author.key_sha256 if author else None, row.pop("sealed")
-    text, spoiler = persons.unsealed(conn, key, row_of(row["id"]), sealed, row["text"], row["spoiler_text"])
-    return {"text": text, "spoiler_text": spoiler}
+    if sealed is None:
+        return {"readable": True}
+    texts = conn.keys.open(key, row_of(row["id"]), sealed)
+    text, spoiler = texts or (GONE, "")
+    return {"text": text, "spoiler_text": spoiler, "readable": texts is not None}

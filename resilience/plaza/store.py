@@ -6,8 +6,15 @@ import hashlib
 import os
 from pathlib import Path
 
+import structlog
+
 from resilience.plaza import files
 from resilience.plaza.pictures import Picture
+
+MEDIA, KEY = "media", "key"
+"""Kinds of what is handed over; the shipper takes keys first, and says of each when enough vaults hold it."""
+
+log = structlog.get_logger()
 
 
 class Store:
@@ -16,36 +23,40 @@ class Store:
     def __init__(self, directory: Path, outbox: Path) -> None:
         self._directory = directory
         self._root = str(directory)
-        self._outbox = outbox / "media"
+        self._outbox = outbox
 
     def path(self, sha256: str) -> Path:
         """Where the picture with this hash is, or would be."""
         return self._directory / sha256[:2] / sha256
 
     def read(self, sha256: str, most: int) -> bytes | None:
-        """The first bytes of what has this hash, None where it is gone; quick, for what every page reads many of."""
+        """The first bytes of what has this hash, None where it can't be read; quick, for what every page reads many of."""
         try:
             handle = os.open(f"{self._root}/{sha256[:2]}/{sha256}", os.O_RDONLY)
+            try:
+                return os.read(handle, most)
+            finally:
+                os.close(handle)
         except FileNotFoundError:
             return None
-        try:
-            return os.read(handle, most)
-        finally:
-            os.close(handle)
+        except OSError as error:
+            log.warning("file not read", name=sha256, why=str(error))
+            return None
 
     def put(self, picture: Picture, *, sync: bool = True) -> None:
         """Keep a picture durably and hand it to the shipper; without `sync`, the caller syncs later."""
         self.keep(picture.sha256, picture.data, sync=sync)
 
-    def keep(self, sha256: str, data: bytes, *, sync: bool = True) -> None:
+    def keep(self, sha256: str, data: bytes, kind: str = MEDIA, *, sync: bool = True) -> None:
         """The same of whatever has this hash."""
         path = self.path(sha256)
         files.publish(path, data, sync=sync)
-        files.hand_over(path, self._outbox / sha256, sync=sync)
+        files.hand_over(path, self._outbox / kind / sha256, sync=sync)
 
     def remove(self, sha256: str) -> bool:
         """Remove a picture, also from what waits to be shipped; True if it was there."""
-        (self._outbox / sha256).unlink(missing_ok=True)
+        for kind in (MEDIA, KEY):
+            (self._outbox / kind / sha256).unlink(missing_ok=True)
         path = self.path(sha256)
         if not path.exists():
             return False

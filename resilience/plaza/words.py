@@ -100,7 +100,7 @@ class Filler:
             try:
                 if self._gate.why_closed is None and await self.step():
                     rest = time.monotonic() - began
-            except (psycopg.Error, NotSafeElsewhere) as error:
+            except (psycopg.Error, NotSafeElsewhere, OSError) as error:
                 log.warning("words not read", why=str(error).strip()[:200])
             await asyncio.sleep(rest)
 

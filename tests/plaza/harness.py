@@ -93,15 +93,16 @@ class Keeper(threading.Thread):
 
     def __init__(self, site: Site) -> None:
         super().__init__(daemon=True)
-        self._outbox, self._held = site.folder / "outbox/ledger", site.folder / "held/ledger"
+        self._kinds = [(site.folder / "outbox" / kind, site.folder / "held" / kind) for kind in ("ledger", "key")]
         self._ended = threading.Event()
 
     def run(self) -> None:
         """Keep on until ended."""
         while not self._ended.wait(0.01):
-            for path in sorted(self._outbox.glob("[0-9]*")):
-                (self._held / path.stem).touch()
-                path.unlink()
+            for outbox, held in self._kinds:
+                for path in sorted(outbox.glob("[0-9a-f]*")):
+                    (held / path.stem).touch()
+                    path.unlink(missing_ok=True)
 
     def end(self) -> None:
         """Hold nothing any more."""
@@ -120,7 +121,7 @@ class Site:
         self.base = f"http://127.0.0.1:{self.port}"
         self.server: subprocess.Popen[bytes] | None = None
         self.keeper: Keeper | None = None
-        for name in ("media", "ledger", "outbox/ledger", "outbox/media", "held/ledger"):
+        for name in ("media", "ledger", "outbox/ledger", "outbox/key", "outbox/media", "held/ledger", "held/key"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         self.settings = {
             "MEDIA_DIR": str(folder / "media"),
@@ -198,6 +199,10 @@ class Site:
             return httpx.get(self.base + "/readyz", timeout=5).status_code == 200
         except httpx.HTTPError:
             return False
+
+    def has_keys(self) -> bool:
+        """Whether somebody's first text would find a key."""
+        return self.sql("SELECT count(*) FROM ready_keys") != [(0,)]
 
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> int:
         """Stop the server; its exit status."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import io
+import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,8 +16,10 @@ import psycopg
 import pytest
 from mastodon import Mastodon, MastodonAPIError
 
+from resilience.plaza.db import Database
+from resilience.plaza.gate import Gate
 from resilience.plaza.keys import GONE, SIZE, Keys
-from resilience.plaza.persons import FEWEST
+from resilience.plaza.persons import FEWEST, Stock
 from resilience.plaza.store import Store
 from resilience.replication.snapshot import unlogged
 from tests.plaza.harness import PASSWORD, Site, picture, sha_of, wait_until
@@ -170,6 +175,10 @@ def test_a_key_that_is_missing_is_counted_and_said(plaza: Site) -> None:
     with plaza.http(api) as http:
         assert http.post("/api/v1/statuses", data={"status": "more"}).status_code == 503
     assert plaza.run("facts")["media"]["missing"] == [name]
+    plaza.picture_file(name).mkdir()
+    assert "its key is not here" in api.me().note
+    assert browser(plaza, "lost").get("/@lost").status_code == 200
+    plaza.picture_file(name).rmdir()
     aside.rename(plaza.picture_file(name))
     assert "it is here" in plaza.run("renew-key", "lost", fails=True)["said"]
     assert "here and gone" in api.status(post).content
@@ -185,11 +194,18 @@ def test_a_key_that_is_missing_is_counted_and_said(plaza: Site) -> None:
     assert (api.me().note, api.status(other).spoiler_text) == ("", "")
     assert "something else" not in api.status(other).content
     assert plaza.run("facts")["media"]["missing"] == []
+    [(new, _)] = plaza.sql(KEY, "lost")
+    plaza.picture_file(new).rename(aside)
+    assert plaza.run("renew-key", "lost")["given_up"] == new
+    send(browser(plaza, "lost"), "/settings/delete", {"password": PASSWORD})
+    [(entry,)] = plaza.sql("SELECT body FROM ledger ORDER BY seq DESC LIMIT 1")
+    assert {name, new} <= set(json.loads(bytes(entry))["media"])
 
 
 def test_what_was_in_clear_is_sealed_beside_the_traffic(sites: Sites) -> None:
-    """Rows from before there were keys: read and found as they are, sealed soon after the start, the same afterwards."""
+    """Rows from before there were keys: sealed once keys are safe elsewhere, the same afterwards; whose key lacks waits alone."""
     site = sites()
+    site.settings["LEDGER_WAIT_S"] = "2"
     site.sql(
         "INSERT INTO accounts (id, username, password_hash, display_name, note) VALUES (1, 'early', 'x', 'Old Name', 'old note')"
     )
@@ -203,9 +219,28 @@ def test_what_was_in_clear_is_sealed_beside_the_traffic(sites: Sites) -> None:
     site.sql(
         "INSERT INTO unsealed (name) VALUES ('statuses'), ('status_edits'), ('media'), ('accounts'), ('reports'), ('appeals')"
     )
-    site.start()
+    key = b"k" * SIZE
+    lost = hashlib.sha256(key).hexdigest()
+    site.sql("INSERT INTO accounts (id, username, password_hash, key_sha256) VALUES (2, 'keyless', 'x', %s)", lost)
+    site.sql("UPDATE statuses SET account_id = 2, text = 'keyless' WHERE id = 40")
+    site.launch()
+    wait_until(site.ready, site.log)
     api = site.client("reader")
+    with site.http(api) as http:
+        refused = http.post("/api/v1/statuses", data={"status": "mine"})
+    assert (refused.status_code, "no key for it is safe" in refused.json()["error"]) == (503, True)
+    assert site.sql("SELECT count(*) FROM statuses WHERE sealed IS NOT NULL") == [(0,)]
+    assert site.sql("SELECT count(*) FROM media WHERE purpose = 'key'") == [(0,)]
+    site.keep()
+    assert "mine" in api.status_post("mine").content
+    wait_until(lambda: site.sql("SELECT name, after FROM unsealed") == [("statuses", 39)], site.log)
+    assert site.run("facts")["in_clear"] == 1
+    site.stop()
+    (site.folder / "media" / lost[:2]).mkdir(exist_ok=True)
+    site.picture_file(lost).write_bytes(key)
+    site.start()
     wait_until(lambda: site.sql("SELECT count(*) FROM unsealed") == [(0,)], site.log)
+    assert site.run("facts")["in_clear"] == 0
     left = """SELECT (SELECT count(*) FROM statuses WHERE text || spoiler_text <> '' OR sealed IS NULL),
         (SELECT count(*) FROM status_edits WHERE text <> ''), (SELECT count(*) FROM accounts WHERE display_name || note <> ''),
         (SELECT string_agg(comment, '|') FROM reports)"""
@@ -247,9 +282,14 @@ def test_keys_wait_for_those_who_write(sites: Sites) -> None:
     site.start()
     wait_until(lambda: site.sql("SELECT count(*) FROM ready_keys") == [(FEWEST,)], site.log)
     [(oldest,)] = site.sql("SELECT sha256 FROM ready_keys ORDER BY id LIMIT 1")
-    assert len(list((site.folder / "outbox/media").iterdir())) == FEWEST
+    assert len(list((site.folder / "held/key").iterdir())) == FEWEST
     api = site.client("writer")
     assert site.sql(KEY, "writer") == []
+    with site.http(api) as http:
+        assert http.post("/api/v1/statuses", data={"status": "x", "media_ids[]": "1"}).status_code == 422
+    assert site.sql("SELECT key_sha256, statuses_count FROM accounts WHERE username = 'writer'") == [(None, 0)]
+    assert [name for name, _ in site.sql(KEY, "writer")] == [oldest]
+    assert site.sql("SELECT relpersistence FROM pg_class WHERE relname = 'ready_keys'") == [("u",)]
     api.status_post("first")
     api.status_post("second")
     [(name, _)] = site.sql(KEY, "writer")
@@ -265,3 +305,39 @@ def test_keys_wait_for_those_who_write(sites: Sites) -> None:
     assert site.picture_file(made).exists()
     with pytest.raises(MastodonAPIError):
         other.status_post("a character that can't be kept \x00")
+
+
+def test_no_key_is_made_that_could_not_be_offered(sites: Sites) -> None:
+    """Not while the database takes no writes, none beyond what is lacking, and what a failure left over is offered first."""
+    site = sites()
+    made = site.folder / "outbox/key"
+
+    async def fill(times: int) -> None:
+        keys = Keys(Store(site.folder / "media", site.folder / "outbox"))
+        db = Database(site.url, keys)
+        await db.open()
+        stock = Stock(db, Gate(), keys, site.folder / "held")
+        try:
+            for _ in range(times):
+                await stock.fill()
+            for path in made.iterdir():
+                (site.folder / "held/key" / path.name).touch()
+            if times > 1:
+                site.sql("ALTER TABLE ready_keys ADD CONSTRAINT never CHECK (false)")
+                for _ in range(2):
+                    with pytest.raises(psycopg.Error):
+                        await stock.fill()
+                site.sql("ALTER TABLE ready_keys DROP CONSTRAINT never")
+                await stock.fill()
+        finally:
+            await db.close()
+
+    writes = f"ALTER DATABASE {site.database} SET default_transaction_read_only"
+    with psycopg.connect(site.postgres.url("postgres"), autocommit=True) as conn:
+        conn.execute(f"{writes} = on".encode())
+        asyncio.run(fill(1))
+        assert list(made.iterdir()) == []
+        conn.execute(f"{writes} = off".encode())
+    asyncio.run(fill(4))
+    assert {name for (name,) in site.sql("SELECT sha256 FROM ready_keys")} == {path.name for path in made.iterdir()}
+    assert len(list(made.iterdir())) == FEWEST

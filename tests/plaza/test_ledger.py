@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mastodon import Mastodon, MastodonNotFoundError
 
-from resilience.plaza.erasure import Eraser, takedown
+from resilience.plaza.erasure import Eraser, erase_account, takedown
 from resilience.plaza.keys import SIZE
-from resilience.plaza.ledger import GENESIS, Ledger
+from resilience.plaza.ledger import GENESIS, Draft, Ledger
 from resilience.plaza.migrations import head
 from resilience.plaza.store import Store
 from tests.plaza.harness import PASSWORD, Site, picture, sha_of, wait_until, write_key
@@ -168,6 +168,7 @@ def test_nobody_hears_done_before_it_is_held_elsewhere(sites: Sites) -> None:
     site = sites()
     site.settings["LEDGER_WAIT_S"] = "0.3"
     site.start()
+    wait_until(site.has_keys, site.log)
     moderator, author = site.moderator("judge"), site.client("writer")
     post = author.status_post("bad")
     site.lose_keeper()
@@ -180,6 +181,33 @@ def test_nobody_hears_done_before_it_is_held_elsewhere(sites: Sites) -> None:
     site.keep()
     wait_until(lambda: site.take_down(moderator, str(post.id)).status_code == 200)
     assert not file_of(site, 2).exists()
+
+
+def test_a_key_that_is_just_being_given_is_erased_too(sites: Sites) -> None:
+    """Erasing an account waits for whoever names a key for it, then names that key; after a deadlock it is done all the same."""
+    site = sites()
+    site.sql("INSERT INTO accounts (id, username, password_hash) VALUES (7, 'writer', 'x')")
+    name, tried = hashlib.sha256(b"key").hexdigest(), []
+
+    def drafter(conn: psycopg.Connection[Any]) -> Draft:
+        tried.append(conn)
+        if len(tried) == 1:
+            conn.execute("DO $$ BEGIN RAISE EXCEPTION 'meant' USING ERRCODE = 'deadlock_detected'; END $$")
+        return erase_account(7)(conn)
+
+    with ThreadPoolExecutor(1) as pool:
+        with psycopg.connect(site.url) as writing:
+            writing.execute("SELECT FROM accounts WHERE id = 7 FOR NO KEY UPDATE")
+            writing.execute(
+                "INSERT INTO media (id, account_id, sha256, mime, bytes, width, height, purpose) VALUES (1, 7, %s, '', 32, 0, 0, 'key')",
+                (name,),
+            )
+            erasing = pool.submit(eraser(site).record, drafter)
+            waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            wait_until(lambda: bool(site.sql(waiting)))
+        assert erasing.result(timeout=30) == 1
+    assert json.loads(file_of(site, 1).read_bytes())["media"] == [name]
+    assert (len(tried), site.sql("SELECT id FROM accounts"), site.sql("SELECT id FROM media")) == (2, [], [])
 
 
 def test_a_crash_between_file_and_database_is_repaired_at_start(sites: Sites) -> None:

@@ -10,10 +10,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from resilience.plaza.errors import NoWayBack
+from resilience.plaza.erasure import Eraser
+from resilience.plaza.errors import NoWayBack, PlazaError
+from resilience.plaza.ledger import Ledger
 from resilience.plaza.migrations import head
-from tests.plaza.harness import ROOT, Postgres, running_postgres, short_folder, wait_until
+from resilience.plaza.store import Store
+from tests.plaza.harness import ROOT, Postgres, running_postgres, short_folder, wait_until, write_key
 
 STEPS = "import os; from resilience.plaza import migrations as m; m.upgrade(os.environ['DATABASE_URL'], {to!r})"
 
@@ -52,6 +56,7 @@ def test_a_standby_survives_every_migration() -> None:
                 "INSERT INTO statuses (id, account_id, text) SELECT n, 1, 'n ' || n FROM generate_series(1, 500) n"
             )
         standby = copy_of(primary, folder)
+        write_key(folder / "ledger.key", Ed25519PrivateKey.generate())
         try:
             revision = "SELECT version_num FROM alembic_version"
             with psycopg.connect(standby.url(name), autocommit=True) as reader:
@@ -60,8 +65,13 @@ def test_a_standby_survives_every_migration() -> None:
                 found = reader.execute("SELECT count(*), count(hidden_at) FROM statuses").fetchone()
                 assert found == (500, 0)
             bring_to(primary.url(name), "head")  # again is no error
+            ledger = Ledger(folder / "ledger", folder / "outbox", folder / "held", folder / "ledger.key")
+            following = Eraser(standby.url(name), ledger, Store(folder / "media", folder / "outbox"))
+            with pytest.raises(PlazaError, match="follows another"):
+                following.replay()
             primary.stop()
             standby._run("pg_ctl", "-D", str(folder / "data"), "promote", "-w")
+            assert following.replay().entries == 0
             assert value(standby.url(name), "SELECT text FROM statuses WHERE id = 499") == "n 499"
             assert value(standby.url(name), "INSERT INTO search_posts VALUES (1, 'n') RETURNING id") == 1
             assert value(standby.url(name), "UPDATE site_mode SET mode = 'read-only' RETURNING mode") == "read-only"

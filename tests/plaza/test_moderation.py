@@ -273,12 +273,22 @@ def test_evidence_can_be_checked_without_us(sites: Sites, tmp_path: Path) -> Non
     bad, fine = author.status_post("forbidden words", media_ids=[media]), author.status_post("fine words")
     notice = add_notice(site, [bad.url, fine.url])
     [report] = [one for one in moderator.admin_reports() if one.statuses[0].id == bad.id]
+    file = site.picture_file(site.sql("SELECT sha256 FROM media WHERE purpose = 'key'")[0][0])
+    aside = file.rename(site.folder / "aside")
+    refused = decide(site, moderator, report, "takedown", hold="true", rule="2")
+    assert (refused.status_code, "key is not here" in refused.json()["error"]) == (503, True)
+    unread = site.run("export-evidence", notice["notice"], "--to", str(tmp_path / "unread.zip"))
+    assert unread["unreadable"] == sorted((str(bad.id), str(fine.id)))
+    with zipfile.ZipFile(tmp_path / "unread.zip") as archive:
+        told = json.loads(archive.read("evidence.json"))["posts"].values()
+    assert [(one["unreadable"], one["text"]) for one in told] == [(True, None)] * 2
+    aside.rename(file)
     assert decide(site, moderator, report, "takedown", hold="true", rule="2").status_code == 200
     assert not site.picture_file(sha_of(media.url)).exists()
     [(sealed,)] = site.sql("SELECT sealed FROM hold.items")
     assert b"forbidden words" not in bytes(sealed)
     closed = site.run("export-evidence", notice["notice"], "--to", str(tmp_path / "closed.zip"))
-    assert (closed["posts"], closed["held"], closed["gone"]) == (2, 1, [])
+    assert (closed["posts"], closed["held"], closed["gone"], closed["unreadable"]) == (2, 1, [], [])
     (tmp_path / "hold.key").write_text(str(identity))
     site.run(
         "export-evidence", notice["notice"], "--to", str(tmp_path / "e.zip"), "--hold-key", str(tmp_path / "hold.key")

@@ -13,8 +13,9 @@ ALTER TABLE appeals ALTER COLUMN text SET DEFAULT '';
 
 -- A person's key is one more medium.
 ALTER TABLE media DROP CONSTRAINT IF EXISTS media_purpose_check;
-ALTER TABLE media ADD CONSTRAINT media_purpose_check CHECK (purpose IN ('post', 'avatar', 'header', 'key')) NOT VALID;
-CREATE TABLE IF NOT EXISTS ready_keys (
+ALTER TABLE media ADD CONSTRAINT media_purpose_check CHECK (purpose IN ('post', 'avatar', 'header', 'key', 'lost key')) NOT VALID;
+-- Unlogged: no copy and no restore offers one that was taken since.
+CREATE UNLOGGED TABLE IF NOT EXISTS ready_keys (
     id bigint PRIMARY KEY,
     sha256 text NOT NULL UNIQUE
 );
