@@ -39,7 +39,8 @@ class Batch:
 
 @dataclass
 class Told:
-    """What was last confirmed to Postgres, and when."""
+    """What was last confirmed to Postgres, and when; how far the status file says that each vault is."""
 
     position: int = -1
     at: float = 0.0
+    held: dict[str, int] = field(default_factory=dict)

@@ -49,12 +49,12 @@ class Report:
         self._server_end = 0
         self._path.parent.mkdir(parents=True, exist_ok=True)
 
-    def write(self, server_end: int = 0, *, at_once: bool = False) -> None:
-        """Say how things are, at most a few times a second; what went wrong, at once."""
+    def write(self, server_end: int = 0, *, at_once: bool = False) -> bool:
+        """Say how things are, at most a few times a second; what went wrong, at once. Whether it was said."""
         self._server_end = self._limits.server_end = max(server_end, self._server_end)
         now = time.monotonic()
         if now < self._written + OFTEN and not at_once:
-            return
+            return False
         facts = self.facts()
         new = self._path.with_suffix(".new")
         new.write_text(json.dumps(facts, indent=1))
@@ -63,6 +63,7 @@ class Report:
         if now >= self._metrics_written + METRICS_EVERY:
             metrics.write(self._config.paths.run, "ship", self._metrics(facts))
             self._metrics_written = now
+        return True
 
     def facts(self) -> dict[str, Any]:
         """Epoch, positions, what is wrong, and lag by vault, in bytes and in seconds."""

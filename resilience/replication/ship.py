@@ -20,7 +20,7 @@ import structlog
 from psycopg import conninfo, pq
 
 from resilience.errors import Refused, ResilienceError, UsageError
-from resilience.replication import chunk, lapse, lsn, seals, tenure, turn
+from resilience.replication import chunk, control, lapse, lsn, seals, tenure, turn
 from resilience.replication.batch import Batch, Told
 from resilience.replication.config import Config
 from resilience.replication.courier import Courier, start_record, switch_point
@@ -29,7 +29,7 @@ from resilience.replication.limits import Limits
 from resilience.replication.outbox import Outbox
 from resilience.replication.promotion import await_promotion
 from resilience.replication.quorum import held_by
-from resilience.replication.report import Report
+from resilience.replication.report import OFTEN, Report
 from resilience.replication.spool import Spool
 from resilience.replication.stream import Stream, System
 
@@ -43,7 +43,7 @@ MUCH = 64 << 10
 """So much at once means that Postgres may be waiting for room: then it is read as it comes."""
 POLL = 0.05
 QUIET = 0.5
-"""No more WAL for so long: Postgres has sent the last of it."""
+"""No more WAL for so long: Postgres has sent the last of it, also where it never says that it has shut down."""
 PATIENCE = 2.0
 """A fast shutdown lets nobody in at once; when it did not by then, Postgres is killed."""
 log = structlog.get_logger()
@@ -180,14 +180,17 @@ class Ship:
         For one lease at most: the new site reads the chain no earlier than a lease after the seal.
         """
         until = time.monotonic() + self._config.lease_s
-        seen, since = -1, time.monotonic()
+        seen, since, whole = -1, time.monotonic(), False
         while (now := time.monotonic()) < until:
             if self._spool.end != seen:
                 seen, since = self._spool.end, now
-            elif now - since > QUIET and held_by(self._record.k, (c.put_upto for c in self._couriers)) >= seen:
-                break
+            elif held_by(self._record.k, (c.put_upto for c in self._couriers)) >= seen:
+                last = control.ended(self._config)
+                whole = last is not None and seen > last
+                if whole or now - since > QUIET:
+                    break
             self._stopping.wait(POLL)
-        log.info("handed over", position=lsn.show(self._spool.end))
+        log.info("handed over", position=lsn.show(self._spool.end), whole=whole)
 
     def _connected(self) -> None:
         """One connection's life: stream until it is lost, then pause and let the caller try again."""
@@ -285,6 +288,8 @@ class Ship:
         self._report.postgres_error = None
         while not self._stopping.is_set() and self._lease.following is None:
             due = flushed_at + self._wait(spacing) if batch.parts else told.at + HEARTBEAT
+            if told.held != self._spool.held():  # whoever drains this site waits for the slowest vault to be told of
+                due = min(due, time.monotonic() + OFTEN)
             self._rest(stream, due - time.monotonic(), sip=bool(batch.parts) and not much)
             self._tell(stream, told)  # before the next chunk is made durable: commits wait for this
             much = self._drain(stream, batch) >= MUCH
@@ -308,7 +313,9 @@ class Ship:
             if self._lease.superseded is None:
                 stream.confirm(None if self._spool.gap else confirmed)
             told.position, told.at = confirmed, now
-            self._report.write(stream.server_end)
+        held = self._spool.held()
+        if (held != told.held or now == told.at) and self._report.write(stream.server_end):
+            told.held = held
 
     def _wait(self, spacing: float) -> float:
         """How long after a chunk the next is cut: while k vaults don't have it, commits gather for one PUT."""

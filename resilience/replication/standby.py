@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 from resilience.errors import Locked, ShortRecovery
-from resilience.replication import writes
+from resilience.replication import control, writes
 from resilience.replication.config import Config
 from resilience.replication.segments import Segments
 
@@ -70,9 +70,7 @@ def _restore_command(folder: Path) -> str:
 
 def needed(config: Config) -> dict[str, int]:
     """Settings that a standby must not have lower than its primary had, by the copy's own control file."""
-    argv = [str(config.postgres.bin / "pg_controldata"), "-D", str(config.paths.pg)]
-    told = subprocess.run(argv, check=True, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}).stdout
-    values = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in told.splitlines())}
+    values = control.read(config)
     return {name: int(values[f"{shown} setting"]) for name, shown in NEEDED.items()}
 
 
