@@ -75,6 +75,9 @@ FOLLOW_KEYS = f"{RUN}/follow.json"
 STAND_STILL = f"systemctl stop resilience-follow; rm -f {FOLLOW_KEYS} {RUN}/follow-status.json"
 """End following: what it held is ready for `restore`; the keys that open copies are gone."""
 
+STANDING = f"test -e {RUN}/ship-status.json || {{ date +%s.%N && cat {RUN}/follow-status.json; }} 2>/dev/null; true"
+"""What follow says, after the host's own time; nothing where nobody follows, or ship says something."""
+
 TAKE_UP = f"""
 set -e
 if systemctl is-active -q resilience-ship; then

@@ -21,6 +21,7 @@ from resilience.adapters.host_scripts import (
     CREATE,
     SIZES,
     STAND_STILL,
+    STANDING,
     TAKE_UP,
 )
 from resilience.adapters.shells import Shells
@@ -218,11 +219,13 @@ class SshPlane:
         return Point(**self.commands.here("point", self.config.watcher(), *_moment(at, of)))
 
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
-        """What ship says, with the sizes of database and pictures; of a standby what follow says."""
+        """What ship says, with the sizes of database and pictures; of a standby what follow says, which takes no command."""
+        now, _, told = self.shells(outputs).run(STANDING, timeout=20).out.partition("\n")
+        if told:
+            facts = dict(json.loads(told))
+            return {**facts, "age_s": round(float(now) - float(facts["at"]), 3)}
         epoch = self.config.seen() or self.config.newest(site)
         shipped = self.commands.there(outputs, "status", self.config.bare(site, epoch), timeout=20)
-        if shipped.get("role") == "standby":
-            return shipped
         sizes = self.shells(outputs).check(SIZES).split()
         return {**shipped, "db_bytes": int(sizes[0]), "media_bytes": int(sizes[1]), "recent_media_bytes": int(sizes[2])}
 
