@@ -328,13 +328,13 @@ def _converse(channel: paramiko.Channel, stdin: bytes, deadline: float) -> Resul
 
 
 def _feed(channel: paramiko.Channel, stdin: bytes) -> None:
-    """Send standard input and its end; a command that does not read it to the end is no error."""
+    """Send standard input and its end; a command that does not read it to the end is no error, and a lost host is told by who reads."""
     try:
         left = memoryview(stdin)
         while left:  # sendall would copy all that is left for each packet
             left = left[channel.send(left[:PACKET].tobytes()) :]
         channel.shutdown_write()
-    except OSError:
+    except (OSError, EOFError, paramiko.SSHException):
         return
 
 

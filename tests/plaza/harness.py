@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,11 @@ class Site:
         """Start the server and the keeper; return when people may come in."""
         self.launch()
         self.keep()
-        wait_until(self.ready, self.log)
+        wait_until(self._serves, self.log)
+
+    def _serves(self) -> bool:
+        assert self.server is not None and self.server.poll() is None, self.log()
+        return self.ready()
 
     def keep(self) -> None:
         """Start the keeper."""
@@ -274,11 +278,15 @@ def write_key(path: Path, key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        port: int = server.getsockname()[1]
-        return port
+    """A port on loopback that nobody listens on.
+
+    It is taken only later, when the server starts: so it is one of many, below those that connections go out from.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(10_000)
+        with socket.socket() as server, suppress(OSError):
+            server.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(condition: Callable[[], object], explain: Callable[[], str] = str, seconds: float = 60) -> None:
