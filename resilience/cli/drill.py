@@ -71,11 +71,12 @@ def run(
     directory = (report or Path("reports") / f"{time.strftime('%Y%m%d-%H%M%S')}-{fault}").absolute()
     log = _fresh_journal(directory)
     with Progress.for_people(silent=as_json) as progress:
-        progress.say(f"Seed {drill.seed}. Report: {directory / 'report.html'}")
+        progress.say(f"Seed {drill.seed}.")
         try:
             verdict = _simulate(drill, log, progress) if simulate else _in_lab(drill, log, progress, from_aside)
         except ResilienceError:
-            _report_what_there_is(directory, log)
+            if _report_what_there_is(directory, log):
+                progress.say(f"Report: {directory / 'report.html'}")
             raise
     write_report(directory, log.read(), verdict)
     remember(directory, log.read(), verdict)
@@ -85,12 +86,13 @@ def run(
     raise typer.Exit(exit_for(verdict))
 
 
-def _report_what_there_is(directory: Path, log: JournalFile) -> None:
-    """A drill that stopped half-way is what a report is most needed for."""
+def _report_what_there_is(directory: Path, log: JournalFile) -> bool:
+    """A drill that stopped half-way is what a report is most needed for; False where nothing was begun."""
     if events := log.read():
         verdict = judge(events)
         write_report(directory, events, verdict)
         remember(directory, events, verdict)
+    return bool(events)
 
 
 def _seed(given: int | None) -> int:

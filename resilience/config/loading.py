@@ -34,7 +34,7 @@ def load(path: Path) -> Fleet:
         raise FleetError(
             str(path),
             "there is no such file, and the command needs to know what you declared",
-            "Give it with --fleet FILE, or make a lab with `resilience lab up`.",
+            "Run this where it is, or give it with --fleet FILE; a new one is a copy of one in `examples/` (docs/first-day.md). To practise: `resilience lab up`.",
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise FleetError(

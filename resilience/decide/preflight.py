@@ -150,7 +150,7 @@ def kit_findings(lacking: tuple[str, ...]) -> Iterator[Finding]:
             "credentials",
             "fail",
             what,
-            "Put it there (docs/first-day.md says who makes what), or bring the kit that has it.",
+            "Bring the kit that has it; a new fleet's comes from `resilience kit make` (docs/first-day.md says who makes what).",
         )
     if not lacking:
         yield Finding("kit", "credentials", "pass", "every key that a failover needs is there")

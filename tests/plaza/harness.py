@@ -182,7 +182,8 @@ class Site:
         wait_until(self._serves, self.log)
 
     def _serves(self) -> bool:
-        assert self.server is not None and self.server.poll() is None, self.log()
+        assert self.server is not None
+        assert self.server.poll() is None, self.log()
         return self.ready()
 
     def keep(self) -> None:

@@ -109,7 +109,7 @@ def _nobody_moderates(run: Run, site: str) -> str | None:
     """Why sign-ups must wait: whoever joins could not be reported to anybody."""
     queue = run.world.app.queue(run.outputs(site))
     if not queue["moderators"]:
-        return "nobody moderates: appoint somebody, then run `resilience open sign-ups`"
+        return "nobody moderates: appoint somebody (docs/first-day.md, 7), then run `resilience open sign-ups`"
     if not queue["reached"]:
         return "no moderator gets to the queue: see the app's log, then run `resilience open sign-ups`"
     return None
