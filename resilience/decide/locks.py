@@ -43,7 +43,7 @@ def _kept(fleet: Fleet, spec: VaultSpec) -> tuple[str, str]:
     after, k = fleet.replication.erase_after_days, fleet.replication.k
     if spec.name not in fleet.locked:
         return (
-            f"Text that people delete can be read in {spec.name}, {days}; pictures go by `resilience erase`.",
+            f"Single posts that people delete can be read in {spec.name}, {days}; keys of people who left and pictures go by `resilience erase`.",
             shorter,
         )
     if spec.copies_only:
