@@ -10,15 +10,18 @@ from resilience.replication.config import Config
 
 
 def read(config: Config) -> dict[str, str]:
-    """All that pg_controldata tells; empty where it can't."""
+    """All that pg_controldata tells; CalledProcessError where it can't."""
     argv = [str(config.postgres.bin / "pg_controldata"), "-D", str(config.paths.pg)]
-    told = subprocess.run(argv, check=False, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}).stdout
+    told = subprocess.run(argv, check=True, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}).stdout
     return {key: value.strip() for key, _, value in (line.partition(":") for line in told.splitlines())}
 
 
 def ended(config: Config) -> int | None:
-    """Where a database that was shut down in order wrote its last record; None while it was not."""
-    told = read(config)
+    """Where a database that was shut down in order wrote its last record; None while it was not, or nobody can tell."""
+    try:
+        told = read(config)
+    except (OSError, subprocess.CalledProcessError):
+        return None
     if told.get("Database cluster state") != "shut down":
         return None
     return lsn.parse(told["Latest checkpoint location"])

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from resilience import cli
 from resilience.adapters.journal_file import JournalFile
+from resilience.adapters.plaza import AS_PLAZA
 from tests.journals import healthy, missed, unknown
 from tests.unit.test_config import GOOD
 
@@ -367,6 +368,7 @@ def test_every_command_of_the_first_day_is_there() -> None:
     blocks = re.findall(r"^ *```sh\n(.*?)^ *```", page, flags=re.MULTILINE | re.DOTALL)
     lines = [line.strip() for block in blocks for line in block.splitlines()]
     assert len(lines) > 8
+    assert f"'{AS_PLAZA}make-moderator NAME'" in page, "what drills run on a host is what the page says"
     for line in lines:
         _, *words = line.split()
         command = [word for word in words[:2] if word.islower() and not word.startswith("-")]
