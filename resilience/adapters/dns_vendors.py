@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from requests import Session
 
 from resilience.adapters.budget import Budget
 from resilience.adapters.credentials import parse
+from resilience.adapters.google_credentials import quiet
 from resilience.errors import MissingPart
 from resilience.model import ZoneSpec
 
@@ -97,21 +99,31 @@ def _cloudflare(spec: ZoneSpec, key: str) -> Any:
 
 
 def _hetzner(spec: ZoneSpec, key: str) -> Any:
-    from octodns_hetzner import HetznerProvider
+    from resilience.adapters.hetzner_zones import provider
 
-    return HetznerProvider(spec.vendor, key, backend="hcloud", **WIDE)
+    return provider(spec, key, TIMEOUT_S, WIDE)
 
 
 def _google(spec: ZoneSpec, key: str) -> Any:
     from octodns_googlecloud import GoogleCloudProvider
 
+    class Watched(GoogleCloudProvider):  # type: ignore[misc]
+        """Asks after a change each second: its own five are more than a failover waits for a name."""
+
+        CHANGE_LOOP_WAIT = 1
+
     project = json.loads(key)["project_id"]
     memory = os.memfd_create("service-account")  # the library reads a file; the key is in none
     try:
         os.write(memory, key.encode())
-        return GoogleCloudProvider(spec.vendor, project, credentials_file=f"/proc/self/fd/{memory}", **WIDE)
+        opened = Watched(spec.vendor, project, credentials_file=f"/proc/self/fd/{memory}", **WIDE)
     finally:
         os.close(memory)
+    connection = opened.gcloud_client._connection  # noqa: SLF001 - octoDNS passes none of its options on
+    quiet(opened.gcloud_client._credentials)  # noqa: SLF001 - likewise
+    connection.api_request = partial(connection.api_request, timeout=TIMEOUT_S)
+    connection.API_BASE_URL = spec.endpoint or connection.API_BASE_URL
+    return opened
 
 
 def _none() -> Failures:
@@ -141,7 +153,7 @@ def _google_failures() -> Failures:
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
 
-    return (GoogleAPIError, GoogleAuthError)
+    return (GoogleAPIError, GoogleAuthError, RuntimeError)  # the last: a change that stays pending
 
 
 DNS_VENDORS: Mapping[str, DnsVendor] = {

@@ -19,6 +19,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2.credentials import Credentials
 from requests.adapters import HTTPAdapter
 
+from resilience.adapters.google_credentials import quiet
 from resilience.adapters.vendor_words import in_words
 from resilience.adapters.versions import remove_each
 from resilience.errors import UsageError, VaultError, VaultSilent, VendorClosed
@@ -77,6 +78,7 @@ class GcsVault:
             credentials=_credentials(token, service_account),
             client_options=ClientOptions(api_endpoint=spec.endpoint),
         )
+        quiet(client._credentials)  # noqa: SLF001 - the client keeps a copy of its own
         self.session = client._http  # noqa: SLF001 - the pool has no other door
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, HTTPAdapter(pool_maxsize=32))

@@ -8,6 +8,7 @@ from typing import Any
 
 from resilience.adapters.asking import LATER, Asked, no, room, there
 from resilience.adapters.budget import Budget
+from resilience.adapters.google_credentials import quiet
 from resilience.model import Site
 from stacks import sizes
 from stacks.contract import SiteArgs
@@ -72,6 +73,7 @@ def session(credentials: Mapping[str, str], budget: Budget) -> Any:
                 who = service_account.Credentials.from_service_account_info(key, scopes=[SCOPE])  # type: ignore[no-untyped-call]
             except ValueError as error:
                 raise DefaultCredentialsError(f"could not find default credentials: {error}") from error  # type: ignore[no-untyped-call]
+            quiet(who)
             made["session"] = budget.guard(AuthorizedSession(who, auth_request=Request(budget.guard(Session()))))  # type: ignore[no-untyped-call]
         answer = made["session"].get(url, timeout=10)
         if answer.status_code == 404:  # noqa: PLR2004

@@ -115,11 +115,10 @@ class OctoDnsZone:
 
         provider = opened or self._provider()
         zones = [name for name in self._zones(provider) if f".{host}.".endswith(f".{name}")]
-        if not zones:
-            why = f"{self.spec.vendor} serves no zone that {host} is in"
+        zone = Zone(max(zones, key=len), []) if zones else None
+        if zone is None or not provider.populate(zone, target=True, lenient=True):  # octoDNS would make one up
+            why = f"{self.spec.vendor} serves no zone {self.spec.zone or 'that ' + host + ' is in'}"
             raise self._unchanged(f"find {host}", why)
-        zone = Zone(max(zones, key=len), [])
-        provider.populate(zone, target=True, lenient=True)
         return zone
 
     def _zones(self, provider: Any) -> list[str]:

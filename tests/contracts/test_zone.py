@@ -1,4 +1,4 @@
-"""What every zone promises, asked of the simulated one and of a real PowerDNS alike."""
+"""What every zone promises, asked of the simulated one, of a real PowerDNS, and of vendors as moto and our stand-ins play them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from threading import Thread
@@ -14,6 +15,7 @@ from threading import Thread
 import dns.resolver
 import pytest
 
+from resilience.adapters import dns_vendors
 from resilience.adapters.octodns_zone import OctoDnsZone, ZoneUnchanged
 from resilience.errors import MissingPart, ResilienceError
 from resilience.model import RecordSpec, ZoneSpec
@@ -21,6 +23,7 @@ from resilience.ports import Zone
 from resilience.simulation.state import State
 from resilience.simulation.vendors import SimZone
 from tests.aws_server import client, empty_server
+from tests.dns_stand_ins import TOKEN, Google, Hetzner, served
 from tests.name_server import KEY, TSIG, NameServer, name_server
 
 NAMES = (f"plaza{n}.test" for n in count(1))
@@ -40,28 +43,61 @@ def aws() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def google() -> Iterator[Google]:
+    """Google Cloud DNS, as our own stand-in plays it."""
+    with served(vendor := Google()):
+        yield vendor
+
+
+@pytest.fixture(scope="module")
+def hetzner() -> Iterator[Hetzner]:
+    """Hetzner DNS, likewise."""
+    with served(vendor := Hetzner()):
+        yield vendor
+
+
 @pytest.fixture
-def host(server: NameServer, aws: str) -> str:
+def host(server: NameServer, aws: str, google: Google, hetzner: Hetzner) -> str:
     """A name whose zone is served, with nothing in it yet."""
     name = next(NAMES)
     server.add_zone(name, {})
+    google.add_zone(name)
+    hetzner.add_zone(name)
     client("route53", aws).create_hosted_zone(Name=name, CallerReference=name)
     return name
 
 
-@pytest.fixture(params=["simulated", "powerdns", "rfc2136", "route53"])
-def zone(
-    request: pytest.FixtureRequest, server: NameServer, aws: str, host: str, monkeypatch: pytest.MonkeyPatch
-) -> Zone:
-    """The port, on the fake, on real name servers, and on AWS's interface."""
+@pytest.fixture
+def keys(aws: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Root's keys at moto, which Route 53 is asked at."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_ROUTE_53", aws)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    keys = "AWS_ACCESS_KEY_ID=root\nAWS_SECRET_ACCESS_KEY=root\n"
+    return "AWS_ACCESS_KEY_ID=root\nAWS_SECRET_ACCESS_KEY=root\n"
+
+
+def at_google(google: Google, host: str) -> OctoDnsZone:
+    """The zone of this name at Google's stand-in."""
+    return OctoDnsZone(ZoneSpec("google", "google", google.url, host), google.key())
+
+
+def at_hetzner(hetzner: Hetzner, token: str = TOKEN) -> OctoDnsZone:
+    """All zones at Hetzner's stand-in."""
+    return OctoDnsZone(ZoneSpec("hetzner", "hetzner", f"{hetzner.url}/v1"), token)
+
+
+@pytest.fixture(params=["simulated", "powerdns", "rfc2136", "route53", "google", "hetzner"])
+def zone(
+    request: pytest.FixtureRequest, server: NameServer, keys: str, google: Google, hetzner: Hetzner, host: str
+) -> Zone:
+    """The port, on the fake, on real name servers, and on vendors' interfaces."""
     made: dict[str, Zone] = {
         "simulated": SimZone(State(), "dover"),
         "powerdns": OctoDnsZone(server.spec, KEY),
         "rfc2136": OctoDnsZone(server.updated(host), TSIG),
         "route53": OctoDnsZone(ZoneSpec("amazon", "route53"), keys),
+        "google": at_google(google, host),
+        "hetzner": at_hetzner(hetzner),
     }
     return made[str(request.param)]
 
@@ -80,7 +116,7 @@ def test_a_name_that_points_nowhere_has_no_addresses(zone: Zone, host: str) -> N
 
 def test_how_long_answers_are_kept_is_told(zone: Zone, host: str) -> None:
     """The TTL that is served, and the new one once it was lowered."""
-    for ttl_s in (300, 30):
+    for ttl_s in (300, 60):
         zone.point(host, ("198.18.1.100",), ttl_s)
         assert zone.ttl_s(host) == ttl_s
 
@@ -88,7 +124,7 @@ def test_how_long_answers_are_kept_is_told(zone: Zone, host: str) -> None:
 def test_a_name_points_where_it_was_pointed(zone: Zone, host: str) -> None:
     """What was set is read back, again and again, and replaced by the next."""
     for addresses in (("198.18.1.100",), ("198.18.1.100",), ("198.18.2.100",), ("198.18.2.100", "198.18.2.101")):
-        zone.point(host, addresses, 30)
+        zone.point(host, addresses, 60)
         assert zone.addresses(host) == addresses
 
 
@@ -189,13 +225,16 @@ def test_a_dead_vendor_is_said_at_once(host: str) -> None:
     assert time.monotonic() - began < 3
 
 
-def test_a_silent_vendor_is_given_up(host: str) -> None:
-    """A vendor that takes the call and says nothing costs a few seconds, no more."""
+@pytest.mark.parametrize("kind", ["powerdns", "google", "hetzner"])
+def test_a_silent_vendor_is_given_up(kind: str, google: Google, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vendor that takes the call and says nothing costs a few seconds, no more; some libraries alone would wait for ever."""
+    monkeypatch.setattr(dns_vendors, "TIMEOUT_S", 0.3)
     began = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        zone = OctoDnsZone(ZoneSpec("dover", "powerdns", f"http://127.0.0.1:{mute.getsockname()[1]}"), KEY)
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        key = google.key().replace(google.url, url) if kind == "google" else KEY
         with pytest.raises(ZoneUnchanged, match="dover"):
-            zone.addresses(host)
+            OctoDnsZone(ZoneSpec("dover", kind, url, host), key).addresses(host)  # type: ignore[arg-type]
     assert time.monotonic() - began < 8
 
 
@@ -243,7 +282,7 @@ def declared(zone: str) -> tuple[RecordSpec, ...]:
 
 def test_a_zone_declared_once_is_the_same_at_every_vendor(server: NameServer, aws: str, host: str, zone: Zone) -> None:
     """What differs is told before, served after, a second time is no change, and where the name leads stays."""
-    zone.point(host, ("198.18.2.100",), 30)
+    zone.point(host, ("198.18.2.100",), 60)
     if isinstance(zone, OctoDnsZone):
         assert f"{host}. MX is absent, declared 10 mail.{host}. (300 s)" in zone.drift(host, declared(host))
     zone.align(host, declared(host))
@@ -280,6 +319,92 @@ def test_each_name_server_is_asked_itself(server: NameServer) -> None:
     gone = replace(spec, nameservers=(f"ns9.{name}",))
     with pytest.raises(ResilienceError, match=f"ns9.{name} does not serve"):
         OctoDnsZone(gone, KEY, ask).serials(name)
+
+
+def test_a_move_leaves_the_rest_of_a_vendors_zone(google: Google, hetzner: Hetzner, host: str) -> None:
+    """From an old site's IPv4, IPv6 and TTL to the new one's; another name and the zone's own records stay as they are."""
+    for vendor, zone in ((google, at_google(google, host)), (hetzner, at_hetzner(hetzner))):
+        held = vendor.zones[host]
+        held[f"{host}.", "AAAA"] = (300, ["2001:db8::1"])
+        held[f"mail.{host}.", "A"] = (300, ["192.0.2.25"])
+        zone.point(host, ("198.18.1.100",), 300)
+        before = dict(held)
+        zone.point(host, ("198.18.2.100",), 60)
+        after = {key: rrset for key, rrset in vendor.zones[host].items() if key[1] != "SOA"}
+        moved = {(f"{host}.", "A"): (60, ["198.18.2.100"])}
+        assert after == {key: rrset for key, rrset in before.items() if key[1] not in {"SOA", "AAAA"}} | moved
+
+
+def test_nobody_else_is_asked(google: Google, hetzner: Hetzner, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zone's vendor alone; Google's library by itself asks a second address for regions, in a thread."""
+    asked, ask = set(), socket.getaddrinfo
+
+    def look_up(name: str, *args: object, **options: object) -> object:
+        asked.add(name)
+        return ask(name, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    for zone in (at_google(google, host), at_hetzner(hetzner)):
+        zone.point(host, ("198.18.1.100",), 60)
+    assert asked == {"127.0.0.1"}
+
+
+def test_a_vendor_makes_up_no_zone(google: Google, hetzner: Hetzner) -> None:
+    """A zone that is not at the vendor is told; octoDNS by itself would make one, which nobody is delegated to."""
+    for vendor, zone in ((google, at_google(google, "gone.test")), (hetzner, at_hetzner(hetzner))):
+        with pytest.raises(ZoneUnchanged, match=r"could not find gone\.test"):
+            zone.point("gone.test", ("198.18.2.100",), 60)
+        with pytest.raises(ZoneUnchanged, match=r"could not find gone\.test"):
+            zone.align("gone.test", ())
+        assert "gone.test" not in vendor.zones
+
+
+SAID_BY_VENDORS = {
+    "forbidden": (403, {"error": {"code": 403, "message": "Forbidden", "errors": [{"reason": "forbidden"}]}}, {"error": {"code": "forbidden", "message": "insufficient permissions"}}),
+    "in conflict": (409, {"error": {"code": 409, "message": "Conflict", "errors": [{"reason": "alreadyExists"}]}}, {"error": {"code": "locked", "message": "zone is locked"}}),
+    "asked too much": (429, {"error": {"code": 429, "message": "Quota exceeded", "errors": [{"reason": "rateLimitExceeded"}]}}, {"error": {"code": "rate_limit_exceeded", "message": "limit reached"}}),
+    "a page of a proxy": (503, "<html><body>maintenance</body></html>", "<html><body>maintenance</body></html>"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", SAID_BY_VENDORS.values(), ids=SAID_BY_VENDORS)
+def test_a_refused_list_is_no_empty_zone(
+    google: Google, hetzner: Hetzner, host: str, said: tuple[int, object, object]
+) -> None:
+    """What a vendor refuses is an error in our words, few requests are sent for it, and nothing is read out of it or moved."""
+    status, *bodies = said
+    for vendor, zone, body in ((google, at_google(google, host), bodies[0]), (hetzner, at_hetzner(hetzner), bodies[1])):
+        zone.point(host, ("198.18.1.100",), 60)
+        held = dict(vendor.zones[host])
+        for doing in (partial(zone.addresses, host), partial(zone.point, host, ("198.18.2.100",), 60)):
+            vendor.next_answers, vendor.asked = [(status, body)] * 9, []
+            with pytest.raises(ZoneUnchanged, match=f"{zone.spec.vendor}: could not"):
+                doing()
+            assert len([asked for asked in vendor.asked if asked.endswith("rrsets")]) <= 2
+        vendor.next_answers = []
+        assert vendor.zones[host] == held
+
+
+def test_a_key_that_a_vendor_refuses_is_said(google: Google, hetzner: Hetzner, host: str) -> None:
+    """A token that was revoked, and a service account's key that was deleted."""
+    with pytest.raises(ZoneUnchanged, match="hetzner: could not move") as caught:
+        at_hetzner(hetzner, "revoked").point(host, ("198.18.2.100",), 60)
+    assert "unable to authenticate" in caught.value.why
+    with served(other := Google()):
+        stale = OctoDnsZone(ZoneSpec("google", "google", google.url, host), other.key().replace(other.url, google.url))
+        with pytest.raises(ZoneUnchanged, match="google: could not move") as caught:
+            stale.point(host, ("198.18.2.100",), 60)
+    assert "invalid_grant" in caught.value.why
+
+
+def test_a_change_that_fails_after_it_was_taken_is_said(hetzner: Hetzner, host: str) -> None:
+    """Hetzner takes a change first and makes it then: what comes of it is asked."""
+    hetzner.failing = True
+    try:
+        with pytest.raises(ZoneUnchanged, match="hetzner: could not move"):
+            at_hetzner(hetzner).point(host, ("198.18.2.100",), 60)
+    finally:
+        hetzner.failing = False
 
 
 REFUSALS = {
