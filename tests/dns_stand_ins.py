@@ -1,4 +1,4 @@
-"""Google Cloud DNS and Hetzner DNS as this project plays them on loopback: stand-ins of our own, after the vendors' published interfaces.
+"""Google's, Hetzner's and Cloudflare's DNS as this project plays them on loopback: stand-ins of our own, after their published interfaces.
 
 They keep zones and record sets, answer in pages, refuse what the vendors say they refuse, and bump the serial with each change.
 No vendor was asked: what a vendor does beside its documentation, they do not.
@@ -259,6 +259,66 @@ class Hetzner(StandIn):
         return status, {"error": {"code": code, "message": message, "details": None}}
 
 
+class Cloudflare(StandIn):
+    """API v4: records one by one, each with a number, and settings of the zone with the SOA in them; the NS set is Cloudflare's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: dict[str, dict[str, dict[str, Any]]] = {}
+        self.soas: dict[str, dict[str, Any]] = {}
+
+    def add_zone(self, name: str) -> None:
+        """A zone with nothing in it that can be changed."""
+        self.records[name] = {}
+        timers = {"refresh": 10000, "retry": 2400, "expire": 604800, "min_ttl": 1800, "ttl": 3600}
+        self.soas[name] = {"mname": "kristina.ns.cloudflare.test", "rname": "dns.cloudflare.test", **timers}
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: Any, token: str) -> Answer:
+        """As documented under developers.cloudflare.com/api, zones, dns/records and dns/settings."""
+        if token != f"Bearer {TOKEN}":
+            return 403, {"success": False, "errors": [{"code": 9109, "message": "Invalid access token"}]}
+        match path.strip("/").split("/"):
+            case ["zones"]:
+                zones = [{"id": f"id-{name}", "name": name, "plan": {"legacy_id": "free"}} for name in self.records]
+                return self._paged(zones, query)
+            case ["zones", zone, *_] if zone.removeprefix("id-") not in self.records:
+                return 404, {"success": False, "errors": [{"code": 7003, "message": "Could not route"}]}
+            case ["zones", zone, "dns_settings"]:
+                soa = self.soas[zone.removeprefix("id-")]
+                soa |= (body or {}).get("soa", {})
+                return 200, {"success": True, "errors": [], "result": {"soa": soa}}
+            case ["zones", zone, "dns_records"] if method == "GET":
+                return self._paged(list(self.records[zone.removeprefix("id-")].values()), query)
+            case ["zones", zone, "dns_records", *number]:
+                return self._write(zone.removeprefix("id-"), method, "".join(number), body)
+        return 404, {"success": False, "errors": [{"code": 7000, "message": "No route for that URI"}]}
+
+    def _write(self, zone: str, method: str, number: str, body: Any) -> Answer:
+        held = self.records[zone]
+        if number and number not in held:
+            return 404, {"success": False, "errors": [{"code": 81044, "message": "Record does not exist."}]}
+        if method == "DELETE":
+            del held[number]
+            return 200, {"success": True, "errors": [], "result": {"id": number}}
+        if any(all(one.get(k) == v for k, v in body.items()) for other, one in held.items() if other != number):
+            return 400, {
+                "success": False,
+                "errors": [{"code": 81058, "message": "An identical record already exists."}],
+            }
+        if isinstance(told := body.get("content"), str):
+            body["content"] = told.rstrip(".")  # names come back without their last dot
+        number = number or f"r{len(held)}-{len(self.asked)}"
+        held[number] = {**body, "id": number, "zone_id": f"id-{zone}"}
+        return 200, {"success": True, "errors": [], "result": held[number]}
+
+    @staticmethod
+    def _paged(items: list[Any], query: dict[str, str]) -> Answer:
+        begin = PAGE * (int(query["page"]) - 1)
+        shown = items[begin : begin + PAGE]
+        info = {"page": int(query["page"]), "per_page": PAGE, "count": len(shown), "total_count": len(items)}
+        return 200, {"success": True, "errors": [], "result": shown, "result_info": info}
+
+
 def _google(name: str, kind: str, ttl: int, values: list[str]) -> dict[str, object]:
     return {"kind": "dns#resourceRecordSet", "name": name, "type": kind, "ttl": ttl, "rrdatas": values}
 
@@ -281,7 +341,7 @@ def served(vendor: StandIn) -> Iterator[None]:
             self.end_headers()
             self.wfile.write((said if isinstance(said, str) else json.dumps(said)).encode())
 
-        do_GET = do_POST = do_DELETE = _do  # noqa: N815 - the base class's names
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _do  # noqa: N815 - the base class's names
 
         def log_message(self, *_: object) -> None:
             """Nothing on the side."""

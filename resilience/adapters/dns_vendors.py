@@ -108,9 +108,12 @@ def _google(spec: ZoneSpec, key: str) -> Any:
     from octodns_googlecloud import GoogleCloudProvider
 
     class Watched(GoogleCloudProvider):  # type: ignore[misc]
-        """Asks after a change each second: its own five are more than a failover waits for a name."""
+        """Lists its zones, and asks after a change each second: its own five are more than a failover waits for a name."""
 
         CHANGE_LOOP_WAIT = 1
+
+        def list_zones(self) -> list[str]:
+            return sorted(self.gcloud_zones)
 
     project = json.loads(key)["project_id"]
     memory = os.memfd_create("service-account")  # the library reads a file; the key is in none

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import dns.resolver
 
+from resilience.adapters import dns_soa
 from resilience.adapters.answers import closed
 from resilience.adapters.budget import Budget
 from resilience.adapters.delegation import soa_serial
@@ -24,7 +25,7 @@ KINDS = {4: "A", 6: "AAAA"}
 REPLACED = frozenset({"A", "AAAA", "CNAME"})
 """What of a name may go when its addresses change."""
 TOLD = frozenset({"A", "AAAA", "CAA", "CNAME", "MX", "NS", "SRV", "TXT", "TLSA"})
-"""What can be declared; the rest is a vendor's own, and SOA belongs to its name servers."""
+"""What octoDNS compares; the SOA's timers are `dns_soa`'s, and the rest is a vendor's own."""
 
 T = TypeVar("T")
 
@@ -70,7 +71,8 @@ class OctoDnsZone:
         return {server: soa_serial(zone, server, self.resolver) for server in self.spec.nameservers}
 
     def _drift(self, host: str, wanted: Sequence[RecordSpec]) -> tuple[str, ...]:
-        zone = self._read(host)
+        provider = self._provider()
+        zone = self._read(host, provider)
         held = {key(record): record.to_rrset() for record in zone.records if key(record)[1] in TOLD}
         meant = {key(record): record.to_rrset() for record in _records(zone, wanted)}
         lines = [
@@ -80,7 +82,8 @@ class OctoDnsZone:
         ]
         own = {(f"{host}.", kind) for kind in REPLACED}
         more = sorted(set(held) - set(meant) - own - {(zone.name, "NS")}) if any(r.type != "NS" for r in wanted) else []
-        return (*lines, *(f"{name} {kind} is served and not declared" for name, kind in more))
+        authority = dns_soa.difference(self.spec.kind, provider, zone, wanted)
+        return (*lines, *authority, *(f"{name} {kind} is served and not declared" for name, kind in more))
 
     def _align(self, host: str, wanted: Sequence[RecordSpec]) -> None:
         from octodns.zone import Zone
@@ -97,6 +100,8 @@ class OctoDnsZone:
                 raise self._unchanged("align", f"the plan would also change {change.record!r}")
         if plan:
             provider.apply(plan)
+        fresh = self._provider()  # the serial was counted up
+        dns_soa.align(self.spec.kind, fresh, self._read(host, fresh), wanted)
 
     def _point(self, host: str, addresses: tuple[str, ...], ttl_s: int) -> None:
         provider = self._provider()
@@ -115,15 +120,19 @@ class OctoDnsZone:
 
         provider = opened or self._provider()
         zones = [name for name in self._zones(provider) if f".{host}.".endswith(f".{name}")]
-        zone = Zone(max(zones, key=len), []) if zones else None
-        if zone is None or not provider.populate(zone, target=True, lenient=True):  # octoDNS would make one up
-            why = f"{self.spec.vendor} serves no zone {self.spec.zone or 'that ' + host + ' is in'}"
+        if not zones:  # octoDNS would make one up, which nobody is delegated to
+            why = f"{self.spec.vendor} serves no zone {self.spec.zone or f'that {host} is in'}"
             raise self._unchanged(f"find {host}", why)
+        zone = Zone(max(zones, key=len), [])
+        provider.populate(zone, target=True, lenient=True)
         return zone
 
     def _zones(self, provider: Any) -> list[str]:
-        """The declared zone, or all that the vendor lists."""
-        return [f"{self.spec.zone}."] if self.spec.zone else list(provider.list_zones())
+        """What the vendor lists, of that the declared one; by RFC 2136 nothing is listed."""
+        declared = f"{self.spec.zone}."
+        if self.spec.kind == "rfc2136":
+            return [declared]
+        return [zone for zone in provider.list_zones() if not self.spec.zone or zone == declared]
 
     def _provider(self) -> Any:
         """OctoDNS's own provider; its valve is open, since `_point` checks each single change."""
@@ -174,7 +183,7 @@ def _records(zone: Any, wanted: Sequence[RecordSpec]) -> list[Any]:
     from octodns.record import Record
     from octodns.record.rr import Rrset
 
-    named = [(zone.name if spec.name == "@" else f"{spec.name}.", spec) for spec in wanted]
+    named = [(zone.name if spec.name == "@" else f"{spec.name}.", spec) for spec in wanted if spec.type != "SOA"]
     return [
         Record.from_rrset(zone, Rrset(name, spec.type, spec.ttl_s, list(spec.values)), lenient=True)
         for name, spec in named

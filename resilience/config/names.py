@@ -11,12 +11,14 @@ from resilience.config.schema import FleetFile, ZoneTable
 from resilience.config.sites import Finding
 
 HOST = re.compile(r"^(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}$")
+TIMERS = re.compile(r"^\d{1,9}( \d{1,9}){3}$")
+"""What of a SOA is alike at all vendors."""
 REACHED: Mapping[str, tuple[str, str]] = {
     "powerdns": (r"https?://[^/\s]+", "https://dns.example.net"),
     "rfc2136": (r"dns://[^/\s]+", "dns://192.0.2.53:53"),
 }
 """Kinds that are reached where the operator says, and how that is written."""
-UNLISTED = frozenset({"rfc2136", "google"})
+UNLISTED = frozenset({"rfc2136"})
 """Kinds that octoDNS can't ask for their zones."""
 SHORTEST_TTL: Mapping[str, int] = {"cloudflare": 60, "hetzner": 60}
 """Seconds below which a vendor serves another TTL than was asked for."""
@@ -35,6 +37,13 @@ def name_findings(f: FleetFile) -> Iterator[Finding]:
         if record.name == f.names.host and record.type in {"A", "AAAA", "CNAME"}:
             hint = "Leave it out: `up` and failovers set the addresses of the host itself."
             yield ("names", "record", i, "name"), "a plan would move it, and this would move it back", hint
+        if record.type == "SOA" and (
+            record.name != "@" or len(record.values) != 1 or not TIMERS.match(record.values[0])
+        ):
+            hint = 'Write name = "@" and values = ["7200 900 1209600 300"]: refresh, retry, expire, and how long a "no such name" is kept.'
+            yield ("names", "record", i, "values"), "of a SOA the timers alone can be declared", hint
+    if sum(record.type == "SOA" for record in f.names.record) > 1:
+        yield ("names", "record"), "the SOA is declared twice", "A zone has one: leave the other out."
     seen = [authority.directory for authority in f.names.authority]
     for i, directory in enumerate(seen):
         if directory in seen[:i]:

@@ -54,7 +54,7 @@ class RecordTable(Table):
     """Records of one name and kind."""
 
     name: Annotated[str, Field(pattern=r"^(@|[a-z0-9_*][a-z0-9_.-]*)$")]
-    type: Literal["A", "AAAA", "CAA", "CNAME", "MX", "SRV", "TXT", "TLSA"]
+    type: Literal["A", "AAAA", "CAA", "CNAME", "MX", "SOA", "SRV", "TXT", "TLSA"]
     ttl_s: Annotated[int, Field(ge=1, le=604_800)] = 3600
     values: Annotated[list[str], Field(min_length=1)]
 

@@ -110,7 +110,7 @@ class ZoneSpec:
     endpoint: str = ""
     """Where its interface answers; needed where it is the operator's own choice (PowerDNS, RFC 2136)."""
     zone: str = ""
-    """The zone the name is in; needed where zones are not listed (RFC 2136, Google)."""
+    """The zone the name is in; needed where zones are not listed (RFC 2136)."""
     nameservers: tuple[str, ...] = ()
     """What the registrar delegates to where this vendor serves the zone."""
     spare: bool = False

@@ -123,6 +123,8 @@ WRONG = [
     ("an SFTP box with a lock", 'kind = "gcs"\nendpoint = "http://198.18.2.3"', 'kind = "sftp"\nlock_days = 14\nendpoint = "sftp://box.test"', ["vault[0].lock_days", "no lock"]),
     ("an SFTP box with its user", 'kind = "gcs"\nendpoint = "http://198.18.2.3"', 'kind = "sftp"\nendpoint = "sftp://u@box.test"', ["vault[0].endpoint", "kit"]),
     ("a bucket of another kind", 'kind = "gcs"', 'kind = "gcs"\nstack = "aws"', ["vault[0].stack", "gcs"]),
+    ("a whole SOA", "ttl_s = 30", 'ttl_s = 30\n[[names.record]]\nname = "@"\ntype = "SOA"\nvalues = ["ns.x. h.x. 1 7200 900 1209600 300"]', ["names.record[0].values", "timers alone"]),
+    ("two SOAs", "ttl_s = 30", "ttl_s = 30" + 2 * '\n[[names.record]]\nname = "@"\ntype = "SOA"\nvalues = ["7200 900 1209600 300"]', ["names.record", "declared twice"]),
     ("a negative promise", "rto_s = 90", "rto_s = -1", ["promise.rto_s", "greater than 0"]),
 ]  # fmt: skip
 
