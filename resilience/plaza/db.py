@@ -43,6 +43,7 @@ class PoolFull(PoolTimeout):
 INSIDERS, OTHERS, APART = "inside", "others", "apart"
 SIZES = {INSIDERS: 10, OTHERS: 6, APART: 2}
 """Connections. Two of the others' are the door's, so few who want to come in are served at once, and the rest wait."""
+PLANNING = "SET jit = off; SET plan_cache_mode = force_generic_plan"
 PATIENT = 6
 """So many insiders at once may keep a connection while they wait for something that is not the database's."""
 
@@ -118,8 +119,12 @@ class Database:
             yield conn
 
     async def _configure(self, conn: Connection) -> None:
-        """At a million posts the planner takes a page for work that is worth compiling: 30 ms for what takes 5."""
-        await conn.execute("SET jit = off")
+        """What Postgres does to think about a page must not depend on how many posts there are.
+
+        At a million it takes a page for work that is worth compiling (30 ms for what takes 5); and from some thousand on it
+        plans a guest's page anew each time, which takes longer than to read it.
+        """
+        await conn.execute(PLANNING)
         conn.keys, conn.db = self._keys, self
         conn.add_notice_handler(conn.note)
 

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,8 @@ def main() -> int:
     args = parser.parse_args()
     caches.use_programs()
     if args.spaces is None:
-        with _namespaces() as spaces, _first() if args.first else nullcontext([]) as first:
+        going: AbstractContextManager[list[str]] = _first() if args.first else nullcontext([])
+        with _namespaces() as spaces, going as first:
             pinned = ["ip", "netns", "exec", f"{spaces}h", "taskset", "-c", "0", sys.executable, *sys.argv]
             return subprocess.run([*first, *pinned, "--spaces", spaces], check=False).returncode
     for name, value in Bench(args).run().items():

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.errors import Diagnostic
 from psycopg.rows import dict_row
 
 from resilience.plaza import likes, moderation, notifications, posts, search
-from resilience.plaza.db import Connection
+from resilience.plaza.db import PLANNING, Connection
 from resilience.plaza.keys import Keys
 from resilience.plaza.paging import Page
 from resilience.plaza.store import Store
@@ -22,16 +24,25 @@ BIG = {"statuses", "favourites", "notifications", "reports", "search_posts"}
 
 
 class Explained(Connection):
-    """Explains every statement that reads, and keeps the plans."""
+    """Does statements as plaza does once it has done them often, and keeps the plans that Postgres really had."""
 
     async def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
-        """Explain it, then do it."""
-        if str(query).lstrip().startswith(("SELECT", "WITH")):
-            done = await super().execute("EXPLAIN (ANALYZE, FORMAT JSON) " + query, params)
-            row = await done.fetchone()
-            assert row is not None
-            PLANS.append(row["QUERY PLAN"][0]["Plan"])
-        return await super().execute(query, params, **options)
+        """Do it, prepared."""
+        return await super().execute(query, params, prepare=True)
+
+    async def explain(self) -> None:
+        """From now on each plan is told."""
+        self.add_notice_handler(_keep_plan)
+        await super().execute(
+            PLANNING + "; LOAD 'auto_explain'; SET auto_explain.log_analyze = on; SET auto_explain.log_format = json; "
+            "SET auto_explain.log_min_duration = 0; SET client_min_messages = log"
+        )
+
+
+def _keep_plan(told: Diagnostic) -> None:
+    _, found, plan = (told.message_primary or "").partition("plan:")
+    if found:
+        PLANS.append(json.loads(plan)["Plan"])
 
 
 PLANS: list[dict[str, Any]] = []
@@ -90,6 +101,7 @@ def test_a_page_reads_about_a_page(full: Site, where: str) -> None:
     async def read() -> dict[str, list[dict[str, Any]]]:
         found: dict[str, list[dict[str, Any]]] = {}
         async with await Explained.connect(full.url, autocommit=True, row_factory=dict_row) as conn:
+            await conn.explain()
             conn.keys = Keys(Store(full.folder / "media", full.folder / "outbox"))
             for name, work in {
                 "public": posts.public(conn, page, me),
@@ -105,6 +117,7 @@ def test_a_page_reads_about_a_page(full: Site, where: str) -> None:
             }.items():
                 PLANS.clear()
                 assert await work, name
+                assert PLANS, name
                 found[name] = list(PLANS)
         return found
 
