@@ -12,6 +12,7 @@ from resilience.replication.chain import Chain
 from resilience.replication.chunk import Header
 from resilience.replication.config import Config
 from resilience.replication.gather import Gathered
+from resilience.replication.objects import Place
 from resilience.replication.segments import Segments, refuse_disagreement
 from resilience.replication.trace import Leg
 
@@ -25,13 +26,17 @@ def assemble(
     legs: Sequence[Leg],
     segments: Segments,
     arrived: Callable[[Header, bytes], None],
+    reached: Place | None = None,
 ) -> list[Part]:
-    """All legs, each to its limit or its proven end; BrokenChain where a piece is in no vault."""
+    """All legs, each to its limit or its proven end; BrokenChain where a piece is in no vault.
+
+    A standby's own copies of what it `reached` heal what vaults lost.
+    """
     sealed = config.sealed or config.record.vaults
     accept = lsn.parse(config.accept_end) if config.accept_end else None
     parts: list[Part] = []
     for leg in legs:
-        gathered = Gathered(leg.record, vaults, sealed, config.paths.wal / "objects")
+        gathered = Gathered(leg.record, vaults, sealed, config.paths.wal / "objects", reached)
         gathered.records.update(leg.records)
         chain = gathered.walk(leg.position, leg.limit, accept, arrived)
         _same_history(config, gathered, chain)

@@ -25,6 +25,8 @@ from resilience.replication.restic import Repository
 from resilience.replication.trace import astray, child_of, legs
 
 MARKER = "resilience.json"
+WAL = "pg_wal"
+"""Where Postgres keeps its WAL; WAL that is complete before it starts is put there, and read in place."""
 CLONING, FOLLOWING, RESTORING = "cloning", "following", "restoring"
 """States of a copy that nobody ever wrote to, so that it may be made anew."""
 log = structlog.get_logger()

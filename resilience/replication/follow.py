@@ -27,7 +27,7 @@ from resilience.replication.entries import Entries
 from resilience.replication.forward import Forward
 from resilience.replication.gather import Gathered
 from resilience.replication.incoming import Incoming
-from resilience.replication.objects import object_path
+from resilience.replication.objects import Place, object_path
 from resilience.replication.pictures import Pictures
 from resilience.replication.reader import Reader
 from resilience.replication.segments import Segments
@@ -236,12 +236,17 @@ class TooFar(ResilienceError):
     """A standby may have replayed what is no part of the history."""
 
 
+def place(reached: Mapping[str, Any]) -> Place:
+    """Up to where it is."""
+    return Place(int(reached["epoch"]), lsn.parse(reached["position"]))
+
+
 def lacking(reached: Mapping[str, Any], arrived: Callable[[Header, bytes], None]) -> Callable[[Header, bytes], None]:
     """Hand on only chunks that a standby which `reached` so far does not have."""
-    place = (int(reached["epoch"]), lsn.parse(reached["position"]))
+    here = place(reached)
 
     def hand_on(header: Header, body: bytes) -> None:
-        if (header.epoch, header.end) > place:
+        if Place(header.epoch, header.end) > here:
             arrived(header, body)
 
     return hand_on

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import structlog
 
-from resilience.errors import ResilienceError, TooFewVaults
+from resilience.errors import ResilienceError, TooFewVaults, VaultError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chain as chains
@@ -17,7 +17,7 @@ from resilience.replication import chunk, layout, lsn
 from resilience.replication.chain import Chain
 from resilience.replication.chunk import Header
 from resilience.replication.epoch import each
-from resilience.replication.objects import object_path
+from resilience.replication.objects import Place, ends, object_path
 from resilience.replication.originals import Altered, read_good
 
 FETCHERS = 12
@@ -30,7 +30,14 @@ log = structlog.get_logger()
 class Gathered:
     """The chunks of one epoch that were fetched: headers in memory, objects in a folder."""
 
-    def __init__(self, record: EpochRecord, vaults: Mapping[str, Vault], sealed: Iterable[str], folder: Path) -> None:
+    def __init__(
+        self,
+        record: EpochRecord,
+        vaults: Mapping[str, Vault],
+        sealed: Iterable[str],
+        folder: Path,
+        reached: Place | None = None,
+    ) -> None:
         self.record = record
         self.healed: list[str] = []
         self.records: dict[str, bytes] = {}
@@ -39,6 +46,9 @@ class Gathered:
         self._vaults = vaults
         self._sealed = tuple(sealed)
         self._folder = folder
+        self._reached = reached or Place()
+        self._unsigned: set[Header] = set()
+        """Of what is kept here: whose signature was not looked at this time."""
         self._good: dict[str, dict[int, Header]] = {name: {} for name in vaults}
         self._asked: dict[str, set[int]] = {name: set() for name in vaults}
         self._altered: set[tuple[str, int]] = set()
@@ -53,7 +63,7 @@ class Gathered:
         `arrived` is called with every good chunk as soon as it is there, from several threads.
         """
         self._arrived = arrived
-        self._take_local()
+        self._take_local(position)
         self._list()
         named = set().union(*self.listed.values())
         first = max((start for start in named if start <= position), default=position)
@@ -91,17 +101,35 @@ class Gathered:
         return max((header.end for header in self._good.get(HERE, {}).values()), default=0)
 
     def object(self, header: Header) -> bytes:
-        """The chunk as its object."""
-        return self._path(header).read_bytes()
+        """The chunk as its object, to be put; VaultError where it was altered on this host since it was read."""
+        path = self._path(header)
+        data = path.read_bytes()
+        if header not in self._unsigned or chunk.decode(data, self.record) is not None:
+            return data
+        path.unlink()
+        raise VaultError(
+            f"The chunk at {lsn.show(header.start)} was altered on this host.",
+            "Its signature does not fit any more: this disk may be failing.",
+            "Run the same command again: it takes this chunk from a vault.",
+        )
 
-    def _take_local(self) -> None:
-        """Chunks that this host read while it followed."""
+    def _take_local(self, position: int) -> None:
+        """Chunks past `position` that this host read while it followed: what it delivered by then it had looked at."""
         self._good[HERE] = {}
+        since = Place(self.record.number, position)
         for path in sorted(self._folder.glob(f"{self.record.number:08d}-*")):
-            found = chunk.decode(path.read_bytes(), self.record)
+            if ends(path) <= since:
+                continue
+            known = ends(path) <= self._reached
+            found = chunk.decode(path.read_bytes(), self.record, known=known)
             if found is not None and path == self._path(found[0]):
+                if known:
+                    self._unsigned.add(found[0])
                 self._arrived(*found)
                 self._good[HERE][found[0].start] = found[0]
+            else:
+                log.warning("a chunk was altered on this host", name=path.name)
+                path.unlink()  # else it would stand where a vault's belongs
 
     def _list(self) -> None:
         def one(vault: Vault) -> set[int]:

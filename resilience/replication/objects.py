@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 from resilience.replication.chunk import Header
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Place:
+    """How far a host got: the epoch, and the position in its WAL."""
+
+    epoch: int = 0
+    position: int = 0
+
+
+def ends(path: Path) -> Place:
+    """Up to where a kept object's WAL goes, by its name."""
+    epoch, _, end, _ = path.name.split("-")
+    return Place(int(epoch), int(end, 16))
 
 
 def object_path(folder: Path, header: Header) -> Path:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
+import subprocess
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -45,7 +46,7 @@ def main(config: Config) -> dict[str, Any]:
         return dict(state["recovered"])
     merged = state["merged"]
     end, confirmed = lsn.parse(merged["end_lsn"]), lsn.parse(merged["confirmed_lsn"])
-    segments = Segments(config.paths.wal / "restored", int(state["segment_size"]), "")
+    segments = Segments(Path(state["segments"]), int(state["segment_size"]), "")
     began, replay_s = time.monotonic(), 0.0
     prepare(config, segments, timeline=str(merged["timeline"]))
     with connected(config) as db:
@@ -62,8 +63,10 @@ def main(config: Config) -> dict[str, Any]:
     mark(config, "promoted", merged=merged, segment_size=segments.size, recovered=recovered)
     own(config, config.paths.pg / MARKER)
     (config.paths.wal / STATE).unlink(missing_ok=True)
-    for part in ("restored", "objects", entries.FOLDER):
-        shutil.rmtree(config.paths.wal / part, ignore_errors=True)
+    remove = [str(config.paths.wal / part) for part in ("restored", "objects", entries.FOLDER)]
+    subprocess.Popen(
+        ["rm", "-rf", "--", *remove], start_new_session=True
+    )  # nobody waits for it: there may be very many
     log.info("promoted", seconds=round(time.monotonic() - began, 3), **recovered)
     return recovered
 

@@ -25,6 +25,7 @@ from resilience.replication.assembly import Part, assemble
 from resilience.replication.base import (
     MARKER,
     RESTORING,
+    WAL,
     bring,
     empty,
     finish,
@@ -144,7 +145,8 @@ def _attempt(config: Config, vaults: Mapping[str, Vault], group: list[Label], op
         ),
     )
     cut = 0 if config.until is None else cut_bytes(vaults, config.until, config.record.number)
-    mark(config, "restored", merged=asdict(merged), segment_size=segments.size, cut_bytes=cut)
+    facts = {"segment_size": segments.size, "segments": str(segments.folder), "cut_bytes": cut}
+    mark(config, "restored", merged=asdict(merged), **facts)
     own(config, [config.paths.pg / MARKER])
     return merged
 
@@ -166,7 +168,8 @@ def _cold(config: Config, vaults: Mapping[str, Vault], group: list[Label], openi
     if walked is None or used is None:
         return None
     finish(config, used)
-    return used, *walked, restic_s
+    segments, parts = walked
+    return used, segments.move(config.paths.pg / WAL), parts, restic_s
 
 
 def _files(config: Config, group: list[Label]) -> tuple[Label | None, float]:
@@ -214,7 +217,7 @@ def _wal(
         return None
     if reached is not None:
         follow.refuse_astray(reached, found)
-    parts = assemble(config, vaults, found, segments, arrived)
+    parts = assemble(config, vaults, found, segments, arrived, None if reached is None else follow.place(reached))
     chains.one_system((h for _, _, chain in parts for h in chain.headers), first.system_id)
     if reached is not None:
         for _, gathered, chain in parts:

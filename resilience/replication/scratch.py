@@ -24,7 +24,7 @@ from resilience.ports import Vault
 from resilience.replication import label as labels
 from resilience.replication import lsn, standby
 from resilience.replication.assembly import assemble
-from resilience.replication.base import CLONING, bring, empty, finish, fitting, mark, owner_of
+from resilience.replication.base import CLONING, WAL, bring, empty, finish, fitting, mark, owner_of
 from resilience.replication.chain import Chain
 from resilience.replication.config import Config
 from resilience.replication.forward import Forward
@@ -172,7 +172,7 @@ def reach(
 
 
 def _with_wal(config: Config, vaults: Mapping[str, Vault], found: list[Leg], used: Label, moment: Moment) -> Copy:
-    segments = Segments(config.paths.wal / "restored", used.segment_size, config.key(), owner_of(config))
+    segments = Segments(config.paths.pg / WAL, used.segment_size, config.key(), owner_of(config))
     parts = assemble(config, vaults, found, segments, segments.arrived)
     leg, _, chain = parts[-1]
     healed = tuple(sorted({what for _, gathered, _ in parts for what in gathered.healed}))

@@ -74,6 +74,12 @@ class Segments:
         if self._owner is not None:
             os.chown(path, *self._owner)
 
+    def move(self, folder: Path) -> Segments:
+        """Bring all of it to another folder of this file system: into `pg_wal`, where Postgres reads it in place."""
+        for path in list(self.folder.iterdir()):
+            path.rename(folder / path.name)
+        return Segments(folder, self.size, self._identity, self._owner)
+
     def flush(self, timeline: int, start: int, end: int) -> None:
         """Make what was written there durable."""
         while start < end:

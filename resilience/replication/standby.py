@@ -17,6 +17,7 @@ import psycopg
 
 from resilience.errors import Locked, ShortRecovery
 from resilience.replication import control, writes
+from resilience.replication.base import WAL
 from resilience.replication.config import Config
 from resilience.replication.segments import Segments
 
@@ -41,8 +42,7 @@ def prepare(config: Config, segments: Segments, target: Sequence[str] = (), time
     (pg / "standby.signal").touch()
     lines = [
         BEGIN,
-        f"restore_command = '{_restore_command(segments.folder)}'",
-        f"archive_cleanup_command = '{config.postgres.bin / 'pg_archivecleanup'} {segments.folder} %r'",
+        *([] if segments.folder == pg / WAL else _fed_from(config, segments.folder)),
         f"recovery_target_timeline = '{timeline}'",
         "primary_conninfo = ''",
         "primary_slot_name = ''",
@@ -50,6 +50,7 @@ def prepare(config: Config, segments: Segments, target: Sequence[str] = (), time
         f"wal_retrieve_retry_interval = '{RETRY}'",
         "synchronous_standby_names = ''",
         "archive_mode = off",
+        "wal_recycle = off",  # else an old segment may stand where one is missing, and be judged
         *(target or ["recovery_target = ''"]),
         *(f"{name} = {value}" for name, value in needed(config).items()),
         END,
@@ -58,6 +59,14 @@ def prepare(config: Config, segments: Segments, target: Sequence[str] = (), time
     auto.write_text(without_block(auto) + "\n".join(lines) + "\n")
     for path in (auto, pg / "standby.signal"):
         own(config, path)
+
+
+def _fed_from(config: Config, folder: Path) -> list[str]:
+    """Settings by which Postgres takes segments that still grow from another folder, and removes what it needs no more."""
+    return [
+        f"restore_command = '{_restore_command(folder)}'",
+        f"archive_cleanup_command = '{config.postgres.bin / 'pg_archivecleanup'} {folder} %r'",
+    ]
 
 
 def _restore_command(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import time
 from pathlib import Path
 
 from resilience.replication import lsn
+from resilience.replication.base import WAL
 from resilience.replication.config import load
 from resilience.replication.restic import Repository
 from resilience.replication.segments import Segments
@@ -23,7 +25,7 @@ IDLE = 0.3
 PER_GB = 68
 """pgbench scales to a gigabyte."""
 LONGEST_S = 900
-SETTINGS = ("shared_buffers = 256MB", "max_wal_size = 4GB", "checkpoint_timeout = 1h")
+SETTINGS = ("fsync = on", "shared_buffers = 256MB", "max_wal_size = 4GB", "checkpoint_timeout = 1h")
 
 
 def restores(at: Store, gigabytes: float, times: int) -> list[dict[str, float]]:
@@ -54,19 +56,23 @@ def _shipped(acorn: Site) -> None:
 
 
 def _restore(acorn: Site, folder: Path, number: int) -> dict[str, float]:
-    """On an empty host, under an epoch of its own; what it takes beside is measured in between, on the same files."""
+    """On an empty host, under an epoch of its own; then by restic and Postgres alone, with the same WAL."""
     fleet = acorn.fleet
     birch = Site(folder, f"birch-{number}", fleet, fleet.seal(f"birch-{number}"))
     raw = Site(folder, f"raw-{number}", fleet, fleet.records[-1])
     restore, recover = Ahead(birch, "restore"), Ahead(birch, "recover")
+    os.sync()
     try:
         merged = restore.run(birch.config())
-        raw_restore = _raw_restore(raw, merged["snapshot"], merged["snapshot_vault"])
-        raw_replay = _raw_replay(raw, birch)
+        _keep(birch.pg, raw.folder / "kept")
         recovered = recover.run(birch.config())
-    finally:
         birch.kill_postgres()
+        shutil.rmtree(birch.pg)  # else 10 GB would take the disk three times
+        os.sync()
+        raw_restic, raw_replay = _alone(raw, acorn.pg, merged["snapshot"], merged["snapshot_vault"])
+    finally:
         birch.end()
+        raw.end()
     for site in (birch, raw):
         shutil.rmtree(site.folder)
     return {
@@ -74,46 +80,51 @@ def _restore(acorn: Site, folder: Path, number: int) -> dict[str, float]:
         "restore_restic_s": merged["restic_s"],
         "recover_s": recovered["took_s"],
         "recover_replay_s": recovered["replay_s"],
-        "raw_restic_s": raw_restore,
+        "raw_restic_s": raw_restic,
         "raw_replay_s": raw_replay,
-        "ratio": (merged["took_s"] + recovered["took_s"]) / (raw_restore + raw_replay),
+        "ratio": (merged["took_s"] + recovered["took_s"]) / (raw_restic + raw_replay),
     }
 
 
-def _raw_restore(raw: Site, snapshot: str, vault: str) -> float:
-    """Restic restore and nothing else."""
+BESIDE = ("backup_label", "global/pg_control", "resilience.json")
+"""What a restore puts beside restic's files and the WAL."""
+
+
+def _keep(pg: Path, kept: Path) -> None:
+    """What a replay needs beside restic's files, as it was before the replay."""
+    shutil.copytree(pg / WAL, kept / WAL)
+    for name in BESIDE:
+        (kept / name).parent.mkdir(exist_ok=True)
+        shutil.copy(pg / name, kept / name)
+
+
+def _alone(raw: Site, path: Path, snapshot: str, vault: str) -> tuple[float, float]:
+    """Seconds of restic restore and nothing else; then of Postgres, from its start until it is promoted, its WAL in place."""
     config = load(raw.config(standby=True))
     spec = next(v for v in config.vaults if v.name == vault)
     began = time.monotonic()
-    repository = Repository(config.paths.restic, spec, "restic/00000001")
-    repository.restore(snapshot, str(raw.folder.parent / "acorn/pg"), raw.folder / "alone")
-    took = time.monotonic() - began
-    shutil.rmtree(raw.folder / "alone")  # else 10 GB would take the disk three times
-    return took
+    Repository(config.paths.restic, spec, "restic/00000001").restore(snapshot, str(path), raw.pg)
+    restic_s = time.monotonic() - began
+    shutil.copytree(raw.folder / "kept", raw.pg, dirs_exist_ok=True)
+    raw.pg.chmod(0o700)
+    subprocess.run(["chown", "-R", "postgres:postgres", str(raw.pg)], check=True)
+    prepare(config, Segments(raw.pg / WAL, 1 << 20, config.key()))
+    return restic_s, _raw_replay(raw)
 
 
-def _raw_replay(raw: Site, birch: Site) -> float:
-    """Postgres alone on a copy of the restored folder, from its start until it is promoted."""
-    for part in ("pg", "wal"):
-        shutil.copytree(birch.folder / part, raw.folder / part, symlinks=True, dirs_exist_ok=True)
-        subprocess.run(["chown", "-R", "postgres:postgres", str(raw.folder / part)], check=True)
-    config = load(raw.config(standby=True))
-    prepare(config, Segments(raw.folder / "wal/restored", 1 << 20, config.key()))
+def _raw_replay(raw: Site) -> float:
     began = time.monotonic()
     raw.start()
-    try:
-        with raw.connect() as db:
-            last, since = "", time.monotonic()
-            while time.monotonic() - since < IDLE:
-                row = db.execute("SELECT pg_last_wal_replay_lsn()::text").fetchone()
-                if row and row[0] != last:
-                    last, since = row[0], time.monotonic()
-                time.sleep(0.02)
-            idle = time.monotonic() - since
-            db.execute("SELECT pg_promote()")
-        return time.monotonic() - began - idle
-    finally:
-        raw.kill_postgres()
+    with raw.connect() as db:
+        last, since = "", time.monotonic()
+        while time.monotonic() - since < IDLE:
+            row = db.execute("SELECT pg_last_wal_replay_lsn()::text").fetchone()
+            if row and row[0] != last:
+                last, since = row[0], time.monotonic()
+            time.sleep(0.02)
+        idle = time.monotonic() - since
+        db.execute("SELECT pg_promote()")
+    return time.monotonic() - began - idle
 
 
 __all__ = ["restores"]

@@ -22,6 +22,7 @@ from resilience.model import EpochRecord
 from resilience.replication import chunk, layout, lsn, seals
 from resilience.replication.chain import Chain
 from resilience.replication.gather import Gathered
+from resilience.replication.objects import Place, ends
 from resilience.replication.segments import Segments, refuse_disagreement
 
 BASE = 16 << 20
@@ -135,6 +136,29 @@ def test_missing_in_one_vault_heals(world: World) -> None:
     for index, name in enumerate(SET):
         world.lose(index + 1, name)
     assert world.walk()[2] == world.wal
+
+
+def test_what_this_host_kept_heals_and_is_looked_at_before_it_is_put(world: World) -> None:
+    """A standby's copies stand in for what every vault lost; rotten ones are taken from a vault, or put nowhere."""
+    world.ship([100] * 6)
+    _, gathered, _ = world.walk()
+    reached = Place(1, BASE + 600)
+    again = Gathered(world.record, world.vaults, SET, gathered._folder, reached)
+    kept = sorted(gathered._folder.iterdir())
+    assert [ends(path) for path in kept] == [Place(1, end) for _, end in world.bounds]
+    kept[1].write_bytes(kept[1].read_bytes()[:-1] + b"?")
+    kept[2].write_bytes(kept[2].read_bytes().replace(b'"epoch"', b'"epoxh"'))
+    kept[3].write_bytes(kept[3].read_bytes().replace(b'"site":"acorn"', b'"site":"adorn"'))
+    world.lose(4)
+    chain = again.walk(BASE + 100, None, None, lambda *_: None)
+    assert chain.end == BASE + 600
+    for header in chain.headers:
+        if header.start == BASE + 300:
+            with pytest.raises(VaultError, match="altered on this host"):
+                again.object(header)
+            assert not kept[3].exists()
+        else:
+            assert chunk.decode(again.object(header), world.record)
 
 
 def test_missing_in_all_is_a_broken_chain(world: World) -> None:

@@ -65,16 +65,19 @@ def test_missing_in_all_is_never_promoted(sites: Callable[..., Site], lost: Flee
 
 
 def test_a_short_replay_is_never_promoted(sites: Callable[..., Site], lost: Fleet) -> None:
-    """One flipped bit in the WAL that Postgres reads: it would promote with what it has; we do not."""
+    """One flipped bit in the WAL that Postgres reads, then none of it: it would promote with what it has; we do not."""
     birch = sites(lost, "birch")
     merged = birch.run("restore")
     end = lsn.parse(merged["end_lsn"])
-    path = birch.folder / "wal/restored" / lsn.segment_name(1, end - 4096, 1 << 20)
+    path = birch.pg / "pg_wal" / lsn.segment_name(1, end - 4096, 1 << 20)
     data = bytearray(path.read_bytes())
     data[(end - 4096) % (1 << 20)] ^= 1
     path.write_bytes(bytes(data))
     error = birch.run("recover", fails=True)
     assert error["kind"] == "ShortRecovery", error
+    path.unlink()
+    error = birch.run("recover", fails=True)
+    assert "not on this host" in error["why"], error
     with birch.connect() as db:
         assert db.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
 
