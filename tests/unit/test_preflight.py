@@ -219,10 +219,9 @@ def test_what_a_vendor_told_is_passed_on() -> None:
 
 def test_what_a_thief_of_the_kit_could_destroy_is_said_offline() -> None:
     """Without any lock the file alone tells it, by the hazard's name; with one lock, and in a lab, nothing is said."""
-    (told,) = of(declared(METAL), "vault", "all copies")
+    (told,) = of(declared(HOBBY), "vault", "all copies")
     assert (told.grade, told.said.split(":")[0]) == ("warn", "kit-destroys-copies")
-    locked = tuple(replace(vault, lock_days=7) for vault in METAL.vaults)
-    for fleet in (replace(METAL, vaults=locked), replace(METAL, lab=True)):
+    for fleet in (METAL, replace(HOBBY, lab=True)):
         assert of(declared(fleet), "vault", "all copies") == []
 
 
