@@ -66,8 +66,8 @@ class Backend:
 
     @property
     def url(self) -> str:
-        """The backend, as the engine is told."""
-        return self.state.resolve().as_uri()
+        """The backend, as the engine is told: with no second file beside each, which it does not write at one stroke."""
+        return f"{self.state.resolve().as_uri()}?metadata=skip"
 
 
 @dataclass(frozen=True)
@@ -251,6 +251,8 @@ class PulumiCloud:
             if said.lock_is_alive(file, site):
                 raise said.locked(site, file)
             file.unlink(missing_ok=True)
+        for half in (self.backend.state / ".pulumi").glob("**/*.attrs"):  # of older runs: where empty, no state is read
+            half.unlink(missing_ok=True)
 
 
 def config_of(values: Mapping[str, str], region: str) -> dict[str, auto.ConfigValue]:
