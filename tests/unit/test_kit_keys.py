@@ -148,7 +148,7 @@ def fill(kit: Path, fleet: Fleet) -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_a_first_kit_and_what_it_lists_is_a_whole_kit(tmp_path: Path, example: Path) -> None:
-    """Whatever a failover asks the kit for is made, or is listed for a person; its owner alone reads it."""
+    """Whatever a failover asks the kit for is made, or is listed for a person, or `vault up` makes it; its owner alone reads it."""
     home = Home(tmp_path / "fleet.toml")
     home.file.write_bytes(example.read_bytes())
     fleet = config.load(home.file)
@@ -158,6 +158,7 @@ def test_a_first_kit_and_what_it_lists_is_a_whole_kit(tmp_path: Path, example: P
     assert {oct(path.stat().st_mode & 0o777) for path in (kit, *kit.rglob("*")) if path.is_dir()} == {"0o700"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fleet.toml", "kit"]
     listed = [name for name, _ in kit_first.by_hand(fleet) if not name.startswith("acme/")]
+    listed += [f"vaults/{vault.name}.json" for vault in fleet.vaults if vault.stack in kit_first.MAKES_PRINCIPALS]
     assert all(any(name in lack for name in listed) for lack in kit_lacks(home, fleet))
     fill(kit, fleet)
     for vault in (vault for vault in fleet.vaults if vault.stack in kit_first.MAKES_PRINCIPALS):
