@@ -41,12 +41,13 @@ class Store:
         return VaultSpec(bucket, bucket, self.kind, self.endpoint, bucket)  # type: ignore[arg-type]
 
 
-def connections(process: int, spec: VaultSpec) -> int:
-    """How many connections to this vault's store a process has open."""
+def connections(process: int, spec: VaultSpec) -> set[str]:
+    """Sockets that a process has open to this vault's store."""
     opened = {link.readlink().name for link in Path(f"/proc/{process}/fd").iterdir() if link.is_symlink()}
     port = urlsplit(spec.endpoint).port
     lines = [line.split() for line in Path(f"/proc/{process}/net/tcp").read_text().splitlines()[1:]]
-    return sum(int(line[2].split(":")[1], 16) == port and f"socket:[{line[9]}]" in opened for line in lines)
+    found = {f"socket:[{line[9]}]" for line in lines if int(line[2].split(":")[1], 16) == port}
+    return found & opened
 
 
 def free_ports(count: int) -> list[int]:
