@@ -1,4 +1,4 @@
-"""Every page of plaza, looked at by axe: nothing keeps out people who can't see well, or use no mouse."""
+"""Every page of plaza, looked at by axe on a phone: nothing keeps out people who can't see well, or use no mouse, and nothing sticks out."""
 
 from __future__ import annotations
 
@@ -39,6 +39,12 @@ ALLOWED = {("/waiting", "meta-refresh")}
 """One's place in line looks again by itself, since it has to work without JavaScript; nothing is typed there."""
 
 
+STICKS_OUT = """innerWidth >= document.documentElement.scrollWidth ? null :
+[...document.querySelectorAll('body *:not(.scroll *)')].filter(one => one.getBoundingClientRect().right > innerWidth).slice(0, 3).map(one => one.outerHTML.slice(0, 120))"""
+WIDE = "W" * 120
+"""A word that is wider than a phone, and has nowhere to break."""
+
+
 class Looker:
     """Opens pages, runs axe on each, in the light and in the dark, and remembers which it saw."""
 
@@ -62,6 +68,8 @@ class Looker:
         route = next((route for route in web.ROUTES if route.matches(scope)[0] is Match.FULL), None)
         self.seen.add(route.path if route else path)
         self.page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
+        if wide := self.page.evaluate(STICKS_OUT):
+            self.found.append(f"{path}: sticks out at the side: {wide}")
         self.page.evaluate(self.script)
         for scheme, options in (("light", "{}"), ("dark", "{runOnly: ['color-contrast']}")):
             self.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
@@ -95,18 +103,20 @@ def looking(chromium: Browser, plaza: Site) -> Iterator[Callable[[str], Looker]]
 
 def test_no_page_keeps_anybody_out(looking: Callable[[str], Looker], plaza: Site, name: str) -> None:
     """All pages, for a guest, somebody inside and a moderator; a page that a route serves and this forgets fails too."""
+    name = f"{name}{WIDE}"[:29]
     author, moderator = plaza.client(name), plaza.moderator(f"{name}m")
-    media = author.media_post(picture(7), "image/jpeg", description="Squares")
-    post = author.status_post(f"Some words for @{name}m https://example.org", media_ids=[media])
-    author.status_update(post.id, "Some words, changed", media_ids=[media])
-    reply = moderator.status_post("An answer", in_reply_to_id=post.id)
-    author.status_post("Under a warning", spoiler_text="Careful")
+    media = author.media_post(picture(7), "image/jpeg", description=WIDE)
+    post = author.status_post(f"Some words for @{name}m https://example.org/{WIDE}", media_ids=[media])
+    author.status_update(post.id, f"Some words, changed: {WIDE}", media_ids=[media])
+    reply = moderator.status_post(f"An answer: {WIDE}", in_reply_to_id=post.id)
+    author.status_post("Under a warning", spoiler_text=f"Careful {WIDE}")
+    author.account_update_credentials(display_name=WIDE[:60], note=WIDE, fields=[(WIDE[:40], WIDE)])
     author.account_follow(moderator.me())
     moderator.status_favourite(post.id)
     author.status_bookmark(reply.id)
-    moderator.report(author.me(), status_ids=[post.id], comment="Look at this")
+    moderator.report(author.me(), status_ids=[post.id], comment=f"Look at this {WIDE}")
     letter = plaza.run(
-        "add-notice", "--vendor", "v", "--reference", name, "--due", "2030-01-01T00:00:00Z", str(reply.id)
+        "add-notice", "--vendor", WIDE[:60], "--reference", name, "--due", "2030-01-01T00:00:00Z", str(reply.id)
     )
     guest, inside, deciding = looking(""), looking(name), looking(f"{name}m")
     guest.open(*GUESTS, f"/@{name}", f"/@{name}/{post.id}")
