@@ -19,6 +19,8 @@ from resilience.plaza.store import Store
 
 MAX_DESCRIPTION = 1500
 COLUMNS: LiteralString = "id, account_id, status_id, sha256, mime, bytes, width, height, description, sealed"
+A_PICTURE: LiteralString = "purpose IN ('post', 'avatar', 'header')"
+"""Persons' keys have rows here, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,7 @@ async def add(
 
 async def own(conn: Connection, owner: int, media_id: int) -> Media:
     """One of my pictures."""
-    sql: LiteralString = (
-        "SELECT " + COLUMNS + " FROM media WHERE id = %s AND account_id = %s AND purpose NOT IN ('key', 'lost key')"
-    )
+    sql: LiteralString = "SELECT " + COLUMNS + " FROM media WHERE id = %s AND account_id = %s AND " + A_PICTURE
     row = await one(conn, sql, media_id, owner)
     if row is None:
         raise not_found()
@@ -136,10 +136,10 @@ async def mime_of(conn: Connection, sha256: str) -> str | None:
     return str(row["mime"]) if row else None
 
 
-MIME: LiteralString = """
-SELECT m.mime FROM media m JOIN accounts a ON a.id = m.account_id LEFT JOIN statuses s ON s.id = m.status_id
-WHERE m.sha256 = %s AND m.purpose NOT IN ('key', 'lost key') AND a.suspended_at IS NULL AND s.hidden_at IS NULL LIMIT 1
-"""
+MIME: LiteralString = (
+    "SELECT m.mime FROM media m JOIN accounts a ON a.id = m.account_id LEFT JOIN statuses s ON s.id = m.status_id "
+    "WHERE m.sha256 = %s AND a.suspended_at IS NULL AND s.hidden_at IS NULL AND " + A_PICTURE + " LIMIT 1"
+)
 
 
 def check_description(text: str) -> None:
