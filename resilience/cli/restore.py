@@ -38,6 +38,7 @@ def run(
 ) -> None:
     """Bring the database back as it was: --into a folder here, where nothing is changed, or into a --site, which then serves it.
 
+    A folder gets the database alone: what the app keeps beside it, such as pictures and the keys that texts are sealed with, is not in it.
     A copy that would end before that moment is an error, and says until when data is good. Into a site it shows the plan
     without --digest and does it with; what was written after is undone, and kept in the vaults. Interrupted, it goes on.
     Exit status: 0 done, 1 error, 2 usage, 5 refused.
@@ -85,6 +86,9 @@ def beside(context: Context, folder: Path, at: str | None, of: int | None, *, as
         return
     typer.echo(f"{found['pg']} is the database up to {found['end_lsn']}, from {found['vault']}'s snapshot.")
     typer.echo(f"It took {found['seconds']} s and is stopped. The keys to it are yours: remove it when you are done.")
+    typer.echo(
+        "It is the database alone: pictures, and the keys that texts are sealed with, are files of a site's media."
+    )
 
 
 def _point(fleet: Fleet, world: World, dead: frozenset[str], at: str | None, of: int | None) -> Point:

@@ -28,6 +28,8 @@ class Keys:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.missed = 0
+        """Times that a key was asked for by name and was not here."""
 
     def make(self, *, sync: bool = True) -> str:
         """A new key, durable and handed to the shipper; its name."""
@@ -42,8 +44,13 @@ class Keys:
 
     def cipher(self, name: str | None) -> AESGCMSIV | None:
         """What seals and opens with this key; None where it is gone, or is not what its name says."""
-        data = self._store.read(name, SIZE + 1) if name else None
-        return AESGCMSIV(data) if data and len(data) == SIZE and hashlib.sha256(data).hexdigest() == name else None
+        if name is None:
+            return None
+        data = self._store.read(name, SIZE + 1)
+        if data and len(data) == SIZE and hashlib.sha256(data).hexdigest() == name:
+            return AESGCMSIV(data)
+        self.missed += 1
+        return None
 
     def seal(self, name: str, row: str, *texts: str) -> bytes:
         """Texts sealed for one row (`table/id`): they open as nothing else."""

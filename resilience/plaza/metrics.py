@@ -38,12 +38,23 @@ class Inside(Collector):
         yield GaugeMetricFamily("plaza_open", "1 when people may read.", int(plaza.gate.why_closed is None))
         yield GaugeMetricFamily("plaza_line", "People who wait in line, when last looked.", plaza.door.line)
         yield CounterMetricFamily("plaza_let_in", "People let in from the line by this process.", plaza.door.let_in)
+        yield from self._keys()
         pools = plaza.db.stats()
         for name in ("pool_size", "pool_available", "requests_waiting"):
             family = GaugeMetricFamily(f"plaza_db_{name}", "Of the pools of connections.", labels=["pool"])
             for pool, values in pools.items():
                 family.add_metric([pool], values.get(name, 0))
             yield family
+
+    def _keys(self) -> Iterator[Metric]:
+        """Persons' keys: whether somebody could write a first text, and whether what people wrote opens."""
+        stock, keys, sealer = self._plaza.stock, self._plaza.keys, self._plaza.sealer
+        yield GaugeMetricFamily("plaza_keys_ready", "Keys that wait for somebody's first text.", stock.ready)
+        yield GaugeMetricFamily("plaza_keys_not_held", "Keys made, that too few vaults hold yet.", stock.not_held)
+        missed = "Times a text was not opened, or not kept, since its key is not here."
+        yield CounterMetricFamily("plaza_keys_missed", missed, keys.missed)
+        in_clear = "1 while rows from before there were keys are left in clear."
+        yield GaugeMetricFamily("plaza_rows_in_clear", in_clear, int(not sealer.done))
 
 
 class Watch:

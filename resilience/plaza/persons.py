@@ -129,6 +129,16 @@ class Stock:
         self._left: int | None = None
         self._lately: deque[tuple[float, int]] = deque()
 
+    @property
+    def ready(self) -> int:
+        """Keys that wait for somebody, when last looked."""
+        return self._left or 0
+
+    @property
+    def not_held(self) -> int:
+        """Keys that were made, and that too few vaults hold yet."""
+        return len(self._made)
+
     async def keep(self) -> None:
         """Make keys as long as the server runs."""
         while True:

@@ -81,12 +81,15 @@ class Sealer:
         self._db = db
         self._gate = gate
         self._passed: set[str] = set()
+        self.done = False
+        """Whether nothing is in clear any more."""
 
     async def keep(self) -> None:
         """Seal as long as there is something; rest as long as each step took."""
         while True:
             rest = await self._try()
             if rest is None:
+                self.done = True
                 return
             await asyncio.sleep(rest)
 

@@ -6,12 +6,14 @@ import asyncio
 import hashlib
 import io
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from mastodon import Mastodon, MastodonAPIError
@@ -55,6 +57,12 @@ def says_all(site: Site, name: str) -> tuple[Mastodon, Any]:
         [decided] = http.get("/api/v1/decisions").json()
         assert http.post(f"/api/v1/decisions/{decided['id']}/appeal", data={"text": SAID["appeal"]}).status_code == 200
     return api, post
+
+
+def keys_missed(site: Site) -> float:
+    """How often a key was not there, as an operator's monitoring sees it."""
+    [missed] = re.findall(r"^plaza_keys_missed_total (\S+)$", httpx.get(site.base + "/metrics").text, re.MULTILINE)
+    return float(missed)
 
 
 def copied(site: Site, since: str) -> Iterator[tuple[Path, bytes]]:
@@ -168,7 +176,9 @@ def test_a_key_that_is_missing_is_counted_and_said(plaza: Site) -> None:
     api.account_update_credentials(display_name="Somebody", note="words")
     [(name, _)] = plaza.sql(KEY, "lost")
     aside = plaza.picture_file(name).rename(plaza.folder / "aside")
+    before = keys_missed(plaza)
     seen = api.status(post)
+    assert keys_missed(plaza) > before
     assert GONE.replace("'", "&#39;") in seen.content.replace("&#x27;", "&#39;")
     assert (seen.media_attachments[0].description, seen.account.display_name) == (GONE, "lost")
     assert browser(plaza, "lost").get("/@lost").status_code == 200

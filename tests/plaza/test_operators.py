@@ -21,6 +21,9 @@ def test_metrics_are_for_the_host_alone(plaza: Site, name: str) -> None:
     )
     assert re.search(r"^plaza_let_in_total [1-9]", text, re.MULTILINE)
     assert "plaza_open 1.0" in text
+    assert re.search(r"^plaza_keys_ready [1-9]", text, re.MULTILINE)
+    assert re.search(r"^plaza_keys_not_held \d", text, re.MULTILINE)
+    assert "plaza_rows_in_clear 0.0" in text
     assert name not in text
     assert httpx.get(plaza.base + "/metrics", headers={"X-Forwarded-For": "203.0.113.7"}).status_code == 404
 

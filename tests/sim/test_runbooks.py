@@ -68,8 +68,15 @@ DAYS: dict[str, Callable[[Stage], None]] = {
     "operators-laptop-gone": split_before,
     "credentials-stolen": lambda stage: kit_first.make(Path("kit"), stage.fleet),
     "bad-write": bad_write,
+    "texts-without-keys": lambda _stage: None,
 }
-ENDS = {"terminated-without-notice", "vendor-deleted-everything", "control-plane-gone", "notice-received"}
+ENDS = {
+    "terminated-without-notice",
+    "vendor-deleted-everything",
+    "control-plane-gone",
+    "notice-received",
+    "texts-without-keys",
+}
 """Pages after which users are at birch."""
 
 
