@@ -30,13 +30,13 @@ WORST_FIRST = (Exit.ERROR, Exit.MISSED, Exit.UNKNOWN, Exit.DONE)
 
 
 def run_round(drill: Drill, directory: Path, *, silent: bool) -> Exit:
-    """Each drill of the round in a process of its own; what has a verdict already is not run again."""
+    """Each drill of the round in a process of its own; what was met or missed already is not run again."""
     place = _ready(drill, silent=silent)
     ended: list[Exit] = []
     cases = full_round(simulated_fleet()) if drill.simulated else full_round(Home(place / "fleet.toml").load())
     for number, case in enumerate(cases, 1):
         report = (directory / case.name).absolute()
-        if not (report / "verdict.json").exists():
+        if not _judged(report):
             _say(f"{number} of {len(cases)}: {case.name}", silent=silent)
             _run(replace(drill, fault=case.fault, lost=case.lost), report, place)
         ended.append(_outcome(report, silent=silent))
@@ -110,7 +110,7 @@ def _ready(drill: Drill, *, silent: bool) -> Path:
 
 
 def _run(drill: Drill, report: Path, place: Path) -> None:
-    """One drill. What a killed one left of its report is moved away first."""
+    """One drill. What is there of an earlier try is moved away first."""
     if report.exists():
         report.rename(_free(report))
     words = ["--fault", drill.fault, "--report", str(report), "--json"]
@@ -136,9 +136,15 @@ def _resilience(*words: str) -> int:
             raise
 
 
+def _judged(report: Path) -> bool:
+    """Whether an earlier try met or missed its promise; one that could prove neither is tried again."""
+    verdict = report / "verdict.json"
+    return verdict.exists() and json.loads(verdict.read_text())["verdict"] != "unknown"
+
+
 def _free(report: Path) -> Path:
     number = 1
-    while (old := report.with_name(f"{report.name}.broken-{number}")).exists():
+    while (old := report.with_name(f"{report.name}.before-{number}")).exists():
         number += 1
     return old
 

@@ -1,4 +1,4 @@
-"""A round of drills: what has a verdict is not run again, what was killed half-way is, and its trend is drawn."""
+"""A round of drills: what was judged is not run again, what was killed half-way or could prove nothing is, and its trend is drawn."""
 
 from __future__ import annotations
 
@@ -27,10 +27,16 @@ def test_a_round_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest
     (killed / "journal.jsonl").write_text("half a line")
     assert rounds.run_round(Drill(seed=3, simulated=True), Path("all"), silent=True) == Exit.UNKNOWN
     assert [path.name for path in done.iterdir()] == ["verdict.json"]
-    assert (tmp_path / "all/terminate-elm.broken-1/journal.jsonl").read_text() == "half a line"
+    assert (tmp_path / "all/terminate-elm.before-1/journal.jsonl").read_text() == "half a line"
     verdict = json.loads((killed / "verdict.json").read_text())
     assert (verdict["fault"], verdict["seed"], verdict["rto"]["measured_s"] is not None) == ("terminate", 3, True)
     assert "terminate elm" in (tmp_path / "all/history.html").read_text()
+    rounds.run_round(Drill(seed=4, simulated=True), Path("all"), silent=True)
+    again = [
+        json.loads((tmp_path / "all" / name / "verdict.json").read_text())
+        for name in ("terminate-elm.before-2", "terminate-elm")
+    ]
+    assert [(drill["verdict"], drill["seed"]) for drill in again] == [("unknown", 3), ("unknown", 4)]
 
 
 def test_a_lab_is_only_for_the_drills_it_was_filled_for(tmp_path: Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
 from resilience.decide.gates import Findings, unmet
 from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
 from resilience.errors import Refused, ResilienceError, TooFewVaults
-from resilience.model import Stage, Step, Unknown
+from resilience.model import EpochRecord, SiteOutputs, Stage, Step, Unknown
+from resilience.ports import Journey
 from resilience.replication import layout
 from resilience.replication.epoch import continues, each, numbered
 from resilience.replication.fetch_ledger import choose
@@ -38,6 +43,22 @@ def start(run: Run, step: Step) -> Facts:
 def verify(run: Run, step: Step) -> Facts:
     """Compare rows, pictures, takedowns and the ledger, and let a user through by address."""
     epoch, outputs = run.epoch(step.subject), run.outputs(step.subject)
+    looks: Mapping[str, Callable[[], Any]] = {
+        "facts": lambda: _agreeing(run, step, outputs),
+        "anchor": lambda: _anchor(run),
+        "walked": lambda: _walk(run, epoch, outputs),
+    }
+    seen: dict[str, Any] = {}
+    run.world.together([partial(lambda name, look: seen.update({name: look()}), *each) for each in looks.items()])
+    found = seen["facts"]["media"]
+    counts = {"missing": len(found["missing"]), "corrupt": len(found["corrupt"]), "resurrected": 0}
+    ledger = {"ledger": int(seen["facts"]["ledger"]["entries"]), "anchor": seen["anchor"]}
+    run.note("looked", nonce=epoch.nonce, **counts, **ledger)
+    return {"rows": seen["facts"]["posts"], **counts, **ledger, "journey": list(seen["walked"].steps)}
+
+
+def _agreeing(run: Run, step: Step, outputs: SiteOutputs) -> Mapping[str, Any]:
+    """What the app says of its rows, pictures and takedowns; an error where what was taken down can be seen."""
     facts = run.world.app.facts(outputs)
     found, taken = facts["media"], facts["takedowns"]
     run.note("media-checked", **{k: found[k] for k in ("objects", "missing", "corrupt")})
@@ -48,13 +69,14 @@ def verify(run: Run, step: Step) -> Facts:
             "The ledger was replayed, and the app still shows them.",
             "Nothing was opened. Stop the app there and look at its ledger.",
         )
+    return facts
+
+
+def _walk(run: Run, epoch: EpochRecord, outputs: SiteOutputs) -> Journey:
+    """A user's journey by address, past the closed gate."""
     gate_pass = run.world.signer.gate_pass(epoch.site, epoch.number)
     root = run.world.gate.root(outputs) if run.fleet.names.authorities else ""
-    walked = run.world.outside.journey(outputs.addresses[0], gate_pass, root)
-    counts = {"missing": len(found["missing"]), "corrupt": len(found["corrupt"]), "resurrected": 0}
-    ledger = {"ledger": int(facts["ledger"]["entries"]), "anchor": _anchor(run)}
-    run.note("looked", nonce=epoch.nonce, **counts, **ledger)
-    return {"rows": facts["posts"], **counts, **ledger, "journey": list(walked.steps)}
+    return run.world.outside.journey(outputs.addresses[0], gate_pass, root)
 
 
 def _anchor(run: Run) -> int:
