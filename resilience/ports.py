@@ -158,8 +158,8 @@ class Plane(Protocol):
     def fetch_ledger(self, site: Site, outputs: SiteOutputs) -> int:
         """Bring the ledger from all vaults; the number of entries."""
 
-    def fetch_media(self, site: Site, outputs: SiteOutputs) -> int:
-        """Bring pictures that are missing on the host; the number fetched."""
+    def fetch_media(self, site: Site, outputs: SiteOutputs, *, again: bool = False) -> int:
+        """Bring pictures that are missing on the host; the number fetched. `again`: soon it is asked once more."""
 
     def start_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """Start shipping under this epoch; returns once a first chunk is confirmed by k vaults."""

@@ -119,10 +119,13 @@ class SshPlane:
         config = self.config.reader(site, self.config.newest(site))
         return int(self.commands.there(outputs, "fetch-ledger", config)["entries"])
 
-    def fetch_media(self, site: Site, outputs: SiteOutputs) -> int:
+    def fetch_media(self, site: Site, outputs: SiteOutputs, *, again: bool = False) -> int:
         """Pictures that the host lacks."""
         config = self.config.reader(site, self.config.newest(site))
-        return int(self.commands.there(outputs, "fetch-media", config, timeout=3600)["fetched"])
+        fetched = int(self.commands.there(outputs, "fetch-media", config, timeout=3600)["fetched"])
+        if again:
+            self.commands.get_ready(outputs, "fetch-media")
+        return fetched
 
     def begin_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """Start it once follow's keys are gone, and do not wait; `start_ship` knows by the nonce that it was begun."""

@@ -99,18 +99,19 @@ def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]
     yield step("clear", Phase.PROVISION, "What an earlier time left there is set aside; nothing of it is trusted.")
     yield step("shape", Phase.PROVISION, "Install from the supplies in the vaults, nothing else.")
     waits = fleet.replication.leased and not way.planned
-    begin = step("begin", Phase.DATA, "Ship and the app start meanwhile; they wait for the promotion.", beside=True)
+    reason = "Ship and the app start meanwhile; they wait for the promotion."
+    begin = step("begin", Phase.DATA, reason, beside=True, pictures=waits)
     if waits:
         reason = f"Let the lease of {old.site} run out: what it may still write reaches the vaults."
         yield step("lease", Phase.DATA, reason)
     if waits and follows:
         yield begin
     yield _restore(step, way)
+    yield step("recover", Phase.DATA, "Replay up to there, not a byte less; promote.", then=True)
     yield step("media", Phase.DATA, "Bring the pictures that the host lacks.", beside=True)
     yield step("fetch", Phase.DATA, "Bring the ledger, whole.", beside=True)
     if follows and not waits:
         yield begin
-    yield step("recover", Phase.DATA, "Replay up to there, not a byte less; promote.")
     yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
     yield from _look(step, begun=follows)
     yield from opening(target, [stage for stage in opened if stage != Stage.SIGN_UPS], Phase.START)

@@ -136,7 +136,7 @@ class SimPlane:
 
         return self._on(outputs, "fetch_ledger", 0.5, fetch)
 
-    def fetch_media(self, site: Site, outputs: SiteOutputs) -> int:
+    def fetch_media(self, site: Site, outputs: SiteOutputs, *, again: bool = False) -> int:
         """Pictures that rows name and the host lacks; the vaults of this epoch hold all of them afterwards."""
 
         def fetch(host: Host) -> int:

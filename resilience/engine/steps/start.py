@@ -20,13 +20,15 @@ RESURRECTED = "taken-down posts can be seen again"
 
 
 def begin(run: Run, step: Step) -> Facts:
-    """Let ship and the app start behind a closed gate while the copy is brought; none needs this to work."""
-    epoch, outputs = run.epoch(step.subject), run.outputs(step.subject)
+    """Let ship and the app start behind a closed gate, and bring the pictures there are; none needs this to work."""
+    epoch, outputs, site = run.epoch(step.subject), run.outputs(step.subject), run.fleet.site(step.subject)
 
     def ahead() -> None:
         run.world.gate.begin(outputs, epoch.nonce)
-        run.world.plane.begin_ship(run.fleet.site(step.subject), outputs, epoch)
+        run.world.plane.begin_ship(site, outputs, epoch)
         run.world.app.begin(outputs)
+        if step.args.get("pictures"):
+            run.world.plane.fetch_media(site, outputs, again=True)
 
     begun = read(ahead)
     return {"why_not": begun.why} if isinstance(begun, Unknown) else {}
