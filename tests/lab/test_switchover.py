@@ -24,13 +24,13 @@ ADDRESSES = {"acorn": "198.18.1.100", "cedar": "198.18.3.100"}
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """A fleet whose primary is up at acorn; what is ours on cedar's disk is encrypted."""
+    """A fleet whose first day was at cedar; what is ours on the disk there is encrypted."""
     lab = Lab(tmp_path_factory.mktemp("fleet") / "lab")
     lab.up(keep=True)
     lab.fleet_file.write_text(lab.fleet_file.read_text().replace('"baremetal"', '"baremetal"\ndisk_key = true'))
     try:
         someone = Operator(lab)
-        someone.run("up", "acorn")
+        someone.run("up", "cedar")
         yield someone
     finally:
         left = lab.down()
@@ -50,27 +50,23 @@ def switch(operator: Operator, to: str) -> list[dict[str, Any]]:
     return operator.journal()[before:]
 
 
-def test_there_and_back(operator: Operator) -> None:
-    """To cedar and home to acorn: the old site says what it wrote last, the vaults reach that far, the name moves.
-
-    A power cut at cedar on the way: its disk is locked, `status` says so, and `up` hands the key over and lets it serve.
-    """
-    there = switch(operator, "cedar")
-    stood = next(e for e in there if e["kind"] == "stood-down")
-    assert stood["site"] == "acorn"
-    seen = operator.run("status")
-    assert seen["sites"]["cedar"]["serving"] is True
-    assert {zone["addresses"][0] for zone in seen["zones"].values()} == {ADDRESSES["cedar"]}
+def test_a_first_day_on_a_disk_that_locks(operator: Operator) -> None:
+    """Cedar serves; after a power cut its disk is locked, `status` says so, and `up` hands the key over and lets it serve."""
     operator.lab.power_cut("cedar", "cedar-1")
     cut = operator.run("status")["sites"]["cedar"]
     assert (cut["serving"], cut["locked"]) == (False, True)
     operator.run("up", "cedar")
     assert operator.run("status")["sites"]["cedar"]["serving"] is True
-    back = switch(operator, "acorn")
-    aside = next(e for e in back if e["kind"] == "step-done" and e["action"] == "clear")
-    assert str(aside["facts"]["aside"]).startswith("/var/lib/resilience/aside/")
-    assert operator.run("status")["sites"]["acorn"]["serving"] is True
-    assert [e["number"] for e in operator.journal() if e["kind"] == "sealing"] == [1, 2, 3]
+
+
+def test_moved_home(operator: Operator) -> None:
+    """To acorn: the old site says what it wrote last, the vaults reach that far, the name moves."""
+    there = switch(operator, "acorn")
+    stood = next(e for e in there if e["kind"] == "stood-down")
+    assert stood["site"] == "cedar"
+    seen = operator.run("status")
+    assert seen["sites"]["acorn"]["serving"] is True
+    assert {zone["addresses"][0] for zone in seen["zones"].values()} == {ADDRESSES["acorn"]}
 
 
 POSTING = """
@@ -95,7 +91,10 @@ We plan to suspend your account within 30 hours of this notice.
 
 
 def test_thirty_hours_and_ninety_eight_posts(operator: Operator, tmp_path: Path) -> None:
-    """The letter's posts are before the moderators, decided ones in the evidence, and the move beats the deadline."""
+    """The letter's posts are before the moderators, decided ones in the evidence, and the move beats the deadline.
+
+    It goes back to cedar, where what an earlier time left is set aside, on the disk that locks.
+    """
     argv = [sys.executable, "-c", POSTING]
     asked = operator.lab.popen_as_users(argv, stdout=subprocess.PIPE, text=True)
     ids = json.loads(asked.communicate(timeout=120)[0])
@@ -117,6 +116,9 @@ def test_thirty_hours_and_ninety_eight_posts(operator: Operator, tmp_path: Path)
     accepted = [word for hazard in plan["hazards"] for word in ("--accept", hazard["name"])]
     moved = operator.run("evacuate", "--to", "cedar", "--digest", digest, *accepted)
     assert moved == {"site": "cedar", "vendor": "cedar"}
+    aside = [e for e in operator.journal() if e["kind"] == "step-done" and e["action"] == "clear"][-1]
+    assert str(aside["facts"]["aside"]).startswith("/var/lib/resilience/aside/")
+    assert [e["number"] for e in operator.journal() if e["kind"] == "sealing"] == [1, 2, 3]
     operator.run("notice", "evidence", "--to", str(tmp_path / "evidence.zip"))
     with zipfile.ZipFile(tmp_path / "evidence.zip") as evidence:
         told = json.loads(evidence.read("evidence.json"))
