@@ -100,8 +100,9 @@ class OctoDnsZone:
                 raise self._unchanged("align", f"the plan would also change {change.record!r}")
         if plan:
             provider.apply(plan)
-        fresh = self._provider()  # the serial was counted up
-        dns_soa.align(self.spec.kind, fresh, self._read(host, fresh), wanted)
+        if any(record.type == "SOA" for record in wanted):
+            fresh = self._provider()  # the serial was counted up
+            dns_soa.align(self.spec.kind, fresh, self._read(host, fresh), wanted)
 
     def _point(self, host: str, addresses: tuple[str, ...], ttl_s: int) -> None:
         provider = self._provider()
