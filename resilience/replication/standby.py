@@ -26,6 +26,8 @@ STARVED = 10.0
 """Seconds for which Postgres may ask for one and the same segment before it is consistent."""
 POLL = 0.05
 RETRY = "1s"
+IN_PLACE = ["wal_recycle = off"]
+"""Of a copy whose WAL is all in `pg_wal`: else an old segment might come to stand where one is missing, and be judged."""
 NEEDED = {
     "max_connections": "max_connections",
     "max_worker_processes": "max_worker_processes",
@@ -42,7 +44,7 @@ def prepare(config: Config, segments: Segments, target: Sequence[str] = (), time
     (pg / "standby.signal").touch()
     lines = [
         BEGIN,
-        *([] if segments.folder == pg / WAL else _fed_from(config, segments.folder)),
+        *(IN_PLACE if segments.folder == pg / WAL else _fed_from(config, segments.folder)),
         f"recovery_target_timeline = '{timeline}'",
         "primary_conninfo = ''",
         "primary_slot_name = ''",
@@ -50,7 +52,6 @@ def prepare(config: Config, segments: Segments, target: Sequence[str] = (), time
         f"wal_retrieve_retry_interval = '{RETRY}'",
         "synchronous_standby_names = ''",
         "archive_mode = off",
-        "wal_recycle = off",  # else an old segment may stand where one is missing, and be judged
         *(target or ["recovery_target = ''"]),
         *(f"{name} = {value}" for name, value in needed(config).items()),
         END,
