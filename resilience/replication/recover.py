@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,8 @@ def main(config: Config) -> dict[str, Any]:
         return dict(state["recovered"])
     merged = state["merged"]
     end, confirmed = lsn.parse(merged["end_lsn"]), lsn.parse(merged["confirmed_lsn"])
-    segments = Segments(Path(state["segments"]), int(state["segment_size"]), "")
+    folder = Path(state.get("segments", config.paths.wal / "restored"))  # older restores named no folder
+    segments = Segments(folder, int(state["segment_size"]), "")
     began, replay_s = time.monotonic(), 0.0
     prepare(config, segments, timeline=str(merged["timeline"]))
     with connected(config) as db:
@@ -63,12 +66,24 @@ def main(config: Config) -> dict[str, Any]:
     mark(config, "promoted", merged=merged, segment_size=segments.size, recovered=recovered)
     own(config, config.paths.pg / MARKER)
     (config.paths.wal / STATE).unlink(missing_ok=True)
-    remove = [str(config.paths.wal / part) for part in ("restored", "objects", entries.FOLDER)]
-    subprocess.Popen(
-        ["rm", "-rf", "--", *remove], start_new_session=True
-    )  # nobody waits for it: there may be very many
+    _discard(config)
     log.info("promoted", seconds=round(time.monotonic() - began, 3), **recovered)
     return recovered
+
+
+def _discard(config: Config) -> None:
+    """What was kept to get here goes, and nobody waits for it: there may be very many files.
+
+    It is moved first, so that nothing which somebody puts in its place meanwhile goes with it.
+    """
+    done = Path(tempfile.mkdtemp(dir=config.paths.wal, prefix="done-"))
+    for part in ("restored", "objects", entries.FOLDER):
+        with suppress(FileNotFoundError):
+            (config.paths.wal / part).rename(done / part)
+    nothing = subprocess.DEVNULL  # whoever reads what we say would wait for its end
+    subprocess.Popen(
+        ["rm", "-rf", "--", str(done)], stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
+    )
 
 
 def _skip(config: Config, state: Mapping[str, Any]) -> int:
