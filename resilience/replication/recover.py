@@ -14,8 +14,8 @@ import psycopg
 import structlog
 
 from resilience.errors import Refused, ResilienceError, ShortRecovery
-from resilience.replication import entries, lsn
-from resilience.replication.base import MARKER, mark, marker
+from resilience.replication import control, lsn
+from resilience.replication.base import MARKER, WAL, mark, marker
 from resilience.replication.config import Config
 from resilience.replication.courier import switch_point
 from resilience.replication.follow import STATE
@@ -25,6 +25,9 @@ from resilience.replication.standby import connected, one, own, poke, prepare, s
 from resilience.replication.stream import SLOT
 from resilience.replication.tail import refuse_short
 
+JUDGED = "judged"
+"""In the marker: up to where replay had come when it was judged; from then on the copy may have been promoted."""
+IN_RECOVERY = {"in archive recovery", "shut down in recovery"}
 STUCK = 1.5
 """Seconds without progress after which a stopped replay is judged."""
 POLL = 0.02
@@ -51,16 +54,19 @@ def main(config: Config) -> dict[str, Any]:
     folder = Path(state.get("segments", config.paths.wal / "restored"))  # older restores named no folder
     segments = Segments(folder, int(state["segment_size"]), "")
     began, replay_s = time.monotonic(), 0.0
-    prepare(config, segments, timeline=str(merged["timeline"]))
+    if not _was_promoted(config, state):
+        prepare(config, segments, timeline=str(merged["timeline"]))
     with connected(config) as db:
-        check = Check(segments, int(merged["timeline"]), end, confirmed)
         if _in_recovery(db):
             poke(config)
-            replayed = replay(db, end, check)
+            replayed = replay(db, end, Check(segments, int(merged["timeline"]), end, confirmed))
             replay_s = round(time.monotonic() - began, 3)
             log.info("replayed", position=lsn.show(replayed), seconds=replay_s)
+            state = {**state, JUDGED: lsn.show(replayed)}
+            mark(config, **state)
+            own(config, config.paths.pg / MARKER)
             promote(db, slot=True)
-        recovered = _promoted(config, check, merged["end_lsn"])
+        recovered = _promoted(config, db, state.get(JUDGED), merged["end_lsn"])
         settle(config, db)
     recovered |= {"replay_s": replay_s, **make_ready(config, _skip(config, state))}
     mark(config, "promoted", merged=merged, segment_size=segments.size, recovered=recovered)
@@ -72,12 +78,12 @@ def main(config: Config) -> dict[str, Any]:
 
 
 def _discard(config: Config) -> None:
-    """What was kept to get here goes, and nobody waits for it: there may be very many files.
+    """WAL that was kept to get here goes, and nobody waits for it: there may be very many files.
 
     It is moved first, so that nothing which somebody puts in its place meanwhile goes with it.
     """
     done = Path(tempfile.mkdtemp(dir=config.paths.wal, prefix="done-"))
-    for part in ("restored", "objects", entries.FOLDER):
+    for part in ("restored", "objects"):
         with suppress(FileNotFoundError):
             (config.paths.wal / part).rename(done / part)
     nothing = subprocess.DEVNULL  # whoever reads what we say would wait for its end
@@ -155,9 +161,22 @@ def promote(db: psycopg.Connection[Any], *, slot: bool) -> None:
         time.sleep(POLL)
 
 
-def _promoted(config: Config, check: Check, end_lsn: str) -> dict[str, Any]:
-    """Where the new timeline begins, by its history file; judged like the replay that led there."""
-    history = max((config.paths.pg / "pg_wal").glob("*.history"))
-    switch = switch_point(history.read_text())
-    check(switch)
-    return {"switch_lsn": lsn.show(switch), "timeline": int(history.name[:8], 16), "end_lsn": end_lsn}
+def _promoted(config: Config, db: psycopg.Connection[Any], judged: str | None, end_lsn: str) -> dict[str, Any]:
+    """Where the new timeline begins, by its history file: not before what was judged.
+
+    Postgres has removed WAL of the old timeline past there, so that nothing can be judged by it any more.
+    """
+    timeline = int(one(db, "SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"), 16)
+    switch = switch_point((config.paths.pg / WAL / f"{timeline:08X}.history").read_text())
+    if judged is None or switch < lsn.parse(judged):
+        raise ShortRecovery(
+            f"The copy was promoted at {lsn.show(switch)}, and {judged or 'nothing'} was judged before that.",
+            "Somebody else promoted it, or Postgres left out what it had replayed.",
+            "Open nothing. Plan again: the new plan sets this copy aside and restores anew.",
+        )
+    return {"switch_lsn": lsn.show(switch), "timeline": timeline, "end_lsn": end_lsn}
+
+
+def _was_promoted(config: Config, state: Mapping[str, Any]) -> bool:
+    """Whether an earlier run promoted this copy and was ended before it could say so: to prepare it again would make it a standby."""
+    return JUDGED in state and control.read(config)["Database cluster state"] not in IN_RECOVERY

@@ -215,7 +215,8 @@ def one(db: psycopg.Connection[Any], query: str) -> Any:
 
 
 def settle(config: Config, db: psycopg.Connection[Any]) -> None:
-    """Take the recovery settings back; what is left is an ordinary primary."""
+    """Take the recovery settings and the signal back; what is left is an ordinary primary, also after its next start."""
+    (config.paths.pg / "standby.signal").unlink(missing_ok=True)
     auto = config.paths.pg / "postgresql.auto.conf"
     auto.write_text(without_block(auto))
     db.execute("SELECT pg_reload_conf()")
