@@ -83,7 +83,7 @@ def _held(kind: str, provider: Any, zone: Any) -> Soa:
         ttl_s, text = DOORS[kind].read(provider, zone)
         primary, mailbox, serial, refresh, retry, expire, minimum = text.split()
         return Soa(ttl_s, (primary, mailbox, int(serial)), (int(refresh), int(retry), int(expire), int(minimum)))
-    except (StopIteration, LookupError, ValueError) as error:
+    except (StopIteration, LookupError, TypeError, ValueError) as error:
         raise ResilienceError(
             f"The SOA of {zone.name} can't be read.",
             f"The vendor's answer has none of the usual form ({type(error).__name__}: {error}).",

@@ -98,22 +98,7 @@ def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]
         yield step("warm", Phase.PROVISION, "What comes next is loaded ahead of time, and waits.", beside=True)
     yield step("clear", Phase.PROVISION, "What an earlier time left there is set aside; nothing of it is trusted.")
     yield step("shape", Phase.PROVISION, "Install from the supplies in the vaults, nothing else.")
-    waits = fleet.replication.leased and not way.planned
-    reason = "Ship and the app start meanwhile; they wait for the promotion."
-    begin = step("begin", Phase.DATA, reason, beside=True, pictures=waits)
-    if waits:
-        reason = f"Let the lease of {old.site} run out: what it may still write reaches the vaults."
-        yield step("lease", Phase.DATA, reason)
-    if waits and follows:
-        yield begin
-    yield _restore(step, way)
-    yield step("recover", Phase.DATA, "Replay up to there, not a byte less; promote.", then=True)
-    yield step("media", Phase.DATA, "Bring the pictures that the host lacks.", beside=True)
-    yield step("fetch", Phase.DATA, "Bring the ledger, whole.", beside=True)
-    if follows and not waits:
-        yield begin
-    yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
-    yield from _look(step, begun=follows)
+    yield from _bring(step, way, follows=follows, waits=fleet.replication.leased and not way.planned)
     yield from opening(target, [stage for stage in opened if stage != Stage.SIGN_UPS], Phase.START)
     if opened:
         yield from naming(fleet, target, lost, opened[-1], tuple(certify(fleet, target)))
@@ -128,19 +113,52 @@ def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]
     yield from stand_by(fleet, target, lost)
 
 
-def _look(step: Callable[..., Step], *, begun: bool) -> Iterator[Step]:
-    """The app, looked at behind its gate; one that was begun is there at once, and need not wait for ship's first chunk."""
-    after: dict[str, Any] = {"then": True} if begun else {}
-    yield step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.", beside=True)
-    yield step("start", Phase.START, "Start the app, behind a closed gate.", **after or {"beside": True})
-    yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.", **after)
+def _bring(step: Callable[..., Step], way: Way, *, follows: bool, waits: bool) -> Iterator[Step]:
+    """Copy, pictures and ledger onto the host, and the app behind its gate, looked at.
+
+    Where a lease runs out first, ship, app and the pictures there are come meanwhile, and may take as long as they like: the
+    copy does not wait for them.
+    """
+    ahead = follows and waits
+    reason = "Ship and the app start meanwhile; they wait for the promotion."
+    begin = step("begin", Phase.DATA, reason, beside=True, pictures=waits)
+    rest = (
+        step("media", Phase.DATA, "Bring the pictures that the host lacks.", beside=True),
+        step("fetch", Phase.DATA, "Bring the ledger, whole.", beside=True),
+    )
+    if waits:
+        reason = f"Let the lease of {way.old.site} run out: what it may still write reaches the vaults."
+        yield step("lease", Phase.DATA, reason)
+    yield _restore(step, way, then=ahead)
+    yield step("recover", Phase.DATA, "Replay up to there, not a byte less; promote.", then=True)
+    yield from () if ahead else rest
+    if follows:
+        yield begin
+    vaults = ", ".join(way.following.vaults)
+    yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
+    yield from rest if ahead else ()
+    yield from _look(step, begun=follows, fetched=not ahead)
 
 
-def _restore(step: Callable[..., Step], way: Way) -> Step:
+def _look(step: Callable[..., Step], *, begun: bool, fetched: bool) -> Iterator[Step]:
+    """The app, looked at behind its gate: all of it once ledger and pictures are there, however they came.
+
+    An app that was begun is there at once, and need not wait for ship's first chunk.
+    """
+    beside, then = {"beside": True}, {"then": True}
+    reason = "Takedowns and erasures hold before anybody can read."
+    yield step("ledger", Phase.DATA, reason, **beside if fetched else then)
+    yield step("start", Phase.START, "Start the app, behind a closed gate.", **then if begun else beside)
+    reason = "Rows, pictures and takedowns agree; a user gets through."
+    yield step("verify", Phase.START, reason, **then if begun and fetched else {})
+
+
+def _restore(step: Callable[..., Step], way: Way, *, then: bool) -> Step:
+    after = {"then": True} if then else {}
     if way.point is None:
-        return step("restore", Phase.DATA, "Newest good snapshot, and the WAL that any vault holds.")
+        return step("restore", Phase.DATA, "Newest good snapshot, and the WAL that any vault holds.", **after)
     reason = f"The snapshot before {way.point.lsn} of epoch {way.point.epoch}, and the WAL up to exactly there."
-    return step("restore", Phase.DATA, reason, until=way.point.until)
+    return step("restore", Phase.DATA, reason, until=way.point.until, **after)
 
 
 def _plain(args: Mapping[str, Any]) -> dict[str, Any]:
