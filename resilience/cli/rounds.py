@@ -138,8 +138,10 @@ def _resilience(*words: str) -> int:
 
 def _judged(report: Path) -> bool:
     """Whether an earlier try met or missed its promise; one that could prove neither is tried again."""
-    verdict = report / "verdict.json"
-    return verdict.exists() and json.loads(verdict.read_text())["verdict"] != "unknown"
+    try:
+        return bool(json.loads((report / "verdict.json").read_text())["verdict"] != "unknown")
+    except (OSError, ValueError):
+        return False
 
 
 def _free(report: Path) -> Path:

@@ -26,17 +26,17 @@ def assemble(
     legs: Sequence[Leg],
     segments: Segments,
     arrived: Callable[[Header, bytes], None],
-    reached: Place | None = None,
+    looked_at: Place | None = None,
 ) -> list[Part]:
     """All legs, each to its limit or its proven end; BrokenChain where a piece is in no vault.
 
-    A standby's own copies of what it `reached` heal what vaults lost.
+    A standby's own copies heal what vaults lost; up to `looked_at` their signatures were looked at before.
     """
     sealed = config.sealed or config.record.vaults
     accept = lsn.parse(config.accept_end) if config.accept_end else None
     parts: list[Part] = []
     for leg in legs:
-        gathered = Gathered(leg.record, vaults, sealed, config.paths.wal / "objects", reached)
+        gathered = Gathered(leg.record, vaults, sealed, config.paths.wal / "objects", looked_at)
         gathered.records.update(leg.records)
         chain = gathered.walk(leg.position, leg.limit, accept, arrived)
         _same_history(config, gathered, chain)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,7 +37,7 @@ class Gathered:
         vaults: Mapping[str, Vault],
         sealed: Iterable[str],
         folder: Path,
-        reached: Place | None = None,
+        looked_at: Place | None = None,
     ) -> None:
         self.record = record
         self.healed: list[str] = []
@@ -46,7 +47,7 @@ class Gathered:
         self._vaults = vaults
         self._sealed = tuple(sealed)
         self._folder = folder
-        self._reached = reached or Place()
+        self._looked_at = looked_at or Place()
         self._unsigned: set[Header] = set()
         """Of what is kept here: whose signature was not looked at this time."""
         self._good: dict[str, dict[int, Header]] = {name: {} for name in vaults}
@@ -103,14 +104,15 @@ class Gathered:
     def object(self, header: Header) -> bytes:
         """The chunk as its object, to be put; VaultError where it was altered on this host since it was read."""
         path = self._path(header)
-        data = path.read_bytes()
-        if header not in self._unsigned or chunk.decode(data, self.record) is not None:
-            return data
-        path.unlink()
+        with suppress(FileNotFoundError):
+            data = path.read_bytes()
+            if header not in self._unsigned or chunk.decode(data, self.record) is not None:
+                return data
+            path.unlink(missing_ok=True)  # the next run takes it from a vault
         raise VaultError(
             f"The chunk at {lsn.show(header.start)} was altered on this host.",
             "Its signature does not fit any more: this disk may be failing.",
-            "Run the same command again: it takes this chunk from a vault.",
+            "Run the same command again: it takes this chunk from a vault that holds it.",
         )
 
     def _take_local(self, position: int) -> None:
@@ -120,7 +122,7 @@ class Gathered:
         for path in sorted(self._folder.glob(f"{self.record.number:08d}-*")):
             if ends(path) <= since:
                 continue
-            known = ends(path) <= self._reached
+            known = ends(path) <= self._looked_at
             found = chunk.decode(path.read_bytes(), self.record, known=known)
             if found is not None and path == self._path(found[0]):
                 if known:

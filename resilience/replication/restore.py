@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from resilience.errors import BrokenChain, NoSnapshot, Refused
+from resilience.errors import BrokenChain, NoSnapshot, Refused, ResilienceError
 from resilience.model import EpochRecord
 from resilience.ports import Merged, Vault
 from resilience.replication import chain as chains
@@ -41,6 +41,7 @@ from resilience.replication.chunk import Opening
 from resilience.replication.config import Config, Until
 from resilience.replication.gather import read_record
 from resilience.replication.label import Label
+from resilience.replication.objects import Place
 from resilience.replication.reput import put_again, put_opening
 from resilience.replication.segments import Segments
 from resilience.replication.standby import only_follower
@@ -185,7 +186,7 @@ def _hot(config: Config, vaults: Mapping[str, Vault], group: list[Label], openin
         return None
     if config.until is None and reached is not None and standing["system_id"] == group[0].system_id:
         try:
-            walked = _wal(config, vaults, group[0], opening, reached)
+            walked = _lacking(config, vaults, group[0], opening, reached)
         except follow.TooFar as error:
             log.warning("this standby can't go on", what=error.what, why=error.why)
         else:
@@ -194,16 +195,33 @@ def _hot(config: Config, vaults: Mapping[str, Vault], group: list[Label], openin
     return None
 
 
+def _lacking(
+    config: Config, vaults: Mapping[str, Vault], first: Label, opening: Opening | None, reached: Mapping[str, Any]
+) -> tuple[Segments, list[Part]] | None:
+    """The WAL that a standby lacks; its own chunks, whose signatures follow looked at, are taken at their word.
+
+    Where they do not fit, one may have rotted since: once more, with every signature looked at, so that it comes from a vault.
+    """
+    try:
+        return _wal(config, vaults, first, opening, reached, follow.place(reached))
+    except follow.TooFar:
+        raise
+    except ResilienceError as error:
+        log.warning("what was kept here does not fit; every signature is looked at", what=error.what, why=error.why)
+        return _wal(config, vaults, first, opening, reached)
+
+
 def _wal(
     config: Config,
     vaults: Mapping[str, Vault],
     first: Label,
     opening: Opening | None,
     reached: Mapping[str, Any] | None,
+    looked_at: Place | None = None,
 ) -> tuple[Segments, list[Part]] | None:
     """All WAL from the snapshot on, as segment files; None when the snapshot lies past the chain's end.
 
-    What a standby `reached` is there already.
+    What a standby `reached` is there already. No signature is looked at of what is kept here up to `looked_at`.
     """
     position = lsn.segment_start(first.start, first.segment_size)
     sealed = config.sealed or config.record.vaults
@@ -217,7 +235,7 @@ def _wal(
         return None
     if reached is not None:
         follow.refuse_astray(reached, found)
-    parts = assemble(config, vaults, found, segments, arrived, None if reached is None else follow.place(reached))
+    parts = assemble(config, vaults, found, segments, arrived, looked_at)
     chains.one_system((h for _, _, chain in parts for h in chain.headers), first.system_id)
     if reached is not None:
         for _, gathered, chain in parts:

@@ -144,6 +144,15 @@ def bring_ledger_and_ship(standby: Site, fleet: Fleet) -> None:
     wait_until(lambda: "waiting for the promotion" in (standby.folder / "ship.log").read_text(), "ship")
 
 
+def rot_a_header(standby: Site) -> None:
+    """One digit of what a kept chunk says of its database, in the line before its body."""
+    path = min((standby.folder / "wal" / "objects").iterdir())
+    line, newline, body = path.read_bytes().partition(b"\n")
+    at = line.index(b'"system_id":') + len(b'"system_id":"7')
+    digit = b"1" if line[at : at + 1] != b"1" else b"2"
+    path.write_bytes(line[:at] + digit + line[at + 1 :] + newline + body)
+
+
 def test_follows_and_is_promoted(faulty: tuple[Fleet, dict[str, Proxy]], sites: Callable[..., Site]) -> None:
     """Rows can be read at the standby; it is promoted with all, and another, begun from its snapshot, follows on.
 
@@ -186,5 +195,6 @@ def test_follows_and_is_promoted(faulty: tuple[Fleet, dict[str, Proxy]], sites: 
     assert cedar.standby_status()["snapshot"] in taken
     birch.wait_confirmed()
     lose(birch)
+    rot_a_header(cedar)
     promote(cedar, fleet)
     assert cedar.rows() == list(range(1, 201))

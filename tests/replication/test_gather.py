@@ -154,8 +154,9 @@ def test_what_this_host_kept_heals_and_is_looked_at_before_it_is_put(world: Worl
     assert chain.end == BASE + 600
     for header in chain.headers:
         if header.start == BASE + 300:
-            with pytest.raises(VaultError, match="altered on this host"):
-                again.object(header)
+            for _ in range(2):  # every vault that lacks it asks
+                with pytest.raises(VaultError, match="altered on this host"):
+                    again.object(header)
             assert not kept[3].exists()
         else:
             assert chunk.decode(again.object(header), world.record)
