@@ -122,12 +122,15 @@ class Shell:
         """Start a bash command that waits for its standard input."""
         limit = max(1, round(timeout))
         channel = self._channel()
+        at = (
+            time.monotonic()
+        )  # the host's own count begins after this, so that what it ended is never taken for an end by itself
         try:
             channel.exec_command(f"timeout -k 5 {limit} bash -c {shlex.quote(command)}")
         except (paramiko.SSHException, OSError, EOFError) as error:
             channel.close()
             raise self._lost(command, error) from error
-        return Begun(channel, command, time.monotonic(), limit)
+        return Begun(channel, command, at, limit)
 
     def end(self, begun: Begun, stdin: bytes | None = None) -> Result:
         """Give a command its standard input, and wait for its end."""

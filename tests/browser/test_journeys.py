@@ -37,6 +37,7 @@ def log_in(page: Page, name: str) -> None:
 
 def fits(page: Page) -> None:
     """Nothing sticks out at the side, and nothing needs sideways scrolling."""
+    page.wait_for_load_state()  # before its style is there a page is as wide as its widest word
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= page.evaluate("window.innerWidth")
 
