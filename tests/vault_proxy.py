@@ -82,13 +82,26 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            return self._read(int(self.headers.get("Content-Length") or 0))
         parts = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            parts.append(self.rfile.read(size))
+        while size := int(self._read_line().split(b";")[0], 16):
+            parts.append(self._read(size))
             self.rfile.readline()
         self.rfile.readline()
         return b"".join(parts)
+
+    def _read(self, size: int) -> bytes:
+        """So much of a body; a client that ended in the middle of it put nothing, as at a real store."""
+        data = self.rfile.read(size)
+        if len(data) < size:
+            raise ConnectionError
+        return data
+
+    def _read_line(self) -> bytes:
+        line = self.rfile.readline()
+        if not line:
+            raise ConnectionError
+        return line
 
     def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         proxy = self.proxy
