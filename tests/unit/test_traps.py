@@ -1,4 +1,4 @@
-"""The page about other tools' traps names tests that exist."""
+"""Pages that say which test shows what: other tools' traps, plaza's journeys and attacks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs/traps.md").read_text()
-ROWS = [line for line in PAGE.splitlines() if re.match(r"\| \d+ \|", line)]
-NAMED = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", PAGE)
+PAGES = [(ROOT / "docs" / name).read_text() for name in ("traps.md", "plaza-tried.md")]
+ROWS = [line for line in PAGES[0].splitlines() if re.match(r"\| \d+ \|", line)]
+NAMED = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", "".join(PAGES))
 
 
 def test_every_trap_has_its_line() -> None:
