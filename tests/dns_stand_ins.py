@@ -7,6 +7,7 @@ No vendor was asked: what a vendor does beside its documentation, they do not.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,8 +32,8 @@ Rrset = tuple[int, list[str]]
 
 
 @dataclass
-class StandIn:
-    """What both have in common: zones by name, and what they were asked."""
+class StandIn(ABC):
+    """What all have in common: zones by name, and what they were asked."""
 
     url: str = ""
     zones: dict[str, dict[tuple[str, str], Rrset]] = field(default_factory=dict)
@@ -56,9 +57,9 @@ class StandIn:
         words[2] = str(int(words[2]) + 1)
         self.zones[name][f"{name}.", "SOA"] = (ttl, [" ".join(words)])
 
+    @abstractmethod
     def answer(self, method: str, path: str, query: dict[str, str], body: Any, token: str) -> Answer:
         """What the vendor says."""
-        raise NotImplementedError
 
 
 class Google(StandIn):
