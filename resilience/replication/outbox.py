@@ -194,18 +194,17 @@ class Queue(threading.Thread):
             return len(self._waiting), self._total
 
     def link(self, source: Path, kind: str) -> None:
-        """Queue a file."""
-        with suppress(FileExistsError):
+        """Queue a file; counted before it can be taken, for it may be put the moment it is there."""
+        with self._counting, suppress(FileExistsError):
+            size = on_disk(source.stat().st_size)
             os.link(source, self.folder / kind / source.name)
-            with self._counting:
-                size = on_disk(source.stat().st_size)
-                self._waiting[kind, source.name] = size
-                self._total += size
+            self._waiting[kind, source.name] = size
+            self._total += size
 
     def took(self, kind: str, name: str) -> None:
         """The vault has this one, or is owed it no more."""
-        (self.folder / kind / name).unlink(missing_ok=True)
         with self._counting:
+            (self.folder / kind / name).unlink(missing_ok=True)
             self._total -= self._waiting.pop((kind, name), 0)
 
     def forget_media(self) -> None:
@@ -218,7 +217,6 @@ class Queue(threading.Thread):
     def run(self) -> None:
         """Put what is queued until stopped."""
         while not self._stop.is_set():
-            self._wake.clear()
             try:
                 while not self._stop.is_set() and (found := self._next()) is not None:
                     self._put(*found)
@@ -232,6 +230,7 @@ class Queue(threading.Thread):
                 self._stop.wait(PAUSES[min(self.failures, len(PAUSES)) - 1])
                 continue
             self._wake.wait()
+            self._wake.clear()
 
     def _next(self) -> tuple[str, Path] | None:
         for kind in KINDS:

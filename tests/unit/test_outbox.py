@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -150,3 +151,21 @@ def test_what_a_vault_left_behind_lacks_is_not_held_there(host: Host) -> None:
     assert host.told == []
     host.open(outbox, "cedar")
     assert host.told == [f"key/{KEY}", "ledger/00000001"]
+
+
+def test_what_a_vault_takes_at_once_waits_no_more(host: Host) -> None:
+    """A header that a busy queue puts in the very moment it is linked there is never counted as waiting for ever."""
+    outbox = host.ship("birch", "cedar", "elm", apart="elm")
+    host.vaults["birch"].open.set()
+    host.vaults["cedar"].open.set()
+    queue = outbox.queue("elm")
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for number in range(400):
+            (queue.headers / f"{number}.{KEY}").write_bytes(b"header")
+            outbox.keep_headers(queue)
+    finally:
+        sys.setswitchinterval(usual)
+    wait_until(lambda: all(len(host.vaults[name].put) == 400 for name in ("birch", "cedar")), "the headers")
+    wait_until(lambda: not any(any(outbox.backlog(name)) for name in ("birch", "cedar")), "the queues")
