@@ -33,7 +33,6 @@ from resilience.adapters.strangers import strangers
 from resilience.adapters.supplies import VaultSupplies
 from resilience.adapters.threads import side_by_side
 from resilience.adapters.vendor_clients import paced
-from resilience.adapters.vendor_preflight import preflight
 from resilience.engine.past import sealed_into
 from resilience.engine.preflight import Doors
 from resilience.errors import ResilienceError, UsageError
@@ -217,6 +216,8 @@ def _principals(fleet: Fleet, kit: Kit, spec: VaultSpec) -> tuple[str, ...]:
 
 def preflight_doors(home: Home, fleet: Fleet, budget: Budgets) -> Doors:
     """What `resilience check` opens: each principal's own way into each vault, and what this machine holds."""
+    from resilience.adapters.vendor_preflight import preflight
+
     kit = Kit(home.directory / fleet.kit)
     lacking = kit_lacks(home, fleet)
     return Doors(

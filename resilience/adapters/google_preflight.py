@@ -10,8 +10,6 @@ from resilience.adapters.asking import LATER, Asked, no, room, there
 from resilience.adapters.budget import Budget
 from resilience.adapters.google_credentials import quiet
 from resilience.model import Site
-from stacks import sizes
-from stacks.contract import SiteArgs
 
 COMPUTE, BILLING = "https://compute.googleapis.com", "https://cloudbilling.googleapis.com"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform.read-only"
@@ -41,6 +39,9 @@ def questions(site: Site, credentials: Mapping[str, str], endpoint: str | None, 
         return there(told.get("billingEnabled"), "the project has a billing account that is open")
 
     def size() -> str:
+        from stacks import sizes
+        from stacks.contract import SiteArgs
+
         wanted = sizes.gcp(SiteArgs(site.name, site.vendor, machine=site.machine, type=site.type))
         return there(get(f"{own}/zones/{site.zone}/machineTypes/{wanted}"), f"{wanted} can be had in {site.zone}")
 

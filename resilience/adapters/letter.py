@@ -12,8 +12,6 @@ from email.utils import parsedate_to_datetime
 from html import unescape
 from typing import Any
 
-from dateparser.search import search_dates
-
 CLOCK = re.compile(r"\d\s*(?:[:.]\d\d|[ap]\.?m)|\bhours?\b|\bnoon\b|\bmidnight\b", re.IGNORECASE)
 """Words that say a time of the day; a date alone leaves a whole day open."""
 
@@ -49,6 +47,8 @@ class Letter:
 
     def deadlines(self, since: datetime) -> list[Deadline]:
         """Every moment after `since` that it names, each once, in its order."""
+        from dateparser.search import search_dates
+
         settings: dict[str, Any] = {
             "RETURN_AS_TIMEZONE_AWARE": True,
             "RELATIVE_BASE": since.astimezone(UTC).replace(tzinfo=None),

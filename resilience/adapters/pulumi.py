@@ -18,9 +18,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
-
-import pulumi.automation as auto
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from resilience import caches
 from resilience.adapters import pulumi_errors as said
@@ -28,6 +26,9 @@ from resilience.adapters.budget import PARALLEL
 from resilience.adapters.pulumi_orphans import end_orphans
 from resilience.errors import MissingPart, Refused
 from resilience.model import Site, SiteOutputs
+
+if TYPE_CHECKING:
+    import pulumi.automation as auto
 
 PROJECT = "resilience"
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -133,6 +134,8 @@ class PulumiCloud:
 
     def adopt(self, site: Site, exported: bytes) -> None:
         """Let the engine take over a state that another machine exported, without a call to any vendor."""
+        import pulumi.automation as auto
+
         if self.state_file(site).exists():
             raise already_there(site, self.state_file(site))
         try:
@@ -148,6 +151,8 @@ class PulumiCloud:
 
     def operate(self, site: Site, verb: str, action: Callable[[], T]) -> T:
         """Run one engine operation, with what a killed run left cleared away and errors in our words."""
+        import pulumi.automation as auto
+
         said.check_passphrase(self.backend.passphrase)
         self.clear_stale_lock(site)
         end_orphans(self.backend.url)
@@ -162,6 +167,8 @@ class PulumiCloud:
     def stack(self, site: Site) -> auto.Stack:
         """The site's stack, with the same program that plain `pulumi up` runs."""
         sys.path[:0] = [] if str(ROOT) in sys.path else [str(ROOT)]
+        import pulumi.automation as auto
+
         from stacks.program import run
 
         for folder in (self.backend.state, self.backend.work, self.backend.home):
@@ -257,6 +264,8 @@ class PulumiCloud:
 
 def config_of(values: Mapping[str, str], region: str) -> dict[str, auto.ConfigValue]:
     """A stack's configuration; AWS's provider is told a region of its own, since without one it asks nobody anything."""
+    import pulumi.automation as auto
+
     ours = {f"{PROJECT}:{name}": value for name, value in values.items()}
     theirs = {"aws:region": region} if values["kind"].startswith("aws") else {}
     return {name: auto.ConfigValue(value) for name, value in {**ours, **theirs}.items()}
@@ -268,6 +277,8 @@ PLUGINS = {"aws": "aws", "gcp": "gcp", "hetzner": "hcloud", "openstack": "openst
 
 def _close(stack: auto.Stack) -> None:
     """Whatever a killed run began is made now and known by the state, or is not there: nothing is under way any more."""
+    import pulumi.automation as auto
+
     kept = stack.export_stack()
     if kept.deployment is not None:
         done = {**kept.deployment, "pending_operations": []}
@@ -300,6 +311,8 @@ def _engine(home: Path) -> auto.PulumiCommand:
 @functools.cache
 def _command(root: str, home: str) -> auto.PulumiCommand:
     """Made once for each process: the SDK runs the engine to ask for its version, with this process's environment."""
+    import pulumi.automation as auto
+
     before = os.environ.get("PULUMI_HOME")
     os.environ["PULUMI_HOME"] = home
     try:

@@ -16,41 +16,12 @@ import stamina
 import typer
 
 from resilience import caches
-from resilience.cli import (
-    catch_up,
-    check,
-    cost,
-    down,
-    drill,
-    erase,
-    evacuate,
-    failover,
-    history,
-    kit,
-    lab,
-    names,
-    notice,
-    order,
-    plan,
-    protect,
-    prune,
-    rehearse,
-    restore,
-    snapshot,
-    stack,
-    status,
-    switchover,
-    up,
-    vault,
-    vaults,
-    verdict,
-    verify,
-)
-from resilience.cli import open as open_
+from resilience.cli.commands import Commands
 from resilience.cli.context import Context, say_error
 from resilience.errors import ResilienceError
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -67,40 +38,6 @@ def settings(
 ) -> None:
     """Options that every command shares."""
     ctx.obj = Context(fleet)
-
-
-for module in (
-    check,
-    cost,
-    up,
-    down,
-    status,
-    plan,
-    failover,
-    switchover,
-    evacuate,
-    open_,
-    vaults,
-    protect,
-    drill,
-    rehearse,
-    verdict,
-    history,
-    catch_up,
-    restore,
-    verify,
-    snapshot,
-    prune,
-    erase,
-    names,
-):
-    app.command(module.__name__.rsplit(".", 1)[1].replace("_", "-"))(module.run)
-app.add_typer(kit.app, name="kit")
-app.add_typer(lab.app, name="lab")
-app.add_typer(order.app, name="order")
-app.add_typer(notice.app, name="notice")
-app.add_typer(stack.app, name="stack")
-app.add_typer(vault.app, name="vault")
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:

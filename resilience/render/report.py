@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TYPE_CHECKING
 
 from resilience.judge import PARTS, judge, verdict_json
 from resilience.model import Event, Verdict
 from resilience.render import charts, words
 from resilience.render.story import Story, by_vendor, story
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 WIDE, NARROW = 960, 380
 
@@ -163,6 +165,8 @@ def _zero(value: int | None, looked_at: int | None = 1) -> str:
 
 def pages() -> Environment:
     """The templates; every value is escaped, and a name that is not there is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     pages = Environment(
         loader=PackageLoader("resilience.render"),
         autoescape=True,

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 from resilience import cli
 from resilience.adapters.journal_file import JournalFile
 from resilience.adapters.plaza import AS_PLAZA
+from resilience.cli.commands import NAMES
 from tests.journals import healthy, missed, unknown
 from tests.unit.test_config import GOOD
 
@@ -111,6 +113,41 @@ def test_help_names_every_command() -> None:
     for command in COMMANDS:
         assert command.split()[0] in said.output
     assert "5 refused" in said.output
+
+
+def test_every_file_of_commands_is_one() -> None:
+    """No command is forgotten in the list: each file that has something to run is in it."""
+    files = {path.stem.replace("_", "-") for path in (ROOT / "resilience/cli").glob("[!_]*.py")}
+    runnable = re.compile(r"^(def run\(|app = typer)", re.MULTILINE)
+    given = {
+        name for name in files if runnable.search((ROOT / f"resilience/cli/{name.replace('-', '_')}.py").read_text())
+    }
+    assert given == set(NAMES)
+
+
+def test_a_slip_of_the_finger_is_told_what_was_meant() -> None:
+    """Usage, and the command that is called nearly like that."""
+    said = CliRunner().invoke(cli.app, ["statsu"])
+    assert (said.exit_code, "Did you mean 'status'?" in said.output) == (2, True), said.output
+
+
+def test_a_command_loads_little_of_what_others_need() -> None:
+    """`status` begins without the engine's SDK, templates, pictures, dates in letters or a simulated world: they took half its start."""
+    heavy = (
+        "pulumi",
+        "stacks",
+        "jinja2",
+        "PIL",
+        "dateparser",
+        "resilience.simulation",
+        "boto3",
+        "google.cloud.storage",
+    )
+    asked = f"import sys, resilience.cli.status; print([name for name in {heavy} if name in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", asked], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        == "[]\n"
+    )
 
 
 def test_a_good_file_is_valid(typed: Type) -> None:
