@@ -16,8 +16,11 @@ class Stage(StrEnum):
     @property
     def rank(self) -> int:
         """0 is closed; a higher one lets more through."""
-        return list(Stage).index(self)
+        return RANKS[self]
 
     def covers(self, other: Stage) -> bool:
         """Whether everything that `other` lets through is let through here."""
         return self.rank >= other.rank
+
+
+RANKS = {stage: rank for rank, stage in enumerate(Stage)}

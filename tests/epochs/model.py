@@ -1,9 +1,10 @@
 """The model: ships, promoters, vaults and a follower, whose decisions are the product's own functions.
 
-Each step is one request to one vault, in any order that threads, machines and networks allow. Three arguments keep
+Each step is one request to one vault, in any order that threads, machines and networks allow. Four arguments keep
 the number of states down, and none hides a failure: vaults are interchangeable, so states that differ by their order
-are one; objects are written once, so reading a vault at one moment sees what reading it bit by bit can see, or less
-(and a hole stops the promoter); and a commit is acknowledged as soon as it may be, which is the worst moment.
+are one; so are promoters, where nobody cuts the chain or changes the set, so the first is whoever plans first;
+objects are written once, so reading a vault at one moment sees what reading it bit by bit can see, or less (and a
+hole stops the promoter); and a commit is acknowledged as soon as it may be, which is the worst moment.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ class Model:
         """Places in `State.ships`: of the first ship after it turned, and of the first promoter's."""
         self.changer = bounds.promoters if bounds.change else -1
         """Place in `State.promoters` of the operator who changes the vault set."""
+        self.alike = not bounds.change and bounds.cut < 0
+        """Whether promoters differ by their names alone."""
         self.catalogue = Catalogue()
         self.records: list[EpochRecord] = []
         self._folder = folder
@@ -308,6 +311,8 @@ class Model:
         if promoter.phase is Phase.CHANGED:
             return
         if promoter.phase is Phase.IDLE:
+            if self.alike and any(before.phase is Phase.IDLE for before in state.promoters[:which]):
+                return
             planned = self.planned(state, which)
             if planned is not None:
                 yield f"{name} plans epoch {self.records[planned.promoters[which].record].number}", planned

@@ -163,8 +163,8 @@ def sealed_before_promoted(monitor: Monitor) -> str | None:
 @invariant
 def nothing_confirmed_is_lost(monitor: Monitor) -> str | None:
     """What is promoted under the newest epoch holds every row that k vaults were known to hold."""
-    newest = monitor.newest()
     for site, host in _newly_promoted(monitor):
+        newest = monitor.newest()
         if newest is not None and newest.nonce == host.promoted_under:
             lost = sorted(monitor.state.confirmed - set(host.rows))
             if lost:
