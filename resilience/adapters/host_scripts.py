@@ -72,7 +72,9 @@ raise SystemExit("ship has no chunk confirmed after 50 s; it says: " + json.dump
 BEGUN = f"{RUN}/ship-begun"
 """Under which epoch, by its nonce, ship was started ahead of time."""
 FOLLOW_KEYS = f"{RUN}/follow.json"
-STAND_STILL = f"systemctl stop resilience-follow; rm -f {FOLLOW_KEYS} {RUN}/follow-status.json"
+STAND_STILL = (
+    f"systemctl stop resilience-follow; rm -f {FOLLOW_KEYS} {RUN}/follow-status.json {RUN}/metrics/follow.prom"
+)
 """End following: what it held is ready for `restore`; the keys that open copies are gone."""
 
 STANDING = f"test -e {RUN}/ship-status.json || {{ date +%s.%N && cat {RUN}/follow-status.json; }} 2>/dev/null; true"
@@ -84,7 +86,7 @@ if systemctl is-active -q resilience-ship; then
   echo "ship runs on this host: it never shares a host with a standby's keys" >&2; exit 1; fi
 systemctl stop resilience-follow plaza caddy
 rm -rf {DATA}/tls/*
-rm -f {ETC}/*.key {ETC}/ship.json {ETC}/endpoints.json {ETC}/certificates.json {RUN}/ship-status.json {RUN}/follow-status.json
+rm -f {ETC}/*.key {ETC}/ship.json {ETC}/endpoints.json {ETC}/certificates.json {RUN}/ship-status.json {RUN}/follow-status.json {RUN}/metrics/ship.prom
 umask 077
 cat > {FOLLOW_KEYS}
 systemctl start resilience-follow

@@ -10,18 +10,15 @@ from typing import Any
 
 from resilience.errors import ResilienceError
 from resilience.ports import Vault, World
-from resilience.replication import layout, seals
+from resilience.replication import layout, proof
 from resilience.replication.epoch import each
-
-FORMAT = "resilience-verified/1"
 
 
 def keep(world: World, fleet: str, vault: str, facts: Mapping[str, Any]) -> None:
     """Put what was proven of this vault into all that answer; a failure to prove is in the journal alone."""
     if facts["ok"]:
         at = world.clock.now()
-        told = {"format": FORMAT, "fleet": fleet, "vault": vault, "at": at, **facts}
-        data = seals.canonical(seals.sign_json(told, world.signer.sign))
+        data = proof.encode(fleet, vault, at, facts, world.signer.sign)
         each(world.vaults, lambda held: held.put_new(layout.verified(vault, round(at * 1000)), data))
 
 
@@ -34,8 +31,8 @@ def newest(world: World, vaults: Mapping[str, Vault]) -> dict[str, float]:
             found[name] = max(found.get(name, 0.0), event.when)
     for answer in each(vaults, _newest).values():
         for data in () if isinstance(answer, ResilienceError) else answer:
-            told = seals.verified_json(data, world.signer.verify)
-            if told is not None and told.get("format") == FORMAT:
+            told = proof.decode(data, world.signer.verify)
+            if told is not None:
                 name = str(told["vault"])
                 found[name] = max(found.get(name, 0.0), float(told["at"]))
     return found

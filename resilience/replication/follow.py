@@ -31,6 +31,7 @@ from resilience.replication.objects import Place, object_path
 from resilience.replication.pictures import Pictures
 from resilience.replication.reader import Reader
 from resilience.replication.segments import Segments
+from resilience.replication.standby_prune import StandbyPrune
 from resilience.replication.standby_report import StandbyReport
 from resilience.replication.trace import Leg
 
@@ -63,7 +64,15 @@ class Follower:
         query = config.media_query
         self._pictures = None if query is None else Pictures(config, query, self._vaults, self._stopping)
         self._entries = Entries(config, self._vaults, lambda: self._incoming.leg.record.number, self._stopping)
-        self._report = StandbyReport(config, base, self._readers, self._pictures, self._entries)
+        self._prune = StandbyPrune(
+            config,
+            self._vaults,
+            self._forward.known,
+            self._segments.size,
+            lambda: (self._incoming.leg.record, place(state(config))),
+            self._stopping,
+        )
+        self._report = StandbyReport(config, base, self._readers, self._pictures, self._entries, self._prune)
 
     def run(self) -> None:
         """Follow until told to stop; Refused once this very site may write."""
@@ -71,7 +80,7 @@ class Follower:
         signal.signal(signal.SIGINT, lambda *_: self._end())
         self._note(self._incoming.position)
         standby.prepare(self._config, self._segments)
-        for thread in (*self._readers, self._entries, *([self._pictures] if self._pictures else [])):
+        for thread in (*self._readers, self._entries, self._prune, *([self._pictures] if self._pictures else [])):
             thread.start()
         looked = 0.0
         try:
@@ -236,9 +245,9 @@ class TooFar(ResilienceError):
     """A standby may have replayed what is no part of the history."""
 
 
-def place(reached: Mapping[str, Any]) -> Place:
+def place(reached: Mapping[str, Any] | None) -> Place:
     """Up to where it is."""
-    return Place(int(reached["epoch"]), lsn.parse(reached["position"]))
+    return Place() if reached is None else Place(int(reached["epoch"]), lsn.parse(reached["position"]))
 
 
 def lacking(reached: Mapping[str, Any], arrived: Callable[[Header, bytes], None]) -> Callable[[Header, bytes], None]:

@@ -16,8 +16,11 @@ STANDBY = "standby/"
 VERIFIED = "verified/"
 STATE = "state/"
 POSITION = re.compile(r"[0-9A-F]{16}")
+NEAR = 16 << 20
+"""A chunk is smaller than this, so the one that holds a position begins within it, or within the one before."""
 NUMBERED = re.compile(r"epoch/(?P<number>\d{8})\.json", re.ASCII)
 KEPT = re.compile(r"state/[^/]+/(?P<at_ms>\d{1,16})\.json", re.ASCII)
+LABELLED = re.compile(r"label/\d{8}/(?P<start>[0-9A-F]{16})-(?P<snapshot>[0-9a-f]+)(\.standby)?\.json", re.ASCII)
 ENTRY = re.compile(r"ledger/(?P<epoch>\d{8})/(?P<seq>\d{8})")
 WHOLE = re.compile(r"media/[^./]+")
 PART = re.compile(r"media/(?P<picture>[^./]+)\.(?P<payload>[0-9a-f]{64})\.(?P<kind>header|payload)")
@@ -56,6 +59,11 @@ def wal(number: int) -> str:
 def chunk(number: int, start: int) -> str:
     """The WAL chunk that begins at `start`."""
     return f"{wal(number)}{start:016X}"
+
+
+def chunks_near(number: int, position: int) -> str:
+    """Prefix of the chunks that begin in the same 16 MiB of WAL as this position."""
+    return chunk(number, position)[: 1 - len(f"{NEAR:X}")]
 
 
 def opening(number: int) -> str:
@@ -123,6 +131,12 @@ def ledger(number: int, seq: int) -> str:
 def label(number: int, start: int, snapshot: str, *, standby: bool = False) -> str:
     """The signed label of a snapshot, and who took it; the last name in order is the newest."""
     return f"{LABEL}{number:08d}/{start:016X}-{snapshot}{BY_STANDBY if standby else SUFFIX}"
+
+
+def labelled(key: str) -> tuple[str, int] | None:
+    """The snapshot that a label's name tells, and where its WAL begins; None for any other name."""
+    found = LABELLED.fullmatch(key)
+    return (found["snapshot"], int(found["start"], 16)) if found else None
 
 
 def states(stack: str) -> str:

@@ -17,10 +17,25 @@ class Place:
     position: int = 0
 
 
+@dataclass(frozen=True, order=True, slots=True)
+class Span:
+    """The epoch of a kept object, and from where to where its WAL goes."""
+
+    epoch: int
+    start: int
+    end: int
+
+    @classmethod
+    def of(cls, name: str) -> Span:
+        """As the object's name tells."""
+        epoch, start, end, _ = name.split("-")
+        return cls(int(epoch), int(start, 16), int(end, 16))
+
+
 def ends(path: Path) -> Place:
     """Up to where a kept object's WAL goes, by its name."""
-    epoch, _, end, _ = path.name.split("-")
-    return Place(int(epoch), int(end, 16))
+    span = Span.of(path.name)
+    return Place(span.epoch, span.end)
 
 
 def object_path(folder: Path, header: Header) -> Path:

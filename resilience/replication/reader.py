@@ -23,8 +23,6 @@ LIVELY = 2.0
 """For so long after a chunk the next one is asked for at the primary's own spacing."""
 SKIP = 5.0
 """A vault that lacks a chunk for so long, while others are past it, has a hole there."""
-NEAR = 16 << 20
-"""A chunk is smaller than this, so the one that holds a position begins within it, or within the one before."""
 log = structlog.get_logger()
 
 
@@ -111,9 +109,8 @@ class Reader(threading.Thread):
         number, position = incoming.leg.record.number, incoming.position
         if position == incoming.leg.start.start:
             return position
-        for near in (position, position - NEAR, position - 2 * NEAR):
-            prefix = layout.chunk(number, max(near, 0))[: -len(f"{NEAR:X}") + 1]
-            starts = [layout.chunk_start(key) for key in self.vault.list(prefix)]
+        for near in (position, position - layout.NEAR, position - 2 * layout.NEAR):
+            starts = [layout.chunk_start(key) for key in self.vault.list(layout.chunks_near(number, max(near, 0)))]
             if found := max((s for s in starts if s is not None and s <= position), default=None):
                 return found
         return position

@@ -1,4 +1,4 @@
-"""What a standby says of itself: one small JSON file, replaced at once, for `status`."""
+"""What a standby says of itself: one small JSON file, for `status`, and metrics; each replaced at once."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from typing import Any
 
 import psycopg
 
-from resilience.replication import lsn
+from resilience.replication import lsn, metrics
 from resilience.replication.chunk import Header
 from resilience.replication.config import Config
 from resilience.replication.entries import Entries
 from resilience.replication.incoming import Incoming
+from resilience.replication.metrics import Metric, Sample
 from resilience.replication.pictures import Pictures
 from resilience.replication.reader import Reader
+from resilience.replication.standby_prune import StandbyPrune
 
 NAME = "follow-status.json"
 OFTEN = 0.2
+METRICS_EVERY = 5.0
 TAIL = 8192
 """The last record of a chunk may be cut, so a standby that has all of it stands a little before its end."""
 REPLAYED = "SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')::text, pg_is_in_recovery()"
 
 
 class StandbyReport:
-    """The status file."""
+    """The status file and the metrics."""
 
     def __init__(
         self,
@@ -35,17 +38,20 @@ class StandbyReport:
         readers: Sequence[Reader],
         pictures: Pictures | None,
         entries: Entries,
+        prune: StandbyPrune,
     ) -> None:
         self._config = config
         self._base = base
         self._readers = readers
         self._pictures = pictures
         self._entries = entries
+        self._prune = prune
         self._path = config.paths.run / NAME
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._unreplayed: deque[tuple[int, float]] = deque()
         self._db: psycopg.Connection[Any] | None = None
         self._written = 0.0
+        self._metrics_written = 0.0
 
     def delivered(self, header: Header) -> None:
         """This chunk was given to Postgres."""
@@ -53,12 +59,17 @@ class StandbyReport:
 
     def write(self, incoming: Incoming) -> None:
         """Say how things are, at most a few times a second."""
-        if time.monotonic() < self._written + OFTEN:
+        now = time.monotonic()
+        if now < self._written + OFTEN:
             return
+        facts = self._facts(incoming)
         new = self._path.with_suffix(".new")
-        new.write_text(json.dumps(self._facts(incoming), indent=1))
+        new.write_text(json.dumps(facts, indent=1))
         new.replace(self._path)
-        self._written = time.monotonic()
+        self._written = now
+        if now >= self._metrics_written + METRICS_EVERY:
+            metrics.write(self._config.paths.run, "follow", _metrics(facts))
+            self._metrics_written = now
 
     def _facts(self, incoming: Incoming) -> dict[str, Any]:
         replayed = self._replayed()
@@ -79,6 +90,7 @@ class StandbyReport:
             "lag_seconds": self._lag(incoming, replayed),
             "pictures_lacking": self._pictures.lacking if self._pictures else None,
             "ledger_entries": self._entries.held,
+            "kept": self._prune.facts,
             "vaults": {
                 r.vault.name: {"lsn": lsn.show(r.position), "failures": r.failures, "holes": r.holes, "error": r.error}
                 for r in self._readers
@@ -105,3 +117,32 @@ class StandbyReport:
             self._db = None
             return None
         return None if row is None else lsn.parse(row[0])
+
+
+def _metrics(facts: dict[str, Any]) -> list[Metric]:
+    kept = facts["kept"] or {}
+    whole = {
+        "standby_epoch": ("Number of the epoch that is followed.", facts["epoch"]),
+        "standby_readable": ("1 while Postgres lets readers in.", facts["readable"]),
+        "standby_lag_seconds": ("Age of the oldest WAL that is known here and not replayed.", facts["lag_seconds"]),
+        "standby_lag_bytes": ("WAL that is known here and not replayed.", facts["lag_bytes"]),
+        "standby_pictures_lacking": ("Pictures that rows name and no vault has yet.", facts["pictures_lacking"]),
+        "standby_kept_chunks": ("Chunks kept as one more copy.", kept.get("chunks")),
+        "standby_kept_bytes": ("Bytes of the chunks kept as one more copy.", kept.get("bytes")),
+    }
+    by_vault = {
+        "standby_vault_failures": ("Questions in a row that this vault did not answer.", "failures"),
+        "standby_vault_holes": ("Chunks passed over because only this vault lacks them.", "holes"),
+    }
+    lacked = tuple(Sample(count, {"vault": vault}) for vault, count in kept.get("lacked", {}).items())
+    return [
+        *(
+            Metric(name, "gauge", told, () if value is None else (Sample(float(value)),))
+            for name, (told, value) in whole.items()
+        ),
+        *(
+            Metric(name, "gauge", told, tuple(Sample(seen[key], {"vault": v}) for v, seen in facts["vaults"].items()))
+            for name, (told, key) in by_vault.items()
+        ),
+        Metric("standby_vault_lacked_chunks", "gauge", "Kept chunks that this vault needs and lacks.", lacked),
+    ]

@@ -365,14 +365,14 @@ class Site:
             taken = self.run("snapshot", config=self.ship_config())
         assert set(taken["snapshots"]) == set(self.record.vaults), taken
 
-    def snapshot_as_standby(self) -> list[str]:
-        """What a standby's snapshot takes: the operator makes the repositories before, and signs after. Ids."""
+    def snapshot_as_standby(self) -> dict[str, str]:
+        """What a standby's snapshot takes: the operator makes the repositories before, and signs after. Ids by vault."""
         self.run("init-repo", "--standby", config=self.config("operator", standby=True, identity=None))
         told = self.run("standby-snapshot", config=self.config("standby", standby=True, identity=None))
         sign = seals.signer(self.fleet.operator)
         taken = labels.certify(self.fleet.vaults(), self.record, self.name, told["labels"], sign)
         assert set(taken) == set(self.record.vaults), told
-        return list(taken.values())
+        return dict(taken)
 
     def insert(self, first: int, last: int) -> None:
         """Rows with these numbers, one commit each."""

@@ -6,11 +6,13 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from resilience.replication import layout, seals
+from resilience.replication import layout, lsn, proof, seals
 from resilience.replication.fetch_media import place
+from resilience.replication.objects import Span
 from tests.replication.chaos import proxied
 from tests.replication.conftest import buckets
 from tests.replication.harness import Fleet, Site, wait_until
@@ -41,15 +43,56 @@ def promote(
     standby: Site, fleet: Fleet, meanwhile: Callable[[], None] = lambda: None
 ) -> tuple[dict[str, object], float]:
     """Stop following, seal, restore and recover; what restore said, and how long both took."""
-    for process in standby.processes:
-        process.terminate()
-        process.wait(10)
+    stop_following(standby)
     standby.take(fleet.seal(standby.name))
     began = time.monotonic()
     merged = standby.run("restore")
     meanwhile()
     standby.run("recover")
     return merged, time.monotonic() - began
+
+
+def write_two_segments(site: Site) -> None:
+    """Sixty rows, the last ten past a checkpoint in a later segment: snapshots begin there."""
+    site.insert(1, 50)
+    with site.connect() as db:
+        db.execute("SELECT pg_switch_wal()")
+        db.execute("CHECKPOINT")
+    site.insert(51, 60)
+
+
+def stop_following(standby: Site) -> None:
+    """As systemd does."""
+    for process in standby.processes:
+        process.terminate()
+        process.wait(10)
+
+
+def keeps_what_may_be_needed(standby: Site, config: Path) -> dict[str, str]:
+    """The operator proves its snapshot in two vaults: what lies before is kept no more, all since then is. Ids by vault."""
+    taken = standby.snapshot_as_standby()
+    fleet, folder = standby.fleet, standby.folder / "wal/objects"
+    position = lsn.segment_start(min(start for _, start in _labels(fleet, taken)), 1 << 20)
+    before = [path.name for path in folder.iterdir()]
+    for at, vault in enumerate(("elm", "cedar")):
+        facts = {"ok": True, "snapshot": taken[vault]}
+        said = proof.encode("test", vault, float(at), facts, seals.signer(fleet.operator))
+        fleet.vaults()["birch"].put_new(layout.verified(vault, at), said)
+    stop_following(standby)
+    standby.follow(config)
+    wait_until(lambda: standby.standby_status()["kept"]["needed_from"] == lsn.show(position), standby.told_by_standby)
+    kept = {path.name for path in folder.iterdir()}
+    gone = [name for name in before if name not in kept]
+    assert gone
+    assert all(Span.of(name).end <= position for name in gone)
+    assert [name for name in kept if Span.of(name).end <= position] == []
+    assert "resilience_standby_kept_bytes" in (standby.folder / "run/metrics/follow.prom").read_text()
+    return taken
+
+
+def _labels(fleet: Fleet, taken: dict[str, str]) -> list[tuple[str, int]]:
+    named = [layout.labelled(key) for key in fleet.vaults()["elm"].list(layout.LABEL)]
+    return [pair for pair in named if pair is not None and pair[0] == taken["elm"]]
 
 
 def add_picture(site: Site) -> str:
@@ -128,7 +171,7 @@ def faulty(stores: dict[str, Store]) -> Iterator[tuple[Fleet, dict[str, Proxy]]]
 def follows_past_bad_vaults(acorn: Site, standby: Site, proxies: dict[str, Proxy]) -> None:
     """One vault refuses everybody, then another alters what is read: what two hold comes through all the same."""
     proxies["elm"].status = 403
-    acorn.insert(51, 75)
+    acorn.insert(61, 75)
     wait_until(lambda: standby.has(75), standby.told_by_standby)
     proxies["elm"].be_well()
     proxies["birch"].flip = True
@@ -163,11 +206,12 @@ def test_follows_and_is_promoted(faulty: tuple[Fleet, dict[str, Proxy]], sites: 
     acorn = sites(fleet, "acorn")
     acorn.begin()
     ask_for_quorum(acorn)
-    acorn.insert(1, 50)
+    write_two_segments(acorn)
     birch, cedar = sites(fleet, "birch", standby=True), sites(fleet, "cedar", standby=True)
-    birch.follow(birch.config(standby=True, media_query=PICTURES))
-    wait_until(lambda: birch.has(50), birch.told_by_standby)
-    taken = birch.snapshot_as_standby()
+    pictures = birch.config(standby=True, media_query=PICTURES)
+    birch.follow(pictures)
+    wait_until(lambda: birch.has(60), birch.told_by_standby)
+    taken = keeps_what_may_be_needed(birch, pictures)
     cedar.follow()
     follows_past_bad_vaults(acorn, birch, proxies)
     follows_the_ledger(birch, fleet)
@@ -192,7 +236,7 @@ def test_follows_and_is_promoted(faulty: tuple[Fleet, dict[str, Proxy]], sites: 
     birch.insert(151, 200)
     wait_until(lambda: cedar.has(200), cedar.told_by_standby)
     assert cedar.standby_status()["follows"] == "birch"
-    assert cedar.standby_status()["snapshot"] in taken
+    assert cedar.standby_status()["snapshot"] in taken.values()
     birch.wait_confirmed()
     lose(birch)
     rot_a_header(cedar)
