@@ -10,6 +10,9 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
@@ -63,6 +66,9 @@ def _quiet(birch: Site) -> None:
 def measure(acorn: Site, birch: Site, seconds: float) -> dict[str, float]:
     """Lag of each commit under load, bytes written while nothing happens, and the way to a primary."""
     acorn.begin()
+    with acorn.connect() as db:  # it writes by itself, a minute after the load: WAL as anybody's
+        db.execute("ALTER SYSTEM SET autovacuum = off")
+        db.execute("SELECT pg_reload_conf()")
     birch.follow()
     wait_until(lambda: birch.has(0), birch.told_by_standby, 120)
     lags = sorted(_lags(acorn, birch, seconds))
@@ -72,9 +78,13 @@ def measure(acorn: Site, birch: Site, seconds: float) -> dict[str, float]:
             db.execute("CHECKPOINT")
     acorn.wait_confirmed()
     _quiet(birch)
-    before = _written(birch)
+    before, since = _written(birch), time.time()
     time.sleep(seconds)
-    idle = (_written(birch) - before) / seconds
+    idle = _written(birch) - before
+    for who, count in idle.most_common():
+        sys.stdout.write(f"idle: {count:9,} bytes by {who}\n")
+    for path in sorted(_touched(birch.folder, since)):
+        sys.stdout.write(f"idle: touched {path}\n")
     acorn.kill_postgres()
     acorn.end()
     for process in birch.processes:
@@ -88,7 +98,7 @@ def measure(acorn: Site, birch: Site, seconds: float) -> dict[str, float]:
         "lag_p50_s": statistics.median(lags),
         "lag_p99_s": lags[int(len(lags) * 0.99)],
         "lag_max_s": lags[-1],
-        "idle_bytes_written_per_s": idle,
+        "idle_bytes_written_per_s": idle.total() / seconds,
         "restore_s": restored["took_s"],
         "recover_s": recovered["took_s"],
         "recover_replay_s": recovered["replay_s"],
@@ -125,15 +135,26 @@ def _lags(acorn: Site, birch: Site, seconds: float) -> list[float]:
     return lags
 
 
-def _written(site: Site) -> int:
-    """Bytes that the standby's processes caused to be written to disk so far."""
+def _written(site: Site) -> Counter[str]:
+    """Bytes that each of the standby's processes caused to be written to disk so far."""
     postmaster = (site.pg / "postmaster.pid").read_text().split()[0]
     children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-    total = 0
+    total = Counter[str]()
     for pid in [postmaster, *children, *(str(process.pid) for process in site.processes)]:
-        fields = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
-        total += int(fields["write_bytes"])
+        with suppress(OSError):  # it ended meanwhile
+            fields = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
+            title = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
+            total[f"{pid} {title[:60]}"] = int(fields["write_bytes"])
     return total
+
+
+def _touched(folder: Path, since: float) -> Iterator[str]:
+    """Files and folders that were written since, and how large each is."""
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            found = path.stat()
+            if found.st_mtime > since:
+                yield f"{path.relative_to(folder)}: {found.st_size:,}"
 
 
 if __name__ == "__main__":
