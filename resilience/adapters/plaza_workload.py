@@ -14,12 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-from mastodon import Mastodon, MastodonError
 
 from resilience.adapters.plaza_client import MODERATION, SCOPES, Client, NotServed
+
+if TYPE_CHECKING:
+    from mastodon import Mastodon
 
 SIZES = {"small": (200, 5_000, 200), "medium": (40, 400, 40)}
 """Users, posts, pictures that come through the front door; medium is loaded in bulk besides."""
@@ -81,6 +83,8 @@ class _Fill:
     follows: int
 
     def run(self) -> tuple[int, int]:
+        from mastodon import Mastodon
+
         name, password = user(self.number)
         client_id, secret = Mastodon.create_app("seed", scopes=SCOPES.split(), api_base_url=self.base)
         api = Mastodon(client_id=client_id, client_secret=secret, api_base_url=self.base)
@@ -94,6 +98,8 @@ class _Fill:
         return len(self.texts), len(self.pictures)
 
     def _follow(self, api: Mastodon) -> None:
+        from mastodon import MastodonError
+
         try:
             other = api.account_lookup(user(self.follows)[0])
             api.account_follow(other)

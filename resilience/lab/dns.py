@@ -7,8 +7,6 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-import httpx
-
 from resilience.errors import ResilienceError
 from resilience.lab import network, places, processes
 from resilience.lab.places import Place
@@ -161,6 +159,8 @@ def _parent_zone() -> Zone:
 
 def delegate(directory: Path, servers: Sequence[str]) -> None:
     """Change the delegation as at a registrar's: by its HTTP interface, with the person's own key."""
+    import httpx
+
     record = {
         "name": f"{places.NAME}.",
         "type": "NS",
