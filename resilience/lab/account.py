@@ -168,6 +168,9 @@ def application(api: AccountApi) -> Starlette:
     def not_found(_request: Request, _error: Exception) -> Response:
         return no_such("path")
 
+    def unforeseen(_request: Request, error: Exception) -> Response:
+        return refusal(500, "InternalError", f"{type(error).__name__}: {error}")
+
     routes = [
         Route("/v1/account", api.account),
         Route("/v1/hosts", api.list_hosts, methods=["GET"]),
@@ -179,7 +182,8 @@ def application(api: AccountApi) -> Starlette:
         Route("/v1/buckets/{name}", api.delete_bucket, methods=["DELETE"]),
     ]
     guard = Middleware(BaseHTTPMiddleware, dispatch=api.guard)
-    return Starlette(routes=routes, middleware=[guard], exception_handlers={404: not_found, HTTPException: not_found})
+    handlers = {404: not_found, HTTPException: not_found, Exception: unforeseen}
+    return Starlette(routes=routes, middleware=[guard], exception_handlers=handlers)
 
 
 def main() -> None:

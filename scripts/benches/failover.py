@@ -69,6 +69,9 @@ def _drills(args: argparse.Namespace, figures: Figures) -> bool:
         place = kept.parent  # a lab that is kept comes back only where it was made
         if not (kept / "aside.json").exists():
             _resilience(place, "drill", *kind, "--set-aside", str(kept), "--json")
+        if not (kept / "aside.json").exists():
+            print("no lab could be filled; what went wrong is said above", file=sys.stderr)
+            return False
         runs = []
         for number in range(1, args.runs + 1):
             report = Path(reports) / f"report-{number}"

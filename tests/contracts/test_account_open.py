@@ -103,3 +103,14 @@ def test_a_closed_account_changes_nothing(tmp_path: Path, vendor: str) -> None:
     assert {answer.status_code for answer in answers} == {403}
     assert {answer.content for answer in answers} == {closed.account_answer(vendor).body}
     assert not (tmp_path / "vendors" / vendor / "hosts.json").exists()
+
+
+def test_what_nobody_foresaw_is_said(tmp_path: Path) -> None:
+    """An error of the lab's own has words in its answer, not only a status."""
+    import httpx
+
+    with _served(tmp_path, "acorn") as url:
+        (tmp_path / "vendors/acorn/hosts.json").write_text("no JSON")
+        answer = httpx.get(f"{url}/v1/hosts", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "InternalError")
+    assert "JSONDecodeError" in answer.json()["error"]["message"]
