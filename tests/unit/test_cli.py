@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 
 from resilience import cli
 from resilience.adapters.journal_file import JournalFile
-from resilience.adapters.plaza import AS_PLAZA
 from resilience.cli.commands import NAMES
 from tests.journals import healthy, missed, unknown
 from tests.unit.test_config import GOOD
@@ -397,18 +396,3 @@ def test_no_kit_for_a_lab_nor_for_a_bad_file(typed: Type) -> None:
         fleet_file(text)
         assert typed("kit", "make").status == 2
         assert [path.name for path in Path().iterdir()] == ["fleet.toml"]
-
-
-def test_every_command_of_the_first_day_is_there() -> None:
-    """The page for a new fleet names commands and options that exist."""
-    page = (ROOT / "docs/first-day.md").read_text()
-    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", page, flags=re.MULTILINE | re.DOTALL)
-    lines = [line.strip() for block in blocks for line in block.splitlines()]
-    assert len(lines) > 8
-    assert f"'{AS_PLAZA}make-moderator NAME'" in page, "what drills run on a host is what the page says"
-    for line in lines:
-        _, *words = line.split()
-        command = [word for word in words[:2] if word.islower() and not word.startswith("-")]
-        said = CliRunner().invoke(cli.app, [*command, "--help"], env={"COLUMNS": "200"})
-        assert said.exit_code == 0, line
-        assert all(word in said.output for word in words if word.startswith("--")), line
