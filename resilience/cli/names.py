@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from resilience.cli.context import Context, say_json
+from resilience.cli.context import Context, declared, say_json
 from resilience.decide.names import wanted
 from resilience.engine.observe import read
 from resilience.errors import Exit
@@ -16,6 +16,7 @@ from resilience.wire import budgets
 
 def run(
     ctx: typer.Context,
+    lost: Annotated[list[str] | None, typer.Option(help="A vendor not to call.")] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Bring every vendor that answers in line.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
@@ -25,12 +26,13 @@ def run(
     Exit status: 0 all alike, 1 some are not, 2 usage, 4 some vendor did not answer.
     """
     context: Context = ctx.obj
-    with context.world(budget=budgets("names")) as (fleet, world):
-        host, records = fleet.names.host, {name: wanted(fleet.names, name) for name in world.zones}
+    with context.world(lost=lost, budget=budgets("names")) as (fleet, world):
+        zones = {name: zone for name, zone in world.zones.items() if name not in declared(fleet, lost)}
+        host, records = fleet.names.host, {name: wanted(fleet.names, name) for name in zones}
         if apply:
             with context.alone():
-                failed = {n: read(lambda z=z, n=n: z.align(host, records[n])) for n, z in world.zones.items()}  # type: ignore[misc]
-        found = {name: read(lambda z=zone, n=name: z.drift(host, records[n])) for name, zone in world.zones.items()}  # type: ignore[misc]
+                failed = {n: read(lambda z=z, n=n: z.align(host, records[n])) for n, z in zones.items()}  # type: ignore[misc]
+        found = {name: read(lambda z=zone, n=name: z.drift(host, records[n])) for name, zone in zones.items()}  # type: ignore[misc]
     if apply:
         found |= {name: why for name, why in failed.items() if isinstance(why, Unknown)}
     if as_json:

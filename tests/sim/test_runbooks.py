@@ -90,8 +90,9 @@ def commands(page: str) -> list[str]:
 class Person:
     """Somebody who types what the page says, and fills in what the command before printed."""
 
-    def __init__(self, letter: Path, now: float) -> None:
+    def __init__(self, letter: Path, now: float, site: Callable[[], str]) -> None:
         self.letter = letter
+        self._site = site
         self.moment = datetime.fromtimestamp(now - 30, UTC).isoformat()
         self.digest = ""
         self.hazards: list[str] = []
@@ -103,6 +104,7 @@ class Person:
         for word, meant in {
             "LETTER": self.letter,
             "VAULT": "elm",
+            "SITE": self._site(),
             "TIME": self.moment,
             "EPOCH": 1,
             "COPY": "copy",
@@ -161,7 +163,7 @@ def test_every_command_works_on_the_day(stage: Stage, tmp_path: Path, page: str)
     letter = tmp_path / "letter.txt"
     letter.write_text(LETTER.format(host=stage.fleet.names.host))
     DAYS[page](stage)
-    person = Person(letter, stage.state.now)
+    person = Person(letter, stage.state.now, lambda: getattr(stage.monitor.newest(), "site", ""))
     for command in commands(page):
         person.type(command)
     newest = stage.monitor.newest()
