@@ -19,7 +19,7 @@ from resilience.cli import context
 from resilience.errors import UsageError
 from resilience.simulation import SimulatedGround, SimulatedUsers, simulated_fleet
 from resilience.wire import Home
-from tests.sim.stage import Stage, day_one
+from tests.sim.stage import Stage, attempt, day_one
 
 FOLDER = Path(__file__).parents[2] / "runbooks"
 PAGES = sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != "README")
@@ -47,8 +47,15 @@ def bad_write(stage: Stage) -> None:
     stage.state.pass_time(5.0)
 
 
-def split_before(_stage: Stage) -> None:
-    """The second copy: a sealed kit, and what three of five people have typed off their paper."""
+def half_way(stage: Stage) -> None:
+    """The laptop went in the middle of a failover, its journal with it; what it put last is a sealed epoch and half a restore.
+
+    The second copy is a sealed kit, and what three of five people have typed off their paper.
+    """
+    inject(stage, "terminate", "acorn")
+    stage.break_next("plane.birch.restore", how="killed")
+    assert "killed" in str(attempt(stage.operator.failover))
+    stage.world = stage.other_operator().world
     with TemporaryDirectory() as folder:
         kit_first.make(Path(folder) / "kit", simulated_fleet())
         kit_shares.split(Path(folder) / "kit", Path(folder) / "out", 5, 3)
@@ -65,7 +72,7 @@ DAYS: dict[str, Callable[[Stage], None]] = {
     "vendor-relents": relented,
     "notice-received": lambda _stage: None,
     "registrar-gone": lambda _stage: None,
-    "operators-laptop-gone": split_before,
+    "operators-laptop-gone": half_way,
     "credentials-stolen": lambda stage: kit_first.make(Path("kit"), stage.fleet),
     "bad-write": bad_write,
     "texts-without-keys": lambda _stage: None,
@@ -75,6 +82,7 @@ ENDS = {
     "vendor-deleted-everything",
     "control-plane-gone",
     "notice-received",
+    "operators-laptop-gone",
     "texts-without-keys",
 }
 """Pages after which users are at birch."""
