@@ -9,6 +9,7 @@ from resilience.model import Fleet, Hazard, Survey, Unknown
 
 HARMLESS = frozenset({"operator-may-delete"})
 """A trial that, where it fails, destroys nothing."""
+SNAPSHOTS_READ = "ship-may-not-read-snapshots"
 
 
 def standing(fleet: Fleet, survey: Survey) -> tuple[Hazard, ...]:
@@ -23,7 +24,11 @@ def _tried(fleet: Fleet, survey: Survey) -> Iterator[Hazard]:
         seen = survey.vaults[spec.name].open if spec.name in survey.vaults else Unknown("not looked at")
         if isinstance(seen, Unknown):
             untried.append(spec.name)
-        elif harm := {trial: said for trial, said in seen.items() if trial not in HARMLESS}:
+            continue
+        if SNAPSHOTS_READ in seen:
+            why = f"Whoever has the primary's host reads the database as it ever was in {spec.name}: {seen[SNAPSHOTS_READ]}"
+            yield Hazard("primary-reads-snapshots", f"{why}. A hot standby takes snapshots in its place.")
+        if harm := {trial: said for trial, said in seen.items() if trial not in {*HARMLESS, SNAPSHOTS_READ}}:
             told = "; ".join(f"{trial}: {said}" for trial, said in harm.items())
             yield Hazard(
                 "vault-destroyable", f"What is in {spec.name} is not safe from who has its credentials. {told}"

@@ -21,7 +21,7 @@ from resilience.replication.originals import KeepsVersions
 
 AT_ONCE = 6
 """An SFTP server lets one login do ten things at a time."""
-LEFT_OUT = re.compile(rf"{REHEARSALS}|(?:restic|standby)/\d{{8}}/locks/|wal/00000000/")
+LEFT_OUT = re.compile(rf"{REHEARSALS}|(?:restic|standby)/\d{{8}}/locks/|(?:wal|restic)/00000000/")
 NAMED_BY_CONTENT = re.compile(
     r"(?:(?:restic|standby)/\d{8}/(?:data/[0-9a-f]{2}|index|keys|snapshots)/|supplies/)(?P<sha256>[0-9a-f]{64})"
 )

@@ -40,6 +40,7 @@ def probe(vault: str, principals: Mapping[str, Vault]) -> Probe:
         trials += [
             _try("ship-may-not-delete", lambda: _refused(lambda: writer.delete(key), operator, key), RIGHTS),
             _try("ship-may-not-read", lambda: _refused(lambda: writer.get(key), operator, key), RIGHTS),
+            _try("ship-may-not-read-snapshots", lambda: _snapshots_refused(writer, operator, key), RIGHTS),
             _try(
                 "ship-may-not-seal", lambda: _refused(lambda: writer.put_new(_seal(key), b"probe"), None, key), RIGHTS
             ),
@@ -132,6 +133,14 @@ def _refused(attempt: Callable[[], object], looks: Vault | None, key: str) -> Fo
     return False, "the store let it happen"
 
 
+def _snapshots_refused(writer: Vault, operator: Vault, key: str) -> Found:
+    """Whether ship, which knows restic's password, is refused what restic keeps of the database."""
+    held = _snapshot(key)
+    if not operator.put_new(held, b"first"):
+        return False, "an object that the operator put could not be created"
+    return _refused(lambda: writer.get(held), operator, held)
+
+
 def _survives(writer: WritesOver, looks: Vault, key: str) -> Found:
     """Whether an object that ship writes over is refused, or can be read as it was put first."""
     try:
@@ -146,7 +155,7 @@ def _survives(writer: WritesOver, looks: Vault, key: str) -> Found:
 
 
 def _cleaned(operator: Vault, key: str) -> Found:
-    for name in (key, f"{key}-reader", _seal(key)):
+    for name in (key, f"{key}-reader", _seal(key), _snapshot(key)):
         try:
             operator.erase(name)
         except VaultError:  # a lock holds it back: then it is hidden
@@ -157,3 +166,8 @@ def _cleaned(operator: Vault, key: str) -> Found:
 def _seal(key: str) -> str:
     """A name under epoch/ that no reader takes for an epoch."""
     return f"epoch/{key.rpartition('/')[2]}"
+
+
+def _snapshot(key: str) -> str:
+    """A name among a repository's data, of an epoch that never exists."""
+    return f"restic/00000000/data/00/{key.rpartition('/')[2]}"

@@ -39,6 +39,7 @@ HAZARDS = frozenset(
         "no-next-standby",
         "no-spare-vault",
         "old-name-served",
+        "primary-reads-snapshots",
         "silent-vault",
         "single-vault-left",
         "slow-name",

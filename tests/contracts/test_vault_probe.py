@@ -52,10 +52,11 @@ def test_aws_with_our_policies_passes_every_trial(stores: dict[str, Store]) -> N
     seen = probe("elm", principals)
     assert budget.sent < budget.allowance.requests / 4, "about twenty requests a vault"
     assert {trial.name: trial.said for trial in seen.trials if trial.outcome != "pass"} == {}
-    assert len(seen.trials) == 9
+    assert len(seen.trials) == 10
     assert seen.counts
     assert seen.well
     assert principals["operator"].list("wal/00000000/") == []
+    assert principals["operator"].list("restic/00000000/") == []
 
 
 @pytest.mark.parametrize("kind", ["seaweed", "gcs"])
@@ -65,7 +66,7 @@ def test_a_store_that_refuses_nobody_is_told(stores: dict[str, Store], kind: str
     found = _found(seen)
     assert seen.counts
     assert not seen.well
-    assert found["ship-may-not-delete"] == found["ship-may-not-read"] == "fail"
+    assert found["ship-may-not-delete"] == found["ship-may-not-read"] == found["ship-may-not-read-snapshots"] == "fail"
     assert found["written-over-survives"] == "fail", "its bucket keeps no versions"
     advice = {trial.name: trial.next for trial in seen.trials if trial.outcome == "fail"}
     assert "keep versions" in advice.pop("written-over-survives")

@@ -70,7 +70,9 @@ def refused(words: list[str], *, whole: bool) -> str:
             if not words:
                 return "a command is missing" if whole else ""
             context = command.make_context(command.name, words, parent=context)
-            _, command, words = command.resolve_command(context, [*context._protected_args, *context.args])
+            _, found, words = command.resolve_command(context, [*context._protected_args, *context.args])
+            assert found is not None
+            command = found
         command.make_context(command.name, words, parent=context)
     except TyperException as error:
         return "" if type(error).__name__ in LEFT_OUT and not whole else str(error)

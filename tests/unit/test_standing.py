@@ -32,7 +32,9 @@ def test_a_vault_that_nobody_tried_is_no_safe_one() -> None:
     careless = MemoryVault("elm")
     note(stage.world.log, 2.0, probe("elm", {"operator": careless, "ship": careless, "reader": careless}))
     told = {h.name: h.why for h in standing(stage.fleet, observe(stage.world, stage.fleet))}
-    assert set(told) == {"vault-destroyable", "kit-destroys-copies"}
+    assert set(told) == {"vault-destroyable", "primary-reads-snapshots", "kit-destroys-copies"}
+    assert "elm" in told["primary-reads-snapshots"]
+    assert "snapshots" not in told["vault-destroyable"]
     assert "elm" in told["vault-destroyable"]
     assert "ship-may-not-delete" in told["vault-destroyable"]
 
