@@ -15,8 +15,13 @@ HAZARD = "broken-chain"
 
 
 def accept_end(world: World, plan: Plan | None, end: str, accepted: frozenset[str]) -> None:
-    """Journal that this plan's chain ends here; refused unless it stopped at exactly this position, and by name."""
+    """Journal that this plan's chain ends here; refused unless it stopped at exactly this position, and by name.
+
+    Typed again after the restore went on from there, it was accepted already.
+    """
     broken = _stopped_at(world, plan)
+    if plan is not None and broken is None and _accepted(world, plan) == _shown(end):
+        return
     if plan is None or broken is None:
         raise UsageError(
             "No failover stopped at a broken chain.",
@@ -43,7 +48,11 @@ def accept_end(world: World, plan: Plan | None, end: str, accepted: frozenset[st
 
 def accepted_end(run: Run) -> str | None:
     """Where the operator accepted that the chain ends, for this very plan."""
-    ends = [e for e in run.world.log.read() if e.kind == "end-accepted" and e.data["digest"] == run.plan.digest]
+    return _accepted(run.world, run.plan)
+
+
+def _accepted(world: World, plan: Plan) -> str | None:
+    ends = [e for e in world.log.read() if e.kind == "end-accepted" and e.data["digest"] == plan.digest]
     return str(ends[-1].data["end"]) if ends else None
 
 

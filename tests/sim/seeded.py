@@ -10,8 +10,9 @@ from functools import partial
 from resilience.engine.execute import unfinished
 from resilience.model.fleet import Durability
 from resilience.simulation import SimulatedGround, SimulatedUsers
+from tests.sim.plans import PLANS
 from tests.sim.stage import Stage, attempt, day_one
-from tests.sim.test_sweep import FAILOVER, calls
+from tests.sim.sweep import calls
 
 FAULTS = ("terminate", "delete", "control-plane", "hijack", "bit-rot", "correlated")
 COMPANIONS = ("birch", "cedar", "elm", "dover")
@@ -69,7 +70,7 @@ def _rows(stage: Stage) -> set[str]:
     return set(host.rows) if opened and host is not None else set(stage.state.acknowledged)
 
 
-FAILOVER_CALLS: Mapping[str, int] = dict(calls(FAILOVER, "quorum"))
+FAILOVER_CALLS: Mapping[str, int] = dict(calls(PLANS["failover"], "quorum"))
 
 
 def _break_some(stage: Stage, chance: random.Random, called: Mapping[str, int]) -> None:

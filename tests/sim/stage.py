@@ -9,10 +9,13 @@ from resilience.decide import (
     lost_vendors,
     may_be_primary,
     plan_failover,
+    plan_open,
     plan_protect,
+    plan_restore,
     plan_switchover,
     plan_up,
     plan_vaults,
+    with_companions,
 )
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe, survey_after_loss
@@ -80,26 +83,33 @@ class Operator:
             approve(self.world, plan, Approval(plan.digest, accepted, "operator"))
         execute(self.world, self.stage.fleet, plan)
 
-    def protect(self, lost: Iterable[str] = ()) -> None:
+    def protect(self, lost: Iterable[str] = (), *, force: bool = False) -> None:
         """As `resilience protect` does."""
         fleet, dead = self.stage.fleet, frozenset(lost)
         plan = unfinished(self.world, "protect")
         if plan is None:
-            plan = self.change(plan_protect(fleet, observe(self.world, fleet, dead), declared=dead))
+            survey = observe(self.world, fleet, dead)
+            plan = self.change(plan_protect(fleet, survey, declared=dead, force=force))
             accepted = frozenset(hazard.name for hazard in plan.hazards)
             approve(self.world, plan, Approval(plan.digest, accepted, "operator"))
         with self.stage.monitor.nobody_calls(frozenset(plan.lost)):
             execute(self.world, fleet, plan)
 
     def failover(
-        self, to: str | None = None, lost: Iterable[str] = (), *, anew: bool = False, hold: Gate | None = None
+        self,
+        to: str | None = None,
+        lost: Iterable[str] = (),
+        *,
+        anew: bool = False,
+        hold: Gate | None = None,
+        force: bool = False,
     ) -> None:
         """As `resilience failover` does: go on from the journal, else plan, approve, execute."""
         fleet, monitor, declared = self.stage.fleet, self.stage.monitor, frozenset(lost)
         plan = None if anew else unfinished(self.world, "failover")
         if plan is None or to not in {None, plan.target} or declared:
             survey, dead = survey_after_loss(self.world, fleet, declared, to)
-            plan = self.change(plan_failover(fleet, survey, to=to, declared=dead, hold=hold))
+            plan = self.change(plan_failover(fleet, survey, to=to, declared=dead, hold=hold, force=force))
             assert set(plan.lost) >= lost_vendors(fleet, survey, dead)
             accepted = frozenset(hazard.name for hazard in plan.hazards)
             approve(self.world, plan, Approval(plan.digest, accepted, "operator", self.sign_offs))
@@ -114,6 +124,28 @@ class Operator:
             accepted = frozenset(hazard.name for hazard in plan.hazards)
             approve(self.world, plan, Approval(plan.digest, accepted, "operator", self.sign_offs))
         execute(self.world, self.stage.fleet, plan)
+
+    def restore(
+        self, at: str | None = None, of: int | None = None, to: str | None = None, lost: Iterable[str] = ()
+    ) -> None:
+        """As `resilience restore --site` does."""
+        fleet, dead = self.stage.fleet, frozenset(lost)
+        plan = unfinished(self.world, "restore")
+        if plan is None:
+            closed = frozenset(vault.name for vault in fleet.vaults if vault.vendor in dead)
+            survey, point = observe(self.world, fleet, dead), self.world.without(closed).plane.point(at, of)
+            plan = plan_restore(fleet, survey, point, to=to, declared=dead)
+            accepted = frozenset(hazard.name for hazard in plan.hazards)
+            approve(self.world, plan, Approval(plan.digest, accepted, "operator", self.sign_offs))
+        execute(self.world, fleet, plan)
+
+    def open(self, site: str, wanted: Gate) -> None:
+        """As `resilience open` does: planned anew each time, from how far it is open now."""
+        fleet, outputs = self.stage.fleet, self.stage.state.outputs[site]
+        dead = with_companions(fleet, frozenset(self.stage.state.dead))
+        plan = plan_open(fleet, site, self.world.gate.stage(outputs), wanted, dead)
+        approve(self.world, plan, Approval(plan.digest, frozenset(), by="operator"))
+        execute(self.world, fleet, plan)
 
     def up(self, site: str, lost: frozenset[str] = frozenset()) -> None:
         """As `resilience up` does."""
@@ -132,6 +164,8 @@ class Stage:
     fleet: Fleet
     state: State = field(default_factory=State)
     posted: int = 0
+    beside: State | None = None
+    """What the newest rehearsal sees and puts."""
 
     def __post_init__(self) -> None:
         self.world = simulated_world(self.state, self.fleet)
@@ -141,6 +175,11 @@ class Stage:
     def other_operator(self) -> Operator:
         """Another person, with a journal of their own."""
         return Operator(self, replace(self.world, log=SimLog(self.state)))
+
+    def unwatched(self) -> None:
+        """From here on the operator gives up, by name, what the monitor looks for."""
+        self.state.watchers.clear()
+        self.monitor.watches = False
 
     def post(self, count: int, site: str | None = None) -> int:
         """Users post at a site, or wherever the name leads; how many posts were taken."""
@@ -173,7 +212,12 @@ def fleet_with(durability: Durability = "async", **companions: tuple[str, ...]) 
 
 def day_one(durability: Durability = "async", **companions: tuple[str, ...]) -> Stage:
     """The site acorn is up, users posted, two posts were taken down, and the last posts reached one vault only."""
-    stage = Stage(fleet_with(durability, **companions))
+    return begun(fleet_with(durability, **companions))
+
+
+def begun(fleet: Fleet) -> Stage:
+    """The same for any fleet that begins at acorn."""
+    stage = Stage(fleet)
     stage.operator.up("acorn")
     stage.post(20, "acorn")
     stage.state.pass_time(1.0)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -18,30 +17,8 @@ from resilience.judge import judge
 from resilience.simulation import SimulatedUsers
 from resilience.wire import Home
 from tests.journals import healthy
+from tests.sim.broken import GOOD, MISSING, Broken
 from tests.sim.stage import Stage, day_one
-
-GOOD = "0/16B3748"
-MISSING = "WAL of epoch 1 from 0/16B3748 to 0/16B9000"
-
-
-class Broken:
-    """The simulated data plane, with a hole in the chain that every vault has."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    def without(self, vaults: frozenset[str], *, forced: bool = False) -> Broken:
-        """The same with fewer vaults."""
-        return Broken(self.inner.without(vaults, forced=forced))
-
-    def restore(self, site: Any, outputs: Any, epoch: Any, accept_end: str | None = None, until: Any = None) -> Any:
-        """Only up to where data is good, and only when told so."""
-        if accept_end != GOOD:
-            raise BrokenChain(MISSING, f"{GOOD} (2021-01-10 07:00:00.000000 UTC)", "Bring a vault back.")
-        return self.inner.restore(site, outputs, epoch, accept_end, until)
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from resilience.decide import plan_open
-from resilience.engine.execute import Approval, approve, execute
 from resilience.errors import Refused
 from resilience.model import Stage
 from tests.sim.stage import Stage as Theatre
@@ -23,14 +21,6 @@ def lost() -> Theatre:
 def at(theatre: Theatre) -> Stage:
     """How far birch is open."""
     return theatre.state.hosts["birch"].stage
-
-
-def opened(theatre: Theatre, wanted: Stage) -> None:
-    """As `resilience open` does."""
-    world, fleet = theatre.world, theatre.fleet
-    plan = plan_open(fleet, "birch", theatre.state.hosts["birch"].stage, wanted, frozenset({"acorn"}))
-    approve(world, plan, Approval(plan.digest, frozenset(), by="operator"))
-    execute(world, fleet, plan)
 
 
 def test_a_failover_opens_everything() -> None:
@@ -52,7 +42,7 @@ def test_a_held_stage_stays_shut_until_it_is_opened(hold: Stage) -> None:
     assert (theatre.post(1, "birch") == 1) is birch.stage.covers(Stage.WRITES)
     moved = theatre.state.zones["dover"] == theatre.state.outputs["birch"].addresses
     assert moved is (hold != Stage.READ_ONLY), "a name never moves to a site where nobody may even read"
-    opened(theatre, Stage.SIGN_UPS)
+    theatre.operator.open("birch", Stage.SIGN_UPS)
     assert birch.stage == Stage.SIGN_UPS
     assert theatre.post(1, "birch") == 1
 
@@ -65,7 +55,7 @@ def test_sign_ups_wait_for_a_moderator() -> None:
     assert at(theatre) == Stage.WRITES
     assert [e.data["stage"] for e in theatre.world.log.read() if e.kind == "held"] == ["sign-ups"]
     theatre.state.moderators = 1
-    opened(theatre, Stage.SIGN_UPS)
+    theatre.operator.open("birch", Stage.SIGN_UPS)
     assert at(theatre) == Stage.SIGN_UPS
 
 
@@ -89,5 +79,5 @@ def test_closing_is_at_once_and_needs_nothing() -> None:
     """Down to reading: the next write is refused."""
     theatre = lost()
     theatre.operator.failover()
-    opened(theatre, Stage.READ_ONLY)
+    theatre.operator.open("birch", Stage.READ_ONLY)
     assert theatre.post(1, "birch") == 0

@@ -13,19 +13,9 @@ from resilience.engine.execute import Approval, approve
 from resilience.engine.observe import survey_after_loss
 from resilience.engine.past import past_of
 from resilience.errors import Refused
-from resilience.model import LegalOrder, SignOff
-from tests.sim.stage import Stage, attempt, day_one
-
-ORDER = LegalOrder("12 O 34/26", "District Court", "2026-11-20", "acorn", ("post7", "post8", "gone"))
-SIGNED = SignOff("Jane Roe, counsel", "12 O 34/26", "2026-11-25")
-
-
-def ordered() -> Stage:
-    """A stage with an order on record whose primary's vendor is gone."""
-    stage = day_one()
-    orders.record(stage.world, ORDER)
-    stage.state.lose("acorn")
-    return stage
+from resilience.model import SignOff
+from tests.sim.plans import ORDER, SIGNED, ordered
+from tests.sim.stage import attempt, day_one
 
 
 def test_an_order_is_found_from_any_machine_and_cant_be_forged() -> None:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pytest
 
 from resilience.decide import plan_restore
-from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe
 from resilience.errors import Refused, ResilienceError, UsageError
 from resilience.model import Plan
 from resilience.model.fleet import Durability
 from resilience.simulation.shipping import may_acknowledge
-from tests.sim.stage import Stage, attempt, day_one
+from tests.sim.plans import GOOD, bad_day
+from tests.sim.stage import Stage, attempt
 
 
 def planned(
@@ -29,26 +29,8 @@ def planned(
 def restore(
     stage: Stage, at: str | None, of: int | None = None, to: str | None = None, lost: Sequence[str] = ()
 ) -> None:
-    """As `resilience restore --site` does; goes on from the journal."""
-    plan = unfinished(stage.world, "restore")
-    if plan is None:
-        plan = planned(stage, at, of, to, lost)
-        approve(stage.world, plan, Approval(plan.digest, frozenset(h.name for h in plan.hazards), "operator"))
-    execute(stage.world, stage.fleet, plan)
-
-
-def bad_day(durability: Durability = "async") -> Stage:
-    """Twenty-five good posts, a moderator's takedown, then ten bad ones that every vault holds, and a takedown after them."""
-    stage = day_one(durability)
-    stage.state.pass_time(2.0)
-    stage.post(10, "acorn")
-    stage.state.pass_time(2.0)
-    stage.take_down("acorn", "post7")
-    stage.state.pass_time(1.0)
-    return stage
-
-
-GOOD = {f"post{n}" for n in range(25)}
+    """As a person types it, once more where it was interrupted."""
+    stage.operator.restore(at, of, to, lost)
 
 
 @pytest.mark.parametrize("durability", ["async", "quorum"])
