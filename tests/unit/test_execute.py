@@ -156,7 +156,7 @@ def test_steps_that_need_nothing_of_each_other_run_side_by_side() -> None:
 def test_copies_are_made_while_resolvers_keep_the_old_address() -> None:
     """Nobody waits for a TTL before the data is safe again: each of the two goes on only once the other is under way."""
     stage, plan = lost()
-    met = threading.Barrier(2, timeout=30)
+    copying, coming = threading.Event(), threading.Event()
     plane, outside = stage.world.plane, stage.world.outside
 
     class Snapshots:
@@ -164,7 +164,8 @@ def test_copies_are_made_while_resolvers_keep_the_old_address() -> None:
 
         def __getattr__(self, name: str) -> object:
             if name == "snapshot":
-                met.wait()
+                copying.set()
+                assert coming.wait(30)
             return getattr(plane, name)
 
         def without(self, vaults: frozenset[str], *, forced: bool = False) -> object:
@@ -178,7 +179,8 @@ def test_copies_are_made_while_resolvers_keep_the_old_address() -> None:
 
         def journey(self, address: str | None = None, gate_pass: str | None = None, root: str = "") -> Journey:
             if address is None:
-                met.wait()
+                coming.set()
+                assert copying.wait(30)
             return outside.journey(address, gate_pass, root)
 
     world = replace(
