@@ -42,7 +42,7 @@ class SimulatedGround:
         """Chunks, pictures and snapshots fail their checks from now on; how many there were."""
         held = self.sim.vaults[vault]
         many = len(held.pictures) + len(held.snapshots) + sum(len(chain.rows) for chain in held.chains.values())
-        held.pictures, held.snapshots = set(), {}
+        held.pictures, held.snapshots, held.rotten = set(), {}, max(held.chains, default=0)
         for chain in held.chains.values():
             chain.rows = {}
         return many

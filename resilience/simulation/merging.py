@@ -109,7 +109,7 @@ def refuse_blind(vaults: dict[str, Held], before: int) -> None:
 
 
 def _refuse_too_few(vaults: dict[str, Held], record: EpochRecord) -> None:
-    seen = [name for name in record.vaults if name in vaults]
+    seen = [name for name in record.vaults if name in vaults and vaults[name].rotten < record.number]
     needed = len(record.vaults) - record.k + 1
     if len(seen) < needed:
         raise TooFewVaults(

@@ -86,6 +86,8 @@ class Held:
     chains: dict[int, Chain] = field(default_factory=dict)
     pictures: set[str] = field(default_factory=set)
     snapshots: dict[str, Rows] = field(default_factory=dict)
+    rotten: int = 0
+    """Up to this epoch its chunks fail their checks: what it lacks is not proven absent."""
 
     def chain(self, epoch: int) -> Chain:
         """What is held of this epoch."""

@@ -1,7 +1,7 @@
 """scripts/bench failover: drills on a lab that was filled once, their medians; and failovers by their seed, simulated.
 
   --runs N --size S --standby X --durability D   N drills, each phase's median, against the promise
-  --seeds N                                      N more simulated failovers of a quorum fleet, from the last one on
+  --seeds N                                      N more simulated failovers, each of another fleet, from the last one on
 
 What the seeds showed is appended to docs/failover-seeds.jsonl, one dated line a call. `--keep DIR` keeps the lab.
 """
@@ -20,10 +20,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import stamina
-
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(CHECKOUT))
+from tests.sim.in_turn import at_once, in_turn  # noqa: E402
 from tests.sim.seeded import SERVED, Ended, fail_over  # noqa: E402
 
 SEEDS = CHECKOUT / "docs" / "failover-seeds.jsonl"
@@ -147,11 +146,10 @@ def _table(name: str, runs: list[dict[str, Any]], figures: Figures) -> None:
 
 def _seeds(count: int, figures: Figures) -> bool:
     """Go on at the seed after the last that was lived."""
-    stamina.instrumentation.set_on_retry_hooks([])
     lived = [json.loads(line) for line in SEEDS.read_text().splitlines()] if SEEDS.exists() else []
     first = max((line["last"] for line in lived), default=-1) + 1
     began = time.monotonic()
-    with stamina.set_testing(True, attempts=12):
+    with in_turn(), at_once():
         ended = [fail_over(seed) for seed in range(first, first + count)]
     line = _line(ended, time.monotonic() - began)
     with SEEDS.open("a") as file:
@@ -170,11 +168,13 @@ def _line(ended: list[Ended], took: float) -> dict[str, Any]:
         "first": ended[0].seed,
         "last": ended[-1].seed,
         "served": sum(one.outcome == SERVED for one in ended),
-        "stopped": Counter(one.why for one in ended if one.outcome != SERVED),
+        "stopped": Counter(one.why.split(":")[0] for one in ended if one.outcome != SERVED),
+        "fleets": Counter(trait for one in ended for trait in one.fleet),
         "faults": Counter(one.fault for one in ended),
         "resumed": sum(one.resumed for one in ended),
         "acknowledged": sum(one.acknowledged for one in ended),
         "missing": sum(one.missing for one in ended),
+        "async_lost": sum(one.async_lost for one in ended),
         "called_dead": sum(one.called_dead for one in ended),
         "seconds": round(took, 1),
     }

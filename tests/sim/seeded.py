@@ -1,18 +1,19 @@
-"""One failover by its seed: which fault, when, what breaks on the way; every acknowledged write is looked for."""
+"""One failover by its seed: which fleet, which fault, when, what breaks on the way; every acknowledged write is looked for."""
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from resilience.decide import with_companions
 from resilience.engine.execute import unfinished
-from resilience.model.fleet import Durability
+from resilience.model import Fleet
 from resilience.simulation import SimulatedGround, SimulatedUsers
-from tests.sim.plans import PLANS
-from tests.sim.stage import Stage, attempt, day_one
-from tests.sim.sweep import calls
+from tests.sim.fleets import drawn, first_day, traits
+from tests.sim.stage import Stage, attempt
 
 FAULTS = ("terminate", "delete", "control-plane", "hijack", "bit-rot", "correlated")
 COMPANIONS = ("birch", "cedar", "elm", "dover")
@@ -25,41 +26,62 @@ class Ended:
     """What came of one seed."""
 
     seed: int
+    fleet: tuple[str, ...]
     fault: str
     lost: tuple[str, ...]
     outcome: str
     why: str
     acknowledged: int
     missing: int
+    """Writes that k vaults held and the site that may write lacks; in quorum that is every acknowledged one."""
+    async_lost: int
+    """Acknowledged before any vault held them, by the fleet's own word."""
     resumed: int
     called_dead: int
+    """Calls of the plan to a lost vendor; a survey has to ask before it can know that a companion's vault is one."""
 
 
-def fail_over(seed: int, durability: Durability = "quorum") -> Ended:
+def fail_over(seed: int) -> Ended:
     """A fleet, users, a fault, up to three broken calls; the same command again until it ends well or says why not.
 
     Invariants are looked at after every call and raise AssertionError.
     """
     chance = random.Random(seed)
-    fault = FAULTS[seed % len(FAULTS)]
+    fleet, fault = drawn(chance), FAULTS[seed % len(FAULTS)]
     lost = ("acorn", chance.choice(COMPANIONS)) if fault == "correlated" else ("acorn",)
-    stage = day_one(durability)
+    stage = first_day(fleet)
     stage.state.pace = chance.choice((0.0, 0.3, 1.0))
     stage.post(chance.randrange(5, 60))
     stage.state.pass_time(chance.uniform(0.0, 3.0))
     stage.post(chance.randrange(0, 10))
-    _break_some(stage, chance, FAILOVER_CALLS)
-    ground = SimulatedGround(stage.state, stage.fleet, SimulatedUsers(stage.state, stage.fleet))
-    ground.inject(fault, lost, seed)
-    stage.state.called_dead.clear()
+    _break_some(stage, chance, _called(fleet, fault, lost, seed))
+    _inject(stage, fault, lost, seed)
     why, resumed = _insist(stage, chance, lost)
     served = why is None and unfinished(stage.world, "failover") is None
-    missing = len(set(stage.state.acknowledged) - _rows(stage))
-    by_plan = [call for call in stage.state.called_dead if call["from"] == "operator"]
+    rows, acknowledged = _rows(stage), set(stage.state.acknowledged)
+    promised = acknowledged if fleet.replication.durability == "quorum" else stage.state.confirmed
+    planned = served or unfinished(stage.world, "failover") is not None
+    by_plan = [call for call in stage.state.called_dead if planned and call["from"] == "operator"]
     return Ended(
-        seed, fault, lost, SERVED if served else STOPPED, why or "", len(stage.state.acknowledged), missing, resumed,
-        len(by_plan),
-    )  # fmt: skip
+        seed=seed,
+        fleet=traits(fleet),
+        fault=fault,
+        lost=lost,
+        outcome=SERVED if served else STOPPED,
+        why=why or "",
+        acknowledged=len(acknowledged),
+        missing=len(promised - rows),
+        async_lost=len(acknowledged - promised - rows),
+        resumed=resumed,
+        called_dead=len(by_plan),
+    )
+
+
+def _inject(stage: Stage, fault: str, lost: tuple[str, ...], seed: int) -> None:
+    """The day it happens; who is expected to leave on the same day does."""
+    ground = SimulatedGround(stage.state, stage.fleet, SimulatedUsers(stage.state, stage.fleet))
+    ground.inject(fault, sorted(with_companions(stage.fleet, frozenset(lost))), seed)
+    stage.state.called_dead.clear()
 
 
 def _rows(stage: Stage) -> set[str]:
@@ -67,10 +89,16 @@ def _rows(stage: Stage) -> set[str]:
     newest = stage.monitor.newest()
     host = stage.state.hosts.get(newest.site) if newest else None
     opened = host is not None and newest is not None and host.promoted_under == newest.nonce
-    return set(host.rows) if opened and host is not None else set(stage.state.acknowledged)
+    return set(host.rows) if opened and host is not None else set(stage.state.acknowledged) | stage.state.confirmed
 
 
-FAILOVER_CALLS: Mapping[str, int] = dict(calls(PLANS["failover"], "quorum"))
+def _called(fleet: Fleet, fault: str, lost: tuple[str, ...], seed: int) -> Mapping[str, int]:
+    """How often each door is called by this fleet's failover where nothing breaks."""
+    stage = first_day(fleet)
+    _inject(stage, fault, lost, seed)
+    before = Counter(stage.state.doors.calls)
+    attempt(partial(stage.operator.failover, lost=lost[1:]))
+    return stage.state.doors.calls - before
 
 
 def _break_some(stage: Stage, chance: random.Random, called: Mapping[str, int]) -> None:
@@ -85,7 +113,8 @@ def _insist(stage: Stage, chance: random.Random, lost: tuple[str, ...]) -> tuple
     """The command, again and again while users go on; what it ended with, and how often it was resumed."""
     why: str | None = None
     for number in range(TRIES):
-        why = attempt(partial(stage.operator.failover, lost=lost[1:] if number == 0 else ()))
+        begun = number > 0 and unfinished(stage.world, "failover") is not None
+        why = attempt(partial(stage.operator.failover, lost=() if begun else lost[1:]))
         stage.post(chance.randrange(4))
         if why is None:
             return None, number
