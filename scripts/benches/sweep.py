@@ -14,7 +14,7 @@ import argparse
 import datetime as dt
 import json
 import os
-import subprocess
+import shlex
 import sys
 import time
 from collections import Counter
@@ -105,15 +105,13 @@ def _part(part: Part) -> Found:
 
 
 def _line(args: argparse.Namespace, found: list[Found], took: float) -> dict[str, Any]:
-    words = [f"--{key} {value!r}" for key in ("only", "durability", "how") if (value := getattr(args, key))]
+    words = [f"--{key} {shlex.quote(value)}" for key in ("only", "durability", "how") if (value := getattr(args, key))]
     broken: Counter[str] = Counter()
     for one in found:
         broken[one.part.name] += one.broken
-    commit = ["git", "-C", str(CHECKOUT), "rev-parse", "--short", "HEAD"]
     return {
         "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"),
         "command": " ".join(["scripts/bench sweep", *words]),
-        "commit": subprocess.run(commit, check=True, capture_output=True, text=True).stdout.strip(),
         "broken": sum(broken.values()),
         "run_again": sum(one.stopped for one in found),
         "plans": dict(broken),

@@ -57,11 +57,11 @@ def fail_over(seed: int) -> Ended:
     _break_some(stage, chance, _called(fleet, fault, lost, seed))
     _inject(stage, fault, lost, seed)
     why, resumed = _insist(stage, chance, lost)
+    stage.state.doors.breaks.clear()
     served = why is None and unfinished(stage.world, "failover") is None
     rows, acknowledged = _rows(stage), set(stage.state.acknowledged)
     promised = acknowledged if fleet.replication.durability == "quorum" else stage.state.confirmed
-    planned = served or unfinished(stage.world, "failover") is not None
-    by_plan = [call for call in stage.state.called_dead if planned and call["from"] == "operator"]
+    by_plan = [call for call in stage.state.called_dead if _begun(stage) and call["from"] == "operator"]
     return Ended(
         seed=seed,
         fleet=traits(fleet),
@@ -75,6 +75,11 @@ def fail_over(seed: int) -> Ended:
         resumed=resumed,
         called_dead=len(by_plan),
     )
+
+
+def _begun(stage: Stage) -> bool:
+    """Whether a failover was approved, so that the same command goes on with it."""
+    return any(event.kind == "plan" and event.data["plan"]["kind"] == "failover" for event in stage.state.events)
 
 
 def _inject(stage: Stage, fault: str, lost: tuple[str, ...], seed: int) -> None:
@@ -113,8 +118,7 @@ def _insist(stage: Stage, chance: random.Random, lost: tuple[str, ...]) -> tuple
     """The command, again and again while users go on; what it ended with, and how often it was resumed."""
     why: str | None = None
     for number in range(TRIES):
-        begun = number > 0 and unfinished(stage.world, "failover") is not None
-        why = attempt(partial(stage.operator.failover, lost=() if begun else lost[1:]))
+        why = attempt(partial(stage.operator.failover, lost=() if _begun(stage) else lost[1:]))
         stage.post(chance.randrange(4))
         if why is None:
             return None, number
