@@ -8,13 +8,17 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
+
+import psycopg
 
 from resilience.replication import lsn
 from resilience.replication.base import WAL
 from resilience.replication.config import load
+from resilience.replication.recover import promote
 from resilience.replication.restic import Repository
 from resilience.replication.segments import Segments
-from resilience.replication.standby import prepare
+from resilience.replication.standby import POLL, connected, one, prepare
 from scripts.benches._ahead import Ahead
 from scripts.benches._copies import Ours
 from scripts.benches._world import Site, Store, pgbench
@@ -36,6 +40,8 @@ def restores(at: Store, gigabytes: float, times: int) -> list[dict[str, float]]:
         try:
             acorn.create(*SETTINGS)
             pgbench(acorn, "-i", "-q", "-s", str(max(1, round(gigabytes * PER_GB))))
+            with acorn.connect() as db:
+                db.execute("CHECKPOINT")  # the slot begins here: what was loaded comes with the snapshot
             acorn.ship()
             acorn.run("init-repo", config=acorn.config("operator"))
             _shipped(acorn)
@@ -60,16 +66,18 @@ def _restore(acorn: Site, folder: Path, number: int) -> dict[str, float]:
     fleet = acorn.fleet
     birch = Site(folder, f"birch-{number}", fleet, fleet.seal(f"birch-{number}"))
     raw = Site(folder, f"raw-{number}", fleet, fleet.records[-1])
+    birch.fsync = True
     restore, recover = Ahead(birch, "restore"), Ahead(birch, "recover")
     os.sync()
     try:
         merged = restore.run(birch.config())
         _keep(birch.pg, raw.folder / "kept")
+        os.sync()  # what we kept here is none of recover's; what restore left is on the disk by now
         recovered = recover.run(birch.config())
         birch.kill_postgres()
         shutil.rmtree(birch.pg)  # else 10 GB would take the disk three times
         os.sync()
-        raw_restic, raw_replay = _alone(raw, acorn.pg, merged["snapshot"], merged["snapshot_vault"])
+        raw_restic, raw_replay = _alone(raw, acorn.pg, merged)
     finally:
         birch.end()
         raw.end()
@@ -98,33 +106,35 @@ def _keep(pg: Path, kept: Path) -> None:
         shutil.copy(pg / name, kept / name)
 
 
-def _alone(raw: Site, path: Path, snapshot: str, vault: str) -> tuple[float, float]:
+def _alone(raw: Site, path: Path, merged: dict[str, Any]) -> tuple[float, float]:
     """Seconds of restic restore and nothing else; then of Postgres, from its start until it is promoted, its WAL in place."""
     config = load(raw.config(standby=True))
-    spec = next(v for v in config.vaults if v.name == vault)
+    spec = next(v for v in config.vaults if v.name == merged["snapshot_vault"])
     began = time.monotonic()
-    Repository(config.paths.restic, spec, "restic/00000001").restore(snapshot, str(path), raw.pg)
+    Repository(config.paths.restic, spec, "restic/00000001").restore(merged["snapshot"], str(path), raw.pg)
     restic_s = time.monotonic() - began
     shutil.copytree(raw.folder / "kept", raw.pg, dirs_exist_ok=True)
     raw.pg.chmod(0o700)
     subprocess.run(["chown", "-R", "postgres:postgres", str(raw.pg)], check=True)
     prepare(config, Segments(raw.pg / WAL, 1 << 20, config.key()))
-    return restic_s, _raw_replay(raw)
-
-
-def _raw_replay(raw: Site) -> float:
     began = time.monotonic()
-    raw.start()
-    with raw.connect() as db:
-        last, since = "", time.monotonic()
-        while time.monotonic() - since < IDLE:
-            row = db.execute("SELECT pg_last_wal_replay_lsn()::text").fetchone()
-            if row and row[0] != last:
-                last, since = row[0], time.monotonic()
-            time.sleep(0.02)
-        idle = time.monotonic() - since
-        db.execute("SELECT pg_promote()")
-    return time.monotonic() - began - idle
+    with connected(config) as db:
+        idle = _replayed(db, lsn.parse(merged["end_lsn"]))
+        promote(db, slot=False)
+    return restic_s, time.monotonic() - began - idle
+
+
+def _replayed(db: psycopg.Connection[Any], end: int) -> float:
+    """Wait until replay is at the WAL's end; for how long it stood there, where a record that is cut off ends it before."""
+    last, since = 0, time.monotonic()
+    while (idle := time.monotonic() - since) < IDLE:
+        now = lsn.parse(one(db, "SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')::text"))
+        if now >= end:
+            return 0.0
+        if now != last:
+            last, since = now, time.monotonic()
+        time.sleep(POLL)
+    return idle
 
 
 __all__ = ["restores"]
