@@ -30,7 +30,7 @@ JUDGED = "judged"
 IN_RECOVERY = {"in archive recovery", "shut down in recovery"}
 STUCK = 1.5
 """Seconds without progress after which a stopped replay is judged."""
-POLL = 0.02
+POLL = 0.01
 PROMOTION = 60
 """Seconds."""
 log = structlog.get_logger()
