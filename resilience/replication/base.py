@@ -18,7 +18,7 @@ import structlog
 from resilience.errors import NoSnapshot, Refused, ResilienceError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
-from resilience.replication import label, lsn
+from resilience.replication import disk, label, lsn
 from resilience.replication.config import Config, VaultConfig, write_atomic
 from resilience.replication.label import Label
 from resilience.replication.restic import Repository
@@ -186,6 +186,7 @@ def clone(config: Config, vaults: Mapping[str, Vault], known: Mapping[int, Epoch
         if used is None:
             continue
         finish(config, used)
+        disk.settle(config)
         mark(
             config,
             FOLLOWING,

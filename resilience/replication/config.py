@@ -98,6 +98,8 @@ class Postgres(Table):
     stop: list[str]
     bin: Path
     user: str = "postgres"
+    fsync: bool = True
+    """As Postgres' own: false only where nothing need outlive a power cut, as in tests."""
     fence: list[list[str]] = []
     """Commands that stop writes for good once this site is superseded; `stop` alone where empty."""
     kill: list[list[str]] = []

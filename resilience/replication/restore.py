@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -19,7 +19,7 @@ from resilience.errors import BrokenChain, NoSnapshot, Refused, ResilienceError
 from resilience.model import EpochRecord
 from resilience.ports import Merged, Vault
 from resilience.replication import chain as chains
-from resilience.replication import chunk, follow, label, layout, lsn, seals
+from resilience.replication import chunk, disk, follow, label, layout, lsn, seals
 from resilience.replication import epoch as epochs
 from resilience.replication.assembly import Part, assemble
 from resilience.replication.base import (
@@ -122,55 +122,74 @@ def goes_on(config: Config, opening: Opening | None) -> tuple[EpochRecord, int |
 
 def _attempt(config: Config, vaults: Mapping[str, Vault], group: list[Label], opening: Opening | None) -> Merged | None:
     """One snapshot, from whichever vault has it whole; None when the next older one must do."""
-    found = _hot(config, vaults, group, opening) or _cold(config, vaults, group, opening)
+    hot = _hot(config, vaults, group, opening)
+    found = hot or _cold(config, vaults, group, opening)
     if found is None:
         return None
-    used, segments, parts, restic_s = found
-    merged = replace(_merged(used, parts), restic_s=restic_s)
-    writers = config.open_to_write(config.record.vaults)
-    put_again(config, writers, [(gathered, chain) for _, gathered, chain in parts])
-    last, _, _ = parts[-1]
-    put_opening(
-        config,
-        writers,
-        vaults,
-        Opening(
-            epoch=config.record.number,
-            nonce=config.record.nonce,
-            parent=goes_on(config, opening)[0].parent,
-            end=lsn.parse(merged.end_lsn),
-            confirmed=lsn.parse(merged.confirmed_lsn),
-            timeline=last.start.timeline,
-            system_id=merged.system_id,
-            at=time.time(),
-        ),
-    )
+    merged = _merged(found)
+    parent = goes_on(config, opening)[0].parent
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        settled = None if hot else aside.submit(disk.settle, config)
+        put_opening(config, found.writers, vaults, _opening(config, parent, merged))
+        if settled is not None:
+            settled.result()
     cut = 0 if config.until is None else cut_bytes(vaults, config.until, config.record.number)
-    facts = {"segment_size": segments.size, "segments": str(segments.folder), "cut_bytes": cut}
+    facts = {"segment_size": found.segments.size, "segments": str(found.segments.folder), "cut_bytes": cut}
     mark(config, "restored", merged=asdict(merged), **facts)
     own(config, [config.paths.pg / MARKER])
     return merged
 
 
-Found = tuple[Label, Segments, list[Part], float]
-"""What is used, and the seconds that restic took for its files."""
+def _opening(config: Config, parent: int, merged: Merged) -> Opening:
+    return Opening(
+        epoch=config.record.number,
+        nonce=config.record.nonce,
+        parent=parent,
+        end=lsn.parse(merged.end_lsn),
+        confirmed=lsn.parse(merged.confirmed_lsn),
+        timeline=merged.timeline,
+        system_id=merged.system_id,
+        at=time.time(),
+    )
+
+
+class Found(NamedTuple):
+    """A copy's files and WAL, all of which k vaults hold."""
+
+    label: Label
+    segments: Segments
+    parts: list[Part]
+    writers: Mapping[str, Vault]
+    restic_s: float = 0.0
+    """Seconds that restic took for its files; none where they are a standby's own."""
+
+
+def _again(config: Config, parts: list[Part]) -> Mapping[str, Vault]:
+    """The chain into k vaults of our own epoch; those vaults, opened to put into."""
+    writers = config.open_to_write(config.record.vaults)
+    put_again(config, writers, [(gathered, chain) for _, gathered, chain in parts])
+    return writers
 
 
 def _cold(config: Config, vaults: Mapping[str, Vault], group: list[Label], opening: Opening | None) -> Found | None:
-    """Files from a vault and all WAL since, at the same time."""
+    """Files from a vault, and all WAL since, put again, at the same time; onto the disk while they come."""
     first = group[0]
     empty(config.paths.pg)
     empty(config.paths.wal)
     mark(config, RESTORING)
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    with ThreadPoolExecutor(max_workers=2) as pool:
         files = pool.submit(_files, config, group)
+        written = pool.submit(disk.keep_up, config, files)
         walked = _wal(config, vaults, first, opening, None)
+        writers = {} if walked is None else _again(config, walked[1])
         used, restic_s = files.result()
-    if walked is None or used is None:
-        return None
-    finish(config, used)
-    segments, parts = walked
-    return used, segments.move(config.paths.pg / WAL), parts, restic_s
+        if walked is None or used is None:
+            return None
+        finish(config, used)
+        segments, parts = walked
+        segments = segments.move(config.paths.pg / WAL)
+        written.result()
+    return Found(used, segments, parts, writers, restic_s)
 
 
 def _files(config: Config, group: list[Label]) -> tuple[Label | None, float]:
@@ -190,7 +209,7 @@ def _hot(config: Config, vaults: Mapping[str, Vault], group: list[Label], openin
         except follow.TooFar as error:
             log.warning("this standby can't go on", what=error.what, why=error.why)
         else:
-            return None if walked is None else (group[0], *walked, 0.0)
+            return None if walked is None else Found(group[0], *walked, _again(config, walked[1]))
     subprocess.run(config.postgres.stop, check=False, capture_output=True)
     return None
 
@@ -280,7 +299,8 @@ def cut_bytes(vaults: Mapping[str, Vault], until: Until, number: int) -> int:
     return total
 
 
-def _merged(used: Label, parts: list[Part]) -> Merged:
+def _merged(found: Found) -> Merged:
+    used, parts = found.label, found.parts
     last_leg, _, last = parts[-1]
     return Merged(
         snapshot=used.snapshot,
@@ -291,6 +311,7 @@ def _merged(used: Label, parts: list[Part]) -> Merged:
         system_id=used.system_id,
         chunks=sum(len(chain.headers) for _, _, chain in parts),
         healed=tuple(sorted({what for _, gathered, _ in parts for what in gathered.healed})),
+        restic_s=found.restic_s,
     )
 
 

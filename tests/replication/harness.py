@@ -133,6 +133,7 @@ class Site:
         (self.port,) = free_ports(1)
         self.processes: list[subprocess.Popen[bytes]] = []
         self.environment: dict[str, str] = {}
+        self.fsync = False
         user = pwd.getpwnam("postgres")
         outbox = ("outbox/media", "outbox/ledger", "outbox/key")
         for part in ("media", "ledger", *outbox, "held", "spool", "wal", "run", "socket"):
@@ -248,6 +249,7 @@ class Site:
                 "stop": self.pg_ctl("-m", "fast", "stop"),
                 "resume": [self.pg_ctl("-o", self.options, "start")],
                 "bin": str(self.bin),
+                "fsync": self.fsync,
             },
         }
         value |= changes

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pyrage
+import pytest
 
 from resilience import caches
 from resilience.engine.mirror import mirror
@@ -135,15 +137,24 @@ def test_labels_that_a_thief_signs_stop_nothing(sites: Callable[..., Site], lost
     assert birch.rows() == list(range(1, 201))
 
 
-def test_somebody_elses_data_is_not_touched(sites: Callable[..., Site], lost: Fleet) -> None:
-    """A data directory that is not from our own earlier attempt is refused, a half-made one is redone."""
+def test_somebody_elses_data_is_not_touched(
+    sites: Callable[..., Site], lost: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A data directory that is not from our own earlier attempt is refused; one that the disk did not take is redone."""
     birch = sites(lost, "birch")
     birch.pg.mkdir()
     (birch.pg / "PG_VERSION").write_text("15\n")
     assert birch.run("restore", fails=True)["kind"] == "Refused"
-    assert (birch.pg / "PG_VERSION").exists()
-    marker = {"nonce": birch.record.nonce, "epoch": 2, "state": "restoring"}
-    (birch.pg / "resilience.json").write_text(json.dumps(marker))
+    (birch.pg / "PG_VERSION").unlink()
+    birch.fsync = True
+    failing = birch.folder / "failing/sync"
+    failing.parent.mkdir()
+    failing.write_text("#!/bin/sh\necho 'sync: Input/output error' >&2\nexit 1\n")
+    failing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{failing.parent}:{os.environ['PATH']}")
+    assert "Input/output error" in birch.run("restore", fails=True)["why"]
+    assert birch.run("recover", fails=True)["kind"] == "Refused", "it may be gone after a power cut"
+    failing.unlink()
     birch.run("restore")
     birch.run("recover")
     assert birch.rows() == list(range(1, 201))
