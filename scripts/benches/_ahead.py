@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -13,8 +12,8 @@ from typing import Any
 from scripts.benches._world import CHECKOUT, Site
 
 AT_REST = 0.5
-"""A command that has used no CPU for so long has loaded, and waits for its configuration."""
-TICKS = os.sysconf("SC_CLK_TCK")
+"""A command that has used no CPU for so long, and did not wait for a disk, has loaded, and waits for its configuration."""
+SLEEPS = "S"
 
 
 class Ahead:
@@ -29,13 +28,15 @@ class Ahead:
         )
         used, since = -1, time.monotonic()
         while time.monotonic() < since + AT_REST or not used:
-            if (now := self._used()) != used:
+            state, now = self._looks()
+            if now != used or state != SLEEPS:
                 used, since = now, time.monotonic()
             time.sleep(0.05)
 
-    def _used(self) -> int:
+    def _looks(self) -> tuple[str, int]:
+        """What it is about, as the kernel calls it, and the CPU it used so far."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return int(fields[11]) + int(fields[12])
+        return fields[0], int(fields[11]) + int(fields[12])
 
     def run(self, config: Path) -> dict[str, Any]:
         """Tell it what to do; its answer, and the seconds from here to there as `took_s`."""
