@@ -9,6 +9,7 @@ import pwd
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,23 +79,29 @@ def refuse_foreign(config: Config, before: Mapping[str, Any] | None) -> None:
 def fitting(config: Config, groups: Iterable[list[Label]]) -> Iterator[list[Label]]:
     """Snapshots that this machine can run; Refused where there are some and none of them fits."""
     refused, fits = None, False
-    for group in groups:
-        unfit = _unfit(config, group[0])
-        if unfit is None:
-            fits = True
-            yield group
-        else:
-            log.warning("a snapshot does not fit this machine", snapshot=group[0].snapshot, what=unfit.what)
-            refused = refused or unfit
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        here = aside.submit(_here, config)  # while the first labels are read
+        for group in groups:
+            unfit = _unfit(here.result(), group[0])
+            if unfit is None:
+                fits = True
+                yield group
+            else:
+                log.warning("a snapshot does not fit this machine", snapshot=group[0].snapshot, what=unfit.what)
+                refused = refused or unfit
     if refused is not None and not fits:
         raise refused
 
 
-def _unfit(config: Config, found: Label) -> Refused | None:
-    """A physical copy runs only where machine and Postgres are of the same kind."""
+def _here(config: Config) -> dict[str, str]:
+    """Of what kind this machine and its Postgres are."""
     argv = [str(config.postgres.bin / "postgres"), "--version"]
     words = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
-    here = {"arch": platform.machine(), "postgres": words[2]}
+    return {"arch": platform.machine(), "postgres": words[2]}
+
+
+def _unfit(here: Mapping[str, str], found: Label) -> Refused | None:
+    """A physical copy runs only where machine and Postgres are of the same kind."""
     theirs = {"arch": found.versions["arch"], "postgres": found.versions["postgres"].split()[0]}
     if here["arch"] != theirs["arch"] or here["postgres"].split(".")[0] != theirs["postgres"].split(".")[0]:
         return Refused(

@@ -71,9 +71,11 @@ def _restore(config: Config, before: Mapping[str, Any] | None) -> Merged:
     if standing is None:
         refuse_foreign(config, before)
     vaults = config.open()
-    _refuse_shipped(config, vaults)
     known = known_epochs(config, vaults)
-    opening = own_opening(config, vaults)
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        opened = aside.submit(own_opening, config, vaults)
+        _refuse_shipped(config, vaults)
+        opening = opened.result()
     tried = 0
     groups = label.find(config.labelled(vaults), known, config.verify)
     broken: BrokenChain | None = None
