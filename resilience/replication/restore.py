@@ -210,6 +210,10 @@ def _hot(config: Config, vaults: Mapping[str, Vault], group: list[Label], openin
             walked = _lacking(config, vaults, group[0], opening, reached)
         except follow.TooFar as error:
             log.warning("this standby can't go on", what=error.what, why=error.why)
+        except BrokenChain as error:
+            if follow.place(reached).position >= group[0].start:
+                raise
+            log.warning("vaults lack WAL between this standby and the snapshot", what=error.what, why=error.why)
         else:
             return None if walked is None else Found(group[0], *walked, _again(config, walked[1]))
     subprocess.run(config.postgres.stop, check=False, capture_output=True)
@@ -242,9 +246,12 @@ def _wal(
 ) -> tuple[Segments, list[Part]] | None:
     """All WAL from the snapshot on, as segment files; None when the snapshot lies past the chain's end.
 
-    What a standby `reached` is there already. No signature is looked at of what is kept here up to `looked_at`.
+    What a standby `reached` is there already; where that is less than the snapshot, all from there on. No signature is
+    looked at of what is kept here up to `looked_at`.
     """
     position = lsn.segment_start(first.start, first.segment_size)
+    if reached is not None:
+        position = min(position, follow.place(reached).position)
     sealed = config.sealed or config.record.vaults
     known = known_epochs(config, vaults)
     child, limit = goes_on(config, opening)

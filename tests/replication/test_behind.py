@@ -1,0 +1,117 @@
+"""A standby that missed the newest snapshot lacks more than that snapshot needs: on vaults in memory, with real chunks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.errors import NoSnapshot
+from resilience.model import EpochRecord
+from resilience.ports import Vault
+from resilience.replication import chunk, layout, lsn, restore, seals
+from resilience.replication import label as labels
+from resilience.replication.base import MARKER
+from resilience.replication.chunk import Header, Start
+from resilience.replication.config import Config
+from resilience.replication.segments import Segments
+from tests.replication.harness import Fleet, Site, site_folder
+from tests.unit.test_chunk import LABELLED
+
+MIB = 1 << 20
+SET = ("birch", "cedar", "elm")
+REACHED = 2 * MIB + 100
+END = 6 * MIB
+
+
+class InMemory(Config):
+    """A host's configuration, with vaults that are no stores."""
+
+    held: dict[str, Any]
+
+    def open(self, names: tuple[str, ...] | None = None) -> dict[str, Vault]:
+        """To read."""
+        return {name: self.held[name] for name in names or SET}
+
+    def open_to_write(self, names: tuple[str, ...] | None = None) -> dict[str, Vault]:
+        """To put."""
+        return self.open(names)
+
+
+class Behind:
+    """Birch followed acorn up to some 2 MiB; the newest snapshot is at 4 of the 6 MiB that acorn shipped."""
+
+    def __init__(self, folder: Path) -> None:
+        self.fleet = Fleet({}, members=SET)
+        self.vaults = {name: MemoryVault(name) for name in SET}
+        self.wal = random.Random(7).randbytes(END - MIB)
+        first = self._epoch("acorn")
+        sign = seals.signer(self.fleet.keys[1])
+        self._put(layout.first(1), chunk.encode_start(Start(1, first.nonce, MIB, 1, "42", "", 1.0), sign))
+        for start in range(MIB, END, MIB // 2):
+            body = chunk.seal_body(self.wal[start - MIB : start - MIB // 2], [self.fleet.recipient])
+            sha = hashlib.sha256(body).hexdigest()
+            header = Header(1, first.nonce, "acorn", 1, "42", start, start + MIB // 2, start, 1.0, sha)
+            self._put(layout.chunk(1, start), chunk.encode(header, body, sign))
+        facts = {"epoch": 1, "nonce": first.nonce, "repository": "restic/00000001"}
+        at = {"start_lsn": lsn.show(4 * MIB + 9), "stop_lsn": lsn.show(4 * MIB + 99)}
+        versions = {**LABELLED.versions, "arch": platform.machine()}
+        for name in SET:
+            label = replace(LABELLED, **facts, **at, versions=versions, vault=name)  # type: ignore[arg-type]
+            self.vaults[name].put_new(label.key, labels.encode(label, sign))
+        self._follow(Site(folder, "birch", self.fleet, self._epoch("birch")))
+
+    def _epoch(self, site: str) -> EpochRecord:
+        key = Ed25519PrivateKey.generate()
+        record = self.fleet.record(site, key)
+        self.fleet.records.append(record)
+        self.fleet.keys[record.number] = key
+        return record
+
+    def _put(self, key: str, data: bytes) -> None:
+        for vault in self.vaults.values():
+            vault.put_new(key, data)
+
+    def _follow(self, birch: Site) -> None:
+        """What follow left there."""
+        told = json.loads(birch.config().read_text()) | {"sealed": SET, "held": self.vaults}
+        self.config = InMemory.model_validate(told)
+        birch.pg.mkdir()
+        facts = {"snapshot": "1d", "from_epoch": 1, "start_lsn": "0/100000", "segment_size": MIB, "system_id": "42"}
+        (birch.pg / MARKER).write_text(json.dumps({"nonce": "", "epoch": 1, "state": "following", **facts}))
+        reached = {"epoch": 1, "from": "0/100000", "position": lsn.show(REACHED), "timeline": 1}
+        (birch.folder / "wal/follow.json").write_text(json.dumps(reached))
+        self.segments = Segments(birch.folder / "wal/restored", MIB, self.fleet.identity)
+        self.segments.write(1, MIB, self.wal[: REACHED - MIB])
+
+
+@pytest.fixture
+def behind() -> Iterator[Behind]:
+    """That standby, about to take over."""
+    with site_folder() as folder:
+        yield Behind(folder)
+
+
+def test_all_that_it_lacks_is_brought(behind: Behind) -> None:
+    """Not only what lies past the snapshot: Postgres goes on from where this copy is."""
+    merged = restore.main(behind.config)
+    assert merged["end_lsn"] == lsn.show(END)
+    assert behind.segments.read(1, MIB, END) == behind.wal
+
+
+def test_where_no_vault_has_that_any_more_it_begins_with_the_snapshot(behind: Behind) -> None:
+    """No hole in the history is told, of which an operator might accept the wrong end; here no vault gives the snapshot's files."""
+    for vault in behind.vaults.values():
+        vault.delete(layout.chunk(1, 3 * MIB))
+    with pytest.raises(NoSnapshot, match="No vault holds a snapshot that can be used"):
+        restore.main(behind.config)
+    assert not (behind.config.paths.wal / "follow.json").exists()
