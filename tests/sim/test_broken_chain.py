@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from resilience import cli
-from resilience.cli import context
 from resilience.errors import BrokenChain, Refused, ResilienceError, UsageError
 from resilience.judge import judge
-from resilience.simulation import SimulatedUsers
-from resilience.wire import Home
 from tests.journals import healthy
 from tests.sim.broken import GOOD, MISSING, Broken
 from tests.sim.stage import Stage, day_one
+from tests.sim.typed import typing_at
 
 
 @pytest.fixture
@@ -26,15 +22,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
     """A fleet whose primary's vendor is lost, with that hole; the command line's World is this one."""
     made = day_one()
     made.state.lose("acorn")
-    world = replace(made.world, plane=Broken(made.world.plane))
-
-    @contextmanager
-    def simulated(*_: object) -> Iterator[object]:
-        yield world, SimulatedUsers(made.state, made.fleet)
-
-    monkeypatch.setattr(context, "real_world", simulated)
-    monkeypatch.setattr(Home, "load", lambda _home: made.fleet)
-    monkeypatch.chdir(tmp_path)
+    typing_at(made, replace(made.world, plane=Broken(made.world.plane)), monkeypatch, tmp_path)
     return made
 
 
@@ -74,6 +62,20 @@ def test_it_goes_on_only_up_to_there_and_only_by_name(stage: Stage) -> None:
     newest = stage.monitor.newest()
     assert newest is not None
     assert newest.site == "birch"
+
+
+def test_typed_again_it_goes_on(stage: Stage) -> None:
+    """It stopped later, for another reason: the same words go on, and the end is accepted once."""
+    stopped(stage)
+    stage.break_next("app.birch.start")
+    accepting = ("--accept-end", GOOD, "--accept", "broken-chain")
+    broke = typed(*accepting)
+    assert broke is not None
+    assert "app.birch.start broke" in broke.what
+    assert isinstance(typed("--accept-end", "0/16B3740", *accepting[2:]), UsageError)
+    assert typed(*accepting) is None
+    assert sum(event.kind == "end-accepted" for event in stage.state.events) == 1
+    assert stage.post(1) == 1
 
 
 def test_nothing_is_accepted_beforehand(stage: Stage) -> None:

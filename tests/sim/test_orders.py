@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from resilience import cli
 from resilience.decide import plan_failover
 from resilience.engine import orders
 from resilience.engine.execute import Approval, approve
 from resilience.engine.observe import survey_after_loss
 from resilience.engine.past import past_of
-from resilience.errors import Refused
+from resilience.errors import Refused, UsageError
 from resilience.model import SignOff
 from tests.sim.plans import ORDER, SIGNED, ordered
 from tests.sim.stage import attempt, day_one
+from tests.sim.typed import typing_at
 
 
 def test_an_order_is_found_from_any_machine_and_cant_be_forged() -> None:
@@ -110,3 +115,31 @@ def test_run_again_nothing_is_taken_down_twice() -> None:
     assert attempt(partial(stage.operator.failover)) is None
     entries = list(stage.state.hosts["birch"].ledger.values())
     assert entries.count("post7") == entries.count("post8") == 1
+
+
+def test_an_order_is_typed_and_holds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`order add` records it and `order list` shows it; the failover's plan asks for a sign-off, and what it names is down."""
+    stage = day_one()
+    typing_at(stage, stage.world, monkeypatch, tmp_path)
+
+    def typed(*words: str) -> Result:
+        return CliRunner().invoke(cli.app, words)
+
+    adding = ("order", "add", "--reference", "12 O 34/26", "--authority", "District Court", "--down", "post7")
+    assert isinstance(typed(*adding, "--issued", "20 November").exception, UsageError)
+    assert typed("order", "list").output == "No order is recorded.\n"
+    said = typed(*adding, "--issued", "2026-11-20", "--vendor", "acorn")
+    assert said.output == "12 O 34/26 is recorded in birch, cedar, elm.\n"
+    assert json.loads(typed("order", "list", "--json").output)[0]["down"] == ["post7"]
+    stage.state.lose("acorn")
+    read = json.loads(typed("plan", "--json").output)
+    names = [hazard["name"] for hazard in read["hazards"]]
+    assert "legal-order" in names
+    doing = ("failover", "--digest", read["digest"], *(word for name in names for word in ("--accept", name)))
+    refused = typed(*doing).exception
+    assert isinstance(refused, Refused)
+    assert '--sign-off "WHO; 12 O 34/26; YYYY-MM-DD"' in refused.next
+    assert isinstance(typed(*doing, "--sign-off", "Jane Roe").exception, UsageError)
+    assert typed(*doing, "--sign-off", "Jane Roe, counsel; 12 O 34/26; 2026-11-25").exit_code == 0
+    assert "post7" in stage.state.hosts["birch"].hidden
+    assert stage.post(1) == 1

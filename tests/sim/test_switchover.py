@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from resilience.decide import plan_switchover
+from resilience.engine.execute import Approval, approve
+from resilience.engine.observe import observe
 from resilience.errors import Refused
 from resilience.model import Stage as Gate
 from resilience.model.fleet import Durability
 from resilience.simulation.shipping import may_acknowledge
+from tests.sim.plans import stood_by
 from tests.sim.stage import Stage, attempt, day_one
 
 
@@ -68,6 +72,21 @@ def test_a_vendor_that_relents_comes_home_by_a_switchover() -> None:
     assert "forged" not in acorn.rows
     assert set(stage.state.hosts["birch"].rows) <= set(acorn.rows)
     assert stage.post(1) == 1
+
+
+def test_a_long_pause_is_a_hazard_of_its_own() -> None:
+    """To a cold site it is done only once that is accepted by its name; to one that follows nothing has to be."""
+    stage = day_one()
+    cold = plan_switchover(stage.fleet, observe(stage.world, stage.fleet), to="birch")
+    assert [hazard.why for hazard in cold.hazards if hazard.name == "long-pause"] == [
+        "birch is cold: nobody can write while a copy is brought there; a hot standby pauses for seconds."
+    ]
+    others = frozenset(hazard.name for hazard in cold.hazards) - {"long-pause"}
+    with pytest.raises(Refused, match="long-pause"):
+        approve(stage.world, cold, Approval(cold.digest, others, "operator"))
+    standing = stood_by()
+    hot = plan_switchover(standing.fleet, observe(standing.world, standing.fleet), to="birch")
+    assert "long-pause" not in {hazard.name for hazard in hot.hazards}
 
 
 @pytest.mark.parametrize("vendor", ["birch", "cedar", "elm", "dover"])

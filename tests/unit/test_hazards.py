@@ -16,6 +16,7 @@ from resilience.model import (
     Past,
     PastRun,
     Plan,
+    Point,
     Replication,
     SiteReading,
     Stage,
@@ -23,6 +24,7 @@ from resilience.model import (
     Unknown,
     VaultReading,
 )
+from resilience.render import plan_text
 from resilience.simulation import simulated_fleet
 
 FLEET = simulated_fleet()
@@ -134,6 +136,22 @@ def test_a_forecast_says_what_it_is_known_from() -> None:
     assert "Nobody ever went to birch" in elsewhere.basis
     nothing = forecast(FLEET, survey(past=Past()), plan)
     assert (nothing.total_s, nothing.lost_writes) == (None, None)
+
+
+def test_a_forecast_counts_objects() -> None:
+    """The most that any run to that site lost; none where nothing can be lost; for a restore, or without a run, unknown."""
+    runs = (replace(RAN, lost_objects=2), replace(RAN, lost_objects=7), replace(RAN, lost_objects=None))
+    seen, plan = survey(past=replace(PAST, runs=runs)), plan_failover(FLEET, survey())
+    found = forecast(FLEET, seen, plan)
+    assert found.lost_objects == found.to_json()["lost_objects"] == 7
+    assert "and 7 pictures" in plan_text(plan, expected=found)
+    unknown = forecast(FLEET, survey(past=replace(PAST, runs=(replace(RAN, lost_objects=None),))), plan)
+    assert unknown.lost_objects is None
+    assert "7 pictures" not in plan_text(plan, expected=unknown)
+    quorum = replace(FLEET, replication=replace(FLEET.replication, durability="quorum"))
+    assert forecast(quorum, seen, plan_failover(quorum, survey())).lost_objects == 0
+    point = Point(1, "0/19", 5.0, "abc123", 1, "0/40", 9.0)
+    assert forecast(FLEET, seen, plan, point).lost_objects is None
 
 
 def test_a_forecast_believes_the_old_site_s_own_ship_first() -> None:
