@@ -41,6 +41,8 @@ class Proxy:
         """One bit of each chunk that is read is altered."""
         self.accept_and_fail = False
         """Do what a PUT asks, and then say that it failed."""
+        self.only = ""
+        """It behaves badly only where a path holds this."""
         self.hidden: frozenset[str] = frozenset()
         """Keys that no listing names yet."""
         self.hang.set()
@@ -64,10 +66,12 @@ class _Handler(BaseHTTPRequestHandler):
         proxy = self.proxy
         proxy.requests += 1
         body = self._body()
-        proxy.hang.wait()
-        time.sleep(proxy.delay)
+        concerns = self._concerns()
+        if concerns:
+            proxy.hang.wait()
+            time.sleep(proxy.delay)
         writes = self.command in {"PUT", "POST"}
-        if proxy.status is not None and (writes or not proxy.writes_only):
+        if concerns and proxy.status is not None and (writes or not proxy.writes_only):
             self._answer(proxy.status, [], b"<Error><Code>Trouble</Code></Error>")
             return
         status, headers, data = self._ask(body)
@@ -79,6 +83,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(status, headers, data)
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass  # noqa: N815 - the base class's names
+
+    def _concerns(self) -> bool:
+        """Whether this request is one of those that the vault treats badly."""
+        return self.proxy.only in urllib.parse.unquote(self.path)
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -151,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
             if self.command != "HEAD":
                 self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            cut = self.proxy.truncate and self.command == "GET" and status == 200
+            cut = self.proxy.truncate and self._concerns() and self.command == "GET" and status == 200
             if self.command != "HEAD":
                 self.wfile.write(data[: len(data) // 2] if cut else data)
             self.close_connection = self.close_connection or cut

@@ -20,7 +20,7 @@ from resilience.errors import NoSnapshot, Refused, ResilienceError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import disk, label, lsn
-from resilience.replication.config import Config, VaultConfig, write_atomic
+from resilience.replication.config import Config, VaultConfig, unfinished, write_atomic
 from resilience.replication.label import Label
 from resilience.replication.restic import Repository
 from resilience.replication.trace import astray, child_of, legs
@@ -68,7 +68,8 @@ def mark(config: Config, state: str, **facts: object) -> None:
 def refuse_foreign(config: Config, before: Mapping[str, Any] | None) -> None:
     """Never write over a data directory that is not the rest of our own earlier attempt."""
     pg = config.paths.pg
-    if before is None and pg.exists() and any(pg.iterdir()):
+    begun = unfinished(pg / MARKER)
+    if before is None and pg.exists() and any(entry != begun for entry in pg.iterdir()):
         raise Refused(
             f"{pg} is not empty, and not from an earlier restore under this epoch.",
             "It may be somebody's only copy.",
@@ -121,8 +122,7 @@ def bring(config: Config, group: list[Label], state: str) -> Label | None:
             )
         except ResilienceError as error:
             log.warning("a snapshot cannot be restored", vault=place, what=error.what, why=error.why)
-            empty(config.paths.pg)
-            mark(config, state)
+            afresh(config, state)
             continue
         return replace(choice, vault=place)
     return None
@@ -159,10 +159,18 @@ def own(config: Config, paths: Iterable[Path]) -> None:
         os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
-def empty(folder: Path) -> None:
+def afresh(config: Config, state: str) -> None:
+    """An empty data directory, but for the marker: it is there before anything is removed, so that whoever is killed here may go on."""
+    mark(config, state)
+    empty(config.paths.pg, but=MARKER)
+
+
+def empty(folder: Path, but: str | None = None) -> None:
     """Remove what a half-made copy left."""
     folder.mkdir(parents=True, exist_ok=True)
     for entry in folder.iterdir():
+        if entry.name == but:
+            continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
@@ -186,9 +194,8 @@ def clone(config: Config, vaults: Mapping[str, Vault], known: Mapping[int, Epoch
         if cut_off(vaults, known, group[0]):
             continue
         tried += 1
-        empty(config.paths.pg)
+        afresh(config, CLONING)
         empty(config.paths.wal)
-        mark(config, CLONING)
         used = bring(config, group, CLONING)
         if used is None:
             continue

@@ -287,11 +287,18 @@ def load(path: str | Path) -> Config:
         raise UsageError(f"{path} is no configuration", why, "See replication/README.md, Configuration.") from error
 
 
-def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
+def unfinished(path: Path) -> Path:
+    """What `write_atomic` leaves beside a file when it is killed."""
+    return path.with_name(f".{path.name}.new")
+
+
+def write_atomic(path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
     """Replace a file at once, durably: readers see the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
+    new = unfinished(path)
     with open(new, "wb", opener=lambda p, f: os.open(p, f, mode)) as file:
+        if owner is not None:
+            os.fchown(file.fileno(), *owner)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -19,7 +19,7 @@ import structlog
 from resilience.errors import BrokenChain, Refused, ResilienceError
 from resilience.replication import chain as chains
 from resilience.replication import chunk, lsn, standby
-from resilience.replication.base import clone, empty, following, owner_of
+from resilience.replication.base import CLONING, afresh, clone, empty, following, owner_of
 from resilience.replication.chain import Chain
 from resilience.replication.chunk import Header
 from resilience.replication.config import Config, write_atomic
@@ -214,7 +214,7 @@ class Follower:
         """This copy holds WAL that was cut off: it can't go on, and is made anew."""
         log.error("past the end of its leg", position=lsn.show(self._incoming.position), end=lsn.show(limit))
         subprocess.run(self._config.postgres.stop, check=False, capture_output=True)
-        empty(self._config.paths.pg)
+        afresh(self._config, CLONING)
         empty(self._config.paths.wal)
         raise Refused(
             f"This standby held WAL past {lsn.show(limit)}, where a later epoch cut its history.",

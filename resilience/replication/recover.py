@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import structlog
+from psycopg.errors import ObjectNotInPrerequisiteState
 
 from resilience.errors import Refused, ResilienceError, ShortRecovery
 from resilience.replication import control, lsn
@@ -21,7 +22,7 @@ from resilience.replication.courier import switch_point
 from resilience.replication.follow import STATE
 from resilience.replication.ready import ADVANCE, make_ready
 from resilience.replication.segments import Segments
-from resilience.replication.standby import connected, one, own, poke, prepare, settle
+from resilience.replication.standby import alive, connected, one, own, poke, prepare, settle, withdraw
 from resilience.replication.stream import SLOT
 from resilience.replication.tail import refuse_short
 
@@ -38,6 +39,17 @@ log = structlog.get_logger()
 
 def main(config: Config) -> dict[str, Any]:
     """Recover and promote, or say again what an earlier run of this epoch found."""
+    try:
+        return _recover(config)
+    except psycopg.OperationalError as error:
+        raise ResilienceError(
+            "Postgres ended while it recovered.",
+            " ".join(str(error).split()),
+            "Run the same command again: it goes on from what was reached. Look at Postgres' own log where it ends once more.",
+        ) from error
+
+
+def _recover(config: Config) -> dict[str, Any]:
     state = marker(config)
     if state is None or state["state"] == "restoring":
         raise Refused(
@@ -48,18 +60,21 @@ def main(config: Config) -> dict[str, Any]:
     if state["state"] == "promoted":
         with connected(config):
             pass
+        _discard(config)
         return dict(state["recovered"])
     merged = state["merged"]
     end, confirmed = lsn.parse(merged["end_lsn"]), lsn.parse(merged["confirmed_lsn"])
     folder = Path(state.get("segments", config.paths.wal / "restored"))  # older restores named no folder
     segments = Segments(folder, int(state["segment_size"]), "")
     began, replay_s = time.monotonic(), 0.0
-    if not _was_promoted(config, state):
+    if _was_promoted(config, state):
+        withdraw(config)
+    elif JUDGED not in state or not alive(config):  # else it may be at its promotion
         prepare(config, segments, timeline=str(merged["timeline"]))
     with connected(config) as db:
         if _in_recovery(db):
             poke(config)
-            replayed = replay(db, end, Check(segments, int(merged["timeline"]), end, confirmed))
+            replayed = replay(db, end, Check(segments, int(merged["timeline"]), end, confirmed, state.get(JUDGED)))
             replay_s = round(time.monotonic() - began, 3)
             log.info("replayed", position=lsn.show(replayed), seconds=replay_s)
             state = {**state, JUDGED: lsn.show(replayed)}
@@ -71,7 +86,6 @@ def main(config: Config) -> dict[str, Any]:
     recovered |= {"replay_s": replay_s, **make_ready(config, _skip(config, state))}
     mark(config, "promoted", merged=merged, segment_size=segments.size, recovered=recovered)
     own(config, config.paths.pg / MARKER)
-    (config.paths.wal / STATE).unlink(missing_ok=True)
     _discard(config)
     log.info("promoted", seconds=round(time.monotonic() - began, 3), **recovered)
     return recovered
@@ -82,6 +96,7 @@ def _discard(config: Config) -> None:
 
     It is moved first, so that nothing which somebody puts in its place meanwhile goes with it.
     """
+    (config.paths.wal / STATE).unlink(missing_ok=True)
     done = Path(tempfile.mkdtemp(dir=config.paths.wal, prefix="done-"))
     for part in ("restored", "objects"):
         with suppress(FileNotFoundError):
@@ -104,14 +119,17 @@ def _skip(config: Config, state: Mapping[str, Any]) -> int:
 class Check:
     """Judges a position at which replay stands still."""
 
-    def __init__(self, segments: Segments, timeline: int, end: int, confirmed: int) -> None:
+    def __init__(self, segments: Segments, timeline: int, end: int, confirmed: int, judged: str | None = None) -> None:
+        self._judged = None if judged is None else lsn.parse(judged)
         self._segments = segments
         self._timeline = timeline
         self._end = end
         self._confirmed = confirmed
 
     def __call__(self, replayed: int) -> None:
-        """ShortRecovery unless everything whole was replayed."""
+        """ShortRecovery unless everything whole was replayed; a promotion that was cut short removed what it was judged by."""
+        if replayed == self._judged:
+            return
         start = lsn.segment_start(max(replayed - 1, 0), self._segments.size)
         wal = self._segments.read(self._timeline, start, min(self._end, replayed + lsn.PAGE))
         refuse_short(replayed, self._end, self._confirmed, wal, start, self._segments.size)
@@ -149,7 +167,8 @@ def promote(db: psycopg.Connection[Any], *, slot: bool) -> None:
             " WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %s)",
             (SLOT, SLOT),
         )
-    db.execute("SELECT pg_promote(false)")  # Postgres' own wait looks ten times a second only
+    with suppress(ObjectNotInPrerequisiteState):  # an earlier run, which was killed, asked for it
+        db.execute("SELECT pg_promote(false)")  # Postgres' own wait looks ten times a second only
     until = time.monotonic() + PROMOTION
     while _in_recovery(db):
         if time.monotonic() > until:

@@ -18,6 +18,8 @@ from resilience.replication.config import VaultConfig
 
 VANISHED = "no such file or directory"
 PARTIAL = 3
+DIES_WITH_US = ("--pdeathsig", "KILL")
+"""A restic whose caller was killed would go on writing over what the next one restores."""
 
 
 class Repository:
@@ -35,7 +37,8 @@ class Repository:
                 "Give the vault its own password.",
             )
         try:
-            self._restic = sh.Command(str(program))
+            sh.Command(str(program))
+            self._restic = sh.Command("setpriv").bake(*DIES_WITH_US, str(program))
         except sh.CommandNotFound as error:
             raise MissingPart(
                 f"restic is not at {program}.", "Snapshots need it.", "Bring the host into shape again."

@@ -26,7 +26,9 @@ from resilience.replication.base import (
     MARKER,
     RESTORING,
     WAL,
+    afresh,
     bring,
+    cloning,
     empty,
     finish,
     fitting,
@@ -68,7 +70,7 @@ def main(config: Config) -> dict[str, Any]:
 def _restore(config: Config, before: Mapping[str, Any] | None) -> Merged:
     """From the newest snapshot that leads to a consistent copy; on a standby its copy takes the snapshot's place."""
     standing = following(config)
-    if standing is None:
+    if standing is None and not cloning(config):
         refuse_foreign(config, before)
     vaults = config.open()
     known = known_epochs(config, vaults)
@@ -176,9 +178,8 @@ def _again(config: Config, parts: list[Part]) -> Mapping[str, Vault]:
 def _cold(config: Config, vaults: Mapping[str, Vault], group: list[Label], opening: Opening | None) -> Found | None:
     """Files from a vault, and all WAL since, put again, at the same time; onto the disk while they come."""
     first = group[0]
-    empty(config.paths.pg)
+    afresh(config, RESTORING)
     empty(config.paths.wal)
-    mark(config, RESTORING)
     with ThreadPoolExecutor(max_workers=2) as pool:
         files = pool.submit(_files, config, group)
         written = pool.submit(disk.keep_up, config, files)

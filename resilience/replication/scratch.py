@@ -24,7 +24,7 @@ from resilience.ports import Vault
 from resilience.replication import label as labels
 from resilience.replication import lsn, standby
 from resilience.replication.assembly import assemble
-from resilience.replication.base import CLONING, WAL, bring, empty, finish, fitting, mark, owner_of
+from resilience.replication.base import CLONING, WAL, afresh, bring, empty, finish, fitting, owner_of
 from resilience.replication.chain import Chain
 from resilience.replication.config import Config
 from resilience.replication.forward import Forward
@@ -118,9 +118,8 @@ def make(config: Config, vaults: Mapping[str, Vault], moment: Moment, of: int | 
     before = (group for group in groups if moment.after(group[0]))
     for group in fitting(config, before):
         tried += 1
-        for folder in (config.paths.pg, config.paths.wal):
-            empty(folder)
-        mark(config, CLONING)
+        afresh(config, CLONING)
+        empty(config.paths.wal)
         found = reach(config, vaults, forward, child, group[0], moment)
         if found is None:
             continue

@@ -18,7 +18,7 @@ import psycopg
 from resilience.errors import Locked, ShortRecovery
 from resilience.replication import control, writes
 from resilience.replication.base import WAL
-from resilience.replication.config import Config
+from resilience.replication.config import Config, write_atomic
 from resilience.replication.segments import Segments
 
 BEGIN, END = "# resilience: recovery begins", "# resilience: recovery ends"
@@ -61,10 +61,16 @@ def prepare(config: Config, segments: Segments, target: Sequence[str] = (), time
         *(f"{name} = {value}" for name, value in needed(config).items()),
         END,
     ]
-    auto = pg / "postgresql.auto.conf"
-    auto.write_text(without_block(auto) + "\n".join(lines) + "\n")
-    for path in (auto, pg / "standby.signal"):
-        own(config, path)
+    own(config, pg / "standby.signal")
+    _set(config, lines)
+
+
+def _set(config: Config, lines: Sequence[str]) -> None:
+    """Our block of settings, after the site's own: at once, since Postgres may start, or we may be killed, meanwhile."""
+    auto = config.paths.pg / "postgresql.auto.conf"
+    text = without_block(auto) + "".join(f"{line}\n" for line in lines)
+    user = pwd.getpwnam(config.postgres.user)
+    write_atomic(auto, text.encode(), 0o600, (user.pw_uid, user.pw_gid))
 
 
 def _fed_from(config: Config, folder: Path) -> list[str]:
@@ -227,9 +233,13 @@ def one(db: psycopg.Connection[Any], query: str) -> Any:
     return row[0] if row else None
 
 
-def settle(config: Config, db: psycopg.Connection[Any]) -> None:
+def withdraw(config: Config) -> None:
     """Take the recovery settings and the signal back; what is left is an ordinary primary, also after its next start."""
     (config.paths.pg / "standby.signal").unlink(missing_ok=True)
-    auto = config.paths.pg / "postgresql.auto.conf"
-    auto.write_text(without_block(auto))
+    _set(config, ())
+
+
+def settle(config: Config, db: psycopg.Connection[Any]) -> None:
+    """The same while it runs."""
+    withdraw(config)
     db.execute("SELECT pg_reload_conf()")

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -24,7 +25,8 @@ from resilience.errors import ResilienceError
 from resilience.model import EpochRecord, VaultSpec
 from resilience.ports import Vault
 from resilience.replication import epoch as epochs
-from resilience.replication import layout
+from resilience.replication import layout, lsn
+from tests.replication import kills
 from tests.replication.harness import ROOT, Fleet, Site, wait_until
 from tests.vault_proxy import Proxy, proxy
 from tests.vault_servers import Store
@@ -84,6 +86,7 @@ class Lineage:
         self.fleet = fleet
         self.told: list[str] = []
         self.altered = ""
+        self._usual = dict(kills.USUAL)
         self._proxies = proxies
         self._folder = folder
         self._writer = Writer(iter(range(1, 1 << 40)))
@@ -105,7 +108,7 @@ class Lineage:
         before = len(self._writer.acknowledged)
         with self._writer.at(self._site):
             wait_until(lambda: len(self._writer.acknowledged) > before, self._site.told)
-            for _ in range(3):
+            for _ in range(2 if self._killing(seed) else 3):
                 self._hurt(chance)
             self._heal()
             at = len(self._writer.acknowledged)
@@ -171,14 +174,16 @@ class Lineage:
         record = self.fleet.seal(f"site{len(self.fleet.records) + 1}")
         site = self._make(record)
         sealed = self._sealed(record)
-        if chance.random() < 0.3:
+        if not self._killing(seed) and chance.random() < 0.5:
             self._refuses_a_hole(site, sealed)
         config = site.config(sealed=sealed)
-        site.run("restore", config=config)
+        merged = self._run(site, "restore", config, chance, seed)
         self._heal()
         if damage is one_altered:
             self.fleet.vaults()[name].delete(self.altered)  # as the operator is told to; another's copy is put there
-        site.run("recover", config=config)
+        recovered = self._run(site, "recover", config, chance, seed)
+        if self._killing(seed):
+            self._promoted_once(site, merged, recovered)
         missing = self._writer.acknowledged - set(site.rows())
         assert not missing, f"{self.told}: acknowledged and missing: {sorted(missing)[:9]}"
         self._site = site
@@ -191,6 +196,32 @@ class Lineage:
             site.wait_confirmed()
             site.run("snapshot", config=site.ship_config())
         return len(self._writer.acknowledged)
+
+    def _killing(self, seed: int) -> bool:
+        """Whether restore and recover are killed in this seed."""
+        return seed % 2 == 1
+
+    def _run(self, site: Site, command: str, config: Path, chance: random.Random, seed: int) -> dict[str, Any]:
+        """One command to its end, in some seeds after it was killed on its way, once or twice."""
+        for _ in range(chance.choice([1, 1, 2]) if self._killing(seed) else 0):
+            self.told.append(kills.kill(site, command, config, chance, self._usual[command]))
+        began = time.monotonic()
+        answer = site.run(command, config=config)
+        if not self._killing(seed):
+            self._usual[command] = time.monotonic() - began
+        return answer
+
+    def _promoted_once(self, site: Site, merged: dict[str, Any], recovered: dict[str, Any]) -> None:
+        """Its timeline left the lost one's where recover says, at nothing less than was confirmed; the next start is a primary's."""
+        site.kill_postgres()
+        site.start()
+        with site.connect() as db:
+            told = db.execute("SELECT pg_is_in_recovery(), left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)")
+            assert told.fetchone() == (False, f"{recovered['timeline']:08X}"), self.told
+        history = (site.pg / f"pg_wal/{recovered['timeline']:08X}.history").read_text().split("\n")
+        last = [line.split("\t") for line in history if line.strip()][-1]
+        assert (int(last[0]), last[1]) == (merged["timeline"], recovered["switch_lsn"]), f"{self.told}: {history}"
+        assert lsn.parse(recovered["switch_lsn"]) >= lsn.parse(merged["confirmed_lsn"]), self.told
 
     def _refuses_a_hole(self, site: Site, sealed: list[str]) -> None:
         """A chunk that all vaults have lost: the restore says which, and goes through once it is back."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyrage
@@ -13,17 +14,25 @@ import pytest
 
 from resilience import caches
 from resilience.engine.mirror import mirror
+from resilience.errors import ShortRecovery
 from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
 from resilience.replication import layout, lsn, seals
 from resilience.replication.config import VaultConfig
 from resilience.replication.mirrored import Mirrored, within
+from resilience.replication.recover import Check
 from resilience.replication.restic import Repository
+from resilience.replication.segments import Segments
 from resilience.replication.vaults import open_vault, place
 from resilience.simulation import simulated_fleet
-from tests.replication.harness import Fleet, Site
+from tests.replication import kills
+from tests.replication.chaos import proxied
+from tests.replication.conftest import buckets
+from tests.replication.harness import Fleet, Site, wait_until
 from tests.sftp_box import Box, sftp_box
 from tests.sim.stage import Stage
+from tests.vault_proxy import Proxy
+from tests.vault_servers import Store
 
 
 def chunks(fleet: Fleet) -> list[str]:
@@ -137,15 +146,46 @@ def test_labels_that_a_thief_signs_stop_nothing(sites: Callable[..., Site], lost
     assert birch.rows() == list(range(1, 201))
 
 
+@pytest.fixture
+def behind(stores: dict[str, Store], history: Fleet) -> Iterator[tuple[Fleet, dict[str, Proxy]]]:
+    """The lost primary's vaults behind proxies that can do harm."""
+    with proxied(buckets(stores)) as (fleet, proxies):
+        yield history.copy(fleet.stores), proxies
+
+
+def killed_while_restic_waits(site: Site, proxies: dict[str, Proxy]) -> None:
+    """SIGKILL for a restore whose vaults give no files."""
+    for each in proxies.values():
+        each.only = "/data/"
+        each.hang.clear()
+    process = kills.begin(site, "restore", site.config())
+    wait_until(lambda: kills.restics(site), "restic")
+    assert kills.marker(site)["state"] == "restoring"
+    process.kill()
+    process.wait()
+    wait_until(lambda: not kills.restics(site), "restic to end with its caller")
+    for each in proxies.values():
+        each.be_well()
+
+
 def test_somebody_elses_data_is_not_touched(
-    sites: Callable[..., Site], lost: Fleet, monkeypatch: pytest.MonkeyPatch
+    behind: tuple[Fleet, dict[str, Proxy]], sites: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A data directory that is not from our own earlier attempt is refused; one that the disk did not take is redone."""
+    """A data directory that is not from our own earlier attempt is refused; one that the disk did not take is redone.
+
+    So is what a standby left that was still being made. Killed, restore takes its restic with it; killed before it could say
+    whose the directory is, it goes on.
+    """
+    lost, proxies = behind
     birch = sites(lost, "birch")
     birch.pg.mkdir()
     (birch.pg / "PG_VERSION").write_text("15\n")
     assert birch.run("restore", fails=True)["kind"] == "Refused"
-    (birch.pg / "PG_VERSION").unlink()
+    (birch.pg / "resilience.json").write_text(json.dumps({"nonce": "a standby's", "epoch": 1, "state": "cloning"}))
+    killed_while_restic_waits(birch, proxies)
+    birch.pg.rename(birch.folder / "aside")
+    birch.pg.mkdir()
+    (birch.pg / ".resilience.json.new").touch()
     birch.fsync = True
     failing = birch.folder / "failing/sync"
     failing.parent.mkdir()
@@ -158,6 +198,15 @@ def test_somebody_elses_data_is_not_touched(
     birch.run("restore")
     birch.run("recover")
     assert birch.rows() == list(range(1, 201))
+
+
+def test_a_promotion_that_was_cut_short_is_judged_once(tmp_path: Path) -> None:
+    """Postgres removes WAL before it notes its promotion: what was judged while that was there is not judged again, all else is."""
+    segments = Segments(tmp_path, 1 << 20, "")
+    check = Check(segments, 1, 0x3000100, 0x2FFFF00, "0/2FFFF80")
+    check(0x2FFFF80)
+    with pytest.raises(ShortRecovery):
+        check(0x2FFFF00)
 
 
 def test_a_vault_lost_after_the_seal(sites: Callable[..., Site], lost: Fleet) -> None:

@@ -58,6 +58,9 @@ def test_a_torn_end_is_promoted_once(sites: Callable[..., Site], fleet: Fleet) -
     assert recovered["switch_lsn"] == before["judged"]
     (birch.pg / "resilience.json").write_text(json.dumps(before))  # as if it had been killed before it could say so
     birch.kill_postgres()
+    (
+        birch.pg / "standby.signal"
+    ).touch()  # and another run, which prepared a standby while Postgres was at it, after it
     assert birch.run("recover")["switch_lsn"] == before["judged"]
     birch.kill_postgres()
     birch.start()
