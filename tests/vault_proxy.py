@@ -42,7 +42,7 @@ class Proxy:
         self.accept_and_fail = False
         """Do what a PUT asks, and then say that it failed."""
         self.only = ""
-        """It behaves badly only where a path holds this."""
+        """It behaves badly only where this pattern is found in a path."""
         self.hidden: frozenset[str] = frozenset()
         """Keys that no listing names yet."""
         self.hang.set()
@@ -86,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _concerns(self) -> bool:
         """Whether this request is one of those that the vault treats badly."""
-        return self.proxy.only in urllib.parse.unquote(self.path)
+        return re.search(self.proxy.only, urllib.parse.unquote(self.path)) is not None
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":

@@ -22,7 +22,7 @@ from resilience.ports import Vault
 from resilience.replication import disk, label, lsn
 from resilience.replication.config import Config, VaultConfig, unfinished, write_atomic
 from resilience.replication.label import Label
-from resilience.replication.restic import Repository
+from resilience.replication.restic import Repository, Stalled
 from resilience.replication.trace import astray, child_of, legs
 
 MARKER = "resilience.json"
@@ -30,6 +30,8 @@ WAL = "pg_wal"
 """Where Postgres keeps its WAL; WAL that is complete before it starts is put there, and read in place."""
 CLONING, FOLLOWING, RESTORING = "cloning", "following", "restoring"
 """States of a copy that nobody ever wrote to, so that it may be made anew."""
+PATIENCE = 10.0
+"""Seconds for which a vault may give nothing of a snapshot before the next one is asked."""
 log = structlog.get_logger()
 
 
@@ -114,17 +116,24 @@ def _unfit(here: Mapping[str, str], found: Label) -> Refused | None:
 
 
 def bring(config: Config, group: list[Label], state: str) -> Label | None:
-    """The data directory from the first vault, or else mirror, that gives all of it; the label names which."""
-    for choice, place, where in _places(config, group):
-        try:
-            Repository(config.paths.restic, where, choice.repository).restore(
-                choice.snapshot, choice.path, config.paths.pg
-            )
-        except ResilienceError as error:
-            log.warning("a snapshot cannot be restored", vault=place, what=error.what, why=error.why)
-            afresh(config, state)
-            continue
-        return replace(choice, vault=place)
+    """The data directory from the first vault, or else mirror, that gives all of it; the label names which.
+
+    Who stalls is passed over, and asked again, for as long as it takes, where nobody else has it.
+    """
+    places = list(_places(config, group))
+    for patience in (PATIENCE, None):
+        stalled = []
+        for choice, place, where in places:
+            try:
+                repository = Repository(config.paths.restic, where, choice.repository)
+                repository.restore(choice.snapshot, choice.path, config.paths.pg, patience)
+            except ResilienceError as error:
+                log.warning("a snapshot cannot be restored", vault=place, what=error.what, why=error.why)
+                stalled += [(choice, place, where)] if isinstance(error, Stalled) else []
+                afresh(config, state)
+                continue
+            return replace(choice, vault=place)
+        places = stalled
     return None
 
 

@@ -6,6 +6,8 @@ import json
 import os
 import shlex
 import tempfile
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -18,8 +20,48 @@ from resilience.replication.config import VaultConfig
 
 VANISHED = "no such file or directory"
 PARTIAL = 3
+COUNTS = ("total_bytes", "files_restored", "bytes_restored")
+"""In what restic says while it restores: one of them moves as long as anything comes."""
 DIES_WITH_US = ("--pdeathsig", "KILL")
 """A restic whose caller was killed would go on writing over what the next one restores."""
+
+
+class Stalled(VaultError):
+    """A vault gives nothing more, and says nothing of it."""
+
+
+class Watch:
+    """Looks whether a restore brings anything more, and ends it where it does not."""
+
+    def __init__(self, patience: float | None) -> None:
+        self.stalled = False
+        self._patience = patience
+        self._seen: list[object] = []
+        self._since = time.monotonic()
+        self._done = threading.Event()
+
+    def read(self, line: str) -> None:
+        """What restic says of its progress, once a second."""
+        for told in _messages(line):
+            if (seen := [told.get(count) for count in COUNTS]) != self._seen:
+                self._seen, self._since = seen, time.monotonic()
+
+    def over(self, running: sh.RunningCommand) -> str:
+        """Wait for its end; its output was read."""
+        if self._patience is not None:
+            threading.Thread(target=self._watch, args=(running, self._patience), daemon=True).start()
+        try:
+            running.wait()
+        finally:
+            self._done.set()
+        return ""
+
+    def _watch(self, running: sh.RunningCommand, patience: float) -> None:
+        while not self._done.wait(max(0.0, self._since + patience - time.monotonic())):
+            if time.monotonic() >= self._since + patience:
+                self.stalled = True
+                running.kill()
+                return
 
 
 class Repository:
@@ -45,7 +87,7 @@ class Repository:
             ) from error
         self._files = _files(vault.credentials)
         access = _access(vault, f"{vault.within}{folder}", {name: file.name for name, file in self._files.items()})
-        self._env = {**os.environ, **access, "RESTIC_PASSWORD": password}
+        self._env = {**os.environ, **access, "RESTIC_PASSWORD": password, "RESTIC_PROGRESS_FPS": "1"}
         self._how = ["-o", f"sftp.args={_ssh(self._files)}"] if vault.kind == "sftp" else []
 
     def init(self) -> bool:
@@ -66,9 +108,22 @@ class Repository:
         out = self._run(*argv, str(path), *map(str, beside), vanish_under=path)
         return str(next(m["snapshot_id"] for m in _messages(out) if m.get("message_type") == "summary"))
 
-    def restore(self, snapshot: str, path: str, target: Path) -> None:
-        """Bring a snapshot's folder back into `target`."""
-        self._run("restore", "--no-lock", f"{snapshot}:{path}", "--target", str(target))
+    def restore(self, snapshot: str, path: str, target: Path, patience: float | None = None) -> None:
+        """Bring a snapshot's folder back into `target`; Stalled once nothing more came for so many seconds.
+
+        restic itself asks a vault that fails again and again, for a quarter of an hour.
+        """
+        watch = Watch(patience)
+        try:
+            self._run("restore", "--no-lock", "--json", f"{snapshot}:{path}", "--target", str(target), watch=watch)
+        except VaultError as error:
+            if not watch.stalled:
+                raise
+            raise Stalled(
+                f"{self.vault} stopped giving the files of a snapshot.",
+                f"Nothing more came for {patience:g} s.",
+                "Another vault is asked; look at this one afterwards.",
+            ) from error
 
     def snapshots(self) -> list[str]:
         """Ids of all snapshots."""
@@ -85,9 +140,12 @@ class Repository:
         """Let restic verify its structure, with all that it needs there, and read back a part of the data."""
         self._run("check", "--no-lock", *([f"--read-data-subset={subset}"] if subset else []))
 
-    def _run(self, *argv: str, vanish_under: Path | None = None) -> str:
+    def _run(self, *argv: str, vanish_under: Path | None = None, watch: Watch | None = None) -> str:
+        options: dict[str, Any] = {"_env": self._env, "_tty_out": False, "_bg_exc": False}
         try:
-            return str(self._restic(*self._how, *argv, "--no-cache", _env=self._env, _tty_out=False, _bg_exc=False))
+            if watch is not None:
+                return watch.over(self._restic(*self._how, *argv, "--no-cache", **options, _bg=True, _out=watch.read))
+            return str(self._restic(*self._how, *argv, "--no-cache", **options))
         except sh.ErrorReturnCode as error:
             out, told = error.stdout.decode(errors="replace"), error.stderr.decode(errors="replace")
             if error.exit_code == PARTIAL and vanish_under is not None and only_vanished(told, vanish_under):

@@ -108,7 +108,7 @@ class Lineage:
         before = len(self._writer.acknowledged)
         with self._writer.at(self._site):
             wait_until(lambda: len(self._writer.acknowledged) > before, self._site.told)
-            for _ in range(2 if self._killing(seed) else 3):
+            for _ in range(1 if self._killing(seed) else 3):
                 self._hurt(chance)
             self._heal()
             at = len(self._writer.acknowledged)
@@ -199,11 +199,11 @@ class Lineage:
 
     def _killing(self, seed: int) -> bool:
         """Whether restore and recover are killed in this seed."""
-        return seed % 2 == 1
+        return (seed + seed // len(DAMAGES)) % 2 == 1
 
     def _run(self, site: Site, command: str, config: Path, chance: random.Random, seed: int) -> dict[str, Any]:
-        """One command to its end, in some seeds after it was killed on its way, once or twice."""
-        for _ in range(chance.choice([1, 1, 2]) if self._killing(seed) else 0):
+        """One command to its end, in some seeds after it was killed on its way."""
+        for _ in range(chance.choice([0, 1, 1, 2]) if self._killing(seed) else 0):
             self.told.append(kills.kill(site, command, config, chance, self._usual[command]))
         began = time.monotonic()
         answer = site.run(command, config=config)
@@ -246,7 +246,8 @@ class Lineage:
                 vaults[name].put_new(lost, data)
 
     def _readable(self) -> list[Vault]:
-        return [vault for name, vault in self.fleet.vaults().items() if self._proxies[name].status is None]
+        good = {name for name, each in self._proxies.items() if each.status is None and not each.truncate}
+        return [vault for name, vault in self.fleet.vaults().items() if name in good]
 
     def _sealed(self, record: EpochRecord) -> list[str]:
         answers = epochs.each(
@@ -297,8 +298,24 @@ def flipping(lineage: Lineage, name: str) -> None:
     lineage._proxies[name].flip = True
 
 
+def truncating(lineage: Lineage, name: str) -> None:
+    """Every body that is read ends half-way."""
+    lineage._proxies[name].truncate = True
+
+
+def hanging(lineage: Lineage, name: str) -> None:
+    """Labels and chunks are given, the files of a snapshot never come."""
+    lineage._proxies[name].only = "/data/"
+    lineage._proxies[name].hang.clear()
+
+
+def failing(lineage: Lineage, name: str) -> None:
+    """The vendor has troubles, or lets us wait."""
+    lineage._proxies[name].status = random.Random(name).choice((500, 429))
+
+
 DAMAGES: tuple[Callable[[Lineage, str], None], ...] = (
-    one_lost, emptied, one_altered, refusing, stale, flipping, whole
+    one_lost, emptied, one_altered, refusing, stale, flipping, whole, failing, truncating, hanging
 )  # fmt: skip
 
 
