@@ -41,14 +41,19 @@ def kill(site: Site, command: str, config: Path, chance: random.Random, usual: f
     if victim != "below":
         process.kill()
     if victim != "command":
-        for pid in below:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in below), "what was killed to end")
+        kill_all(below)
     if process.wait(120) > 0:
         told = (site.folder / f"{command}-killed.out").read_text()
         assert "error" in told, (site.folder / f"{command}-killed.log").read_text()
     return f"kill -9 {victim} at {command}: {where}"
+
+
+def kill_all(pids: list[int]) -> None:
+    """SIGKILL for each; none is left afterwards."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "what was killed to end")
 
 
 def _moment(site: Site, command: str, chance: random.Random, usual: float) -> Callable[[], bool]:

@@ -13,6 +13,7 @@ import pytest
 from resilience.replication import layout, lsn, proof, seals
 from resilience.replication.fetch_media import place
 from resilience.replication.objects import Span
+from tests.replication import kills
 from tests.replication.chaos import proxied
 from tests.replication.conftest import buckets
 from tests.replication.harness import Fleet, Site, wait_until
@@ -169,12 +170,21 @@ def faulty(stores: dict[str, Store]) -> Iterator[tuple[Fleet, dict[str, Proxy]]]
 
 
 def follows_past_bad_vaults(acorn: Site, standby: Site, proxies: dict[str, Proxy]) -> None:
-    """One vault refuses everybody, then another alters what is read: what two hold comes through all the same."""
+    """One vault refuses everybody, then another alters what is read: what two hold comes through all the same.
+
+    Meanwhile follow gets SIGKILL together with its Postgres and is started again, then Postgres alone.
+    """
     proxies["elm"].status = 403
-    acorn.insert(61, 75)
+    acorn.insert(61, 68)
+    standby.processes[-1].kill()
+    kills.kill_all(kills.servers(standby))
+    standby.processes[-1].wait()
+    acorn.insert(69, 75)
+    standby.follow(standby.config(standby=True, media_query=PICTURES))
     wait_until(lambda: standby.has(75), standby.told_by_standby)
     proxies["elm"].be_well()
     proxies["birch"].flip = True
+    kills.kill_all(kills.servers(standby))
     acorn.insert(76, 100)
     wait_until(lambda: standby.has(100), standby.told_by_standby)
     proxies["birch"].be_well()
