@@ -31,6 +31,17 @@ WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' AND n.n
 
 def main(config: Config, vault: str | None, at: str | None) -> dict[str, Any]:
     """Restore from this vault alone up to a position; what was found, or the error that says what is wrong."""
+    try:
+        return _verify(config, vault, at)
+    except psycopg.Error as error:
+        raise VaultError(
+            f"Postgres cannot read the copy from {vault}.",
+            " ".join(str(error).split()),
+            "Take a new snapshot, and look at the primary's disk: the damage may be there too.",
+        ) from error
+
+
+def _verify(config: Config, vault: str | None, at: str | None) -> dict[str, Any]:
     if vault is None or vault not in {v.name for v in config.vaults}:
         raise UsageError(f"There is no vault {vault}.", "verify looks at one.", "Give --vault with a configured name.")
     alone = config.model_copy(update={"vaults": tuple(v for v in config.vaults if v.name == vault), "sealed": (vault,)})

@@ -7,6 +7,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,55 @@ def apart(fleet: Fleet) -> str:
     return name
 
 
+SPOILT = (
+    "CREATE FUNCTION shown(n int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT n'",
+    "CREATE INDEX disagrees ON rows (shown(n))",
+    "CREATE OR REPLACE FUNCTION shown(n int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT -n'",
+    "CREATE INDEX unread ON rows USING hash (n)",
+    "CREATE TABLE unreadable WITH (autovacuum_enabled = off) AS SELECT n FROM rows",
+    "CHECKPOINT",
+)
+"""An index that disagrees with its table, a page that no query reads, and one that every query does."""
+
+
+def spoil(site: Site) -> None:
+    """Damage that goes into the next snapshot: the two pages lose a bit on the disk."""
+    with site.connect() as db:
+        for statement in SPOILT:
+            db.execute(statement)
+        paths = db.execute("SELECT pg_relation_filepath(r::regclass) FROM unnest('{unread,unreadable}'::text[]) r")
+        files = [site.pg / path for (path,) in paths.fetchall()]
+    for path in files:
+        with path.open("r+b") as file:
+            file.seek(-1, 2)
+            (last,) = file.read(1)
+            file.seek(-1, 2)
+            file.write(bytes([last ^ 1]))
+
+
+def finds_damage(acorn: Site, readers: list[Site]) -> None:
+    """What came with the snapshot is found, by whatever can tell: a query, pg_amcheck, pg_checksums."""
+    spoil(acorn)
+    acorn.wait_confirmed()
+    acorn.run("snapshot", config=acorn.ship_config())
+    moments = [lsn.show(acorn.wait_confirmed())]
+    for statement in ("DROP TABLE unreadable", "DROP INDEX disagrees"):
+        with acorn.connect() as db:
+            db.execute(statement)
+        moments.append(lsn.show(acorn.wait_confirmed()))
+
+    def verify(reader: Site, moment: str) -> str:
+        beside = reader.config(standby=True, signing_key_file=None)
+        return str(reader.run("verify", "--vault", "elm", "--at", moment, config=beside, fails=True))
+
+    with ThreadPoolExecutor(max_workers=len(readers)) as pool:
+        told = list(pool.map(verify, readers, moments))
+    assert "invalid page in block" in told[0]
+    assert "pg_amcheck finds the copy from elm damaged" in told[1]
+    assert "lacks matching index tuple" in told[1]
+    assert "pg_checksums finds the copy from elm damaged" in told[2]
+
+
 def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], fleet: Fleet, tmp_path: Path) -> None:
     """Pruned by the operator, a vault still gives everything back; ship's credentials could not have done it.
 
@@ -196,3 +246,4 @@ def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], f
     elm = next(vault for vault in config.vaults if vault.name == "elm")
     Repository(config.paths.restic, elm, repository(1)).restore(newest, str(settings), tmp_path / "settings")
     assert (tmp_path / "settings/host.conf").read_text() == "max_connections = 100\n"
+    finds_damage(acorn, [sites(fleet, name, standby=True) for name in ("one", "two", "three")])
