@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,9 +152,7 @@ class Limits(threading.Thread):
 
 def lag_seconds(spool: Spool, k: int) -> float:
     """Age of the oldest chunk that k vaults do not hold yet."""
-    now = time.time()
-    ages = sorted(now - (spool.oldest_lacking(name) or now) for name in spool.held())
-    return max(0.0, ages[k - 1])
+    return sorted(spool.lag(name) for name in spool.held())[k - 1]
 
 
 def disk_free(folder: Path) -> int:

@@ -99,7 +99,6 @@ class Report:
 
     def _vault(self, courier: Courier) -> dict[str, Any]:
         name = courier.vault.name
-        oldest = self._spool.oldest_lacking(name)
         chunks, size = self._spool.backlog(name)
         objects, objects_size = self._outbox.backlog(name)
         hole = self._spool.hole(name)
@@ -108,7 +107,7 @@ class Report:
             "apart": name in self._config.apart,
             "lsn": lsn.show(self._spool.held()[name]),
             "lag_bytes": max(0, self._server_end - self._spool.held()[name]),
-            "lag_seconds": 0.0 if oldest is None else round(max(0.0, time.time() - oldest), 3),
+            "lag_seconds": round(self._spool.lag(name), 3),
             "backlog_chunks": chunks,
             "backlog_objects": objects,
             "backlog_bytes": size + objects_size,

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from resilience.errors import Refused
 from resilience.replication import lsn
+from resilience.replication.lease import now
 from resilience.replication.quorum import held_by
 
 BLOCK = 4096
@@ -34,11 +35,12 @@ BLOCK = 4096
 
 
 class Kept(NamedTuple):
-    """A chunk in the spool."""
+    """A chunk in the spool; `since` when it was made, on the lease's clock."""
 
     start: int
     end: int
     size: int
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Spool:
             half_written.unlink()
         self._chunks = [_kept(path) for path in sorted(self._wal.iterdir())]
         self._holes = {vault: Hole.read(self._hole_notes / vault) for vault in vaults}
+        self._left = {vault: _on_our_clock(hole.since) for vault, hole in self._holes.items() if hole is not None}
         self._at = {vault: self._read_position(vault) for vault in self._holes}
         self._noted: dict[str, int] = {}
         self._gap = Hole.read(self._folder / "gap")
@@ -158,7 +161,7 @@ class Spool:
         """Keep a chunk, durably."""
         write_durably(self._path(start, end), data)
         with self._lock:
-            self._chunks.append(Kept(start, end, len(data)))
+            self._chunks.append(Kept(start, end, len(data), now()))
 
     def next_for(self, vault: str, after: int | None = None) -> tuple[int, int, bytes] | None:
         """The first chunk that this vault was not given (past `after`): start, end, bytes."""
@@ -193,10 +196,10 @@ class Spool:
     def leave(self, vault: str) -> Hole:
         """Leave a vault behind: what it was not given is owed by other vaults now, and no longer kept for it."""
         with self._lock:
-            begin = self._held(vault)
-            hole = Hole(begin, self._chunks[-1].end, self._since(vault) or time.time())
+            begin, lag = self._held(vault), self._lag(vault)
+            hole = Hole(begin, self._chunks[-1].end, time.time() - lag)
             write_durably(self._hole_notes / vault, hole.encode())
-            self._holes[vault] = hole
+            self._holes[vault], self._left[vault] = hole, now() - lag
         self.advance(vault, hole.end)
         self.tidy()
         return hole
@@ -224,10 +227,10 @@ class Spool:
         """Position that k vaults hold without a hole."""
         return held_by(k, self.held().values())
 
-    def oldest_lacking(self, vault: str) -> float | None:
-        """When the first chunk that this vault lacks was made; None when it lacks none."""
+    def lag(self, vault: str) -> float:
+        """Age in seconds of the oldest chunk that this vault lacks; 0 when it lacks none. No jump of the clock changes it."""
         with self._lock:
-            return self._since(vault)
+            return self._lag(vault)
 
     def shipped(self, k: int) -> bool:
         """Whether k vaults hold at least one chunk of this epoch."""
@@ -251,17 +254,11 @@ class Spool:
         hole = self._holes[vault]
         return hole.start if hole else self._at[vault]
 
-    def _since(self, vault: str) -> float | None:
-        hole = self._holes[vault]
-        if hole:
-            return hole.since
+    def _lag(self, vault: str) -> float:
+        if self._holes[vault]:
+            return now() - self._left[vault]
         index = self._first_lacking(vault)
-        if index == len(self._chunks):
-            return None
-        try:
-            return self._path(self._chunks[index].start, self._chunks[index].end).stat().st_mtime
-        except FileNotFoundError:
-            return None
+        return now() - self._chunks[index].since if index < len(self._chunks) else 0.0
 
     def _first_lacking(self, vault: str, after: int | None = None) -> int:
         position = max(self._at[vault], after or 0)
@@ -280,7 +277,13 @@ class Spool:
 
 
 def _kept(path: Path) -> Kept:
-    return Kept(int(path.name[:16], 16), int(path.name[17:], 16), path.stat().st_size)
+    found = path.stat()
+    return Kept(int(path.name[:16], 16), int(path.name[17:], 16), found.st_size, _on_our_clock(found.st_mtime))
+
+
+def _on_our_clock(told: float) -> float:
+    """A time of day that was noted before this life, on the lease's clock; what lies in the future was now."""
+    return now() - max(0.0, time.time() - told)
 
 
 def on_disk(size: int) -> int:

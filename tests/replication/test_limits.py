@@ -16,6 +16,7 @@ import pytest
 
 from resilience.replication import lsn
 from tests.replication.harness import Fleet, Site, wait_until
+from tests.replication.test_lease import DAY, with_a_clock
 from tests.replication.test_ship_faults import chunks
 from tests.vault_proxy import Proxy, proxy
 
@@ -142,9 +143,13 @@ def test_writes_stop_where_the_operator_chose_so(sites: Callable[..., Site], fle
 def test_commits_go_on_degraded_where_the_operator_chose_so(
     sites: Callable[..., Site], fleet: Fleet, elm: Proxy
 ) -> None:
-    """With fewer than k vaults commits count as async and an alarm says so; who asks for the quorum still waits."""
+    """With fewer than k vaults commits count as async and an alarm says so; who asks for the quorum still waits.
+
+    The clock is set back by a day while they wait: how long something waits is not told by the time of day.
+    """
     fleet.durability, fleet.k, fleet.lease_s = "quorum", 3, 1.5
     acorn = sites(fleet, "acorn")
+    jump = with_a_clock(acorn)
     begun(acorn)
     acorn.ship(behind(acorn.ship_config(), elm, too_few_vaults="degrade"))
     acorn.wait_confirmed()
@@ -154,6 +159,7 @@ def test_commits_go_on_degraded_where_the_operator_chose_so(
     acorn.insert(1, 3)
     assert acorn.status()["commits"] == "quorum"
     elm.status, elm.writes_only = 429, True
+    jump.write_text(str(-DAY))
     with acorn.connect() as strict, acorn.connect() as db:
         db.execute("SET synchronous_commit = local")
         db.execute("INSERT INTO rows VALUES (4, '')")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from resilience.errors import Refused
 from resilience.replication.spool import Hole, Spool
 
 VAULTS = ("birch", "cedar", "elm")
+DAY = 86_400
 
 
 @pytest.fixture
@@ -94,10 +96,35 @@ def test_a_half_written_chunk_is_none(spool: Spool, tmp_path: Path) -> None:
 def test_backlog_is_counted(spool: Spool) -> None:
     """Chunks that a vault lacks, the disk they take, and since when."""
     assert spool.backlog("elm") == (3, 3 * 4096)
-    assert spool.oldest_lacking("elm") is not None
+    assert spool.lag("elm") > 0
     spool.advance("elm", 400)
     assert spool.backlog("elm") == (0, 0)
-    assert spool.oldest_lacking("elm") is None
+    assert spool.lag("elm") == 0
+
+
+@pytest.mark.parametrize("jump", [DAY, -DAY], ids=["forward", "backward"])
+def test_no_jump_of_the_clock_changes_a_lag(spool: Spool, tmp_path: Path, jump: int) -> None:
+    """The clock is set while chunks wait: their files seem a day old, or of tomorrow; the lag is what has passed."""
+    for path in (tmp_path / "00000001/wal").iterdir():
+        os.utime(path, (time.time() - jump,) * 2)
+    waited = spool.lag("elm")
+    assert 0 < waited < 60
+    assert spool.lag("elm") > waited
+    hole = spool.leave("elm")
+    assert waited < spool.lag("elm") < 60
+    assert abs(time.time() - hole.since) < 60
+
+
+def test_the_lag_of_what_a_ship_finds_is_its_files_age(spool: Spool, tmp_path: Path) -> None:
+    """Made an hour ago, before this ship's life; a file of the future was made now."""
+    for path in (tmp_path / "00000001/wal").iterdir():
+        os.utime(path, (time.time() - 3600,) * 2)
+    assert 3600 <= again(tmp_path).lag("elm") < 3660
+    spool.leave("elm")
+    note = tmp_path / "00000001/hole/elm"
+    for since, told in ((time.time() - 3600, 3600), (time.time() + DAY, 0)):
+        note.write_bytes(Hole(100, 400, since).encode())
+        assert told <= again(tmp_path).lag("elm") < told + 60
 
 
 def test_a_vault_left_behind_is_kept_nothing_for(spool: Spool, tmp_path: Path) -> None:
@@ -114,7 +141,7 @@ def test_a_vault_left_behind_is_kept_nothing_for(spool: Spool, tmp_path: Path) -
     spool.advance("elm", 500)
     spool.tidy()
     assert spool.held()["elm"] == 100
-    assert spool.oldest_lacking("elm") == hole.since
+    assert spool.lag("elm") > 0
     restarted = again(tmp_path)
     assert restarted.hole("elm") == hole
     assert not restarted.fill("elm", Hole(100, 300, hole.since)), "that is not all it lacks"
