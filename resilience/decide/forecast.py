@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
-from resilience.model import Fleet, PastRun, Phase, Plan, Point, Survey, Unknown
+from resilience.model import Fleet, PastRun, Phase, Plan, Point, Survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +69,7 @@ def _worst(found: Sequence[float | None]) -> Any:
 def _lag(survey: Survey, source: str) -> float | None:
     """How far the vaults are behind, where the old site still says so."""
     seen = survey.sites.get(source)
-    if seen is None or isinstance(seen.ship, Unknown):
-        return None
-    lag = seen.ship.get("lag_seconds")
-    return float(lag) if isinstance(lag, int | float) else None
+    return None if seen is None else seen.behind_s
 
 
 def _basis(plan: Plan, here: Sequence[PastRun], like: Sequence[PastRun], live_s: float | None) -> str:

@@ -102,6 +102,14 @@ class SiteReading:
     locked: bool = False
     """What is ours on its disk waits for its key, as after each boot: `resilience up SITE` hands it over."""
 
+    @property
+    def behind_s(self) -> float | None:
+        """Seconds of writes that would be lost with a primary now, or that a hot standby lacks; None where nobody says."""
+        if isinstance(self.ship, Unknown):
+            return None
+        told = (self.ship.get("at_risk") or {}).get("seconds", self.ship.get("lag_seconds"))
+        return float(told) if isinstance(told, int | float) else None
+
 
 @dataclass(frozen=True, slots=True)
 class ZoneReading:

@@ -144,8 +144,7 @@ def _behind(seen: SiteReading) -> Text:
     """How far the vaults are behind a primary, and a hot standby behind the vaults."""
     if isinstance(seen.ship, Unknown):
         return reading(seen.ship) if seen.serving is True else Text("")
-    lag = seen.ship.get("lag_seconds")
-    told = words.seconds(lag) if isinstance(lag, int | float) else words.UNKNOWN
+    told = words.UNKNOWN if seen.behind_s is None else words.seconds(seen.behind_s)
     risk = seen.ship.get("at_risk") or {}
     counts = [f"{risk[what]} {what}" for what in ("transactions", "objects") if risk.get(what)]
     return Text(", ".join([told, *counts]))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -15,37 +16,54 @@ from resilience.replication.config import Config
 END = "SELECT pg_current_wal_flush_lsn()::text, timeline_id FROM pg_control_checkpoint()"
 
 
+class End(NamedTuple):
+    """Up to where Postgres has written, and on which timeline."""
+
+    position: int
+    timeline: int
+
+
 def at_risk(config: Config, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Seconds, bytes, transactions and objects that fewer than k vaults hold; null for what can't be told."""
+    """Seconds, bytes, transactions and objects that fewer than k vaults hold; null for what can't be told.
+
+    What ship said last is as old as ship is silent, so Postgres itself is asked.
+    """
     lacking = sorted(int(vault["backlog_objects"]) for vault in facts["vaults"].values() if not vault.get("apart"))
-    k = config.record.k
+    k, confirmed = config.record.k, lsn.parse(facts["confirmed_lsn"])
+    end = _end(config)
+    lost = max(0, end.position - confirmed) if end else facts["lag_bytes"]
+    transactions = _transactions(config, confirmed, end) if end and confirmed else None
+    silent = max(0.0, time.time() - facts["at"])
     return {
-        "seconds": facts["lag_seconds"],
-        "bytes": facts["lag_bytes"],
-        "transactions": _transactions(config, lsn.parse(facts["confirmed_lsn"])),
+        "seconds": 0.0 if not lost or transactions == 0 else round(facts["lag_seconds"] + silent, 3),
+        "bytes": lost,
+        "transactions": transactions,
         "objects": lacking[k - 1] if len(lacking) >= k else None,
     }
 
 
-def _transactions(config: Config, confirmed: int) -> int | None:
-    """Commits past a position, counted in the WAL itself."""
+def _end(config: Config) -> End | None:
+    """None where Postgres does not answer."""
     try:
         with psycopg.connect(config.postgres.dsn, autocommit=True, connect_timeout=2) as db:
             row = db.execute(END).fetchone()
     except psycopg.Error:
         return None
-    if row is None or not confirmed:
-        return None
-    if lsn.parse(row[0]) <= confirmed:
+    return None if row is None else End(lsn.parse(row[0]), int(row[1]))
+
+
+def _transactions(config: Config, confirmed: int, end: End) -> int | None:
+    """Commits past a position, counted in the WAL itself."""
+    if end.position <= confirmed:
         return 0
     argv = [
         str(config.postgres.bin / "pg_waldump"),
         "--path",
         str(config.paths.pg / "pg_wal"),
         "--timeline",
-        str(row[1]),
+        str(end.timeline),
     ]
-    argv += ["--rmgr", "Transaction", "--start", lsn.show(confirmed), "--end", row[0]]
+    argv += ["--rmgr", "Transaction", "--start", lsn.show(confirmed), "--end", lsn.show(end.position)]
     done = subprocess.run(argv, check=False, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
     if done.returncode and "could not find a valid record" not in done.stderr:
         return None

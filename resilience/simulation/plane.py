@@ -323,7 +323,8 @@ class SimPlane:
             sizes = {"db_bytes": 1000 * len(host.rows), "media_bytes": 50_000 * len(host.pictures)}
             return {
                 **sizes,
-                "lag_s": lag,
+                "lag_seconds": lag,
+                "at_risk": {"seconds": lag, "transactions": len(host.wal) - host.confirmed, "objects": 0},
                 **_shipped(host),
                 "epoch": host.ships.number if host.ships else None,
             }

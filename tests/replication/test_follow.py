@@ -138,15 +138,25 @@ def be_strange(site: Site) -> None:
 
 
 def lose_ship(site: Site) -> None:
-    """Nothing is at risk while ship runs; without it, each commit is counted."""
-    assert site.run("status", config=site.ship_config())["at_risk"]["transactions"] == 0
+    """Nothing is at risk while ship runs; without it each commit, each picture and each second since is counted."""
+
+    def risk() -> dict[str, float]:
+        told: dict[str, float] = site.run("status", config=site.ship_config())["at_risk"]
+        return told
+
+    nothing = {"seconds": 0.0, "transactions": 0, "objects": 0}
+    wait_until(lambda: {**risk(), "bytes": 0} == {**nothing, "bytes": 0}, site.told)
     site.processes[0].kill()
     site.processes[0].wait()
+    killed = time.time()
     with site.connect(options="-c synchronous_commit=local") as db:
         for _ in range(3):
             db.execute("SELECT pg_current_xact_id()")
         db.execute("CHECKPOINT")
-    assert site.run("status", config=site.ship_config())["at_risk"]["transactions"] >= 3
+    lost = risk()
+    assert lost["transactions"] >= 3
+    assert lost["bytes"] > 0
+    assert killed - site.status()["at"] <= lost["seconds"] <= time.time() - site.status()["at"]
 
 
 def ask_for_quorum(site: Site) -> None:

@@ -1,0 +1,138 @@
+"""`resilience status` as a person types it: what would be lost now, and what is critical, against the in-memory World."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from resilience import cli
+from resilience.adapters.history_file import HistoryFile
+from resilience.cli import context
+from resilience.cli.outcome import HISTORY
+from resilience.engine.verify import verify
+from resilience.errors import Exit
+from resilience.model import Event, Fleet
+from resilience.ports import World
+from resilience.simulation import SimulatedUsers
+from resilience.wire import Home
+from tests.sim.stage import Stage, day_one
+from tests.sim.test_verify import Plane, good
+
+DAY = 86_400.0
+HOUR = 3600.0
+
+
+class Silent:
+    """The simulated data plane, whose ship stopped: it says what it said last, and Postgres what was written since."""
+
+    def __init__(self, inner: Any, risk: Mapping[str, Any]) -> None:
+        self.inner, self.risk = inner, risk
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def without(self, vaults: frozenset[str], *, forced: bool = False) -> Silent:
+        """The same with fewer vaults."""
+        return Silent(self.inner.without(vaults, forced=forced), self.risk)
+
+    def status(self, site: Any, outputs: Any) -> Mapping[str, Any]:
+        """Ship's last words, and what is at risk by now."""
+        return {**self.inner.status(site, outputs), "at_risk": self.risk}
+
+
+class Desk:
+    """An operator's machine: the command line, whose World is the one in memory, and its own journal and history."""
+
+    def __init__(self) -> None:
+        self.stage: Stage = day_one()
+        self.world: World = self.stage.world
+        self.fleet: Fleet = replace(self.stage.fleet, lab=False)
+
+    @contextmanager
+    def simulated(self, *_: object) -> Iterator[object]:
+        """The World in memory."""
+        yield self.world, SimulatedUsers(self.stage.state, self.fleet)
+
+    def type(self, *words: str) -> Result:
+        """A command."""
+        return CliRunner().invoke(cli.app, words)
+
+    def critical(self) -> list[str]:
+        """What status calls critical; its exit status says the same, for people and for machines."""
+        said, told = self.type("status", "--json"), self.type("status")
+        found: list[str] = json.loads(said.output)["critical"]
+        assert said.exit_code == told.exit_code == (Exit.MISSED if found else Exit.DONE), said.output
+        assert [f"CRITICAL: {why}" for why in found] == [x for x in told.output.splitlines() if "CRITICAL" in x]
+        return found
+
+    def verified(self) -> None:
+        """Every vault gave the database back."""
+        plane = Plane({vault: good(vault) for vault in self.world.vaults}, [])
+        verify(replace(self.world, plane=plane), self.fleet)  # type: ignore[arg-type]
+
+    def protected(self) -> None:
+        """A snapshot was taken."""
+        done = {"step": "protect.snapshot.acorn", "action": "protect"}
+        Home(Path("fleet.toml")).journal.append(Event(self.stage.state.now, "step-done", done))
+
+    def later(self, seconds: float) -> None:
+        """The same at a later time; nothing went on meanwhile."""
+        self.stage.state.ms += round(seconds * 1000)
+
+    def drilled(self, at: float) -> None:
+        """A drill passed."""
+        HistoryFile(Path("reports") / HISTORY).append({"at": at, "verdict": "met", "simulated": False})
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Desk:
+    """A fleet, no lab, that runs at acorn."""
+    made = Desk()
+    monkeypatch.setattr(context, "real_world", made.simulated)
+    monkeypatch.setattr(Home, "load", lambda _home: made.fleet)
+    monkeypatch.setattr("time.time", lambda: made.stage.state.now)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    return made
+
+
+def test_critical_is_what_was_not_proven_within_the_declared_days(desk: Desk) -> None:
+    """No drill, no verified restore, no snapshot: exit 3, each with what to type; all three there: exit 0; too old: 3 again."""
+    drill, restore, snapshot = desk.critical()
+    assert "No drill or rehearsal has passed yet" in drill
+    assert restore == "no restore from birch, cedar, elm was verified within 7 days: resilience verify"
+    assert snapshot == "no snapshot within two spacings of 60 minutes: resilience snapshot"
+    desk.verified()
+    desk.protected()
+    desk.drilled(desk.stage.state.now)
+    assert desk.critical() == []
+    desk.later(2 * HOUR + 60)
+    assert desk.critical() == [snapshot]
+    desk.later(7 * DAY)
+    desk.protected()
+    drill, old = desk.critical()
+    assert "The last drill that passed is 7.1 days old" in drill
+    assert old == restore
+    desk.drilled(desk.stage.state.now)
+    desk.verified()
+    assert desk.critical() == []
+    desk.fleet = desk.stage.fleet
+    desk.later(30 * DAY)
+    assert desk.critical() == [], "a lab's promises are nobody's"
+
+
+def test_what_would_be_lost_now(desk: Desk) -> None:
+    """Nothing while ship keeps up; where it is silent, what piled up since: seconds, transactions, objects, in the plan too."""
+    assert "yes      sign-ups  0 s\n" in desk.type("status").output
+    risk = {"seconds": 3601.2, "bytes": 9, "transactions": 12, "objects": 2}
+    desk.world = replace(desk.world, plane=Silent(desk.world.plane, risk))
+    assert "60 min 1 s, 12 transactions, 2 objects" in desk.type("status").output
+    planned = desk.type("switchover", "--to", "birch").output
+    assert "The vaults are 3601.2 s behind now." in " ".join(planned.split()), planned
