@@ -14,9 +14,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from resilience.adapters.rules import for_postgres
+from resilience.model import Replication
 from resilience.replication import lsn
 from tests.replication.harness import Fleet, Site, wait_until
-from tests.replication.test_lease import DAY, with_a_clock
+from tests.replication.test_lease import DAY, stop, with_a_clock
 from tests.replication.test_ship_faults import chunks
 from tests.vault_proxy import Proxy, proxy
 
@@ -178,6 +180,41 @@ def test_commits_go_on_degraded_where_the_operator_chose_so(
     wait_until(lambda: acorn.status()["commits"] == "quorum", acorn.told)
     assert acorn.running()
     acorn.insert(7, 8)
+
+
+def test_wal_that_the_slot_keeps_never_fills_the_disk(sites: Callable[..., Site], fleet: Fleet, elm: Proxy) -> None:
+    """With fewer than k vaults it is told from half of the limit on, and past it writes stop; without ship Postgres lets go.
+
+    That the disk would be full before the limit is told, too.
+    """
+    fleet.k = 3
+    acorn = sites(fleet, "acorn")
+    begun(acorn, *for_postgres(Replication(k=3, s=2, backlog_mb=2)).splitlines())
+    ship = acorn.ship(behind(acorn.ship_config(), elm, backlog_mb=2))
+    acorn.wait_confirmed()
+    elm.status, elm.writes_only = 403, True
+    noise(acorn, 35)
+    wait_until(lambda: "keeps 1 MB of WAL of at most 2 MB" in str(acorn.status()["alarms"]), acorn.told)
+    assert acorn.status()["writes_stopped_since"] is None
+    with suppress(psycopg.OperationalError):  # who is at it when writes stop is ended
+        noise(acorn, 35)
+    wait_until(lambda: acorn.status()["writes_stopped_since"], acorn.told)
+    with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        noise(acorn, 1)
+    stop(ship)
+    ship = acorn.ship(behind(acorn.ship_config(), elm, backlog_mb=10_000_000))
+    wait_until(lambda: "full before the limit of 10000000 MB" in str(acorn.status()["alarms"]), acorn.told)
+    with acorn.connect() as db:
+        wait_until(lambda: db.execute("SHOW default_transaction_read_only").fetchone() == ("off",), acorn.told)
+    stop(ship)
+    noise(acorn, 150)
+    with acorn.connect() as db:
+        db.execute("SELECT pg_switch_wal()")
+        db.execute("CHECKPOINT")
+        assert db.execute("SELECT wal_status FROM pg_replication_slots").fetchone() == ("lost",)
+    elm.be_well()
+    acorn.ship(behind(acorn.ship_config(), elm))
+    wait_until(lambda: "unprotected" in str(acorn.status()["alarms"]), acorn.told)
 
 
 def test_a_slot_that_was_lost(sites: Callable[..., Site], fleet: Fleet) -> None:
