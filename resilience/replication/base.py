@@ -219,6 +219,7 @@ def clone(config: Config, vaults: Mapping[str, Vault], known: Mapping[int, Epoch
             start_lsn=used.start_lsn,
             segment_size=used.segment_size,
             system_id=used.system_id,
+            at=used.at,
         )
         own(config, [config.paths.pg / MARKER])
         return following(config) or {}

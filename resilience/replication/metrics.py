@@ -94,7 +94,7 @@ def text(metrics: Iterable[Metric]) -> str:
         if metric.samples:
             name = PREFIX + metric.name
             lines += [f"# HELP {name} {metric.help}", f"# TYPE {name} {metric.kind}"]
-            lines += [f"{name}{s.suffix}{_labels(s.labels)} {s.value:.10g}" for s in metric.samples]
+            lines += [f"{name}{s.suffix}{_labels(s.labels)} {_number(s.value)}" for s in metric.samples]
     return "\n".join(lines) + "\n"
 
 
@@ -105,6 +105,11 @@ def write(run: Path, program: str, metrics: Iterable[Metric]) -> None:
     new = path.with_suffix(".new")
     new.write_text(text(metrics))
     new.replace(path)
+
+
+def _number(value: float) -> str:
+    """Whole numbers with all their digits: a position has more of them than a float is rounded to."""
+    return str(int(value)) if value == int(value) else f"{value:.10g}"
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from resilience.replication import chunk, layout, lsn
 from resilience.replication.chunk import Header
 from resilience.replication.courier import PAUSES
 from resilience.replication.incoming import Incoming
+from resilience.replication.metrics import error_class
 from resilience.replication.objects import keep
 
 IDLE = 0.5
@@ -23,6 +25,7 @@ LIVELY = 2.0
 """For so long after a chunk the next one is asked for at the primary's own spacing."""
 SKIP = 5.0
 """A vault that lacks a chunk for so long, while others are past it, has a hole there."""
+ALTERED = "Altered"
 log = structlog.get_logger()
 
 
@@ -35,6 +38,8 @@ class Reader(threading.Thread):
         self.error: str | None = None
         self.failures = 0
         self.holes = 0
+        self.errors: Counter[str] = Counter()
+        """Questions that failed, by class, and chunks that came altered."""
         self._incoming = incoming
         self._folder = folder
         self._spacing = spacing
@@ -77,6 +82,7 @@ class Reader(threading.Thread):
 
     def _failed(self, error: ResilienceError) -> None:
         self.failures += 1
+        self.errors[error_class(error)] += 1
         self.error = f"{error.what}: {error.why}"
         if self.failures == 1 or self.failures % 60 == 0:
             log.warning("vault cannot be read", vault=self.vault.name, why=error.why, failures=self.failures)
@@ -129,6 +135,7 @@ class Reader(threading.Thread):
             if key not in self._altered:
                 log.warning("an altered chunk", vault=self.vault.name, start=lsn.show(start))
             self._altered.add(key)
+            self.errors[ALTERED] += 1
             return None
         keep(self._folder, found[0], data)
         return found[0]

@@ -82,6 +82,7 @@ class StandbyReport:
             "epoch": record.number,
             "timeline": incoming.leg.start.timeline,
             "snapshot": self._base["snapshot"],
+            "snapshot_at": self._base.get("at"),
             "seen_lsn": lsn.show(incoming.frontier),
             "delivered_lsn": lsn.show(incoming.position),
             "replayed_lsn": None if replayed is None else lsn.show(replayed),
@@ -92,7 +93,13 @@ class StandbyReport:
             "ledger_entries": self._entries.held,
             "kept": self._prune.facts,
             "vaults": {
-                r.vault.name: {"lsn": lsn.show(r.position), "failures": r.failures, "holes": r.holes, "error": r.error}
+                r.vault.name: {
+                    "lsn": lsn.show(r.position),
+                    "failures": r.failures,
+                    "errors": dict(r.errors),
+                    "holes": r.holes,
+                    "error": r.error,
+                }
                 for r in self._readers
             },
         }
@@ -121,12 +128,19 @@ class StandbyReport:
 
 def _metrics(facts: dict[str, Any]) -> list[Metric]:
     kept = facts["kept"] or {}
+    replayed = facts["replayed_lsn"]
     whole = {
         "standby_epoch": ("Number of the epoch that is followed.", facts["epoch"]),
         "standby_readable": ("1 while Postgres lets readers in.", facts["readable"]),
+        "standby_replayed_lsn": ("Position up to which WAL is replayed.", replayed and lsn.parse(replayed)),
         "standby_lag_seconds": ("Age of the oldest WAL that is known here and not replayed.", facts["lag_seconds"]),
         "standby_lag_bytes": ("WAL that is known here and not replayed.", facts["lag_bytes"]),
         "standby_pictures_lacking": ("Pictures that rows name and no vault has yet.", facts["pictures_lacking"]),
+        "standby_ledger_entries": ("Number of the last ledger entry that is here.", facts["ledger_entries"]),
+        "standby_snapshot_time_seconds": (
+            "When the snapshot was taken that this copy began with.",
+            facts["snapshot_at"],
+        ),
         "standby_kept_chunks": ("Chunks kept as one more copy.", kept.get("chunks")),
         "standby_kept_bytes": ("Bytes of the chunks kept as one more copy.", kept.get("bytes")),
     }
@@ -134,6 +148,11 @@ def _metrics(facts: dict[str, Any]) -> list[Metric]:
         "standby_vault_failures": ("Questions in a row that this vault did not answer.", "failures"),
         "standby_vault_holes": ("Chunks passed over because only this vault lacks them.", "holes"),
     }
+    errors = tuple(
+        Sample(count, {"vault": vault, "class": which})
+        for vault, seen in facts["vaults"].items()
+        for which, count in sorted(seen["errors"].items())
+    )
     lacked = tuple(Sample(count, {"vault": vault}) for vault, count in kept.get("lacked", {}).items())
     return [
         *(
@@ -144,5 +163,6 @@ def _metrics(facts: dict[str, Any]) -> list[Metric]:
             Metric(name, "gauge", told, tuple(Sample(seen[key], {"vault": v}) for v, seen in facts["vaults"].items()))
             for name, (told, key) in by_vault.items()
         ),
+        Metric("standby_vault_errors_total", "counter", "Questions that failed and altered chunks, by class.", errors),
         Metric("standby_vault_lacked_chunks", "gauge", "Kept chunks that this vault needs and lacks.", lacked),
     ]

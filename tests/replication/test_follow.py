@@ -69,6 +69,11 @@ def stop_following(standby: Site) -> None:
         process.wait(10)
 
 
+def metrics(standby: Site) -> str:
+    """What follow wrote for Prometheus."""
+    return (standby.folder / "run/metrics/follow.prom").read_text()
+
+
 def keeps_what_may_be_needed(standby: Site, config: Path) -> dict[str, str]:
     """The operator proves its snapshot in two vaults: what lies before is kept no more, all since then is. Ids by vault."""
     taken = standby.snapshot_as_standby()
@@ -87,7 +92,18 @@ def keeps_what_may_be_needed(standby: Site, config: Path) -> dict[str, str]:
     assert gone
     assert all(Span.of(name).end <= position for name in gone)
     assert [name for name in kept if Span.of(name).end <= position] == []
-    assert "resilience_standby_kept_bytes" in (standby.folder / "run/metrics/follow.prom").read_text()
+    names = (
+        "epoch 1",
+        "readable 1",
+        "replayed_lsn ",
+        "lag_seconds",
+        "lag_bytes",
+        "snapshot_time_seconds",
+        "kept_bytes",
+    )
+    wait_until(
+        lambda: all(f"\nresilience_standby_{name}" in metrics(standby) for name in names), lambda: metrics(standby)
+    )
     return taken
 
 
@@ -192,6 +208,7 @@ def follows_past_bad_vaults(acorn: Site, standby: Site, proxies: dict[str, Proxy
     acorn.insert(69, 75)
     standby.follow(standby.config(standby=True, media_query=PICTURES))
     wait_until(lambda: standby.has(75), standby.told_by_standby)
+    wait_until(lambda: 'standby_vault_errors_total{vault="elm",class="' in metrics(standby), lambda: metrics(standby))
     proxies["elm"].be_well()
     proxies["birch"].flip = True
     kills.kill_all(kills.servers(standby))

@@ -17,12 +17,16 @@ def test_the_text_form(tmp_path: Path) -> None:
     made = [
         Metric("lag_seconds", "gauge", "How far behind.", (Sample(1.5, {"vault": 'a "b"'}),)),
         Metric("unknown", "gauge", "Not there.", ()),
+        Metric("lsn", "gauge", "Where.", (Sample(float(0x1FF_16B3748)),)),
     ]
     metrics.write(tmp_path, "ship", made)
     assert (tmp_path / "metrics/ship.prom").read_text() == (
         "# HELP resilience_lag_seconds How far behind.\n"
         "# TYPE resilience_lag_seconds gauge\n"
         'resilience_lag_seconds{vault="a \\"b\\""} 1.5\n'
+        "# HELP resilience_lsn Where.\n"
+        "# TYPE resilience_lsn gauge\n"
+        f"resilience_lsn {0x1FF_16B3748}\n"
     )
 
 
