@@ -198,11 +198,16 @@ def test_killed_in_the_middle_somebody_else_goes_on(operator: Operator, tmp_path
     seen = operator.run("status", "--lost", "acorn")
     assert seen["sites"]["birch"]["serving"] is True
     assert {v["epoch"]["number"] for n, v in seen["vaults"].items() if n != "birch"} == {3}
+    few = operator.run(
+        "up", "birch", "--lost", "acorn", "--lost", "cedar", "--lost", "dover", "--lost", "elm", status=1
+    )
+    assert "could seal" in few["error"] or "vaults" in few["error"], few
+    assert operator.run("up", "birch", "--lost", "acorn")["addresses"] == ["198.18.2.100"]
     (tmp_path / "first/journal.jsonl").replace(operator.file.parent / "journal.jsonl")
     assert "sealed by somebody else" in operator.run("failover", status=5)["error"]
 
 
 def test_the_vendor_that_left_was_not_called(operator: Operator) -> None:
-    """Acorn's account API saw no request after the account was closed."""
+    """Acorn's account API saw no request after the account was closed, by failovers nor by `up --lost`."""
     answers = [r for r in operator.lab.requests("acorn") if r["status"] == 403]
     assert answers == []
