@@ -49,6 +49,8 @@ from resilience.replication.segments import Segments
 from resilience.replication.standby import only_follower
 from resilience.replication.trace import astray, known_epochs, legs, own_opening
 
+OBJECTS = "objects"
+"""Chunks that are kept here beside the vaults': they may be the last copy, so no restore removes them."""
 CHUNK = 4 << 20
 """No chunk holds more WAL."""
 log = structlog.get_logger()
@@ -125,8 +127,17 @@ def goes_on(config: Config, opening: Opening | None) -> tuple[EpochRecord, int |
 
 
 def _attempt(config: Config, vaults: Mapping[str, Vault], group: list[Label], opening: Opening | None) -> Merged | None:
-    """One snapshot, from whichever vault has it whole; None when the next older one must do."""
-    hot = _hot(config, vaults, group, opening)
+    """One snapshot, from whichever vault has it whole; None when the next older one must do.
+
+    A standby's copy takes its place. Where that can't go on, it is given up only once the chain is known to lead on from here.
+    """
+    hot, standing = None, following(config)
+    if standing is not None:
+        hot = _hot(config, vaults, group, opening, standing)
+        if hot is None:
+            if _wal(config, vaults, group[0], opening, None) is None:
+                return None
+            subprocess.run(config.postgres.stop, check=False, capture_output=True)
     found = hot or _cold(config, vaults, group, opening)
     if found is None:
         return None
@@ -179,7 +190,7 @@ def _cold(config: Config, vaults: Mapping[str, Vault], group: list[Label], openi
     """Files from a vault, and all WAL since, put again, at the same time; onto the disk while they come."""
     first = group[0]
     afresh(config, RESTORING)
-    empty(config.paths.wal)
+    empty(config.paths.wal, but=OBJECTS)
     with ThreadPoolExecutor(max_workers=2) as pool:
         files = pool.submit(_files, config, group)
         written = pool.submit(disk.keep_up, config, files)
@@ -201,24 +212,28 @@ def _files(config: Config, group: list[Label]) -> tuple[Label | None, float]:
     return bring(config, group, RESTORING), round(time.monotonic() - began, 3)
 
 
-def _hot(config: Config, vaults: Mapping[str, Vault], group: list[Label], opening: Opening | None) -> Found | None:
-    """A standby's own copy, with the WAL that it lacks; None where there is none that can go on to the chain's end."""
-    standing, reached = following(config), follow.state(config)
-    if standing is None:
+def _hot(
+    config: Config,
+    vaults: Mapping[str, Vault],
+    group: list[Label],
+    opening: Opening | None,
+    standing: Mapping[str, Any],
+) -> Found | None:
+    """A standby's own copy, with the WAL that it lacks; None where it can't go on to the chain's end, or this snapshot is of no use."""
+    reached = follow.state(config)
+    if config.until is not None or reached is None or standing["system_id"] != group[0].system_id:
         return None
-    if config.until is None and reached is not None and standing["system_id"] == group[0].system_id:
-        try:
-            walked = _lacking(config, vaults, group[0], opening, reached)
-        except follow.TooFar as error:
-            log.warning("this standby can't go on", what=error.what, why=error.why)
-        except BrokenChain as error:
-            if follow.place(reached).position >= group[0].start:
-                raise
-            log.warning("vaults lack WAL between this standby and the snapshot", what=error.what, why=error.why)
-        else:
-            return None if walked is None else Found(group[0], *walked, _again(config, walked[1]))
-    subprocess.run(config.postgres.stop, check=False, capture_output=True)
-    return None
+    try:
+        walked = _lacking(config, vaults, group[0], opening, reached)
+    except follow.TooFar as error:
+        log.warning("this standby can't go on", what=error.what, why=error.why)
+        return None
+    except BrokenChain as error:
+        if follow.place(reached).position >= group[0].start:
+            raise
+        log.warning("vaults lack WAL past this standby", what=error.what, why=error.why)
+        return None
+    return None if walked is None else Found(group[0], *walked, _again(config, walked[1]))
 
 
 def _lacking(
@@ -264,6 +279,9 @@ def _wal(
         return None
     if reached is not None:
         follow.refuse_astray(reached, found)
+    if first.system_id not in {leg.start.system_id for leg in found}:
+        log.warning("a snapshot is of another database", snapshot=first.snapshot, system=first.system_id)
+        return None
     parts = assemble(config, vaults, found, segments, arrived, looked_at)
     chains.one_system((h for _, _, chain in parts for h in chain.headers), first.system_id)
     if reached is not None:

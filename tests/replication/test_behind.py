@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience.adapters.memory_vault import MemoryVault
-from resilience.errors import NoSnapshot
+from resilience.errors import BrokenChain, NoSnapshot
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chunk, layout, lsn, restore, seals
@@ -23,6 +23,7 @@ from resilience.replication import label as labels
 from resilience.replication.base import MARKER
 from resilience.replication.chunk import Header, Start
 from resilience.replication.config import Config
+from resilience.replication.objects import object_path
 from resilience.replication.segments import Segments
 from tests.replication.harness import Fleet, Site, site_folder
 from tests.unit.test_chunk import LABELLED
@@ -61,13 +62,15 @@ class Behind:
             body = chunk.seal_body(self.wal[start - MIB : start - MIB // 2], [self.fleet.recipient])
             sha = hashlib.sha256(body).hexdigest()
             header = Header(1, first.nonce, "acorn", 1, "42", start, start + MIB // 2, start, 1.0, sha)
-            self._put(layout.chunk(1, start), chunk.encode(header, body, sign))
+            self._put(layout.chunk(1, start), data := chunk.encode(header, body, sign))
+            if start == 3 * MIB:
+                self.cut = data
         facts = {"epoch": 1, "nonce": first.nonce, "repository": "restic/00000001"}
         at = {"start_lsn": lsn.show(4 * MIB + 9), "stop_lsn": lsn.show(4 * MIB + 99)}
         versions = {**LABELLED.versions, "arch": platform.machine()}
         for name in SET:
-            label = replace(LABELLED, **facts, **at, versions=versions, vault=name)  # type: ignore[arg-type]
-            self.vaults[name].put_new(label.key, labels.encode(label, sign))
+            self.label = replace(LABELLED, **facts, **at, versions=versions, vault=name)  # type: ignore[arg-type]
+            self.vaults[name].put_new(self.label.key, labels.encode(self.label, sign))
         self._follow(Site(folder, "birch", self.fleet, self._epoch("birch")))
 
     def _epoch(self, site: str) -> EpochRecord:
@@ -115,3 +118,51 @@ def test_where_no_vault_has_that_any_more_it_begins_with_the_snapshot(behind: Be
     with pytest.raises(NoSnapshot, match="No vault holds a snapshot that can be used"):
         restore.main(behind.config)
     assert not (behind.config.paths.wal / "follow.json").exists()
+
+
+def test_a_hole_past_the_snapshot_takes_nothing_from_it(behind: Behind) -> None:
+    """Neither way leads to the end: the hole is told, the copy still follows, and a chunk that is nowhere else is still here.
+
+    Once a vault is back that has what is missing, it goes on.
+    """
+    only, missing = layout.chunk(1, 4 * MIB + MIB // 2), layout.chunk(1, 5 * MIB)
+    kept, lost = behind.vaults["elm"].get(only), behind.vaults["elm"].get(missing)
+    assert kept is not None
+    assert lost is not None
+    for vault in behind.vaults.values():
+        for key in (only, missing, layout.chunk(1, 3 * MIB)):
+            vault.delete(key)
+    found = chunk.decode(kept, behind.fleet.records[0])
+    assert found is not None
+    here = object_path(behind.config.paths.wal / "objects", found[0])
+    here.parent.mkdir(exist_ok=True)
+    here.write_bytes(kept)
+    for _ in range(2):
+        with pytest.raises(BrokenChain) as told:
+            restore.main(behind.config)
+        assert told.value.good_until.startswith(lsn.show(5 * MIB)), "what is kept here counts"
+        assert here.read_bytes() == kept
+        assert (behind.config.paths.wal / "follow.json").exists()
+        assert json.loads((behind.config.paths.pg / MARKER).read_text())["state"] == "following"
+    behind.vaults["elm"].put_new(missing, lost)
+    behind.vaults["elm"].put_new(layout.chunk(1, 3 * MIB), behind.cut)
+    assert restore.main(behind.config)["end_lsn"] == lsn.show(END)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"system_id": "1"},
+        {"start_lsn": "0/F0000000", "stop_lsn": "0/F0000100"},
+        {"backup_label": "START WAL LOCATION: 0/500000\nSTART TIMELINE: 7\n"},
+    ],
+)
+def test_no_label_that_a_thief_signs_takes_a_copy_away(behind: Behind, forged: dict[str, Any]) -> None:
+    """With the site's key one may sign a newer snapshot, of another database, of tomorrow, of another history: it is passed over."""
+    for name, vault in behind.vaults.items():
+        later = {"vault": name, "start_lsn": lsn.show(5 * MIB), "stop_lsn": lsn.show(5 * MIB + 9), **forged}
+        label = replace(behind.label, **later)
+        vault.put_new(label.key, labels.encode(label, seals.signer(behind.fleet.keys[1])))
+    merged = restore.main(behind.config)
+    assert (merged["end_lsn"], merged["snapshot"]) == (lsn.show(END), behind.label.snapshot)
+    assert merged["restic_s"] == 0, "its own files"
