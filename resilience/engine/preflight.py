@@ -97,5 +97,5 @@ def _versions(vault: Vault) -> Mapping[str, str]:
     try:
         told = json.loads(data)["versions"]
         return {name: str(told[name]) for name in SAME if name in told}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ResilienceError("its newest label can't be read", str(error), "Run `resilience status`.") from error

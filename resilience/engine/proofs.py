@@ -33,8 +33,7 @@ def newest(world: World, vaults: Mapping[str, Vault]) -> dict[str, float]:
         for data in () if isinstance(answer, ResilienceError) else answer:
             told = proof.decode(data, world.signer.verify)
             if told is not None:
-                name = str(told["vault"])
-                found[name] = max(found.get(name, 0.0), float(told["at"]))
+                found[told.vault] = max(found.get(told.vault, 0.0), told.at)
     return found
 
 

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from isal import isal_zlib
 
 from resilience.errors import VaultError
 from resilience.model import EpochRecord
-from resilience.replication import lsn, seals
+from resilience.replication import lsn, seals, signed
 from resilience.replication.seals import Sign
+from resilience.replication.signed import Number, Position, SystemId, Time, Timeline
 
+T = TypeVar("T")
 FORMAT = "resilience-wal/1"
 OPENING = "resilience-opening/1"
 START = "resilience-start/1"
@@ -28,16 +30,16 @@ HEADER_LIMIT = 4096
 class Header:
     """What a chunk says of itself in plain text."""
 
-    epoch: int
+    epoch: Number
     nonce: str
     site: str
-    timeline: int
-    system_id: str
-    start: int
-    end: int
-    confirmed: int
+    timeline: Timeline
+    system_id: SystemId
+    start: Position
+    end: Position
+    confirmed: Position
     """Position that k vaults held when this chunk was made."""
-    at: float
+    at: Time
     sha256: str
 
     @property
@@ -50,28 +52,28 @@ class Header:
 class Opening:
     """Chunk 0: where the parent's chain ends, as the promoter of this epoch found it."""
 
-    epoch: int
+    epoch: Number
     nonce: str
-    parent: int
-    end: int
-    confirmed: int
-    timeline: int
-    system_id: str
-    at: float
+    parent: Number
+    end: Position
+    confirmed: Position
+    timeline: Timeline
+    system_id: SystemId
+    at: Time
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """Where an epoch's own WAL begins; put into each vault before its first chunk."""
 
-    epoch: int
+    epoch: Number
     nonce: str
-    start: int
-    timeline: int
-    system_id: str
+    start: Position
+    timeline: Timeline
+    system_id: SystemId
     history: str
     """The timeline's history file; empty on timeline 1."""
-    at: float
+    at: Time
 
 
 def encode(header: Header, body: bytes, sign: Sign) -> bytes:
@@ -130,37 +132,18 @@ def decode(data: bytes, epoch: EpochRecord, *, known: bool = False) -> tuple[Hea
     line, body = split(data)
     if len(line) > HEADER_LIMIT:
         return None
-    value = _verified(line, epoch, FORMAT, (lambda *_: True) if known else seals.verifier(epoch.signer))
-    try:
-        header = None if value is None else _header(value)
-    except (KeyError, ValueError):  # only what nobody signed says so
-        return None
+    header = _verified(line, epoch, FORMAT, Header, (lambda *_: True) if known else None)
     return None if header is None or hashlib.sha256(body).hexdigest() != header.sha256 else (header, body)
 
 
-def _header(value: Mapping[str, Any]) -> Header:
-    return Header(
-        epoch=value["epoch"],
-        nonce=value["nonce"],
-        site=value["site"],
-        timeline=int(value["timeline"]),
-        system_id=value["system_id"],
-        start=lsn.parse(value["start"]),
-        end=lsn.parse(value["end"]),
-        confirmed=lsn.parse(value["confirmed"]),
-        at=float(value["at"]),
-        sha256=value["sha256"],
-    )
-
-
-def _verified(data: bytes, epoch: EpochRecord, kind: str, check: seals.Verify | None = None) -> dict[str, Any] | None:
-    """JSON of this format that this epoch's site signed for this very epoch."""
+def _verified(data: bytes, epoch: EpochRecord, form: str, kind: type[T], check: seals.Verify | None = None) -> T | None:
+    """What JSON of this format says that this epoch's site signed for this very epoch."""
     value = seals.verified_json(data, check or seals.verifier(epoch.signer))
-    if value is None or value.get("format") != kind:
+    if value is None or value.get("format") != form:
         return None
     if value.get("epoch") != epoch.number or value.get("nonce") != epoch.nonce:
         return None
-    return value
+    return signed.read(value, kind)
 
 
 def encode_opening(record: Opening, sign: Sign) -> bytes:
@@ -181,19 +164,8 @@ def encode_opening(record: Opening, sign: Sign) -> bytes:
 
 def decode_opening(data: bytes, epoch: EpochRecord) -> Opening | None:
     """An opening record that this epoch's site signed; None when altered."""
-    value = _verified(data, epoch, OPENING)
-    if value is None or not 0 < int(value["parent"]) < epoch.number:
-        return None
-    return Opening(
-        epoch=value["epoch"],
-        nonce=value["nonce"],
-        parent=int(value["parent"]),
-        end=lsn.parse(value["end"]),
-        confirmed=lsn.parse(value["confirmed"]),
-        timeline=int(value["timeline"]),
-        system_id=value["system_id"],
-        at=float(value["at"]),
-    )
+    opening = _verified(data, epoch, OPENING, Opening)
+    return opening if opening is not None and 0 < opening.parent < epoch.number else None
 
 
 def encode_start(record: Start, sign: Sign) -> bytes:
@@ -213,15 +185,4 @@ def encode_start(record: Start, sign: Sign) -> bytes:
 
 def decode_start(data: bytes, epoch: EpochRecord) -> Start | None:
     """A start record that this epoch's site signed; None when altered."""
-    value = _verified(data, epoch, START)
-    if value is None:
-        return None
-    return Start(
-        epoch=value["epoch"],
-        nonce=value["nonce"],
-        start=lsn.parse(value["start"]),
-        timeline=int(value["timeline"]),
-        system_id=value["system_id"],
-        history=value["history"],
-        at=float(value["at"]),
-    )
+    return _verified(data, epoch, START, Start)

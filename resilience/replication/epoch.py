@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any, NamedTuple, TypeVar
 
 from resilience.errors import Refused, ResilienceError, TooFewVaults, UsageError, VaultError
 from resilience.model import EpochRecord, newest_first
 from resilience.ports import Vault
-from resilience.replication import chunk, layout, seals
+from resilience.replication import chunk, layout, seals, signed
 from resilience.replication.quorum import check_quorums
 from resilience.replication.seals import Sign, Verify
 
 T = TypeVar("T")
 SEALED = "resilience-sealed/1"
+NAMES = {field.name for field in fields(EpochRecord)}
 
 
 def make_record(
@@ -71,12 +72,9 @@ def from_json(value: Mapping[str, Any]) -> EpochRecord:
 def decode(data: bytes, check: Verify) -> EpochRecord | None:
     """The record in an object when the operator signed it; None for anything else."""
     value = seals.verified_json(data, check)
-    if value is None:
+    if value is None or value.keys() != NAMES or signed.read(value, EpochRecord) is None:
         return None
-    try:
-        return from_json(value)
-    except (TypeError, KeyError):
-        return None
+    return from_json(value)
 
 
 def read(vault: Vault, number: int, check: Verify) -> EpochRecord | None:

@@ -18,7 +18,7 @@ from resilience.replication import chunk, layout, lsn
 from resilience.replication.chain import Chain
 from resilience.replication.chunk import Header
 from resilience.replication.epoch import each
-from resilience.replication.objects import Place, ends, object_path
+from resilience.replication.objects import Place, ends, is_object, object_path
 from resilience.replication.originals import Altered, read_good
 
 FETCHERS = 12
@@ -120,7 +120,7 @@ class Gathered:
         self._good[HERE] = {}
         since = Place(self.record.number, position)
         for path in sorted(self._folder.glob(f"{self.record.number:08d}-*")):
-            if ends(path) <= since:
+            if not is_object(path.name) or ends(path) <= since:
                 continue
             known = ends(path) <= self._looked_at
             found = chunk.decode(path.read_bytes(), self.record, known=known)

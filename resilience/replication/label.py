@@ -20,17 +20,19 @@ import structlog
 from resilience.errors import ResilienceError, VaultError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
-from resilience.replication import layout, lsn, seals
+from resilience.replication import layout, lsn, seals, signed
 from resilience.replication.originals import read_good
+from resilience.replication.signed import Number, PositionText, SystemId, Time, Timeline
 
 FORMAT = "resilience-label/1"
 NAMED = len(layout.label(1, 0, "")) - len(f"-{layout.SUFFIX}")
 """So much of a label's name tells the snapshot, whichever vault it is in."""
 SNAPSHOT = re.compile(r"[0-9a-f]{8,64}")
-BRANCH = re.compile(r"^START TIMELINE: (\d{1,9})$", re.MULTILINE)
+BRANCH = re.compile(r"^START TIMELINE: ([0-9]{1,9})$", re.MULTILINE)
 SEGMENT_SIZES = frozenset(1 << power for power in range(20, 31))
 """What initdb takes: 1 MiB to 1 GiB."""
-CONTROL_SIZE = 8192
+CONTROL = re.compile(r"[A-Za-z0-9+/]{10923}=")
+"""The 8192 bytes of pg_control in base64."""
 CLOCKS_S = 3600.0
 """How far a standby may be from the clock of whoever signs its label: a date to come would go before everything."""
 FRESH_S = 86400.0
@@ -42,22 +44,22 @@ log = structlog.get_logger()
 class Label:
     """One snapshot in one vault, and all that Postgres needs beside the files."""
 
-    epoch: int
+    epoch: Number
     nonce: str
     site: str
     vault: str
     snapshot: str
     repository: str
     path: str
-    start_lsn: str
-    stop_lsn: str
-    timeline: int
-    system_id: str
+    start_lsn: PositionText
+    stop_lsn: PositionText
+    timeline: Timeline
+    system_id: SystemId
     segment_size: int
     backup_label: str
     pg_control: str
     """base64"""
-    at: float
+    at: Time
     versions: Mapping[str, str]
 
     @property
@@ -101,32 +103,30 @@ def decode(data: bytes, epoch: EpochRecord, operator: seals.Verify) -> Label | N
     """A label that this epoch's site signed, or the operator for a standby of that epoch; None when altered."""
     site = seals.verified_json(data, seals.verifier(epoch.signer))
     value = site or seals.verified_json(data, operator)
-    if value is None or value.pop("format", None) != FORMAT:
+    label = None if value is None or value.get("format") != FORMAT else sound(value)
+    if label is None or label.by_standby != (site is None):
         return None
-    del value["signature"]
-    try:
-        label = Label(**value)
-        good = sound(label) and label.by_standby == (site is None)
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return None
-    return label if good and (label.epoch, label.nonce) == (epoch.number, epoch.nonce) else None
+    return label if (label.epoch, label.nonce) == (epoch.number, epoch.nonce) else None
 
 
-def sound(label: Label) -> bool:
-    """Whether a snapshot could say this: whoever has a key may sign nonsense, and it must not stop a restore."""
+def sound(value: Mapping[str, Any]) -> Label | None:
+    """The label, if a snapshot could say this: whoever has a key may sign nonsense, and it must not stop a restore."""
+    label = signed.read(value, Label)
+    return label if label is not None and _makes_sense(label) else None
+
+
+def _makes_sense(label: Label) -> bool:
     return (
         SNAPSHOT.fullmatch(label.snapshot) is not None
         and label.repository in {layout.repository(label.epoch), layout.standby_repository(label.epoch)}
         and label.segment_size in SEGMENT_SIZES
         and label.start < label.stop
-        and label.timeline > 0
-        and label.system_id.isdecimal()
-        and len(label.control) == CONTROL_SIZE
+        and CONTROL.fullmatch(label.pg_control) is not None
         and label.path.startswith("/")
+        and label.path.isprintable()
         and ".." not in label.path.split("/")
         and label.backup_label.startswith("START WAL LOCATION: ")
-        and label.at >= 0
-        and all(label.versions[name].split() for name in ("postgres", "arch"))
+        and all(label.versions.get(name, "").split() for name in ("postgres", "arch"))
     )
 
 
@@ -218,15 +218,11 @@ def certify(
 
     VaultError where it told what no standby of this epoch could.
     """
-    try:
-        taken = [Label(**said) for said in told]
-        strange = not all(_may_say(label, epoch, standby) for label in taken)
-    except (TypeError, ValueError, KeyError, AttributeError):
-        strange = True
-    if strange:
+    taken = [label for said in told if (label := sound(said)) is not None and _may_say(label, epoch, standby)]
+    if len(taken) != len(told):
         raise VaultError(
             f"{standby} tells what no snapshot of a standby in epoch {epoch.number} could say.",
-            " ".join(str([{k: v for k, v in said.items() if k != "pg_control"} for said in told])[:1000].split()),
+            " ".join(str([_shown(said) for said in told])[:1000].split()),
             "Nothing was labelled. Look at that host before anything of it is trusted.",
         )
     for label in taken:
@@ -234,10 +230,14 @@ def certify(
     return {label.vault: label.snapshot for label in taken}
 
 
+def _shown(said: object) -> object:
+    return {k: v for k, v in said.items() if k != "pg_control"} if isinstance(said, Mapping) else said
+
+
 def _may_say(label: Label, epoch: EpochRecord, standby: str) -> bool:
     ours = (label.epoch, label.nonce, label.site) == (epoch.number, epoch.nonce, standby)
     timely = abs(time.time() - label.at) < CLOCKS_S
-    return ours and timely and label.by_standby and label.vault in epoch.vaults and sound(label)
+    return ours and timely and label.by_standby and label.vault in epoch.vaults
 
 
 def describe(label: Label) -> dict[str, Any]:

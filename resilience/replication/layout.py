@@ -170,6 +170,11 @@ def snapshot(folder: str, snapshot_id: str) -> str:
     return f"{folder}/snapshots/{snapshot_id}"
 
 
+def verifications(vault: str) -> str:
+    """Prefix of all proofs of one vault."""
+    return f"{VERIFIED}{vault}/"
+
+
 def verified(vault: str, at_ms: int) -> str:
     """The operator's signed word that a vault gave the database back, under the moment in milliseconds."""
-    return f"{VERIFIED}{vault}/{at_ms:015d}.json"
+    return f"{verifications(vault)}{at_ms:015d}.json"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
+TEXT = re.compile(r"([0-9A-F]{1,8})/([0-9A-F]{1,8})", re.ASCII | re.IGNORECASE)
 PAGE = 8192
 SHORT_HEADER = 24
 LONG_HEADER = 40
@@ -12,9 +14,11 @@ ALIGN = 8
 
 
 def parse(text: str) -> int:
-    """`0/16B3748` as a number."""
-    high, low = text.split("/")
-    return (int(high, 16) << 32) | int(low, 16)
+    """`0/16B3748` as a number; ValueError for any other text."""
+    found = TEXT.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text[:40]!r} is no position in the WAL.")
+    return (int(found[1], 16) << 32) | int(found[2], 16)
 
 
 def show(lsn: int) -> str:

@@ -109,7 +109,7 @@ def write(run: Path, program: str, metrics: Iterable[Metric]) -> None:
 
 def _number(value: float) -> str:
     """Whole numbers with all their digits: a position has more of them than a float is rounded to."""
-    return str(int(value)) if value == int(value) else f"{value:.10g}"
+    return str(int(value)) if float(value).is_integer() else f"{value:.10g}"
 
 
 def _labels(labels: Mapping[str, str]) -> str:

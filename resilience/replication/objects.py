@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from resilience.replication.chunk import Header
+
+NAME = re.compile(r"[0-9]{8}-[0-9A-F]{16}-[0-9A-F]{16}-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -30,6 +33,11 @@ class Span:
         """As the object's name tells."""
         epoch, start, end, _ = name.split("-")
         return cls(int(epoch), int(start, 16), int(end, 16))
+
+
+def is_object(name: str) -> bool:
+    """Whether a file is a chunk's object, by its name; what else lies there somebody else put, or is half written."""
+    return NAME.fullmatch(name) is not None
 
 
 def ends(path: Path) -> Place:

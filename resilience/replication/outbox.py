@@ -165,7 +165,7 @@ class Queue(threading.Thread):
         self._kept: Apart | None = None
         self.meter = Meter()
         self._wake = threading.Event()
-        self._stop = threading.Event()
+        self._stopping = threading.Event()
         self._counting = threading.Lock()
         self._waiting: dict[tuple[str, str], int] = {}
         self.headers.mkdir(parents=True, exist_ok=True)
@@ -185,7 +185,7 @@ class Queue(threading.Thread):
 
     def stop(self) -> None:
         """End after the put under way."""
-        self._stop.set()
+        self._stopping.set()
         self._wake.set()
 
     def backlog(self) -> tuple[int, int]:
@@ -216,9 +216,9 @@ class Queue(threading.Thread):
 
     def run(self) -> None:
         """Put what is queued until stopped."""
-        while not self._stop.is_set():
+        while not self._stopping.is_set():
             try:
-                while not self._stop.is_set() and (found := self._next()) is not None:
+                while not self._stopping.is_set() and (found := self._next()) is not None:
                     self._put(*found)
                     self.failures, self.error = 0, None
             except (ResilienceError, OSError) as error:
@@ -227,7 +227,7 @@ class Queue(threading.Thread):
                 self.error = " ".join(str(error).split())
                 if self.failures == 1:
                     log.warning("vault fails", vault=self.vault.name, why=self.error)
-                self._stop.wait(PAUSES[min(self.failures, len(PAUSES)) - 1])
+                self._stopping.wait(PAUSES[min(self.failures, len(PAUSES)) - 1])
                 continue
             self._wake.wait()
             self._wake.clear()
@@ -251,7 +251,7 @@ class Queue(threading.Thread):
         with self.meter.put(len(data)):
             self.vault.put_new(key, data)
         if kind == "ledger" and not self._lease.look(self.vault):
-            self._stop.set()
+            self._stopping.set()
             return
         if self.apart:
             self._outbox.keep_headers(self)

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import groupby
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from resilience.errors import ResilienceError
 from resilience.ports import Vault
-from resilience.replication import layout, seals
+from resilience.replication import layout, seals, signed
+from resilience.replication.epoch import each
 from resilience.replication.originals import first_good
+from resilience.replication.signed import Time
 
 FORMAT = "resilience-verified/1"
 NEWEST = 8
-"""So many of each vault's are read: by their names, which a clock gave, and so for nothing but to read less."""
+"""So many of each vault's are read, in each that holds any: by their names, which a clock gave, and so for nothing but to read less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was found in a vault."""
+
+    vault: str
+    at: Time
+    ok: bool
+    snapshot: str
 
 
 def encode(fleet: str, vault: str, at: float, facts: Mapping[str, Any], sign: seals.Sign) -> bytes:
@@ -21,17 +34,25 @@ def encode(fleet: str, vault: str, at: float, facts: Mapping[str, Any], sign: se
     return seals.canonical(seals.sign_json(told, sign))
 
 
-def decode(data: bytes, check: seals.Verify) -> dict[str, Any] | None:
+def decode(data: bytes, check: seals.Verify) -> Proof | None:
     """What the operator signed; None when it was altered, or is no proof."""
     told = seals.verified_json(data, check)
-    return told if told is not None and told.get("format") == FORMAT else None
+    return signed.read(told, Proof) if told is not None and told.get("format") == FORMAT else None
 
 
 def proven(vaults: Mapping[str, Vault], check: seals.Verify) -> set[tuple[str, str]]:
-    """Vault and snapshot of the newest proofs that any of these vaults holds."""
-    keys = sorted({key for vault in vaults.values() for key in vault.list(layout.VERIFIED)})
-    newest = [
-        key for _, of_vault in groupby(keys, key=lambda key: key.rpartition("/")[0]) for key in list(of_vault)[-NEWEST:]
-    ]
-    told = (first_good(vaults.values(), key, lambda data: decode(data, check)) for key in newest)
-    return {(str(proof["vault"]), str(proof["snapshot"])) for proof in told if proof is not None and proof.get("ok")}
+    """Vault and snapshot of the newest proofs of these vaults that any of them holds.
+
+    Each is asked for what itself lists: names that one makes up take no room from what another holds.
+    """
+    answers = each(vaults, lambda vault: _held(vault, vaults, check))
+    told = (proof for proofs in answers.values() if not isinstance(proofs, ResilienceError) for proof in proofs)
+    return {(proof.vault, proof.snapshot) for proof in told if proof.ok}
+
+
+def _held(vault: Vault, of: Iterable[str], check: seals.Verify) -> list[Proof]:
+    """The newest proofs of each of these vaults that this one holds; what cannot be read is passed over."""
+    keys = sorted(vault.list(layout.VERIFIED))
+    newest = (key for name in of for key in [k for k in keys if k.startswith(layout.verifications(name))][-NEWEST:])
+    found = (first_good([vault], key, lambda data: decode(data, check)) for key in newest)
+    return [proof for proof in found if proof is not None]

@@ -44,7 +44,7 @@ class Reader(threading.Thread):
         self._folder = folder
         self._spacing = spacing
         self._wake = threading.Event()
-        self._stop = threading.Event()
+        self._stopping = threading.Event()
         self._at: tuple[Incoming, int] | None = None
         self._lacking_since = 0.0
         self._altered: set[str] = set()
@@ -56,7 +56,7 @@ class Reader(threading.Thread):
 
     def stop(self) -> None:
         """End after the question under way."""
-        self._stop.set()
+        self._stopping.set()
         self._wake.set()
 
     @property
@@ -66,13 +66,13 @@ class Reader(threading.Thread):
 
     def run(self) -> None:
         """Read until stopped; a vault that fails is asked again, a little later each time."""
-        while not self._stop.is_set():
+        while not self._stopping.is_set():
             self._wake.clear()
             try:
                 found = self.step()
-            except ResilienceError as error:
+            except Exception as error:  # noqa: BLE001 - whatever a vault makes of it is told, and it is asked again
                 self._failed(error)
-                self._stop.wait(PAUSES[min(self.failures, len(PAUSES)) - 1])
+                self._stopping.wait(PAUSES[min(self.failures, len(PAUSES)) - 1])
                 continue
             if self.failures:
                 log.info("vault is back", vault=self.vault.name, failures=self.failures)
@@ -80,12 +80,18 @@ class Reader(threading.Thread):
             if not found:
                 self._wake.wait(self._spacing if time.monotonic() < self._lively_until else IDLE)
 
-    def _failed(self, error: ResilienceError) -> None:
+    def _failed(self, error: Exception) -> None:
         self.failures += 1
         self.errors[error_class(error)] += 1
-        self.error = f"{error.what}: {error.why}"
+        self.error = f"{error.what}: {error.why}" if isinstance(error, ResilienceError) else repr(error)
         if self.failures == 1 or self.failures % 60 == 0:
-            log.warning("vault cannot be read", vault=self.vault.name, why=error.why, failures=self.failures)
+            log.warning(
+                "vault cannot be read",
+                vault=self.vault.name,
+                why=self.error,
+                failures=self.failures,
+                exc_info=None if isinstance(error, ResilienceError) else error,
+            )
 
     def step(self) -> bool:
         """Ask for one chunk; False when the vault has no more for now."""

@@ -24,8 +24,8 @@ who may put objects could put one of megabytes."""
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
-    """JSON with sorted keys and no spaces: what signatures are made over."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    """JSON with sorted keys and no spaces: what signatures are made over; ValueError for NaN and Infinity, which are none."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def load_key(path: str | Path) -> Ed25519PrivateKey:
@@ -82,7 +82,7 @@ def verified_json(data: bytes, check: Verify) -> dict[str, Any] | None:
         value = json.loads(data)
         signature = value.pop("signature")
         good = check(canonical(value), signature)
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         return None
     return {**value, "signature": signature} if good else None
 

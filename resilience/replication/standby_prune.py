@@ -27,7 +27,7 @@ from resilience.replication import label as labels
 from resilience.replication import layout, lsn, proof
 from resilience.replication.base import cut_off
 from resilience.replication.config import Config
-from resilience.replication.objects import Place, Span
+from resilience.replication.objects import Place, Span, is_object
 
 EVERY = 3600.0
 """Seconds between looks."""
@@ -90,8 +90,10 @@ class StandbyPrune(threading.Thread):
         while True:
             try:
                 self.look()
-            except (ResilienceError, OSError) as error:
-                log.warning("nothing that is kept here can be pruned", why=str(error))
+            except Exception as error:
+                known = isinstance(error, ResilienceError | OSError)
+                log.warning("pruning failed", why=str(error), exc_info=None if known else error)
+                self.facts = {**(self.facts or {}), "error": f"{type(error).__name__}: {error}"}
             if self._stopping.wait(EVERY):
                 return
 
@@ -192,9 +194,9 @@ def _neighbourhood(span: Span) -> tuple[int, int]:
 
 
 def _names(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """Chunks that are whole; what is still being written begins with a dot."""
+    """Chunks that are whole; what is still being written has another name."""
     with os.scandir(folder) as entries:
-        yield from (entry for entry in entries if not entry.name.startswith("."))
+        yield from (entry for entry in entries if is_object(entry.name))
 
 
 def _count(folder: Path) -> Here:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -106,5 +105,5 @@ def _decode(data: bytes, stack: Stack, at_ms: int, check: Verify) -> bytes | str
         return "is a state of another moment under this name"
     try:
         return base64.b64decode(value["sealed"], validate=True)
-    except (KeyError, TypeError, binascii.Error):
+    except (KeyError, TypeError, ValueError):
         return "was signed and holds nothing that can be read"

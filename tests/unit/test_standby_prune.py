@@ -224,3 +224,62 @@ def test_ended_in_the_middle_it_goes_on_where_it_was(world: World) -> None:
     world.prune.look()
     half.unlink()
     assert world.kept() == SINCE_4
+
+
+def test_a_file_that_is_no_chunk_is_left_alone(world: World) -> None:
+    """Somebody's own file there neither counts nor stops anything."""
+    world.proves("00000004", *SET)
+    for name in ("core", "00000001-x-y-z", "1-2-3-4-5"):
+        (world.folder / name).write_bytes(b"theirs")
+    world.prune.look()
+    assert len(list(world.folder.iterdir())) == len(SINCE_4) + 3
+    assert world.prune.facts is not None
+    assert (world.prune.facts["chunks"], world.prune.facts["bytes"]) == (4, 24)
+
+
+def test_a_label_of_nonsense_stops_no_pruning(world: World) -> None:
+    """Signed by a thief, beside the true ones."""
+    world.proves("00000004", *SET)
+    fields: dict[str, Any] = {"start_lsn": "0/400009", "stop_lsn": "0/400099", "epoch": 1, "vault": "elm", "site": 7}
+    label = replace(LABELLED, **fields, repository=layout.repository(1), snapshot="deadbeef")
+    world.put(label.key, labels.encode(label, SIGN), "elm")
+    assert world.kept() == SINCE_4
+
+
+def test_vaults_that_make_proofs_up_or_tell_of_none_stop_no_pruning(world: World) -> None:
+    """Eight newer names that nobody signed crowd no true proof of another vault out; a listing that fails is passed over."""
+    world.proves("00000004", "birch", "cedar")
+    for name in SET:
+        for n in range(8):
+            world.put(layout.verified(name, 10**14 + n), b"junk", "elm")
+    usual = world.vaults["cedar"].list
+
+    def listing(prefix: str) -> list[str]:
+        if prefix.startswith(layout.VERIFIED):
+            raise VaultError("cedar", "503", "Bring it back.")
+        return usual(prefix)
+
+    world.vaults["cedar"].list = listing  # type: ignore[method-assign]
+    assert world.kept() == SINCE_4
+
+
+def test_a_look_that_fails_is_told_and_followed_by_another(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it failed at: the thread lives, and says so until a look comes to its end."""
+    world.proves("00000004", *SET)
+    looks, usual = iter(["fails"]), world.prune.look
+    told: list[Any] = []
+
+    def look() -> None:
+        if next(looks, None):
+            raise RuntimeError("nobody thought of this")
+        told.append(world.prune.facts)
+        usual()
+        world.stopping.set()
+
+    monkeypatch.setattr(world.prune, "look", look)
+    monkeypatch.setattr("resilience.replication.standby_prune.EVERY", 0.01)
+    world.prune.start()
+    world.prune.join(30)
+    assert told == [{"error": "RuntimeError: nobody thought of this"}]
+    assert world.prune.facts is not None
+    assert "error" not in world.prune.facts
