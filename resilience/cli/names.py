@@ -9,8 +9,8 @@ import typer
 from resilience.cli.context import Context, declared, say_json
 from resilience.decide.names import wanted
 from resilience.engine.observe import read
-from resilience.errors import Exit
-from resilience.model import Unknown
+from resilience.errors import Exit, UsageError
+from resilience.model import Fleet, Unknown
 from resilience.wire import budgets
 
 
@@ -26,6 +26,7 @@ def run(
     Exit status: 0 all alike, 1 some are not, 2 usage, 4 some vendor did not answer.
     """
     context: Context = ctx.obj
+    _refuse_none_left(context.home.load(), lost)
     with context.world(lost=lost, budget=budgets("names")) as (fleet, world):
         zones = {name: zone for name, zone in world.zones.items() if name not in declared(fleet, lost)}
         host, records = fleet.names.host, {name: wanted(fleet.names, name) for name in zones}
@@ -45,3 +46,14 @@ def run(
         raise typer.Exit(Exit.UNKNOWN)
     if any(found.values()):
         raise typer.Exit(Exit.ERROR)
+
+
+def _refuse_none_left(fleet: Fleet, lost: list[str] | None) -> None:
+    """UsageError where nobody would be asked: that nothing was found says nothing then."""
+    vendors = {zone.vendor for zone in fleet.names.zones}
+    if vendors and vendors <= declared(fleet, lost):
+        raise UsageError(
+            "No DNS vendor is left to ask.",
+            "Each one that the fleet file names is given as lost.",
+            "Declare a zone at another vendor ([[names.zone]]), then run the same command again.",
+        )

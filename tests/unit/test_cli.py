@@ -343,6 +343,8 @@ def test_a_vault_or_site_that_is_none_is_named(typed: Type) -> None:
         ("protect --lost nope", "No vendor is called nope"),
         ("vaults --lost nope", "No vendor is called nope"),
         ("status --lost nope", "No vendor is called nope"),
+        ("names --lost nope", "No vendor is called nope"),
+        ("names --lost acorn --lost dover", "No DNS vendor is left to ask"),
         ("switchover --to nope", "No site is called nope"),
         ("up nope", "No site is called nope"),
         ("catch-up nope", "No vault is called nope"),
