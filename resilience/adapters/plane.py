@@ -137,7 +137,7 @@ class SshPlane:
         begun = f'[ "$(cat {BEGUN} 2>/dev/null)" = {epoch.nonce} ] && systemctl is-active -q resilience-ship'
         ship = f"{{ {begun} || systemctl restart resilience-ship; }}"
         line = f"{STAND_STILL}; systemctl start resilience-postgres && {ship} && rm -f {BEGUN}"
-        self.shells(outputs).check(line, timeout=60)
+        self.shells(outputs).check(line, timeout=3600)  # after a power cut Postgres syncs all and replays first
         script = AWAIT_SHIP.format(number=epoch.number, run=RUN)
         self.shells(outputs).check(f"{PYTHON} -c '{script}'", timeout=60)
 
