@@ -1,7 +1,8 @@
 """The kit in shares: one sealed file, and words for several people of whom some together can open it.
 
-The file is encrypted with age to a random passphrase; the passphrase's 256 bits are split by SLIP-39. Fewer shares than
-needed say nothing about it. The file may lie anywhere; a share is for one person, on paper, where no vendor of the fleet is.
+The file is encrypted with age to a key of its own, whose 256 bits are split by SLIP-39. Fewer shares than
+needed say nothing about it. (A passphrase would not do: how hard one is to try is measured where the file is sealed, and
+a machine that is much slower, or busy, refuses to open it.) The file may lie anywhere; a share is for one person, on paper, where no vendor of the fleet is.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import bech32
 import pyrage
 import shamir_mnemonic
+import stamina
 from shamir_mnemonic import MnemonicError
 
 from resilience.errors import MissingPart, Refused, UsageError, VaultError
 from resilience.keys import RECIPIENTS, keep
 
 SEALED = "kit.age"
-
+BY_PASSPHRASE = b"age-encryption.org/v1\n-> scrypt "
+"""How a kit begins that an earlier build sealed."""
 
 WHOLE = ("operator.key", "ledger.key", RECIPIENTS)
 """Without these a folder is no kit of a fleet, and a sealed copy of it would save nobody."""
@@ -43,7 +47,7 @@ def split(kit: Path, target: Path, people: int, needed: int) -> list[Path]:
     _refuse_full(target)
     secret = secrets.token_bytes(32)
     target.mkdir(parents=True, mode=0o700, exist_ok=True)
-    keep(target / SEALED, pyrage.passphrase.encrypt(_packed(kit), secret.hex()))
+    keep(target / SEALED, pyrage.encrypt(_packed(kit), [_identity(secret).to_public()]))
     (words,) = shamir_mnemonic.generate_mnemonics(1, [(needed, people)], secret)
     shares = [target / f"share-{number}.txt" for number in range(1, people + 1)]
     for path, share in zip(shares, words, strict=True):
@@ -61,7 +65,7 @@ def combine(sealed: Path, shares: Sequence[str], target: Path) -> int:
             "These shares do not fit together.", str(error), "Give one share for each person, as many as are needed."
         ) from error
     try:
-        packed = pyrage.passphrase.decrypt(sealed.read_bytes(), secret.hex())
+        packed = _opened(sealed.read_bytes(), secret)
     except pyrage.DecryptError as error:
         raise VaultError(
             f"{sealed} does not open with these shares.",
@@ -70,6 +74,24 @@ def combine(sealed: Path, shares: Sequence[str], target: Path) -> int:
         ) from error
     target.mkdir(parents=True, mode=0o700, exist_ok=True)
     return _unpack(packed, target)
+
+
+def _opened(data: bytes, secret: bytes) -> bytes:
+    if data.startswith(BY_PASSPHRASE):
+        return _by_passphrase(data, secret)
+    return bytes(pyrage.decrypt(data, [_identity(secret)]))
+
+
+@stamina.retry(on=lambda error: "Excessive work" in str(error), attempts=5)
+def _by_passphrase(data: bytes, secret: bytes) -> bytes:
+    """Each try measures anew how fast this machine is, which may only be busy."""
+    return bytes(pyrage.passphrase.decrypt(data, secret.hex()))
+
+
+def _identity(secret: bytes) -> pyrage.x25519.Identity:
+    """The age key whose bytes these are (age's specification, "The X25519 recipient type")."""
+    five_bits = bech32.convertbits(secret, 8, 5) or []
+    return pyrage.x25519.Identity.from_str(bech32.bech32_encode("age-secret-key-", five_bits).upper())
 
 
 def _packed(kit: Path) -> bytes:

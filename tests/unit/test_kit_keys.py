@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from itertools import combinations
 from pathlib import Path
 
 import pyrage
 import pytest
+import shamir_mnemonic
 
 from resilience import config
 from resilience.adapters import kit_first, kit_shares
@@ -115,6 +118,19 @@ def test_any_three_of_five_and_no_two(kit: Kit, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         kit_shares.combine(sealed, shares[:2], tmp_path / "two")
     assert not (tmp_path / "two").exists()
+
+
+def test_a_kit_that_an_earlier_build_sealed_opens(kit: Kit, tmp_path: Path) -> None:
+    """Then it was sealed to a passphrase of the same 256 bits."""
+    shares = [path.read_text() for path in kit_shares.split(kit.directory, tmp_path / "out", 3, 2)]
+    secret = shamir_mnemonic.combine_mnemonics([share.strip() for share in shares[:2]])
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        archive.add(kit.directory / "operator.key", arcname="operator.key")
+    sealed = tmp_path / "kit.age"
+    sealed.write_bytes(pyrage.passphrase.encrypt(packed.getvalue(), secret.hex()))
+    assert kit_shares.combine(sealed, shares[1:], tmp_path / "again") == 1
+    assert (tmp_path / "again/operator.key").read_bytes() == (kit.directory / "operator.key").read_bytes()
 
 
 def test_shares_of_another_kit_or_an_altered_file(kit: Kit, tmp_path: Path) -> None:
