@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -55,6 +56,7 @@ def bring_back(place: Path, directory: Path) -> None:
         (here / hosts.BELOW).symlink_to(host / "upper")
         if (host / hosts.DISK).exists():
             _copy(host / hosts.DISK, here / hosts.DISK)
+    os.sync()  # gigabytes that are not on the disk yet would be waited for by whatever is synced next
 
 
 def _copy(source: Path, target: Path) -> None:
