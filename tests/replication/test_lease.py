@@ -131,9 +131,10 @@ def test_the_operators_word_leads_on_where_too_few_vaults_are_left(sites: Callab
     acorn.begin()
     acorn.insert(1, 50)
     stop(acorn.processes[-1])
-    acorn.ship(without(acorn.ship_config(), "birch", "cedar"))
+    lapsed = acorn.ship(without(acorn.ship_config(), "birch", "cedar"))
     acorn.insert(51, 60)
     wait_until(lambda: not acorn.running(), "the lease to run out")
+    lapsed.wait(30)  # as systemd does before it starts the next
     alone(fleet, "elm")
     acorn.take(fleet.records[-1])
     left_behind = acorn.folder / "spool/00000001/hole/elm"
