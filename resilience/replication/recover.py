@@ -43,7 +43,7 @@ def main(config: Config) -> dict[str, Any]:
         return _recover(config)
     except psycopg.OperationalError as error:
         raise ResilienceError(
-            "Postgres ended while it recovered.",
+            "Recovery failed at Postgres.",
             " ".join(str(error).split()),
             "Run the same command again: it goes on from what was reached. Look at Postgres' own log where it ends once more.",
         ) from error

@@ -233,7 +233,12 @@ def _hot(
             raise
         log.warning("vaults lack WAL past this standby", what=error.what, why=error.why)
         return None
-    return None if walked is None else Found(group[0], *walked, _again(config, walked[1]))
+    if walked is None:
+        return None
+    segments, parts = walked
+    for leg, _, chain in parts:  # a copy is on the disk before it is called restored
+        segments.flush(leg.start.timeline, leg.position, chain.end)
+    return Found(group[0], segments, parts, _again(config, parts))
 
 
 def _lacking(

@@ -33,11 +33,17 @@ def main(config: Config, vault: str | None, at: str | None) -> dict[str, Any]:
     """Restore from this vault alone up to a position; what was found, or the error that says what is wrong."""
     try:
         return _verify(config, vault, at)
-    except psycopg.Error as error:
+    except psycopg.InternalError as error:  # class XX: what it reads can't be
         raise VaultError(
             f"Postgres cannot read the copy from {vault}.",
             " ".join(str(error).split()),
             "Take a new snapshot, and look at the primary's disk: the damage may be there too.",
+        ) from error
+    except psycopg.Error as error:
+        raise ResilienceError(
+            f"Postgres failed on the machine that looks at the copy from {vault}; nothing is known of the copy.",
+            " ".join(str(error).split()),
+            "See to this machine (its disk may be full), then verify again.",
         ) from error
 
 

@@ -5,7 +5,7 @@
   --how H                error or killed; both where absent
 
 Simulated. Where the command stopped it is run again, and must end well with nothing lost. What was found is appended to
-docs/sweep.jsonl, one dated line a call; the suite breaks a sixteenth or so of these each day.
+docs/sweep.jsonl, one dated line a call; the suite breaks sixteen of each plan's.
 """
 
 from __future__ import annotations
