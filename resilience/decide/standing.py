@@ -26,7 +26,7 @@ def _tried(fleet: Fleet, survey: Survey) -> Iterator[Hazard]:
             untried.append(spec.name)
             continue
         if SNAPSHOTS_READ in seen:
-            why = f"Whoever has the primary's host reads the database as it ever was in {spec.name}: {seen[SNAPSHOTS_READ]}"
+            why = f"Whoever has the primary's host may read the database as it ever was in {spec.name}: {seen[SNAPSHOTS_READ]}"
             yield Hazard("primary-reads-snapshots", f"{why}. A hot standby takes snapshots in its place.")
         if harm := {trial: said for trial, said in seen.items() if trial not in {*HARMLESS, SNAPSHOTS_READ}}:
             told = "; ".join(f"{trial}: {said}" for trial, said in harm.items())
