@@ -23,6 +23,7 @@ def run(
     """Show where each DNS vendor's zone is not as the fleet file says; with --apply add and change what is declared.
 
     Nothing that is not declared is removed, and where the name itself leads is left to plans.
+
     Exit status: 0 all alike, 1 some are not, 2 usage, 4 some vendor did not answer.
     """
     context: Context = ctx.obj

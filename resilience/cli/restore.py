@@ -41,6 +41,7 @@ def run(
     A folder gets the database alone: what the app keeps beside it, such as pictures and the keys that texts are sealed with, is not in it.
     A copy that would end before that moment is an error, and says until when data is good. Into a site it shows the plan
     without --digest and does it with; what was written after is undone, and kept in the vaults. Interrupted, it goes on.
+
     Exit status: 0 done, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj

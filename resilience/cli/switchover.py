@@ -29,7 +29,9 @@ def run(
 ) -> None:
     """Show the plan without --digest; with it, do that plan: for maintenance, or to come home. Refused on any doubt.
 
-    Interrupted, it goes on when run again. Exit status: 0 the other site serves, 1 error, 2 usage, 5 refused.
+    Interrupted, it goes on when run again.
+
+    Exit status: 0 the other site serves, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
     with context.world(site=to) as (fleet, world), context.alone():
