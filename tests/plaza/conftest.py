@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plaza.harness import Postgres, Site, migrated, running_postgres, wait_until
+from tests.plaza.harness import Postgres, Site, migrated, running_postgres
 
 NUMBERS = count(1)
 
@@ -31,7 +31,6 @@ def plaza(postgres: Postgres, template: str, tmp_path_factory: pytest.TempPathFa
     """A plaza that all tests of a file share, each with people of its own."""
     site = Site(tmp_path_factory.mktemp("plaza"), postgres, postgres.new_database(template))
     site.start()
-    wait_until(site.has_keys, site.log)
     yield site
     site.end()
 

@@ -176,10 +176,11 @@ class Site:
             self.server = subprocess.Popen(command, env=self.env, cwd=ROOT, stdout=log, stderr=log)
 
     def start(self) -> None:
-        """Start the server and the keeper; return when people may come in."""
+        """Start the server and the keeper; return when people may come in and write: on a busy machine keys come later."""
         self.launch()
         self.keep()
         wait_until(self._serves, self.log)
+        wait_until(self.has_keys, self.log)
 
     def _serves(self) -> bool:
         assert self.server is not None

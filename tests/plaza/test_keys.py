@@ -242,6 +242,7 @@ def test_what_was_in_clear_is_sealed_beside_the_traffic(sites: Sites) -> None:
     assert site.sql("SELECT count(*) FROM statuses WHERE sealed IS NOT NULL") == [(0,)]
     assert site.sql("SELECT count(*) FROM media WHERE purpose = 'key'") == [(0,)]
     site.keep()
+    wait_until(site.has_keys, site.log)
     assert "mine" in api.status_post("mine").content
     wait_until(lambda: site.sql("SELECT name, after FROM unsealed") == [("statuses", 39)], site.log)
     assert site.run("facts")["in_clear"] == 1

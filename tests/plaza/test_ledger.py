@@ -168,7 +168,6 @@ def test_nobody_hears_done_before_it_is_held_elsewhere(sites: Sites) -> None:
     site = sites()
     site.settings["LEDGER_WAIT_S"] = "0.3"
     site.start()
-    wait_until(site.has_keys, site.log)
     moderator, author = site.moderator("judge"), site.client("writer")
     post = author.status_post("bad")
     site.lose_keeper()
