@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
 from resilience.adapters.answers import closed
+from resilience.adapters.s3_reads import Absent, Reads
 from resilience.adapters.vendor_words import in_words
 from resilience.adapters.versions import remove_each
 from resilience.errors import VaultError, VaultSilent, VendorClosed
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSRequest
     from mypy_boto3_s3 import S3Client
 
+CONNECTIONS = 32
 SMALL = 128 << 10
 """Bytes that are on their way before anybody could have answered."""
 ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
@@ -44,13 +47,15 @@ class S3Vault:
                 connect_timeout=2,
                 read_timeout=10,
                 retries={"mode": "standard", "total_max_attempts": 3},
-                max_pool_connections=32,
+                max_pool_connections=CONNECTIONS,
                 user_agent="resilience",  # else boto3 makes one anew, in parts, for each request
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),
         )
         self.client.meta.events.register("request-created.s3.PutObject", _send_at_once_if_small)
+        who = Credentials(access_key_id, secret_access_key)
+        self._reads = Reads(self.client.meta.endpoint_url, spec.bucket, spec.region, who, CONNECTIONS)
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Create `key` if absent, by `If-None-Match: *`."""
@@ -66,6 +71,9 @@ class S3Vault:
 
     def get(self, key: str) -> bytes | None:
         """The whole object; None only on a 404."""
+        found = self._reads.get(key)
+        if found is not None:
+            return None if isinstance(found, Absent) else found
         try:
             return self.client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         except ClientError as error:
@@ -179,6 +187,7 @@ class S3Vault:
 
     def close(self) -> None:
         """Idle connections end, and none is made any more."""
+        self._reads.close()
         self.client.meta.events.register_first("before-send.s3", _refuse_to_send)
         self.client.close()
 

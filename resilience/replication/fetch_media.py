@@ -87,11 +87,15 @@ def opened(data: bytes, name: str, identity: str) -> bytes | None:
 def keep(owner: Path, path: Path, data: bytes) -> None:
     """Write a file at once and give it, with its folder, to whoever owns `owner`."""
     who = owner.stat()
-    if not path.parent.exists():
+    new = path.with_name(f".{path.name}.new")
+    try:
+        handle = new.open("wb", buffering=0)
+    except FileNotFoundError:
         path.parent.mkdir(mode=0o2770, exist_ok=True)
         os.chown(path.parent, who.st_uid, who.st_gid)
-    new = path.with_name(f".{path.name}.new")
-    new.write_bytes(data)
-    new.chmod(0o640)
-    os.chown(new, who.st_uid, who.st_gid)
+        handle = new.open("wb", buffering=0)
+    with handle:
+        handle.write(data)
+        os.fchmod(handle.fileno(), 0o640)
+        os.fchown(handle.fileno(), who.st_uid, who.st_gid)
     new.replace(path)

@@ -27,6 +27,7 @@ from resilience.replication.originals import Altered, KeepsHidden, KeepsVersions
 from resilience.replication.vaults import open_vault
 from tests.plain_host import key_pair
 from tests.sftp_box import Box, sftp_box
+from tests.vault_proxy import proxy
 from tests.vault_servers import Store, connections, fake_gcs, make_bucket, make_locked_bucket, seaweed
 
 NAMES = (f"contract{n}" for n in count())
@@ -196,6 +197,19 @@ def test_a_dead_endpoint_is_an_error_never_an_absence(stores: dict[str, Store], 
     vault = open_vault(spec, stores[kind].credentials["operator"])
     with pytest.raises(VaultError, match="gone could not get epoch/1"):
         vault.get("epoch/1")
+
+
+def test_half_an_object_is_an_error_never_an_object(stores: dict[str, Store]) -> None:
+    """The connection ends half-way through a body: what came is not taken for the object."""
+    spec = make_bucket(stores["s3"], next(NAMES))
+    with proxy(spec.endpoint) as between:
+        vault = open_vault(replace(spec, endpoint=between.endpoint), stores["s3"].credentials["operator"])
+        assert vault.put_new("wal/1", b"whole")
+        between.truncate = True
+        with pytest.raises(VaultError, match="could not get wal/1"):
+            vault.get("wal/1")
+        between.be_well()
+        assert vault.get("wal/1") == b"whole"
 
 
 def test_an_sftp_server_is_known_by_its_key(box: Box, tmp_path: Path) -> None:
