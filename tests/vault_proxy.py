@@ -159,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
             if self.command != "HEAD":
                 self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            cut = self.proxy.truncate and self._concerns() and self.command == "GET" and status == 200
+            cut = self.proxy.truncate and self._concerns() and self.command == "GET" and status in (200, 206)
             if self.command != "HEAD":
                 self.wfile.write(data[: len(data) // 2] if cut else data)
             self.close_connection = self.close_connection or cut

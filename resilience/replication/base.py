@@ -22,6 +22,7 @@ from resilience.ports import Vault
 from resilience.replication import disk, label, lsn
 from resilience.replication.config import Config, VaultConfig, unfinished, write_atomic
 from resilience.replication.label import Label
+from resilience.replication.patient import PATIENCE
 from resilience.replication.restic import Repository, Stalled
 from resilience.replication.trace import astray, child_of, legs
 
@@ -30,8 +31,6 @@ WAL = "pg_wal"
 """Where Postgres keeps its WAL; WAL that is complete before it starts is put there, and read in place."""
 CLONING, FOLLOWING, RESTORING = "cloning", "following", "restoring"
 """States of a copy that nobody ever wrote to, so that it may be made anew."""
-PATIENCE = 10.0
-"""Seconds for which a vault may give nothing of a snapshot before the next one is asked."""
 log = structlog.get_logger()
 
 

@@ -44,6 +44,7 @@ from resilience.replication.config import Config, Until
 from resilience.replication.gather import read_record
 from resilience.replication.label import Label
 from resilience.replication.objects import Place
+from resilience.replication.patient import patiently
 from resilience.replication.reput import put_again, put_opening
 from resilience.replication.segments import Segments
 from resilience.replication.standby import only_follower
@@ -74,7 +75,7 @@ def _restore(config: Config, before: Mapping[str, Any] | None) -> Merged:
     standing = following(config)
     if standing is None and not cloning(config):
         refuse_foreign(config, before)
-    vaults = config.open()
+    vaults = patiently(config.open())
     known = known_epochs(config, vaults)
     with ThreadPoolExecutor(max_workers=1) as aside:
         opened = aside.submit(own_opening, config, vaults)

@@ -168,6 +168,18 @@ def killed_while_restic_waits(site: Site, proxies: dict[str, Proxy]) -> None:
         each.be_well()
 
 
+def test_a_vault_that_gives_nothing_is_left(behind: tuple[Fleet, dict[str, Proxy]], sites: Callable[..., Site]) -> None:
+    """A vault that cuts every body in half is asked no more after 10 s, and the others give all there is."""
+    lost, proxies = behind
+    birch = sites(lost, "birch")
+    proxies["birch"].truncate = True
+    assert birch.run("restore", config=birch.config(sealed=["cedar", "elm"]))["snapshot_vault"] != "birch"
+    told = [json.loads(line)["event"] for line in (birch.folder / "restore.log").read_text().splitlines()]
+    assert told.count("a vault gives nothing and is asked no more") == 1, told
+    birch.run("recover")
+    assert birch.rows() == list(range(1, 201))
+
+
 def test_somebody_elses_data_is_not_touched(
     behind: tuple[Fleet, dict[str, Proxy]], sites: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:

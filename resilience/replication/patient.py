@@ -1,0 +1,114 @@
+"""Patience: a vault whose reads keep failing is asked no more, so that the others give a restore what they have in time.
+
+Each question has retries and time limits of its own, the client library's. A restore asks dozens, one after
+another: with a vault that never answers, each would wait for as long again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import structlog
+
+from resilience.errors import VaultSilent
+from resilience.ports import Vault
+from resilience.replication.originals import KeepsVersions
+
+PATIENCE = 10.0
+"""Seconds for which a vault may give nothing before the others have to do without it."""
+AGAIN = 30.0
+"""Seconds after which a vault that was left is asked one question more."""
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+def patiently(vaults: Mapping[str, Vault]) -> dict[str, Vault]:
+    """The vaults, each of them left alone once its reads have failed for too long."""
+    return {name: Patient(vault) for name, vault in vaults.items()}
+
+
+class Patient:
+    """A vault that is left alone while it gives nothing: then a question fails at once, as one that nobody answered.
+
+    Only what was read whole counts as given: a store that cuts bodies still says well that something is there or is not.
+    """
+
+    def __init__(self, vault: Vault, now: Callable[[], float] = time.monotonic) -> None:
+        self.name = vault.name
+        self._vault = vault
+        self._now = now
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        """When the first question was asked of those that failed since anything was given."""
+        self._asked = 0.0
+        self._why = ""
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Create `key` if absent."""
+        return self._vault.put_new(key, data)
+
+    def get(self, key: str) -> bytes | None:
+        """The whole object."""
+        return self._read(lambda: self._vault.get(key), lambda data: data is not None)
+
+    def exists(self, key: str) -> bool:
+        """Whether `key` is there."""
+        return self._read(lambda: self._vault.exists(key), lambda _: False)
+
+    def list(self, prefix: str) -> list[str]:
+        """Keys with this prefix, in order."""
+        return self._read(lambda: self._vault.list(prefix), lambda _: True)
+
+    def first(self, key: str) -> bytes | None:
+        """The oldest version, where the store keeps versions."""
+        vault = self._vault
+        return self._read(lambda: vault.first(key), bool) if isinstance(vault, KeepsVersions) else None
+
+    def delete(self, key: str) -> None:
+        """Remove `key`."""
+        self._vault.delete(key)
+
+    def erase(self, key: str) -> None:
+        """Remove every version of `key`."""
+        self._vault.erase(key)
+
+    def close(self) -> None:
+        """The vault is called no more."""
+        self._vault.close()
+
+    def _read(self, ask: Callable[[], T], given: Callable[[T], bool]) -> T:
+        began = self._now()
+        self._refuse_left(began)
+        try:
+            answer = ask()
+        except VaultSilent as error:
+            self._failed(began, error)
+            raise
+        if given(answer):
+            self._since = None
+        return answer
+
+    def _refuse_left(self, now: float) -> None:
+        """VaultSilent where it was left, but for one question now and then."""
+        with self._lock:
+            if self._since is None or now < self._since + PATIENCE or now >= self._asked + AGAIN:
+                self._asked = now
+                return
+            waited = now - self._since
+        raise VaultSilent(
+            f"{self.name} is not asked now.",
+            f"What was asked of it failed for {waited:.0f} s: {self._why}",
+            f"Look at {self.name}; whatever the others lack needs it back.",
+        )
+
+    def _failed(self, began: float, error: VaultSilent) -> None:
+        with self._lock:
+            before = self._since
+            self._since = began if before is None else before
+            self._asked, self._why = self._now(), error.why
+            left = self._asked >= self._since + PATIENCE and (before is None or began < before + PATIENCE)
+        if left:
+            log.warning("a vault gives nothing and is asked no more", vault=self.name, why=error.why)

@@ -1,0 +1,83 @@
+"""A vault whose reads keep failing is left; one that gives something now and then is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.errors import VaultError, VaultSilent
+from resilience.replication.patient import Patient
+
+
+class Faltering(MemoryVault):
+    """A vault that takes its time, and then may say that it has trouble."""
+
+    def __init__(self, takes: Callable[[float], None]) -> None:
+        super().__init__("elm")
+        self.questions = 0
+        self.trouble: VaultError | None = VaultSilent("elm could not get", "it fails", "look")
+        self._takes = takes
+
+    def get(self, key: str) -> bytes | None:
+        """The object, or the trouble, after 6 s."""
+        self.questions += 1
+        self._takes(6.0)
+        if self.trouble is not None:
+            raise self.trouble
+        return super().get(key)
+
+
+class Clock:
+    """The time that the patience goes by."""
+
+    def __init__(self) -> None:
+        self.at = 100.0
+
+    def now(self) -> float:
+        """What time it is."""
+        return self.at
+
+    def passes(self, seconds: float) -> None:
+        """So much later."""
+        self.at += seconds
+
+
+def asked(vault: Patient, key: str = "wal/1") -> str:
+    """What comes of a question."""
+    try:
+        vault.get(key)
+    except VaultError as error:
+        return error.what
+    return "answered"
+
+
+def test_left_after_a_while_and_tried_again() -> None:
+    """Two questions take 12 s; then none is asked for half a minute, and one that is answered mends all."""
+    clock = Clock()
+    elm = Faltering(clock.passes)
+    vault = Patient(elm, clock.now)
+    elm.put_new("wal/1", b"x")
+    assert [asked(vault) for _ in range(4)] == ["elm could not get"] * 2 + ["elm is not asked now."] * 2
+    assert elm.questions == 2
+    clock.passes(31)
+    assert [asked(vault), asked(vault)] == ["elm could not get", "elm is not asked now."]
+    clock.passes(31)
+    elm.trouble = None
+    assert [asked(vault), asked(vault)] == ["answered", "answered"]
+
+
+def test_only_what_came_whole_counts() -> None:
+    """That something is absent says nothing of whether bodies come; a refusal is an answer, and nobody waits for it."""
+    clock = Clock()
+    elm = Faltering(clock.passes)
+    vault = Patient(elm, clock.now)
+    for trouble in (elm.trouble, None, elm.trouble):
+        elm.trouble = trouble
+        asked(vault, "absent")
+    assert asked(vault) == "elm is not asked now."
+    clock.passes(31)
+    elm.put_new("wal/1", b"x")
+    elm.trouble = None
+    assert asked(vault) == "answered"
+    elm.trouble = VaultError("elm refuses", "403", "look")
+    assert [asked(vault) for _ in range(3)] == ["elm refuses"] * 3
