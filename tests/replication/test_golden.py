@@ -3,32 +3,93 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from resilience.replication import epoch as epochs
+from resilience.replication import label as labels
+from resilience.replication import layout, proof, seals, states, travelling
+from resilience.replication.beneath import Beneath
 from tests.replication import golden
-from tests.replication.harness import Site
+from tests.replication.harness import Fleet, Site
 from tests.vault_servers import Store
 
-FILES = sorted((Path(__file__).parent / "golden").glob("format-*.tar"))
+FOLDER = Path(__file__).parent / "golden"
+FILES = sorted(FOLDER.glob("format-*.tar"))
+PLAN = Path(layout.__file__).parent / "README.md"
 
 
 def test_there_is_one_for_each_format() -> None:
-    """Format 1 at least; a build that makes another format adds its own."""
-    assert [file.name for file in FILES] == ["format-1.tar"]
+    """Format 1 as its first build made it, and with all that ever lies in a vault; another format adds its own."""
+    assert [file.name for file in FILES] == ["format-1-whole.tar", "format-1.tar"]
+
+
+def kinds() -> dict[str, re.Pattern[str]]:
+    """What objects there are by the format's own page: each name, as a pattern."""
+    page = PLAN.read_text()
+    table = page[page.index("| key | what | who puts |") :].split("\n\n")[0]
+    names = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+    return {name: re.compile("".join(map(_pattern, re.split(r"(<[^>]+>|…)", name)))) for name in names}
+
+
+def _pattern(part: str) -> str:
+    if part == "…":
+        return ".+"
+    if not part.startswith("<"):
+        return re.escape(part)
+    meant = (("LSN", "[0-9A-F]{16}"), ("sha256", "[0-9a-f]{64}"), ("milliseconds", r"\d+"), ("ms", r"\d+"))
+    numbers = (("8 digits", r"\d{8}"), ("epoch", r"\d{8}"), ("number", r"\d{8}"))
+    return next((pattern for word, pattern in (*meant, *numbers) if word in part), "[^/.]+")
+
+
+def test_whatever_lies_in_a_vault_lies_in_a_golden_one() -> None:
+    """Each kind of object that the format's page names is kept here, and each object that is kept is named there."""
+    keys = {key for file in FILES for key in golden.contents(file)[0]}
+    keys |= set(json.loads((FOLDER / "apart-1.json").read_text())["objects"])
+    named = kinds()
+    assert len(named) > 15
+    assert [name for name, pattern in named.items() if not any(map(pattern.fullmatch, keys))] == []
+    assert [key for key in sorted(keys) if not any(pattern.fullmatch(key) for pattern in named.values())] == []
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_golden_vault_is_restored(file: Path, sites: Callable[..., Site], stores: dict[str, Store]) -> None:
-    """Rows, picture and ledger of a vault that was filled by the first build of its format."""
-    fleet = golden.load(file, stores["s3"], f"golden-{file.stem}")
-    birch = sites(fleet, "birch")
-    birch.run("restore")
-    birch.run("recover")
-    assert birch.rows() == list(range(1, golden.ROWS + 1))
-    assert birch.run("fetch-media")["fetched"] == 1
+    """Rows, pictures and ledger of a vault that was filled by an early build of its format."""
+    fleet, facts = golden.load(file, stores["s3"], f"golden-{file.stem}"), golden.contents(file)[1]
+    vault = fleet.vaults()[golden.VAULT]
+    labelled = list(labels.find(fleet.vaults(), {record.number: record for record in fleet.records}, fleet.check))
+    assert len(labelled) == len(vault.list(layout.LABEL)), "each label is believed"
+    elsewhere = sites(fleet, "elsewhere")
+    assert elsewhere.run("restore")["snapshot"] == facts.get("snapshot", labelled[0][0].snapshot)
+    elsewhere.run("recover")
+    assert [n for n in elsewhere.rows() if n] == list(range(1, facts.get("rows", golden.ROWS) + 1))
+    assert elsewhere.run("fetch-media")["fetched"] == len(vault.list(layout.MEDIA))
     name = hashlib.sha256(golden.PICTURE).hexdigest()
-    assert (birch.folder / "media" / name[:2] / name).read_bytes() == golden.PICTURE
-    assert birch.run("fetch-ledger")["entries"] == 1
+    assert (elsewhere.folder / "media" / name[:2] / name).read_bytes() == golden.PICTURE
+    assert elsewhere.run("fetch-ledger")["entries"] == 1
+    if "snapshot" in facts:
+        reads_what_the_operator_put(fleet, facts["snapshot"])
+
+
+def reads_what_the_operator_put(fleet: Fleet, snapshot: str) -> None:
+    """A proof, a stack's state, a certificate, the word that an epoch was sealed for good, and what a rehearsal put."""
+    vaults = fleet.vaults()
+    vault = vaults[golden.VAULT]
+    assert proof.proven(vaults, fleet.check) == {(golden.VAULT, snapshot)}
+    kept = states.newest(vaults, golden.STACK, fleet.check)
+    assert seals.decrypt(kept.sealed, fleet.identity) == golden.SECRET
+    found = travelling.newest(vaults, fleet.check)
+    assert found is not None
+    assert found.sealed.certificate == golden.CERTIFICATE
+    assert seals.decrypt(found.sealed.sealed, fleet.identity) == golden.SECRET
+    rehearsed = Beneath(vault, golden.REHEARSED).get(layout.ledger(3, 2))
+    assert rehearsed is not None
+    assert seals.decrypt(rehearsed, fleet.identity) == golden.SECRET
+    vault.delete(layout.opening(2))
+    assert [old.record.number for old in epochs.to_fence(vaults, 2, fleet.check)] == [2], "it was sealed for good"
+    vault.delete(layout.sealed(2))
+    assert [old.record.number for old in epochs.to_fence(vaults, 2, fleet.check)] == [2, 1]
