@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from resilience.decide.preflight import declared, kit_findings, observed
 from resilience.engine.observe import observe
 from resilience.engine.preflight import look, remembered
 from resilience.engine.probe import note
+from resilience.engine.replay import replay
 from resilience.errors import Exit, MissingPart
 from resilience.model import Fleet, Unknown
 from resilience.model.finding import Finding
@@ -59,7 +61,9 @@ def _seen(context: Context) -> tuple[Finding, ...]:
         for probe in seen.probes.values():
             if not isinstance(probe, Unknown):
                 note(world.log, world.clock.now(), probe)
-        return observed(fleet, observe(world, fleet), seen, load_prices())
+        survey = observe(world, fleet)
+        seen = replace(seen, replay=replay(survey, world.log.read()))
+        return observed(fleet, survey, seen, load_prices())
 
 
 def _say(context: Context, fleet: Fleet, findings: tuple[Finding, ...], *, as_json: bool) -> None:

@@ -10,8 +10,10 @@ import typer
 from resilience.adapters.history_file import HistoryFile
 from resilience.cli.context import Context, declared, say_json
 from resilience.cli.outcome import HISTORY
+from resilience.decide.replaying import too_long
 from resilience.decide.standing import standing
 from resilience.engine.observe import observe
+from resilience.engine.replay import replay, snapshot_at
 from resilience.errors import Exit
 from resilience.judge.history import too_old
 from resilience.model import Fleet, Survey, Unknown
@@ -25,12 +27,18 @@ def run(
 ) -> None:
     """Show vendors, vaults, sites and zones as they answer; what does not is unknown.
 
-    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or no snapshot was taken, within the declared days.
+    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or no snapshot was taken, within the declared days, or WAL since it takes too long to replay.
     """
     context: Context = ctx.obj
     with context.world(lost=lost) as (fleet, world):
         survey = observe(world, fleet, declared(fleet, lost))
-    found = (unrehearsed(context, fleet), unverified(fleet, survey), long_replay(context, fleet, survey.at))
+        late = "" if fleet.lab else too_long(fleet, replay(survey, world.log.read()))
+    found = (
+        unrehearsed(context, fleet),
+        unverified(fleet, survey),
+        long_replay(context, fleet, survey.at),
+        behind(late),
+    )
     critical = [why for why in found if why]
     if as_json:
         say_json({**survey_json(survey), "hazards": to_json(standing(fleet, survey)), "critical": critical})
@@ -53,11 +61,18 @@ def unverified(fleet: Fleet, survey: Survey) -> str:
 
 def long_replay(context: Context, fleet: Fleet, now: float) -> str:
     """Whether the last snapshot is older than two of the declared spacings; empty where it is not, and for a lab."""
-    done = (e for e in context.home.journal.read() if e.kind == "step-done" and e.data.get("action") == "protect")
-    newest = max((event.when for event in done), default=0.0)
-    if fleet.lab or now - newest <= 2 * fleet.replication.snapshot_minutes * 60:
+    if fleet.lab or now - snapshot_at(context.home.journal.read()) <= 2 * fleet.replication.snapshot_minutes * 60:
         return ""
     return f"no snapshot within two spacings of {fleet.replication.snapshot_minutes:g} minutes: resilience snapshot"
+
+
+def behind(late: str) -> str:
+    """That a cold restore would replay for too long; empty where it would not."""
+    return (
+        f"what was written since the newest snapshot takes too long to replay: {late}: resilience snapshot"
+        if late
+        else ""
+    )
 
 
 def unrehearsed(context: Context, fleet: Fleet) -> str:

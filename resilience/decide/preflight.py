@@ -8,6 +8,7 @@ from resilience.decide.certificates import tls_declared, tls_observed
 from resilience.decide.locks import locked_copies, untold
 from resilience.decide.names import registered, zones_alike
 from resilience.decide.quorum import with_companions
+from resilience.decide.replaying import replaying
 from resilience.decide.restoring import restoring
 from resilience.decide.standing import destroyable
 from resilience.model import CLOUDS, Fleet, Survey, Unknown
@@ -43,6 +44,7 @@ def observed(fleet: Fleet, survey: Survey, seen: Seen, prices: Prices) -> tuple[
         *_plugins(seen),
         *_vendors(fleet, seen),
         *restoring(fleet, survey, seen, prices),
+        *replaying(fleet, seen.replay),
     )
 
 

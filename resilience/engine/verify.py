@@ -13,7 +13,19 @@ from resilience.ports import World
 from resilience.replication import lsn
 from resilience.replication.epoch import newest_of
 
-KEPT = ("ok", "snapshot", "end_lsn", "acknowledged", "restore_s", "seconds", "rows", "digest", "pictures")
+KEPT = (
+    "ok",
+    "snapshot",
+    "end_lsn",
+    "acknowledged",
+    "restore_s",
+    "replay_s",
+    "replay_bytes",
+    "seconds",
+    "rows",
+    "digest",
+    "pictures",
+)
 
 
 def verify(

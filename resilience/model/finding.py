@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from resilience.model.probe import Probe, Trial
+from resilience.model.replay import Replay
 from resilience.model.survey import Reading
 
 Grade = Literal["pass", "warn", "fail", "unknown"]
@@ -41,3 +42,5 @@ class Seen:
     """By vault: bytes a second that it gave to one reader; None where it has nothing to give yet."""
     versions: Mapping[str, Reading[Mapping[str, str]]] = field(default_factory=dict)
     """By vault: architecture, Postgres and collation of the newest snapshot there."""
+    replay: Replay | None = None
+    """What a cold restore would have to replay."""

@@ -54,6 +54,7 @@ def _verify(config: Config, vault: str | None, at: str | None) -> dict[str, Any]
     began, moment = time.monotonic(), Moment.parse(at)
     opened = alone.open()
     copy = scratch.make(alone, opened, moment)
+    brought = time.monotonic()
     with scratch.opened(copy, moment) as db:
         restored = time.monotonic()
         tally = _tally(copy.config, db)
@@ -66,6 +67,8 @@ def _verify(config: Config, vault: str | None, at: str | None) -> dict[str, Any]
         **scratch.describe(copy),
         "at": time.time(),
         "restore_s": round(restored - began, 1),
+        "replay_s": round(restored - brought, 3),
+        "replay_bytes": copy.end - copy.label.start,
         "seconds": round(time.monotonic() - began, 1),
         "tables": tally,
         "rows": sum(count for count, _ in tally.values()),
