@@ -16,6 +16,10 @@ from resilience.replication.config import Config
 END = "SELECT pg_current_wal_flush_lsn()::text, timeline_id FROM pg_control_checkpoint()"
 
 
+FRESH = 10.0
+"""Seconds for which ship's last word tells what Postgres has written, where Postgres itself does not."""
+
+
 class End(NamedTuple):
     """Up to where Postgres has written, and on which timeline."""
 
@@ -26,14 +30,15 @@ class End(NamedTuple):
 def at_risk(config: Config, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Seconds, bytes, transactions and objects that fewer than k vaults hold; null for what can't be told.
 
-    What ship said last is as old as ship is silent, so Postgres itself is asked.
+    What ship said last is as old as ship is silent, so Postgres itself is asked; where both are silent, nobody knows.
     """
     lacking = sorted(int(vault["backlog_objects"]) for vault in facts["vaults"].values() if not vault.get("apart"))
     k, confirmed = config.record.k, lsn.parse(facts["confirmed_lsn"])
-    end = _end(config)
+    end, silent = _end(config), max(0.0, time.time() - facts["at"])
+    if end is None and silent > FRESH:
+        return {"seconds": None, "bytes": None, "transactions": None, "objects": None}
     lost = max(0, end.position - confirmed) if end else facts["lag_bytes"]
     transactions = _transactions(config, confirmed, end) if end and confirmed else None
-    silent = max(0.0, time.time() - facts["at"])
     return {
         "seconds": 0.0 if not lost or transactions == 0 else round(facts["lag_seconds"] + silent, 3),
         "bytes": lost,
