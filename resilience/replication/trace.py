@@ -114,11 +114,11 @@ def legs(
 
 
 def astray(found: Sequence[Leg], label: Label) -> bool:
-    """Whether a snapshot is none of this history: its timeline was left before the snapshot was complete, or never taken."""
+    """Whether a snapshot is none of this history: its timeline was left, or cut, before it was complete, or never taken."""
     timelines = {leg.start.timeline: leg.start.start for leg in reversed(found)}
-    return label.branch not in timelines or any(
-        timeline > label.branch and start < label.stop for timeline, start in timelines.items()
-    )
+    limits = [leg.limit for leg in found if leg.start.timeline == label.branch]
+    cut = all(limit is not None and limit < label.stop for limit in limits)
+    return cut or any(timeline > label.branch and start < label.stop for timeline, start in timelines.items())
 
 
 def _epoch(known: Mapping[int, EpochRecord], number: int) -> EpochRecord:

@@ -75,6 +75,16 @@ def test_a_snapshot_of_what_was_cut_off(upto: int, timeline: int, stop: int, non
     assert astray(history(upto, label.start), label) is none_of_it
 
 
+@pytest.mark.parametrize(("stop", "none_of_it"), [(500, False), (501, True)])
+def test_a_cut_counts_before_anybody_ships(stop: int, none_of_it: bool) -> None:  # noqa: FBT001
+    """The opening record says where the parent's history ends, also while the epoch has begun no WAL of its own."""
+    vault, known = vault_with(2)
+    vault.delete(layout.first(2))
+    text = "START WAL LOCATION: 0/64\nSTART TIMELINE: 1\n"
+    label = replace(LABELLED, start_lsn="0/64", stop_lsn=f"0/{stop:X}", backup_label=text)
+    assert astray(legs(known, child_of(known[2]), {"a": vault}, ("a",), label.start, None), label) is none_of_it
+
+
 @pytest.mark.parametrize(
     ("upto", "follows", "cut", "goes_on"),
     [
