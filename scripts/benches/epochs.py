@@ -1,6 +1,7 @@
 """scripts/bench epochs: the epoch protocol's model within larger bounds than the suite's; a table of states.
 
 Each row is explored to its end: every interleaving within its bounds. A broken rule ends it, with the way there.
+States are counted by their normal forms (tests/epochs/normal.py); with --full each counts by itself.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -22,17 +24,27 @@ from tests.epochs.explore import explore  # noqa: E402 - the checkout's tests ar
 from tests.epochs.model import Model  # noqa: E402
 from tests.epochs.states import Bounds  # noqa: E402
 
+ONE = Bounds(promoters=1, more=0, losses=0, ambiguous=0, restarts=0)
+TWO = replace(ONE, promoters=2)
+CHANGE = replace(ONE, change=True, sealed=True, at_once=True)
 ROWS = {
-    "one promoter, everything goes wrong once": Bounds(promoters=1, more=0),
-    "the promoted site writes on": Bounds(promoters=1, ambiguous=0),
-    "two commits": Bounds(promoters=1, more=0, chunks=2, ambiguous=0),
-    "two promoters": Bounds(promoters=2, more=0, losses=0, ambiguous=0, restarts=0),
-    "two promoters, a loss": Bounds(promoters=2, more=0, ambiguous=0, restarts=0, at_once=True),
-    "two promoters, a restart": Bounds(promoters=2, more=0, losses=0, ambiguous=0, at_once=True),
-    "an operator's cut, all goes wrong once": Bounds(promoters=1, more=0, cut=0, at_once=True),
-    "an operator's cut, another promoter": Bounds(more=0, losses=0, ambiguous=0, restarts=0, cut=0, at_once=True),
-    "a follower, a loss": Bounds(promoters=1, more=0, ambiguous=0, restarts=0, follower=True, at_once=True),
-    "five vaults, two losses": Bounds(n=5, k=3, s=3, promoters=1, more=0, losses=2, ambiguous=0, restarts=0),
+    "one promoter, everything goes wrong once": replace(ONE, losses=1, ambiguous=1, restarts=1),
+    "the promoted site writes on": replace(ONE, losses=1, restarts=1, more=1),
+    "two commits": replace(ONE, losses=1, restarts=1, chunks=2),
+    "two promoters": TWO,
+    "two promoters, a loss": replace(TWO, losses=1, at_once=True),
+    "two promoters, a restart": replace(TWO, restarts=1, at_once=True),
+    "two promoters, an ambiguous request": replace(TWO, ambiguous=1, at_once=True),
+    "an operator's cut, all goes wrong once": replace(ONE, cut=0, losses=1, ambiguous=1, restarts=1, at_once=True),
+    "an operator's cut, another promoter": replace(TWO, cut=0, at_once=True),
+    "a follower, a loss": replace(ONE, follower=True, losses=1, at_once=True),
+    "five vaults, two losses": replace(ONE, n=5, k=3, s=3, losses=2),
+    "five vaults, two promoters": replace(TWO, n=5, k=3, s=3, at_once=True),
+    "another vault set, a loss": replace(CHANGE, losses=1),
+    "another vault set, an ambiguous request": replace(CHANGE, ambiguous=1),
+    "another vault set, a restart": replace(CHANGE, restarts=1),
+    "another vault set, and it writes on": replace(CHANGE, more=1),
+    "another vault set, not sealed yet": replace(CHANGE, sealed=False),
 }
 
 
@@ -41,6 +53,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench epochs", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="leave {row: states} there")
     parser.add_argument("--only", metavar="TEXT", default="", help="rows whose name holds this")
+    parser.add_argument("--full", action="store_true", help="tell states apart that have the same normal form")
     args = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     print(
@@ -49,17 +62,17 @@ def main() -> int:
     figures, broken = {}, False
     for name, bounds in ROWS.items():
         if args.only in name:
-            figures[name], well = _row(name, bounds)
+            figures[name], well = _row(name, bounds, full=args.full)
             broken = broken or not well
     if args.json:
         args.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 3 if broken else 0
 
 
-def _row(name: str, b: Bounds) -> tuple[int, bool]:
+def _row(name: str, b: Bounds, *, full: bool) -> tuple[int, bool]:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="resilience-") as folder:
-        found = explore(Model(b, Path(folder)))
+        found = explore(Model(b, Path(folder)), full=full)
     head = f"{name:42}{b.n:>2}{b.k:>2}{b.s:>2}{f'{b.chunks}+{b.more}':>8}{b.losses:>7}{b.ambiguous:>7}{b.restarts:>9}"
     print(f"{head}{found.states:>10}{found.steps:>11}{time.monotonic() - began:>7.0f}", flush=True)
     if found.violation:

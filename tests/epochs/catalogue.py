@@ -58,12 +58,18 @@ class Catalogue:
         self._objects: list[tuple[str, bytes]] = []
         self._done: dict[object, tuple[int, object]] = {}
         self._keys: dict[str, Ed25519PrivateKey] = {}
+        self.epochs = self.chunks = 0
+        """Which bits are epochs' records, and which are chunks."""
 
     def bit(self, key: str, data: bytes) -> int:
         """The number of an object."""
         found = self._bits.setdefault((key, data), len(self._objects))
         if found == len(self._objects):
             self._objects.append((key, data))
+            if key.startswith(layout.EPOCH):
+                self.epochs |= 1 << found
+            elif layout.chunk_start(key) is not None:
+                self.chunks |= 1 << found
         return found
 
     def vault(self, mask: int, name: str = "vault") -> MemoryVault:

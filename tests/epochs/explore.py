@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
-from collections import Counter, deque
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from tests.epochs.catalogue import BASE
 from tests.epochs.model import Model
+from tests.epochs.normal import Normal
+from tests.epochs.reached import Reached
 from tests.epochs.rules import broken
 from tests.epochs.states import Phase, Promoter, Seen, State
 
@@ -18,18 +21,23 @@ from tests.epochs.states import Phase, Promoter, Seen, State
 class Explored:
     """What was seen."""
 
-    states: int = 0
+    reached: Reached
     steps: int = 0
     seen: Counter[str] = field(default_factory=Counter)
     """How many states show something that must be reachable, lest the rules hold for want of anything happening."""
     violation: str | None = None
     way: list[str] = field(default_factory=list)
 
+    @property
+    def states(self) -> int:
+        """How many there are."""
+        return len(self.reached)
 
-def explore(model: Model, limit: int | None = None) -> Explored:
-    """All states, or up to the first that breaks a rule; AssertionError past `limit`."""
+
+def explore(model: Model, *, full: bool = False) -> Explored:
+    """All states, or up to the first step that breaks a rule; `full` tells those apart that have the same normal form."""
     with uncollected():
-        return breadth_first(model, limit)
+        return breadth_first(model, (lambda state: state) if full else Normal(model))
 
 
 @contextmanager
@@ -42,26 +50,27 @@ def uncollected() -> Iterator[None]:
         gc.enable()
 
 
-def breadth_first(model: Model, limit: int | None) -> Explored:
+def breadth_first(model: Model, normal: Callable[[State], State]) -> Explored:
     """Each state once, nearest first."""
-    first = model.initial()
-    came: dict[State, tuple[State, str] | None] = {first: None}
-    queue, found = deque([first]), Explored()
-    while queue:
-        state = queue.popleft()
-        found.violation = broken(model, state)
-        if found.violation:
-            found.way = way(came, state)
-            break
+    found = Explored(Reached(normal(model.initial())))
+    place = 0
+    while place < found.states:
+        state = found.reached[place]
         found.seen.update(landmarks(model, state))
         for what, after in model.steps(state):
             found.steps += 1
-            if after not in came:
-                came[after] = (state, what)
-                queue.append(after)
-        assert limit is None or len(came) <= limit, f"more than {limit} states"
-    found.states = len(came)
+            found.violation = broken(model, after)
+            if found.violation is not None:
+                found.way = [*way(model, normal, found.reached.way(place)), what]
+                return found
+            found.reached.add(normal(after), place)
+        place += 1
     return found
+
+
+def way(model: Model, normal: Callable[[State], State], states: list[State]) -> list[str]:
+    """What happened between these states."""
+    return [next(what for what, after in model.steps(one) if normal(after) == two) for one, two in pairwise(states)]
 
 
 def landmarks(model: Model, state: State) -> list[str]:
@@ -96,13 +105,3 @@ def cut_off(model: Model, state: State, promoted: list[Promoter]) -> list[str]:
     if state.promoters[0].phase is not Phase.PROMOTED:
         return ["promoted without the cut"]
     return ["a commit was cut off", *(["promoted after a cut"] if len(promoted) > 1 else [])]
-
-
-def way(came: dict[State, tuple[State, str] | None], state: State) -> list[str]:
-    """How it came to this."""
-    steps: list[str] = []
-    at: State | None = state
-    while at is not None and (before := came[at]) is not None:
-        at, what = before
-        steps.insert(0, what)
-    return steps

@@ -4,7 +4,8 @@ Each step is one request to one vault, in any order that threads, machines and n
 the number of states down, and none hides a failure: vaults are interchangeable, so states that differ by their order
 are one; so are promoters, where nobody cuts the chain or changes the set, so the first is whoever plans first;
 objects are written once, so reading a vault at one moment sees what reading it bit by bit can see, or less (and a
-hole stops the promoter); and a commit is acknowledged as soon as it may be, which is the worst moment.
+hole stops the promoter); and a commit is acknowledged as soon as it may be, which is the worst moment. What nobody
+will ask for again is left out of states before they are compared: `normal`.
 """
 
 from __future__ import annotations
