@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 import stamina
 
-from resilience.engine.drill import Drill, run_drill
+from resilience.engine.drill import Drill, prepare, run_drill
 from resilience.errors import ResilienceError, UsageError
 from resilience.judge import judge
 from resilience.model import Event
@@ -115,6 +115,21 @@ def test_what_cannot_be_drilled_is_refused_before_anything_is_made(drill: Drill)
         run_drill(world, fleet, SimulatedGround(state, fleet, users), users, drill, lambda _event: None)
     assert state.events == []
     assert state.hosts == {}
+
+
+def test_a_lab_that_was_filled_before_is_given_todays_code_and_no_copies() -> None:
+    """What its hosts are set up from may be another since; snapshots and state are still in its vaults."""
+    fleet, state = simulated_fleet(), State()
+    world, users = simulated_world(state, fleet), SimulatedUsers(state, fleet)
+    filled = prepare(world, fleet, users, Drill(simulated=True), lambda _event: None)
+    state.events.clear()
+    ground = SimulatedGround(state, fleet, users)
+    run_drill(world, fleet, ground, users, Drill(simulated=True), lambda _event: None, filled)
+    begun = [
+        event.data["action"] for event in state.events[: kinds(state.events).index("fault")] if "action" in event.data
+    ]
+    assert "supplies" in begun
+    assert "protect" not in begun
 
 
 def test_companions_leave_together() -> None:
