@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
 import typer
 
 from resilience.cli.context import Context, refuse_unknown
 from resilience.decide.forecast import Forecast
-from resilience.engine.execute import Approval, approve
+from resilience.engine.execute import Approval, approve, asked_for
 from resilience.errors import UsageError
 from resilience.model import HAZARDS, Plan, SignOff
 from resilience.ports import World
@@ -37,6 +37,7 @@ def approve_read(
     accepted: Iterable[str] | None,
     signed: tuple[SignOff, ...] = (),
     expected: Forecast | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> None:
     """Approve the plan where its digest was given; else show it, keep it, and end with UsageError that says the digest."""
     if digest is None:
@@ -47,4 +48,13 @@ def approve_read(
             "What is done is the plan that a person has read, and no other.",
             f"Read it above; then add --digest {plan.digest}",
         )
-    approve(world, plan, Approval(digest, frozenset(accepted or ()), "operator", signed), context.kept(digest))
+    approval = Approval(digest, frozenset(accepted or ()), "operator", signed, asked or {})
+    approve(world, plan, approval, context.kept(digest))
+
+
+def goes_on(world: World, plan: Plan, digest: str | None, asked: Mapping[str, Any]) -> bool:
+    """Whether what was typed goes on with an interrupted plan: alone, or by its digest with no option that it was not begun with."""
+    if digest not in {None, plan.digest}:
+        return False
+    began = asked_for(world, plan.digest) if digest else {}
+    return all(began.get(option) == value for option, value in asked.items() if value)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from resilience.cli.approval import Accepted, approve_read
+from resilience.cli.approval import Accepted, approve_read, goes_on
 from resilience.cli.context import Context, declared, say_json, sign_offs
 from resilience.decide import plan_failover
 from resilience.decide.forecast import forecast
@@ -32,7 +32,7 @@ def run(
     end: Annotated[str | None, typer.Option("--accept-end", help="Where a broken chain ends.", metavar="LSN")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Do the plan named by --digest. Interrupted, it goes on when run again; --to, --lost, --hold or --force plan anew.
+    """Do the plan named by --digest. Interrupted, it goes on when run again, bare or just as it was; with other options it plans anew.
 
     Where a chain is broken in all vaults it stops, and --accept-end with --accept broken-chain goes on up to there.
 
@@ -47,12 +47,12 @@ def run(
         plan = unfinished(world, "failover")
         if end is not None:
             accept_end(world, plan, end, frozenset(accept or ()))
-        anew = plan is None or digest not in {None, plan.digest} or to not in {None, plan.target}
-        if plan is None or anew or lost or hold or force:
+        asked = {"lost": sorted(lost or ()), "hold": str(hold or ""), "force": force}
+        if plan is None or to not in {None, plan.target} or not goes_on(world, plan, digest, asked):
             survey, dead = survey_after_loss(world, fleet, declared(fleet, lost), to)
             plan = plan_failover(fleet, survey, to=to, declared=dead, hold=hold, force=force)
             expected = forecast(fleet, survey, plan)
-            approve_read(context, world, plan, digest, accept, sign_offs(sign_off), expected)
+            approve_read(context, world, plan, digest, accept, sign_offs(sign_off), expected, asked)
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         execute(world, fleet, plan, progress.watch)

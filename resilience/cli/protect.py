@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from resilience.cli.approval import Accepted, approve_read
+from resilience.cli.approval import Accepted, approve_read, goes_on
 from resilience.cli.context import Context, declared, say_json
 from resilience.cli.failover import name_stays
 from resilience.decide import plan_protect, with_companions
@@ -27,8 +27,8 @@ def run(
 ) -> None:
     """The app goes on where it is, and no lost vendor is counted on: names, vault set, copies, next standby.
 
-    Without --digest it prints the plan and changes nothing. Interrupted, it goes on when run again; --lost or --force
-    without the digest of what was begun plans anew.
+    Without --digest it prints the plan and changes nothing. Interrupted, it goes on when run again, bare or just as it
+    was; with other options it plans anew.
     Where the app's own vendor is gone it is a failover: `resilience plan`.
 
     Exit status: 0 protected again, 1 error, 2 usage, 5 refused.
@@ -36,11 +36,11 @@ def run(
     context: Context = ctx.obj
     with context.world(lost=lost) as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
         plan = unfinished(world, "protect")
-        begun = plan is not None and plan.digest == digest
-        if plan is None or (not begun and (digest is not None or lost or force)):
+        asked = {"lost": sorted(lost or ()), "force": force}
+        if plan is None or not goes_on(world, plan, digest, asked):
             dead = with_companions(fleet, declared(fleet, lost))
             plan = plan_protect(fleet, observe(world, fleet, dead), declared=dead, force=force)
-            approve_read(context, world, plan, digest, accept)
+            approve_read(context, world, plan, digest, accept, asked=asked)
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         execute(world, fleet, plan, progress.watch)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from resilience.cli.approval import approve_read
+from resilience.cli.approval import approve_read, goes_on
 from resilience.cli.context import Context, declared, say_json, sign_offs
 from resilience.decide import plan_restore, with_companions
 from resilience.decide.forecast import forecast
@@ -61,12 +61,13 @@ def run(
         Progress.for_people(silent=as_json) as progress,
     ):
         plan = unfinished(world, "restore")
-        if plan is None or at or of or plan.target != site or digest not in {None, plan.digest}:
+        asked = {"at": at, "of": of, "lost": sorted(lost or ()), "hold": str(hold or "")}
+        if plan is None or plan.target != site or not goes_on(world, plan, digest, asked):
             dead = with_companions(fleet, declared(fleet, lost))
             survey, point = observe(world, fleet, dead), _point(fleet, world, dead, at, of)
             plan = plan_restore(fleet, survey, point, to=site, declared=dead, hold=hold)
             expected = forecast(fleet, survey, plan, point)
-            approve_read(context, world, plan, digest, accept, sign_offs(sign_off), expected)
+            approve_read(context, world, plan, digest, accept, sign_offs(sign_off), expected, asked)
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         execute(world, fleet, plan, progress.watch)

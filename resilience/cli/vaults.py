@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from resilience.cli.approval import Accepted, approve_read
+from resilience.cli.approval import Accepted, approve_read, goes_on
 from resilience.cli.context import Context, declared, say_json
 from resilience.decide import plan_vaults
 from resilience.engine.execute import execute, unfinished
@@ -36,11 +36,12 @@ def run(
         Progress.for_people(silent=as_json) as progress,
     ):
         plan = unfinished(world, "vaults")
-        if plan is None or digest not in {None, plan.digest} or without or lost:
+        asked = {"without": sorted(without or ()), "lost": sorted(lost or ())}
+        if plan is None or not goes_on(world, plan, digest, asked):
             dead = declared(fleet, lost)
             plan = plan_vaults(fleet, observe(world, fleet, dead), without=frozenset(without or ()), declared=dead)
             if plan.steps:
-                approve_read(context, world, plan, digest, accept)
+                approve_read(context, world, plan, digest, accept, asked=asked)
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         if plan.steps:

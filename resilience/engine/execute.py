@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,8 @@ class Approval:
     accepted: frozenset[str]
     by: str
     sign_offs: tuple[SignOff, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """The options that steered the plan, as they were typed."""
 
 
 def approve(world: World, plan: Plan, approval: Approval, read: Plan | None = None) -> None:
@@ -49,8 +51,13 @@ def approve(world: World, plan: Plan, approval: Approval, read: Plan | None = No
             f"If that is what you want, add: {names}",
         )
     _refuse_unsigned(plan, approval)
-    signed = [asdict(sign_off) for sign_off in approval.sign_offs]
-    decided = {"digest": plan.digest, "by": approval.by, "accepted": sorted(approval.accepted), "signed_off": signed}
+    decided = {
+        "digest": plan.digest,
+        "by": approval.by,
+        "accepted": sorted(approval.accepted),
+        "signed_off": [asdict(sign_off) for sign_off in approval.sign_offs],
+        "asked": dict(approval.asked),
+    }
     world.log.append(Event(world.clock.now(), "plan", {"plan": plan.to_json()}))
     world.log.append(Event(world.clock.now(), "decided", decided))
 
@@ -111,3 +118,9 @@ def unfinished(world: World, kind: str) -> Plan | None:
         elif event.kind == "finished" and found and event.data["digest"] == found.digest:
             found = None
     return found
+
+
+def asked_for(world: World, digest: str) -> Mapping[str, Any]:
+    """The options with which the plan of this digest was last approved; empty where none steered it."""
+    decided = [e.data for e in world.log.read() if e.kind == "decided" and e.data["digest"] == digest]
+    return decided[-1].get("asked", {}) if decided else {}
