@@ -53,8 +53,13 @@ def evacuation_text(notice: Notice, found: Evacuation, target: str) -> str:
         lines.append(
             f"  {load.what:13}{words.size(load.bytes):>10}, {words.size(load.left):>10} to copy, there by {done}"
         )
-    rate = "not known" if found.rate is None else f"{words.size(round(found.rate))} a second, measured now"
-    lines.append(f"  rate: {rate}")
+    if found.rate is not None:
+        lines.append(
+            f"  rate: {words.size(round(found.rate))} a second, from {found.measured_at}'s vault to this machine, now."
+        )
+        lines.append(f"  What {target}'s host can take was not measured: think of its line where it is the slower one.")
+    else:
+        lines.append("  rate: not known")
     if found.margin_s is None:
         lines.append("  Whether that is before the deadline is not known.")
     elif found.margin_s < 0:

@@ -26,8 +26,10 @@ class Evacuation:
 
     loads: tuple[Load, ...]
     rate: float | None
-    """Bytes a second, measured."""
+    """Bytes a second that a vault gave to the machine which measured it."""
     deadline_at: float
+    measured_at: str = ""
+    """The vault that gave it."""
 
     @property
     def done_at(self) -> float | None:
@@ -41,7 +43,12 @@ class Evacuation:
 
 
 def evacuation(
-    sizes: Mapping[str, int], left: Mapping[str, int], rate: float | None, now: float, deadline_at: float
+    sizes: Mapping[str, int],
+    left: Mapping[str, int],
+    rate: float | None,
+    now: float,
+    deadline_at: float,
+    measured_at: str = "",
 ) -> Evacuation:
     """Loads in their order; each begins when the one before has arrived."""
     loads: list[Load] = []
@@ -50,4 +57,4 @@ def evacuation(
         total += left.get(what, 0)
         done_at = now if not total else None if not rate else now + total / rate
         loads.append(Load(what, sizes.get(what, 0), left.get(what, 0), done_at))
-    return Evacuation(tuple(loads), rate, deadline_at)
+    return Evacuation(tuple(loads), rate, deadline_at, measured_at)

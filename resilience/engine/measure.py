@@ -1,4 +1,7 @@
-"""What an evacuation needs to know: how much there is, how much is left, and how quickly vaults give it."""
+"""What an evacuation needs to know: how much there is, how much is left, and how quickly vaults give it to this machine.
+
+The bytes go from a vault to the target's host. That host is not made yet where the target is cold, so it is not measured there.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class Moving:
 
 
 def measure(world: World, fleet: Fleet, moving: Moving, keys_bytes: int) -> Evacuation:
-    """What is still to copy until the target has everything, at the rate that a vault elsewhere gives right now."""
+    """What is still to copy until the target has everything, at the rate that a vault elsewhere gives this machine right now."""
     outputs = world.clouds[moving.source].outputs(fleet.site(moving.source))
     if outputs is None:
         raise ResilienceError(f"{moving.source} has no hosts.", "Nothing runs there.", "Run `resilience status`.")
@@ -35,8 +38,9 @@ def measure(world: World, fleet: Fleet, moving: Moving, keys_bytes: int) -> Evac
     safe = {v.name: world.vaults[v.name] for v in fleet.sealing if v.vendor != moving.notice.vendor}
     sizes = _sizes(status, _entries(safe), keys_bytes)
     left = sizes if fleet.site(moving.target).standby == "cold" else _behind(status, sizes)
-    rate = max((rate for rate in (read_rate(world.clock, vault) for vault in safe.values()) if rate), default=None)
-    return evacuation(sizes, left, rate, world.clock.now(), moving.notice.deadline_at)
+    rates = {name: rate for name, vault in safe.items() if (rate := read_rate(world.clock, vault))}
+    quickest = max(rates, key=lambda name: rates[name], default="")
+    return evacuation(sizes, left, rates.get(quickest), world.clock.now(), moving.notice.deadline_at, quickest)
 
 
 def _sizes(status: Mapping[str, Any], entries: int, keys_bytes: int) -> dict[str, int]:
