@@ -228,7 +228,9 @@ class SimPlane:
         return self._on(outputs, "snapshot", 4.0, take)
 
     def verify_snapshot(self, vault: str, snapshot: str) -> bool:
-        """Whether the vault really holds it."""
+        """Whether the vault really holds it; one that is left out is not asked."""
+        if vault in self.left_out:
+            return False
         held = self.sim.vaults[vault]
         return self.sim.ask(f"vault.{vault}.verify", held.vendor, 0.5, lambda: snapshot in held.snapshots)
 

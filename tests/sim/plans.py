@@ -12,6 +12,7 @@ from resilience.engine.execute import unfinished
 from resilience.model import LegalOrder, SignOff, Site
 from resilience.model import Stage as Gate
 from resilience.model.fleet import Durability
+from resilience.replication import layout
 from resilience.simulation.app import SimOutside
 from tests.sim.broken import GOOD as GOOD_UNTIL
 from tests.sim.broken import Broken
@@ -41,6 +42,15 @@ def confirmed(stage: Stage) -> None:
     """They can, and what k vaults held is there; in quorum that is all that was acknowledged."""
     serves(stage)
     assert stage.state.confirmed <= rows_by_name(stage)
+
+
+def copied(stage: Stage) -> None:
+    """Every vault has a snapshot of all that was written before; nothing is missing."""
+    written = len(stage.state.acknowledged)
+    for vault in stage.state.vaults.values():
+        newest = max(key for key in vault.objects if key.startswith(layout.LABEL))
+        assert int(newest.split("-")[1]) == written, newest
+    keeps_all(stage)
 
 
 @dataclass(frozen=True)
@@ -238,6 +248,7 @@ PLANS: Mapping[str, Swept] = {
     "protect --force": Swept("protect", one_vault_left, partial(Operator.protect, lost=("cedar", "elm"), force=True)),
     "vaults, one less": Swept("vaults", day_one, lambda operator: operator.vaults("elm")),
     "vaults, one more": Swept("vaults", without_elm, lambda operator: operator.vaults()),
+    "snapshot": Swept("snapshot", stood_by, Operator.snapshot, copied),
     "open": Swept("open", held, partial(Operator.open, site="birch", wanted=Gate.SIGN_UPS), wide_open),
     "up": Swept("up", day_one, partial(Operator.up, site="acorn")),
     "rehearse": Swept("rehearsal", day_one, rehearse, untouched),

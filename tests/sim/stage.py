@@ -12,6 +12,7 @@ from resilience.decide import (
     plan_open,
     plan_protect,
     plan_restore,
+    plan_snapshot,
     plan_switchover,
     plan_up,
     plan_vaults,
@@ -138,6 +139,12 @@ class Operator:
             accepted = frozenset(hazard.name for hazard in plan.hazards)
             approve(self.world, plan, Approval(plan.digest, accepted, "operator", self.sign_offs))
         execute(self.world, fleet, plan)
+
+    def snapshot(self) -> None:
+        """As `resilience snapshot` does: planned anew each time."""
+        plan = plan_snapshot(self.stage.fleet, observe(self.world, self.stage.fleet))
+        approve(self.world, plan, Approval(plan.digest, frozenset(), by="snapshot"))
+        execute(self.world, self.stage.fleet, plan)
 
     def open(self, site: str, wanted: Gate) -> None:
         """As `resilience open` does: planned anew each time, from how far it is open now."""
