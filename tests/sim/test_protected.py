@@ -20,7 +20,7 @@ from resilience.replication import epoch as epochs
 from resilience.replication import layout
 from resilience.simulation.doors import Killed
 from tests.sim.drills import as_if_real, run
-from tests.sim.stage import Stage, attempt, day_one
+from tests.sim.stage import Stage, attempt, begun, day_one, fleet_with
 
 
 def noted(stage: Stage, kind: str) -> list[Event]:
@@ -155,6 +155,29 @@ def test_too_few_vaults_are_left_and_the_set_becomes_what_is_left(lost: tuple[st
     assert (verdict.verdict, verdict.why) == ("met", ())
     assert verdict.protection.thin[0] == "single-vault-left"
     assert len(verdict.protection.vaults) == 1
+
+
+def test_the_last_vault_may_be_one_that_lacks_headers() -> None:
+    """A locked vault that was alone in the set gives the next one what it has, and gets what it lacks: three losses, one after the other."""
+    fleet = fleet_with("quorum")
+    vaults = tuple(replace(vault, lock_days=30) if vault.name == "elm" else vault for vault in fleet.vaults)
+    stage = begun(replace(fleet, vaults=vaults))
+    sets = []
+    for lost, to in (("acorn", "birch"), ("birch", "cedar"), ("cedar", "acorn")):
+        stage.state.lose(lost)
+        stage.operator.failover(to=to)
+        newest = stage.monitor.newest()
+        assert newest is not None
+        sets.append(newest.vaults)
+        stage.state.revive(lost)
+        stage.state.pass_time(60.0)
+        assert stage.post(1, to) == 1
+        stage.state.pass_time(1.0)
+    assert sets == [("cedar", "elm"), ("elm",), ("birch", "elm")]
+    ledger = {
+        name: {key for key in held.objects if key.startswith("ledger/")} for name, held in stage.state.vaults.items()
+    }
+    assert ledger["birch"] == ledger["elm"]
 
 
 def test_the_set_is_not_forced_past_another_sites_epoch() -> None:
