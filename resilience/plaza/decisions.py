@@ -9,7 +9,7 @@ from typing import Any, LiteralString
 
 from psycopg.rows import DictRow
 
-from resilience.plaza import erasure, moderation, persons, posts
+from resilience.plaza import erasure, moderation, persons
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import new_id
@@ -48,6 +48,15 @@ class Decision:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What of a choice is in force, by which entry of the ledger; a post that is kept needs none."""
+
+    status_id: int | None
+    account_id: int | None
+    seq: int | None
+
+
 COLUMNS: LiteralString = "id, report_id, account_id, status_id, action, rule, reason, moderator_id, seq, created_at"
 
 
@@ -67,19 +76,13 @@ async def decide(plaza: Plaza, report_id: int, choice: Choice, moderator: int) -
     check(choice)
     async with plaza.db.write() as conn:
         report = await moderation.claim(conn, report_id, moderator)
-        if report.action_taken is None and choice.hold and choice.action == TAKEDOWN:
+        waits = report.action_taken is None or _unfinished(report, choice, moderator)
+        if waits and choice.hold and choice.action == TAKEDOWN:
             for post in report.posts:
                 await plaza.holds.keep(conn, post)
-    if report.action_taken is not None:
+    if not waits:
         return await _again(plaza, report, choice, moderator)
-    subjects = _subjects(report, choice)
-    try:
-        for status, account in subjects:
-            await _do(plaza, choice, moderator, status, account)
-    finally:
-        # Also when the ledger's entry isn't safe elsewhere yet: it is in force here already.
-        async with plaza.db.write(safe=True) as conn:
-            await _close(conn, report, choice, moderator, subjects)
+    await _carry_out(plaza, report, choice, moderator)
     async with plaza.db.read() as conn:
         return await moderation.by_id(conn, report_id)
 
@@ -89,39 +92,56 @@ async def suspend(plaza: Plaza, account_id: int, choice: Choice, moderator: int)
     check(choice)
     if account_id == moderator:
         raise Refused(422, "Validation failed: You can't suspend yourself")
-    try:
-        await plaza.record(erasure.suspend(account_id, choice.reason, str(moderator)))
-    finally:
-        async with plaza.db.write(safe=True) as conn:
-            await record(conn, choice, moderator, report_id=None, status_id=None, account_id=account_id)
+    seq = await plaza.enter(erasure.suspend(account_id, choice.reason, str(moderator)))
+    async with plaza.db.write(safe=True) as conn:
+        await record(conn, choice, moderator, None, Done(None, account_id, seq))
+    await plaza.wait_held(seq)
 
 
 async def take_down_unreported(plaza: Plaza, status_id: int, reason: str, moderator: int) -> int:
     """Take a post down that nobody reported; returns the ledger entry's number."""
-    async with plaza.db.read() as conn:
-        found = await posts.everything(conn, [status_id])
-    try:
-        return await take_down(plaza, status_id, reason, moderator)
-    finally:
-        if found:
-            async with plaza.db.write(safe=True) as conn:
-                author = found[0].account.id
-                choice = Choice(TAKEDOWN, NONE, reason)
-                if await one(conn, "SELECT 1 FROM ledger WHERE status_id = %s AND action = %s", status_id, TAKEDOWN):
-                    await record(conn, choice, moderator, report_id=None, status_id=status_id, account_id=author)
+    seq = await take_down(plaza, status_id, reason, moderator)
+    async with plaza.db.write(safe=True) as conn:
+        await moderation.credit(conn, status_id, moderator)
+        await record(conn, Choice(TAKEDOWN, NONE, reason), moderator, None, Done(status_id, None, seq))
+    await plaza.wait_held(seq)
+    return seq
+
+
+def _unfinished(report: Report, choice: Choice, moderator: int) -> bool:
+    """Whether this moderator's takedown is in force, and a crash kept it from being written down."""
+    mine = report.assigned is not None and report.assigned.id == moderator
+    return mine and choice.action == TAKEDOWN and report.decided_by is None
 
 
 async def _again(plaza: Plaza, report: Report, choice: Choice, moderator: int) -> Report:
     """The same decision by the same moderator, sent again: wait for what it was waiting for."""
     async with plaza.db.read() as conn:
         made = await of_report(conn, report.id)
-    if not made or any(one.moderator_id != moderator or one.action != choice.action for one in made):
+    mine = [one for one in made if one.moderator_id == moderator and one.action == choice.action]
+    if not mine or report.action_taken != CLOSES[choice.action]:
         who = report.decided_by.username if report.decided_by else "somebody else"
         raise Refused(409, f"This report was already decided by {who}: {report.action_taken}")
-    for decision in made:
+    for decision in mine:
         if decision.seq is not None:
             await plaza.wait_held(decision.seq)
     return report
+
+
+async def _carry_out(plaza: Plaza, report: Report, choice: Choice, moderator: int) -> None:
+    """All of it into the ledger, then written down, then wait until it is held elsewhere."""
+    subjects = _subjects(report, choice)
+    done: list[Done] = []
+    try:
+        for status, account in subjects:
+            done.append(Done(status, account, await _enter(plaza, choice, moderator, status, account)))
+    finally:
+        if done:  # where the ledger failed half-way the report stays open for the rest
+            async with plaza.db.write(safe=True) as conn:
+                await _close(conn, report, choice, moderator, done, whole=len(done) == len(subjects))
+    for part in done:
+        if part.seq is not None:
+            await plaza.wait_held(part.seq)
 
 
 def _subjects(report: Report, choice: Choice) -> list[tuple[int | None, int | None]]:
@@ -131,49 +151,61 @@ def _subjects(report: Report, choice: Choice) -> list[tuple[int | None, int | No
         if target is None:
             raise Refused(422, "Validation failed: Whoever this was about has left")
         return [(None, target)]
-    return [(post.id, post.account.id) for post in report.posts] or [(None, target)]
+    # A takedown names those that are gone, too: it may be one that was half done.
+    posts = report.status_ids if choice.action == TAKEDOWN else [post.id for post in report.posts]
+    if not posts and choice.action != KEEP:
+        raise Refused(
+            422, "Validation failed: The report is about no post that is here. Keep it, or suspend its author"
+        )
+    return [(post, target) for post in posts] or [(None, target)]
 
 
-async def _do(plaza: Plaza, choice: Choice, moderator: int, status: int | None, account: int | None) -> None:
-    """Put it into the ledger and wait until that is held elsewhere."""
+async def _enter(plaza: Plaza, choice: Choice, moderator: int, status: int | None, account: int | None) -> int | None:
+    """Put it into the ledger; the number of the entry that is in force, None where nothing has to be."""
     by = str(moderator)
     if choice.action == SUSPEND and account is not None:
-        await plaza.record(erasure.suspend(account, choice.reason, by))
-    elif choice.action == TAKEDOWN and status is not None:
-        await take_down(plaza, status, choice.reason, moderator)
-    elif choice.action == HIDE and status is not None:
-        await plaza.record(erasure.hide(status, choice.reason, by))
+        return await plaza.enter(erasure.suspend(account, choice.reason, by))
+    if choice.action == TAKEDOWN and status is not None:
+        return await take_down(plaza, status, choice.reason, moderator)
+    if choice.action == HIDE and status is not None:
+        return await plaza.enter(erasure.hide(status, choice.reason, by))
+    return None
 
 
 async def _close(
-    conn: Connection, report: Report, choice: Choice, moderator: int, subjects: Sequence[tuple[int | None, int | None]]
+    conn: Connection, report: Report, choice: Choice, moderator: int, done: Sequence[Done], *, whole: bool
 ) -> None:
-    """Close the report, and write down what was decided about each post."""
-    for status, account in subjects:
-        await record(conn, choice, moderator, report_id=report.id, status_id=status, account_id=account)
-    await moderation.resolve(conn, report.id, moderator, CLOSES[choice.action])
+    """Write down what was decided about each post, and close the report once all of it is in force."""
+    waits = await moderation.lock(conn, report.id)
+    for part in done:
+        if waits or part.seq is not None:
+            await record(conn, choice, moderator, report.id, part)
+        if choice.action == TAKEDOWN and part.status_id is not None:
+            await moderation.credit(conn, part.status_id, moderator)
+    if whole:
+        await moderation.resolve(conn, report.id, moderator, CLOSES[choice.action])
 
 
-async def record(
-    conn: Connection, choice: Choice, moderator: int,
-    *, report_id: int | None, status_id: int | None, account_id: int | None,
-) -> None:  # fmt: skip
-    """One decision, with the ledger's entry that carries it out."""
+async def record(conn: Connection, choice: Choice, moderator: int, report_id: int | None, done: Done) -> None:
+    """One decision, with the ledger's entry that carries it out; sent twice at once it is one."""
+    await conn.execute("SELECT FROM ledger WHERE seq = %s FOR UPDATE", (done.seq,))
     await conn.execute(
         RECORD,
         {
-            "id": new_id(), "report": report_id, "account": account_id, "status": status_id, "action": choice.action,
-            "rule": choice.rule, "reason": choice.reason.strip(), "moderator": moderator,
+            "id": new_id(), "report": report_id, "account": done.account_id, "status": done.status_id,
+            "action": choice.action, "rule": choice.rule, "reason": choice.reason.strip(), "moderator": moderator,
+            "seq": done.seq,
         },
     )  # fmt: skip
 
 
 RECORD: LiteralString = """
 INSERT INTO decisions (id, report_id, account_id, status_id, action, rule, reason, moderator_id, seq)
-SELECT %(id)s, %(report)s, (SELECT id FROM accounts WHERE id = %(account)s), %(status)s, %(action)s, %(rule)s,
-    %(reason)s, %(moderator)s, CASE WHEN %(action)s <> 'keep' THEN (SELECT max(seq) FROM ledger
-        WHERE action = %(action)s AND status_id IS NOT DISTINCT FROM %(status)s::bigint
-            AND account_id = %(account)s) END
+SELECT %(id)s, %(report)s, (SELECT id FROM accounts WHERE id = coalesce(%(account)s::bigint, l.account_id)),
+    %(status)s, %(action)s, %(rule)s, %(reason)s, %(moderator)s, l.seq
+FROM (SELECT) AS one LEFT JOIN ledger l ON l.seq = %(seq)s::int
+WHERE %(seq)s::int IS NULL OR l.action = %(action)s AND NOT EXISTS (SELECT FROM decisions d
+    WHERE d.seq = l.seq AND (%(report)s::bigint IS NULL OR d.report_id = %(report)s::bigint))
 """
 
 

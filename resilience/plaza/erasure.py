@@ -24,7 +24,8 @@ PICTURES = 0x706C
 """Advisory locks by first byte of a picture's hash."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-Drafter = Callable[[Connection], Draft]
+Drafter = Callable[[Connection], Draft | int]
+"""What an entry is to say, or the number of the one that says it already and is in force."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,12 @@ class Eraser:
         self._store = store
 
     def record(self, drafter: Drafter) -> int:
-        """Write an entry, apply it, and return its number. Raises not_found if nothing is there."""
+        """Write an entry, apply it, and return its number, or that of one in force. Raises not_found if nothing is there."""
         with self._locked() as conn:
             last = self._catch_up(conn)
             draft = _draft(conn, drafter)
+            if isinstance(draft, int):
+                return draft
             seq, prev = (last.seq + 1, last.sha256) if last else (1, chain.GENESIS)
             entry = self._ledger.append(seq, prev, draft)
             self._apply(conn, [entry])
@@ -124,8 +127,8 @@ class Eraser:
         statuses = [entry.status_id for entry in entries if entry.removes and entry.status_id is not None]
         accounts = [e.account_id for e in entries if e.action == chain.ERASE_ACCOUNT]
         conn.execute("DELETE FROM statuses WHERE id = ANY(%s)", (statuses,))
+        conn.execute(CLOSE_REPORTS, (accounts, statuses))
         conn.execute("DELETE FROM accounts WHERE id = ANY(%s)", (accounts,))
-        conn.execute(CLOSE_REPORTS, (statuses, accounts))
         _hide_and_suspend(conn, entries)
         with conn.cursor() as cursor:
             cursor.executemany(MIRROR, [_mirror(entry) for entry in entries])
@@ -140,8 +143,10 @@ VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (seq) DO NOTHING
 """
 CLOSE_REPORTS: LiteralString = """
 UPDATE reports SET action_taken = 'removed', action_taken_at = now(), updated_at = now()
-WHERE action_taken_at IS NULL AND (status_ids && %s::bigint[] OR target_account_id = ANY(%s))
+WHERE action_taken_at IS NULL AND (target_account_id = ANY(%s) OR
+    status_ids && %s::bigint[] AND NOT EXISTS (SELECT FROM statuses s WHERE s.id = ANY(reports.status_ids)))
 """
+"""A report on several posts stays open while one of them is there."""
 
 
 def _hide_and_suspend(conn: Connection, entries: Sequence[Entry]) -> None:
@@ -165,7 +170,7 @@ WHERE id = %(id)s AND (suspended_at IS NOT NULL) <> %(on)s
 """
 
 
-def _draft(conn: Connection, drafter: Drafter) -> Draft:
+def _draft(conn: Connection, drafter: Drafter) -> Draft | int:
     """What is to be written, with all locks that carrying it out takes; once more where somebody else was in the way."""
     try:
         with conn.transaction():
@@ -174,9 +179,10 @@ def _draft(conn: Connection, drafter: Drafter) -> Draft:
         return _locked_draft(conn, drafter)
 
 
-def _locked_draft(conn: Connection, drafter: Drafter) -> Draft:
+def _locked_draft(conn: Connection, drafter: Drafter) -> Draft | int:
     draft = drafter(conn)
-    _lock_pictures(conn, draft.media)
+    if isinstance(draft, Draft):
+        _lock_pictures(conn, draft.media)
     return draft
 
 
@@ -238,24 +244,45 @@ def erase_account(account_id: int) -> Drafter:
     return lambda conn: _account_draft(conn, account_id, chain.ERASE_ACCOUNT, reason, str(account_id))
 
 
-def _status_draft(conn: Connection, action: str, status_id: int, author: int | None, reason: str, by: str) -> Draft:
+def _status_draft(
+    conn: Connection, action: str, status_id: int, author: int | None, reason: str, by: str
+) -> Draft | int:
     row = conn.execute("SELECT account_id FROM statuses WHERE id = %s", (status_id,)).fetchone()
     if row is None or author not in (None, row[0]):
         raise not_found()
+    if (standing := _standing(conn, action, status_id, row[0])) is not None:
+        return standing
     subject = {"status": str(status_id), "author": str(row[0])}
     return Draft(action, subject, _media(conn, action, "status_id", status_id), reason, by)
 
 
-def _account_draft(conn: Connection, account_id: int, action: str, reason: str, by: str) -> Draft:
+def _account_draft(conn: Connection, account_id: int, action: str, reason: str, by: str) -> Draft | int:
     """With the account locked: whoever is giving it a key or a picture is waited for, and nobody does after."""
     if not conn.execute("SELECT 1 FROM accounts WHERE id = %s FOR UPDATE", (account_id,)).fetchone():
         raise not_found()
+    if (standing := _standing(conn, action, None, account_id)) is not None:
+        return standing
     return Draft(action, {"author": str(account_id)}, _media(conn, action, "account_id", account_id), reason, by)
+
+
+def _standing(conn: Connection, action: str, status_id: int | None, account_id: int) -> int | None:
+    """The entry by which a post is hidden or an account suspended already, or is so no more: said twice, it is one."""
+    pair = next((pair for pair in chain.TAKEN_BACK if action in pair), None)
+    if pair is None:
+        return None
+    last = conn.execute(LAST, (list(pair), status_id, account_id)).fetchone()
+    return int(last[0]) if last and last[1] == action else None
+
+
+LAST: LiteralString = """
+SELECT seq, action FROM ledger WHERE action = ANY(%s) AND status_id IS NOT DISTINCT FROM %s::bigint AND account_id = %s
+ORDER BY seq DESC LIMIT 1
+"""
 
 
 def _media(conn: Connection, action: str, column: LiteralString, identifier: int) -> tuple[str, ...]:
     """The pictures that go with it; what is only hidden keeps them."""
-    if action in (chain.HIDE, chain.UNHIDE, chain.SUSPEND, chain.UNSUSPEND):
+    if any(action in pair for pair in chain.TAKEN_BACK):
         return ()
     found = conn.execute("SELECT DISTINCT sha256 FROM media WHERE " + column + " = %s", (identifier,))
     return tuple(sorted(row[0] for row in found))

@@ -30,6 +30,8 @@ ERASE_STATUS = "erase-status"
 ERASE_ACCOUNT = "erase-account"
 HIDE, UNHIDE = "hide", "unhide"
 SUSPEND, UNSUSPEND = "suspend", "unsuspend"
+TAKEN_BACK = ((HIDE, UNHIDE), (SUSPEND, UNSUSPEND))
+"""What the last entry about a post or an account decides."""
 NEXT = "Fetch the ledger again from the vaults; nothing from this entry on was applied."
 
 

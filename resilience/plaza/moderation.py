@@ -145,6 +145,12 @@ CLAIM_NEXT: LiteralString = (
 )
 
 
+async def lock(conn: Connection, report_id: int) -> bool:
+    """Whether a report is open, which nobody else changes until the transaction ends."""
+    row = await one(conn, "SELECT action_taken_at FROM reports WHERE id = %s FOR UPDATE", report_id)
+    return row is not None and row["action_taken_at"] is None
+
+
 async def resolve(conn: Connection, report_id: int, moderator: int, action: str) -> Report:
     """Close a report; one that is closed keeps its first decision."""
     sql: LiteralString = (
@@ -226,7 +232,10 @@ async def recent_entries(conn: Connection, limit: int = 20) -> list[psycopg.rows
     )
 
 
-async def takedown_entry(conn: Connection, status_id: int) -> int | None:
+async def removing_entry(conn: Connection, status_id: int) -> int | None:
     """The number of the ledger entry that removed a post, if one did."""
-    row = await one(conn, "SELECT seq FROM ledger WHERE status_id = %s LIMIT 1", status_id)
+    sql: LiteralString = (
+        "SELECT seq FROM ledger WHERE status_id = %s AND action IN ('takedown', 'erase-status') LIMIT 1"
+    )
+    row = await one(conn, sql, status_id)
     return None if row is None else int(row["seq"])

@@ -60,13 +60,17 @@ class Plaza:
 
     async def record(self, drafter: Drafter) -> int:
         """Put an entry into the ledger, apply it, and wait until it is held elsewhere."""
+        seq = await self.enter(drafter)
+        await self.wait_held(seq)
+        return seq
+
+    async def enter(self, drafter: Drafter) -> int:
+        """Put an entry into the ledger and apply it: it is in force here, and nobody may be told `done` yet."""
         try:
-            seq = await asyncio.to_thread(self.eraser.record, drafter)
+            return await asyncio.to_thread(self.eraser.record, drafter)
         except (psycopg.Error, PlazaError, OSError):
             self.gate.close("The ledger may be ahead of the database")
             raise
-        await self.wait_held(seq)
-        return seq
 
     async def wait_held(self, seq: int) -> None:
         """Return once enough vaults hold the entry; raise when that takes too long."""

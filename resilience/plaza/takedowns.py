@@ -1,4 +1,4 @@
-"""Takedowns: a post goes, for everybody and for good, and only then is anybody told so."""
+"""Takedowns: a post goes, for everybody and for good."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from resilience.plaza.errors import Refused
 from resilience.plaza.state import Plaza
 
 MAX_REASON = 500
+GONE = 404
 
 
 def check_reason(reason: str) -> None:
@@ -17,15 +18,15 @@ def check_reason(reason: str) -> None:
 
 
 async def take_down(plaza: Plaza, status_id: int, reason: str, by: int) -> int:
-    """Take a post down, or wait for the entry that already did; returns its number."""
+    """Take a post down; the number of the entry that does, or of the one that did. Nobody may be told `done` yet."""
     check_reason(reason)
-    async with plaza.db.read() as conn:
-        earlier = await moderation.takedown_entry(conn, status_id)
-    if earlier is not None:
-        await plaza.wait_held(earlier)
-        return earlier
     try:
-        return await plaza.record(erasure.takedown(status_id, reason.strip(), str(by)))
-    finally:
-        async with plaza.db.write(safe=True) as conn:
-            await moderation.credit(conn, status_id, by)
+        return await plaza.enter(erasure.takedown(status_id, reason.strip(), str(by)))
+    except Refused as error:
+        if error.status != GONE:
+            raise
+        async with plaza.db.read() as conn:
+            earlier = await moderation.removing_entry(conn, status_id)
+        if earlier is None:
+            raise
+        return earlier

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from mastodon import Mastodon, MastodonAPIError, MastodonIllegalArgumentError, MastodonNotFoundError
 
 from tests.plaza.harness import ROOT, Site, picture, sha_of, wait_until
-from tests.plaza.pages import browser
+from tests.plaza.pages import browser, send
 
 Sites = Callable[[], Site]
 DUE = "2031-05-01T12:00:00+00:00"
@@ -132,6 +132,39 @@ def test_two_decisions_at_once_are_one(plaza: Site, name: str) -> None:
         author.status(post)
 
 
+def test_a_form_sent_twice_at_once_decides_once(plaza: Site, name: str) -> None:
+    """The same moderator's double click: the same answer twice, one entry in the ledger, one decision to appeal against."""
+    for action in ("hide", "keep", "takedown"):
+        _, moderator, post, report = reported(plaza, f"{name}{action[0]}")
+        with ThreadPoolExecutor(2) as pool:
+            jobs = [pool.submit(decide, plaza, moderator, report, action, rule="1") for _ in range(2)]
+        assert [job.result().status_code for job in jobs] == [200, 200], action
+        of_it = "SELECT count(*) FROM {} WHERE status_id = %s"
+        assert plaza.sql(of_it.format("decisions"), int(post.id)) == [(1,)], action
+        assert plaza.sql(of_it.format("ledger"), int(post.id)) == [(0 if action == "keep" else 1,)], action
+
+
+def test_what_was_hidden_can_be_taken_down(plaza: Site, name: str) -> None:
+    """By a moderator's page or by a report, whatever was decided about the post before: it is gone, and the ledger says so."""
+    author, moderator, post, report = reported(plaza, name)
+    assert decide(plaza, moderator, report, "hide").status_code == 200
+    page = browser(plaza, f"{name}m")
+    taken = send(page, f"/moderation/posts/{post.id}/takedown", {"reason": "worse than we thought"})
+    assert (taken.status_code, page.get(f"/@{name}/{post.id}").status_code) == (303, 404)
+    second = author.status_post("unkind too")
+    moderator.report(author.me(), status_ids=[second])
+    [report] = [one for one in moderator.admin_reports() if one.statuses[0].id == second.id]
+    assert decide(plaza, moderator, report, "hide").status_code == 200
+    moderator.admin_report_reopen(report)
+    assert decide(plaza, moderator, report, "takedown").status_code == 200
+    for gone in (post, second):
+        with pytest.raises(MastodonNotFoundError):
+            author.status(gone)
+        entries = plaza.sql("SELECT action, seq FROM ledger WHERE status_id = %s ORDER BY seq", int(gone.id))
+        assert [action for action, _ in entries] == ["hide", "takedown"]
+        assert entries == plaza.sql("SELECT action, seq FROM decisions WHERE status_id = %s ORDER BY seq", int(gone.id))
+
+
 def test_hidden_is_for_everybody_but_the_author(plaza: Site, name: str) -> None:
     """Hidden: gone from lists and pages, its picture too; the author sees it; an appeal brings it back."""
     author, moderator = plaza.client(name), plaza.moderator(f"{name}m")
@@ -163,6 +196,11 @@ def test_hidden_is_for_everybody_but_the_author(plaza: Site, name: str) -> None:
         assert http.post(f"/api/v1/admin/appeals/{waiting['id']}/decide", data=answer).status_code == 200
     assert reader.status(post).id == post.id
     assert httpx.get(media.url).status_code == 200
+    reader.report(author.me(), status_ids=[post])
+    [again] = [one for one in moderator.admin_reports() if one.statuses and one.statuses[0].id == post.id]
+    assert decide(plaza, moderator, again, "takedown").status_code == 200
+    with pytest.raises(MastodonNotFoundError):
+        author.status(post)
 
 
 def test_a_suspended_person_can_do_nothing_but_appeal(plaza: Site, name: str) -> None:
@@ -230,6 +268,16 @@ def test_decisions_that_cannot_be(plaza: Site, name: str, form: dict[str, str], 
     assert answer.status_code == 422
     assert sentence in answer.json()["error"]
     assert author.status(post).id == post.id
+
+
+def test_a_report_without_posts_takes_nothing_down(plaza: Site, name: str) -> None:
+    """Nobody is told that a post was removed where none is: the report can be kept, or its author suspended."""
+    author, moderator = plaza.client(name), plaza.moderator(f"{name}m")
+    report = moderator.report(author.me(), comment=name)
+    for action in ("takedown", "hide"):
+        answer = decide(plaza, moderator, report, action)
+        assert (answer.status_code, "no post that is here" in answer.json()["error"]) == (422, True)
+    assert decide(plaza, moderator, report, "suspend").status_code == 200
 
 
 def test_only_moderators_may(plaza: Site, name: str) -> None:
