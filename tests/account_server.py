@@ -56,7 +56,7 @@ class Vendor:
         host = self.hosts.setdefault(body["name"], made)
         self.asked.set()
         if self.hold:
-            self.hold.wait(60)
+            self.hold.wait(180)
         return _json(200 if known else 201, _shown(host))
 
     def _one(self, method: str, host: str) -> tuple[int, str, str]:

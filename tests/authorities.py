@@ -53,11 +53,11 @@ def authority(folder: Path, name: str, at: tuple[str, int], hosts: str, space: s
 
 def _answers(space: str, at: tuple[str, int], process: subprocess.Popen[bytes], log: Path) -> None:
     """Return when it listens; fail with its log when it ends first."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()[-2000:]
         try:
-            with entered(space), socket.create_connection(at, timeout=1):
+            with entered(space), socket.create_connection(at, timeout=5):
                 return
         except OSError:
             time.sleep(0.05)

@@ -89,4 +89,4 @@ def _principal(url: str, who: str, bucket: str) -> dict[str, str]:
 def _post(url: str, path: str, data: bytes) -> None:
     plain = {"Content-Type": "text/plain"}
     request = urllib.request.Request(url + path, data=data, headers=plain, method="POST")  # noqa: S310 - loopback
-    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - loopback
+    urllib.request.urlopen(request, timeout=60).close()  # noqa: S310 - loopback

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 
+import httpx
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -18,8 +19,14 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "test")
 os.environ["RESILIENCE_LAB_INSTANCE"] = os.environ.get("RESILIENCE_LAB_INSTANCE", "") + WORKER
 """A lab somebody looks at is left alone by tests, and so is another worker's."""
 
-settings.register_profile("resilience", deadline=None, print_blob=True)
+settings.register_profile(
+    "resilience", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)  # how long an example takes says how busy the machine is
 settings.load_profile("resilience")
+
+for part in ("connect", "read", "write", "pool"):
+    setattr(httpx.get.__kwdefaults__["timeout"], part, 120.0)
+"""What a test asks over HTTP without saying how long it waits is not given up after five seconds."""
 
 
 def pytest_configure() -> None:

@@ -58,7 +58,7 @@ class NameServer:
     def api(self, method: str, path: str, body: object = None) -> httpx.Response:
         """One call to the server's own API, past our adapter."""
         url = f"{self.spec.endpoint}/api/v1/servers/localhost/{path}"
-        answer = httpx.request(method, url, json=body, headers={"X-API-Key": KEY}, timeout=10)
+        answer = httpx.request(method, url, json=body, headers={"X-API-Key": KEY}, timeout=60)
         answer.raise_for_status()
         return answer
 
@@ -74,7 +74,7 @@ class NameServer:
     def ask(self, host: str, kind: str = "A") -> list[tuple[str, int]]:
         """What anybody is told who asks for this name: (address, ttl)."""
         query = dns.message.make_query(host, kind)
-        answer = dns.query.udp(query, "127.0.0.1", port=self.dns_port, timeout=5)
+        answer = dns.query.udp(query, "127.0.0.1", port=self.dns_port, timeout=60)
         found = [rrset for rrset in answer.answer if rrset.rdtype == dns.rdatatype.from_text(kind)]
         return sorted((record.to_text(), rrset.ttl) for rrset in found for record in rrset)
 

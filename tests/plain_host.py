@@ -164,10 +164,10 @@ def _boot(folder: Path, space: str) -> subprocess.Popen[bytes]:
 
 def _wait_for_sshd(near: str, folder: Path) -> None:
     """Return when somebody listens at port 22; fail with the console otherwise."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         try:
-            with entered(near), socket.create_connection((THEIRS, 22), timeout=1):
+            with entered(near), socket.create_connection((THEIRS, 22), timeout=5):
                 return
         except OSError:
             time.sleep(0.05)

@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         proxy = self.proxy
-        upstream = HTTPConnection(proxy.target, timeout=30)
+        upstream = HTTPConnection(proxy.target, timeout=60)
         try:
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():

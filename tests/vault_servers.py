@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -12,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,39 +49,52 @@ def connections(process: int, spec: VaultSpec) -> set[str]:
     return found & opened
 
 
+CLAIMED: list[socket.socket] = []
+"""One for each port that this process was given."""
+
+
 def free_ports(count: int) -> list[int]:
     """Ports that are free right now; their gRPC twins (+10000) too, and below those that connections go out from.
 
-    Two test runs at one time begin far apart: what is free is taken only later, when the server starts.
+    What is free is taken only later, when the server starts: so nobody else who asks here is given the same meanwhile.
     """
-    held: list[int] = []
-    port = 20000 + os.getpid() * 37 % 2600
-    while len(held) < count:
+    given: list[int] = []
+    port = 20000
+    while len(given) < count:
         port += 1
-        with socket.socket() as probe, socket.socket() as twin:
-            try:
-                probe.bind(("127.0.0.1", port))
-                twin.bind(("127.0.0.1", port + 10000))
-            except OSError:
-                continue
-        held.append(port)
-    return held
+        with socket.socket() as probe, socket.socket() as twin, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            twin.bind(("127.0.0.1", port + 10000))
+            _claim(port)
+            given.append(port)
+    return given
+
+
+def _claim(port: int) -> None:
+    """Keep a name that only one process of this machine can have, for as long as this one lives."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0resilience-tests-{port}")
+    except OSError:
+        claim.close()
+        raise
+    CLAIMED.append(claim)
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     """Return when the server answers anything at all; fail with its log when it ends first."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()[-2000:]
         try:
-            urllib.request.urlopen(url, timeout=2).close()  # noqa: S310 - loopback
+            urllib.request.urlopen(url, timeout=10).close()  # noqa: S310 - loopback
         except urllib.error.HTTPError:
             return
         except OSError:
             time.sleep(0.1)
         else:
             return
-    pytest_says = f"{url} did not answer within 60 s: {log.read_text()[-2000:]}"
+    pytest_says = f"{url} did not answer within 120 s: {log.read_text()[-2000:]}"
     raise AssertionError(pytest_says)
 
 
@@ -187,5 +199,5 @@ def make_bucket(store: Store, name: str) -> VaultSpec:
             data=json.dumps({"name": name}).encode(),
             headers={"Content-Type": "application/json"},
         )
-        urllib.request.urlopen(request, timeout=5).close()  # noqa: S310 - loopback
+        urllib.request.urlopen(request, timeout=60).close()  # noqa: S310 - loopback
     return store.spec(name)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from resilience import caches
 from tests.plaza.harness import Postgres, Site, migrated, running_postgres
@@ -22,6 +22,9 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 NUMBERS = count(1)
+PATIENCE_MS = 120_000
+"""How long a page may take on a machine that is busy with other tests."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,9 @@ def plaza(postgres: Postgres, template: str, tmp_path_factory: pytest.TempPathFa
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium, as set-up unpacked it."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(caches.chromium()), args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=str(caches.chromium()), args=ARGUMENTS, timeout=PATIENCE_MS
+        )
         yield browser
         browser.close()
 
@@ -105,7 +110,7 @@ def open_page(chromium: Browser, device: Device, plaza: Site) -> Iterator[Callab
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("console", complain)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto("/")

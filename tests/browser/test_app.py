@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from resilience.plaza import endpoints
+from tests.browser.conftest import PATIENCE_MS
 from tests.plaza.harness import Postgres, Site
 from tests.plaza.proxy import proxied
 from tests.plaza.test_endpoints import static_host
@@ -67,6 +68,7 @@ def fleet(tmp_path: Path, postgres: Postgres, template: str) -> Iterator[Fleet]:
 def install(chromium: Browser, site: Site) -> Page:
     """Open the site, and come back with its worker in charge."""
     page = chromium.new_context(viewport={"width": 390, "height": 844}).new_page()
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(site.base + "/")
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     page.goto(site.base + "/about")
@@ -138,6 +140,7 @@ def test_a_browser_that_cannot_check_follows_nothing(chromium: Browser, fleet: F
     headers = {"Content-Type": "text/javascript", "Content-Security-Policy": "default-src 'none'; connect-src *"}
     context.route("**/sw.js", lambda route: route.fulfill(body=blind, headers=headers))
     page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
     page.goto(fleet.site.base + "/")
     page.evaluate("navigator.serviceWorker.ready.then(() => true)")
     page.goto(fleet.site.base + "/about")

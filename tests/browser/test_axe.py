@@ -14,6 +14,7 @@ from starlette.routing import Match
 
 from resilience import caches
 from resilience.plaza import web
+from tests.browser.conftest import PATIENCE_MS
 from tests.plaza.harness import PASSWORD, Site, picture
 from tests.plaza.pages import browser
 
@@ -50,7 +51,7 @@ class Looker:
 
     def __init__(self, context: BrowserContext) -> None:
         self.page: Page = context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(PATIENCE_MS)
         self.script = caches.axe().read_text()
         self.seen: set[str] = set()
         self.found: list[str] = []
@@ -62,7 +63,8 @@ class Looker:
             self.look()
 
     def look(self) -> None:
-        """Look at the page that is open."""
+        """Look at the page that is open, once its style is there."""
+        self.page.wait_for_load_state()
         path = re.sub(r"^https?://[^/]+|[?#].*$", "", self.page.url)
         scope: dict[str, Any] = {"type": "http", "path": path, "method": "GET", "headers": []}
         route = next((route for route in web.ROUTES if route.matches(scope)[0] is Match.FULL), None)

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from resilience import caches
 from resilience.model import Event
 from resilience.render import report_html
+from tests.browser.conftest import PATIENCE_MS
 from tests.journals import healthy, missed, simulated, unknown
 
 pytestmark = pytest.mark.browser
@@ -38,7 +39,7 @@ CONTRAST = """() => {
 def browser() -> Iterator[Browser]:
     """One Chromium for all these tests."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(caches.chromium()), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=str(caches.chromium()), args=FLAGS, timeout=PATIENCE_MS)
         yield browser
         browser.close()
 

@@ -343,7 +343,7 @@ def test_an_interrupted_shaping_is_finished_by_the_next(shaped: Shaped, shell: S
     dying = json.dumps({"phase": "unpack", **shaped.supplier.supplies})
     script = (files("resilience.host") / "fetch.py").read_text()
     watch = "(until dpkg=$(pgrep -xo dpkg); do sleep 0.02; done; kill -9 $(ps -o ppid= $dpkg) $dpkg) >/dev/null & "
-    shell.run(watch + "python3 -", stdin=f"{script}\nrun(json.loads({dying!r}))\n".encode(), timeout=120)
+    shell.run(watch + "python3 -", stdin=f"{script}\nrun(json.loads({dying!r}))\n".encode(), timeout=300)
     assert shell.run("test -e /opt/resilience/supplies.json").exit != 0
     facts = shape_host(shaped.host.login, shell, _spec(), shaped.supplier.supplies)
     assert not facts["supplies"]["already"]
@@ -431,7 +431,7 @@ def served(shaped: Shaped, trusted: Trusted) -> str:
     address = shaped.host.login.address
     with (
         shaped.host.entered(),
-        socket.create_connection((address, 443), timeout=5) as plain,
+        socket.create_connection((address, 443), timeout=60) as plain,
         trust.wrap_socket(plain, server_hostname=NAME) as secure,
     ):
         return hashlib.sha256(secure.getpeercert(binary_form=True) or b"").hexdigest()
@@ -444,7 +444,7 @@ def test_certificates_travel(shaped: Shaped, shell: Shell, trusted: Trusted, app
     """One authority issues; it is gone, and another does; with none a new site has nothing, until it is given what travelled."""
     outputs = shaped.host.outputs
     give(trusted, shell)
-    first = trusted.gate.certificate(outputs, wait_s=60)
+    first = trusted.gate.certificate(outputs, wait_s=180)
     assert "first" in first.certificate.issuer
     root = trusted.gate.root(outputs)
     with shaped.host.entered():
@@ -454,7 +454,7 @@ def test_certificates_travel(shaped: Shaped, shell: Shell, trusted: Trusted, app
             Client(f"https://{outputs.addresses[0]}", root=trusted.authorities[0].root).call("look", "GET", "/")
     trusted.authorities[0].stop()
     anew(shell)
-    second = trusted.gate.certificate(outputs, wait_s=60)
+    second = trusted.gate.certificate(outputs, wait_s=180)
     assert "second" in second.certificate.issuer
     trusted.keep(second)
     trusted.authorities[1].stop()

@@ -59,7 +59,7 @@ def answering(status: int, kind: str, body: str) -> Iterator[str]:
 
 def aws(service: str, call: str) -> Ask:
     """A call of boto3, once."""
-    once = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5)
+    once = Config(retries={"total_max_attempts": 1}, connect_timeout=60, read_timeout=60)
     keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "us-east-1"}
     return lambda url: getattr(boto3.client(service, endpoint_url=url, config=once, **keys), call)()  # type: ignore[call-overload]
 
@@ -79,7 +79,7 @@ def hetzner(url: str) -> object:
 def openstack(url: str) -> object:
     """A token from OpenStack's own session, as the preflight asks for one."""
     key = ApplicationCredential(f"{url}/v3", application_credential_id="i", application_credential_secret="s")
-    return Session(auth=key, timeout=5).get_project_id()
+    return Session(auth=key, timeout=60).get_project_id()
 
 
 def ec2(code: str, said: str) -> str:
@@ -259,7 +259,7 @@ def test_requests_own_error_is_read() -> None:
     """A library that only passes requests' error on is read in its answer's body."""
 
     def ask(url: str) -> None:
-        requests.get(url, timeout=5).raise_for_status()
+        requests.get(url, timeout=60).raise_for_status()
 
     found = closed("acme", told(ask, 403, XML, "<Error><Code>UserSuspended</Code></Error>"))
     assert found is not None

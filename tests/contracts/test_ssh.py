@@ -32,7 +32,7 @@ def host() -> Iterator[PlainHost]:
 @pytest.fixture
 def shell(host: PlainHost) -> Iterator[Shell]:
     """A shell on it."""
-    with host.entered(), wait_until_up(host.login, 30) as shell:
+    with host.entered(), wait_until_up(host.login, 120) as shell:
         yield shell
 
 
@@ -51,7 +51,7 @@ def test_standard_input_reaches_the_command(shell: Shell) -> None:
 def test_a_command_that_was_begun_waits_for_its_standard_input(shell: Shell) -> None:
     """It runs already while others come and go, and goes on once it is given what it waits for; one that ended is told."""
     begun = shell.begin("touch /run/begun; read -r word; echo $word")
-    shell.check("while [ ! -e /run/begun ]; do sleep 0.05; done", timeout=20)
+    shell.check("while [ ! -e /run/begun ]; do sleep 0.05; done", timeout=120)
     assert begun.waits
     assert shell.end(begun, b"go\n").text == "go"
     over = shell.begin("exit 3")
@@ -83,7 +83,7 @@ def test_commands_run_side_by_side(shell: Shell) -> None:
 
     thread = threading.Thread(target=second)
     thread.start()
-    shell.check("touch /run/first; while [ ! -e /run/second ]; do sleep 0.05; done", timeout=20)
+    shell.check("touch /run/first; while [ ! -e /run/second ]; do sleep 0.05; done", timeout=120)
     thread.join()
     assert said == ["met"]
 
@@ -93,13 +93,13 @@ def test_a_command_without_end_is_killed_on_the_host(shell: Shell) -> None:
     began = time.monotonic()
     with pytest.raises(CommandFailed, match="no end after 1 s"):
         shell.run("echo $$ >/run/stuck; exec sleep 300", timeout=1)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 200
     assert shell.run("kill -0 $(cat /run/stuck)").exit == 1
 
 
 def test_a_daemon_left_behind_does_not_hold_us(shell: Shell) -> None:
     """A command that ends while its child keeps the output open counts as ended."""
-    result = shell.run("(sleep 60 & echo $! >/run/left); echo done", timeout=30)
+    result = shell.run("(sleep 600 & echo $! >/run/left); echo done", timeout=120)
     shell.check("kill $(cat /run/left)")
     assert result.text == "done"
 
@@ -156,7 +156,7 @@ def test_waiting_for_a_host_ends(host: PlainHost) -> None:
     began = time.monotonic()
     with host.entered(), pytest.raises(HostUnreachable, match="no SSH within 1 s"):
         wait_until_up(replace(host.login, address=OURS), 1)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 def test_a_first_boot_is_waited_for_and_never_trusted(host: PlainHost, tmp_path: Path) -> None:
@@ -175,9 +175,9 @@ def test_a_first_boot_is_waited_for_and_never_trusted(host: PlainHost, tmp_path:
     with host.entered():
         with pytest.raises(HostKeyMismatch, match="another key"):
             wait_until_up(pinned, 1, first_boot=True)
-        with wait_until_up(host.login, 30) as shell:
+        with wait_until_up(host.login, 120) as shell:
             shell.run("sh", stdin=script)
-        with wait_until_up(pinned, 30, first_boot=True) as shell:
+        with wait_until_up(pinned, 120, first_boot=True) as shell:
             assert shell.run("sh", stdin=script).exit == 0
             assert shell.check("stat -c %a /etc/ssh/ssh_host_ed25519_key") == "600"
             assert shell.check("sshd -T | grep -E '^(permitrootlogin|passwordauthentication|hostkey) '") == (

@@ -155,7 +155,7 @@ def _restic(bucket: Bucket, folder: str) -> Callable[..., bool]:
         environment = {**os.environ, "RESTIC_PASSWORD": "test", "RESTIC_REPOSITORY": repository}
         environment |= {"AWS_ACCESS_KEY_ID": keys["access_key_id"], "AWS_SECRET_ACCESS_KEY": keys["secret_access_key"]}
         done: Any = subprocess.run(
-            [str(caches.restic()), "--no-cache", *argv], env=environment, capture_output=True, check=False, timeout=100
+            [str(caches.restic()), "--no-cache", *argv], env=environment, capture_output=True, check=False, timeout=300
         )
         return bool(done.returncode == 0)
 

@@ -31,7 +31,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def inside(lab: Lab) -> Iterator[Inside]:
     """Runs a function of a test module where the operator is: nothing but the lab can be reached there."""
     with ProcessPoolExecutor(1, get_context("fork"), _enter, (lab.directory,)) as pool:
-        yield lambda work, *args: pool.submit(work, *args).result(timeout=120)
+        yield lambda work, *args: pool.submit(work, *args).result(timeout=300)
 
 
 def _enter(directory: Path) -> None:

@@ -23,7 +23,7 @@ PIPED: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True}
 def ask(lab: Lab, command: str) -> str:
     """What cedar's host answers."""
     words = [*SSH, str(lab.directory / "kit/ssh_ed25519"), f"root@{CEDAR}", command]
-    asked: str = lab.popen_as_users(words, **PIPED).communicate(timeout=30)[0]
+    asked: str = lab.popen_as_users(words, **PIPED).communicate(timeout=120)[0]
     return asked
 
 

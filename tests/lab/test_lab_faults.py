@@ -18,8 +18,15 @@ from resilience.lab import Lab, damage, places, processes
 pytestmark = pytest.mark.lab
 
 ASK = "import socket; print(socket.gethostbyname('plaza.test'))"
-FETCH = "import sys, urllib.request, urllib.error\ntry: urllib.request.urlopen(sys.argv[1], timeout=2)\n"
-FETCH += "except urllib.error.HTTPError as e: print(e.code, e.read().decode())\nexcept OSError as e: print(e)"
+FETCH = """
+import sys, urllib.request, urllib.error
+try:
+    urllib.request.urlopen(sys.argv[1], timeout=float(sys.argv[2]))
+except urllib.error.HTTPError as error:
+    print(error.code, error.read().decode())
+except OSError as error:
+    print(error)
+"""
 
 
 def _rent(directory: Path, vendor: str, number: int) -> str:
@@ -45,7 +52,11 @@ def _point(directory: Path, number: int, vendor: str, address: str) -> None:
 
 def _as_users(lab: Lab, *argv: str) -> str:
     process = lab.popen_as_users([sys.executable, "-c", *argv], stdout=subprocess.PIPE, text=True)
-    return str(process.communicate(timeout=30)[0]).strip()
+    return str(process.communicate(timeout=120)[0]).strip()
+
+
+def _fetch(lab: Lab, url: str, within_s: float = 60) -> str:
+    return _as_users(lab, FETCH, url, str(within_s))
 
 
 HELD = """
@@ -81,16 +92,16 @@ def lost(lab: Lab, inside: object, held: subprocess.Popen[str]) -> Lab:
     for number, vendor in ((1, "acorn"), (4, "dover")):
         inside(_point, lab.directory, number, vendor, "198.18.1.100")  # type: ignore[operator]
     assert _as_users(lab, ASK) == "198.18.1.100"
-    done = lab.inject("terminate", ["acorn"])
-    assert time.time() - done["at"] < 30
+    before = time.time()
+    assert before <= lab.inject("terminate", ["acorn"])["at"] <= time.time()
     lab.blackhole(["acorn"])
     return lab
 
 
 def test_account_and_bucket_answer_as_closed_ones_do(lost: Lab) -> None:
     """The words are those that real vendors were seen to send."""
-    account = _as_users(lost, FETCH, "http://198.18.1.2/v1/account")
-    bucket = _as_users(lost, FETCH, "http://198.18.1.3/plaza-vault")
+    account = _fetch(lost, "http://198.18.1.2/v1/account")
+    bucket = _fetch(lost, "http://198.18.1.3/plaza-vault")
     assert account.startswith("403")
     assert '"code": "Blocked"' in account
     assert bucket.startswith("403")
@@ -102,14 +113,14 @@ def test_hosts_and_name_server_are_dead(lost: Lab) -> None:
     status = lost.status()["vendors"]["acorn"]
     assert status["closed"]
     assert status["hosts"] == {"acorn-1": False}
-    assert "timed out" in _as_users(lost, FETCH, "http://198.18.1.100/")
-    assert "timed out" in _as_users(lost, FETCH, "http://198.18.1.53:8081/")
+    assert "timed out" in _fetch(lost, "http://198.18.1.100/", within_s=2)
+    assert "timed out" in _fetch(lost, "http://198.18.1.53:8081/", within_s=2)
 
 
 def test_the_name_moves_at_the_vendor_that_is_left(lost: Lab, inside: object) -> None:
     """The resolver keeps the old answer as long as it said, then asks who is left."""
     inside(_point, lost.directory, 4, "dover", "198.18.2.100")  # type: ignore[operator]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while (found := _as_users(lost, ASK)) != "198.18.2.100":
         assert time.monotonic() < deadline, found
 
@@ -188,9 +199,9 @@ def test_a_hijack_removes_nothing(lost: Lab, inside: object) -> None:
 def test_vendors_of_other_kinds_answer_in_their_own_words(lost: Lab) -> None:
     """Several at once: birch as Google does, elm as an S3 whose account has a problem."""
     lost.inject("correlated", ["birch", "elm"])
-    assert "CONSUMER_SUSPENDED" in _as_users(lost, FETCH, "http://198.18.2.2/v1/hosts")
-    assert "accountDisabled" in _as_users(lost, FETCH, "http://198.18.2.3/storage/v1/b/plaza-vault")
-    assert "AccountProblem" in _as_users(lost, FETCH, "http://198.18.5.3/plaza-vault")
+    assert "CONSUMER_SUSPENDED" in _fetch(lost, "http://198.18.2.2/v1/hosts")
+    assert "accountDisabled" in _fetch(lost, "http://198.18.2.3/storage/v1/b/plaza-vault")
+    assert "AccountProblem" in _fetch(lost, "http://198.18.5.3/plaza-vault")
     assert lost.status()["vendors"]["birch"]["hosts"] == {"birch-1": False}
 
 
@@ -198,7 +209,7 @@ def test_with_the_control_plane_alone_gone_hosts_live_on(lost: Lab) -> None:
     """The old primary goes on: that is what a fence is for."""
     lost.inject("control-plane", ["cedar"])
     assert lost.status()["vendors"]["cedar"]["hosts"] == {"cedar-1": True}
-    said = _as_users(lost, FETCH, "http://198.18.3.3/plaza-vault")
+    said = _fetch(lost, "http://198.18.3.3/plaza-vault")
     assert "UserSuspended" in said, (lost.directory / "log/closed-bucket-cedar.log").read_text()
 
 

@@ -311,7 +311,7 @@ def _snapshots(directory: Path, vault: str, work: Path) -> dict[str, bool]:
     def run(principal: str, *argv: str) -> bool:
         environment = _restic(directory, vault, principal, work)
         done = subprocess.run(
-            [str(caches.restic()), *argv], env=environment, capture_output=True, text=True, check=False, timeout=100
+            [str(caches.restic()), *argv], env=environment, capture_output=True, text=True, check=False, timeout=300
         )
         return done.returncode == 0
 

@@ -134,7 +134,8 @@ class Site:
             "PUBLIC_URL": self.base,
             "LISTEN": f"127.0.0.1:{self.port}",
             "ARGON2": "light",
-            "LEDGER_WAIT_S": "5",
+            "LEDGER_WAIT_S": "30",
+            "LINE_WAIT_S": "30",
         }
         write_key(folder / "ledger.key", Ed25519PrivateKey.generate())
         write_key(folder / "vapid.key", ec.generate_private_key(ec.SECP256R1()))
@@ -202,7 +203,7 @@ class Site:
     def ready(self) -> bool:
         """Whether the server says that it is ready."""
         try:
-            return httpx.get(self.base + "/readyz", timeout=5).status_code == 200
+            return httpx.get(self.base + "/readyz", timeout=30).status_code == 200
         except httpx.HTTPError:
             return False
 
@@ -214,7 +215,7 @@ class Site:
         """Stop the server; its exit status."""
         assert self.server is not None
         self.server.send_signal(sign)
-        return self.server.wait(timeout=20)
+        return self.server.wait(timeout=120)
 
     def end(self) -> None:
         """Leave nothing running."""
@@ -248,7 +249,7 @@ class Site:
     def http(self, api: Mastodon | None = None) -> httpx.Client:
         """A plain HTTP client, with somebody's token."""
         headers = {"Authorization": f"Bearer {api.access_token}"} if api else {}
-        return httpx.Client(base_url=self.base, headers=headers, timeout=30)
+        return httpx.Client(base_url=self.base, headers=headers, timeout=120)
 
     def take_down(self, moderator: Mastodon, status_id: str, reason: str = "against the rules") -> httpx.Response:
         """Take a post down by the API."""
@@ -291,7 +292,7 @@ def free_port() -> int:
             return port
 
 
-def wait_until(condition: Callable[[], object], explain: Callable[[], str] = str, seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], object], explain: Callable[[], str] = str, seconds: float = 120) -> None:
     """Return when the condition holds; fail when that takes too long."""
     deadline = time.monotonic() + seconds
     while not condition():

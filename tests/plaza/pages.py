@@ -12,7 +12,7 @@ from tests.plaza.harness import PASSWORD, Site
 
 def guest(plaza: Site) -> httpx.Client:
     """A browser that nobody is logged in with."""
-    return httpx.Client(base_url=plaza.base, follow_redirects=False, timeout=30)
+    return httpx.Client(base_url=plaza.base, follow_redirects=False, timeout=120)
 
 
 def browser(plaza: Site, name: str) -> httpx.Client:

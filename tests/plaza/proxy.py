@@ -54,12 +54,12 @@ def proxied(folder: Path, app: int, port: int | None = None) -> Iterator[str]:
         yield base
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=120)
 
 
 def _answers(base: str) -> bool:
     try:
-        httpx.get(base + "/healthz", timeout=5)
+        httpx.get(base + "/healthz", timeout=30)
     except httpx.HTTPError:
         return False
     return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import socket
-import statistics
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -161,11 +160,10 @@ def test_log_in_does_not_tell_who_exists(plaza: Site, name: str) -> None:
         answer = client.post("/login", data={"username": username, "password": "wrong guess", "token": token})
         return answer.text.replace(username, "?").replace(token, "?"), time.perf_counter() - began
 
-    known = [attempt(name) for _ in range(5)]
-    unknown = [attempt(f"{name}zz") for _ in range(5)]
+    known, unknown = zip(*((attempt(name), attempt(f"{name}zz")) for _ in range(8)), strict=True)
     assert {text for text, _ in known} == {text for text, _ in unknown}
-    times = [statistics.median(seconds for _, seconds in found) for found in (known, unknown)]
-    assert 0.2 < times[0] / times[1] < 5
+    quickest = [min(seconds for _, seconds in found) for found in (known, unknown)]  # the rest is others' work
+    assert 0.2 < quickest[0] / quickest[1] < 5
 
 
 def test_guessing_by_page_is_slowed_down_too(plaza: Site, name: str) -> None:

@@ -215,7 +215,7 @@ def plain(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command with these settings and no others."""
     env = {"PATH": os.environ["PATH"], **settings}
     command = [sys.executable, "-m", "resilience.plaza", *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True, env=env, cwd=ROOT, timeout=60)
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=env, cwd=ROOT, timeout=120)
 
 
 def test_an_unknown_argon2_profile_is_named(sites: Sites) -> None:
@@ -224,7 +224,7 @@ def test_an_unknown_argon2_profile_is_named(sites: Sites) -> None:
     site.settings["ARGON2"] = "fast"
     site.launch()
     assert site.server is not None
-    assert site.server.wait(timeout=20) == 1
+    assert site.server.wait(timeout=120) == 1
     assert "Use one of owasp, light" in site.log()
 
 

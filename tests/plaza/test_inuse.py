@@ -37,13 +37,13 @@ def test_named_is_what_any_row_names(sites: Sites) -> None:
         posts.append(api.status_post(text, media_ids=[media]).id)
         sha = sha_of(media.url)
     api.status_delete(posts[0])
-    assert '"named": ["' + sha in asked(site, "named-pictures", sha, ABSENT).communicate(timeout=60)[0]
+    assert '"named": ["' + sha in asked(site, "named-pictures", sha, ABSENT).communicate(timeout=120)[0]
     (waiting := site.folder / "outbox/media" / sha).unlink(missing_ok=True)
-    assert '"handed_over": 1' in asked(site, "ship-pictures", sha, ABSENT).communicate(timeout=60)[0]
+    assert '"handed_over": 1' in asked(site, "ship-pictures", sha, ABSENT).communicate(timeout=120)[0]
     assert waiting.read_bytes() == site.picture_file(sha).read_bytes()
     api.status_delete(posts[1])
-    assert '"named": []' in asked(site, "named-pictures", sha).communicate(timeout=60)[0]
-    assert '"handed_over": 0' in asked(site, "ship-pictures", sha).communicate(timeout=60)[0]
+    assert '"named": []' in asked(site, "named-pictures", sha).communicate(timeout=120)[0]
+    assert '"handed_over": 0' in asked(site, "ship-pictures", sha).communicate(timeout=120)[0]
 
 
 def test_an_upload_that_is_under_way_is_waited_for(sites: Sites) -> None:
@@ -64,4 +64,4 @@ def test_an_upload_that_is_under_way_is_waited_for(sites: Sites) -> None:
         while not site.sql(waits)[0][0]:
             assert asking.poll() is None, "it did not wait"
         storing.commit()
-    assert '"named": ["' + sha in asking.communicate(timeout=60)[0]
+    assert '"named": ["' + sha in asking.communicate(timeout=120)[0]

@@ -47,7 +47,7 @@ def add_notice(site: Site, posts: list[str], reference: str = "A-1") -> dict[str
     command = [sys.executable, "-m", "resilience.plaza", "add-notice", "--vendor", "v1", "--reference", reference]
     done = subprocess.run(
         [*command, "--due", DUE, "--posts", "-"],
-        input="\n".join(posts), check=True, capture_output=True, text=True, env=site.env, cwd=ROOT, timeout=60,
+        input="\n".join(posts), check=True, capture_output=True, text=True, env=site.env, cwd=ROOT, timeout=120,
     )  # fmt: skip
     found: dict[str, Any] = json.loads(done.stdout)
     return found

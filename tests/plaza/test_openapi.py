@@ -49,7 +49,7 @@ def failure_of(operation: Any, headers: dict[str, str]) -> str:
     def send(data: st.DataObject) -> None:
         mode = data.draw(st.sampled_from(list(schemathesis.GenerationMode)))
         case = data.draw(operation.as_strategy(generation_mode=mode))
-        case.call_and_validate(headers=headers, checks=CHECKS, timeout=30)
+        case.call_and_validate(headers=headers, checks=CHECKS, timeout=120)
 
     try:
         send()

@@ -69,7 +69,7 @@ def test_the_name_is_the_hash_and_the_shipper_has_it(plaza: Site, name: str) -> 
 
 def declare(plaza: Site, length: int) -> int:
     """Announce a body of this length, send nothing of it, and see what is answered."""
-    connection = http.client.HTTPConnection("127.0.0.1", plaza.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", plaza.port, timeout=120)
     connection.putrequest("POST", "/api/v2/media")
     connection.putheader("Content-Length", str(length))
     connection.endheaders()

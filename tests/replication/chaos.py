@@ -52,7 +52,7 @@ class Writer:
             yield
         finally:
             stop.set()
-            thread.join(30)
+            thread.join(120)
 
     def _write(self, site: Site, stop: threading.Event) -> None:
         while not stop.is_set():

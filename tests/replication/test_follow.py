@@ -66,7 +66,7 @@ def stop_following(standby: Site) -> None:
     """As systemd does."""
     for process in standby.processes:
         process.terminate()
-        process.wait(10)
+        process.wait(120)
 
 
 def metrics(standby: Site) -> str:

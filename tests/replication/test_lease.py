@@ -66,7 +66,7 @@ def with_a_clock(site: Site) -> Path:
 
 def leased(sites: Callable[..., Site], fleet: Fleet) -> Site:
     """An async site whose lease is not long."""
-    fleet.lease_s = 4.0
+    fleet.lease_s = 6.0
     acorn = sites(fleet, "acorn")
     acorn.create()
     return acorn
@@ -126,7 +126,7 @@ def test_the_operators_word_leads_on_where_too_few_vaults_are_left(sites: Callab
 
     Where the third was left behind once, nobody could go on from it: that is said at once, and nothing is closed.
     """
-    fleet.lease_s = 4.0
+    fleet.lease_s = 6.0
     acorn = sites(fleet, "acorn")
     acorn.begin()
     acorn.insert(1, 50)
@@ -134,12 +134,12 @@ def test_the_operators_word_leads_on_where_too_few_vaults_are_left(sites: Callab
     lapsed = acorn.ship(without(acorn.ship_config(), "birch", "cedar"))
     acorn.insert(51, 60)
     wait_until(lambda: not acorn.running(), "the lease to run out")
-    lapsed.wait(30)  # as systemd does before it starts the next
+    lapsed.wait(120)  # as systemd does before it starts the next
     alone(fleet, "elm")
     acorn.take(fleet.records[-1])
     left_behind = acorn.folder / "spool/00000001/hole/elm"
     left_behind.write_bytes(Hole(lsn.parse("0/1000"), lsn.parse("0/2000"), 0.0).encode())
-    assert acorn.ship(acorn.ship_config(forced=True)).wait(30) == Exit.REFUSED
+    assert acorn.ship(acorn.ship_config(forced=True)).wait(120) == Exit.REFUSED
     assert "elm lacks 0/1000 to 0/2000" in (acorn.folder / "ship.log").read_text()
     left_behind.unlink()
     acorn.ship(acorn.ship_config(forced=True))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -75,24 +74,22 @@ def begun(site: Site, *settings: str) -> None:
         db.execute("CREATE TABLE rows (n int PRIMARY KEY, filler text)")
 
 
-def test_a_slow_vault_is_left_behind_and_catches_up(sites: Callable[..., Site], fleet: Fleet, elm: Proxy) -> None:
+def test_a_vault_that_hangs_is_left_behind_and_catches_up(sites: Callable[..., Site], fleet: Fleet, elm: Proxy) -> None:
     """Others are not delayed, the spool stays bounded, and the hole is filled from other vaults, byte for byte."""
     acorn = sites(fleet, "acorn")
     begun(acorn)
     acorn.ship(behind(acorn.ship_config(), elm, backlog_mb=2))
     acorn.wait_confirmed()
-    elm.delay = 3.0
+    elm.hang.clear()
     (acorn.folder / "outbox/ledger/00000001.json").write_text("{}")
-    began = time.monotonic()
     for _ in range(5):
         noise(acorn, 30)
-        acorn.wait_confirmed()
+        acorn.wait_confirmed()  # which would never end if they were
         spooled = sum(p.stat().st_size for p in (acorn.folder / "spool/00000001/wal").iterdir())
         assert spooled < 8 << 20
-    assert time.monotonic() - began < 20, "a vault that takes 3 s for a PUT delays no other"
     wait_until(lambda: acorn.status()["vaults"]["elm"]["hole"], acorn.told)
     wait_until(lambda: any("elm was left behind" in a for a in acorn.status()["alarms"]), acorn.told)
-    elm.delay = 0.0
+    elm.be_well()
     end = acorn.wait_confirmed()
     wait_until(lambda: acorn.status()["vaults"]["elm"]["backlog_chunks"] == 0, acorn.told)
     status = acorn.status()
@@ -149,7 +146,7 @@ def test_commits_go_on_degraded_where_the_operator_chose_so(
 
     The clock is set back by a day while they wait: how long something waits is not told by the time of day.
     """
-    fleet.durability, fleet.k, fleet.lease_s = "quorum", 3, 1.5
+    fleet.durability, fleet.k, fleet.lease_s = "quorum", 3, 5.0
     acorn = sites(fleet, "acorn")
     jump = with_a_clock(acorn)
     begun(acorn)
@@ -175,7 +172,7 @@ def test_commits_go_on_degraded_where_the_operator_chose_so(
         waits = "SELECT FROM pg_stat_activity WHERE pid = %s AND wait_event = 'SyncRep'"
         wait_until(lambda: db.execute(waits, (strict.info.backend_pid,)).fetchall(), "who asks for the quorum to wait")
         elm.status = None
-        waiting.join(30)
+        waiting.join(120)
         assert not waiting.is_alive()
     wait_until(lambda: acorn.status()["commits"] == "quorum", acorn.told)
     assert acorn.running()
@@ -225,7 +222,7 @@ def test_a_slot_that_was_lost(sites: Callable[..., Site], fleet: Fleet) -> None:
     end = acorn.wait_confirmed()
     ship = acorn.processes[0]
     ship.send_signal(signal.SIGTERM)
-    assert ship.wait(30) == 0
+    assert ship.wait(120) == 0
     with acorn.connect() as db:
         db.execute("SELECT pg_drop_replication_slot('ship')")
         for n in range(21, 25):

@@ -73,8 +73,8 @@ def test_a_superseded_site_hands_over_its_last_rows(sites: Callable[..., Site], 
     writer.start()
     wait_until(lambda: len(acknowledged) > 300, "rows")
     birch = sites(fleet, "birch")
-    writer.join(30)
-    assert ship.wait(30) == 5
+    writer.join(120)
+    assert ship.wait(120) == 5
     assert '"whole": true' in (acorn.folder / "ship.log").read_text()
     birch.run("restore")
     birch.run("recover")

@@ -101,7 +101,7 @@ def test_an_epoch_that_is_not_sealed_for_good_turns_nobody(sites: Callable[..., 
     assert acorn.status()["epoch"] == record.number
     wide.members = OLD
     birch = sites(wide, "birch")
-    assert acorn.processes[-1].wait(30) == 5
+    assert acorn.processes[-1].wait(120) == 5
     birch.run("restore")
     birch.run("recover")
     assert birch.rows() == list(range(1, 51))
