@@ -26,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NameServer]:
 def asking(server: NameServer) -> dns.resolver.Resolver:
     """A resolver that knows this server alone."""
     resolver = dns.resolver.Resolver(configure=False)
-    resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], server.dns_port, 3.0
+    resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], server.dns_port, 60.0
     return resolver
 
 

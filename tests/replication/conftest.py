@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
@@ -24,6 +25,8 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Store
         yield {"s3": s3, "gcs": gcs}
 
 
+HALF = 100
+"""Of the rows of `history`."""
 KINDS = {"birch": "gcs", "cedar": "s3", "elm": "s3"}
 
 
@@ -68,7 +71,9 @@ def history(stores: dict[str, Store]) -> Fleet:
             acorn.begin()
             for first in range(1, 200, 20):
                 acorn.insert(first, first + 19)
-                acorn.wait_confirmed()
+                position = acorn.wait_confirmed()
+                if first + 19 == HALF:
+                    fleet.half = time.time(), position
             acorn.kill_postgres()
         finally:
             acorn.end()

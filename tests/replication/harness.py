@@ -63,6 +63,8 @@ class Fleet:
     keys: dict[int, Ed25519PrivateKey] = field(default_factory=dict)
     members: tuple[str, ...] = ()
     """The vault set of the next epoch; all vaults where empty."""
+    half: tuple[float, int] = (0.0, 0)
+    """When, and where in the WAL, the first half of a lost primary's rows was in the vaults, and nothing of the second."""
 
     @property
     def recipient(self) -> str:

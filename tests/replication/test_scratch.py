@@ -20,6 +20,7 @@ from resilience.replication.apart import give, split
 from resilience.replication.config import load
 from resilience.replication.layout import repository
 from resilience.replication.restic import Repository
+from tests.replication.conftest import HALF
 from tests.replication.harness import UNLOGGED, Fleet, Site
 
 
@@ -65,10 +66,10 @@ def test_at_a_position_and_at_all(beside: Callable[..., Any], lost: Fleet) -> No
     starts = sorted(s for k in chunks(lost) if (s := layout.chunk_start(k)) is not None)
     everything, rows = beside("restore-at")
     assert rows == list(range(1, 201))
-    half, some = beside("restore-at", "--at", lsn.show(starts[len(starts) // 2]))
-    assert some == list(range(1, len(some) + 1))
-    assert 0 < len(some) < 200
-    assert lsn.parse(half["end_lsn"]) == starts[len(starts) // 2] < lsn.parse(everything["end_lsn"])
+    middle = next(start for start in starts if start >= lost.half[1])
+    half, some = beside("restore-at", "--at", lsn.show(middle))
+    assert some == list(range(1, HALF + 1))
+    assert lsn.parse(half["end_lsn"]) == middle < lsn.parse(everything["end_lsn"])
     past = lsn.show(lsn.parse(everything["end_lsn"]) + 1000)
     told, _ = beside("restore-at", "--at", past, fails=True)
     assert "good_until" in told or "end" in told["what"], told
@@ -76,7 +77,6 @@ def test_at_a_position_and_at_all(beside: Callable[..., Any], lost: Fleet) -> No
 
 def test_at_a_time(beside: Callable[..., Any], lost: Fleet) -> None:
     """A time between two writes gives the first and not the second; one that the vaults don't reach is refused."""
-    everything, _ = beside("restore-at")
     told, _ = beside("restore-at", "--at", "2999-01-01", fails=True)
     assert told["kind"] == "Refused"
     assert "short of what was asked for" in told["why"]
@@ -84,10 +84,8 @@ def test_at_a_time(beside: Callable[..., Any], lost: Fleet) -> None:
     assert "neither a position nor a time" in told["what"]
     from datetime import UTC, datetime
 
-    end = everything["until"]
-    _, rows = beside("restore-at", "--at", datetime.fromtimestamp(end - 0.5, UTC).isoformat())
-    assert rows == list(range(1, len(rows) + 1))
-    assert len(rows) < 200
+    _, rows = beside("restore-at", "--at", datetime.fromtimestamp(lost.half[0], UTC).isoformat())
+    assert rows == list(range(1, HALF + 1))
 
 
 def test_each_vault_by_itself(beside: Callable[..., Any], lost: Fleet) -> None:

@@ -130,7 +130,7 @@ def test_lost_vendors_have_no_door() -> None:
 def test_steps_that_need_nothing_of_each_other_run_side_by_side() -> None:
     """Copy, pictures and ledger are brought at one time; a promotion waits for the copy alone, what writes for all three."""
     stage, plan = lost()
-    met = threading.Barrier(3, timeout=30)
+    met = threading.Barrier(3, timeout=120)
     plane = stage.world.plane
 
     class Meeting:

@@ -22,7 +22,7 @@ def live(folder: Path, *words: str, ci: bool = False) -> subprocess.CompletedPro
     env = {name: value for name, value in os.environ.items() if name != "CI"} | ({"CI": "true"} if ci else {})
     argv = [str(LIVE), *words, "--fleet", str(folder / "fleet.toml")]
     return subprocess.run(
-        argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60
+        argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=300
     )
 
 

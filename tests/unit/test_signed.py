@@ -220,12 +220,12 @@ def test_a_reader_tells_nonsense_and_reads_on(tmp_path: Path) -> None:
 
     vault.get = get  # type: ignore[method-assign]
     reader.start()
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while incoming.known(HEADER.start) is None and time.monotonic() < until:
         assert reader.is_alive()
         time.sleep(0.01)
     reader.stop()
-    reader.join(30)
+    reader.join(120)
     assert not reader.is_alive()
     assert incoming.known(HEADER.start) is not None
     assert reader.errors == {"Altered": 1, "RuntimeError": 1}
