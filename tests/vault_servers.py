@@ -42,11 +42,17 @@ class Store:
 
 def connections(process: int, spec: VaultSpec) -> set[str]:
     """Sockets that a process has open to this vault's store."""
-    opened = {link.readlink().name for link in Path(f"/proc/{process}/fd").iterdir() if link.is_symlink()}
-    port = urlsplit(spec.endpoint).port
-    lines = [line.split() for line in Path(f"/proc/{process}/net/tcp").read_text().splitlines()[1:]]
-    found = {f"socket:[{line[9]}]" for line in lines if int(line[2].split(":")[1], 16) == port}
-    return found & opened
+    port, found = urlsplit(spec.endpoint).port, set()
+    for _ in range(3):  # what is listed while others come and go may lack one
+        lines = [line.split() for line in Path(f"/proc/{process}/net/tcp").read_text().splitlines()[1:]]
+        found |= {f"socket:[{line[9]}]" for line in lines if int(line[2].split(":")[1], 16) == port}
+    return found & set(_opened(process))
+
+
+def _opened(process: int) -> Iterator[str]:
+    for link in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            yield link.readlink().name
 
 
 CLAIMED: list[socket.socket] = []

@@ -54,16 +54,20 @@ def test_a_keepalive_confirms_nothing(sites: Callable[..., Site], fleet: Fleet) 
     acorn = sites(fleet, "acorn")
     acorn.create("wal_sender_timeout = 2s")
     acorn.ship(without(acorn.ship_config(), "cedar", "elm"))
-    wait_until(lambda: sender(acorn), acorn.told)
     with acorn.connect() as db:
         db.execute("CREATE TABLE rows (n int PRIMARY KEY, filler text)")
     acorn.insert(1, 20)
     end = acorn.wal_end()
     wait_until(lambda: lsn.parse(acorn.status()["vaults"]["birch"]["lsn"]) >= end, acorn.told)
-    first = sender(acorn)["reply"]
-    wait_until(lambda: (sender(acorn)["reply"] - first).total_seconds() > 5, "answers to keepalives")
-    told = sender(acorn)
-    assert lsn.parse(told["sent"]) >= end
+    told: dict[str, Any] = {}
+
+    def answered(since: float) -> bool:
+        told.update(sender(acorn))  # nothing where a server on a busy machine has just thought that nobody answers
+        return told["reply"] is not None and told["reply"].timestamp() > since and lsn.parse(told["sent"]) >= end
+
+    wait_until(lambda: answered(0), "an answer")
+    first = told["reply"].timestamp()
+    wait_until(lambda: answered(first + 5), "answers to keepalives")
     assert told["flush"] is None or lsn.parse(told["flush"]) < end
     assert told["write"] == told["flush"] == told["replay"]
     assert acorn.status()["confirmed_lsn"] == "0/0", "nothing is confirmed"
@@ -109,8 +113,8 @@ def test_a_dead_vault_delays_no_other_and_catches_up(sites: Callable[..., Site],
     for first in range(1, 100, 10):
         acorn.insert(first, first + 9)
         acorn.wait_confirmed()
+    wait_until(lambda: acorn.status()["vaults"]["elm"]["error"], acorn.told)
     status = acorn.status()["vaults"]["elm"]
-    assert status["error"]
     assert status["backlog_chunks"] > 0
     assert lsn.parse(status["lsn"]) < lsn.parse(acorn.status()["confirmed_lsn"])
     ship.send_signal(signal.SIGKILL)
