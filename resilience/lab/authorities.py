@@ -12,7 +12,7 @@ from resilience.lab import network, places, processes
 from resilience.lab.entrance import with_names, write_names
 from resilience.lab.processes import Home
 
-START_WAIT_S = 20.0
+START_WAIT_S = 120.0
 CONFIG = """{{
 	admin off
 	skip_install_trust

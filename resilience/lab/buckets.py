@@ -20,7 +20,7 @@ from resilience.lab.processes import Home
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-START_WAIT_S = 30.0
+START_WAIT_S = 120.0
 INNER_GCS = "127.0.0.1:4443"
 """fake-gcs-server knows no credentials, so it listens inside its vendor only, behind the gate."""
 _SEAWEED = (
@@ -164,7 +164,7 @@ def _gcs(method: str, path: str, body: dict[str, str] | None = None) -> dict[str
     request = urllib.request.Request(f"http://{INNER_GCS}{path}", data, method=method)
     request.add_header("Content-Type", "application/json")
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             made: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:
         raise ResilienceError(

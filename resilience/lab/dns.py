@@ -12,7 +12,7 @@ from resilience.lab import network, places, processes
 from resilience.lab.places import Place
 from resilience.lab.processes import Home
 
-START_WAIT_S = 15.0
+START_WAIT_S = 120.0
 RESOLVER_PROCESS = "resolver"
 NS_TTL_S = 3600
 Record = tuple[str, str, str, int]
@@ -170,7 +170,7 @@ def delegate(directory: Path, servers: Sequence[str]) -> None:
     }
     root = f"http://{places.REGISTRY.dns_address}:{places.DNS_API_PORT}/api/v1/servers/localhost/zones/{places.PARENT}."
     headers = {"X-API-Key": registry_key(directory)}
-    httpx.patch(root, json={"rrsets": [record]}, headers=headers, timeout=5.0).raise_for_status()
+    httpx.patch(root, json={"rrsets": [record]}, headers=headers, timeout=60.0).raise_for_status()
 
 
 def start_resolver(directory: Path, tools: Path, home: Home) -> None:

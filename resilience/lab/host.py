@@ -12,7 +12,7 @@ from resilience.errors import ResilienceError
 from resilience.lab import blackhole, network, places, processes
 from resilience.lab.processes import Home
 
-BOOT_WAIT_S = 30.0
+BOOT_WAIT_S = 120.0
 DISK, DISK_BYTES = "disk", 64 << 30
 """A host's disk: a file with an ext4 in it, which takes no more room than what is written to it."""
 BELOW = "below"

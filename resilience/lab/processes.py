@@ -125,10 +125,15 @@ def members(name: str = "") -> set[int]:
     """Live processes in the control groups of one part of the lab, or of all of it."""
     found: set[int] = set()
     for group in groups(name):
-        for listing in [group / "cgroup.procs", *group.glob("**/cgroup.procs")]:
+        for part in _with_parts(group):
             with suppress(OSError, ValueError):
-                found.update(int(pid) for pid in listing.read_text().split())
+                found.update(int(pid) for pid in (part / "cgroup.procs").read_text().split())
     return {pid for pid in found if alive(pid)}
+
+
+def _with_parts(group: Path) -> list[Path]:
+    """A control group and those below it; a host's own system makes and removes them while one looks."""
+    return [Path(folder) for folder, _, _ in os.walk(group)]
 
 
 def alive(pid: int) -> bool:
@@ -180,7 +185,7 @@ def family() -> set[int]:
     return found
 
 
-def end(pids: set[int], wait_s: float = 5.0) -> set[int]:
+def end(pids: set[int], wait_s: float = 60.0) -> set[int]:
     """SIGKILL these processes and wait until they are gone; those that are not."""
     for pid in pids:
         with suppress(ProcessLookupError):
@@ -188,7 +193,7 @@ def end(pids: set[int], wait_s: float = 5.0) -> set[int]:
     return _wait_gone(pids, wait_s)
 
 
-def end_group(name: str = "", wait_s: float = 5.0) -> set[int]:
+def end_group(name: str = "", wait_s: float = 60.0) -> set[int]:
     """SIGKILL everything in one part's control groups and remove them; returns pids that would not go."""
     deadline = time.monotonic() + wait_s
     spared = family()
@@ -203,8 +208,7 @@ def end_group(name: str = "", wait_s: float = 5.0) -> set[int]:
 
 def _remove_groups(name: str) -> None:
     for group in groups(name):
-        below = sorted((path for path in group.glob("**") if path.is_dir()), reverse=True)
-        for path in below:
+        for path in sorted(_with_parts(group), reverse=True):
             with suppress(OSError):
                 path.rmdir()
 
