@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import stamina
 
 from resilience.adapters.plaza_client import MODERATION, SCOPES, Client, NotServed
 
 if TYPE_CHECKING:
     from mastodon import Mastodon
+    from requests import Session
 
 SIZES = {"small": (200, 5_000, 200), "medium": (40, 400, 40)}
 """Users, posts, pictures that come through the front door; medium is loaded in bulk besides."""
@@ -36,6 +38,8 @@ WITH_PICTURE = 0.1
 """Share of posts that carry one."""
 BROWSES = 0.2
 """Share of rounds in which a user also looks around."""
+BUSY_S = 120.0
+"""So long somebody who moderates comes again to a site that is too busy to say that a takedown is held elsewhere."""
 LONGEST = 480
 """Characters of a text, below what plaza takes."""
 SHA256_HEX = 64
@@ -86,14 +90,15 @@ class _Fill:
         from mastodon import Mastodon
 
         name, password = user(self.number)
-        client_id, secret = Mastodon.create_app("seed", scopes=SCOPES.split(), api_base_url=self.base)
-        api = Mastodon(client_id=client_id, client_secret=secret, api_base_url=self.base)
+        meant: dict[str, Any] = {"api_base_url": self.base, "session": _patient()}
+        client_id, secret = Mastodon.create_app("seed", scopes=SCOPES.split(), **meant)
+        api = Mastodon(client_id=client_id, client_secret=secret, **meant)
         api.create_account(name, password, f"{name}@users.test", agreement=True, scopes=SCOPES.split())
-        for text in self.texts[len(self.pictures) :]:
-            api.status_post(text)
+        for number, text in enumerate(self.texts[len(self.pictures) :]):
+            api.status_post(text, idempotency_key=f"text {number}")
         for text, picture in zip(self.texts, self.pictures, strict=False):
             media = api.media_post(str(picture), description="A picture")
-            api.status_post(text, media_ids=[media])
+            api.status_post(text, media_ids=[media], idempotency_key=f"picture {media.id}")
         self._follow(api)
         return len(self.texts), len(self.pictures)
 
@@ -107,15 +112,34 @@ class _Fill:
             return  # that user does not exist yet, or is this one
 
 
+def _patient() -> Session:
+    """Connections by which one comes again, for minutes, where a busy site asks for that (503)."""
+    from requests import Session
+    from requests.adapters import HTTPAdapter
+    from urllib3 import Retry
+
+    again = Retry(None, connect=0, read=0, other=0, status=60, status_forcelist=[503], allowed_methods=None)
+    session = Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=again))
+    return session
+
+
 def take_down(request: dict[str, Any]) -> dict[str, Any]:
     """Report posts and take them down, as the first user, who moderates."""
     client = Client(request["base"])
     client.log_in(*user(0), scopes=f"{SCOPES} {MODERATION}")
     done = 0
     for status in client.timeline(limit=int(request["count"])):
-        client.take_down(status["id"], status["account"]["id"])
+        for attempt in stamina.retry_context(on=_is_busy, attempts=None, timeout=BUSY_S, wait_max=2.0):
+            with attempt:
+                client.take_down(status["id"], status["account"]["id"])
         done += 1
     return {"taken_down": done}
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, NotServed) and error.status == httpx.codes.SERVICE_UNAVAILABLE
 
 
 @dataclass

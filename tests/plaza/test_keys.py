@@ -10,6 +10,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import psycopg
 import pytest
 from mastodon import Mastodon, MastodonAPIError
 
+from resilience.adapters.plaza_workload import _Fill
 from resilience.plaza.db import Database
 from resilience.plaza.gate import Gate
 from resilience.plaza.keys import GONE, SIZE, Keys
@@ -263,6 +265,20 @@ def test_what_was_in_clear_is_sealed_beside_the_traffic(sites: Sites) -> None:
     wait_until(lambda: complete(site, api), site.log)
     assert [one.id for one in api.search_v2("words 7", result_type="statuses").statuses] == ["7"]
     assert [one.username for one in api.search_v2("Name", result_type="accounts").accounts] == ["early"]
+
+
+def test_whoever_fills_a_site_comes_again_while_it_has_no_keys(sites: Sites) -> None:
+    """A drill's users, whose first texts a busy machine refuses: each is posted once in the end."""
+    site = sites()
+    site.settings["LEDGER_WAIT_S"] = "2"
+    site.launch()
+    wait_until(site.ready, site.log)
+    with ThreadPoolExecutor(1) as pool:
+        filling = pool.submit(_Fill(site.base, 1, ["first words"], [], 0).run)
+        wait_until(lambda: re.search(r'"status": ?503', site.log()), site.log)
+        site.keep()
+        assert filling.result(timeout=120) == (1, 0)
+    assert site.sql("SELECT count(*) FROM statuses") == [(1,)]
 
 
 def complete(site: Site, api: Mastodon) -> bool:
