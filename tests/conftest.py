@@ -25,7 +25,7 @@ settings.register_profile(
 settings.load_profile("resilience")
 
 for part in ("connect", "read", "write", "pool"):
-    setattr(httpx.get.__kwdefaults__["timeout"], part, 120.0)
+    setattr((httpx.get.__kwdefaults__ or {})["timeout"], part, 120.0)
 """What a test asks over HTTP without saying how long it waits is not given up after five seconds."""
 
 

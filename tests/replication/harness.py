@@ -133,6 +133,7 @@ class Site:
         self.name = name
         self.fleet = fleet
         self.bin = postgres_bin()
+        self.port = 5432  # nobody listens at it: it only names a socket in the site's own folder
         self.processes: list[subprocess.Popen[bytes]] = []
         self.environment: dict[str, str] = {}
         self.fsync = False
@@ -142,7 +143,7 @@ class Site:
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         os.chown(self.folder / "socket", user.pw_uid, user.pw_gid)
         self.pg = self.folder / "pg"
-        self.dsn = f"host={self.folder / 'socket'} user=postgres dbname=postgres"
+        self.dsn = f"host={self.folder / 'socket'} port={self.port} user=postgres dbname=postgres"
         self.take(record)
 
     def take(self, record: EpochRecord) -> None:
@@ -165,7 +166,7 @@ class Site:
     @property
     def options(self) -> str:
         """Server options that belong to the place, not to the data."""
-        return f"-k {self.folder / 'socket'} -c listen_addresses="
+        return f"-p {self.port} -k {self.folder / 'socket'} -c listen_addresses="
 
     def create(self, *settings: str, segment_mb: int = 1) -> None:
         """An empty database, started."""
