@@ -90,8 +90,8 @@ def run_drill(
                 carry_out(world, fleet, plan_up(fleet, observe(world, fleet), site.name), watch)
     with stage("users"):
         users.begin(drill.seed, drill.newcomers)
-        _warm(users)
-    _walk(world, stage)
+        _walk(world, stage)
+        _warm(users)  # the last before the fault: a loss is counted from writes of the ten seconds before it
     try:
         _lose_and_return(world, fleet, ground, users, drill, stage, watch)
     finally:
@@ -333,7 +333,7 @@ def _data(world: World, fleet: Fleet) -> dict[str, Any]:
 def _warm(users: Workload) -> None:
     """Users are under way once they had enough writes acknowledged in ten seconds."""
     for attempt in stamina.retry_context(
-        on=ResilienceError, attempts=None, timeout=90.0, wait_initial=0.5, wait_max=0.5
+        on=ResilienceError, attempts=None, timeout=300.0, wait_initial=0.5, wait_max=0.5
     ):
         with attempt:
             seen = users.recent(WARM_SECONDS)
