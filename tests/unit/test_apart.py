@@ -130,9 +130,9 @@ def test_new_vaults_are_filled_by_what_they_keep() -> None:
         vaults[name].put_new(layout.ledger(1, 1), b"an entry")
         vaults[name].put_new("media/a", seals.encrypt(b"a picture", RECIPIENTS))
     run: Any = SimpleNamespace(
-        newest=lambda: SimpleNamespace(vaults=tuple(vaults), k=2),
+        newest=lambda: SimpleNamespace(vaults=tuple(vaults), k=2, parent=0),
         fleet=SimpleNamespace(locked=frozenset({"elm"})),
-        world=SimpleNamespace(vaults=vaults),
+        world=SimpleNamespace(vaults=vaults, signer=SimpleNamespace(verify=lambda *_: True)),
     )
     step = Step("fill", "fill", "acorn", Phase.DATA, "", {"vaults": ["elm", "oak"]})
     assert fill(run, step) == {"copied": {"elm": 2, "oak": 2}}
@@ -144,7 +144,7 @@ def test_new_vaults_are_filled_by_what_they_keep() -> None:
     whole = vaults["oak"].objects[header] + vaults["elm"].objects[payload]
     assert seals.decrypt(whole, str(IDENTITIES[0])) == b"a picture"
     assert fill(run, step) == {"copied": {"elm": 0, "oak": 0}}
-    run.newest = lambda: SimpleNamespace(vaults=("cedar", "elm"), k=2)
+    run.newest = lambda: SimpleNamespace(vaults=("cedar", "elm"), k=2, parent=0)
     assert fill(run, replace(step, args={"vaults": ["elm"]})) == {"copied": {"elm": 2}}
     assert openable(vaults["elm"].list(layout.MEDIA), ()) == {"a"}, "the set shrank, and elm counts with whole pictures"
 
@@ -170,9 +170,9 @@ def test_junk_in_one_vault_stops_nobody() -> None:
     cedar.put_new("media/a", good)
     vaults: dict[str, Any] = {"birch": birch, "cedar": cedar, "elm": elm}
     run: Any = SimpleNamespace(
-        newest=lambda: SimpleNamespace(vaults=tuple(vaults), k=2),
+        newest=lambda: SimpleNamespace(vaults=tuple(vaults), k=2, parent=0),
         fleet=SimpleNamespace(locked=frozenset({"elm"})),
-        world=SimpleNamespace(vaults=vaults),
+        world=SimpleNamespace(vaults=vaults, signer=SimpleNamespace(verify=lambda *_: True)),
     )
     step = Step("fill", "fill", "acorn", Phase.DATA, "", {"vaults": ["elm"]})
     assert fill(run, step) == {"copied": {"elm": 2}, "unreadable": {"elm": ["x"]}}
