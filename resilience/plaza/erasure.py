@@ -157,6 +157,7 @@ def _hide_and_suspend(conn: Connection, entries: Sequence[Entry]) -> None:
         changed = conn.execute(SET_SUSPENDED, {"on": suspended, "id": entry.account_id})
         if suspended and changed.rowcount:
             conn.execute("DELETE FROM sessions WHERE account_id = %s", (entry.account_id,))
+            conn.execute("DELETE FROM oauth_codes WHERE account_id = %s", (entry.account_id,))
             conn.execute("DELETE FROM oauth_tokens WHERE account_id = %s", (entry.account_id,))
 
 

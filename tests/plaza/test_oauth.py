@@ -10,7 +10,7 @@ import pytest
 from mastodon import Mastodon, MastodonAPIError, MastodonIllegalArgumentError, MastodonUnauthorizedError
 
 from resilience.plaza.bearer import challenge_of
-from tests.plaza.harness import PASSWORD, Site
+from tests.plaza.harness import PASSWORD, Site, picture
 from tests.plaza.pages import browser, fields_of
 
 BACK = "https://client.example/back"
@@ -164,6 +164,76 @@ def test_narrow_scopes_are_enough_for_their_purpose(plaza: Site, name: str) -> N
     assert api.status_post("narrow").id
     with pytest.raises(MastodonAPIError, match="403"):
         api.media_post(b"x", "image/png")
+
+
+OF_THE_TOKEN = {
+    "/api/v1/apps/verify_credentials": ("write:media", "push"),
+    "/api/v1/media/{id}": ("write:media",),
+    "/api/v1/push/subscription": ("push",),
+}
+"""What Mastodon, too, answers a token that may not read: its app, the picture it brought, its own subscription."""
+
+
+def test_a_token_that_may_not_read_reads_what_guests_do(plaza: Site, name: str) -> None:
+    """Every GET of the OpenAPI document: what a token for pictures or pushes is not refused, everybody may read."""
+    author, me = plaza.client(f"{name}a"), plaza.client(name)
+    me.account_follow(author.me())
+    post = author.status_post(f"@{name} hello, followers", visibility="private")
+    me.status_favourite(post)
+    me.account_mute(plaza.client(f"{name}m").me())
+    [note] = [one for one in me.notifications() if one.type == "mention"]
+    brought = me.media_post(picture(3), "image/jpeg")
+    whose = {"accounts": [author.me().id, me.me().id], "statuses": [post.id], "notifications": [note.id]}
+    asked = {"q": f"{name}a", "acct": f"{name}a", "id[]": str(author.me().id)}
+    document = httpx.get(f"{plaza.base}/api/openapi.json").json()
+    paths = [path for path, methods in document["paths"].items() if "get" in methods]
+
+    def read(path: str, http: httpx.Client) -> list[tuple[int, str]]:
+        ids = next((ids for kind, ids in whose.items() if f"/{kind}/" in path), [brought.id])
+        found = [path.replace("{id}", str(one)).replace("{group_key}", f"ungrouped-{one}") for one in ids]
+        wanted = asked | ({"id[]": str(post.id)} if path == "/api/v1/statuses" else {})
+        answers = [http.get(one, params=wanted) for one in found if "{" not in one]
+        return [(one.status_code, one.text) for one in answers]
+
+    with plaza.http() as guest:
+        public = {path: read(path, guest) for path in paths}
+    for scope in ("write:media", "push"):
+        narrow = plaza.app([scope])
+        narrow.log_in(name, PASSWORD, scopes=[scope])
+        with plaza.http(narrow) as http:
+            for path in paths:
+                for answer, everybody in zip(read(path, http), public[path], strict=True):
+                    mine = scope in OF_THE_TOKEN.get(path, ()) or path == "/api/v1/instance"  # counts, and they change
+                    assert mine or answer[0] == 403 or answer == everybody, (scope, path, answer)
+    usual = plaza.app(["read", "write", "follow", "push"])
+    usual.log_in(name, PASSWORD, scopes=["read", "write", "follow", "push"])
+    with plaza.http(usual) as http:
+        refused = {path for path in paths if any(status == 403 for status, _ in read(path, http))}
+        assert {path for path in refused if not path.startswith("/api/v1/admin/")} == set()
+        assert http.get(f"/api/v1/statuses/{post.id}").json()["content"] == post.content
+
+
+def test_who_is_suspended_gets_in_by_no_app(plaza: Site, name: str) -> None:
+    """A code from before is worthless, and gone; where it was not, its owner is looked at; a token reads nothing more."""
+    app, codes = registered(plaza), {}
+    wish = {"response_type": "code", "client_id": app["client_id"], "redirect_uri": BACK, "scope": "read"}
+    people = {who: plaza.client(who) for who in (name, f"{name}z")}
+    for who in people:
+        back = allow(browser(plaza, who), wish).headers["location"]
+        codes[who] = parse_qs(urlsplit(back).query)["code"][0]
+    with plaza.http(plaza.moderator(f"{name}n")) as http:
+        form = {"type": "suspend", "rule": "1", "text": "spam"}
+        done = http.post(f"/api/v1/admin/accounts/{people[name].me().id}/action", data=form)
+        assert done.status_code == 200, done.text
+    left = "SELECT username FROM oauth_codes c JOIN accounts a ON a.id = c.account_id WHERE username LIKE %s"
+    assert plaza.sql(left, f"{name}%") == [(f"{name}z",)]
+    plaza.sql("UPDATE accounts SET suspended_at = now() WHERE username = %s", f"{name}z")
+    for who, status in ((name, 400), (f"{name}z", 403)):
+        grant = {**app, "grant_type": "authorization_code", "code": codes[who], "redirect_uri": BACK}
+        answer = httpx.post(plaza.base + "/oauth/token", data=grant)
+        assert (answer.status_code, answer.json()["error"]) == (status, "invalid_grant")
+    with plaza.http(people[f"{name}z"]) as http:
+        assert http.get("/api/v1/timelines/public").status_code == 403
 
 
 def test_an_app_alone_is_nobody(plaza: Site) -> None:

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from resilience.plaza import access, accounts, entities, posts, profiles, signups
 from resilience.plaza.access import App
-from resilience.plaza.api.common import app_caller, base_of, caller, paged, reader, user
+from resilience.plaza.api.common import app_caller, base_of, paged, reader, user
 from resilience.plaza.api.oauth import token_entity
 from resilience.plaza.bearer import digest, new_secret
 from resilience.plaza.db import Connection
@@ -105,7 +105,7 @@ async def familiar_followers(request: Request) -> Response:
 async def show(request: Request) -> Response:
     """GET /api/v1/accounts/:id."""
     async with plaza_of(request).db.read() as conn:
-        await caller(request, conn)
+        await reader(request, conn, "read:accounts")
         found = await accounts.by_id(conn, parse_id(request.path_params["id"]))
     return JSONResponse(entities.account(found, base_of(request)))
 
@@ -117,7 +117,7 @@ async def lookup(request: Request) -> Response:
     if domain and domain != plaza.settings.domain:
         raise not_found()
     async with plaza.db.read() as conn:
-        await caller(request, conn)
+        await reader(request, conn, "read:accounts")
         found = await accounts.by_name(conn, name)
     return JSONResponse(entities.account(found, base_of(request)))
 
@@ -127,7 +127,7 @@ async def statuses(request: Request) -> Response:
     page = read_page(request.query_params)
     params = await read_params(request)
     async with plaza_of(request).db.read() as conn:
-        me = await reader(request, conn)
+        me = await reader(request, conn, "read:statuses")
         author = await accounts.by_id(conn, parse_id(request.path_params["id"]))
         if params.flag("pinned"):
             return paged(request, [], page)

@@ -50,10 +50,7 @@ async def user(request: Request, conn: Connection, scope: str) -> User:
     found = await app_caller(request, conn)
     if found.account is None:
         raise Refused(422, "This method requires an authenticated user")
-    if found.account.suspended_at is not None:
-        raise Refused(403, "Your login is currently disabled")
-    if not found.may(scope):
-        raise Refused(403, "This action is outside the authorized scopes")
+    _check(found, scope)
     return User(found.account, found.app.id)
 
 
@@ -65,10 +62,21 @@ async def moderator(request: Request, conn: Connection, scope: str) -> User:
     return found
 
 
-async def reader(request: Request, conn: Connection) -> int | None:
-    """Id of whoever reads; None for the public."""
+async def reader(request: Request, conn: Connection, scope: str) -> int | None:
+    """Id of whoever reads; None for the public. A token, where there is one, has to cover the scope."""
     found = await caller(request, conn)
-    return found.account.id if found and found.account else None
+    if found is None:
+        return None
+    _check(found, scope)
+    return found.account.id if found.account else None
+
+
+def _check(found: Caller, scope: str) -> None:
+    """Refuse a token of somebody who is suspended, or one that was given for something else."""
+    if found.account is not None and found.account.suspended_at is not None:
+        raise Refused(403, "Your login is currently disabled")
+    if not found.may(scope):
+        raise Refused(403, "This action is outside the authorized scopes")
 
 
 def base_of(request: Request) -> str:

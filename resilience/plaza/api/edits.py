@@ -29,7 +29,7 @@ async def history(request: Request) -> Response:
     """GET /api/v1/statuses/:id/history: all versions, oldest first."""
     base = base_of(request)
     async with plaza_of(request).db.read() as conn:
-        me = await reader(request, conn)
+        me = await reader(request, conn, "read:statuses")
         post = await posts.by_id(conn, parse_id(request.path_params["id"]), me)
         found = await edits.history(conn, post)
     shown = entities.status(post, base)

@@ -25,12 +25,24 @@ NONE_OF_THESE = (
     "/api/v1/trends/tags", "/api/v1/trends/statuses", "/api/v1/trends/links",
     "/api/v1/directory", "/api/v1/timelines/tag/{tag}",
 )  # fmt: skip
-NONE_OF_MINE = (
-    "/api/v1/lists", "/api/v1/filters", "/api/v2/filters", "/api/v1/follow_requests", "/api/v1/conversations",
-    "/api/v1/followed_tags", "/api/v1/featured_tags", "/api/v1/endorsements", "/api/v1/domain_blocks",
-    "/api/v1/scheduled_statuses", "/api/v1/suggestions", "/api/v2/suggestions",
-    "/api/v1/accounts/{id}/lists", "/api/v1/accounts/{id}/featured_tags", "/api/v1/statuses/{id}/reblogged_by",
-)  # fmt: skip
+NONE_OF_MINE = {
+    "/api/v1/lists": "read:lists",
+    "/api/v1/accounts/{id}/lists": "read:lists",
+    "/api/v1/filters": "read:filters",
+    "/api/v2/filters": "read:filters",
+    "/api/v1/follow_requests": "read:follows",
+    "/api/v1/followed_tags": "read:follows",
+    "/api/v1/domain_blocks": "read:blocks",
+    "/api/v1/conversations": "read:statuses",
+    "/api/v1/scheduled_statuses": "read:statuses",
+    "/api/v1/suggestions": "read",
+    "/api/v2/suggestions": "read",
+    "/api/v1/featured_tags": "read:accounts",
+    "/api/v1/endorsements": "read:accounts",
+    "/api/v1/accounts/{id}/featured_tags": "read:accounts",
+    "/api/v1/statuses/{id}/reblogged_by": "read:accounts",
+}
+"""And the scope that Mastodon asks for each."""
 
 
 async def instance_v1(request: Request) -> Response:
@@ -112,7 +124,7 @@ async def nothing(request: Request) -> Response:
 async def nothing_of_mine(request: Request) -> Response:
     """An empty list for somebody who is logged in."""
     async with plaza_of(request).db.read() as conn:
-        await user(request, conn, "read:accounts")
+        await user(request, conn, NONE_OF_MINE[request.scope["route"].path])
     return JSONResponse([])
 
 

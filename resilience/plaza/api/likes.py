@@ -50,7 +50,7 @@ async def bookmarks(request: Request) -> Response:
 async def favourited_by(request: Request) -> Response:
     """GET /api/v1/statuses/:id/favourited_by: who likes it."""
     async with plaza_of(request).db.read() as conn:
-        me = await reader(request, conn)
+        me = await reader(request, conn, "read:accounts")
         found = await likes.who(conn, parse_id(request.path_params["id"]), me)
     return JSONResponse([entities.account(one, base_of(request)) for one in found])
 

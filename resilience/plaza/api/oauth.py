@@ -73,18 +73,15 @@ async def token(request: Request) -> Response:
         if account_id is None:
             raise OAuthRefused(400, "invalid_grant", WRONG_GRANT)
     async with plaza_of(request).db.write() as conn:
-        if account_id is not None and (await accounts.by_id(conn, account_id)).suspended_at is not None:
-            raise OAuthRefused(403, "invalid_grant", "Your account is suspended. Log in on the website to appeal.")
         if account_id is not None and await secondfactor.is_on(conn, account_id):
             text = "This account has a second factor: the app has to send you to the website to log in."
             raise OAuthRefused(400, "invalid_grant", text)
         if grant == "authorization_code":
             account_id, scopes = await _code_grant(params, conn, app)
         else:
-            scopes = access.parse_scopes(params.optional("scope"))
-            if not access.within(scopes, app.scopes):
-                text = "The requested scope is invalid, unknown, or malformed."
-                raise OAuthRefused(400, "invalid_scope", text)
+            scopes = _wanted(params, app)
+        if account_id is not None and (await accounts.by_id(conn, account_id)).suspended_at is not None:
+            raise OAuthRefused(403, "invalid_grant", "Your account is suspended. Log in on the website to appeal.")
         value = await access.issue_token(conn, app, account_id, scopes)
     return JSONResponse(token_entity(value, scopes), headers={"Cache-Control": "no-store"})
 
@@ -151,6 +148,14 @@ async def _code_grant(params: Params, conn: Connection, app: App) -> tuple[int, 
     if found is None:
         raise OAuthRefused(400, "invalid_grant", WRONG_GRANT)
     return found
+
+
+def _wanted(params: Params, app: App) -> tuple[str, ...]:
+    """The scopes that are asked for; refuses one that the app was not registered with."""
+    scopes = access.parse_scopes(params.optional("scope"))
+    if not access.within(scopes, app.scopes):
+        raise OAuthRefused(400, "invalid_scope", "The requested scope is invalid, unknown, or malformed.")
+    return scopes
 
 
 def _basic(encoded: str) -> tuple[str, str]:

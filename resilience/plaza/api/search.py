@@ -21,7 +21,7 @@ async def everything(request: Request) -> Response:
     params = await read_params(request)
     kind, text = params.text("type"), params.text("q")
     async with plaza_of(request).db.read() as conn:
-        me = await reader(request, conn)
+        me = await reader(request, conn, "read:search")
         people, found = [], []
         if kind in ("", "accounts"):
             people = await search.find_people(conn, text, page.limit, _offset(params))

@@ -30,7 +30,7 @@ async def create(request: Request) -> Response:
 async def show(request: Request) -> Response:
     """GET /api/v1/statuses/:id."""
     async with plaza_of(request).db.read() as conn:
-        me = await reader(request, conn)
+        me = await reader(request, conn, "read:statuses")
         post = await posts.by_id(conn, parse_id(request.path_params["id"]), me)
     return JSONResponse(entities.status(post, base_of(request)))
 
@@ -39,7 +39,7 @@ async def several(request: Request) -> Response:
     """GET /api/v1/statuses?id[]=…: those of them that exist."""
     params = await read_params(request)
     async with plaza_of(request).db.read() as conn:
-        me = await reader(request, conn)
+        me = await reader(request, conn, "read:statuses")
         found = await posts.by_ids(conn, params.ids("id")[:80], me)
     return JSONResponse(entities.statuses(found, base_of(request)))
 
@@ -59,7 +59,7 @@ async def context(request: Request) -> Response:
     """GET /api/v1/statuses/:id/context: what it answers and what answers it."""
     base = base_of(request)
     async with plaza_of(request).db.read() as conn:
-        me = await reader(request, conn)
+        me = await reader(request, conn, "read:statuses")
         post = await posts.by_id(conn, parse_id(request.path_params["id"]), me)
         before, after = await posts.context(conn, post, me)
     return JSONResponse(
@@ -84,7 +84,7 @@ async def public(request: Request) -> Response:
     page = read_page(request.query_params)
     params = await read_params(request)
     async with plaza_of(request).db.read() as conn:
-        me = await reader(request, conn)
+        me = await reader(request, conn, "read:statuses")
         if params.flag("remote"):
             return paged(request, [], page)
         found = await posts.public(conn, page, me, only_media=params.flag("only_media"))

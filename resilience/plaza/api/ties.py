@@ -100,7 +100,7 @@ async def _own_list(request: Request, find: Find) -> Response:
     """One's own list; other people's are hidden, as their accounts say (`hide_collections`)."""
     page = read_page(request.query_params, default=40, largest=80)
     async with plaza_of(request).db.read() as conn:
-        me = await reader(request, conn)
+        me = await reader(request, conn, "read:accounts")
         asked = await accounts.by_id(conn, parse_id(request.path_params["id"]))
         found = await find(conn, asked.id, page) if asked.id == me else []
     return paged(request, [entities.account(one, base_of(request)) for one in found], page)
