@@ -16,6 +16,7 @@ from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import new_id
 from resilience.plaza.keys import GONE
+from resilience.plaza.mail import is_address
 from resilience.plaza.notify import FOLLOW, notify
 
 NAME = re.compile(r"[A-Za-z0-9_]{1,30}\Z")
@@ -126,7 +127,7 @@ def check_registration(
         problems["password"] = ("ERR_TOO_SHORT", f"must have at least {MIN_PASSWORD} characters")
     elif len(password) > MAX_PASSWORD:
         problems["password"] = ("ERR_TOO_LONG", f"may have up to {MAX_PASSWORD} characters")
-    if email is not None and not re.fullmatch(r"[^@\s]{1,64}@[^@\s]{1,190}", email):
+    if email is not None and not (re.fullmatch(r"[^@\s]{1,64}@[^@\s]{1,190}", email) and is_address(email)):
         problems["email"] = ("ERR_INVALID", "is not an e-mail address")
     if not agreement:
         problems["agreement"] = ("ERR_ACCEPTED", "must be accepted")

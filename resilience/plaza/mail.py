@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from typing import Protocol
@@ -26,6 +27,10 @@ log = structlog.get_logger()
 
 class NotSent(Exception):
     """No provider took a message; it has to be sent again later."""
+
+
+class Undeliverable(Exception):
+    """Providers answer, and none of them takes mail for this address."""
 
 
 class Provider(Protocol):
@@ -82,24 +87,30 @@ class Mailer:
         return bool(self._providers)
 
     async def send(self, to: str, subject: str, text: str) -> str:
-        """Send one message; the name of the provider that took it. Raises NotSent when none did."""
+        """Send one message; the name of the provider that took it. Raises NotSent or Undeliverable when none did."""
+        if not is_address(to):
+            raise Undeliverable
         message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = self._sender, to, subject
+        message["From"], message["To"], message["Subject"] = self._sender, Address(addr_spec=to), subject
         message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain=self._sender.rpartition("@")[2])
         message.set_content(text)
         return await asyncio.to_thread(self._try_each, message)
 
     def _try_each(self, message: EmailMessage) -> str:
+        refused = False
         for provider in self._in_order():
             try:
                 provider.send(message)
+            except smtplib.SMTPRecipientsRefused:
+                refused = True
+                continue
             except (OSError, smtplib.SMTPException) as error:
                 self._failed_at[provider.name] = time.monotonic()
                 log.warning("mail provider failed", provider=provider.name, why=type(error).__name__)
                 continue
             self._failed_at.pop(provider.name, None)
             return provider.name
-        raise NotSent
+        raise Undeliverable if refused else NotSent
 
     def _in_order(self) -> list[Provider]:
         """Those that failed a moment ago come last, and are still tried."""
@@ -107,10 +118,18 @@ class Mailer:
         return sorted(self._providers, key=lambda one: self._failed_at.get(one.name, recent) > recent)
 
 
+def is_address(text: str) -> bool:
+    """Whether a letter's header can name it as it is, alone: what the library makes of it is the same address."""
+    try:
+        return text.isascii() and Address(addr_spec=text).addr_spec == text
+    except Exception:  # noqa: BLE001 (what it can't read it says by any error, AttributeError too)
+        return False
+
+
 def providers(text: str) -> list[Provider]:
     """Providers from addresses, separated by spaces: none, or at least two at different hosts."""
     found = [_smtp(url) for url in text.split()]
-    if found and len({(one.host, one.port) for one in found}) < 2:
+    if found and len({one.host for one in found}) < 2:
         what = "Mail is not configured"
         raise PlazaError(
             what, "MAIL names one provider, and losing it would lose all", "Name two that have nothing in common."

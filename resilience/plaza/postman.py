@@ -12,7 +12,7 @@ from resilience.plaza.bearer import digest, new_secret
 from resilience.plaza.db import Database
 from resilience.plaza.errors import NotSafeElsewhere
 from resilience.plaza.gate import Gate
-from resilience.plaza.mail import Mailer, NotSent
+from resilience.plaza.mail import Mailer, NotSent, Undeliverable
 from resilience.plaza.signups import Letter
 
 IDLE_S = 1.0
@@ -61,6 +61,22 @@ class Postman:
             await self._send(letter)
 
     async def _send(self, letter: Letter) -> None:
+        """Whatever is wrong with one letter, the next ones go out; it is tried again later."""
+        try:
+            await self._hand_over(letter)
+        except (psycopg.Error, NotSafeElsewhere):
+            raise
+        except NotSent:
+            async with self._db.write() as conn:
+                await signups.to_the_end(conn, letter.id)
+            raise
+        except Exception as error:
+            unknown = not isinstance(error, Undeliverable)
+            log.warning("letter put off", signup=letter.id, why=type(error).__name__, exc_info=unknown)
+            async with self._db.write() as conn:
+                await signups.put_off(conn, letter.id)
+
+    async def _hand_over(self, letter: Letter) -> None:
         """The link is known before it is sent; it counts as sent once a provider took it."""
         secret = new_secret()
         async with self._db.write() as conn:

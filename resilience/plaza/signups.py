@@ -30,6 +30,8 @@ class Place:
     """How many wait before them."""
     account_id: int | None
     mailed: bool
+    unreachable: bool
+    """Whether mail for their address was refused, and is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +130,11 @@ async def ask_to_confirm(conn: Connection, who: Applicant, password_hash: str) -
 
 
 async def unmailed(conn: Connection, count: int) -> list[Letter]:
-    """Who still has to be sent a link."""
+    """Who still has to be sent a link, whoever was not tried before first."""
     found = await rows(
         conn,
         "SELECT id, username, email FROM signups WHERE state = 'unconfirmed' AND mailed_at IS NULL "
-        "AND email IS NOT NULL ORDER BY id LIMIT %s",
+        "AND email IS NOT NULL AND mail_due <= now() ORDER BY mail_due, id LIMIT %s",
         count,
     )
     return [Letter(**row) for row in found]
@@ -146,6 +148,20 @@ async def expect(conn: Connection, place: int, confirm_hash: bytes) -> None:
 async def mailed(conn: Connection, place: int) -> None:
     """A provider took the letter."""
     await conn.execute("UPDATE signups SET mailed_at = now(), changed_at = now() WHERE id = %s", (place,))
+
+
+async def to_the_end(conn: Connection, place: int) -> None:
+    """The letters of all others go first."""
+    await conn.execute("UPDATE signups SET mail_due = now() WHERE id = %s", (place,))
+
+
+async def put_off(conn: Connection, place: int) -> None:
+    """This letter was refused: it is tried again after a minute, then after twice as long each time."""
+    await conn.execute(
+        "UPDATE signups SET mail_tries = mail_tries + 1, "
+        "mail_due = now() + make_interval(mins => least(1 << least(mail_tries, 9), 360)) WHERE id = %s",
+        (place,),
+    )
 
 
 async def confirmable(conn: Connection, secret: str) -> str:
@@ -194,7 +210,7 @@ def _taken(field: str) -> Refused:
 
 
 PLACE: LiteralString = (
-    "SELECT id, username, state, account_id, mailed_at IS NOT NULL AS mailed, CASE state WHEN 'waiting' THEN "
+    "SELECT id, username, state, account_id, mailed_at IS NOT NULL AS mailed, mail_tries > 0 AS unreachable, CASE state WHEN 'waiting' THEN "
     "(SELECT count(*) FROM (SELECT 1 FROM signups b WHERE b.state = 'waiting' AND b.id < s.id LIMIT 10000) f) "
     "ELSE 0 END AS before "
     "FROM signups s WHERE ticket_hash = %s AND (state <> 'done' OR changed_at > now() - interval '15 minutes')"
