@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -41,6 +41,7 @@ from resilience.plaza.settings import Settings
 from resilience.plaza.state import Plaza, plaza_of
 from resilience.plaza.store import Store
 from resilience.plaza.sweep import sweep
+from resilience.plaza.tasks import Job, Tasks
 from resilience.plaza.throttle import Throttle
 from resilience.plaza.words import Filler
 
@@ -107,6 +108,7 @@ def assemble(settings: Settings) -> Plaza:
         mailer=mailer,
         pusher=Pusher(db, gate, settings.vapid_key, settings.public_url, settings.push_trust),
         endpoints=Endpoints(settings.endpoints, settings.endpoints_key),
+        tasks=Tasks(),
     )
 
 
@@ -120,32 +122,33 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     """Connect, replay the ledger, sweep now and then; let go of everything at the end."""
     plaza: Plaza = app.state.plaza
     await plaza.db.open()
-    work = (
-        plaza.gate.keep(plaza.eraser),
-        sweep(plaza),
-        plaza.stock.keep(),
-        plaza.sealer.keep(),
-        plaza.filler.keep(),
-        *(_senders(plaza) if plaza.settings.sends else ()),
-        *(plaza.door.keep() for _ in range(DOORS)),
-    )
-    tasks = [asyncio.create_task(job) for job in work]
+    for name, job in {**_work(plaza), **(_senders(plaza) if plaza.settings.sends else {})}.items():
+        plaza.tasks.start(name, job)
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await plaza.tasks.end()
         await plaza.db.close()
         plaza.passwords.close()
         plaza.darkroom.close()
 
 
-def _senders(plaza: Plaza) -> tuple[Coroutine[None, None, None], ...]:
+def _work(plaza: Plaza) -> Mapping[str, Job]:
+    """Whatever runs beside requests and stays here."""
+    return {
+        "gate": partial(plaza.gate.keep, plaza.eraser),
+        "sweep": partial(sweep, plaza),
+        "stock": plaza.stock.keep,
+        "sealer": plaza.sealer.keep,
+        "filler": plaza.filler.keep,
+        **{f"door {number}": plaza.door.keep for number in range(1, DOORS + 1)},
+    }
+
+
+def _senders(plaza: Plaza) -> Mapping[str, Job]:
     """Whatever reaches people outside."""
     postman = Postman(plaza.db, plaza.gate, plaza.mailer, plaza.settings.public_url)
-    return plaza.pusher.keep(), postman.keep()
+    return {"pusher": plaza.pusher.keep, "postman": postman.keep}
 
 
 async def healthz(request: Request) -> Response:

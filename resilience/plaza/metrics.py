@@ -38,6 +38,10 @@ class Inside(Collector):
         yield GaugeMetricFamily("plaza_open", "1 when people may read.", int(plaza.gate.why_closed is None))
         yield GaugeMetricFamily("plaza_line", "People who wait in line, when last looked.", plaza.door.line)
         yield CounterMetricFamily("plaza_let_in", "People let in from the line by this process.", plaza.door.let_in)
+        broken = CounterMetricFamily("plaza_tasks_broken", "Times a task broke and began again.", labels=["task"])
+        for name, times in plaza.tasks.broken.items():
+            broken.add_metric([name], times)
+        yield broken
         yield from self._keys()
         pools = plaza.db.stats()
         for name in ("pool_size", "pool_available", "requests_waiting"):

@@ -28,6 +28,7 @@ from resilience.plaza.sealer import Sealer
 from resilience.plaza.secondfactor import SecondFactor
 from resilience.plaza.settings import Settings
 from resilience.plaza.store import Store
+from resilience.plaza.tasks import Tasks
 from resilience.plaza.words import Filler
 
 POLL_S = 0.02
@@ -57,6 +58,7 @@ class Plaza:
     endpoints: Endpoints
     pusher: Pusher
     mailer: Mailer
+    tasks: Tasks
 
     async def record(self, drafter: Drafter) -> int:
         """Put an entry into the ledger, apply it, and wait until it is held elsewhere."""

@@ -6,8 +6,9 @@ import json
 import re
 
 import httpx
+from cryptography.fernet import Fernet
 
-from tests.plaza.harness import PASSWORD, Site
+from tests.plaza.harness import PASSWORD, Site, wait_until
 from tests.plaza.pages import browser, guest, send
 
 
@@ -48,3 +49,21 @@ def test_the_log_has_no_secrets(plaza: Site, name: str) -> None:
     ]  # fmt: skip
     for secret in secrets:
         assert secret not in log
+
+
+def test_a_task_that_breaks_is_told_of_and_starts_again(plaza: Site, name: str) -> None:
+    """A place in line that breaks every door: written down without what is in it, counted; once it is gone people come in."""
+    sealed = Fernet((plaza.folder / "signups.key").read_bytes()).encrypt(b"\xff")
+    poison = "INSERT INTO signups (ticket_hash, username, email, sealed) VALUES (%s, %s, %s, %s)"
+    plaza.sql(poison, b"ticket", name, f"{name}@users.test", sealed)
+
+    def broken() -> dict[str, float]:
+        text = httpx.get(plaza.base + "/metrics").text
+        return {task: float(n) for task, n in re.findall(r'plaza_tasks_broken_total\{task="([^"]+)"\} ([\d.]+)', text)}
+
+    wait_until(lambda: broken()["door 1"] + broken()["door 2"] > 2, plaza.log)
+    assert '"event": "task broken"' in plaza.log()
+    assert f"{name}@users.test" not in plaza.log()
+    plaza.sql("DELETE FROM signups WHERE username = %s", name)
+    assert plaza.client(f"{name}h").me().username == f"{name}h"
+    assert broken()["postman"] == broken()["gate"] == 0
