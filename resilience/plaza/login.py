@@ -17,11 +17,9 @@ async def authenticate(request: Request, name: str, password: str) -> int | None
     """
     plaza = plaza_of(request)
     address = request.client.host if request.client else ""
-    plaza.limits.check_login(name, address)
-    async with plaza.db.read() as conn:
-        found = await accounts.credentials(conn, name)
-    right = await plaza.passwords.matches(found[1] if found else None, password[:LONGEST])
-    if found is None or not right:
-        plaza.limits.wrong_password(name, address)
-        return None
-    return found[0]
+    with plaza.limits.login(name, address) as attempt:
+        async with plaza.db.read() as conn:
+            found = await accounts.credentials(conn, name)
+        right = await plaza.passwords.matches(found[1] if found else None, password[:LONGEST])
+        attempt.right = found is not None and right
+    return found[0] if found and right else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from resilience.plaza.errors import Refused
@@ -41,13 +42,28 @@ class Limit:
         while len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
 
+    def take_back(self, key: str) -> None:
+        """The newest event of this key was none after all."""
+        if seen := self._seen.get(key):
+            seen.pop()
+
     def _forget(self, seen: deque[float]) -> None:
         while seen and seen[0] <= self._clock() - self._seconds:
             seen.popleft()
 
 
+@dataclass(slots=True)
+class Attempt:
+    """Somebody's try; whoever judges it says whether it was right."""
+
+    right: bool = False
+
+
 class Limits:
-    """Wrong passwords: by name and address, by name, and by address; wrong codes; exports."""
+    """Wrong passwords: by name and address, by name, and by address; wrong codes; exports.
+
+    A try counts as wrong before it is judged, so that many at once are no more than many in a row.
+    """
 
     def __init__(self) -> None:
         self.exports = Limit(5, 3600)
@@ -56,25 +72,35 @@ class Limits:
         self._name = Limit(100, 3600)
         self._address = Limit(50, 300)
 
-    def check_login(self, name: str, address: str) -> None:
-        """Refuse a log-in before its password is looked at."""
-        self._pair.check(f"{name.lower()} {address}")
-        self._name.check(name.lower())
-        self._address.check(address)
+    def login(self, name: str, address: str) -> AbstractContextManager[Attempt]:
+        """Try a password; refused to whoever was wrong too often."""
+        pair, by_name, by_address = (
+            (self._pair, f"{name.lower()} {address}"),
+            (self._name, name.lower()),
+            (self._address, address),
+        )
+        return _attempt(pair, by_name, by_address)
 
-    def check_code(self, account_id: int) -> None:
-        """Refuse a code before it is looked at."""
-        self._code.check(str(account_id))
+    def code(self, account_id: int) -> AbstractContextManager[Attempt]:
+        """Try a code."""
+        return _attempt((self._code, str(account_id)))
 
-    def wrong_code(self, account_id: int) -> None:
-        """Remember a wrong code."""
-        self._code.count(str(account_id))
 
-    def wrong_password(self, name: str, address: str) -> None:
-        """Remember a wrong password."""
-        self._pair.count(f"{name.lower()} {address}")
-        self._name.count(name.lower())
-        self._address.count(address)
+@contextmanager
+def _attempt(*counted: tuple[Limit, str]) -> Iterator[Attempt]:
+    """Count first; take back what was right, and what nobody came to judge."""
+    for limit, key in counted:
+        limit.check(key)
+    for limit, key in counted:
+        limit.count(key)
+    attempt, judged = Attempt(), False
+    try:
+        yield attempt
+        judged = True
+    finally:
+        if attempt.right or not judged:
+            for limit, key in counted:
+                limit.take_back(key)
 
 
 @dataclass(frozen=True, slots=True)

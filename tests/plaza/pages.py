@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 
 import httpx
@@ -37,3 +40,19 @@ def fields_of(page: str) -> dict[str, str]:
 def send(client: httpx.Client, path: str, form: dict[str, str], page: str | None = None) -> httpx.Response:
     """Open a form's page, fill it in and send it."""
     return client.post(path, data={**form, "token": form_token(client, page or path)})
+
+
+AT_ONCE = 20
+"""Fewer than are let in at once, so that all are looked at together."""
+
+
+def answers_until_refused(guess: Callable[[int], int]) -> Counter[int]:
+    """The answers to many guesses at once, and then to one after the other until one is refused with 429."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = Counter(pool.map(guess, range(AT_ONCE)))
+    number, last = AT_ONCE, 0
+    while last != 429:
+        last = guess(number)
+        answers[last] += 1
+        number += 1
+    return answers

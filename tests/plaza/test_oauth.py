@@ -11,7 +11,7 @@ from mastodon import Mastodon, MastodonAPIError, MastodonIllegalArgumentError, M
 
 from resilience.plaza.bearer import challenge_of
 from tests.plaza.harness import PASSWORD, Site, picture
-from tests.plaza.pages import browser, fields_of
+from tests.plaza.pages import answers_until_refused, browser, fields_of
 
 BACK = "https://client.example/back"
 
@@ -278,3 +278,16 @@ def test_guessing_is_slowed_down(plaza: Site, name: str) -> None:
     assert answer.status_code == 429
     assert re.search(r"Try again in \d+ seconds", answer.json()["error"])
     assert "retry-after" in answer.headers
+
+
+def test_many_guesses_at_once_are_no_more_than_many_in_a_row(plaza: Site, name: str) -> None:
+    """A burst of passwords: ten are judged, however they come."""
+    plaza.client(name)
+    app = registered(plaza, scopes="read")
+    form = {**app, "grant_type": "password", "username": name, "scope": "read"}
+    with plaza.http() as http:
+
+        def guess(number: int) -> int:
+            return http.post("/oauth/token", data={**form, "password": f"guess {number}"}).status_code
+
+        assert answers_until_refused(guess)[400] == 10

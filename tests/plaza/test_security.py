@@ -16,7 +16,7 @@ from mastodon import MastodonAPIError, MastodonIllegalArgumentError
 from PIL import Image
 
 from tests.plaza.harness import PASSWORD, Site, picture, sha_of, wait_until
-from tests.plaza.pages import browser, form_token, guest, send
+from tests.plaza.pages import answers_until_refused, browser, form_token, guest, send
 
 NEW = "another battery staple"
 
@@ -70,6 +70,19 @@ def test_codes_can_not_be_guessed(plaza: Site, name: str) -> None:
     codes = [send(client, "/login/code", {"code": f"{n:06}"}).status_code for n in range(11)]
     assert codes == [422] * 10 + [429]
     assert send(half_way(plaza, name), "/login/code", {"code": "1"}).status_code == 429
+
+
+def test_many_codes_at_once_are_no_more_than_many_in_a_row(plaza: Site, name: str) -> None:
+    """A burst, before anybody was told that it was wrong: ten are judged, however they come."""
+    plaza.client(name)
+    switch_on(browser(plaza, name))
+    client = half_way(plaza, name)
+    token = form_token(client, "/login/code")
+
+    def guess(number: int) -> int:
+        return client.post("/login/code", data={"code": f"{number:06}", "token": token}).status_code
+
+    assert answers_until_refused(guess)[422] == 10
 
 
 def test_apps_can_not_go_around_it(plaza: Site, name: str) -> None:

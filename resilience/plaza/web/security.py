@@ -54,15 +54,14 @@ async def code(request: Request) -> Response:
     form = await checked_form(request, who)
     goal = local_path(field(form, "next"))
     try:
-        plaza.limits.check_code(account_id)
-        async with plaza.db.write() as conn:
-            right = await plaza.second.check(conn, account_id, field(form, "code"))
-            session = await access.finish_half_login(conn, half, account_id) if right else None
+        with plaza.limits.code(account_id) as attempt:
+            async with plaza.db.write() as conn:
+                attempt.right = await plaza.second.check(conn, account_id, field(form, "code"))
+                session = await access.finish_half_login(conn, half, account_id) if attempt.right else None
         problem, status = WRONG_CODE, 422
     except Refused as error:
         session, problem, status = None, error.message, error.status
     if session is None:
-        plaza.limits.wrong_code(account_id)
         return page(request, "second.html", {"problem": problem, "next": goal}, status, who=who)
     answer = remember(request, see(goal), session)
     answer.delete_cookie(HALF, path="/login")
@@ -81,19 +80,19 @@ async def recover(request: Request) -> Response:
     address = request.client.host if request.client else ""
     try:
         accounts.check_password(password)
-        plaza.limits.check_login(name, address)
-        hashed = await plaza.passwords.hash(password)
-        async with plaza.db.write(safe=True) as conn:
-            found = await accounts.credentials(conn, name)
-            right = found is not None and await secondfactor.use_recovery_code(conn, found[0], field(form, "code"))
-            if found is not None and right:
-                await accounts.set_password(conn, found[0], hashed)
-                await access.end_everything(conn, found[0])
+        with plaza.limits.login(name, address) as attempt:
+            hashed = await plaza.passwords.hash(password)
+            async with plaza.db.write(safe=True) as conn:
+                found = await accounts.credentials(conn, name)
+                right = found is not None and await secondfactor.use_recovery_code(conn, found[0], field(form, "code"))
+                if found is not None and right:
+                    await accounts.set_password(conn, found[0], hashed)
+                    await access.end_everything(conn, found[0])
+            attempt.right = right
     except Refused as error:
         values = {"name": name, "problem": error.message.removeprefix("Validation failed: ")}
         return page(request, "recover.html", values, error.status, who=who)
     if not right:
-        plaza.limits.wrong_password(name, address)
         values = {"name": name, "problem": "That name and code don't belong together."}
         return page(request, "recover.html", values, 422, who=who)
     return see("/login", "recovered")
@@ -144,15 +143,14 @@ async def confirm_second(request: Request) -> Response:
     """Switch the second factor on, and show the recovery codes once."""
     who, me, form = await _mine(request)
     plaza = plaza_of(request)
-    plaza.limits.check_code(me.id)
-    async with plaza.db.write(safe=True) as conn:
-        secret = await plaza.second.waiting(conn, me.id)
-        right = secret is not None and await plaza.second.confirm(conn, me.id, field(form, "code"))
-        codes = await secondfactor.new_recovery_codes(conn, me.id) if right else []
+    with plaza.limits.code(me.id) as attempt:
+        async with plaza.db.write(safe=True) as conn:
+            secret = await plaza.second.waiting(conn, me.id)
+            attempt.right = secret is not None and await plaza.second.confirm(conn, me.id, field(form, "code"))
+            codes = await secondfactor.new_recovery_codes(conn, me.id) if attempt.right else []
     if secret is None:
         return see("/settings/security")
-    if not right:
-        plaza.limits.wrong_code(me.id)
+    if not attempt.right:
         return _enrol(request, who, me, secret, WRONG_CODE, 422)
     return page(request, "codes.html", {"codes": codes}, who=who)
 
