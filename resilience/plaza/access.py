@@ -112,6 +112,11 @@ async def caller(conn: Connection, token: str) -> Caller | None:
     return Caller(_app({**row, "id": row["app_id"]}), tuple(row["granted"]), account)
 
 
+async def is_token(conn: Connection, token: str) -> bool:
+    """Whether this token is good."""
+    return await one(conn, "SELECT 1 FROM oauth_tokens WHERE token_hash = %s", digest(token)) is not None
+
+
 async def issue_code(
     conn: Connection, app: App, account_id: int, uri: str, scopes: tuple[str, ...],
     challenge: str | None,

@@ -7,10 +7,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from resilience.plaza.answers import refusal
 from resilience.plaza.errors import Refused
-from resilience.plaza.lanes import ALWAYS, INSIDE, LINE, OUTSIDE, current, lane_of
+from resilience.plaza.lanes import ALWAYS, CLAIMED, INSIDE, LINE, OUTSIDE, current, lane_of
 
-ROOM = {INSIDE: 400, LINE: 32, OUTSIDE: 24}
-"""Requests that may be open at once: of people inside, of people who sign up or wait in line, of everybody else."""
+ROOM = {INSIDE: 400, CLAIMED: 128, LINE: 32, OUTSIDE: 24}
+"""Requests that may be open at once: of people inside, of those whose token or session nobody has looked up yet,
+of people who sign up or wait in line, of everybody else."""
 FULL = "Many people are here right now. This page tries again by itself; nothing was changed."
 
 
@@ -24,7 +25,7 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve, or say when to come again."""
-        lane = lane_of(scope) if scope["type"] == "http" else ALWAYS
+        lane = lane_of(scope, scope["app"].state.plaza.known) if scope["type"] == "http" else ALWAYS
         if lane == ALWAYS:
             await self._app(scope, receive, send)
             return

@@ -25,6 +25,7 @@ from resilience.plaza.erasure import Eraser
 from resilience.plaza.gate import Gate
 from resilience.plaza.holds import Holds
 from resilience.plaza.keys import Keys
+from resilience.plaza.lanes import Known
 from resilience.plaza.ledger import Ledger
 from resilience.plaza.mail import Mailer, providers
 from resilience.plaza.metrics import Watch, Watched, metrics
@@ -104,6 +105,7 @@ def assemble(settings: Settings) -> Plaza:
         second=SecondFactor(ledger.key_for("second factor")),
         gate=gate,
         limits=Limits(),
+        known=Known(),
         door=Door(db, passwords, gate, settings.signups_key, confirms=mailer.is_on),
         mailer=mailer,
         pusher=Pusher(db, gate, settings.vapid_key, settings.public_url, settings.push_trust),

@@ -75,7 +75,7 @@ class Database:
     @asynccontextmanager
     async def read(self, within_s: float | None = None) -> AsyncIterator[Connection]:
         """A connection where each statement stands for itself; PoolFull when none was free in time."""
-        name = OTHERS if lanes.current.get() in (lanes.LINE, lanes.OUTSIDE) else INSIDERS
+        name = OTHERS if lanes.current.get() in (lanes.CLAIMED, lanes.LINE, lanes.OUTSIDE) else INSIDERS
         async with AsyncExitStack() as borrowed:
             try:
                 conn = await borrowed.enter_async_context(self._pools[name].connection(within_s))

@@ -65,6 +65,7 @@ class Watch:
     """Times requests, and writes a line about those that write, fail or take long."""
 
     def __init__(self, plaza: Plaza) -> None:
+        self._known = plaza.known
         self.registry = CollectorRegistry()
         self.registry.register(Inside(plaza))
         labels = ("handler", "method", "status", "lane")
@@ -75,7 +76,7 @@ class Watch:
         handler: Any = scope.get("endpoint")
         name = getattr(handler, "__name__", "")
         what = f"{handler.__module__.rpartition('.')[2]}.{name}" if name else "none"
-        method, lane = scope["method"], lane_of(scope)
+        method, lane = scope["method"], lane_of(scope, self._known)
         method = method if method in METHODS else "other"
         self._seconds.labels(what, method, str(status), lane).observe(seconds)
         if status >= SERVER_ERROR or seconds > SLOW_S or method not in ("GET", "HEAD"):

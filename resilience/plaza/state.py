@@ -17,6 +17,7 @@ from resilience.plaza.errors import NotSafeElsewhere, PlazaError
 from resilience.plaza.gate import Gate
 from resilience.plaza.holds import Holds
 from resilience.plaza.keys import Keys
+from resilience.plaza.lanes import Known
 from resilience.plaza.ledger import Ledger
 from resilience.plaza.mail import Mailer
 from resilience.plaza.passwords import Passwords
@@ -54,6 +55,7 @@ class Plaza:
     second: SecondFactor
     gate: Gate
     limits: Limits
+    known: Known
     door: Door
     endpoints: Endpoints
     pusher: Pusher

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from starlette.datastructures import Headers, MutableHeaders
+import psycopg
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from resilience.plaza import access
 from resilience.plaza.answers import refusal
+from resilience.plaza.bearer import digest
 from resilience.plaza.errors import Refused
+from resilience.plaza.lanes import bearer_of
 from resilience.plaza.ratelimit import KINDS
 
 WINDOW_S = 300.0
@@ -52,7 +55,7 @@ class Shares:
 
 
 class Throttle:
-    """Counts requests to the API by token, or by address without one."""
+    """Counts requests to the API by token, or by address without a good one."""
 
     def __init__(self, app: ASGIApp, *, limit: int, limits: Mapping[str, int] | None = None) -> None:
         self._app = app
@@ -65,7 +68,7 @@ class Throttle:
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self._app(scope, receive, send)
             return
-        shares, window = self._use(scope, _who(scope))
+        shares, window = self._use(scope, await _who(scope))
         headers = _headers(shares.limit, window)
 
         async def told(message: Message) -> None:
@@ -93,10 +96,25 @@ def _headers(limit: int, window: Window) -> dict[str, str]:
     return {"X-RateLimit-Limit": str(limit), "X-RateLimit-Remaining": str(left), "X-RateLimit-Reset": reset}
 
 
-def _who(scope: Scope) -> str:
-    """A token as its hash, since this is kept; else the address that the proxy names."""
-    token = Headers(scope=scope).get("authorization")
-    if token:
-        return hashlib.sha256(token.encode()).hexdigest()
+async def _who(scope: Scope) -> str:
+    """A good token as its hash, since this is kept; else the address that the proxy names."""
+    token = bearer_of(scope)
+    if token is not None and await _is_good(scope, token):
+        return digest(token).hex()
     client = scope.get("client")
     return client[0] if client else ""
+
+
+async def _is_good(scope: Scope, token: str) -> bool:
+    """Looked up once; a database that is away answers for itself later."""
+    plaza = scope["app"].state.plaza
+    if plaza.known.has(token):
+        return True
+    try:
+        async with plaza.db.read() as conn:
+            good = await access.is_token(conn, token)
+    except psycopg.Error:
+        return False
+    if good:
+        plaza.known.welcome(token)
+    return good

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.plaza.harness import PASSWORD, Site
+from tests.plaza.harness import PASSWORD, Site, wait_until
 from tests.plaza.pages import browser, form_token, guest, send
 
 SCRIPT = "<script>alert(1)</script>"
@@ -239,6 +239,25 @@ def test_the_interface_is_limited_and_says_so(sites: Callable[[], Site]) -> None
         until = datetime.fromisoformat(posted[-1].headers["x-ratelimit-reset"])
         assert timedelta(hours=2) < until - datetime.now(UTC) <= timedelta(hours=3)
         assert http.get("/api/v1/timelines/public").status_code == 200
+
+
+def test_tokens_that_are_none_have_no_share(sites: Callable[[], Site]) -> None:
+    """Another junk token with each request is still one address; who has a real one goes on, also one that was not seen before."""
+    site = sites()
+    site.settings["API_LIMIT"] = "12"
+    site.start()
+    real = site.client("real")
+    site.stop()
+    site.launch()
+    wait_until(site.ready, site.log)
+    app = {"client_name": "x", "redirect_uris": "urn:ietf:wg:oauth:2.0:oob"}
+    with site.http() as http:
+        junk = [{"Authorization": f"Bearer junk{n}"} for n in range(20)]
+        codes = [http.post("/api/v1/apps", data=app, headers=one).status_code for one in junk]
+    assert codes == [200] * 12 + [429] * 8
+    with site.http(real) as http:
+        answer = http.get("/api/v1/timelines/home")
+        assert (answer.status_code, answer.headers["x-ratelimit-remaining"]) == (200, "11")
 
 
 def test_ids_do_not_tell_how_many_there_are(plaza: Site, name: str) -> None:

@@ -14,7 +14,7 @@ from tests.plaza.pages import browser, guest, send
 
 def test_metrics_are_for_the_host_alone(plaza: Site, name: str) -> None:
     """Counts by handler, not by person; through a proxy there is nothing."""
-    plaza.client(name)
+    api = plaza.client(name)
     guest(plaza).get(f"/@{name}")
     text = httpx.get(plaza.base + "/metrics").text
     assert re.search(
@@ -26,6 +26,20 @@ def test_metrics_are_for_the_host_alone(plaza: Site, name: str) -> None:
     assert re.search(r"^plaza_keys_not_held \d", text, re.MULTILINE)
     assert "plaza_rows_in_clear 0.0" in text
     assert name not in text
+    for junk in ({"Cookie": "plaza_session=junk"}, {"Authorization": "Bearer junk"}):
+        httpx.get(plaza.base + f"/@{name}", headers=junk)
+    httpx.get(plaza.base + "/api/v1/instance", headers={"Authorization": "Bearer junk"})
+    browser(plaza, name).get(f"/@{name}")
+    api.me()
+    text = httpx.get(plaza.base + "/metrics").text
+    for handler, lane in [
+        ("reading.profile", "claimed"), ("instance.instance_v1", "claimed"),
+        ("reading.profile", "inside"), ("accounts.verify_credentials", "inside"),
+    ]:  # fmt: skip
+        assert re.search(rf'handler="{handler}",lane="{lane}",method="GET",status="200"\}} [1-9]', text), (
+            handler,
+            lane,
+        )
     assert httpx.get(plaza.base + "/metrics", headers={"X-Forwarded-For": "203.0.113.7"}).status_code == 404
 
 

@@ -14,6 +14,7 @@ from resilience.plaza.access import Caller
 from resilience.plaza.accounts import Account
 from resilience.plaza.db import Connection
 from resilience.plaza.errors import Refused
+from resilience.plaza.lanes import bearer_of
 from resilience.plaza.paging import Page, link_header
 from resilience.plaza.state import plaza_of
 
@@ -28,10 +29,12 @@ class User:
 
 async def caller(request: Request, conn: Connection) -> Caller | None:
     """Who the bearer token belongs to; None without one. A wrong token is refused."""
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    if not kind:
+    if not request.headers.get("authorization"):
         return None
-    found = await access.caller(conn, token.strip()) if kind.lower() == "bearer" else None
+    token = bearer_of(request.scope)
+    found = await access.caller(conn, token) if token else None
+    if token and found is None:
+        plaza_of(request).known.forget(token)
     if found is None:
         raise Refused(401, "The access token is invalid")
     return found

@@ -8,14 +8,14 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from resilience.plaza import access
+from resilience.plaza import access, lanes
 from resilience.plaza.accounts import Account
 from resilience.plaza.bearer import form_token, new_secret, same
 from resilience.plaza.db import Connection
 from resilience.plaza.errors import Refused
 from resilience.plaza.state import plaza_of
 
-SESSION, GUEST, HALF = "plaza_session", "plaza_guest", "plaza_half"
+SESSION, GUEST, HALF = lanes.SESSION, "plaza_guest", "plaza_half"
 STALE = "This form is out of date. Go back, reload the page and try again."
 
 
@@ -46,7 +46,10 @@ async def visitor(request: Request, conn: Connection) -> Visitor:
     session = request.cookies.get(SESSION)
     account = await access.session_account(conn, session) if session else None
     if session and account:
+        plaza_of(request).known.welcome(session)
         return Visitor(account, form_token(session))
+    if session:
+        plaza_of(request).known.forget(session)
     return guest(request)
 
 
