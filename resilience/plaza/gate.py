@@ -39,7 +39,11 @@ class Gate:
         while True:
             await self._needed.wait()
             self._needed.clear()
-            problem = await self._try(eraser)
+            try:
+                problem = await self._try(eraser)
+            except Exception:
+                self._needed.set()  # whoever begins again has it to do
+                raise
             if problem is not None:
                 self._why = str(problem)
                 log.warning("closed", what=problem.what, why=problem.why, next=problem.next_step)

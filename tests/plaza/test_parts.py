@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from functools import partial
 from html.parser import HTMLParser
 
 import argon2
@@ -12,12 +14,15 @@ from hypothesis import strategies as st
 
 from resilience.plaza.access import Caller, parse_scopes, within
 from resilience.plaza.accounts import check_registration
+from resilience.plaza.erasure import Eraser, Replayed
 from resilience.plaza.errors import Refused
+from resilience.plaza.gate import Gate
 from resilience.plaza.ids import Ids, parse_id
 from resilience.plaza.ledger import canonical
 from resilience.plaza.paging import Page, link_header, read_page
 from resilience.plaza.passwords import PROFILES
 from resilience.plaza.ratelimit import Limit
+from resilience.plaza.tasks import Tasks
 from resilience.plaza.text import to_html
 from resilience.plaza.web.visitor import local_path
 
@@ -99,6 +104,35 @@ def test_link_headers_keep_what_was_asked_for() -> None:
     )
     assert 'rel="next"' not in link_header("http://x/api", {}, [5], page)
     assert link_header("http://x/api", {}, [], page) == ""
+
+
+class Stumbling(Eraser):
+    """One whose first replay breaks in a way that nobody thought of."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    def replay(self) -> Replayed:
+        """Break once."""
+        self.tries += 1
+        if self.tries == 1:
+            raise ValueError("what nobody thought of")
+        return Replayed(0, 0, "", 0)
+
+
+def test_a_replay_that_breaks_is_begun_again() -> None:
+    """The gate stays closed while it breaks, and opens by itself once one went through."""
+
+    async def opened() -> int:
+        gate, tasks = Gate(), Tasks()
+        tasks.start("gate", partial(gate.keep, Stumbling()))
+        async with asyncio.timeout(60):
+            while gate.why_closed is not None:  # noqa: ASYNC110 (the gate tells nobody; it is asked)
+                await asyncio.sleep(0.01)
+        await tasks.end()
+        return tasks.broken["gate"]
+
+    assert asyncio.run(opened()) == 1
 
 
 def test_a_limit_forgets_with_time() -> None:
