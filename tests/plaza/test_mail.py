@@ -149,23 +149,25 @@ def test_without_any_provider_sign_ups_wait(site: Site, inboxes: tuple[Inbox, In
 
 def test_a_letter_that_nobody_takes_holds_up_no_other(site: Site, inboxes: tuple[Inbox, Inbox], name: str) -> None:
     """A mailbox that is not there, an address that no header can name: that person's; others get theirs, and it is tried again."""
-    tries = f"SELECT mail_tries FROM signups WHERE username = '{name}'"  # noqa: S608 (a test's name)
+
+    def tries() -> int:
+        return int(site.sql("SELECT mail_tries FROM signups WHERE username = %s", name)[0][0])
+
     for inbox in inboxes:
         inbox.unknown.add(name)
     client = join(site, name)
-    wait_until(lambda: site.sql(tries) == [(1,)], site.log)
+    wait_until(lambda: tries() >= 1, site.log)
     assert "No mail is taken for the address" in client.get("/waiting").text
     site.sql("UPDATE signups SET email = 'a@[', mail_due = now() WHERE username = %s", name)
-    wait_until(lambda: site.sql(tries) == [(2,)], site.log)
+    wait_until(lambda: tries() >= 2, site.log)
     join(site, f"{name}h")
-    wait_until(lambda: inboxes[0].letters, site.log)
-    assert "mail provider failed" not in site.log()
-    assert inboxes[1].letters == []
+    wait_until(lambda: inboxes[0].letters or inboxes[1].letters, site.log)
+    assert "SMTPRecipientsRefused" not in site.log()  # no provider is said to have failed
     for inbox in inboxes:
         inbox.unknown.clear()
     site.sql("UPDATE signups SET email = 'a@users.test', mail_due = now() WHERE username = %s", name)
-    wait_until(lambda: len(inboxes[0].letters) == 2, site.log)
-    assert send(client, link_in(inboxes[0].texts, name), {}).status_code == 303
+    wait_until(lambda: any(f"Hello {name}," in text for text in inboxes[0].texts + inboxes[1].texts), site.log)
+    assert send(client, link_in(inboxes[0].texts + inboxes[1].texts, name), {}).status_code == 303
 
 
 def test_an_address_is_asked_for_and_taken_once(site: Site, name: str) -> None:
