@@ -98,15 +98,20 @@ def _interface(
 
 
 def _kind(args: SiteArgs) -> str:
-    """The machine type; a custom one of ours is no entry of any list, one of Google's own is looked up."""
+    """The machine type; a custom one of ours is no entry of any list, one of Google's own is looked up.
+
+    So is the zone: with a custom type and a region that is none, the network and the address would be begun first.
+    """
+    zones = gcp.compute.get_zones(region=args.region).names
+    if args.zone not in zones:
+        known = ", ".join(zones) or "none: it is no region of Google's"
+        message = f"{args.site}: zone {args.zone} is not in region {args.region}, whose zones are {known}."
+        raise Unfit(message)
     if args.type:
         found = gcp.compute.get_machine_types(filter=f'name = "{args.type}"', zone=args.zone)
         if not found.machine_types:
             message = f"{args.site}: {args.type} can't be had in {args.zone}. Give another type or another zone."
             raise Unfit(message)
-    if not args.zone.startswith(f"{args.region}-"):
-        message = f"{args.site}: zone {args.zone} is not in region {args.region}."
-        raise Unfit(message)
     return sizes.gcp(args)
 
 

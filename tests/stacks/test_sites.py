@@ -229,6 +229,9 @@ GONE = [
     ("hetzner", "hcloud:index/getSshKey:getSshKey", {"publicKey": "ssh-ed25519 AAAA other"}, "not the one in the kit"),
     ("aws", "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings", {"locations": []}, "t3.medium can't be had"),
     ("aws", "aws:ec2/getAmi:getAmi", {"architecture": "arm64"}, "amd64 only"),
+    ("gcp", "gcp:compute/getZones:getZones", {"names": []}, "it is no region of Google's"),
+    ("gcp", "gcp:compute/getZones:getZones", {"names": ["europe-west3-a"]}, "europe-west3-b is not in region"),
+    ("gcp", "gcp:compute/getMachineTypes:getMachineTypes", {"machineTypes": []}, "can't be had in europe-west3-b"),
     ("openstack", "openstack:networking/getNetwork:getNetwork", {"id": ""}, "no external network"),
 ]  # fmt: skip
 
@@ -237,8 +240,9 @@ GONE = [
 def test_what_the_vendor_does_not_have_is_said_first(kind: str, token: str, answer: dict[str, Any], said: str) -> None:
     """A type, place, image or key that is not there ends the run before anything is made."""
     vendor = Vendor({**LOOKUPS, token: {**LOOKUPS[token], **answer}})
+    asked = replace(ARGS[kind], type="n2-standard-2") if "MachineTypes" in token else ARGS[kind]
     with pytest.raises(Unfit, match=said):
-        make_site(kind, None, vendor)
+        make_site(kind, asked, vendor)
     assert vendor.count == 0
 
 

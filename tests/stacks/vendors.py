@@ -54,6 +54,7 @@ LOOKUPS: Mapping[str, Mapping[str, Any]] = {
     "aws:ec2/getAmi:getAmi": {"id": "ami-debian12", "architecture": "x86_64"},
     "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": {"locations": ["eu-central-1a"]},
     "gcp:compute/getImage:getImage": {"selfLink": "projects/debian-cloud/global/images/debian-12-v2"},
+    "gcp:compute/getZones:getZones": {"names": ["europe-west3-a", "europe-west3-b", "europe-west3-c"]},
     "gcp:compute/getMachineTypes:getMachineTypes": {"machineTypes": [{"name": "e2-medium"}]},
     "openstack:compute/getFlavor:getFlavor": {"id": "flavor-1"},
     "openstack:images/getImage:getImage": {"id": "image-1"},
