@@ -197,6 +197,9 @@ class Plane(Protocol):
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """What ship says: epoch, lag in seconds and bytes a vault, confirmed LSN; at a standby what follow says."""
 
+    def versions(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
+        """What must be the same wherever a physical copy starts, as far as the host has it: {arch, postgres, collation}."""
+
     def shipped(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """What ship last said by itself, at once: {lag_bytes, confirmed_lsn, vaults: {name: {lag_bytes}}}."""
 

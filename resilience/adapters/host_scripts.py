@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resilience.adapters.host_places import DATA, ETC, RUN
+from resilience.adapters.host_places import DATA, ETC, POSTGRES, RUN
 
 SIZES = (
     f"runuser -u postgres -- psql -XAtc \"select pg_database_size('plaza')\" plaza && du -sb {DATA}/media | cut -f1 && "
@@ -76,6 +76,18 @@ STAND_STILL = (
     f"systemctl stop resilience-follow; rm -f {FOLLOW_KEYS} {RUN}/follow-status.json {RUN}/metrics/follow.prom"
 )
 """End following: what it held is ready for `restore`; the keys that open copies are gone."""
+
+SORTED_BY = (
+    "SELECT 'collation ' || datcollate || ' ' || coalesce(pg_database_collation_actual_version(oid), '-')"
+    " FROM pg_database WHERE datname = current_database()"
+)
+VERSIONS = f"""
+echo "arch $(uname -m)"
+! test -x {POSTGRES["bin"]}/postgres || echo "postgres $({POSTGRES["bin"]}/postgres --version | cut -d' ' -f3-)"
+runuser -u postgres -- psql -XAtc "{SORTED_BY}" postgres 2>/dev/null
+true
+"""
+"""Of what kind this host is, in the words of a snapshot's label; by what it sorts is told by a database that runs."""
 
 STANDING = f"test -e {RUN}/ship-status.json || {{ date +%s.%N && cat {RUN}/follow-status.json; }} 2>/dev/null; true"
 """What follow says, after the host's own time; nothing where nobody follows, or ship says something."""

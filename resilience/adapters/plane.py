@@ -23,6 +23,7 @@ from resilience.adapters.host_scripts import (
     STAND_STILL,
     STANDING,
     TAKE_UP,
+    VERSIONS,
 )
 from resilience.adapters.shells import Shells
 from resilience.adapters.supplies import VaultSupplies
@@ -231,6 +232,11 @@ class SshPlane:
         shipped = self.commands.there(outputs, "status", self.config.bare(site, epoch), timeout=20)
         sizes = self.shells(outputs).check(SIZES).split()
         return {**shipped, "db_bytes": int(sizes[0]), "media_bytes": int(sizes[1]), "recent_media_bytes": int(sizes[2])}
+
+    def versions(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
+        """Asked of the machine and of the database that runs there; no collation where none does."""
+        told = (line.partition(" ") for line in self.shells(outputs).check(VERSIONS, timeout=20).splitlines())
+        return {name: said for name, _, said in told if said}
 
     def shipped(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Ship's own file, as it is."""

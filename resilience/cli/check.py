@@ -56,7 +56,7 @@ def _tried(context: Context) -> tuple[Finding, ...]:
 def _seen(context: Context) -> tuple[Finding, ...]:
     budget = budgets("check")
     with context.world(budget=budget) as (fleet, world):
-        looked = look(preflight_doors(context.home, fleet, budget), fleet, world.clock)
+        looked = look(preflight_doors(context.home, fleet, budget), fleet, world)
         seen = remembered(world.log, world.clock.now(), looked)
         for probe in seen.probes.values():
             if not isinstance(probe, Unknown):

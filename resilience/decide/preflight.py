@@ -36,7 +36,8 @@ def observed(fleet: Fleet, survey: Survey, seen: Seen, prices: Prices) -> tuple[
         *_vaults(survey, seen),
         *_mirrors(fleet, survey, seen),
         *_locks(untold(fleet, survey)),
-        *_same_versions(seen),
+        *_snapshots_versions(seen),
+        *_hosts_versions(fleet, seen),
         *_zones(fleet, survey),
         *zones_alike(fleet, survey),
         *registered(fleet, survey),
@@ -229,8 +230,8 @@ def _clock(name: str, seen: Seen) -> Iterator[Finding]:
     yield Finding("clock", name, grade, f"{abs(skew):.0f} s {ahead} this machine", advice)
 
 
-def _same_versions(seen: Seen) -> Iterator[Finding]:
-    """A physical copy starts on the same architecture, Postgres and collation only."""
+def _snapshots_versions(seen: Seen) -> Iterator[Finding]:
+    """Of which architecture, Postgres and collation the copies are, by the vaults' newest labels."""
     told = {vault: dict(found) for vault, found in seen.versions.items() if not isinstance(found, Unknown)}
     different = {tuple(sorted(found.items())) for found in told.values()}
     if len(different) > 1:
@@ -238,12 +239,46 @@ def _same_versions(seen: Seen) -> Iterator[Finding]:
         yield Finding("versions", "snapshots", "fail", said, "Take new snapshots: `resilience up` of the primary does.")
     elif different:
         yield Finding(
-            "versions", "snapshots", "pass", f"the same everywhere: {', '.join(v for _, v in different.pop())}"
+            "versions",
+            "snapshots",
+            "pass",
+            f"the newest of each vault is of {', '.join(v for _, v in different.pop())}",
         )
     else:
         yield Finding(
             "versions", "snapshots", "unknown", "no vault shows a snapshot", "Run `resilience up` of the primary."
         )
+
+
+def _hosts_versions(fleet: Fleet, seen: Seen) -> Iterator[Finding]:
+    """A physical copy starts on the same architecture, Postgres and collation only: each host says what it has."""
+    copies = [dict(found) for found in seen.versions.values() if not isinstance(found, Unknown)]
+    for site in fleet.sites:
+        host = seen.hosts.get(site.name, Unknown("it was not asked"))
+        if isinstance(host, Unknown):
+            said = f"whether copies start there is not known: {host.why}"
+            advice = f"Bring the app back there once: `resilience rehearse --to {site.name}`."
+            yield Finding("versions", site.name, "unknown", said, advice)
+            continue
+        said = ", ".join(host.values()) or "nothing"
+        names = {name for found in copies for name in found}
+        if not any(all(host.get(name, has) == has for name, has in found.items()) for found in copies if found):
+            advice = f"Make it like where snapshots are taken: the supplies' own Postgres comes by `resilience up {site.name}`."
+            grade: Grade = "fail" if names else "unknown"
+            yield Finding(
+                "versions", site.name, grade, f"its host has {said}; no vault's newest snapshot is of that", advice
+            )
+        elif lacking := sorted(names - set(host)):
+            said = f"its host has {said}; its {' and '.join(lacking)} can't be told while no database runs there"
+            yield Finding(
+                "versions",
+                site.name,
+                "unknown",
+                said,
+                f"See it in a rehearsal: `resilience rehearse --to {site.name}`.",
+            )
+        else:
+            yield Finding("versions", site.name, "pass", f"its host has what the snapshots are of: {said}")
 
 
 def _zones(fleet: Fleet, survey: Survey) -> Iterator[Finding]:

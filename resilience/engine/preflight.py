@@ -14,7 +14,7 @@ from resilience.errors import ResilienceError
 from resilience.model import CLOUDS, Event, Fleet, Site, Unknown, known
 from resilience.model.finding import Seen
 from resilience.model.probe import Trial
-from resilience.ports import Clock, Log, Vault
+from resilience.ports import Log, Vault, World
 
 SAME = ("arch", "postgres", "collation")
 """What must be the same wherever a physical copy is started."""
@@ -37,7 +37,7 @@ class Doors:
     """Asks a site's vendor for what the site needs."""
 
 
-def look(doors: Doors, fleet: Fleet, clock: Clock) -> Seen:
+def look(doors: Doors, fleet: Fleet, world: World) -> Seen:
     """One look at everything, in parallel: about twenty small requests a vault, once."""
     places = {vault.name: vault.endpoint for vault in fleet.sealing}
     mirrors = {vault.name for vault in fleet.mirrors}
@@ -49,9 +49,11 @@ def look(doors: Doors, fleet: Fleet, clock: Clock) -> Seen:
         }
         skews = {n: pool.submit(read, lambda u=url: doors.skew_s(u)) for n, url in places.items()}
         versions = {n: pool.submit(read, lambda p=p: _versions(p["operator"])) for n, p in principals.items()}
+        hosts = {s.name: pool.submit(read, lambda s=s: _host(world, s)) for s in fleet.sites}
         vendors = {s.name: pool.submit(read, lambda s=s: doors.vendor(s)) for s in fleet.sites if s.stack in CLOUDS}
         rates = {
-            n: pool.submit(read, lambda p=p: read_rate(clock, p["reader"], TELLING)) for n, p in principals.items()
+            n: pool.submit(read, lambda p=p: read_rate(world.clock, p["reader"], TELLING))
+            for n, p in principals.items()
         }
         return Seen(
             vendors={name: future.result() for name, future in vendors.items()},
@@ -61,6 +63,7 @@ def look(doors: Doors, fleet: Fleet, clock: Clock) -> Seen:
             plugins=doors.plugins,
             skew_s={name: future.result() for name, future in skews.items()},
             versions={name: future.result() for name, future in versions.items()},
+            hosts={name: future.result() for name, future in hosts.items()},
         )
 
 
@@ -86,6 +89,16 @@ def remembered(log: Log, now: float, seen: Seen) -> Seen:
 
     vendors = {site: tuple(told(site, trial) for trial in trials) for site, trials in asked.items()}
     return replace(seen, vendors={**seen.vendors, **vendors})
+
+
+def _host(world: World, site: Site) -> Mapping[str, str]:
+    """Of what kind the site's host is, as it says itself."""
+    outputs = world.clouds[site.name].outputs(site)
+    if outputs is None:
+        raise ResilienceError(
+            "nothing runs there", "No host was made at this site.", f"Run `resilience up {site.name}`."
+        )
+    return world.plane.versions(site, outputs)
 
 
 def _versions(vault: Vault) -> Mapping[str, str]:

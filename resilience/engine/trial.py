@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 
 from resilience.errors import ResilienceError
@@ -21,18 +22,24 @@ class Tried:
     destroyed: bool
 
 
-def trial(cloud: Cloud, site: Site, look: Look, say: Callable[[str], None]) -> Tried:
-    """One trial. It ends in `down` even when it is interrupted; only a refused `down` leaves something behind."""
+def trial(
+    cloud: Cloud, site: Site, look: Look, say: Callable[[str], None], capped: AbstractContextManager[object]
+) -> Tried:
+    """One trial. It ends in `down` even when it is interrupted; only a refused `down` leaves something behind.
+
+    `capped` ends what is made and looked at by an error once its time is over, and never `down`.
+    """
     complaints: list[str] = []
     try:
-        say(f"up: {site.name} at {site.vendor}")
-        made = cloud.up(site)
-        complaints += contract(site, made)
-        say(f"look: {', '.join(made.addresses)}")
-        complaints += look(made)
-        say("up again: nothing may change")
-        if cloud.up(site) != made:
-            complaints.append("a second up changed the site")
+        with capped:
+            say(f"up: {site.name} at {site.vendor}")
+            made = cloud.up(site)
+            complaints += contract(site, made)
+            say(f"look: {', '.join(made.addresses)}")
+            complaints += look(made)
+            say("up again: nothing may change")
+            if cloud.up(site) != made:
+                complaints.append("a second up changed the site")
     except ResilienceError as error:
         complaints.append(f"{error.what}: {error.why}")
     finally:

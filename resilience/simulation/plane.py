@@ -234,6 +234,12 @@ class SimPlane:
         held = self.sim.vaults[vault]
         return self.sim.ask(f"vault.{vault}.verify", held.vendor, 0.5, lambda: snapshot in held.snapshots)
 
+    def versions(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
+        """Every simulated host is of one kind."""
+        return self._on(
+            outputs, "versions", 0.1, lambda _: {"arch": "x86_64", "postgres": "15", "collation": "C.UTF-8 -"}
+        )
+
     def shipped(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """What each vault lacks."""
         return self._on(outputs, "shipped", 0.1, _shipped)

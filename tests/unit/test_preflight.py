@@ -37,6 +37,7 @@ BOX = Probe(
 WELL = Probe("wasabi", (Trial("conditional-create", "pass", ""), Trial("read-after-write", "pass", "")))
 TWICE = Probe("wasabi", (Trial("conditional-create", "fail", "501: NotImplemented", "Write copies_only."),))
 REGISTERED = Registration("forum.example", ("client transfer prohibited",), 999 * 86_400.0, ("ns1.example",))
+SITE = METAL.sites[-1].name
 VERSIONS = {"arch": "x86_64", "postgres": "15.18", "collation": "2.36"}
 
 
@@ -54,6 +55,7 @@ def seen(**changes: Any) -> tuple[Finding, ...]:
         probes={"wasabi": WELL, "attic": BOX},
         skew_s={"wasabi": 1.0},
         versions={"wasabi": VERSIONS},
+        hosts={site.name: VERSIONS for site in METAL.sites},
         plugins={"aws": True},
     )
     travels = (Certificate(METAL.names.host, "CN=one", 90 * 86_400.0, "00"), ("wasabi",))
@@ -116,6 +118,14 @@ def test_a_mirror_is_tried_and_told_apart() -> None:
     assert [f.grade for f in of(seen(probes={"attic": lost}), "vault", "attic")] == ["fail"]
 
 
+def test_one_kind_of_snapshot_says_nothing_of_hosts() -> None:
+    """Labels that agree pass by themselves; that a host is of the same kind is said only by the host."""
+    found = {f.subject: f for f in seen(hosts={SITE: VERSIONS}) if f.area == "versions"}
+    assert (found["snapshots"].grade, found[SITE].grade) == ("pass", "pass")
+    assert {found[site.name].grade for site in METAL.sites if site.name != SITE} == {"unknown"}
+    assert not [f for f in found.values() if "everywhere" in f.said]
+
+
 def test_a_quota_says_since_when_it_leaves_room() -> None:
     """Counted from this machine's own looks, without a break; what fails, or is no quota, says nothing of the kind."""
     log, day = Stage(simulated_fleet()).world.log, 86_400.0
@@ -165,6 +175,13 @@ def test_all_is_well() -> None:
             "fail",
         ),
         ({"versions": {}}, "versions", "snapshots", "unknown"),
+        ({"hosts": {SITE: {**VERSIONS, "postgres": "16.2"}}}, "versions", SITE, "fail"),
+        ({"hosts": {SITE: {**VERSIONS, "arch": "aarch64"}}}, "versions", SITE, "fail"),
+        ({"hosts": {SITE: {**VERSIONS, "collation": "C.UTF-8 2.37"}}}, "versions", SITE, "fail"),
+        ({"hosts": {SITE: {"arch": "x86_64", "postgres": "15.18"}}}, "versions", SITE, "unknown"),
+        ({"hosts": {SITE: Unknown("nothing runs there")}}, "versions", SITE, "unknown"),
+        ({"hosts": {}}, "versions", SITE, "unknown"),
+        ({"hosts": {SITE: VERSIONS}, "versions": {}}, "versions", SITE, "unknown"),
         ({"plugins": {"aws": False}}, "provider", "aws", "fail"),
         ({"lacking": ("dns/google.txt is not there",)}, "kit", "credentials", "fail"),
         ({"zones": {"google": ZoneReading(Unknown("401"))}}, "name", "google", "fail"),
