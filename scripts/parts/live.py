@@ -6,7 +6,8 @@ import argparse
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import NoReturn
 
 from resilience.adapters.kit import Kit
 from resilience.adapters.shells import Shells
+from resilience.adapters.vendor_preflight import preflight
 from resilience.engine.trial import trial
 from resilience.errors import Exit, Refused, ResilienceError, UsageError
 from resilience.model import CLOUDS, Fleet, Site, SiteOutputs
@@ -39,12 +41,16 @@ def chosen(fleet: Fleet, vendor: str) -> Site:
     return replace(sites[0], name=f"try-{sites[0].name}"[:31], live=None)
 
 
-def agreed(site: Site, args: argparse.Namespace) -> None:
-    """Ask twice, at a terminal; Refused for anything but the two words."""
-    worst = args.price_per_hour * args.minutes / 60
-    if worst > args.at_most:
+def worst(args: argparse.Namespace) -> float:
+    """What it costs if it takes all the time it may."""
+    return float(args.price_per_hour * args.minutes / 60)
+
+
+def askable(args: argparse.Namespace) -> None:
+    """Refused where what was allowed does not suffice, or where nobody could be asked."""
+    if worst(args) > args.at_most:
         raise Refused(
-            f"{args.minutes} minutes at {args.price_per_hour} an hour are {worst:.2f}: more than {args.at_most}.",
+            f"{args.minutes} minutes at {args.price_per_hour} an hour are {worst(args):.2f}: more than {args.at_most}.",
             "What you allowed would not cover the time you allowed.",
             "Give fewer --minutes, or allow more with --at-most.",
         )
@@ -54,8 +60,26 @@ def agreed(site: Site, args: argparse.Namespace) -> None:
             "Its input is no terminal.",
             "Run it yourself, at a terminal.",
         )
+
+
+def checked(site: Site, credentials: Mapping[str, str]) -> None:
+    """Ask the vendor first, which makes nothing, and say each answer; one that fails ends it."""
+    print(f"check: what {site.vendor} tells beforehand")
+    trials = preflight(site, credentials)
+    for told in trials:
+        print(f"  {told.outcome}: {told.name}: {told.said}", flush=True)
+    if failed := [told for told in trials if told.outcome == "fail"]:
+        raise ResilienceError(
+            f"Nothing was made: {', '.join(told.name for told in failed)} would not do.",
+            "; ".join(told.said for told in failed),
+            " ".join(told.next for told in failed),
+        )
+
+
+def agreed(site: Site, args: argparse.Namespace) -> None:
+    """Ask twice; Refused for anything but the two words."""
     print(f"This makes a host of stack {site.stack} in {site.region}, in your account at {site.vendor},")
-    print(f"for at most {args.minutes} minutes and about {worst:.2f}, and destroys it.")
+    print(f"for at most {args.minutes} minutes and about {worst(args):.2f}, and destroys it.")
     for question, answer in (
         ("Type the vendor's name to go on", site.vendor),
         ("Type what it may cost", f"{args.at_most:g}"),
@@ -103,14 +127,17 @@ def main(argv: Sequence[str]) -> int:
     fleet = home.load()
     site = chosen(fleet, args.vendor)
     kit = Kit(home.directory / fleet.kit)
-    kit.credentials(site.vendor, site.stack)
+    credentials = kit.credentials(site.vendor, site.stack)
+    askable(args)
+    checked(site, credentials)
     agreed(site, args)
-    signal.signal(signal.SIGALRM, _late)
-    signal.alarm(args.minutes * 60)
     tried = trial(
-        site_cloud(home, fleet, site), site, lambda made: look(kit, made), lambda said: print(f"  {said}", flush=True)
+        site_cloud(home, fleet, site),
+        site,
+        lambda made: look(kit, made),
+        lambda said: print(f"  {said}", flush=True),
+        capped(args.minutes * 60),
     )
-    signal.alarm(0)
     for complaint in tried.complaints:
         print(f"  wrong: {complaint}")
     if not tried.destroyed:
@@ -122,6 +149,18 @@ def main(argv: Sequence[str]) -> int:
     day = datetime.now(UTC).date().isoformat()
     print(f"{site.stack} ran for real. Write into its [[site]] table: live = {day}")
     return int(Exit.DONE)
+
+
+@contextmanager
+def capped(seconds: float) -> Iterator[None]:
+    """Raise in what is done within once so much time is over."""
+    before = signal.signal(signal.SIGALRM, _late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _late(number: int, frame: FrameType | None) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,7 +143,9 @@ def test_no_credential_is_in_state_or_logs(
 def test_a_trial_destroys_what_it_made(on: Make, vendor: Vendor) -> None:
     """`scripts/live` in small: made, looked at, made again without a change, and gone; complaints are told."""
     said: list[str] = []
-    tried = trial(on("laptop"), ACORN, lambda made: [] if made.addresses else ["no address"], said.append)
+    tried = trial(
+        on("laptop"), ACORN, lambda made: [] if made.addresses else ["no address"], said.append, nullcontext()
+    )
     assert tried == Tried((), destroyed=True)
     assert [line.split(":")[0] for line in said] == ["up", "look", "up again", "down"]
     assert vendor.hosts == {}
@@ -159,7 +162,7 @@ def test_a_trial_destroys_whatever_happens() -> None:
     def interrupted(made: SiteOutputs) -> list[str]:
         raise KeyboardInterrupt
 
-    assert trial(cloud, ACORN, fails, print).complaints == ("the host is silent: no answer",)
+    assert trial(cloud, ACORN, fails, print, nullcontext()).complaints == ("the host is silent: no answer",)
     with pytest.raises(KeyboardInterrupt):
-        trial(cloud, ACORN, interrupted, print)
+        trial(cloud, ACORN, interrupted, print, nullcontext())
     assert state.outputs == {}
