@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from resilience import config
+from resilience.adapters import kit_first
 from tests.aws_server import empty_server, image
 from tests.unit.test_config import GOOD
 
@@ -109,6 +112,10 @@ def test_it_checks_and_then_asks_twice(
     """What the vendor does not have ends it unasked; one wrong word makes nothing; both right ones begin, and end in `down`."""
     aws = f'stack = "aws"\ntype = "{kind}"\nregion = "us-east-1"\nimage = "{image(amazon)}"'
     (fleet / "fleet.toml").write_text(CLOUD.replace('stack = "hetzner"\nregion = "fsn1"', aws))
+    shutil.rmtree(fleet / "kit")
+    kit_first.make(fleet / "kit", config.load(fleet / "fleet.toml"))
+    (fleet / "kit/accounts").mkdir(exist_ok=True)
+    (fleet / "kit/accounts/acorn.txt").write_text("token")
     (fleet / "kit/accounts/acorn.env").write_text("AWS_ACCESS_KEY_ID=a\nAWS_SECRET_ACCESS_KEY=b\n")
     done = at_a_terminal(fleet, amazon, typed)
     assert (done.returncode, said in done.stdout + done.stderr) == (status, True), (done.stdout, done.stderr)
