@@ -102,7 +102,14 @@ def _close(args: VaultArgs, bucket: aws.s3.Bucket, ours: pulumi.ResourceOptions)
 
 def _principal(args: VaultArgs, who: str, ours: pulumi.ResourceOptions) -> aws.iam.AccessKey:
     name = args.name(who)
-    user = aws.iam.User(name, name=f"{args.fleet[:20]}-{name}", path="/resilience/", tags=args.tags, opts=ours)
+    user = aws.iam.User(
+        name,
+        name=f"{args.fleet[:20]}-{name}",
+        path="/resilience/",
+        permissions_boundary=args.boundary or None,
+        tags=args.tags,
+        opts=ours,
+    )
     aws.iam.UserPolicy(name, user=user.name, policy=vault_policies.aws_policy(who, args.bucket), opts=ours)
     secret = pulumi.ResourceOptions(additional_secret_outputs=["secret", "ses_smtp_password_v4"])
     return aws.iam.AccessKey(name, user=user.name, opts=pulumi.ResourceOptions.merge(ours, secret))

@@ -23,6 +23,8 @@ class VaultArgs:
     endpoint: str = ""
     lock_days: int = 0
     """So long nobody can remove a version of an object, whoever he is."""
+    boundary: str = ""
+    """At AWS: the policy (ARN) that none of the principals may go beyond."""
 
     @classmethod
     def from_config(cls, config: pulumi.Config, stack: str) -> VaultArgs:
@@ -35,6 +37,7 @@ class VaultArgs:
             fleet=config.get("fleet") or "",
             endpoint=config.get("endpoint") or "",
             lock_days=config.get_int("lockDays") or 0,
+            boundary=config.get("boundary") or "",
         )
 
     @property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -58,6 +60,13 @@ def account(url: str) -> dict[str, str]:
     """
     keys = {"AWS_ACCESS_KEY_ID": "root", "AWS_SECRET_ACCESS_KEY": "root"}
     return {**keys, "AWS_ENDPOINT_URL": url, "HTTP_PROXY": url}
+
+
+def page_policies() -> dict[str, Any]:
+    """The policies that docs/vendors/aws.md tells to make by hand: the operator's, and the boundary of a vault's users."""
+    page = (Path(__file__).resolve().parents[1] / "docs/vendors/aws.md").read_text()
+    boundary, operator = (json.loads(block.partition("```")[0]) for block in page.split("```json\n")[1:])
+    return {"boundary": boundary, "operator": operator}
 
 
 def image(url: str) -> str:

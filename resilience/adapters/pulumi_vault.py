@@ -32,6 +32,7 @@ def make(cloud: PulumiCloud, spec: VaultSpec) -> Credentials:
         "region": spec.region,
         "endpoint": spec.endpoint,
         "lockDays": str(spec.lock_days),
+        "boundary": spec.boundary,
     }
 
     def action() -> Credentials:

@@ -81,6 +81,8 @@ def _buckets(f: FleetFile) -> Iterator[Finding]:
                 f"Google keeps what was deleted for 7 to 90 days, not {vault.lock_days}",
                 "Give 7 to 90, or leave it out.",
             )
+        if vault.boundary and vault.stack != "aws":
+            yield ("vault", i, "boundary"), "only AWS has permissions boundaries", "Leave boundary out."
         if vault.kind == "sftp" and vault.lock_days:
             yield ("vault", i, "lock_days"), "an SFTP box has no lock", "Leave lock_days out."
         if vault.kind == "sftp" and not vault.copies_only:

@@ -147,6 +147,7 @@ class VaultTable(Table):
     stack: Literal["aws", "gcp", "s3"] | None = None
     copies_only: bool = False
     lock_days: Annotated[int, Field(ge=0, le=3650)] = 0
+    boundary: Annotated[str, Field(pattern=r"^(arn:aws[a-z-]*:iam::\d{12}:policy/[\w+=,.@/-]+)?$")] = ""
     price_per_1000_puts: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 

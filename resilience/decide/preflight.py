@@ -24,7 +24,7 @@ LEFT_TO_YOU = "See the vendor's page in docs/vendors for what to look up, and wh
 def declared(fleet: Fleet) -> tuple[Finding, ...]:
     """What the file alone tells."""
     file = (_losses(fleet), _companions(fleet), _name(fleet), tls_declared(fleet), _stacks(fleet))
-    vaults = (_thieves(fleet), _locks(locked_copies(fleet)))
+    vaults = (_thieves(fleet), _locks(locked_copies(fleet)), _boundaries(fleet))
     return tuple(finding for part in (*file, _disks(fleet), *vaults) for finding in part)
 
 
@@ -137,6 +137,17 @@ def _thieves(fleet: Fleet) -> Iterator[Finding]:
     for hazard in () if fleet.lab else destroyable(fleet):
         advice = "Give one vault a lock that nobody can lift: lock_days, at vendors that have such a thing."
         yield Finding("vault", "all copies", "warn", f"{hazard.name}: {hazard.why}", advice)
+
+
+def _boundaries(fleet: Fleet) -> Iterator[Finding]:
+    """Whether the account's key, which makes a vault's users, is kept from making an administrator."""
+    for spec in fleet.vaults:
+        if spec.stack == "aws" and not spec.boundary:
+            said = (
+                "its users have no boundary, so the key that makes them has to be one that could make an administrator"
+            )
+            advice = 'Make the policy that docs/vendors/aws.md shows, then say so: boundary = "arn:aws:iam::…".'
+            yield Finding("vault", spec.name, "warn", said, advice)
 
 
 def _locks(told: Iterable[tuple[str, str, str]]) -> Iterator[Finding]:

@@ -93,6 +93,8 @@ class VaultSpec:
     """True for a store without conditional create or read after write: it is a mirror, never counts in n, seals nothing."""
     lock_days: int = 0
     """So long nobody can remove a version of an object, where the store has such a lock."""
+    boundary: str = ""
+    """At AWS: the policy (ARN) that no user of the vault may go beyond, whatever else the user is given."""
     price_per_1000_puts: float | None = None
     """In whatever money the operator counts; told as a metric."""
     beneath: str = ""

@@ -20,13 +20,14 @@ from stacks.contract import Unfit
 from stacks.program import VAULTS, component
 from stacks.vault_contract import VaultArgs
 from stacks.vault_policies import aws_bucket_policy, aws_policy, gcp_bindings
-from tests.aws_server import aws_server, client
+from tests.aws_server import aws_server, client, page_policies
 from tests.stacks.vendors import Asked, Made, Vendor, is_secret, run
 from tests.vault_servers import Store
 
 BUCKET = "plaza-elm"
+BOUNDARY = "arn:aws:iam::123456789012:policy/resilience-vault"
 ARGS: Mapping[str, VaultArgs] = {
-    "aws-vault": VaultArgs("elm", "aws-account", BUCKET, "eu-north-1", "plaza", lock_days=14),
+    "aws-vault": VaultArgs("elm", "aws-account", BUCKET, "eu-north-1", "plaza", lock_days=14, boundary=BOUNDARY),
     "gcp-vault": VaultArgs("elm", "gcp-account", BUCKET, "europe-north1", "plaza", lock_days=14),
     "s3-vault": VaultArgs("elm", "box", BUCKET, "fr-par", "plaza", "https://s3.example.net", lock_days=14),
 }
@@ -161,6 +162,45 @@ def test_keys_are_secrets(vaults: dict[str, Made], kind: str) -> None:
     fields = {"aws-vault": {"access_key_id", "secret_access_key"}, "gcp-vault": {"service_account"}}
     assert all(set(held) == fields[kind] and all(held.values()) for held in credentials.values())
     assert not [one for one in vaults[kind].asked if any(is_secret(value) for value in one.inputs.values())]
+
+
+def test_no_user_at_aws_is_made_without_its_boundary(vaults: dict[str, Made]) -> None:
+    """The policy that the fleet file names bounds each of them; where it names none, nothing of the kind is asked for."""
+    users = vaults["aws-vault"].of("User")
+    assert {one.inputs["permissionsBoundary"] for one in users} == {BOUNDARY}
+    assert len(users) == len(PRINCIPALS)
+    bare = make_vault("aws-vault", replace(ARGS["aws-vault"], boundary=""))
+    assert not any(one.inputs.get("permissionsBoundary") for one in bare.of("User"))
+
+
+GIVES_RIGHTS = ("iam:CreateUser", "iam:PutUserPolicy", "iam:PutUserPermissionsBoundary")
+
+
+def test_the_page_s_policy_makes_no_administrator() -> None:
+    """What gives a user rights is allowed with the boundary alone; nothing takes it off, changes it, or acts beyond the path."""
+    bounded = {"StringEquals": {"iam:PermissionsBoundary": BOUNDARY}}
+    for part in page_policies()["operator"]["Statement"]:
+        gives = [one for one in part["Action"] if one in GIVES_RIGHTS]
+        assert not gives or part["Condition"] == bounded, part
+        for one in (one for one in part["Action"] if one.startswith("iam:")):
+            assert "*" not in one.removesuffix("*").replace("iam:List*", ""), one
+            assert not one.startswith(
+                ("iam:Attach", "iam:Add", "iam:Pass", "iam:Update", "iam:CreateP", "iam:CreateR", "iam:Set")
+            )
+            assert one not in {"iam:DeleteUserPermissionsBoundary", "iam:CreateLoginProfile", "iam:*"}
+            own = "arn:aws:iam::123456789012:user/resilience-operator"
+            of = own if one == "iam:SimulatePrincipalPolicy" else "arn:aws:iam::123456789012:user/resilience/*"
+            assert part["Resource"] == of, one
+
+
+def test_the_boundary_lets_principals_do_what_they_must_and_no_more() -> None:
+    """Every right of every principal is within it, at this bucket alone; nothing of it is a right in the account."""
+    (part,) = page_policies()["boundary"]["Statement"]
+    assert part["Resource"] == ["arn:aws:s3:::plaza-elm-7f3a", "arn:aws:s3:::plaza-elm-7f3a/*"]
+    wanted = {
+        one for who in PRINCIPALS for each in json.loads(aws_policy(who, BUCKET))["Statement"] for one in each["Action"]
+    }
+    assert set(part["Action"]) == wanted
 
 
 def test_without_a_lock_none_is_asked_for() -> None:

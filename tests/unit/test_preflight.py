@@ -242,6 +242,15 @@ def test_what_a_thief_of_the_kit_could_destroy_is_said_offline() -> None:
         assert of(declared(fleet), "vault", "all copies") == []
 
 
+def test_a_vault_at_aws_without_a_boundary_is_told() -> None:
+    """The key that makes its users could make an administrator; with a boundary, and elsewhere, nothing is said."""
+    bare = replace(METAL.vaults[0], name="elm", stack="aws", boundary="")
+    (told,) = [f for f in of(declared(replace(METAL, vaults=(bare,))), "vault", "elm") if "boundary" in f.said]
+    assert (told.grade, "docs/vendors/aws.md" in told.next) == ("warn", True)
+    for spec in (replace(bare, boundary="arn:aws:iam::123456789012:policy/b"), replace(bare, stack="s3")):
+        assert not [f for f in declared(replace(METAL, vaults=(spec,))) if "boundary" in f.said]
+
+
 def test_whose_disks_can_be_read_is_said() -> None:
     """Encrypted by the vendor passes, not at all warns, somebody's own metal is unknown; with a key of ours each passes."""
     sites = tuple(
