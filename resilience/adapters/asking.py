@@ -10,7 +10,7 @@ from resilience.adapters.answers import BILLING, closed, codes_of
 from resilience.adapters.budget import BudgetSpent
 from resilience.adapters.vendor_words import meaning
 from resilience.model import Site
-from resilience.model.probe import Trial
+from resilience.model.probe import Outcome, Trial
 
 LATER = "Ask for more now: it can take days, and young accounts are refused."
 PAYMENTS = Trial("payments", "unknown", "no interface tells them", "Look at the vendor's billing pages.")
@@ -28,7 +28,11 @@ class Asked:
 
 
 class No(Exception):
-    """The vendor answered, and it does not suit."""
+    """The vendor answered, and it does not suit; or it is no more than a warning, or tells nothing."""
+
+    def __init__(self, said: str, outcome: Outcome = "fail") -> None:
+        super().__init__(said)
+        self.outcome: Outcome = outcome
 
 
 def outcome(site: Site, question: Asked) -> Trial:
@@ -36,7 +40,7 @@ def outcome(site: Site, question: Asked) -> Trial:
     try:
         return Trial(question.name, "pass", question.ask())
     except No as error:
-        return Trial(question.name, "fail", str(error), question.next)
+        return Trial(question.name, error.outcome, str(error), question.next)
     except BudgetSpent as error:
         return Trial(question.name, "unknown", f"{error.what} {error.why}", error.next)
     except Exception as error:
@@ -83,6 +87,6 @@ def room(limit: float, used: float, need: float, what: str) -> str:
     return said if limit - used >= need else no(said)
 
 
-def no(said: str) -> NoReturn:
-    """The answer is no."""
-    raise No(said)
+def no(said: str, outcome: Outcome = "fail") -> NoReturn:
+    """The answer is no, or what else it is."""
+    raise No(said, outcome)

@@ -12,12 +12,17 @@ from resilience.adapters.google_credentials import quiet
 from resilience.model import Site
 
 COMPUTE, BILLING = "https://compute.googleapis.com", "https://cloudbilling.googleapis.com"
+RESOURCES = "https://cloudresourcemanager.googleapis.com"
+OWNER = ("resourcemanager.projects.setIamPolicy", "resourcemanager.projects.delete", "iam.roles.update")
+"""Whoever may one of these can give itself all else, or end the project."""
+ANYBODY = ("iam.serviceAccountKeys.create", "iam.serviceAccounts.setIamPolicy", "iam.serviceAccounts.actAs")
+"""Whoever may one of these on the project can become every service account that is in it."""
 SCOPE = "https://www.googleapis.com/auth/cloud-platform.read-only"
 WORD = "Write one of the vendor's own words: region, zone."
 
 
 def questions(site: Site, credentials: Mapping[str, str], endpoint: str | None, budget: Budget) -> Iterator[Asked]:
-    """Six reads: the project, its billing, the region with its quotas, the machine type, the image."""
+    """Seven reads: the project, what these credentials may do to it, its billing, the region with its quotas, the machine type, the image."""
     get, project = session(credentials, budget), credentials["GOOGLE_PROJECT"]
     own = f"{endpoint or COMPUTE}/compute/v1/projects/{project}"
     seen: dict[str, Any] = {}
@@ -51,6 +56,11 @@ def questions(site: Site, credentials: Mapping[str, str], endpoint: str | None, 
         return there(found, f"{site.image or 'Debian 12'} is there")
 
     yield Asked("credentials", project_made, "See accounts/ in the kit.")
+    yield Asked(
+        "least rights",
+        lambda: _least(get, f"{endpoint or RESOURCES}/v1/projects/{project}"),
+        "Give the roles that docs/vendors/gcp.md names, and no Owner or Editor.",
+    )
     yield Asked("payments", billed, "Give the project a billing account, and pay what is open.")
     yield Asked("region", lambda: there(region().get("status") == "UP", f"{site.region} is up"), WORD)
     yield Asked("size", size, "Give another type, or another zone.")
@@ -60,14 +70,27 @@ def questions(site: Site, credentials: Mapping[str, str], endpoint: str | None, 
     yield Asked("quota of disk", lambda: quota("SSD_TOTAL_GB", site.machine.disk_gb, "GB of disk"), LATER)
 
 
+def _least(get: Any, project: str) -> str:
+    """Which of the rights that must be absent Google says these credentials have."""
+    tried = get(f"{project}:testIamPermissions", {"permissions": OWNER + ANYBODY})
+    may = set((tried or {}).get("permissions", ()))
+    if owner := sorted(may & set(OWNER)):
+        no(f"they may {', '.join(owner)}: enough to do everything in the project, or to end it")
+    if may:
+        no(f"they may {', '.join(sorted(may))}: with that they become any service account of the project", "warn")
+    if tried is None:
+        no("no such project is shown to them", "unknown")
+    return f"none of {len(OWNER + ANYBODY)} rights that are too mighty"
+
+
 def session(credentials: Mapping[str, str], budget: Budget) -> Any:
-    """GET of one address: what it says, or None where there is no such thing."""
+    """GET of one address, or POST of something: what it says, or None where there is no such thing."""
     from google.auth.exceptions import DefaultCredentialsError
     from google.auth.transport.requests import AuthorizedSession, Request
     from google.oauth2 import service_account
     from requests import Session
 
-    def get(url: str) -> Any:
+    def get(url: str, told: Mapping[str, Any] | None = None) -> Any:
         if "session" not in made:
             try:
                 key = json.loads(credentials["GOOGLE_CREDENTIALS"])
@@ -76,7 +99,7 @@ def session(credentials: Mapping[str, str], budget: Budget) -> Any:
                 raise DefaultCredentialsError(f"could not find default credentials: {error}") from error  # type: ignore[no-untyped-call]
             quiet(who)
             made["session"] = budget.guard(AuthorizedSession(who, auth_request=Request(budget.guard(Session()))))  # type: ignore[no-untyped-call]
-        answer = made["session"].get(url, timeout=10)
+        answer = made["session"].request("POST" if told else "GET", url, json=told, timeout=10)
         if answer.status_code == 404:  # noqa: PLR2004
             return None
         answer.raise_for_status()

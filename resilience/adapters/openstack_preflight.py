@@ -14,6 +14,11 @@ PAGES = 5
 WORD = "Write one of the vendor's own words: region."
 
 
+MEMBER = frozenset({"member", "_member_", "reader"})
+"""OpenStack's own roles that may use a project, and not rule it."""
+RULES = frozenset({"admin", "manager", "domain_admin", "cloud_admin"})
+
+
 def questions(site: Site, credentials: Mapping[str, str], budget: Budget) -> Iterator[Asked]:
     """A handful of reads: limits of compute, volumes and addresses, the flavor, the image, the kind of disk."""
     get = Session(site, credentials, budget)
@@ -36,6 +41,7 @@ def questions(site: Site, credentials: Mapping[str, str], budget: Budget) -> Ite
         return room(told["limit"], told["used"], 1, "floating addresses")
 
     yield Asked("credentials", lambda: f"they open project {get.project()}", "See accounts/ in the kit.")
+    yield Asked("least rights", lambda: _least(get), "Make an application credential with the role member, restricted.")
     yield Asked("region", lambda: there(limits("compute", "/limits"), f"{site.region} answers"), WORD)
     yield Asked("size", lambda: _flavor(site, get), "Give one of the vendor's own flavors: type.")
     yield Asked("image", lambda: _image(site, get), "Leave image out, or write the name of one that is there.")
@@ -53,6 +59,21 @@ def questions(site: Site, credentials: Mapping[str, str], budget: Budget) -> Ite
     if site.disk:
         yield Asked("disk", lambda: _disk(site, get), "Give a kind of volume that the vendor encrypts: disk.")
         yield Asked("quota of volumes", volumes, LATER)
+
+
+def _least(get: Session) -> str:
+    """What the token itself says of roles, and whether the credential may make others."""
+    roles, restricted = get.roles()
+    shown = ", ".join(sorted(roles)) or "none"
+    if ruling := sorted(roles & RULES):
+        no(f"they have the role {', '.join(ruling)}: it may more than use the project")
+    if restricted is False:
+        no("the application credential is unrestricted: it may make others, with which a thief stays")
+    if not roles or roles - MEMBER:
+        no(f"roles: {shown}; what the vendor's own may do no interface tells", "unknown")
+    if restricted is None:
+        no(f"roles: {shown}; whether the credential may make others is not told", "unknown")
+    return f"roles: {shown}; it may make no other credential"
 
 
 def _flavor(site: Site, get: Session) -> str:
@@ -110,6 +131,12 @@ class Session:
         """What one service says at this path."""
         where = {"service_type": service, "region_name": self._region, "interface": "public"}
         return self._session.get(path, endpoint_filter=where, headers={"Accept": "application/json"}).json()
+
+    def roles(self) -> tuple[frozenset[str], bool | None]:
+        """The token's roles, and whether its credential is a restricted one; None where it does not say."""
+        token = self._session.auth.get_access(self._session)
+        told = token.application_credential if token.application_credential_id else {}
+        return frozenset(token.role_names), told.get("restricted")
 
     def project(self) -> str:
         """The project that these credentials are for."""

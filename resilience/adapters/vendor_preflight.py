@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 
-from resilience.adapters import google_preflight, openstack_preflight
+from resilience.adapters import aws_rights, google_preflight, openstack_preflight
 from resilience.adapters.asking import LATER, PAYMENTS, Asked, outcome, there
 from resilience.adapters.asking import room as left
 from resilience.adapters.budget import Budget, budgets
@@ -18,6 +19,12 @@ DEBIAN = "136693071363"
 """Debian's own account at AWS."""
 VCPUS, VPCS = ("ec2", "L-1216C47A", "processors of standard instances"), ("vpc", "L-F678F1CE", "networks (VPC)")
 UNTOLD = Trial("account", "unknown", "no interface tells its age and payments", "Look at the vendor's billing pages.")
+WHOLE_PROJECT = Trial(
+    "least rights",
+    "warn",
+    "a token at Hetzner that may write may do so everywhere in its project: there is none that may less",
+    "Keep nothing in that project but this fleet, and the token in the kit alone.",
+)
 NO_LIMITS = Trial(
     "quota", "unknown", "no interface tells the account's limits", "Look at Limits in the vendor's console."
 )
@@ -32,7 +39,7 @@ def preflight(
     if site.stack == "aws":
         asked, untold = _aws(site, credentials, endpoint, budget), (PAYMENTS,)
     elif site.stack == "hetzner":
-        asked, untold = _hetzner(site, credentials, endpoint, budget), (NO_LIMITS, UNTOLD)
+        asked, untold = _hetzner(site, credentials, endpoint, budget), (WHOLE_PROJECT, NO_LIMITS, UNTOLD)
     elif site.stack == "gcp":
         asked = google_preflight.questions(site, credentials, endpoint, budget)
     elif site.stack == "openstack":
@@ -44,9 +51,13 @@ def preflight(
 
 def _aws(site: Site, credentials: Mapping[str, str], endpoint: str | None, budget: Budget) -> Iterator[Asked]:
     region = site.region or "us-east-1"
-    services = ("sts", "ec2", "service-quotas", "account")
-    who, ec2, quotas, account = (aws_client(name, region, credentials, endpoint, budget) for name in services)
+    services = ("sts", "iam", "ec2", "service-quotas", "account")
+    sts, iam, ec2, quotas, account = (aws_client(name, region, credentials, endpoint, budget) for name in services)
     wanted = site.type or _first(AWS, site)
+
+    @cache
+    def who() -> str:
+        return str(sts.get_caller_identity()["Arn"])
 
     def kinds() -> str:
         found = ec2.describe_instance_type_offerings(Filters=[{"Name": "instance-type", "Values": [wanted]}])
@@ -77,7 +88,8 @@ def _aws(site: Site, credentials: Mapping[str, str], endpoint: str | None, budge
 
         return ask
 
-    yield Asked("credentials", lambda: str(who.get_caller_identity()["Arn"]), "See accounts/ in the kit.")
+    yield Asked("credentials", who, "See accounts/ in the kit.")
+    yield Asked("least rights", lambda: aws_rights.least(iam, who()), aws_rights.ADVICE)
     yield Asked("account", age, "Give these credentials account:GetAccountInformation, or look at the billing pages.")
     yield Asked("region", regions, "Write one of the vendor's own words: region.")
     yield Asked("size", kinds, "Give another type, or another region.")
@@ -99,6 +111,10 @@ def _hetzner(site: Site, credentials: Mapping[str, str], endpoint: str | None, b
     client = hetzner_client(credentials, endpoint, budget)
     wanted, region = site.type or _first({n: h[:2] for n, h in HETZNER.items()}, site), site.region or "fsn1"
 
+    def project() -> str:
+        found = client.servers.get_list(per_page=1).meta.pagination
+        return f"they open a project with {found.total_entries} servers"
+
     def location() -> str:
         return there(client.locations.get_list(name=region).locations, f"{region} is a location")
 
@@ -109,6 +125,7 @@ def _hetzner(site: Site, credentials: Mapping[str, str], endpoint: str | None, b
         found = client.images.get_list(name=site.image or "debian-12", architecture=["x86"]).images
         return there(found, f"{site.image or 'debian-12'} is there")
 
+    yield Asked("credentials", project, "See accounts/ in the kit.")
     yield Asked("region", location, "Write one of the vendor's own words: region.")
     yield Asked("size", kind, "Give another type.")
     yield Asked("image", image, "Leave image out, or write one of the vendor's own names.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Outcome = Literal["pass", "fail", "unknown"]
+Outcome = Literal["pass", "warn", "fail", "unknown"]
 COUNTING = ("conditional-create", "read-after-write")
 """Without these two a store may hold copies, and never counts in n."""
 

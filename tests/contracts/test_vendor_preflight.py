@@ -6,10 +6,14 @@ import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from urllib.parse import parse_qs
 
+import boto3
 import pytest
+from botocore.model import OperationModel
 from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -17,7 +21,7 @@ from resilience.adapters.strangers import strangers
 from resilience.adapters.vendor_preflight import preflight
 from resilience.errors import ResilienceError, VendorClosed
 from resilience.model import Machine, Site
-from tests.aws_server import client, empty_server
+from tests.aws_server import client, empty_server, page_policies
 
 KEYS = {"AWS_ACCESS_KEY_ID": "root", "AWS_SECRET_ACCESS_KEY": "root"}
 
@@ -42,7 +46,7 @@ def test_a_region_that_has_all(aws: str) -> None:
     assert found["size"] == ("pass", "t3.medium is offered in us-east-1")
     assert found["quota of networks"][0] == "pass"
     assert found["quota of processors"] == ("unknown", "no answer (NoSuchResourceException)")
-    assert found["account"][0] == "unknown"
+    assert (found["account"][0], found["least rights"][0]) == ("unknown", "unknown")
 
 
 def test_what_is_not_there_fails_before_anything_is_made(aws: str) -> None:
@@ -66,16 +70,20 @@ Answers = dict[str, tuple[int, object]]
 
 @contextmanager
 def recorded(answers: Answers) -> Iterator[tuple[str, list[str]]]:
-    """A vendor that gives each path its recorded answer, `*` any other; its address, and what it was asked."""
+    """A vendor that gives each path, or AWS's action, its recorded answer, `*` any other; its address, and what it was asked."""
     asked: list[str] = []
 
     class Recorded(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode())
             asked.append(self.path)
-            path = self.path.split("?")[0].strip("/")
+            path = self.path.split("?")[0].strip("/") or form.get("Action", [""])[0]
             status, said = answers.get(path, answers.get("*", (404, {})))
-            body = json.dumps(said).replace("http://HERE", f"http://{self.headers['Host']}").encode()
+            body = (
+                (said if isinstance(said, str) else json.dumps(said))
+                .replace("http://HERE", f"http://{self.headers['Host']}")
+                .encode()
+            )
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -105,26 +113,30 @@ REFUSED = "no answer (unauthorized): the vendor does not take these credentials"
 ENDED = pytest.raises(VendorClosed, match="resource_locked")
 
 
-def test_hetzner_is_asked_for_three_things() -> None:
+def test_hetzner_is_asked_for_four_things() -> None:
     """One request each, by name; limits can't be asked, and that is said."""
     answers: dict[str, object] = {
+        "servers": {"servers": [], "meta": {"pagination": {"page": 1, "per_page": 1, "total_entries": 3}}},
         "locations": {"locations": [{"id": 1, "name": "fsn1"}]},
         "server_types": {"server_types": [{"id": 2, "name": "cx33"}]},
         "images": {"images": []},
     }
     with hetzner(200, answers) as (url, asked):
         found = outcomes(SITE, TOKEN, url)
+    assert found["credentials"] == ("pass", "they open a project with 3 servers")
+    assert (found["least rights"][0], "everywhere in its project" in found["least rights"][1]) == ("warn", True)
     assert found["region"] == ("pass", "fsn1 is a location")
     assert found["size"] == ("pass", "cx33 is sold")
     assert found["image"][0] == "fail"
     assert found["quota"][0] == "unknown"
-    assert len(asked) == 3
+    assert len(asked) == 4
 
 
 def test_a_refusal_is_unknown_and_a_closed_account_is_said() -> None:
     """A token that is refused tells nothing of regions; a locked resource is the account's end."""
     with hetzner(401, {"*": {"error": {"code": "unauthorized", "message": "no"}}}) as (url, _):
-        assert outcomes(SITE, TOKEN, url)["region"] == ("unknown", REFUSED)
+        refused = outcomes(SITE, TOKEN, url)
+    assert (refused["credentials"], refused["region"]) == (("fail", REFUSED), ("unknown", REFUSED))
     with hetzner(423, {"*": {"error": {"code": "resource_locked", "message": "support"}}}) as (url, _), ENDED:
         preflight(SITE, TOKEN, url)
 
@@ -153,6 +165,7 @@ GOOGLE: Answers = {
     "token": (200, {"access_token": "t", "expires_in": 3600, "token_type": "Bearer"}),
     "compute/v1/projects/p": (200, {"name": "p", "creationTimestamp": "2025-03-01T10:00:00.000-07:00"}),
     "v1/projects/p/billingInfo": (200, {"billingEnabled": True, "billingAccountName": "billingAccounts/1"}),
+    "v1/projects/p:testIamPermissions": (200, {}),
     "compute/v1/projects/p/regions/europe-west3": (
         200,
         {
@@ -173,7 +186,30 @@ def test_google_tells_quotas_billing_and_how_old_the_project_is() -> None:
     assert found["credentials"].said == "the project was made on 2025-03-01"
     assert found["quota of processors"].said == "24 processors allowed, 23 in use, 2 needed"
     assert "days" in found["quota of processors"].next
-    assert len(asked) == 6, "the token, and each thing once"
+    assert len(asked) == 7, "the token, and each thing once"
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome", "said"),
+    [
+        (
+            (200, {"permissions": ["resourcemanager.projects.setIamPolicy", "iam.serviceAccounts.actAs"]}),
+            "fail",
+            "setIam",
+        ),
+        ((200, {"permissions": ["iam.serviceAccountKeys.create"]}), "warn", "any service account"),
+        ((200, {}), "pass", "none of 6"),
+        ((403, {"error": {"code": 403, "details": [{"reason": "SERVICE_DISABLED"}]}}), "unknown", "SERVICE_DISABLED"),
+    ],
+)
+def test_google_tells_what_credentials_may_do_to_the_project(
+    answer: tuple[int, object], outcome: str, said: str
+) -> None:
+    """An owner fails, who may make keys of every service account is warned of; where the interface is off nobody knows."""
+    with recorded({**GOOGLE, "v1/projects/p:testIamPermissions": answer}) as (url, _):
+        found = {t.name: t for t in preflight(FIR, google_key(url), url)}["least rights"]
+    assert (found.outcome, said in found.said) == (outcome, True), found
+    assert found.next or outcome == "pass"
 
 
 def test_what_google_refuses_is_said_in_words() -> None:
@@ -261,6 +297,32 @@ def test_openstack_tells_quotas_and_whether_volumes_are_encrypted() -> None:
     assert own["quota of addresses"].said == "5 floating addresses allowed, 0 in use, 1 needed"
 
 
+@pytest.mark.parametrize(
+    ("roles", "credential", "outcome"),
+    [
+        (["member"], {"id": "x", "restricted": True}, "pass"),
+        (["member", "admin"], {"id": "x", "restricted": True}, "fail"),
+        (["member"], {"id": "x", "restricted": False}, "fail"),
+        (["member"], None, "unknown"),
+        (["compute_operator"], {"id": "x", "restricted": True}, "unknown"),
+        ([], {"id": "x", "restricted": True}, "unknown"),
+    ],
+)
+def test_openstack_tells_roles(roles: list[str], credential: dict[str, object] | None, outcome: str) -> None:
+    """An administrator and a credential that makes others fail; a vendor's own roles, or none told, are unknown."""
+    token = {
+        **LIFE,
+        "user": USER,
+        "project": PROJECT,
+        "catalog": CATALOG,
+        "roles": [{"id": r, "name": r} for r in roles],
+    }
+    token |= {"application_credential": credential} if credential else {}
+    with recorded({**OPENSTACK, "v3/auth/tokens": (201, {"token": token})}) as (url, _):
+        found = {t.name: t for t in preflight(ROWAN, openstack(url))}["least rights"]
+    assert found.outcome == outcome, found
+
+
 def test_what_openstack_refuses_is_said_in_words() -> None:
     """An unknown flavor, image, region and kind of disk; volumes that are in clear; an application credential that ended."""
     clear: Answers = {**OPENSTACK, "volumev3/volumes/detail": (200, {"volumes": [{"volume_type": "classic"}]})}
@@ -290,6 +352,76 @@ def test_aws_tells_how_old_the_account_is_where_it_may_be_asked() -> None:
         found = {t.name: t for t in preflight(Site("oak", "amazon", "aws", region="us-east-1"), KEYS, url)}
     assert (found["account"].outcome, found["payments"].outcome) == ("unknown", "unknown")
     assert "lack a right" in found["account"].said
+
+
+SIMULATED = "iam:CreateUser", "iam:PutUserPolicy"
+
+
+def caller(arn: str) -> tuple[int, str]:
+    """How STS says who asks."""
+    told = f"<Arn>arn:aws:{arn}</Arn><UserId>u</UserId><Account>123456789012</Account>"
+    said = f"<GetCallerIdentityResult>{told}</GetCallerIdentityResult>"
+    return 200, f"<GetCallerIdentityResponse>{said}</GetCallerIdentityResponse>"
+
+
+def simulator(decision: str) -> tuple[int, str]:
+    """How IAM's simulator says what would be allowed."""
+    each = "".join(
+        f"<member><EvalActionName>{name}</EvalActionName><EvalDecision>{decision}</EvalDecision></member>"
+        for name in SIMULATED
+    )
+    result = (
+        f"<SimulatePrincipalPolicyResult><EvaluationResults>{each}</EvaluationResults></SimulatePrincipalPolicyResult>"
+    )
+    return 200, f"<SimulatePrincipalPolicyResponse>{result}</SimulatePrincipalPolicyResponse>"
+
+
+DENIED = (
+    "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>"
+)
+
+
+@pytest.mark.parametrize(
+    ("arn", "simulated", "outcome", "said"),
+    [
+        ("iam::123456789012:root", simulator("implicitDeny"), "fail", "root"),
+        ("iam::123456789012:user/operator", simulator("allowed"), "fail", "iam:CreateUser, iam:PutUserPolicy"),
+        ("iam::123456789012:user/operator", simulator("implicitDeny"), "pass", "none of 9"),
+        ("iam::123456789012:user/operator", (403, DENIED), "unknown", "AccessDenied"),
+        ("sts::123456789012:assumed-role/admin/me", simulator("implicitDeny"), "unknown", "assumed-role"),
+    ],
+)
+def test_aws_tells_whether_a_key_may_too_much(arn: str, simulated: tuple[int, str], outcome: str, said: str) -> None:
+    """Root fails; a user may ask the simulator about itself, and what could make an administrator fails; else nobody knows."""
+    answers: Answers = {"GetCallerIdentity": caller(arn), "SimulatePrincipalPolicy": simulated}
+    with recorded(answers) as (url, _):
+        found = {t.name: t for t in preflight(Site("oak", "amazon", "aws", region="us-east-1"), KEYS, url)}
+    assert found["credentials"].outcome == "pass"
+    assert (found["least rights"].outcome, said in found["least rights"].said) == (outcome, True), found["least rights"]
+    assert found["least rights"].next or outcome == "pass"
+
+
+def test_every_right_that_check_needs_at_aws_is_in_the_page(aws: str) -> None:
+    """What is asked of AWS, as its own client tells it, is allowed by the policy that the page gives."""
+    asked: set[str] = set()
+    boto3.setup_default_session()
+
+    def noted(model: OperationModel, **_: object) -> None:
+        asked.add(f"{model.service_model.signing_name}:{model.name}")
+
+    boto3.DEFAULT_SESSION.events.register("before-call", noted)
+    try:
+        oak = Site("oak", "amazon", "aws", region="us-east-1")
+        preflight(oak, KEYS, aws)
+        with recorded({"GetCallerIdentity": caller("iam::123456789012:user/operator")}) as (url, _):
+            preflight(oak, KEYS, url)
+        strangers(oak, "plaza", KEYS, frozenset(), aws)
+    finally:
+        boto3.setup_default_session()
+    assert {"iam:SimulatePrincipalPolicy", "account:GetAccountInformation", "ec2:DescribeInstances"} <= asked
+    allowed = [one for part in page_policies()["operator"]["Statement"] for one in part["Action"]]
+    free = {"sts:GetCallerIdentity"}  # nobody can be refused that
+    assert {one for one in asked - free if not any(fnmatchcase(one, pattern) for pattern in allowed)} == set()
 
 
 def test_what_a_killed_run_left_is_found_by_its_marks(aws: str) -> None:
