@@ -122,6 +122,8 @@ WRONG = [
     ("an SFTP box that counts", 'kind = "gcs"\nendpoint = "http://198.18.2.3"', 'kind = "sftp"\nendpoint = "sftp://box.test:23"', ["vault[0].kind", "copies_only", "never counts in n"]),
     ("an SFTP box with a lock", 'kind = "gcs"\nendpoint = "http://198.18.2.3"', 'kind = "sftp"\nlock_days = 14\nendpoint = "sftp://box.test"', ["vault[0].lock_days", "no lock"]),
     ("an SFTP box with its user", 'kind = "gcs"\nendpoint = "http://198.18.2.3"', 'kind = "sftp"\nendpoint = "sftp://u@box.test"', ["vault[0].endpoint", "kit"]),
+    ("a boundary that is no policy", 'kind = "gcs"', 'kind = "gcs"\nboundary = "resilience-vault"', ["vault[0].boundary"]),
+    ("a boundary elsewhere than at AWS", 'kind = "gcs"', 'kind = "gcs"\nboundary = "arn:aws:iam::123456789012:policy/b"', ["vault[0].boundary", "only AWS"]),
     ("a bucket of another kind", 'kind = "gcs"', 'kind = "gcs"\nstack = "aws"', ["vault[0].stack", "gcs"]),
     ("a whole SOA", "ttl_s = 30", 'ttl_s = 30\n[[names.record]]\nname = "@"\ntype = "SOA"\nvalues = ["ns.x. h.x. 1 7200 900 1209600 300"]', ["names.record[0].values", "timers alone"]),
     ("two SOAs", "ttl_s = 30", "ttl_s = 30" + 2 * '\n[[names.record]]\nname = "@"\ntype = "SOA"\nvalues = ["7200 900 1209600 300"]', ["names.record", "declared twice"]),
