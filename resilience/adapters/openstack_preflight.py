@@ -124,7 +124,7 @@ class Session:
             application_credential_id=credentials["OS_APPLICATION_CREDENTIAL_ID"],
             application_credential_secret=credentials["OS_APPLICATION_CREDENTIAL_SECRET"],
         )
-        self._region = site.region
+        self._region, self._key = site.region, key
         self._session = Way(auth=key, session=budget.guard(Plain()), timeout=10, user_agent="resilience")
 
     def __call__(self, service: str, path: str) -> Any:
@@ -134,9 +134,13 @@ class Session:
 
     def roles(self) -> tuple[frozenset[str], bool | None]:
         """The token's roles, and whether its credential is a restricted one; None where it does not say."""
-        token = self._session.auth.get_access(self._session)
-        told = token.application_credential if token.application_credential_id else {}
-        return frozenset(token.role_names), told.get("restricted")
+        from keystoneauth1.access import AccessInfoV3
+
+        token = self._key.get_access(self._session)
+        restricted = None
+        if isinstance(token, AccessInfoV3) and token.application_credential_id:
+            restricted = token.application_credential.get("restricted")
+        return frozenset(token.role_names or ()), restricted
 
     def project(self) -> str:
         """The project that these credentials are for."""

@@ -409,6 +409,7 @@ def test_every_right_that_check_needs_at_aws_is_in_the_page(aws: str) -> None:
     def noted(model: OperationModel, **_: object) -> None:
         asked.add(f"{model.service_model.signing_name}:{model.name}")
 
+    assert boto3.DEFAULT_SESSION is not None
     boto3.DEFAULT_SESSION.events.register("before-call", noted)
     try:
         oak = Site("oak", "amazon", "aws", region="us-east-1")
