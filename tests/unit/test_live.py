@@ -17,7 +17,7 @@ import pytest
 
 from resilience import config
 from resilience.adapters import kit_first
-from tests.aws_server import empty_server, image
+from tests.aws_server import client, empty_server, image
 from tests.unit.test_config import GOOD
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,8 +74,9 @@ def test_without_credentials_it_says_which(fleet: Path) -> None:
 
 @pytest.fixture(scope="module")
 def amazon() -> Iterator[str]:
-    """AWS as moto plays it; its address."""
+    """AWS as moto plays it, which has read its lists by now; its address."""
     with empty_server() as url:
+        client("ec2", url).describe_instance_type_offerings()
         yield url
 
 
