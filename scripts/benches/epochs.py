@@ -39,12 +39,12 @@ ROWS = {
     "an operator's cut, another promoter": replace(TWO, cut=0, at_once=True),
     "a follower, a loss": replace(ONE, follower=True, losses=1, at_once=True),
     "five vaults, two losses": replace(ONE, n=5, k=3, s=3, losses=2),
-    "five vaults, two promoters": replace(TWO, n=5, k=3, s=3, at_once=True),
+    "five vaults, two promoters, a loss": replace(TWO, n=5, k=3, s=3, losses=1, chunks=0, held=1, at_once=True),
     "another vault set, a loss": replace(CHANGE, losses=1),
     "another vault set, an ambiguous request": replace(CHANGE, ambiguous=1),
-    "another vault set, a restart": replace(CHANGE, restarts=1),
-    "another vault set, and it writes on": replace(CHANGE, more=1),
-    "another vault set, not sealed yet": replace(CHANGE, sealed=False),
+    "another set of two vaults, a restart": replace(CHANGE, n=2, k=1, restarts=1),
+    "another set of two vaults, all write on": replace(CHANGE, n=2, k=1, more=1),
+    "another set of two vaults, not sealed yet": replace(CHANGE, n=2, k=1, sealed=False),
 }
 
 
@@ -73,7 +73,7 @@ def _row(name: str, b: Bounds, *, full: bool) -> tuple[int, bool]:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="resilience-") as folder:
         found = explore(Model(b, Path(folder)), full=full)
-    head = f"{name:42}{b.n:>2}{b.k:>2}{b.s:>2}{f'{b.chunks}+{b.more}':>8}{b.losses:>7}{b.ambiguous:>7}{b.restarts:>9}"
+    head = f"{name:42}{b.n:>2}{b.k:>2}{b.s:>2}{f'{b.held}+{b.chunks}+{b.more}':>8}{b.losses:>7}{b.ambiguous:>7}{b.restarts:>9}"
     print(f"{head}{found.states:>10}{found.steps:>11}{time.monotonic() - began:>7.0f}", flush=True)
     if found.violation:
         print(f"  BROKEN: {found.violation}\n    " + "\n    ".join(found.way))
