@@ -11,12 +11,14 @@ from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import new_id
 from resilience.plaza.state import Plaza
-from resilience.plaza.takedowns import check_reason
+from resilience.plaza.takedowns import GONE, check_reason
 
+APPEALS = 0x6170
+"""Advisory locks by the last digits of an appeal's number: whoever decides on it."""
 UPHELD, OVERTURNED = OUTCOMES = ("upheld", "overturned")
 MAX_TEXT = 2000
 COLUMNS: LiteralString = """a.id, a.decision_id, a.account_id, a.sealed, a.text, a.created_at, a.outcome, a.answer, a.decided_at,
-    p.username, p.key_sha256, d.action, d.rule, d.reason, d.status_id, d.moderator_id, d.created_at AS decision_at"""
+    p.username, p.key_sha256, d.action, d.rule, d.reason, d.status_id, d.moderator_id, d.seq, d.created_at AS decision_at"""
 FROM: LiteralString = " FROM appeals a JOIN decisions d ON d.id = a.decision_id JOIN accounts p ON p.id = a.account_id "
 
 
@@ -66,28 +68,46 @@ async def decide(plaza: Plaza, appeal_id: int, outcome: str, answer: str, modera
     if outcome not in OUTCOMES:
         raise Refused(422, f"Validation failed: Outcome must be one of {', '.join(OUTCOMES)}")
     check_reason(answer)
+    told = (outcome, answer.strip())
     async with plaza.db.write(safe=True) as conn:
+        await conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (APPEALS, appeal_id & 0x7FFFFFFF))
         appeal = await by_id(conn, appeal_id)
         if appeal["moderator_id"] == moderator and await _others(conn, moderator):
             raise Refused(403, "Whoever made the decision can't decide on the appeal. Leave it to another moderator.")
-        cursor = await conn.execute(
-            "UPDATE appeals SET outcome = %s, answer = %s, decided_by = %s, decided_at = now() "
-            "WHERE id = %s AND decided_at IS NULL",
-            (outcome, answer.strip(), moderator, appeal_id),
-        )
-        if not cursor.rowcount and (appeal["outcome"], appeal["answer"]) != (outcome, answer.strip()):
+        if appeal["decided_at"] is not None and (appeal["outcome"], appeal["answer"]) != told:
             raise Refused(409, "This appeal was already decided by somebody else")
-    if outcome == OVERTURNED:
-        await _bring_back(plaza, appeal, answer.strip(), str(moderator))
+        if appeal["decided_at"] is None:
+            # The ledger first: where that fails the appeal waits on, for whoever decides again.
+            if outcome == OVERTURNED:
+                await _bring_back(plaza, appeal, answer.strip(), str(moderator))
+            await conn.execute(DECIDE, (*told, moderator, appeal_id))
+        entry = await one(conn, BROUGHT_BACK, appeal) if outcome == OVERTURNED else None
+    if entry is not None and entry["seq"] is not None:
+        await plaza.wait_held(entry["seq"])
     async with plaza.db.read() as conn:
         return await by_id(conn, appeal_id)
 
 
+DECIDE: LiteralString = (
+    "UPDATE appeals SET outcome = %s, answer = %s, decided_by = %s, decided_at = now() WHERE id = %s"
+)
+BROUGHT_BACK: LiteralString = """
+SELECT min(seq) AS seq FROM ledger WHERE seq > %(seq)s::int AND (
+    %(action)s = 'hide' AND action = 'unhide' AND status_id = %(status_id)s::bigint
+    OR %(action)s = 'suspend' AND action = 'unsuspend' AND account_id = %(account_id)s)
+"""
+
+
 async def _bring_back(plaza: Plaza, appeal: DictRow, reason: str, by: str) -> None:
-    if appeal["action"] == decisions.HIDE:
-        await plaza.record(erasure.unhide(appeal["status_id"], reason, by))
-    elif appeal["action"] == decisions.SUSPEND:
-        await plaza.record(erasure.unsuspend(appeal["account_id"], reason, by))
+    """What was hidden or suspended is there again; a post that its author deleted meanwhile is not."""
+    try:
+        if appeal["action"] == decisions.HIDE:
+            await plaza.enter(erasure.unhide(appeal["status_id"], reason, by))
+        elif appeal["action"] == decisions.SUSPEND:
+            await plaza.enter(erasure.unsuspend(appeal["account_id"], reason, by))
+    except Refused as error:
+        if error.status != GONE:
+            raise
 
 
 async def _others(conn: Connection, moderator: int) -> bool:

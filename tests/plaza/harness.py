@@ -35,6 +35,13 @@ PASSWORD = "correct horse battery"
 SCOPES = ["read", "write", "follow", "admin:read", "admin:write"]
 
 
+FAILS = """
+CREATE OR REPLACE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'meant' USING ERRCODE = 'disk_full'; END $$;
+CREATE TRIGGER fails BEFORE INSERT ON ledger FOR EACH ROW WHEN ({}) EXECUTE FUNCTION fails()
+"""
+
+
 class Postgres:
     """One Postgres on a Unix socket, run by a user who isn't root."""
 
@@ -255,6 +262,16 @@ class Site:
         """Take a post down by the API."""
         with self.http(moderator) as http:
             return http.post(f"/api/v1/admin/statuses/{status_id}/takedown", data={"reason": reason})
+
+    @contextmanager
+    def failing_ledger(self, entries: str) -> Iterator[None]:
+        """The database takes none of these entries, as if its disk were full; the server is ready again afterwards."""
+        self.sql(FAILS.format(entries))
+        try:
+            yield
+        finally:
+            self.sql("DROP TRIGGER fails ON ledger")
+        wait_until(self.ready, self.log)
 
     def picture_file(self, sha256: str) -> Path:
         """Where a picture is stored."""

@@ -214,20 +214,13 @@ def test_a_decision_on_several_posts_is_about_each_of_them(sites: Sites) -> None
             assert [post for post, _ in site.sql(made, int(report))] == posts
             assert site.sql(made, int(report)) == site.sql(of_posts, posts)
         report, posts = report_on_two(moderator, author)
-        site.sql(FAILS.format(posts[1]))
-        assert decide(report, "takedown") == 503
-        assert site.sql("SELECT action_taken FROM reports WHERE id = %s", int(report)) == [(None,)]
-        assert [post for post, _ in site.sql(made, int(report))] == posts[:1]
-        site.sql("DROP TRIGGER fails ON ledger")
+        with site.failing_ledger(f"NEW.status_id = {posts[1]}"):
+            assert decide(report, "takedown") == 503
+            assert site.sql("SELECT action_taken FROM reports WHERE id = %s", int(report)) == [(None,)]
+            assert [post for post, _ in site.sql(made, int(report))] == posts[:1]
         wait_until(lambda: decide(report, "takedown") == 200)
     assert site.sql(made, int(report)) == site.sql(of_posts, posts)
     assert moderator.admin_report(report).action_taken_by_account.username == "judge"
-
-
-FAILS = """
-CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'meant' USING ERRCODE = 'disk_full'; END $$;
-CREATE TRIGGER fails BEFORE INSERT ON ledger FOR EACH ROW WHEN (NEW.status_id = {}) EXECUTE FUNCTION fails()
-"""
 
 
 def test_a_key_that_is_just_being_given_is_erased_too(sites: Sites) -> None:

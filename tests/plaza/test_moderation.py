@@ -203,6 +203,27 @@ def test_hidden_is_for_everybody_but_the_author(plaza: Site, name: str) -> None:
         author.status(post)
 
 
+def test_an_appeal_waits_until_the_ledger_says_so(plaza: Site, name: str) -> None:
+    """A ledger that fails decides nothing: the appeal is still offered, and decided again it is overturned for real."""
+    author, moderator, post, report = reported(plaza, name)
+    assert decide(plaza, moderator, report, "hide").status_code == 200
+    with plaza.http(author) as http:
+        [decision] = http.get("/api/v1/decisions").json()
+        http.post(f"/api/v1/decisions/{decision['id']}/appeal", data={"text": "It was a joke"})
+    answer = {"outcome": "overturned", "answer": "it was"}
+    with plaza.http(plaza.moderator(f"{name}o")) as http:
+        [appeal] = [one for one in http.get("/api/v1/admin/appeals").json() if one["account"] == name]
+        path = f"/api/v1/admin/appeals/{appeal['id']}/decide"
+        with plaza.failing_ledger(f"NEW.status_id = {post.id}"):
+            assert http.post(path, data=answer).status_code == 503
+            assert plaza.sql("SELECT outcome FROM appeals WHERE id = %s", int(appeal["id"])) == [(None,)]
+        assert appeal["id"] in [one["id"] for one in http.get("/api/v1/admin/appeals").json()]
+        for _ in range(2):
+            assert http.post(path, data=answer).json()["outcome"] == "overturned"
+    assert moderator.status(post).id == post.id
+    assert plaza.sql("SELECT count(*) FROM ledger WHERE status_id = %s", int(post.id)) == [(2,)]
+
+
 def test_a_suspended_person_can_do_nothing_but_appeal(plaza: Site, name: str) -> None:
     """Suspended: every token is worthless, nothing of theirs is seen; an unsuspension brings it back."""
     author, moderator, post, report = reported(plaza, name)
