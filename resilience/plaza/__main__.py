@@ -119,7 +119,10 @@ def take_down(settings: Settings, options: argparse.Namespace) -> dict[str, Any]
     from resilience.plaza.store import Store
 
     ledger = Ledger(settings.ledger_dir, settings.outbox_dir, settings.held_dir, settings.ledger_key)
-    eraser = Eraser(settings.database_url, ledger, Store(settings.media_dir, settings.outbox_dir))
+    store = Store(settings.media_dir, settings.outbox_dir)
+    eraser = Eraser(settings.database_url, ledger, store)
+    if options.hold:
+        commands.hold(settings, store, options.posts)
     taken = []
     for post in options.posts:
         try:
@@ -175,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     parts.choices["make-moderator"].add_argument("name", help="username")
     down = parts.choices["take-down"]
     down.add_argument("--reason", required=True, help="what the ledger is to say")
+    down.add_argument("--hold", action="store_true", help="seal a copy of each for a court before (HOLD_RECIPIENT)")
     down.add_argument("posts", nargs="+", type=int, help="ids of posts")
     commands.add_arguments(parts.choices)
     load = parts.choices["bulk-load"]

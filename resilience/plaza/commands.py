@@ -16,6 +16,7 @@ from resilience.plaza.settings import Settings
 
 if TYPE_CHECKING:
     from resilience.plaza.db import Connection
+    from resilience.plaza.store import Store
 
 T = TypeVar("T")
 
@@ -99,6 +100,18 @@ def release_hold(settings: Settings, options: argparse.Namespace) -> dict[str, A
         return {"status": str(options.status), "released": await holds.release(conn, options.status)}
 
     return in_transaction(settings, work)
+
+
+def hold(settings: Settings, store: Store, ids: list[int]) -> None:
+    """Seal those of these posts that are here for whoever answers to a court; nothing may go before that is committed."""
+    from resilience.plaza import posts
+    from resilience.plaza.holds import Holds
+
+    async def work(conn: Connection) -> None:
+        found = await posts.everything(conn, ids)
+        await Holds(settings.hold_recipient, store, settings.public_url).keep(conn, found)
+
+    in_transaction(settings, work)
 
 
 def renew_key(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, LiteralString
 
 from psycopg.rows import DictRow
 
-from resilience.plaza import erasure, moderation, persons
+from resilience.plaza import erasure, moderation, persons, posts
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import new_id
@@ -78,8 +78,7 @@ async def decide(plaza: Plaza, report_id: int, choice: Choice, moderator: int) -
         report = await moderation.claim(conn, report_id, moderator)
         waits = report.action_taken is None or _unfinished(report, choice, moderator)
         if waits and choice.hold and choice.action == TAKEDOWN:
-            for post in report.posts:
-                await plaza.holds.keep(conn, post)
+            await plaza.holds.keep(conn, report.posts)
     if not waits:
         return await _again(plaza, report, choice, moderator)
     await _carry_out(plaza, report, choice, moderator)
@@ -98,8 +97,12 @@ async def suspend(plaza: Plaza, account_id: int, choice: Choice, moderator: int)
     await plaza.wait_held(seq)
 
 
-async def take_down_unreported(plaza: Plaza, status_id: int, reason: str, moderator: int) -> int:
+async def take_down_unreported(plaza: Plaza, status_id: int, reason: str, moderator: int, *, hold: bool = False) -> int:
     """Take a post down that nobody reported; returns the ledger entry's number."""
+    check_reason(reason)
+    if hold:
+        async with plaza.db.write() as conn:
+            await plaza.holds.keep(conn, await posts.everything(conn, [status_id]))
     seq = await take_down(plaza, status_id, reason, moderator)
     async with plaza.db.write(safe=True) as conn:
         await moderation.credit(conn, status_id, moderator)
@@ -152,12 +155,12 @@ def _subjects(report: Report, choice: Choice) -> list[tuple[int | None, int | No
             raise Refused(422, "Validation failed: Whoever this was about has left")
         return [(None, target)]
     # A takedown names those that are gone, too: it may be one that was half done.
-    posts = report.status_ids if choice.action == TAKEDOWN else [post.id for post in report.posts]
-    if not posts and choice.action != KEEP:
+    named = report.status_ids if choice.action == TAKEDOWN else [post.id for post in report.posts]
+    if not named and choice.action != KEEP:
         raise Refused(
             422, "Validation failed: The report is about no post that is here. Keep it, or suspend its author"
         )
-    return [(post, target) for post in posts] or [(None, target)]
+    return [(post, target) for post in named] or [(None, target)]
 
 
 async def _enter(plaza: Plaza, choice: Choice, moderator: int, status: int | None, account: int | None) -> int | None:

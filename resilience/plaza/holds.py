@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyrage
@@ -33,15 +33,19 @@ class Holds:
         """Whether there is a key to seal for."""
         return self._recipient is not None
 
-    async def keep(self, conn: Connection, post: Post) -> None:
-        """Seal a post with its pictures, in the transaction that comes before it goes."""
+    async def keep(self, conn: Connection, posts: Iterable[Post]) -> None:
+        """Seal posts with their pictures, in the transaction that comes before they go."""
         if self._recipient is None:
             raise Refused(422, "Validation failed: This site has no key for legal holds (HOLD_RECIPIENT)")
+        for post in posts:
+            await self._keep(conn, post, self._recipient)
+
+    async def _keep(self, conn: Connection, post: Post, recipient: pyrage.x25519.Recipient) -> None:
         if not post.readable:
             raise Refused(503, "This post can't be held right now: its author's key is not here yet. Try again later.")
         pictures = {one.sha256: self._picture(one.sha256) for one in post.media}
         content = {"post": entities.status(post, self._base), "text": post.text, "pictures": pictures}
-        sealed = pyrage.encrypt(json.dumps(content).encode(), [self._recipient])
+        sealed = pyrage.encrypt(json.dumps(content).encode(), [recipient])
         await conn.execute(
             "INSERT INTO hold.items (id, status_id, sealed) VALUES (%s, %s, %s)", (new_id(), post.id, sealed)
         )

@@ -331,6 +331,24 @@ def test_moderators_decide_before_writes_reopen(plaza: Site, name: str) -> None:
     assert author.status_post("open again").id
 
 
+def unreported_posts_can_be_held(site: Site, author: Mastodon, moderator: Mastodon, released: str) -> None:
+    """Once that hold is released: the API, the page and the command seal a copy of what nobody reported, if asked."""
+    assert site.run("release-hold", released)["released"] == 1
+    by_api, by_page, by_command = (str(author.status_post(f"unreported {n}").id) for n in range(3))
+    with site.http(moderator) as http:
+        form = {"reason": "not kind", "hold": "true"}
+        assert http.post(f"/api/v1/admin/statuses/{by_api}/takedown", data=form).status_code == 200
+    page = browser(site, "judge")
+    sent = send(page, f"/moderation/posts/{by_page}/takedown", {"reason": "not kind", "hold": "1"})
+    assert sent.status_code == 303
+    assert site.run("take-down", "--hold", "--reason", "12 O 34/26", by_command)["taken_down"] == 1
+    assert [str(n) for (n,) in site.sql("SELECT status_id FROM hold.items ORDER BY id")] == [
+        by_api,
+        by_page,
+        by_command,
+    ]
+
+
 def test_evidence_can_be_checked_without_us(sites: Sites, tmp_path: Path) -> None:
     """Taken down with a legal hold: the content is in no table that can be read, and in the evidence."""
     identity = pyrage.x25519.Identity.generate()
@@ -374,4 +392,4 @@ def test_evidence_can_be_checked_without_us(sites: Sites, tmp_path: Path) -> Non
         assert "ledger/00000001.json" in manifest["files"]
     assert posts[str(bad.id)]["text"] == "forbidden words"
     assert posts[str(fine.id)]["from"] == "database"
-    assert site.run("release-hold", str(bad.id))["released"] == 1
+    unreported_posts_can_be_held(site, author, moderator, released=str(bad.id))

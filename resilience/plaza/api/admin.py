@@ -1,7 +1,7 @@
 """For moderators: the queue of reports, and taking posts down.
 
 Reports are at Mastodon's admin routes. Mastodon has none to remove one post, so plaza has
-`POST /api/v1/admin/statuses/:id/takedown` (parameter `reason`, scope `admin:write:reports`).
+`POST /api/v1/admin/statuses/:id/takedown` (parameters `reason` and `hold`, scope `admin:write:reports`).
 """
 
 from __future__ import annotations
@@ -84,13 +84,14 @@ async def reopen(request: Request) -> Response:
 
 
 async def takedown(request: Request) -> Response:
-    """POST /api/v1/admin/statuses/:id/takedown; answers only when it is held elsewhere."""
+    """POST /api/v1/admin/statuses/:id/takedown: `reason`, `hold`; answers only when it is held elsewhere."""
     plaza = plaza_of(request)
     params = await read_params(request)
     async with plaza.db.read() as conn:
         me = await moderator(request, conn, WRITE)
     status_id = parse_id(request.path_params["id"])
-    seq = await decisions.take_down_unreported(plaza, status_id, params.text("reason"), me.account.id)
+    hold = params.flag("hold")
+    seq = await decisions.take_down_unreported(plaza, status_id, params.text("reason"), me.account.id, hold=hold)
     return JSONResponse({"status_id": str(status_id), "seq": seq, "done": True})
 
 

@@ -83,12 +83,13 @@ async def ask(request: Request) -> Response:
         who, me = await moderator(request, conn)
         found = await posts.everything(conn, [post_id])
     values = {"post": found[0] if found else None, "post_id": post_id, "problem": "", "reason": ""}
+    values["can_hold"] = plaza.holds.possible
     if request.method != "POST":
         return page(request, "takedown.html", values, 200 if found else 404, who=who)
     form = await checked_form(request, who)
     reason = field(form, "reason").strip()
     try:
-        await decisions.take_down_unreported(plaza, post_id, reason, me.id)
+        await decisions.take_down_unreported(plaza, post_id, reason, me.id, hold=bool(field(form, "hold")))
     except NotSafeElsewhere as error:
         text = f"{error}. It is hidden here already; press the button again to see whether it is safe."
         values |= {"problem": text, "post": None, "reason": reason}
