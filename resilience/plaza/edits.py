@@ -8,7 +8,7 @@ from typing import LiteralString
 
 from psycopg.rows import DictRow
 
-from resilience.plaza import media, persons, posts, words
+from resilience.plaza import dropped, media, persons, posts, words
 from resilience.plaza.db import Connection, one, rows
 from resilience.plaza.errors import not_found
 from resilience.plaza.ids import new_id
@@ -50,7 +50,8 @@ async def edit(conn: Connection, author: int, post_id: int, new: NewPost) -> Pos
     )
     await _keep(conn, author, post_id, new.text, new.spoiler_text)
     await words.put_post(conn, post_id, new.text, new.spoiler_text)
-    await media.rearrange(conn, author, post_id, new.media_ids)
+    await dropped.out_of_post(conn, author, post_id, new.media_ids)
+    await media.attach(conn, author, post_id, new.media_ids)
     await write_mentions(conn, author, post_id, new.text, None)
     return await posts.by_id(conn, post_id, author)
 

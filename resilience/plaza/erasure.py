@@ -129,6 +129,7 @@ class Eraser:
         conn.execute("DELETE FROM statuses WHERE id = ANY(%s)", (statuses,))
         conn.execute(CLOSE_REPORTS, (accounts, statuses))
         conn.execute("DELETE FROM accounts WHERE id = ANY(%s)", (accounts,))
+        conn.execute(DROP_ROWS, ([row for entry in entries for row in entry.rows],))
         _hide_and_suspend(conn, entries)
         with conn.cursor() as cursor:
             cursor.executemany(MIRROR, [_mirror(entry) for entry in entries])
@@ -137,6 +138,14 @@ class Eraser:
             self._store.remove(sha)
 
 
+DROP_ROWS: LiteralString = """
+WITH gone AS (DELETE FROM media WHERE id = ANY(%s::bigint[]) RETURNING account_id, purpose)
+UPDATE accounts a SET
+    avatar = CASE WHEN NOT EXISTS (SELECT FROM gone WHERE account_id = a.id AND purpose = 'avatar') THEN avatar END,
+    header = CASE WHEN NOT EXISTS (SELECT FROM gone WHERE account_id = a.id AND purpose = 'header') THEN header END
+WHERE id IN (SELECT account_id FROM gone WHERE purpose IN ('avatar', 'header'))
+"""
+"""An older database may show one of them still."""
 MIRROR: LiteralString = """
 INSERT INTO ledger (seq, sha256, body, action, status_id, account_id)
 VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (seq) DO NOTHING
@@ -239,6 +248,11 @@ def erase_status(status_id: int, author: int) -> Drafter:
     return lambda conn: _status_draft(conn, chain.ERASE_STATUS, status_id, author, reason, str(author))
 
 
+def erase_dropped() -> Drafter:
+    """Pictures that nothing shows any more are erased; some at a time."""
+    return _dropped_draft
+
+
 def erase_account(account_id: int) -> Drafter:
     """A person deletes their account with everything in it."""
     reason = "deleted by its owner"
@@ -264,6 +278,19 @@ def _account_draft(conn: Connection, account_id: int, action: str, reason: str, 
     if (standing := _standing(conn, action, None, account_id)) is not None:
         return standing
     return Draft(action, {"author": str(account_id)}, _media(conn, action, "account_id", account_id), reason, by)
+
+
+def _dropped_draft(conn: Connection) -> Draft:
+    found = conn.execute("SELECT id, sha256 FROM media WHERE " + DROPPED + ONE_ENTRY).fetchall()
+    if not found:
+        raise not_found()
+    shas = tuple(sorted({row[1] for row in found}))
+    return Draft(chain.ERASE_PICTURES, {}, shas, "shown by nothing any more", "plaza", tuple(row[0] for row in found))
+
+
+DROPPED: LiteralString = "status_id IS NULL AND purpose = 'post' AND created_at = '-infinity'"
+"""A picture that nobody waits for: no post, avatar or header shows it, or its post did not come in a day."""
+ONE_ENTRY: LiteralString = " ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED"
 
 
 def _standing(conn: Connection, action: str, status_id: int | None, account_id: int) -> int | None:

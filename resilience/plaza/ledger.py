@@ -28,6 +28,7 @@ GENESIS = "0" * 64
 TAKEDOWN = "takedown"
 ERASE_STATUS = "erase-status"
 ERASE_ACCOUNT = "erase-account"
+ERASE_PICTURES = "erase-pictures"
 HIDE, UNHIDE = "hide", "unhide"
 SUSPEND, UNSUSPEND = "suspend", "unsuspend"
 TAKEN_BACK = ((HIDE, UNHIDE), (SUSPEND, UNSUSPEND))
@@ -47,6 +48,8 @@ class Entry:
     by: str
     at: str
     body: bytes
+    rows: tuple[int, ...] = ()
+    """Of pictures that nothing showed any more: their rows, wherever an older database has them still."""
 
     @property
     def sha256(self) -> str:
@@ -80,6 +83,7 @@ class Draft:
     media: tuple[str, ...]
     reason: str
     by: str
+    rows: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,7 @@ class Ledger:
             "media": list(draft.media),
             "reason": draft.reason,
             "by": draft.by,
+            **({"rows": [str(row) for row in draft.rows]} if draft.rows else {}),
         }
         body = canonical({**fields, "signature": self._key.sign(canonical(fields)).hex()})
         return self.restore(_entry(fields, body))
@@ -226,6 +231,7 @@ def _entry(fields: Mapping[str, Any], body: bytes) -> Entry:
         by=str(fields["by"]),
         at=str(fields["at"]),
         body=body,
+        rows=tuple(int(row) for row in fields.get("rows", ())),
     )
 
 

@@ -91,19 +91,12 @@ async def attach(conn: Connection, owner: int, post_id: int, ids: Sequence[int])
         return
     cursor = await conn.execute(
         """UPDATE media SET status_id = %s, position = array_position(%s::bigint[], id)
-        WHERE id = ANY(%s) AND account_id = %s AND status_id IS NULL AND purpose = 'post'""",
-        (post_id, list(ids), list(ids), owner),
+        WHERE id = ANY(%s) AND account_id = %s AND purpose = 'post' AND created_at > '-infinity'
+            AND (status_id IS NULL OR status_id = %s)""",
+        (post_id, list(ids), list(ids), owner, post_id),
     )
     if cursor.rowcount != len(set(ids)):
         raise Refused(422, "Validation failed: A picture doesn't exist or is in another post")
-
-
-async def rearrange(conn: Connection, owner: int, post_id: int, ids: Sequence[int]) -> None:
-    """Give a post exactly these pictures, in this order; those it loses wait to be swept."""
-    await conn.execute(
-        "UPDATE media SET status_id = NULL, position = 0 WHERE status_id = %s AND account_id = %s", (post_id, owner)
-    )
-    await attach(conn, owner, post_id, ids)
 
 
 async def of_posts(conn: Connection, ids: Sequence[int]) -> dict[int, tuple[Media, ...]]:
@@ -131,14 +124,16 @@ async def _seal(conn: Connection, owner: int, media_id: int, description: str) -
 
 
 async def mime_of(conn: Connection, sha256: str) -> str | None:
-    """The type of a picture that somebody may see; None when no row names it, or only what is hidden does."""
+    """The type of a picture that somebody may see; None when no row names it, or only what is hidden or dropped does."""
     row = await one(conn, MIME, sha256)
     return str(row["mime"]) if row else None
 
 
 MIME: LiteralString = (
     "SELECT m.mime FROM media m JOIN accounts a ON a.id = m.account_id LEFT JOIN statuses s ON s.id = m.status_id "
-    "WHERE m.sha256 = %s AND a.suspended_at IS NULL AND s.hidden_at IS NULL AND " + A_PICTURE + " LIMIT 1"
+    "WHERE m.sha256 = %s AND a.suspended_at IS NULL AND s.hidden_at IS NULL AND m.created_at > '-infinity' AND "
+    + A_PICTURE
+    + " LIMIT 1"
 )
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import LiteralString
 
-from resilience.plaza import accounts, media, words
+from resilience.plaza import accounts, dropped, media, words
 from resilience.plaza.accounts import MAX_DISPLAY_NAME, MAX_NOTE, Account, refused
-from resilience.plaza.db import Connection, one, rows
-from resilience.plaza.erasure import PICTURES, picture_lock
+from resilience.plaza.db import Connection, one
 from resilience.plaza.errors import not_found
 from resilience.plaza.pictures import Picture
 from resilience.plaza.store import Store
@@ -55,41 +53,19 @@ def _checked(fields: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 async def show(conn: Connection, store: Store, owner: int, purpose: str, picture: Picture) -> Account:
-    """From now on this is somebody's avatar or header; the one before is gone, unless a post shows it."""
-    before = await _forget(conn, owner, purpose)
-    await _lock(conn, [*before, picture.sha256])
+    """From now on this is somebody's avatar or header; the one before is dropped. One change at a time for each person."""
+    await conn.execute(SHOWN[purpose], (None, owner))
+    await dropped.out_of_profile(conn, owner, purpose)
     made = await media.add(conn, store, owner, picture, "", purpose)
     await conn.execute(SHOWN[purpose], (made.path, owner))
-    await _remove(conn, store, before)
     return await accounts.by_id(conn, owner)
 
 
-async def hide(conn: Connection, store: Store, owner: int, purpose: str) -> Account:
+async def hide(conn: Connection, owner: int, purpose: str) -> Account:
     """Somebody shows no avatar or header any more."""
-    before = await _forget(conn, owner, purpose)
-    await _lock(conn, before)
-    await _remove(conn, store, before)
-    return await accounts.by_id(conn, owner)
-
-
-async def _forget(conn: Connection, owner: int, purpose: str) -> list[str]:
-    """Nobody is shown the one before, and no row of a profile names it; one change at a time for each person."""
     await conn.execute(SHOWN[purpose], (None, owner))
-    sql: LiteralString = "DELETE FROM media WHERE account_id = %s AND purpose = %s RETURNING sha256"
-    return [row["sha256"] for row in await rows(conn, sql, owner, purpose)]
-
-
-async def _lock(conn: Connection, pictures: Sequence[str]) -> None:
-    """Nobody else stores or removes these meanwhile; in one order, so that two people never wait for each other."""
-    for bucket in sorted({picture_lock(sha) for sha in pictures}):
-        await conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PICTURES, bucket))
-
-
-async def _remove(conn: Connection, store: Store, pictures: Sequence[str]) -> None:
-    """Remove files that no row names any more."""
-    for sha in pictures:
-        if not await rows(conn, "SELECT 1 FROM media WHERE sha256 = %s LIMIT 1", sha):
-            await asyncio.to_thread(store.remove, sha)
+    await dropped.out_of_profile(conn, owner, purpose)
+    return await accounts.by_id(conn, owner)
 
 
 SHOWN: dict[str, LiteralString] = {

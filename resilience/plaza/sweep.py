@@ -8,11 +8,10 @@ from typing import LiteralString
 import psycopg
 import structlog
 
-from resilience.plaza import signups, words
-from resilience.plaza.db import Connection, rows
-from resilience.plaza.erasure import PICTURES, picture_lock
+from resilience.plaza import dropped, signups, words
+from resilience.plaza.db import Connection
+from resilience.plaza.errors import NotSafeElsewhere, PlazaError
 from resilience.plaza.state import Plaza
-from resilience.plaza.store import Store
 
 EVERY_S = 3600.0
 log = structlog.get_logger()
@@ -33,21 +32,14 @@ async def sweep(plaza: Plaza) -> None:
             continue
         try:
             async with plaza.db.write() as conn:
-                await sweep_once(conn, plaza.store)
-        except psycopg.Error as error:
+                await sweep_once(conn)
+            await dropped.erase(plaza)
+        except (psycopg.Error, PlazaError, NotSafeElsewhere, OSError) as error:
             log.warning("not swept", why=str(error).strip()[:200])
 
 
-async def sweep_once(conn: Connection, store: Store) -> None:
+async def sweep_once(conn: Connection) -> None:
     """Remove what is expired; pictures wait a day for their post."""
     for sql in (*EXPIRED, *signups.EXPIRED, *(source.strays for source in words.SOURCES)):
         await conn.execute(sql)
-    gone = await rows(
-        conn,
-        "DELETE FROM media WHERE status_id IS NULL AND purpose = 'post' AND created_at < now() - interval '1 day' "
-        "RETURNING sha256",
-    )
-    for sha in sorted({row["sha256"] for row in gone}):
-        await conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PICTURES, picture_lock(sha)))
-        if not await rows(conn, "SELECT 1 FROM media WHERE sha256 = %s LIMIT 1", sha):
-            await asyncio.to_thread(store.remove, sha)
+    await dropped.never_posted(conn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from psycopg.rows import dict_row
 
 from resilience.plaza.__main__ import COMMANDS
 from resilience.plaza.db import Connection
+from resilience.plaza.erasure import Eraser, erase_dropped
 from resilience.plaza.files import hand_over
+from resilience.plaza.ledger import Ledger
 from resilience.plaza.store import Store
 from resilience.plaza.sweep import sweep_once
 from tests.plaza.harness import ROOT, Site, picture, sha_of
@@ -239,11 +242,14 @@ def test_sweeping_takes_what_nobody_needs(sites: Sites) -> None:
     site.sql("UPDATE idempotency SET created_at = now() - interval '2 days'")
 
     async def once() -> None:
-        store = Store(site.folder / "media", site.folder / "outbox")
         async with await Connection.connect(site.url, row_factory=dict_row) as conn:
-            await sweep_once(conn, store)
+            await sweep_once(conn)
 
     asyncio.run(once())
+    folder, store = site.folder, Store(site.folder / "media", site.folder / "outbox")
+    ledger = Ledger(folder / "ledger", folder / "outbox", folder / "held", folder / "ledger.key")
+    seq = Eraser(site.url, ledger, store).record(erase_dropped())
+    assert json.loads(ledger.path(seq).read_bytes())["media"] == sorted(sha_of(one.url) for one in (waiting, shared))
     assert not site.picture_file(sha_of(waiting.url)).exists()
     assert site.picture_file(sha_of(shared.url)).exists()
     assert site.sql("SELECT purpose FROM media ORDER BY 1") == [("key",), ("post",)]

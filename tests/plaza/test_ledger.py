@@ -301,6 +301,8 @@ def test_an_older_database_loses_what_was_taken_down(sites: Sites, tmp_path: Pat
     leaver = site.client("leaver")
     posts = [post_with_picture(author, seed) for seed in range(3)]
     kept = post_with_picture(author, 9)
+    edited = post_with_picture(author, 12)
+    author.account_update_credentials(avatar=picture(13), avatar_mime_type="image/jpeg")
     post_with_picture(leaver, 11)
     older = site.postgres.new_database  # the database as it is now is the template
     shutil.copytree(site.folder / "media", tmp_path / "older-media")
@@ -311,6 +313,9 @@ def test_an_older_database_loses_what_was_taken_down(sites: Sites, tmp_path: Pat
         assert site.take_down(moderator, status_id).status_code == 200
     author.status_delete(posts[2][0])
     leave(site, "leaver")
+    author.status_update(edited[0], "without its picture", media_ids=[])
+    with site.http(author) as http:
+        assert http.delete("/api/v1/profile/avatar").status_code == 200
     site.stop()
 
     site.database = before
@@ -319,13 +324,14 @@ def test_an_older_database_loses_what_was_taken_down(sites: Sites, tmp_path: Pat
         "issued": 2, "erasures": 2, "resurrected": sorted([*(s for s, _ in posts), leaver_post(site)])
     }  # fmt: skip
     replayed = site.run("replay-ledger")
-    assert (replayed["entries"], replayed["applied"], replayed["position"]) == (4, 4, 4)
+    assert (replayed["entries"], replayed["applied"], replayed["position"]) == (6, 6, 6)
     facts = site.run("facts")
     assert facts["takedowns"]["resurrected"] == []
     assert facts["media"] == {"objects": 2, "keys": 1, "missing": [], "corrupt": []}
     assert facts["users"] == 2
     stored = {path.name for path in (site.folder / "media").rglob("*") if path.is_file() and path.stat().st_size > SIZE}
     assert stored == {kept[1]}
+    assert site.sql("SELECT avatar FROM accounts WHERE avatar IS NOT NULL") == []
     assert site.run("replay-ledger")["applied"] == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import io
+import json
 import struct
 import zlib
 from contextlib import suppress
@@ -156,6 +157,30 @@ def test_the_same_picture_twice_is_one_file(plaza: Site, name: str) -> None:
     api.status_post("two", media_ids=[second])
     api.status_delete(one)
     assert httpx.get(second.url).status_code == 200
+
+
+def named(plaza: Site, sha: str) -> bool:
+    """Whether the ledger says that a picture is gone."""
+    return any(sha in json.loads(path.read_bytes())["media"] for path in (plaza.folder / "ledger").iterdir())
+
+
+def test_what_nothing_shows_any_more_is_in_the_ledger(plaza: Site, name: str) -> None:
+    """Edited out or replaced: gone here at once, and named by an entry, so that every vault is rid of it; the rest stays."""
+    api = plaza.client(name)
+    media = [api.media_post(picture(seed), "image/jpeg") for seed in (70, 71)]
+    post = api.status_post("two", media_ids=media)
+    api.status_update(post, "one", media_ids=[media[1]])
+    api.account_update_credentials(avatar=picture(72), avatar_mime_type="image/jpeg")
+    before = api.me().avatar
+    api.account_update_credentials(avatar=picture(73), avatar_mime_type="image/jpeg")
+    for gone in (media[0].url, before):
+        assert httpx.get(gone).status_code == 404
+        assert not plaza.picture_file(sha_of(gone)).exists()
+        assert named(plaza, sha_of(gone))
+    for stays in (media[1].url, api.me().avatar):
+        assert httpx.get(stays).status_code == 200
+        assert not named(plaza, sha_of(stays))
+    assert [one.id for one in api.status(post).media_attachments] == [media[1].id]
 
 
 def test_files_without_a_row_are_not_served(plaza: Site) -> None:

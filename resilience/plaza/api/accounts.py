@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from resilience.plaza import access, accounts, entities, posts, profiles, signups
+from resilience.plaza import access, accounts, dropped, entities, posts, profiles, signups
 from resilience.plaza.access import App
 from resilience.plaza.api.common import app_caller, base_of, paged, reader, user
 from resilience.plaza.api.oauth import token_entity
@@ -80,6 +80,7 @@ async def update_credentials(request: Request) -> Response:
         changed = await profiles.update(conn, me.account.id, texts, fields)
         for purpose, picture in pictures.items():
             changed = await profiles.show(conn, plaza.store, me.account.id, purpose, picture)
+    await dropped.erase(plaza)
     return JSONResponse(entities.credential_account(changed, base_of(request)))
 
 
@@ -89,7 +90,8 @@ async def hide_picture(request: Request) -> Response:
     async with plaza.db.write() as conn:
         me = await user(request, conn, "write:accounts")
         purpose = request.url.path.rpartition("/")[2]
-        changed = await profiles.hide(conn, plaza.store, me.account.id, purpose)
+        changed = await profiles.hide(conn, me.account.id, purpose)
+    await dropped.erase(plaza)
     return JSONResponse(entities.credential_account(changed, base_of(request)))
 
 

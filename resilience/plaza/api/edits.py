@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from resilience.plaza import edits, entities, posts
+from resilience.plaza import dropped, edits, entities, posts
 from resilience.plaza.api.common import base_of, reader, user
 from resilience.plaza.api.statuses import new_post
 from resilience.plaza.errors import not_found
@@ -19,9 +19,11 @@ from resilience.plaza.text import to_html
 async def change(request: Request) -> Response:
     """PUT /api/v1/statuses/:id: say something else; who may see it stays as it is."""
     new = new_post(await read_params(request))
-    async with plaza_of(request).db.write() as conn:
+    plaza = plaza_of(request)
+    async with plaza.db.write() as conn:
         me = await user(request, conn, "write:statuses")
         post = await edits.edit(conn, me.account.id, parse_id(request.path_params["id"]), new)
+    await dropped.erase(plaza)
     return JSONResponse(entities.status(post, base_of(request)))
 
 

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from resilience.plaza import edits, posts
+from resilience.plaza import dropped, edits, posts
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import parse_id
 from resilience.plaza.posts import NewPost
@@ -33,6 +33,7 @@ async def edit(request: Request) -> Response:
     try:
         async with plaza.db.write() as conn:
             await edits.edit(conn, me.id, post.id, new)
+        await dropped.erase(plaza)
     except Refused as error:
         problem = error.message.removeprefix("Validation failed: ")
         return page(request, "edit.html", {"post": post, "draft": draft, "problem": problem}, error.status, who=who)

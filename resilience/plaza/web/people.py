@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from resilience.plaza import access, accounts, erasure, profiles, secondfactor
+from resilience.plaza import access, accounts, dropped, erasure, profiles, secondfactor
 from resilience.plaza.errors import Refused
 from resilience.plaza.login import authenticate
 from resilience.plaza.pictures import Darkroom, Picture
@@ -107,7 +107,8 @@ async def settings(request: Request) -> Response:
                 if picture:
                     await profiles.show(conn, plaza.store, me.id, purpose, picture)
                 else:
-                    await profiles.hide(conn, plaza.store, me.id, purpose)
+                    await profiles.hide(conn, me.id, purpose)
+        await dropped.erase(plaza)
     except Refused as error:
         problem = error.message.removeprefix("Validation failed: ")
         return page(request, "settings.html", {"problem": problem}, error.status, who=who)

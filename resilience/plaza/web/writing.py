@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from resilience.plaza import erasure, media, moderation, posts
+from resilience.plaza import dropped, erasure, media, moderation, posts
 from resilience.plaza.accounts import Account
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import parse_id
@@ -47,7 +47,7 @@ async def _store(request: Request, form: FormData, me: Account, pictures: list[t
         )
         post_id, fresh = await posts.create(conn, me.id, new, None, field(form, "key") or None)
         if not fresh:
-            await conn.execute("DELETE FROM media WHERE id = ANY(%s)", ([item.id for item in added],))
+            await dropped.drop(conn, [item.id for item in added])
     return post_id
 
 
