@@ -12,6 +12,7 @@ import os
 import select
 import sys
 import threading
+from pathlib import Path
 from typing import Any, NoReturn
 
 sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
@@ -20,7 +21,7 @@ sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
 import structlog  # noqa: E402 - as above
 
 from resilience.errors import BrokenChain, Exit, ResilienceError  # noqa: E402 - as above
-from resilience.replication import config, vaults  # noqa: E402 - as above
+from resilience.replication import config, disk, vaults  # noqa: E402 - as above
 
 COMMANDS = {
     "ship": "ship",
@@ -146,11 +147,20 @@ def main(argv: list[str] | None = None) -> int:
         act = command.caught_up if args.command == "caught-up" else command.main
         answer = act(settings, *(getattr(args, name) for name in MORE.get(args.command, ())))
     except ResilienceError as error:
-        sys.stdout.write(json.dumps(explain(error)) + "\n")
-        sys.stderr.write(f"{error}\n")
-        return int(error.exit_code)
+        return _failed(error)
+    except OSError as error:
+        if error.errno not in disk.FULL:
+            raise
+        return _failed(disk.full(Path(error.filename or settings.paths.pg)))
     sys.stdout.write(json.dumps(answer) + "\n")
     return int(Exit.DONE)
+
+
+def _failed(error: ResilienceError) -> int:
+    """Tell the caller's machine, and whoever reads the log; the exit status."""
+    sys.stdout.write(json.dumps(explain(error)) + "\n")
+    sys.stderr.write(f"{error}\n")
+    return int(error.exit_code)
 
 
 if __name__ == "__main__":

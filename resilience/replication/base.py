@@ -126,6 +126,9 @@ def bring(config: Config, group: list[Label], state: str) -> Label | None:
             try:
                 repository = Repository(config.paths.restic, where, choice.repository)
                 repository.restore(choice.snapshot, choice.path, config.paths.pg, patience)
+            except disk.DiskFull as error:
+                empty(config.paths.pg, but=MARKER)
+                raise disk.full(config.paths.pg, error.size) from error
             except ResilienceError as error:
                 log.warning("a snapshot cannot be restored", vault=place, what=error.what, why=error.why)
                 stalled += [(choice, place, where)] if isinstance(error, Stalled) else []

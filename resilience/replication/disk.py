@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import subprocess
 from concurrent.futures import Future, wait
+from pathlib import Path
 from typing import Any
 
 from resilience.errors import ResilienceError
@@ -11,6 +14,33 @@ from resilience.replication.config import Config
 
 EVERY = 0.3
 """Seconds between times that the disk is given what was written meanwhile."""
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""What a system says that has no room left."""
+IN_WORDS = "no space left on device"
+MB = 1e6
+
+
+class DiskFull(ResilienceError):
+    """There is no room for what is to be written; nothing is lost, and the same command goes on once there is."""
+
+    size: int | None = None
+    """How many bytes were to come, if that is known."""
+
+
+def full(where: Path, size: int | None = None) -> DiskFull:
+    """No room where this file or folder was to be; `size`: how many bytes were to come, if that is known."""
+    there = next(path for path in (where, *where.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    wants = f"{size / MB:.0f} MB were to come, " if size else ""
+    error = DiskFull(
+        f"The disk that holds {where} is full.",
+        f"{wants}{free / MB:.0f} MB are free there now; WAL since the snapshot needs room beside the files.",
+        "Give it room, then run the same command again: it begins anew what was half made, and touches nothing else.",
+    )
+    error.size = size
+    return error
 
 
 def keep_up(config: Config, writing: Future[Any]) -> None:

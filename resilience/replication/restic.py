@@ -15,7 +15,7 @@ from typing import IO, Any
 import sh
 
 from resilience.errors import MissingPart, VaultError
-from resilience.replication import layout
+from resilience.replication import disk, layout
 from resilience.replication.config import VaultConfig
 
 VANISHED = "no such file or directory"
@@ -35,6 +35,8 @@ class Watch:
 
     def __init__(self, patience: float | None) -> None:
         self.stalled = False
+        self.total = 0
+        """Bytes that are to come, as restic says."""
         self._patience = patience
         self._seen: list[object] = []
         self._since = time.monotonic()
@@ -43,6 +45,7 @@ class Watch:
     def read(self, line: str) -> None:
         """What restic says of its progress, once a second."""
         for told in _messages(line):
+            self.total = int(told.get("total_bytes") or self.total)
             if (seen := [told.get(count) for count in COUNTS]) != self._seen:
                 self._seen, self._since = seen, time.monotonic()
 
@@ -109,7 +112,7 @@ class Repository:
         return str(next(m["snapshot_id"] for m in _messages(out) if m.get("message_type") == "summary"))
 
     def restore(self, snapshot: str, path: str, target: Path, patience: float | None = None) -> None:
-        """Bring a snapshot's folder back into `target`; Stalled once nothing more came for so many seconds.
+        """Bring a snapshot's folder back into `target`; Stalled once nothing more came for so many seconds, DiskFull where it has no room.
 
         restic itself asks a vault that fails again and again, for a quarter of an hour.
         """
@@ -117,6 +120,8 @@ class Repository:
         try:
             self._run("restore", "--no-lock", "--json", f"{snapshot}:{path}", "--target", str(target), watch=watch)
         except VaultError as error:
+            if disk.IN_WORDS in error.why:
+                raise disk.full(target, watch.total) from error
             if not watch.stalled:
                 raise
             raise Stalled(

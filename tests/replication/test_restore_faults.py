@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -144,6 +146,33 @@ def test_labels_that_a_thief_signs_stop_nothing(sites: Callable[..., Site], lost
     birch.run("restore")
     birch.run("recover")
     assert birch.rows() == list(range(1, 201))
+
+
+@pytest.fixture
+def small_disk(sites: Callable[..., Site], lost: Fleet) -> Iterator[Site]:
+    """A host whose disk holds half of the database."""
+    made = sites(lost, "birch")
+    folder = str(made.folder)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m,mode=755", "tmpfs", folder], check=True)
+    birch = Site(made.folder.parent, "birch", lost, made.record)
+    try:
+        yield birch
+    finally:
+        birch.end()
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_told_and_gone_on_from(small_disk: Site) -> None:
+    """How much was to come and how much there is; once there is room the same command brings all of it."""
+    for _ in range(2):
+        error = small_disk.run("restore", fails=True)
+        assert (error["kind"], error["what"]) == ("DiskFull", f"The disk that holds {small_disk.pg} is full."), error
+        assert re.match(r"\d+ MB were to come, \d+ MB are free", error["why"]), error
+    assert small_disk.run("recover", fails=True)["kind"] == "Refused"
+    subprocess.run(["mount", "-o", "remount,size=400m", str(small_disk.folder)], check=True)
+    small_disk.run("restore")
+    small_disk.run("recover")
+    assert small_disk.rows() == list(range(1, 201))
 
 
 @pytest.fixture
