@@ -128,11 +128,15 @@ def timeline(told: Story, verdict: Verdict, width: int) -> Chart:
     )
 
 
+LONGEST = 1e9
+"""Seconds that a picture shows at most: thirty years."""
+
+
 def _end(told: Story, verdict: Verdict) -> float:
     """Where the seconds axis ends: past the promise, the recovery, and the second clock where it is not far off."""
     known = [x for x in (verdict.rto.promise_s, verdict.rto.measured_s) if x is not None]
     known += [r.end for r in told.steps if r.phase != Phase.PROTECT and r.end is not None]
-    end = max([1.0, *(x for x in known if math.isfinite(x))])
+    end = min(LONGEST, max([1.0, *(x for x in known if math.isfinite(x))]))
     if verdict.reprotected_s is not None and verdict.reprotected_s < 1.8 * end:
         end = max(end, verdict.reprotected_s)
     return end * 1.07

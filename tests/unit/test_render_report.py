@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from resilience.judge import judge
 from resilience.model import Event
@@ -197,6 +197,7 @@ def test_a_journal_without_users_or_plan_still_makes_a_page() -> None:
 
 
 @settings(max_examples=40)
+@example([Event(-1.7e308, "fault", {}), Event(1.0, "step-done", {"id": "data.a.b", "action": "a", "phase": "data"})])
 @given(journals)
 def test_any_journal_makes_a_page(events: list[Event]) -> None:
     """A strange journal is told as far as it can be, and never met."""
