@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -20,7 +19,7 @@ from resilience.adapters.pulumi_errors import StackFailed
 from resilience.adapters.pulumi_orphans import _processes_on, end_orphans
 from resilience.model import Site, VaultSpec
 from resilience.model.rights import PRINCIPALS
-from tests.aws_server import REGION, account, client, empty_server, image, page_policies
+from tests.aws_server import REGION, account, client, empty_server, image
 
 OPERATOR = "192.0.2.7/32"
 OUR_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIXEBw1gD7YKdZaOjiNkmXffvUe1Zf22hWqmIqXxoz7a us"
@@ -85,10 +84,7 @@ if has_plugin("aws"):
 
     def test_a_vault_is_a_closed_bucket_and_its_principals(aws: Emulated) -> None:
         """Versions, encryption, no public way in; each principal's key is one that IAM knows; made again, nothing changes."""
-        boundary = aws.ask(
-            "iam", "create_policy", PolicyName="vault", PolicyDocument=json.dumps(page_policies()["boundary"])
-        )["Policy"]["Arn"]
-        spec = VaultSpec("elm", "acme", "s3", aws.url, "plaza-elm", REGION, "aws", lock_days=1, boundary=boundary)
+        spec = VaultSpec("elm", "acme", "s3", aws.url, "plaza-elm", REGION, "aws", lock_days=1)
         made = pulumi_vault.make(aws.cloud, spec)
         assert set(made) == set(PRINCIPALS)
         assert aws.ask("s3", "get_bucket_versioning", Bucket="plaza-elm")["Status"] == "Enabled"
@@ -97,10 +93,6 @@ if has_plugin("aws"):
         assert all(closed.values())
         assert "aws:SecureTransport" in aws.ask("s3", "get_bucket_policy", Bucket="plaza-elm")["Policy"]
         users = aws.ask("iam", "list_users")["Users"]
-        bounds = [
-            aws.ask("iam", "get_user", UserName=user["UserName"])["User"]["PermissionsBoundary"] for user in users
-        ]
-        assert {bound["PermissionsBoundaryArn"] for bound in bounds} == {boundary}
         keys = [aws.ask("iam", "list_access_keys", UserName=user["UserName"])["AccessKeyMetadata"] for user in users]
         assert {one["AccessKeyId"] for key in keys for one in key} == {keys["access_key_id"] for keys in made.values()}
         assert pulumi_vault.make(aws.cloud, spec) == made
