@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from resilience.decide.certificates import tls_declared, tls_observed
 from resilience.decide.locks import locked_copies, untold
@@ -247,7 +247,8 @@ def _snapshots_versions(seen: Seen) -> Iterator[Finding]:
     different = {tuple(sorted(found.items())) for found in told.values()}
     if len(different) > 1:
         said = "; ".join(f"{vault}: {', '.join(found.values())}" for vault, found in told.items())
-        yield Finding("versions", "snapshots", "fail", said, "Take new snapshots: `resilience up` of the primary does.")
+        grade: Grade = "fail" if len({tuple(sorted(_kind(found).items())) for found in told.values()}) > 1 else "warn"
+        yield Finding("versions", "snapshots", grade, said, "Take new snapshots: `resilience up` of the primary does.")
     elif different:
         yield Finding(
             "versions",
@@ -273,7 +274,7 @@ def _hosts_versions(fleet: Fleet, seen: Seen) -> Iterator[Finding]:
             continue
         said = ", ".join(host.values()) or "nothing"
         names = {name for found in copies for name in found}
-        if not any(all(host.get(name, has) == has for name, has in found.items()) for found in copies if found):
+        if not any(_starts(_kind(found), _kind(host)) for found in copies if found):
             advice = f"Make it like where snapshots are taken: the supplies' own Postgres comes by `resilience up {site.name}`."
             grade: Grade = "fail" if names else "unknown"
             yield Finding(
@@ -288,8 +289,21 @@ def _hosts_versions(fleet: Fleet, seen: Seen) -> Iterator[Finding]:
                 said,
                 f"See it in a rehearsal: `resilience rehearse --to {site.name}`.",
             )
+        elif not any(_starts(found, host) for found in copies if found):
+            advice = f"Copies start there; bring it to the same minor version by `resilience up {site.name}`."
+            yield Finding("versions", site.name, "warn", f"its host has another minor version: {said}", advice)
         else:
             yield Finding("versions", site.name, "pass", f"its host has what the snapshots are of: {said}")
+
+
+def _kind(found: Mapping[str, str]) -> dict[str, str]:
+    """What a physical copy must find again: of Postgres' version only the major one."""
+    return {name: has.split(".")[0] if name == "postgres" else has for name, has in found.items()}
+
+
+def _starts(copy: Mapping[str, str], host: Mapping[str, str]) -> bool:
+    """Whether the host has what the copy is of, as far as it tells."""
+    return all(host.get(name, has) == has for name, has in copy.items())
 
 
 def _zones(fleet: Fleet, survey: Survey) -> Iterator[Finding]:
