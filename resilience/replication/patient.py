@@ -6,6 +6,7 @@ another: with a vault that never answers, each would wait for as long again.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ class Patient:
     """A vault that is left alone while it gives nothing: then a question fails at once, as one that nobody answered.
 
     Only what was read whole counts as given: a store that cuts bodies still says well that something is there or is not.
+    One read that stalls says nothing of the vault where others were given something meanwhile.
     """
 
     def __init__(self, vault: Vault, now: Callable[[], float] = time.monotonic) -> None:
@@ -43,7 +45,9 @@ class Patient:
         self._lock = threading.Lock()
         self._since: float | None = None
         """When the first question was asked of those that failed since anything was given."""
-        self._asked = 0.0
+        self._given = -math.inf
+        """When anything was given last."""
+        self._asked = self._failed_at = 0.0
         self._why = ""
 
     def put_new(self, key: str, data: bytes) -> bool:
@@ -88,13 +92,14 @@ class Patient:
             self._failed(began, error)
             raise
         if given(answer):
-            self._since = None
+            with self._lock:
+                self._since, self._given = None, self._now()
         return answer
 
     def _refuse_left(self, now: float) -> None:
         """VaultSilent where it was left, but for one question now and then."""
         with self._lock:
-            if self._since is None or now < self._since + PATIENCE or now >= self._asked + AGAIN:
+            if self._since is None or self._failed_at < self._since + PATIENCE or now >= self._asked + AGAIN:
                 self._asked = now
                 return
             waited = now - self._since
@@ -107,8 +112,10 @@ class Patient:
     def _failed(self, began: float, error: VaultSilent) -> None:
         with self._lock:
             before = self._since
-            self._since = began if before is None else before
-            self._asked, self._why = self._now(), error.why
-            left = self._asked >= self._since + PATIENCE and (before is None or began < before + PATIENCE)
+            self._asked = self._failed_at = self._now()
+            self._why = error.why
+            silent = began if self._given <= began else self._failed_at
+            self._since = silent if before is None else min(before, silent)
+            left = self._failed_at >= self._since + PATIENCE and (before is None or began < before + PATIENCE)
         if left:
             log.warning("a vault gives nothing and is asked no more", vault=self.name, why=error.why)

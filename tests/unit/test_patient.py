@@ -81,3 +81,28 @@ def test_only_what_came_whole_counts() -> None:
     assert asked(vault) == "answered"
     elm.trouble = VaultError("elm refuses", "403", "look")
     assert [asked(vault) for _ in range(3)] == ["elm refuses"] * 3
+
+
+def test_one_stalled_read_is_no_silence_where_others_were_given_meanwhile() -> None:
+    """It hangs for a minute beside a read that was answered: nobody else waits; with nothing given meanwhile it is left."""
+    clock = Clock()
+    meanwhile: list[str] = []
+
+    def stalls(_: float) -> None:
+        """The first read hangs; the second comes and goes while it does."""
+        clock.passes(20)
+        if not meanwhile:
+            meanwhile.append("asked")
+            elm.trouble = None
+            meanwhile.append(asked(vault))
+            elm.trouble = VaultSilent("elm could not get", "it fails", "look")
+        clock.passes(20)
+
+    elm = Faltering(stalls)
+    vault = Patient(elm, clock.now)
+    elm.put_new("wal/1", b"x")
+    assert asked(vault) == "elm could not get"
+    assert meanwhile == ["asked", "answered"]
+    clock.passes(15)
+    assert [asked(vault), asked(vault)] == ["elm could not get", "elm is not asked now."]
+    assert elm.questions == 3
