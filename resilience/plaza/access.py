@@ -112,9 +112,10 @@ async def caller(conn: Connection, token: str) -> Caller | None:
     return Caller(_app({**row, "id": row["app_id"]}), tuple(row["granted"]), account)
 
 
-async def is_token(conn: Connection, token: str) -> bool:
-    """Whether this token is good."""
-    return await one(conn, "SELECT 1 FROM oauth_tokens WHERE token_hash = %s", digest(token)) is not None
+async def is_persons(conn: Connection, token: str) -> bool | None:
+    """Whether this token is a person's; False for an app's own and for one that waits in line, None for one that is none."""
+    row = await one(conn, "SELECT account_id FROM oauth_tokens WHERE token_hash = %s", digest(token))
+    return None if row is None else row["account_id"] is not None
 
 
 async def issue_code(

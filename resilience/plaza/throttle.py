@@ -106,15 +106,15 @@ async def _who(scope: Scope) -> str:
 
 
 async def _is_good(scope: Scope, token: str) -> bool:
-    """Looked up once; a database that is away answers for itself later."""
+    """A person's is looked up once, and brings them inside; a database that is away answers for itself later."""
     plaza = scope["app"].state.plaza
     if plaza.known.has(token):
         return True
     try:
         async with plaza.db.read() as conn:
-            good = await access.is_token(conn, token)
+            persons = await access.is_persons(conn, token)
     except psycopg.Error:
         return False
-    if good:
+    if persons:
         plaza.known.welcome(token)
-    return good
+    return persons is not None

@@ -152,6 +152,8 @@ def test_an_app_gets_a_token_that_becomes_theirs(sites: Sites, name: str) -> Non
         ).json()["access_token"]
         mine = {"Authorization": f"Bearer {token}"}
         assert http.get("/api/v1/accounts/verify_credentials", headers=mine).status_code == 422
+        assert http.get("/api/v1/accounts/verify_credentials", headers=mine).status_code == 422
+        assert 'lane="inside"' not in http.get("/metrics").text
         open_again(site)
         wait_until(lambda: http.get("/api/v1/accounts/verify_credentials", headers=mine).status_code == 200, site.log)
         assert http.get("/api/v1/accounts/verify_credentials", headers=mine).json()["username"] == name

@@ -8,12 +8,13 @@ import re
 import httpx
 from cryptography.fernet import Fernet
 
+from resilience.plaza.access import OUT_OF_BAND
 from tests.plaza.harness import PASSWORD, Site, wait_until
 from tests.plaza.pages import browser, guest, send
 
 
 def test_metrics_are_for_the_host_alone(plaza: Site, name: str) -> None:
-    """Counts by handler, not by person; through a proxy there is nothing."""
+    """Counts by handler, not by person, and no app of nobody's counts as one inside; through a proxy there is nothing."""
     api = plaza.client(name)
     guest(plaza).get(f"/@{name}")
     text = httpx.get(plaza.base + "/metrics").text
@@ -31,15 +32,21 @@ def test_metrics_are_for_the_host_alone(plaza: Site, name: str) -> None:
     httpx.get(plaza.base + "/api/v1/instance", headers={"Authorization": "Bearer junk"})
     browser(plaza, name).get(f"/@{name}")
     api.me()
+    app = httpx.post(plaza.base + "/api/v1/apps", data={"client_name": "x", "redirect_uris": OUT_OF_BAND}).json()
+    own = httpx.post(plaza.base + "/oauth/token", data={**app, "grant_type": "client_credentials"}).json()
+    for _ in range(2):
+        bearer = {"Authorization": f"Bearer {own['access_token']}"}
+        assert httpx.get(plaza.base + "/api/v1/apps/verify_credentials", headers=bearer).status_code == 200
     text = httpx.get(plaza.base + "/metrics").text
     for handler, lane in [
         ("reading.profile", "claimed"), ("instance.instance_v1", "claimed"),
-        ("reading.profile", "inside"), ("accounts.verify_credentials", "inside"),
+        ("reading.profile", "inside"), ("accounts.verify_credentials", "inside"), ("oauth.verify_app", "claimed"),
     ]:  # fmt: skip
         assert re.search(rf'handler="{handler}",lane="{lane}",method="GET",status="200"\}} [1-9]', text), (
             handler,
             lane,
         )
+    assert 'handler="oauth.verify_app",lane="inside"' not in text
     assert httpx.get(plaza.base + "/metrics", headers={"X-Forwarded-For": "203.0.113.7"}).status_code == 404
 
 
