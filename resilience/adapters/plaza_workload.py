@@ -39,7 +39,7 @@ WITH_PICTURE = 0.1
 BROWSES = 0.2
 """Share of rounds in which a user also looks around."""
 BUSY_S = 120.0
-"""So long somebody who moderates comes again to a site that is too busy to say that a takedown is held elsewhere."""
+"""So long somebody comes again to a site that is too busy to say that they are in, or that a takedown is held elsewhere."""
 LONGEST = 480
 """Characters of a text, below what plaza takes."""
 SHA256_HEX = 64
@@ -93,7 +93,7 @@ class _Fill:
         meant: dict[str, Any] = {"api_base_url": self.base, "session": _patient()}
         client_id, secret = Mastodon.create_app("seed", scopes=SCOPES.split(), **meant)
         api = Mastodon(client_id=client_id, client_secret=secret, **meant)
-        api.create_account(name, password, f"{name}@users.test", agreement=True, scopes=SCOPES.split())
+        _enter(api, name, password)
         for number, text in enumerate(self.texts[len(self.pictures) :]):
             api.status_post(text, idempotency_key=f"text {number}")
         for text, picture in zip(self.texts, self.pictures, strict=False):
@@ -110,6 +110,18 @@ class _Fill:
             api.account_follow(other)
         except MastodonError:
             return  # that user does not exist yet, or is this one
+
+
+def _enter(api: Mastodon, name: str, password: str) -> None:
+    """Sign up; a busy site may have made the account and have been too late to say so: then the name is taken, by them."""
+    from mastodon import MastodonIllegalArgumentError
+
+    try:
+        api.create_account(name, password, f"{name}@users.test", agreement=True, scopes=SCOPES.split())
+    except MastodonIllegalArgumentError:
+        for attempt in stamina.retry_context(on=MastodonIllegalArgumentError, attempts=None, timeout=BUSY_S):
+            with attempt:
+                api.log_in(name, password, scopes=SCOPES.split())
 
 
 def _patient() -> Session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import time
@@ -16,6 +17,7 @@ import psycopg
 import pytest
 from mastodon import MastodonIllegalArgumentError
 
+from resilience.adapters.plaza_workload import _Fill
 from resilience.plaza.answers import BUSY
 from resilience.plaza.erasure import PICTURES
 from tests.plaza.harness import PASSWORD, Postgres, Site, migrated, picture, running_postgres, wait_until
@@ -290,5 +292,24 @@ def test_nobody_is_told_a_place_or_welcomed_before_it_is_held_elsewhere(
             client.cookies.set("plaza_place", form["key"])
             assert client.get("/waiting").status_code == 503
         wait_until(lambda: client.post("/register", data=form).headers.get("location") == "/?said=welcome", site.log)
+    finally:
+        site.end()
+
+
+def test_whoever_fills_a_site_gets_in_though_it_was_told_so_too_late(
+    own: Postgres, own_template: str, tmp_path: Path
+) -> None:
+    """A drill's user, whose account was made and not confirmed in time: their name is taken then, by them, and they go on."""
+    site = Site(tmp_path / "site", own, own.new_database(own_template))
+    site.settings["LEDGER_WAIT_S"] = "1"
+    site.sql(f"ALTER DATABASE {site.database} SET synchronous_commit = local")
+    site.start()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            with nobody_confirms(site):
+                filling = pool.submit(_Fill(site.base, 1, ["first words"], [], 0).run)
+                wait_until(lambda: re.search(r'"status": ?503', site.log()), site.log)
+            assert filling.result(timeout=120) == (1, 0)
+        assert site.sql("SELECT count(*) FROM statuses") == [(1,)]
     finally:
         site.end()
