@@ -13,7 +13,7 @@ from typing import Any
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, ResourceProvider
 
 TOKEN = "RESILIENCE_ACCOUNT_TOKEN"  # noqa: S105 - the variable's name
-TIMEOUT_S = 30.0
+TIMEOUT_S = 120.0
 GONE = 404
 TAKEN = 409
 

@@ -55,7 +55,7 @@ class S3Vault:
         )
         self.client.meta.events.register("request-created.s3.PutObject", _send_at_once_if_small)
         who = Credentials(access_key_id, secret_access_key)
-        self._reads = Reads(self.client.meta.endpoint_url, spec.bucket, spec.region, who, CONNECTIONS)
+        self._reads = Reads(self.client, spec.bucket, who, CONNECTIONS)
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Create `key` if absent, by `If-None-Match: *`."""
@@ -187,8 +187,8 @@ class S3Vault:
 
     def close(self) -> None:
         """Idle connections end, and none is made any more."""
-        self._reads.close()
         self.client.meta.events.register_first("before-send.s3", _refuse_to_send)
+        self._reads.close()
         self.client.close()
 
     def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
