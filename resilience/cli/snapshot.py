@@ -8,10 +8,9 @@ import typer
 
 from resilience.cli.context import Context, say_json
 from resilience.decide import plan_snapshot
-from resilience.decide.replaying import due as needed
+from resilience.engine.due import plan_due
 from resilience.engine.execute import Approval, approve, execute
 from resilience.engine.observe import observe
-from resilience.engine.replay import replay, snapshot_at
 from resilience.render import Progress
 
 
@@ -26,7 +25,8 @@ def run(
     """Take a snapshot of the primary into each vault and read it back; docs/timers says how to have it done regularly.
 
     With --due it takes none while the last one is younger than snapshot_minutes, and WAL since is replayed within the promise, as fast as
-    the last `resilience verify` did it.
+    the last `resilience verify` did it; standbys and mirrors are seen to once an hour. It looks before it locks the fleet, and tries
+    nothing while the primary does not answer, so that it keeps no failover waiting.
 
     A hot standby that follows takes it; one whose host was started again is given its keys, and follows again. Then each
     mirror gets what it lacks of one vault, through this machine.
@@ -34,15 +34,19 @@ def run(
     Exit status: 0 done, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
-        survey, events = observe(world, fleet), world.log.read()
-        why = needed(fleet, replay(survey, events), survey.at - snapshot_at(events))
-        if due and not why:
+    with context.world() as (fleet, world), Progress.for_people(silent=as_json) as progress:
+        if due and plan_due(world, fleet) is None:
             say_json({"site": None}) if as_json else typer.echo("No snapshot is due.")
             return
-        plan = plan_snapshot(fleet, survey)
-        approve(world, plan, Approval(plan.digest, frozenset(), by="snapshot"))
-        execute(world, fleet, plan, progress.watch)
+        with context.alone():
+            plan = plan_due(world, fleet) if due else plan_snapshot(fleet, observe(world, fleet))
+            if plan is not None:
+                approve(world, plan, Approval(plan.digest, frozenset(), by="snapshot"))
+                execute(world, fleet, plan, progress.watch)
+    taken = plan is not None and any(step.action == "protect" for step in plan.steps)
+    if plan is None or not taken:
+        say_json({"site": None}) if as_json else typer.echo("No snapshot is due; standbys and mirrors were seen to.")
+        return
     say_json({"site": plan.target}) if as_json else typer.echo(
         f"Every vault that answered has a snapshot of {plan.target}."
     )

@@ -33,8 +33,8 @@ def replaying(fleet: Fleet, replay: Replay | None) -> Iterator[Finding]:
 
 
 def too_long(fleet: Fleet, replay: Replay | None) -> str:
-    """Why a cold restore would miss the promise by its replay; empty where it would not, or nobody knows, or a standby follows."""
-    if replay is None or replay.takes_s is None or any(site.standby == "hot" for site in fleet.sites):
+    """Why a cold restore would miss the promise by its replay; empty where it would not, or nobody knows, a standby follows, or its files alone would."""
+    if replay is None or replay.takes_s is None or replay.followed or replay.files_s >= fleet.promise.rto_s:
         return ""
     if replay.files_s + replay.takes_s <= fleet.promise.rto_s:
         return ""
@@ -45,6 +45,6 @@ def due(fleet: Fleet, replay: Replay | None, age_s: float) -> str:
     """Why a snapshot should be taken now; empty where the newest is young and what came since is quickly replayed."""
     if age_s >= fleet.replication.snapshot_minutes * 60:
         return f"the last one is {age_s / 60:.0f} minutes old"
-    if replay is not None and replay.files_s < fleet.promise.rto_s and (why := too_long(fleet, replay)):
+    if why := too_long(fleet, replay):
         return f"what was written since takes too long to replay: {why}"
     return ""

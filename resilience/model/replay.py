@@ -15,6 +15,8 @@ class Replay:
     """Bytes a second that were replayed then; None where nothing tells."""
     files_s: float = 0.0
     """Seconds that everything before the replay took then."""
+    followed: bool = False
+    """Whether a hot standby has replayed it already."""
 
     @property
     def takes_s(self) -> float | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from resilience.decide import plan_failover, plan_snapshot
+from resilience.engine.due import plan_due
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe
 from resilience.engine.run import Facts
@@ -144,3 +145,31 @@ def test_ship_and_the_app_start_while_the_lease_runs_out(durability: Durability)
             [["open"]],
         ]
     )
+
+
+def test_between_two_snapshots_a_standby_gets_its_keys_within_the_hour() -> None:
+    """With --due the snapshot waits where the last is young; what keeps standbys up does not, and is tried once an hour."""
+    stage = stood_by()
+    snapshot(stage)
+    stage.fleet = replace(stage.fleet, replication=replace(stage.fleet.replication, snapshot_minutes=1440))
+    assert plan_due(stage.world, stage.fleet) is None
+    stage.state.hosts["birch"].follows = False
+    stage.state.pass_time(3600)
+    plan = plan_due(stage.world, stage.fleet)
+    assert plan is not None
+    assert [step.action for step in plan.steps] == ["follow"]
+    approve(stage.world, plan, Approval(plan.digest, frozenset(), by="snapshot"))
+    execute(stage.world, stage.fleet, plan)
+    assert stage.state.hosts["birch"].follows
+    stage.state.hosts["birch"].follows = False
+    assert plan_due(stage.world, stage.fleet) is None
+
+
+def test_nothing_is_tried_at_a_primary_that_does_not_answer() -> None:
+    """It would hold the fleet's lock for a whole attempt, every five minutes, just when somebody wants to fail over."""
+    stage = day_one()
+    stage.state.pass_time(36_000)
+    assert plan_due(stage.world, stage.fleet) is not None
+    stage.state.lose("acorn")
+    with pytest.raises(ResilienceError, match="acorn does not answer"):
+        plan_due(stage.world, stage.fleet)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from resilience.decide.replaying import due, replaying, too_long
 from resilience.engine.observe import observe
 from resilience.engine.replay import TELLING, replay, snapshot_at
-from resilience.model import Event, Survey
+from resilience.model import Event, Survey, Unknown
 from resilience.model.replay import Replay
 from resilience.replication import layout, lsn
 from resilience.simulation import simulated_fleet
@@ -47,15 +47,30 @@ def test_counted_from_the_newest_snapshot_at_the_last_measured_rate() -> None:
     assert replay(observe(day_one().world, FLEET), events) is None, "no ship says how far it is"
 
 
-@pytest.mark.parametrize(("wal", "standby", "grade"), [(1, "cold", "pass"), (60, "cold", "warn"), (60, "hot", "pass")])
-def test_warned_where_the_promise_would_be_missed(wal: int, standby: Literal["hot", "cold"], grade: str) -> None:
-    """Files and replay together are more than promised; a hot standby has replayed it already."""
-    sites = tuple(replace(site, standby=standby if site.name == "birch" else "cold") for site in FLEET.sites)
-    fleet = replace(FLEET, sites=sites, promise=replace(FLEET.promise, rto_s=80))
-    (line,) = replaying(fleet, Replay(wal, 1.0, 30.0))
+@pytest.mark.parametrize(("wal", "followed", "grade"), [(1, False, "pass"), (60, False, "warn"), (60, True, "pass")])
+def test_warned_where_the_promise_would_be_missed(wal: int, *, followed: bool, grade: str) -> None:
+    """Files and replay together are more than promised; a hot standby that follows has replayed it already."""
+    fleet = replace(FLEET, promise=replace(FLEET.promise, rto_s=80))
+    (line,) = replaying(fleet, Replay(wal, 1.0, 30.0, followed))
     assert line.grade == grade, line
     assert f"take {wal} s to replay" in line.said
     assert ("resilience snapshot" in line.next) == (grade == "warn")
+
+
+def test_a_standby_counts_while_it_follows_this_epoch() -> None:
+    """One that is declared and does not follow, or follows an older epoch, has replayed nothing of it."""
+    seen = survey(GB)
+    for ship, follows in (
+        ({"role": "standby", "epoch": 1}, True),
+        ({"role": "standby", "epoch": 0}, False),
+        ({}, False),
+    ):
+        beside = {**seen.sites, "birch": replace(seen.sites["birch"], ship=ship)}
+        found = replay(replace(seen, sites=beside), [verified(2 * TELLING, 2.0)])
+        assert found is not None
+        assert found.followed is follows
+    nobody = replace(seen, sites={**seen.sites, "birch": replace(seen.sites["birch"], ship=Unknown("lost"))})
+    assert replay(nobody, []) == Replay(GB)
 
 
 def test_a_rate_that_nobody_measured_is_said() -> None:
@@ -74,4 +89,5 @@ def test_due_by_age_or_by_what_was_written() -> None:
     assert "minutes old" in due(fleet, None, spacing)
     assert "80 s are promised" in due(fleet, Replay(60, 1.0, 30.0), 5)
     assert due(fleet, Replay(60, 1.0, 90.0), 5) == ""
+    assert too_long(fleet, Replay(0, 1.0, 90.0)) == "", "nor is it the replay that takes too long"
     assert snapshot_at([]) == 0.0
