@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from resilience.decide.certificates import tls_declared, tls_observed
 from resilience.decide.locks import locked_copies, untold
 from resilience.decide.names import registered, zones_alike
-from resilience.decide.quorum import with_companions
+from resilience.decide.quorum import newest_epoch, with_companions
 from resilience.decide.replaying import replaying
 from resilience.decide.restoring import restoring
 from resilience.decide.standing import destroyable
@@ -37,7 +37,7 @@ def observed(fleet: Fleet, survey: Survey, seen: Seen, prices: Prices) -> tuple[
         *_mirrors(fleet, survey, seen),
         *_locks(untold(fleet, survey)),
         *_snapshots_versions(seen),
-        *_hosts_versions(fleet, seen),
+        *_hosts_versions(fleet, survey, seen),
         *_zones(fleet, survey),
         *zones_alike(fleet, survey),
         *registered(fleet, survey),
@@ -262,11 +262,20 @@ def _snapshots_versions(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _hosts_versions(fleet: Fleet, seen: Seen) -> Iterator[Finding]:
+def _hosts_versions(fleet: Fleet, survey: Survey, seen: Seen) -> Iterator[Finding]:
     """A physical copy starts on the same architecture, Postgres and collation only: each host says what it has."""
     copies = [dict(found) for found in seen.versions.values() if not isinstance(found, Unknown)]
+    epoch = newest_epoch(survey)
+    serving = epoch.site if epoch else fleet.primary.name
     for site in fleet.sites:
         host = seen.hosts.get(site.name, Unknown("it was not asked"))
+        if host is None and site.standby == "cold" and site.name != serving:
+            said = (
+                f"nothing runs at a cold site; `resilience rehearse --to {site.name}` shows whether copies start there"
+            )
+            yield Finding("versions", site.name, "pass", said)
+            continue
+        host = Unknown("no host was made there") if host is None else host
         if isinstance(host, Unknown):
             said = f"whether copies start there is not known: {host.why}"
             advice = f"Bring the app back there once: `resilience rehearse --to {site.name}`."

@@ -91,14 +91,10 @@ def remembered(log: Log, now: float, seen: Seen) -> Seen:
     return replace(seen, vendors={**seen.vendors, **vendors})
 
 
-def _host(world: World, site: Site) -> Mapping[str, str]:
-    """Of what kind the site's host is, as it says itself."""
+def _host(world: World, site: Site) -> Mapping[str, str] | None:
+    """Of what kind the site's host is, as it says itself; None where none was made."""
     outputs = world.clouds[site.name].outputs(site)
-    if outputs is None:
-        raise ResilienceError(
-            "nothing runs there", "No host was made at this site.", f"Run `resilience up {site.name}`."
-        )
-    return world.plane.versions(site, outputs)
+    return None if outputs is None else world.plane.versions(site, outputs)
 
 
 def _versions(vault: Vault) -> Mapping[str, str]:

@@ -42,7 +42,7 @@ class Seen:
     """By vault: bytes a second that it gave to one reader; None where it has nothing to give yet."""
     versions: Mapping[str, Reading[Mapping[str, str]]] = field(default_factory=dict)
     """By vault: architecture, Postgres and collation of the newest snapshot there."""
-    hosts: Mapping[str, Reading[Mapping[str, str]]] = field(default_factory=dict)
-    """By site: the same of its host, as far as that has it."""
+    hosts: Mapping[str, Reading[Mapping[str, str] | None]] = field(default_factory=dict)
+    """By site: the same of its host, as far as that has it; None where there is no host."""
     replay: Replay | None = None
     """What a cold restore would have to replay."""

@@ -95,11 +95,9 @@ def test_the_gate_is_closed_and_opened(operator: Operator) -> None:
 
 
 def test_everything_a_failover_leans_on_is_well(operator: Operator) -> None:
-    """`check` tries keys, accounts, every principal at every vault, clocks, names, hosts: all passes but sites where none runs."""
-    found = operator.run("check", status=4)["findings"]
-    assert [(f["area"], f["subject"], f["grade"]) for f in found if f["grade"] != "pass"] == [
-        ("versions", site, "unknown") for site in ("birch", "cedar")
-    ]
+    """`check` tries keys, accounts, every principal at every vault, clocks, names, hosts: all passes, also sites where none runs."""
+    found = operator.run("check")["findings"]
+    assert [f for f in found if f["grade"] != "pass"] == []
     assert [f["grade"] for f in found if (f["area"], f["subject"]) == ("versions", "acorn")] == ["pass"]
     assert {"losing", "kit", "account", "vault", "clock", "versions", "name"} <= {f["area"] for f in found}
 

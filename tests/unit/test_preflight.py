@@ -126,6 +126,20 @@ def test_one_kind_of_snapshot_says_nothing_of_hosts() -> None:
     assert not [f for f in found.values() if "everywhere" in f.said]
 
 
+def test_a_cold_site_without_a_host_is_as_declared() -> None:
+    """Nothing runs there until a failover, which is no finding; at a hot standby, or where the app should run, it is."""
+    first, *_, last = METAL.sites
+    looked = seen(hosts={site.name: None for site in METAL.sites})
+    (cold,) = of(looked, "versions", last.name)
+    assert (cold.grade, cold.next) == ("pass", "")
+    assert "rehearse --to" in cold.said
+    assert [found.grade for found in of(looked, "versions", first.name)] == ["unknown"]
+    hot = replace(METAL, sites=(*METAL.sites[:-1], replace(last, standby="hot")))
+    facts = Seen(versions={"wasabi": VERSIONS}, hosts={last.name: None})
+    told = observed(hot, Survey(0.0), facts, load_prices())
+    assert [found.grade for found in of(told, "versions", last.name)] == ["unknown"]
+
+
 def test_a_quota_says_since_when_it_leaves_room() -> None:
     """Counted from this machine's own looks, without a break; what fails, or is no quota, says nothing of the kind."""
     log, day = Stage(simulated_fleet()).world.log, 86_400.0
