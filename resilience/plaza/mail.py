@@ -20,6 +20,8 @@ from resilience.plaza.errors import PlazaError
 
 SEND_S = 10.0
 PASSED_OVER_S = 60.0
+PERMANENT = 500
+"""From here on SMTP's codes say that trying again changes nothing."""
 PORTS = {"smtp": 587, "smtps": 465}
 
 log = structlog.get_logger()
@@ -30,7 +32,11 @@ class NotSent(Exception):
 
 
 class Undeliverable(Exception):
-    """Providers answer, and none of them takes mail for this address."""
+    """Every provider answers, and none of them will ever take mail for this address."""
+
+
+class NotNow(Exception):
+    """Who answered took no mail for this address, for now or while another failed: it may be the provider and not the address."""
 
 
 class Provider(Protocol):
@@ -87,7 +93,7 @@ class Mailer:
         return bool(self._providers)
 
     async def send(self, to: str, subject: str, text: str) -> str:
-        """Send one message; the name of the provider that took it. Raises NotSent or Undeliverable when none did."""
+        """Send one message; the name of the provider that took it. Raises NotSent, NotNow or Undeliverable when none did."""
         if not is_address(to):
             raise Undeliverable
         message = EmailMessage()
@@ -97,20 +103,24 @@ class Mailer:
         return await asyncio.to_thread(self._try_each, message)
 
     def _try_each(self, message: EmailMessage) -> str:
-        refused = False
+        for_good: list[bool] = []
+        failed = False
         for provider in self._in_order():
             try:
                 provider.send(message)
-            except smtplib.SMTPRecipientsRefused:
-                refused = True
+            except smtplib.SMTPRecipientsRefused as error:
+                for_good.append(all(code >= PERMANENT for code, _ in error.recipients.values()))
                 continue
             except (OSError, smtplib.SMTPException) as error:
+                failed = True
                 self._failed_at[provider.name] = time.monotonic()
                 log.warning("mail provider failed", provider=provider.name, why=type(error).__name__)
                 continue
             self._failed_at.pop(provider.name, None)
             return provider.name
-        raise Undeliverable if refused else NotSent
+        if not for_good:
+            raise NotSent
+        raise Undeliverable if all(for_good) and not failed else NotNow
 
     def _in_order(self) -> list[Provider]:
         """Those that failed a moment ago come last, and are still tried."""

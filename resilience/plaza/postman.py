@@ -12,7 +12,7 @@ from resilience.plaza.bearer import digest, new_secret
 from resilience.plaza.db import Database
 from resilience.plaza.errors import NotSafeElsewhere
 from resilience.plaza.gate import Gate
-from resilience.plaza.mail import Mailer, NotSent, Undeliverable
+from resilience.plaza.mail import Mailer, NotNow, NotSent, Undeliverable
 from resilience.plaza.signups import Letter
 
 IDLE_S = 1.0
@@ -70,6 +70,10 @@ class Postman:
             async with self._db.write() as conn:
                 await signups.to_the_end(conn, letter.id)
             raise
+        except NotNow:
+            async with self._db.write() as conn:
+                await signups.in_a_minute(conn, letter.id)
+            log.warning("letter not taken now", signup=letter.id, next="It is tried again in a minute.")
         except Exception as error:
             unknown = not isinstance(error, Undeliverable)
             log.warning("letter put off", signup=letter.id, why=type(error).__name__, exc_info=unknown)

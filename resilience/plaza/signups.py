@@ -155,6 +155,11 @@ async def to_the_end(conn: Connection, place: int) -> None:
     await conn.execute("UPDATE signups SET mail_due = now() WHERE id = %s", (place,))
 
 
+async def in_a_minute(conn: Connection, place: int) -> None:
+    """This letter was not taken, and nobody knows whether the address is why."""
+    await conn.execute("UPDATE signups SET mail_due = now() + interval '1 minute' WHERE id = %s", (place,))
+
+
 async def put_off(conn: Connection, place: int) -> None:
     """This letter was refused: it is tried again after a minute, then after twice as long each time."""
     await conn.execute(

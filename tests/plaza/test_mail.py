@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,7 +12,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from resilience.plaza.errors import PlazaError
-from resilience.plaza.mail import providers
+from resilience.plaza.mail import Mailer, NotNow, NotSent, Undeliverable, providers
 from tests.plaza.harness import PASSWORD, Site, free_port, wait_until
 from tests.plaza.pages import guest, send
 
@@ -27,6 +28,7 @@ class Inbox:
         self.refuses = False
         self.unknown: set[str] = set()
         """Names that it knows no mailbox of."""
+        self.no_mailbox = "550 5.1.1 No such user"
         self._controller: Controller | None = None
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 (the library's name)
@@ -41,7 +43,7 @@ class Inbox:
     ) -> str:
         """Take an address, or refuse it as a provider does that finds no such mailbox."""
         if address.partition("@")[0] in self.unknown:
-            return "550 5.1.1 No such user"
+            return self.no_mailbox
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
@@ -155,7 +157,13 @@ def test_a_letter_that_nobody_takes_holds_up_no_other(site: Site, inboxes: tuple
 
     for inbox in inboxes:
         inbox.unknown.add(name)
+    inboxes[0].no_mailbox = "450 4.7.1 Come again"
     client = join(site, name)
+    wait_until(lambda: "letter not taken now" in site.log(), site.log)
+    assert tries() == 0
+    assert "No mail is taken for the address" not in client.get("/waiting").text
+    inboxes[0].no_mailbox = "550 5.1.1 No such user"
+    site.sql("UPDATE signups SET mail_due = now() WHERE username = %s", name)
     wait_until(lambda: tries() >= 1, site.log)
     assert "No mail is taken for the address" in client.get("/waiting").text
     site.sql("UPDATE signups SET email = 'a@[', mail_due = now() WHERE username = %s", name)
@@ -168,6 +176,26 @@ def test_a_letter_that_nobody_takes_holds_up_no_other(site: Site, inboxes: tuple
     site.sql("UPDATE signups SET email = 'a@users.test', mail_due = now() WHERE username = %s", name)
     wait_until(lambda: any(f"Hello {name}," in text for text in inboxes[0].texts + inboxes[1].texts), site.log)
     assert send(client, link_in(inboxes[0].texts + inboxes[1].texts, name), {}).status_code == 303
+
+
+def test_an_address_is_blamed_only_where_every_provider_refuses_it_for_good(inboxes: tuple[Inbox, Inbox]) -> None:
+    """A provider that fails, or refuses for now, may be why: only two that answer and refuse for good make it the address."""
+    mailer = Mailer(providers(addresses(inboxes)), "plaza@plaza.test")
+    for inbox in inboxes:
+        inbox.unknown.add("nobody")
+
+    def why() -> type[Exception]:
+        with pytest.raises((Undeliverable, NotNow, NotSent)) as caught:
+            asyncio.run(mailer.send("nobody@users.test", "Hello", "text"))
+        return caught.type
+
+    assert why() is Undeliverable
+    inboxes[0].no_mailbox = "450 4.7.1 Come again"
+    assert why() is NotNow
+    inboxes[0].down()
+    assert why() is NotNow
+    inboxes[1].down()
+    assert why() is NotSent
 
 
 def test_an_address_is_asked_for_and_taken_once(site: Site, name: str) -> None:
