@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import smtplib
 import ssl
 import time
@@ -23,6 +24,7 @@ PASSED_OVER_S = 60.0
 PERMANENT = 500
 """From here on SMTP's codes say that trying again changes nothing."""
 PORTS = {"smtp": 587, "smtps": 465}
+DOTTED = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+")
 
 log = structlog.get_logger()
 
@@ -97,7 +99,7 @@ class Mailer:
         if not is_address(to):
             raise Undeliverable
         message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = self._sender, Address(addr_spec=to), subject
+        message["From"], message["To"], message["Subject"] = self._sender, _header(to), subject
         message["Date"], message["Message-ID"] = formatdate(), make_msgid(domain=self._sender.rpartition("@")[2])
         message.set_content(text)
         return await asyncio.to_thread(self._try_each, message)
@@ -129,11 +131,22 @@ class Mailer:
 
 
 def is_address(text: str) -> bool:
-    """Whether a letter's header can name it as it is, alone: what the library makes of it is the same address."""
+    """Whether a letter's header can name it as it is, alone; dots anywhere before the @ are in use, whatever the standard says."""
+    name, _, host = text.rpartition("@")
+    return _is_standard(text) or (DOTTED.fullmatch(name) is not None and _is_standard(f"x@{host}"))
+
+
+def _is_standard(text: str) -> bool:
+    """What the library makes of it is the same address."""
     try:
         return text.isascii() and Address(addr_spec=text).addr_spec == text
     except Exception:  # noqa: BLE001 (what it can't read it says by any error, AttributeError too)
         return False
+
+
+def _header(to: str) -> Address | str:
+    """The library makes no address of one with such dots, and writes it as it is."""
+    return Address(addr_spec=to) if _is_standard(to) else to
 
 
 def providers(text: str) -> list[Provider]:

@@ -11,6 +11,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from resilience.plaza.accounts import check_registration
 from resilience.plaza.errors import PlazaError
 from resilience.plaza.mail import Mailer, NotNow, NotSent, Undeliverable, providers
 from tests.plaza.harness import PASSWORD, Site, free_port, wait_until
@@ -198,6 +199,18 @@ def test_an_address_is_blamed_only_where_every_provider_refuses_it_for_good(inbo
     assert why() is NotSent
 
 
+def test_an_address_in_use_gets_its_letter_as_it_is(inboxes: tuple[Inbox, Inbox]) -> None:
+    """Dots where the standard has none are in use, in Japan above all: no problem at sign-up, and the same address in the letter."""
+    mailer = Mailer(providers(addresses(inboxes)), "plaza@plaza.test")
+    for to in ("taro..x@docomo.test", "taro.@docomo.test", ".taro@ezweb.test", "o'brien+x@users.test"):
+        assert check_registration("taro", PASSWORD, to, agreement=True) == {}
+        asyncio.run(mailer.send(to, "Hello", "text"))
+        letter = inboxes[0].letters.pop()
+        assert letter.rcpt_tos == [to]
+        assert isinstance(letter.content, bytes)
+        assert f"To: {to}\r\n".encode() in letter.content
+
+
 def test_an_address_is_asked_for_and_taken_once(site: Site, name: str) -> None:
     """No address or a strange one is refused where it happened; nobody else gets an address that waits."""
     form = {"username": name, "password": PASSWORD, "agreement": "1"}
@@ -209,6 +222,8 @@ def test_an_address_is_asked_for_and_taken_once(site: Site, name: str) -> None:
         "a,b@users.test",
         "a<b@users.test",
         "a@users..test",
+        "a..b@users..test",
+        "a..b,c@users.test",
         "k\u00e4the@users.test",
     ):
         answer = send(guest(site), "/register", {**form, "email": email})
