@@ -150,13 +150,15 @@ def _header(to: str) -> Address | str:
 
 
 def providers(text: str) -> list[Provider]:
-    """Providers from addresses, separated by spaces: none, or at least two at different hosts."""
+    """Providers from addresses, separated by spaces: none, or at least two at different hosts; two ports of this host may be tunnels to two."""
     found = [_smtp(url) for url in text.split()]
-    if found and len({one.host for one in found}) < 2:
+    if found and len({one.name if one.trusted else one.host for one in found}) < 2:
         what = "Mail is not configured"
         raise PlazaError(
             what, "MAIL names one provider, and losing it would lose all", "Name two that have nothing in common."
         )
+    if found and len({one.host for one in found}) < 2:
+        log.warning("mail goes by this host alone", next="Make sure that its ports lead to two that share nothing.")
     return list(found)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import structlog
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
@@ -241,6 +242,15 @@ def test_one_provider_is_not_enough(text: str) -> None:
     """Losing it would lose all mail: plaza does not start."""
     with pytest.raises(PlazaError, match="Mail is not configured"):
         providers(text)
+
+
+def test_two_ports_of_this_host_are_two_providers_and_are_warned_of() -> None:
+    """Two tunnels begin here and may end anywhere: plaza starts, and says what it can't see. The same one twice is one."""
+    with structlog.testing.capture_logs() as said:
+        assert len(providers("smtp://127.0.0.1:2525 smtp://127.0.0.1:2526")) == 2
+    assert [one["log_level"] for one in said] == ["warning"]
+    with pytest.raises(PlazaError, match="Mail is not configured"):
+        providers("smtp://127.0.0.1:2525 smtp://127.0.0.1:2525")
 
 
 def test_passwords_of_providers_are_not_shown() -> None:
