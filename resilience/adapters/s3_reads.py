@@ -16,8 +16,8 @@ from botocore.utils import get_environ_proxies
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-SOON = 2
-"""Seconds for a connection, and between two pieces. Whoever is slower is asked by the client, which is patient and tries again."""
+TIMEOUTS_S: Any = (2, 10)  # the stubs know of one for both
+"""For a connection, and between two pieces: the client's own, as a lease's read must not be given up early on a busy machine."""
 GET = "s3.GetObject"
 THERE, ABSENT = 200, 404
 
@@ -37,7 +37,7 @@ class Reads:
         self._root = f"{endpoint.rstrip('/')}/{bucket}/"
         self._auth = S3SigV4Auth(credentials, "s3", client.meta.region_name)
         proxies = get_environ_proxies(endpoint)
-        self._session = URLLib3Session(timeout=SOON, max_pool_connections=connections, proxies=proxies)
+        self._session = URLLib3Session(timeout=TIMEOUTS_S, max_pool_connections=connections, proxies=proxies)
         self._parser = create_parser("rest-xml")
         self._events: Any = client.meta.events  # the stubs know half of it
 
