@@ -19,6 +19,9 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "test")
 os.environ["RESILIENCE_LAB_INSTANCE"] = os.environ.get("RESILIENCE_LAB_INSTANCE", "") + WORKER
 """A lab somebody looks at is left alone by tests, and so is another worker's."""
 
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+"""Stacks' tests leave gRPC in a worker; with its support of forks a child may be aborted before it is restic (exit -6)."""
+
 settings.register_profile(
     "resilience", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )  # how long an example takes says how busy the machine is

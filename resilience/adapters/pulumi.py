@@ -30,6 +30,9 @@ from resilience.model import Site, SiteOutputs
 if TYPE_CHECKING:
     import pulumi.automation as auto
 
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+"""Pulumi's gRPC, with its support of forks, may abort a child of this process before it becomes the program it was to be."""
+
 PROJECT = "resilience"
 ROOT = Path(__file__).resolve().parent.parent.parent
 STACK_TYPE = "pulumi:pulumi:Stack"
