@@ -62,6 +62,17 @@ def site(own: Postgres, own_template: str, tmp_path: Path) -> Iterator[Site]:
     found.end()
 
 
+@pytest.fixture
+def hasty(own: Postgres, own_template: str, tmp_path: Path) -> Iterator[Site]:
+    """A plaza whose commits wait for nobody unless they ask for it, and which itself waits two seconds for anything; started."""
+    found = Site(tmp_path / "site", own, own.new_database(own_template))
+    found.settings |= {"LEDGER_WAIT_S": "2", "LINE_WAIT_S": "2"}
+    found.sql(f"ALTER DATABASE {found.database} SET synchronous_commit = local")
+    found.start()
+    yield found
+    found.end()
+
+
 @contextmanager
 def nobody_confirms(site: Site) -> Iterator[None]:
     """Commits that wait for copies elsewhere wait in vain; it begins when the first was seen to wait, and not before."""
@@ -246,70 +257,43 @@ def test_a_picture_that_cannot_be_written_stores_no_row(site: Site) -> None:
     assert site.sql("SELECT count(*) FROM media") == [(0,)]
 
 
-def test_a_new_password_waits_for_the_quorum_whatever_the_mode(
-    own: Postgres, own_template: str, tmp_path: Path
-) -> None:
+def test_a_new_password_waits_for_the_quorum_whatever_the_mode(hasty: Site) -> None:
     """Where commits don't wait, a password change and a takedown still do; nobody is told `done` before."""
-    site = Site(tmp_path / "site", own, own.new_database(own_template))
-    site.settings["LEDGER_WAIT_S"] = "2"
-    site.sql(f"ALTER DATABASE {site.database} SET synchronous_commit = local")
-    site.start()
-    try:
-        author, moderator = site.client("writer"), site.moderator("judge")
-        post = author.status_post("soon gone")
-        client = browser(site, "writer")
-        with nobody_confirms(site):
-            author.status_post("does not wait")
-            form = {"password": PASSWORD, "new": "another battery staple"}
-            answer = send(client, "/settings/password", form, "/settings/security")
-            assert (answer.status_code, "not confirmed" in answer.text) == (503, True)
-            refused = site.take_down(moderator, str(post.id))
-            assert refused.status_code == 503
-            assert httpx.get(f"{site.base}/api/v1/statuses/{post.id}").status_code == 404
-    finally:
-        site.end()
+    author, moderator = hasty.client("writer"), hasty.moderator("judge")
+    post = author.status_post("soon gone")
+    client = browser(hasty, "writer")
+    with nobody_confirms(hasty):
+        author.status_post("does not wait")
+        form = {"password": PASSWORD, "new": "another battery staple"}
+        answer = send(client, "/settings/password", form, "/settings/security")
+        assert (answer.status_code, "not confirmed" in answer.text) == (503, True)
+        refused = hasty.take_down(moderator, str(post.id))
+        assert refused.status_code == 503
+        assert httpx.get(f"{hasty.base}/api/v1/statuses/{post.id}").status_code == 404
 
 
-def test_nobody_is_told_a_place_or_welcomed_before_it_is_held_elsewhere(
-    own: Postgres, own_template: str, tmp_path: Path
-) -> None:
+def test_nobody_is_told_a_place_or_welcomed_before_it_is_held_elsewhere(hasty: Site) -> None:
     """Where commits don't wait, sign-ups still do: by form, at the page that looks again, and by an app."""
-    site = Site(tmp_path / "site", own, own.new_database(own_template))
-    site.settings["LEDGER_WAIT_S"] = "2"
-    site.sql(f"ALTER DATABASE {site.database} SET synchronous_commit = local")
-    site.start()
-    try:
-        client = guest(site)
-        form = {**fields_of(client.get("/register").text), "username": "early", "password": PASSWORD, "agreement": "1"}
-        app = site.app(["read", "write"])
-        with nobody_confirms(site):
-            for _ in range(2):
-                assert client.post("/register", data=form).status_code == 503
-            with pytest.raises(MastodonIllegalArgumentError, match="not confirmed"):
-                app.create_account("appish", PASSWORD, "appish@users.test", agreement=True, scopes=["read", "write"])
-            made = "SELECT count(*) FROM accounts WHERE username = 'early'"
-            wait_until(lambda: site.sql(made) == [(1,)], site.log)
-            client.cookies.set("plaza_place", form["key"])
-            assert client.get("/waiting").status_code == 503
-        wait_until(lambda: client.post("/register", data=form).headers.get("location") == "/?said=welcome", site.log)
-    finally:
-        site.end()
+    client = guest(hasty)
+    form = {**fields_of(client.get("/register").text), "username": "early", "password": PASSWORD, "agreement": "1"}
+    app = hasty.app(["read", "write"])
+    with nobody_confirms(hasty):
+        for _ in range(2):
+            assert client.post("/register", data=form).status_code == 503
+        with pytest.raises(MastodonIllegalArgumentError, match="not confirmed"):
+            app.create_account("appish", PASSWORD, "appish@users.test", agreement=True, scopes=["read", "write"])
+        made = "SELECT count(*) FROM accounts WHERE username = 'early'"
+        wait_until(lambda: hasty.sql(made) == [(1,)], hasty.log)
+        client.cookies.set("plaza_place", form["key"])
+        assert client.get("/waiting").status_code == 503
+    wait_until(lambda: client.post("/register", data=form).headers.get("location") == "/?said=welcome", hasty.log)
 
 
-def test_whoever_fills_a_site_gets_in_though_it_was_told_so_too_late(
-    own: Postgres, own_template: str, tmp_path: Path
-) -> None:
+def test_whoever_fills_a_site_gets_in_though_it_was_told_so_too_late(hasty: Site) -> None:
     """A drill's user, whose account was made and not confirmed in time: their name is taken then, by them, and they go on."""
-    site = Site(tmp_path / "site", own, own.new_database(own_template))
-    site.settings["LEDGER_WAIT_S"] = "1"
-    site.sql(f"ALTER DATABASE {site.database} SET synchronous_commit = local")
-    site.start()
-    try:
-        with ThreadPoolExecutor(1) as pool:
-            with nobody_confirms(site):
-                filling = pool.submit(_Fill(site.base, 1, ["first words"], [], 0).run)
-                wait_until(lambda: re.search(r'"status": ?503', site.log()), site.log)
-            assert filling.result(timeout=120) == (1, 0)
-        assert site.sql("SELECT count(*) FROM statuses") == [(1,)]
-    finally:
-        site.end()
+    with ThreadPoolExecutor(1) as pool:
+        with nobody_confirms(hasty):
+            filling = pool.submit(_Fill(hasty.base, 1, ["first words"], [], 0).run)
+            wait_until(lambda: re.search(r'"status": ?503', hasty.log()), hasty.log)
+        assert filling.result(timeout=120) == (1, 0)
+    assert hasty.sql("SELECT count(*) FROM statuses") == [(1,)]
