@@ -1,9 +1,11 @@
-"""What Postgres' control file says of a data directory, whether or not a server runs there."""
+"""What Postgres says: by its control file, whether or not a server runs, and to whoever wants to come in."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+
+from psycopg import conninfo, pq
 
 from resilience.replication import lsn
 from resilience.replication.config import Config
@@ -25,3 +27,17 @@ def ended(config: Config) -> int | None:
     if told.get("Database cluster state") != "shut down":
         return None
     return lsn.parse(told["Latest checkpoint location"])
+
+
+def accepts(dsn: str) -> bool:
+    """Whether it lets anybody in."""
+    return _ping(dsn) == pq.Ping.OK
+
+
+def is_gone(dsn: str) -> bool:
+    """Whether nobody answers; one that shuts down still says that it does."""
+    return _ping(dsn) == pq.Ping.NO_RESPONSE
+
+
+def _ping(dsn: str) -> int:
+    return pq.PGconn.ping(conninfo.make_conninfo(dsn, connect_timeout="2").encode())

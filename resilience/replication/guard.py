@@ -16,8 +16,9 @@ from resilience.errors import ResilienceError
 from resilience.replication import config as configs
 from resilience.replication import lapse, tenure, turn
 from resilience.replication.config import Config
+from resilience.replication.control import accepts
 from resilience.replication.lease import now
-from resilience.replication.ship import accepts, fence, kill
+from resilience.replication.ship import fence, kill
 
 EVERY = 0.25
 log = structlog.get_logger()

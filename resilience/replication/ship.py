@@ -17,7 +17,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
-from psycopg import conninfo, pq
 
 from resilience.errors import Refused, ResilienceError, UsageError
 from resilience.replication import chunk, control, lapse, lsn, seals, tenure, turn
@@ -43,7 +42,7 @@ MUCH = 64 << 10
 """So much at once means that Postgres may be waiting for room: then it is read as it comes."""
 POLL = 0.05
 QUIET = 0.5
-"""No more WAL for so long: Postgres has sent the last of it, also where it never says that it has shut down."""
+"""No more WAL for so long from a Postgres that is gone without a word: it has sent the last of it."""
 PATIENCE = 2.0
 """A fast shutdown lets nobody in at once; when it did not by then, Postgres is killed."""
 log = structlog.get_logger()
@@ -177,7 +176,8 @@ class Ship:
     def _hand_over(self) -> None:
         """Put what Postgres still sends while it shuts down, so that the new site finds all of it.
 
-        For one lease at most: the new site reads the chain no earlier than a lease after the seal.
+        For one lease at most: the new site reads the chain no earlier than a lease after the seal. Until then a shutdown that
+        takes long is not cut short: a Postgres that was killed never says where its WAL ends, which a switchover asks.
         """
         until = time.monotonic() + self._config.lease_s
         seen, since, whole = -1, time.monotonic(), False
@@ -187,7 +187,7 @@ class Ship:
             elif held_by(self._record.k, (c.put_upto for c in self._couriers)) >= seen:
                 last = control.ended(self._config)
                 whole = last is not None and seen > last
-                if whole or now - since > QUIET:
+                if whole or (now - since > QUIET and control.is_gone(self._config.postgres.dsn)):
                     break
             self._stopping.wait(POLL)
         log.info("handed over", position=lsn.show(self._spool.end), whole=whole)
@@ -364,7 +364,7 @@ def fence(config: Config, wait: Callable[[float], None] = time.sleep) -> None:
     for argv in config.postgres.fence or [config.postgres.stop]:
         log.error("fencing", command=argv)
         subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while accepts(config.postgres.dsn):
+    while control.accepts(config.postgres.dsn):
         if time.monotonic() > began + PATIENCE:
             kill(config)
         wait(POLL)
@@ -375,12 +375,6 @@ def kill(config: Config) -> None:
     for argv in config.postgres.kill:
         done = subprocess.run(argv, check=False, capture_output=True, text=True)
         log.error("killing", command=argv, status=done.returncode, output=(done.stdout + done.stderr)[-500:])
-
-
-def accepts(dsn: str) -> bool:
-    """Whether Postgres lets anybody in."""
-    options = conninfo.make_conninfo(dsn, connect_timeout="2").encode()
-    return pq.PGconn.ping(options) == pq.Ping.OK
 
 
 def main(config: Config) -> dict[str, object]:

@@ -12,8 +12,8 @@ from subprocess import Popen
 from resilience.errors import Exit
 from resilience.replication import epoch as epochs
 from resilience.replication import layout, lsn
+from resilience.replication.control import accepts
 from resilience.replication.lease import now
-from resilience.replication.ship import accepts
 from resilience.replication.spool import Hole
 from tests.replication.harness import Fleet, Site, wait_until
 from tests.replication.test_ship_faults import without

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 
 import psycopg
+import pytest
 
 from resilience.replication import lsn
+from resilience.replication.control import accepts
+from resilience.replication.ship import QUIET
 from tests.replication.harness import Fleet, Site, wait_until
 
 
@@ -79,6 +84,25 @@ def test_a_superseded_site_hands_over_its_last_rows(sites: Callable[..., Site], 
     birch.run("restore")
     birch.run("recover")
     assert set(acknowledged) <= set(birch.rows())
+
+
+def test_a_superseded_site_that_takes_long_to_shut_down_is_waited_for(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """One session does not end for seconds, and nothing is written meanwhile: Postgres is not killed, and ends in order."""
+    acorn = sites(fleet, "acorn")
+    acorn.begin()
+    ship = acorn.processes[0]
+    with acorn.connect() as db:
+        session = db.info.backend_pid
+        os.kill(session, signal.SIGSTOP)
+        try:
+            sites(fleet, "birch")
+            wait_until(lambda: not accepts(acorn.dsn), "a shutdown")
+            with pytest.raises(subprocess.TimeoutExpired):
+                ship.wait(4 * QUIET)
+        finally:
+            os.kill(session, signal.SIGCONT)
+    assert ship.wait(60) == 5
+    assert '"whole": true' in (acorn.folder / "ship.log").read_text()
 
 
 def test_two_moves_from_one_snapshot(sites: Callable[..., Site], lost: Fleet) -> None:
