@@ -182,8 +182,15 @@ class Plane(Protocol):
     def verify_snapshot(self, vault: str, snapshot: str) -> bool:
         """Whether the vault really holds this snapshot, label and data, read by another principal."""
 
-    def verify(self, vault: str, at: str | None) -> Mapping[str, Any]:
-        """Restore from this vault alone, up to a position, start it, check and count it; raises where it is not whole."""
+    def witness(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """What the primary sees of itself at a position, signed: {position, snapshots, tables, left_out}; raises where it can't tell."""
+
+    def verify(self, vault: str, at: str | None, witness: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """Restore from this vault alone, up to a position, start it, check and count it; raises where it is not whole.
+
+        With a witness it goes to where that was taken, and tells which transactions are committed there `early`: before the primary
+        saw them.
+        """
 
     def prune(self, vault: str, snapshot: str, *, really: bool) -> Mapping[str, Any]:
         """Remove from this vault what lies before a snapshot; without `really` only say what would go."""

@@ -191,10 +191,15 @@ class SshPlane:
         found = self.commands.here("verify-snapshot", config, "--vault", vault, "--snapshot", snapshot)
         return bool(found["ok"])
 
-    def verify(self, vault: str, at: str | None) -> Mapping[str, Any]:
+    def witness(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """Counted on the primary's host, one table after the other."""
+        return self.commands.there(outputs, "witness", self.config.bare(site, self.config.newest(site)), timeout=3600)
+
+    def verify(self, vault: str, at: str | None, witness: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """Restore from this vault alone on this machine, start it, check and count it."""
         if vault in self.vaults:
-            return self.commands.here("verify", self.config.watcher(), "--vault", vault, *(("--at", at) if at else ()))
+            config = {**self.config.watcher(), "witness": None if witness is None else dict(witness)}
+            return self.commands.here("verify", config, "--vault", vault, *(("--at", at) if at else ()))
         of, config = self._double(vault)
         return self.commands.here("verify", config, "--vault", of)
 

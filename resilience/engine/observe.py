@@ -63,7 +63,7 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
         return Survey(
             world.clock.now(),
             _all(accounts),
-            {n: replace(reading, verified=proven.result().get(n)) for n, reading in seen.items()},
+            {n: _with(reading, proven.result().get(n)) for n, reading in seen.items()},
             _all(sites),
             _all(zones),
             past_of(world.log.read(), world.history()),
@@ -95,6 +95,10 @@ def _vault(world: World, name: str, vendor: str, skip: frozenset[str]) -> VaultR
         ledger=read(lambda: len(vault.list("ledger/"))),
         open=_open(world, name),
     )
+
+
+def _with(seen: VaultReading, proven: proofs.Proven | None) -> VaultReading:
+    return seen if proven is None else replace(seen, verified=proven.at, compared=proven.compared)
 
 
 def _mirror(world: World, fleet: Fleet, name: str, skip: frozenset[str]) -> Reading[MirrorReading | None]:

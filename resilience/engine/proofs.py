@@ -5,8 +5,8 @@ A vault's own word proves nothing, and the journal is on one machine only: whoev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from resilience.errors import ResilienceError
 from resilience.ports import Vault, World
@@ -22,19 +22,31 @@ def keep(world: World, fleet: str, vault: str, facts: Mapping[str, Any]) -> None
         each(world.vaults, lambda held: held.put_new(layout.verified(vault, round(at * 1000)), data))
 
 
-def newest(world: World, vaults: Mapping[str, Vault]) -> dict[str, float]:
+class Proven(NamedTuple):
+    """When a vault gave the database back, and whether its rows were the primary's; None where nobody compared them."""
+
+    at: float
+    compared: bool | None
+
+
+def newest(world: World, vaults: Mapping[str, Vault]) -> dict[str, Proven]:
     """By vault when it was last proven, by the journal here and by what the operator signed and any of these vaults holds."""
-    found: dict[str, float] = {}
+    found: dict[str, Proven] = {}
+    for name, proven in _told(world, vaults):
+        found[name] = max(found.get(name, proven), proven, key=lambda one: one.at)
+    return found
+
+
+def _told(world: World, vaults: Mapping[str, Vault]) -> Iterator[tuple[str, Proven]]:
+    """All that says so: what is signed is the journal's own word, with the same time."""
     for event in world.log.read():
         if event.kind == "verified" and event.data["ok"]:
-            name = str(event.data["vault"])
-            found[name] = max(found.get(name, 0.0), event.when)
+            yield str(event.data["vault"]), Proven(event.when, event.data.get("compared"))
     for answer in each(vaults, _newest).values():
         for data in () if isinstance(answer, ResilienceError) else answer:
             told = proof.decode(data, world.signer.verify)
             if told is not None:
-                found[told.vault] = max(found.get(told.vault, 0.0), told.at)
-    return found
+                yield told.vault, Proven(told.at, told.compared)
 
 
 def _newest(vault: Vault) -> list[bytes]:

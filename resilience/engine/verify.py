@@ -1,14 +1,14 @@
-"""Verify: each vault by itself gives back what it acknowledged to ship; what was found is signed and kept, vault by vault."""
+"""Verify: each vault by itself gives back what it acknowledged, and what the primary saw; what was found is signed and kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from resilience.engine import proofs
+from resilience.engine import compare, proofs
 from resilience.engine.observe import read
 from resilience.errors import BrokenChain, ResilienceError, UsageError
-from resilience.model import EpochRecord, Event, Fleet, Site, Unknown
+from resilience.model import EpochRecord, Event, Fleet, Reading, Site, Unknown
 from resilience.ports import World
 from resilience.replication import lsn
 from resilience.replication.epoch import newest_of
@@ -25,16 +25,30 @@ KEPT = (
     "rows",
     "digest",
     "pictures",
+    "compared",
+    "not_compared",
+    "compared_tables",
+    "left_out",
+    "unlike",
 )
+AWAIT_S = 60.0
+"""So long it may take until the vaults hold what the primary was seen with."""
+POLL_S = 2.0
 
 
 def verify(
-    world: World, fleet: Fleet, only: tuple[str, ...] = (), say: Callable[[str], None] = lambda _: None
+    world: World,
+    fleet: Fleet,
+    only: tuple[str, ...] = (),
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    primary: bool = True,
 ) -> dict[str, Mapping[str, Any]]:
-    """Restore from one vault after the other, each up to what it acknowledged; findings by vault.
+    """Restore from one vault after the other, each up to where the primary was counted; findings by vault.
 
-    Where ship does not say what that is, all go up to where the first ended. Those that end at one position must agree
-    on every row: a vault whose contents differ from the others' is no copy.
+    Where it was not, or a vault lacks that yet, up to what the vault acknowledged; and where ship does not say what that is,
+    all go up to where the first ended. Those that end at one position must agree on every row: a vault whose contents differ
+    from the others' is no copy.
     """
     epoch = newest_of(world.vaults, world.signer.verify)
     names = [name for name in (epoch.vaults if epoch else ()) if name in world.vaults] + list(world.mirrors)
@@ -44,17 +58,56 @@ def verify(
             "Only those hold everything.",
             f"They are: {', '.join(names) or 'none'}.",
         )
-    acknowledged = _acknowledged(world, fleet, epoch)
+    wanted = only or tuple(names)
+    if primary:
+        say("the primary: counting")
+    seen = compare.take(world, fleet, epoch) if primary else Unknown("the primary was left out")
+    acknowledged = _awaited(world, fleet, epoch, seen, [name for name in wanted if name not in world.mirrors])
     found: dict[str, Mapping[str, Any]] = {}
-    for name in only or tuple(names):
-        say(name)
+    for name in wanted:
+        say(f"{name}: restoring")
         first = None if name in world.mirrors else next((str(f["end_lsn"]) for f in found.values() if f["ok"]), None)
-        told = {**_one(world, name, acknowledged.get(name, first)), "acknowledged": acknowledged.get(name)}
-        found[name] = _agrees(told, found)
+        reached = acknowledged.get(name)
+        mine = _of(name, seen, reached, mirror=name in world.mirrors)
+        up_to = reached if isinstance(mine, Unknown) else str(mine["position"])
+        told = {**_one(world, name, up_to or first, mine), "acknowledged": up_to}
+        found[name] = _agrees(compare.compared(mine, told), found)
         facts = {key: found[name].get(key) for key in (*KEPT, "what", "why") if key in found[name]}
         world.log.append(Event(world.clock.now(), "verified", {"vault": name, **facts}))
         proofs.keep(world, fleet.name, name, facts)
     return found
+
+
+def _awaited(
+    world: World, fleet: Fleet, epoch: EpochRecord | None, seen: Reading[compare.Finding], vaults: Sequence[str]
+) -> Mapping[str, str]:
+    """By vault what it acknowledged, once each has what the primary was seen with, or the time for that is over."""
+    until = world.clock.now() + AWAIT_S
+    while True:
+        acknowledged = _acknowledged(world, fleet, epoch)
+        if isinstance(seen, Unknown) or world.clock.now() >= until:
+            return acknowledged
+        if all(_reaches(acknowledged.get(name), seen) for name in vaults):
+            return acknowledged
+        world.clock.sleep(POLL_S)
+
+
+def _reaches(acknowledged: str | None, seen: compare.Finding) -> bool:
+    return acknowledged is not None and lsn.parse(acknowledged) >= lsn.parse(str(seen["position"]))
+
+
+def _of(
+    name: str, seen: Reading[compare.Finding], acknowledged: str | None, *, mirror: bool
+) -> Reading[compare.Finding]:
+    """What the primary was seen with, where this vault goes there."""
+    if isinstance(seen, Unknown) or _reaches(acknowledged, seen):
+        return seen
+    if mirror:
+        return Unknown(f"{name} is a mirror: it ends where it was copied")
+    reached = (
+        f"{name} acknowledged no more than {acknowledged}" if acknowledged else f"ship does not say what {name} has"
+    )
+    return Unknown(f"the primary was counted at {seen['position']}, and {reached}")
 
 
 def _acknowledged(world: World, fleet: Fleet, epoch: EpochRecord | None) -> Mapping[str, str]:
@@ -72,9 +125,9 @@ def _ship(world: World, site: Site) -> Mapping[str, Any] | None:
     return None if outputs is None else world.plane.status(site, outputs)
 
 
-def _one(world: World, name: str, at: str | None) -> Mapping[str, Any]:
+def _one(world: World, name: str, at: str | None, seen: Reading[compare.Finding]) -> Mapping[str, Any]:
     try:
-        return world.plane.verify(name, at)
+        return world.plane.verify(name, at, None if isinstance(seen, Unknown) else seen)
     except ResilienceError as error:
         good = {"good_until": error.good_until} if isinstance(error, BrokenChain) else {}
         return {"ok": False, "what": error.what, "why": error.why, "next": error.next, **good}
@@ -85,6 +138,7 @@ def _agrees(this: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> 
         same = this["ok"] and other["ok"] and this["end_lsn"] == other["end_lsn"]
         if same and this["digest"] != other["digest"]:
             return {
+                **this,
                 "ok": False,
                 "what": f"Its rows are not those of {name}.",
                 "why": f"{this['rows']} rows, digest {this['digest']}; there {other['rows']}, {other['digest']}.",

@@ -75,6 +75,8 @@ class VaultReading:
     """Highest ledger entry held (0: none)."""
     verified: Reading[float | None] = None
     """When it last gave the database back by itself; None: never, as far as this journal knows."""
+    compared: bool | None = None
+    """Whether its rows were the primary's then; None where nobody compared them."""
     open: Reading[Mapping[str, str]] = Unknown("nobody tried it")
     """What a probe last found that it should refuse and does not, or that could not be tried: by trial, what was seen."""
 

@@ -184,8 +184,9 @@ def _mirrors(fleet: Fleet, survey: Survey) -> list[RenderableType]:
 
 
 def _verified(seen: VaultReading, now: float) -> Text:
-    """How long ago this vault last gave the database back by itself."""
-    return reading(seen.verified, lambda at: "never" if at is None else f"{words.seconds(now - at)} ago")
+    """How long ago this vault last gave the database back by itself, and whether that was compared with the primary."""
+    against = "rows the primary's" if seen.compared else "rows not compared"
+    return reading(seen.verified, lambda at: "never" if at is None else f"{words.seconds(now - at)} ago, {against}")
 
 
 def _zones(fleet: Fleet, survey: Survey) -> Table:

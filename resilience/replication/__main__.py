@@ -39,6 +39,7 @@ COMMANDS = {
     "restore-at": "restore_at",
     "point": "point",
     "verify": "verify",
+    "witness": "witness",
     "prune": "prune",
     "removed": "removed",
     "catch-up": "catch_up",

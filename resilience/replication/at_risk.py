@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import psycopg
 
-from resilience.replication import lsn
+from resilience.replication import commits, lsn
 from resilience.replication.config import Config
 
 END = "SELECT pg_current_wal_flush_lsn()::text, timeline_id FROM pg_control_checkpoint()"
@@ -61,15 +59,5 @@ def _transactions(config: Config, confirmed: int, end: End) -> int | None:
     """Commits past a position, counted in the WAL itself."""
     if end.position <= confirmed:
         return 0
-    argv = [
-        str(config.postgres.bin / "pg_waldump"),
-        "--path",
-        str(config.paths.pg / "pg_wal"),
-        "--timeline",
-        str(end.timeline),
-    ]
-    argv += ["--rmgr", "Transaction", "--start", lsn.show(confirmed), "--end", lsn.show(end.position)]
-    done = subprocess.run(argv, check=False, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
-    if done.returncode and "could not find a valid record" not in done.stderr:
-        return None
-    return sum("desc: COMMIT" in line for line in done.stdout.splitlines())
+    found = commits.between(config, confirmed, end.position, end.timeline)
+    return None if found is None else len(found)

@@ -178,6 +178,8 @@ class Config(Table):
     """LSN at which the operator accepts that a broken chain ends, by name."""
     until: Until | None = None
     """Where the operator has a restore end, in which epoch's chain, by name."""
+    witness: dict[str, Any] | None = None
+    """What the primary saw and signed: where `verify` goes, and what it looks for there."""
     paths: Paths
     postgres: Postgres
 

@@ -26,6 +26,8 @@ class Proof:
     at: Time
     ok: bool
     snapshot: str
+    compared: bool | None = None
+    """Whether its rows were the primary's; None where nobody compared them, as in all proofs until then."""
 
 
 def encode(fleet: str, vault: str, at: float, facts: Mapping[str, Any], sign: seals.Sign) -> bytes:

@@ -91,7 +91,7 @@ def settle_in(config: Config) -> Config:
     pg, run = config.paths.pg, config.paths.run
     options = (
         f"-c listen_addresses= -c port=5432 -c unix_socket_directories={run} -c hba_file={run}/hba.conf"
-        f" -c ident_file= -c logging_collector=off -c synchronous_standby_names= -c archive_mode=off"
+        f" -c ident_file= -c logging_collector=off -c synchronous_standby_names= -c archive_mode=off -c autovacuum=off"
     )
     control = [str(config.postgres.bin / "pg_ctl"), "-D", str(pg), "-w", "-t", "3600"]
     user = config.postgres.user

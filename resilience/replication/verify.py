@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from resilience.errors import ResilienceError, UsageError, VaultError
 from resilience.ports import Vault
-from resilience.replication import layout, scratch
+from resilience.replication import layout, lsn, scratch, tally, witness
 from resilience.replication.apart import joined, openable
 from resilience.replication.config import Config
 from resilience.replication.epoch import each
@@ -22,11 +22,6 @@ from resilience.replication.scratch import Copy, Moment
 
 SAMPLE = 20
 """So many pictures are opened and compared with their names."""
-DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1"
-TABLES = """
-SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1
-"""
 
 
 def main(config: Config, vault: str | None, at: str | None) -> dict[str, Any]:
@@ -51,13 +46,15 @@ def _verify(config: Config, vault: str | None, at: str | None) -> dict[str, Any]
     if vault is None or vault not in {v.name for v in config.vaults}:
         raise UsageError(f"There is no vault {vault}.", "verify looks at one.", "Give --vault with a configured name.")
     alone = config.model_copy(update={"vaults": tuple(v for v in config.vaults if v.name == vault), "sealed": (vault,)})
-    began, moment = time.monotonic(), Moment.parse(at)
+    seen = None if config.witness is None else witness.read(config.witness, config)
+    began, moment = time.monotonic(), Moment.parse(lsn.show(seen.position) if seen else at)
     opened = alone.open()
     copy = scratch.make(alone, opened, moment)
     brought = time.monotonic()
     with scratch.opened(copy, moment) as db:
         restored = time.monotonic()
-        tally = _tally(copy.config, db)
+        early = witness.early(seen, db) if seen else None
+        tables = tally.whole(copy.config, db)
         keepers = list(config.open(config.record.vaults).values()) if vault in config.apart else []
         pictures = _pictures(copy.config, opened[vault], keepers)
         _index_check(copy)
@@ -70,24 +67,12 @@ def _verify(config: Config, vault: str | None, at: str | None) -> dict[str, Any]
         "replay_s": round(restored - brought, 3),
         "replay_bytes": copy.end - copy.label.start,
         "seconds": round(time.monotonic() - began, 1),
-        "tables": tally,
-        "rows": sum(count for count, _ in tally.values()),
-        "digest": hashlib.sha256(repr(sorted(tally.items())).encode()).hexdigest()[:16],
+        "tables": tables,
+        "rows": sum(table.rows for table in tables.values()),
+        "digest": hashlib.sha256(json.dumps(sorted(tables.items())).encode()).hexdigest()[:16],
+        "early": early,
         **pictures,
     }
-
-
-def _tally(config: Config, db: psycopg.Connection[Any]) -> dict[str, tuple[int, str]]:
-    """Of each table: how many rows, and a hash of their contents that no order changes."""
-    found: dict[str, tuple[int, str]] = {}
-    for (name,) in db.execute(DATABASES).fetchall():
-        with psycopg.connect(config.postgres.dsn, dbname=name, autocommit=True) as inside:
-            for (table,) in inside.execute(TABLES).fetchall():
-                query = sql.SQL("SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)), 0)::text FROM {} t")
-                row = inside.execute(query.format(sql.SQL(table))).fetchone()
-                if row is not None:
-                    found[f"{name}.{table}"] = (int(row[0]), str(row[1]))
-    return found
 
 
 def _pictures(config: Config, vault: Vault, keepers: Sequence[Vault]) -> dict[str, Any]:

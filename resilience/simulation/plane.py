@@ -269,16 +269,30 @@ class SimPlane:
 
         return self._on(outputs, "stand_down", 1.0, stop)
 
-    def verify(self, vault: str, at: str | None) -> Mapping[str, Any]:
-        """Whether it holds a snapshot and every row that k vaults hold."""
+    def witness(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """The rows it has now; it is here at once what it takes a real one time to see."""
+
+        def see(host: Host) -> Mapping[str, Any]:
+            _need(host.ships is not None, "Ship has no slot here.", "Nothing is shipped from here.")
+            assert host.ships is not None
+            seen = {"epoch": host.ships.number, "at": self.sim.now, "position": f"0/{len(host.wal):X}"}
+            return {**seen, "snapshots": {}, "tables": {"writes": points.tally(host.rows)}, "left_out": {}}
+
+        return self._on(outputs, "witness", 5.0, see)
+
+    def verify(self, vault: str, at: str | None, witness: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        """Whether it holds a snapshot and every row that k vaults hold; with a witness the rows up to then are counted."""
         held = self.sim.vaults[vault]
 
         def look() -> Mapping[str, Any]:
             _need(bool(held.snapshots), f"{vault} holds no snapshot.", "It was never given one, or lost it.")
             rows = {row for snapshot in held.snapshots.values() for row in snapshot}
             rows |= {row for chain in held.chains.values() for row in (*(chain.opening or ()), *chain.rows)}
+            told = {"ok": True, "end_lsn": f"0/{len(rows):X}", "rows": len(rows), "digest": "", "pictures": None}
+            if witness is not None:
+                return {**told, **points.seen_with(held, witness), "early": []}
             _need(self.sim.confirmed <= rows, f"{vault} lacks rows.", "They are in other vaults.")
-            return {"ok": True, "end_lsn": f"0/{len(rows):X}", "rows": len(rows), "digest": "", "pictures": None}
+            return told
 
         return self.sim.ask(f"vault.{vault}.restore", held.vendor, 20.0, look)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
 from resilience.errors import NoSnapshot, Refused
 from resilience.model import Point
 from resilience.replication import lsn
@@ -36,6 +40,18 @@ def rows(state: State, left_out: frozenset[str], at: str | None, of: int | None)
     if not 0 < count <= len(there):
         raise _outside(at)
     return merging.first_rows(there, count)
+
+
+def tally(rows: Rows) -> tuple[int, str]:
+    """How many rows, and a hash of them that no order changes."""
+    return len(rows), hashlib.sha256("\n".join(sorted(rows)).encode()).hexdigest()
+
+
+def seen_with(held: Held, witness: Mapping[str, Any]) -> dict[str, Any]:
+    """What this vault alone shows of the primary's rows, as they were when it was seen."""
+    there = merging.shipped([held], witness["epoch"]) or {}
+    count, digest = tally({row: when for row, when in there.items() if when <= witness["at"]})
+    return {"end_lsn": witness["position"], "rows": count, "digest": digest, "tables": {"writes": (count, digest)}}
 
 
 def _vaults(state: State, left_out: frozenset[str]) -> tuple[list[Held], int]:

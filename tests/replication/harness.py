@@ -137,6 +137,8 @@ class Site:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.environment: dict[str, str] = {}
         self.fsync = False
+        self.more_options = ""
+        """Server options of this place that no copy has."""
         user = pwd.getpwnam("postgres")
         outbox = ("outbox/media", "outbox/ledger", "outbox/key")
         for part in ("media", "ledger", *outbox, "held", "spool", "wal", "run", "socket"):
@@ -166,7 +168,7 @@ class Site:
     @property
     def options(self) -> str:
         """Server options that belong to the place, not to the data."""
-        return f"-p {self.port} -k {self.folder / 'socket'} -c listen_addresses="
+        return f"-p {self.port} -k {self.folder / 'socket'} -c listen_addresses= {self.more_options}"
 
     def create(self, *settings: str, segment_mb: int = 1) -> None:
         """An empty database, started."""
@@ -352,9 +354,9 @@ class Site:
         wait_until(lambda: lsn.parse(self.status().get("confirmed_lsn", "0/0")) >= target, self.told)
         return target
 
-    def begin(self) -> None:
+    def begin(self, *settings: str) -> None:
         """An empty database that ships, with a snapshot in every vault."""
-        self.create()
+        self.create(*settings)
         with self.connect() as db:
             db.execute("CREATE TABLE rows (n int PRIMARY KEY, filler text)")
             db.execute(f"CREATE UNLOGGED TABLE words AS SELECT '{UNLOGGED}' AS word")

@@ -11,6 +11,7 @@ from resilience.engine.prune import DAY, prune
 from resilience.engine.verify import verify
 from resilience.errors import BrokenChain, ResilienceError
 from resilience.model import Site, SiteOutputs
+from resilience.render import survey_text
 from tests.sim.stage import day_one
 
 
@@ -21,10 +22,18 @@ class Plane:
     found: dict[str, dict[str, Any] | BrokenChain]
     asked: list[tuple[Any, ...]]
     ship: dict[str, Any] | None = None
+    seen: dict[str, Any] | None = None
 
-    def verify(self, vault: str, at: str | None) -> dict[str, Any]:
+    def witness(self, site: Site, outputs: SiteOutputs) -> dict[str, Any]:
+        """What the primary says that it sees."""
+        if self.seen is None:
+            raise ResilienceError("acorn can't be counted.", "It is gone.", "Look.")
+        return self.seen
+
+    def verify(self, vault: str, at: str | None, witness: dict[str, Any] | None = None) -> dict[str, Any]:
         """What was prepared for this vault."""
         self.asked.append((vault, at))
+        assert witness in (None, self.seen)
         found = self.found[vault]
         if isinstance(found, BrokenChain):
             raise found
@@ -78,6 +87,80 @@ def test_each_goes_up_to_what_it_acknowledged() -> None:
     assert verify(replace(stage.world, plane=plane), stage.fleet)["elm"]["acknowledged"] is None  # type: ignore[arg-type]
 
 
+SEEN: dict[str, Any] = {
+    "position": "0/18",
+    "tables": {"plaza.public.posts": (3, "17"), "plaza.public.new": (0, "0")},
+    "left_out": {},
+}
+
+
+def copied(name: str, **changes: Any) -> dict[str, Any]:
+    """A vault that gives back what the primary saw, but for these changes."""
+    return {**good(name), "end_lsn": "0/18", "tables": dict(SEEN["tables"]), "early": [], **changes}
+
+
+def test_rows_are_compared_with_the_primarys() -> None:
+    """Each vault goes to where the primary was counted: as there, with other contents, without a table, or not to be told."""
+    stage = day_one()
+    ship = {
+        "epoch": 1,
+        "confirmed_lsn": "0/20",
+        "vaults": {name: {"lsn": "0/20"} for name in ("birch", "cedar", "elm")},
+    }
+    other = {"plaza.public.posts": [3, "18"], "plaza.public.new": [0, "0"]}
+    plane = Plane({"birch": copied("b1"), "cedar": copied("c1", tables=other), "elm": copied("e1")}, [], ship, SEEN)
+    world = replace(stage.world, plane=plane)  # type: ignore[arg-type]
+    found = verify(world, stage.fleet)
+    assert plane.asked == [("birch", "0/18"), ("cedar", "0/18"), ("elm", "0/18")]
+    assert [found[name]["compared"] for name in ("birch", "cedar", "elm")] == [True, False, True]
+    assert [found[name]["ok"] for name in ("birch", "cedar", "elm")] == [True, False, True]
+    assert found["birch"]["compared_tables"] == 2
+    assert "plaza.public.posts: 3 rows, there 3 rows" in found["cedar"]["why"]
+    assert list(found["cedar"]["unlike"]) == ["plaza.public.posts"]
+    event = next(e for e in reversed(stage.world.log.read()) if e.kind == "verified" and e.data["vault"] == "birch")
+    assert event.data["compared"] is True
+    kept = stage.state.vaults["cedar"].objects
+    proof = json.loads(next(kept[key] for key in kept if key.startswith("verified/birch/")))
+    assert (proof["compared"], proof["compared_tables"]) == (True, 2)
+    for operator in (stage.world, stage.other_operator().world):
+        told = survey_text(stage.fleet, observe(operator, stage.fleet))
+        assert told.count("s ago, rows the primary's") == 2, "birch and elm; cedar was never whole"
+    gone = {"plaza.public.posts": (3, "17"), "plaza.public.old": (1, "1")}
+    plane.found |= {"birch": copied("b1", tables=gone), "cedar": copied("c1", early=["731"])}
+    plane.seen = {**SEEN, "left_out": {"plaza.public.old": "somebody had it locked"}}
+    found = verify(world, stage.fleet)
+    assert "plaza.public.new: no such table, there 0 rows" in found["birch"]["why"]
+    assert list(found["birch"]["unlike"]) == ["plaza.public.new"], "what nobody could count is compared with nothing"
+    assert (found["cedar"]["ok"], found["cedar"]["compared"]) == (True, None)
+    assert observe(stage.world, stage.fleet).vaults["cedar"].compared is None
+    assert "1 transactions had committed at 0/18" in found["cedar"]["not_compared"]
+    assert found["elm"]["left_out"] == {"plaza.public.old": "somebody had it locked"}
+
+
+def test_where_the_primary_cant_be_compared_with_the_rest_holds() -> None:
+    """A primary that does not answer, one that was left out, a vault that lags, a copy that is not whole: not known, and why."""
+    stage = day_one()
+    lags = {"birch": "0/20", "cedar": "0/20", "elm": "0/8"}
+    ship = {"epoch": 1, "confirmed_lsn": "0/20", "vaults": {name: {"lsn": at} for name, at in lags.items()}}
+    hole = BrokenChain("WAL from 0/3 to 0/4", "0/3", "Bring it back.")
+    plane = Plane({"birch": copied("b1"), "cedar": hole, "elm": good("e1")}, [], ship, SEEN)
+    world = replace(stage.world, plane=plane)  # type: ignore[arg-type]
+    began = world.clock.now()
+    found = verify(world, stage.fleet)
+    assert 60 <= world.clock.now() - began < 90, "elm was waited for, and not for ever"
+    assert plane.asked == [("birch", "0/18"), ("cedar", "0/18"), ("elm", "0/8")]
+    assert [found[name]["compared"] for name in ("birch", "cedar", "elm")] == [True, None, None]
+    assert [found[name]["ok"] for name in ("birch", "cedar", "elm")] == [True, False, True]
+    assert found["elm"]["not_compared"] == "the primary was counted at 0/18, and elm acknowledged no more than 0/8"
+    assert found["cedar"]["not_compared"] == "it is not whole"
+    left = verify(world, stage.fleet, ("birch",), primary=False)["birch"]
+    assert (left["ok"], left["compared"], left["acknowledged"]) == (True, None, "0/20")
+    plane.seen = None
+    found = verify(world, stage.fleet, ("birch",))
+    assert (found["birch"]["ok"], found["birch"]["compared"]) == (True, None)
+    assert "acorn can't be counted" in found["birch"]["not_compared"]
+
+
 def test_what_was_proven_is_believed_elsewhere_and_no_vaults_word_is() -> None:
     """Another machine's journal is empty: it believes what the operator signed, in any vault, and nothing else there."""
     stage = day_one()
@@ -100,11 +183,22 @@ def test_what_was_proven_is_believed_elsewhere_and_no_vaults_word_is() -> None:
 
 
 def test_the_simulated_plane_verifies_too() -> None:
-    """A vault that lost its snapshots is not whole."""
+    """Its vaults give back what its primary saw, while users write; one that lost its snapshots, or has another row, does not."""
     stage = day_one()
-    stage.state.vaults["elm"].snapshots.clear()
+
+    def post() -> None:
+        stage.post(1, "acorn")
+
+    stage.state.goes_on.append(post)
+    before = stage.posted
     found = verify(stage.world, stage.fleet)
-    assert [name for name, facts in found.items() if not facts["ok"]] == ["elm"]
+    assert {facts["compared"] for facts in found.values()} == {True}
+    assert stage.posted > before + len(found)
+    stage.state.vaults["elm"].snapshots.clear()
+    stage.state.vaults["cedar"].chains[1].rows["forged"] = 0.0
+    found = verify(stage.world, stage.fleet)
+    assert [name for name, facts in found.items() if not facts["ok"]] == ["cedar", "elm"]
+    assert list(found["cedar"]["unlike"]) == ["writes"]
 
 
 def test_nothing_gives_way_to_what_was_not_proven_long_ago() -> None:

@@ -108,6 +108,7 @@ def test_survey_for_machines_keeps_unknown_apart_from_no() -> None:
         "snapshot": None,
         "ledger": 0,
         "verified": None,
+        "compared": None,
         "open": {"unknown": "nobody tried it"},
     }
     assert found["sites"]["acorn"]["outputs"]["addresses"] == ["198.18.1.100"]
