@@ -9,6 +9,7 @@ import typer
 from resilience.cli.approval import Accepted, approve_read, goes_on
 from resilience.cli.context import Context, declared, say_json
 from resilience.decide import plan_vaults
+from resilience.decide.vaults import is_half_way
 from resilience.engine.execute import execute, unfinished
 from resilience.engine.observe import observe
 from resilience.render import Progress
@@ -25,7 +26,8 @@ def run(
     """Change the vault set to the vaults in the fleet file, without a stop. Interrupted, it goes on when run again.
 
     Add a vault to the fleet file and its credentials to the kit, then run this. To leave one out, name it with --without,
-    and take it out of the file when this is done; one at a lost vendor is left out with --lost.
+    and take it out of the file when this is done; one at a lost vendor is left out with --lost. From one vault to three it
+    is run twice: until the second plan commits wait for as few as before.
 
     Exit status: 0 the set is as declared, 1 error, 2 usage, 5 refused.
     """
@@ -46,5 +48,8 @@ def run(
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         if plan.steps:
             execute(world, fleet, plan, progress.watch)
-    done = {"digest": plan.digest, "site": plan.target, "changed": bool(plan.steps)}
-    say_json(done) if as_json else typer.echo(f"{plan.target} ships into the vaults that are declared.")
+    again = is_half_way(fleet, plan)
+    done = {"digest": plan.digest, "site": plan.target, "changed": bool(plan.steps), "again": again}
+    said = f"{plan.target} ships into the vaults that are declared."
+    more = " They were too few before: run this once more, and it waits for as many of them as declared."
+    say_json(done) if as_json else typer.echo(f"{said}{more if again else ''}")

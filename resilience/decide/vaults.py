@@ -17,7 +17,7 @@ def plan_vaults(
     """What to do so that the site that serves ships into the declared vaults, but not into those `without`.
 
     It has no steps where the set is as it should be. Raises TooFewVaults when the new epoch could not be sealed, and
-    Refused when too few vaults would stay: then it takes two changes, one after the other.
+    Refused when too few vaults would stay. From few vaults to many it takes two plans, one after the other (`is_half_way`).
     """
     old = newest_epoch(survey)
     if old is None:
@@ -34,7 +34,7 @@ def plan_vaults(
     following = _chosen(fleet, site.name, without, lost)
     if same(old, following):
         return Plan("vaults", fleet.name, site.name, site.name, (), (), tuple(sorted(lost)))
-    refuse_too_few_kept(old, following)
+    following = reachable(old, following)
     sealable(fleet, survey, old, lost)
     steps = (*change(fleet, old, following), *_protect(old.site, following))
     return Plan("vaults", fleet.name, site.name, site.name, steps, tuple(thin(old, following)), tuple(sorted(lost)))
@@ -56,15 +56,27 @@ def same(old: EpochRecord, following: VaultSet) -> bool:
     return (set(following.vaults), following.k, following.s) == (set(old.vaults), old.k, old.s)
 
 
-def refuse_too_few_kept(old: EpochRecord, following: VaultSet) -> None:
-    """Refused where fewer vaults stay than must hold everything at any moment."""
+def reachable(old: EpochRecord, following: VaultSet) -> VaultSet:
+    """The set; where fewer vaults stay than it confirms by, the same vaults that confirm by those for now, and all of them seal.
+
+    Refused where that were fewer than confirm today: new vaults hold nothing yet.
+    """
     kept = [name for name in following.vaults if name in old.vaults]
-    if len(kept) < following.k:
+    if len(kept) >= following.k:
+        return following
+    if len(kept) < old.k:
         raise Refused(
-            f"Only {', '.join(kept) or 'no vault'} would stay, and {following.k} must hold everything at any moment.",
+            f"Only {', '.join(kept) or 'no vault'} would stay, and {old.k} must hold everything at any moment.",
             f"The set is {', '.join(old.vaults)} now and would be {', '.join(following.vaults)}.",
             "Add the new vaults first; once they hold a verified snapshot, leave out the old ones.",
         )
+    return VaultSet(following.vaults, len(kept), max(following.s, len(following.vaults) - len(kept) + 1))
+
+
+def is_half_way(fleet: Fleet, plan: Plan) -> bool:
+    """Whether the set of this plan confirms by fewer vaults than declared, until the next plan: most of them were empty."""
+    seals = [step.args for step in plan.steps if step.action == "seal"]
+    return any(seal["k"] < min(fleet.replication.k, len(seal["vaults"])) for seal in seals)
 
 
 def change(fleet: Fleet, old: EpochRecord, following: VaultSet, *, forced: bool = False) -> Iterator[Step]:

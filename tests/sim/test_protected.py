@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from resilience.decide import plan_failover, plan_protect
+from resilience.decide import plan_failover, plan_protect, plan_vaults
+from resilience.decide.quorum import newest_epoch
 from resilience.engine import drill as drilling
 from resilience.engine.drill import Drill
 from resilience.engine.execute import Approval, approve, execute
@@ -109,6 +110,26 @@ def test_vaults_that_come_back_into_the_set_are_filled() -> None:
     ledgers = {name: {key for key in objects if key.startswith("ledger/")} for name, objects in held.items()}
     assert ledgers["birch"] == ledgers["cedar"] != set()
     assert any(event.data["action"] == "fill" for event in noted(stage, "step-done"))
+
+
+def test_from_one_vault_to_three_it_takes_two_plans() -> None:
+    """The set was forced to one vault, and the others are back: no copy is confirmed by fewer than before, none is missing."""
+    stage = day_one("quorum")
+    stage.state.lose("cedar", hosts=False)
+    stage.state.lose("elm")
+    stage.state.watchers.clear()  # what the monitor looks for is what is given up here
+    stage.operator.protect(("cedar", "elm"), force=True)
+    for vendor in ("cedar", "elm"):
+        stage.state.revive(vendor)
+    sets = []
+    for _ in range(2):
+        stage.operator.vaults()
+        newest = newest_epoch(observe(stage.world, stage.fleet))
+        assert newest is not None
+        sets.append((newest.vaults, newest.k, newest.s))
+        assert stage.post(1, "acorn") == 1
+    assert sets == [(("birch", "cedar", "elm"), 1, 3), (("birch", "cedar", "elm"), 2, 2)]
+    assert plan_vaults(stage.fleet, observe(stage.world, stage.fleet)).steps == ()
 
 
 @pytest.mark.parametrize("lost", [("elm",), ("cedar", "dover"), ("birch", "dover")])
