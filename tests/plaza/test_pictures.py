@@ -183,6 +183,26 @@ def test_what_nothing_shows_any_more_is_in_the_ledger(plaza: Site, name: str) ->
     assert [one.id for one in api.status(post).media_attachments] == [media[1].id]
 
 
+def test_a_picture_that_is_not_here_is_awaited(plaza: Site, name: str) -> None:
+    """Shown by a row and not here: come again later, for programs, for people and for a page that has it; then it is served."""
+    api = plaza.client(name)
+    media = api.media_post(picture(80), "image/jpeg")
+    api.status_post("one", media_ids=[media])
+    aside = plaza.picture_file(sha_of(media.url)).rename(plaza.folder / "aside")
+    for accept, mime in (
+        ("application/json", "application/json"),
+        ("text/html,*/*", "text/html"),
+        ("image/*", "image/svg"),
+    ):
+        answer = httpx.get(media.url, headers={"Accept": accept})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert "no-store" in answer.headers["cache-control"]
+        assert answer.headers["content-type"].startswith(mime)
+    assert httpx.get(media.url.replace(".jpg", ".webp")).status_code == 404
+    aside.rename(plaza.picture_file(sha_of(media.url)))
+    assert httpx.get(media.url).content == plaza.picture_file(sha_of(media.url)).read_bytes()
+
+
 def test_files_without_a_row_are_not_served(plaza: Site) -> None:
     """What no row names is nobody's business, and neither is anything outside the store."""
     sha = hashlib.sha256(b"left over").hexdigest()

@@ -7,12 +7,21 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from resilience.plaza import entities, media
+from resilience.plaza.answers import AGAIN_S, wants_json
 from resilience.plaza.api.common import base_of, user
 from resilience.plaza.errors import Refused, not_found
 from resilience.plaza.ids import parse_id
 from resilience.plaza.params import read_params
 from resilience.plaza.pictures import EXTENSIONS
 from resilience.plaza.state import plaza_of
+
+NOT_HERE = "This picture is not here: it is on its way to this site, or was lost. Try again later."
+STANDS_IN = (
+    '<svg xmlns="http://www.w3.org/2000/svg" width="100%" height="100%"><rect width="100%" height="100%" fill="#8883"/>'
+    '<svg width="100%" height="100%" viewBox="-100 -100 200 200" fill="none" stroke="#8888" stroke-width="6" '
+    'stroke-linecap="round" stroke-linejoin="round"><circle r="30"/><path d="M0-16V0L10 8"/></svg></svg>'
+)
+"""A clock, in whatever shape the picture has."""
 
 
 async def upload(request: Request) -> Response:
@@ -52,16 +61,25 @@ async def describe(request: Request) -> Response:
 
 
 async def serve(request: Request) -> Response:
-    """GET /media/<sha256>.<ext>: the file, as long as some row names it."""
+    """GET /media/<sha256>.<ext>: the file, as long as some row names it; 503 while that is not here."""
     plaza = plaza_of(request)
     sha256, extension = request.path_params["sha256"], request.path_params["extension"]
     async with plaza.db.read() as conn:
         mime = await media.mime_of(conn, sha256)
     path = plaza.store.path(sha256)
-    if mime is None or EXTENSIONS[mime] != extension or not path.is_file():
+    if mime is None or EXTENSIONS[mime] != extension:
         raise not_found()
+    if not path.is_file():
+        return _not_here(request)
     headers = {"Cache-Control": "private, max-age=604800, immutable"}
     return FileResponse(path, media_type=mime, headers=headers)
+
+
+def _not_here(request: Request) -> Response:
+    """A page or JSON for whoever opens the picture, and an image for a page that has it."""
+    if wants_json(request) or "text/html" in request.headers.get("accept", ""):
+        raise Refused(503, NOT_HERE)
+    return Response(STANDS_IN, 503, {"Retry-After": str(AGAIN_S)}, "image/svg+xml")
 
 
 ROUTES = [
