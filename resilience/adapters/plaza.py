@@ -47,6 +47,15 @@ class _NotYet(Exception):
     """The app is not ready yet."""
 
 
+ROWS = """(SELECT m.* FROM (SELECT 'post'::text AS purpose, NULL::bigint AS ring) AS before
+    CROSS JOIN LATERAL (SELECT id, sha256, purpose, ring FROM media) AS m) AS found"""
+"""Plaza's rows of files, also of a database that is older than one of these columns: the inner name is then the outer one's."""
+FIRST = f"""SELECT sha256 FROM {ROWS} WHERE purpose = 'keyring'
+    UNION ALL SELECT sha256 FROM {ROWS} WHERE purpose = 'key' AND ring IS NULL"""  # noqa: S608 - nobody's words
+WANTED = f"""SELECT sha256 FROM {ROWS} WHERE purpose <> 'lost key' GROUP BY sha256 ORDER BY min(CASE
+    WHEN purpose = 'keyring' OR purpose = 'key' AND ring IS NULL THEN 0 WHEN purpose = 'key' THEN 1 ELSE 2 END), max(id) DESC"""  # noqa: S608
+
+
 @dataclass(frozen=True)
 class PlazaOnHost:
     """The app port: plaza's own commands on the host, its readiness by address."""
@@ -62,10 +71,11 @@ class PlazaOnHost:
 
     @property
     def media_query(self) -> dict[str, Any]:
-        """Where plaza's rows name their pictures."""
+        """Where plaza's rows name their pictures: of all, keyrings and keys in none come first, then what is newest."""
         return {
             "database": "plaza",
-            "sql": "SELECT DISTINCT sha256 FROM media",
+            "sql": WANTED,
+            "first": FIRST,
             "newer": "SELECT id, sha256 FROM media WHERE id > %s ORDER BY id LIMIT %s",
             "margin": 30_000 << 16,  # thirty seconds, as plaza's ids count
         }

@@ -114,6 +114,8 @@ class MediaQuery(Table):
     database: str
     sql: str
     """Gives sha256 digests, hex, one a row."""
+    first: str | None = None
+    """Gives those of them that must be on a host before anybody is let in."""
     newer: str
     """Gives (number, sha256) of rows after a number (first parameter), in order, at most so many (second)."""
     margin: int = 0
