@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _told() -> bool:
     """Load what commands take, then wait for a line; False where whoever was to send it went away."""
-    for part in ("erasure", "facts", "ledger", "migrations", "store"):
+    for part in ("erasure", "facts", "keyrings", "ledger", "migrations", "store"):
         import_module(f"resilience.plaza.{part}")
     return bool(sys.stdin.readline())
 
@@ -80,14 +80,17 @@ def migrate(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def replay_ledger(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
-    """Verify the ledger and apply it to the database and the pictures that are here."""
+    """Unpack keyrings that are here; verify the ledger and apply it to the database and the pictures that are here."""
+    from resilience.plaza import keyrings
     from resilience.plaza.erasure import Eraser
     from resilience.plaza.ledger import Ledger
     from resilience.plaza.store import Store
 
     ledger = Ledger(settings.ledger_dir, settings.outbox_dir, settings.held_dir, settings.ledger_key)
     store = Store(settings.media_dir, settings.outbox_dir)
-    return asdict(Eraser(settings.database_url, ledger, store).replay())
+    lacking = keyrings.unpack(settings.database_url, store)
+    done = asdict(Eraser(settings.database_url, ledger, store).replay())
+    return {**done, "keys_absent": keyrings.still_wanted(settings.database_url, lacking)}
 
 
 def facts(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:

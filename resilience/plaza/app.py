@@ -27,6 +27,7 @@ from resilience.plaza.holds import Holds
 from resilience.plaza.keys import Keys
 from resilience.plaza.lanes import Known
 from resilience.plaza.ledger import Ledger
+from resilience.plaza.locksmith import Locksmith
 from resilience.plaza.mail import Mailer, providers
 from resilience.plaza.metrics import Watch, Watched, metrics
 from resilience.plaza.middleware import BodyLimit, Gatekeeper, OneSlash, OpenToApps, ReadOnly, SecurityHeaders
@@ -141,6 +142,7 @@ def _work(plaza: Plaza) -> Mapping[str, Job]:
         "gate": partial(plaza.gate.keep, plaza.eraser),
         "sweep": partial(sweep, plaza),
         "stock": plaza.stock.keep,
+        "locksmith": Locksmith(plaza).keep,
         "sealer": plaza.sealer.keep,
         "filler": plaza.filler.keep,
         **{f"door {number}": plaza.door.keep for number in range(1, DOORS + 1)},

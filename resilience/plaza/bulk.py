@@ -20,7 +20,9 @@ import psycopg
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from PIL import Image
 
+from resilience.plaza import keyrings
 from resilience.plaza.errors import PlazaError
+from resilience.plaza.keyrings import MOST
 from resilience.plaza.keys import MIME, SIZE, Keys, seal
 from resilience.plaza.passwords import Passwords
 from resilience.plaza.pictures import Picture, picture_of
@@ -84,7 +86,7 @@ def load(url: str, store: Store, profile: str, size: Size) -> dict[str, Any]:
             _copy_follows(conn, rng, people)
             authors = _copy_posts(conn, rng, people, posts, texts, writers)
             _copy_media(conn, rng, posts, authors, pictures, writers)
-            _copy_keys(conn, writers)
+            _copy_keys(conn, store, writers)
         conn.execute(COUNT)
         conn.execute(WORDS)
         os.sync()
@@ -258,12 +260,25 @@ def _copy_media(
             copy.write_row((post, authors[number], post, *picture, sealed, moment))
 
 
-def _copy_keys(conn: Connection, writers: Writers) -> None:
-    """Keys are media; each has its owner's id, which no post has."""
-    columns = "id, account_id, sha256, mime, bytes, width, height, purpose, created_at"
+def _copy_keys(conn: Connection, store: Store, writers: Writers) -> None:
+    """Keys are media; each has its owner's id, which no post has, and lies in a keyring."""
+    people = list(writers.names)
+    rings = {
+        at: _ring(conn, store, [writers.names[p] for p in people[at : at + MOST]]) for at in range(0, len(people), MOST)
+    }
+    columns = "id, account_id, sha256, mime, bytes, width, height, purpose, ring, created_at"
     with conn.cursor().copy(f"COPY media ({columns}) FROM STDIN") as copy:
-        for person, name in writers.names.items():
-            copy.write_row((person, person, name, MIME, SIZE, 0, 0, "key", _moment(person)))
+        for number, (person, name) in enumerate(writers.names.items()):
+            ring = rings[number - number % MOST]
+            copy.write_row((person, person, name, MIME, SIZE, 0, 0, "key", ring, _moment(person)))
+
+
+def _ring(conn: Connection, store: Store, names: Sequence[str]) -> int:
+    """The row of a keyring with these keys; labs alone do without the ledger's naming it."""
+    data = b"".join(store.path(name).read_bytes() for name in names)
+    sha256 = hashlib.sha256(data).hexdigest()
+    store.keep(sha256, data, sync=False)
+    return keyrings.add(conn, sha256, len(data))
 
 
 def _pictures(rng: random.Random, store: Store, size: Size) -> list[Kept]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 
@@ -24,6 +24,7 @@ PICTURES = 0x706C
 """Advisory locks by first byte of a picture's hash."""
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+T = TypeVar("T")
 Drafter = Callable[[Connection], Draft | int]
 """What an entry is to say, or the number of the one that says it already and is in force."""
 
@@ -57,6 +58,12 @@ class Eraser:
             entry = self._ledger.append(seq, prev, draft)
             self._apply(conn, [entry])
             return entry.seq
+
+    def settled(self, work: Callable[[Connection], T]) -> T:
+        """Do something while nobody appends or replays, with every entry that there is applied."""
+        with self._locked() as conn:
+            self._catch_up(conn)
+            return work(conn)
 
     def replay(self) -> Replayed:
         """Apply the whole ledger to whatever database and pictures are here."""
@@ -122,10 +129,13 @@ class Eraser:
     def _apply(self, conn: Connection, entries: Sequence[Entry]) -> None:
         if not entries:
             return
-        shas = sorted({sha for entry in entries for sha in entry.media})
-        _lock_pictures(conn, shas)
         statuses = [entry.status_id for entry in entries if entry.removes and entry.status_id is not None]
-        accounts = [e.account_id for e in entries if e.action == chain.ERASE_ACCOUNT]
+        erased = [entry for entry in entries if entry.action == chain.ERASE_ACCOUNT]
+        accounts = [entry.account_id for entry in erased]
+        rings = _rings(conn, accounts, [sha for entry in erased for sha in entry.media])
+        shas = sorted({sha for entry in entries for sha in entry.media} | rings.keys())
+        lock_pictures(conn, shas)
+        conn.execute("DELETE FROM media WHERE id = ANY(%s)", (list(rings.values()),))
         conn.execute("DELETE FROM statuses WHERE id = ANY(%s)", (statuses,))
         conn.execute(CLOSE_REPORTS, (accounts, statuses))
         conn.execute("DELETE FROM accounts WHERE id = ANY(%s)", (accounts,))
@@ -138,6 +148,15 @@ class Eraser:
             self._store.remove(sha)
 
 
+def _rings(conn: Connection, accounts: Sequence[int | None], named: Sequence[str]) -> dict[str, int]:
+    """Keyrings that must go with these accounts, and their rows: an older database may have others than the entry names."""
+    return dict(conn.execute(RINGS, (named, accounts)).fetchall())
+
+
+RINGS: LiteralString = """
+SELECT sha256, id FROM media WHERE purpose = 'keyring' AND (sha256 = ANY(%s)
+    OR id = ANY(ARRAY(SELECT ring FROM media WHERE account_id = ANY(%s) AND ring IS NOT NULL)))
+"""
 DROP_ROWS: LiteralString = """
 WITH gone AS (DELETE FROM media WHERE id = ANY(%s::bigint[]) RETURNING account_id, purpose)
 UPDATE accounts a SET
@@ -192,11 +211,12 @@ def _draft(conn: Connection, drafter: Drafter) -> Draft | int:
 def _locked_draft(conn: Connection, drafter: Drafter) -> Draft | int:
     draft = drafter(conn)
     if isinstance(draft, Draft):
-        _lock_pictures(conn, draft.media)
+        lock_pictures(conn, draft.media)
     return draft
 
 
-def _lock_pictures(conn: Connection, shas: Iterable[str]) -> None:
+def lock_pictures(conn: Connection, shas: Iterable[str]) -> None:
+    """Until the transaction ends nobody else stores or removes one of these."""
     for bucket in sorted({picture_lock(sha) for sha in shas}):
         conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PICTURES, bucket))
 
@@ -277,7 +297,10 @@ def _account_draft(conn: Connection, account_id: int, action: str, reason: str, 
         raise not_found()
     if (standing := _standing(conn, action, None, account_id)) is not None:
         return standing
-    return Draft(action, {"author": str(account_id)}, _media(conn, action, "account_id", account_id), reason, by)
+    media = _media(conn, action, "account_id", account_id)
+    if action == chain.ERASE_ACCOUNT:
+        media = tuple(sorted({*media, *_rings(conn, [account_id], [])}))
+    return Draft(action, {"author": str(account_id)}, media, reason, by)
 
 
 def _dropped_draft(conn: Connection) -> Draft:
@@ -331,5 +354,9 @@ def explain(error: psycopg.Error) -> PlazaError:
     """A database's complaint, for a person at a terminal."""
     if isinstance(error, psycopg.errors.UndefinedTable):
         return PlazaError("The database has no tables", "it is new", "Run migrate first.")
+    if isinstance(error, psycopg.errors.UndefinedColumn):
+        return PlazaError(
+            "The database's schema is older than this plaza", str(error).splitlines()[0], "Run migrate first."
+        )
     why = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
     return PlazaError("The database can't be used", why, "Start Postgres, then try again.")

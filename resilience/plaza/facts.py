@@ -22,7 +22,7 @@ def gather(url: str, ledger: Ledger, store: Store) -> dict[str, Any]:
     with psycopg.connect(url, connect_timeout=5) as conn:
         users = _number(conn, "SELECT count(*) FROM accounts")
         posts = _number(conn, "SELECT count(*) FROM statuses")
-        shas = [row[0] for row in conn.execute("SELECT DISTINCT sha256 FROM media WHERE purpose <> 'lost key'")]
+        shas: dict[str, bool] = dict(conn.execute(FILES).fetchall())
         in_clear = sum(_number(conn, TABLES[row[0]].count) for row in conn.execute("SELECT name FROM unsealed"))
         keys = _number(conn, "SELECT count(*) FROM media WHERE purpose = 'key'")
         resurrected = _resurrected(conn, reading.entries)
@@ -33,7 +33,13 @@ def gather(url: str, ledger: Ledger, store: Store) -> dict[str, Any]:
         "users": users,
         "posts": posts,
         "in_clear": in_clear,
-        "media": {"objects": len(shas), "keys": keys, "missing": missing, "corrupt": corrupt},
+        "media": {
+            "objects": len(shas),
+            "keys": keys,
+            "missing": missing,
+            "keys_missing": sum(shas[name] for name in missing),
+            "corrupt": corrupt,
+        },
         "ledger": {
             "entries": len(reading.entries),
             "head": reading.head,
@@ -74,6 +80,12 @@ WHERE s.id = ANY(%s) OR s.account_id = ANY(%s)
     OR (s.account_id = ANY(%s) AND a.suspended_at IS NULL)
 ORDER BY s.id
 """
+
+
+FILES: LiteralString = (
+    "SELECT sha256, bool_or(purpose IN ('key', 'keyring')) FROM media WHERE purpose <> 'lost key' GROUP BY sha256"
+)
+"""What must be here, and whether it is a key or a keyring."""
 
 
 def _number(conn: psycopg.Connection[tuple[Any, ...]], sql: LiteralString) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
@@ -42,6 +42,15 @@ class Keys:
         """Whether this key is here."""
         return self._store.path(name).exists()
 
+    def bring_back(self, name: str, ring: str, size: int) -> bool:
+        """Write a key that lies in this ring; False where it does not, or the ring is not here."""
+        key = dict(keys_in(self._store, ring, size)).get(name)
+        if key is None:
+            return False
+        with self._store.bringing_back() as bring_back:
+            bring_back(name, key)
+        return True
+
     def cipher(self, name: str | None) -> AESGCMSIV | None:
         """What seals and opens with this key; None where it is gone, or is not what its name says."""
         if name is None:
@@ -62,6 +71,14 @@ class Keys:
     def open(self, name: str | None, row: str, sealed: bytes) -> list[str] | None:
         """The texts of a row, or None when they open for nobody here."""
         return unseal(self.cipher(name), row, sealed)
+
+
+def keys_in(store: Store, ring: str, size: int) -> Iterator[tuple[str, bytes]]:
+    """The keys in a keyring that is here, by name; what is not as it was has another name."""
+    data = store.read(ring, size) or b""
+    for at in range(0, len(data) - SIZE + 1, SIZE):
+        key = data[at : at + SIZE]
+        yield hashlib.sha256(key).hexdigest(), key
 
 
 def seal(cipher: AESGCMSIV, row: str, texts: Sequence[str]) -> bytes:

@@ -31,6 +31,8 @@ ERASE_ACCOUNT = "erase-account"
 ERASE_PICTURES = "erase-pictures"
 HIDE, UNHIDE = "hide", "unhide"
 SUSPEND, UNSUSPEND = "suspend", "unsuspend"
+KEYRING = "keyring"
+"""Names keyrings before they are made, and when they are dropped; they go once no row names them."""
 TAKEN_BACK = ((HIDE, UNHIDE), (SUSPEND, UNSUSPEND))
 """What the last entry about a post or an account decides."""
 NEXT = "Fetch the ledger again from the vaults; nothing from this entry on was applied."

@@ -20,7 +20,7 @@ from resilience.plaza.store import Store
 MAX_DESCRIPTION = 1500
 COLUMNS: LiteralString = "id, account_id, status_id, sha256, mime, bytes, width, height, description, sealed"
 A_PICTURE: LiteralString = "purpose IN ('post', 'avatar', 'header')"
-"""Persons' keys have rows here, too."""
+"""Persons' keys and keyrings have rows here, too."""
 
 
 @dataclass(frozen=True, slots=True)

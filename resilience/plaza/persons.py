@@ -198,10 +198,17 @@ async def renew(conn: Connection, username: str) -> str:
     found = await one(conn, sql, username)
     if found is None or found["key_sha256"] is None:
         raise PlazaError(what, "there is no such person, or they have none", "Look at the name.")
-    if conn.keys.has(found["key_sha256"]):
+    name = str(found["key_sha256"])
+    ring = await one(conn, RING, found["id"], name)
+    if conn.keys.has(name) or (ring is not None and conn.keys.bring_back(name, ring["sha256"], ring["bytes"])):
         raise PlazaError(what, "it is here", "To destroy what they wrote, they erase their account.")
     await conn.execute(
         "UPDATE media SET purpose = 'lost key' WHERE account_id = %s AND purpose = 'key'", (found["id"],)
     )
     await conn.execute("UPDATE accounts SET key_sha256 = NULL, sealed = NULL WHERE id = %s", (found["id"],))
-    return str(found["key_sha256"])
+    return name
+
+
+RING: LiteralString = (
+    "SELECT r.sha256, r.bytes FROM media k JOIN media r ON r.id = k.ring WHERE k.account_id = %s AND k.sha256 = %s"
+)

@@ -41,12 +41,16 @@ def test_facts_find_what_is_missing_or_altered(sites: Sites) -> None:
         shas.append(sha_of(media.url))
     good = site.run("facts")
     assert (good["users"], good["posts"]) == (1, 4)
-    assert good["media"] == {"objects": 5, "keys": 1, "missing": [], "corrupt": []}
+    assert good["media"] == {"objects": 5, "keys": 1, "missing": [], "keys_missing": 0, "corrupt": []}
     site.picture_file(shas[0]).unlink()
     altered = bytearray(site.picture_file(shas[1]).read_bytes())
     altered[len(altered) // 2] ^= 1
     site.picture_file(shas[1]).write_bytes(bytes(altered))
-    assert site.run("facts")["media"] == {"objects": 5, "keys": 1, "missing": [shas[0]], "corrupt": [shas[1]]}
+    [(key,)] = site.sql("SELECT key_sha256 FROM accounts")
+    site.picture_file(key).unlink()
+    assert site.run("facts")["media"] == {
+        "objects": 5, "keys": 1, "missing": sorted([shas[0], key]), "keys_missing": 1, "corrupt": [shas[1]]
+    }  # fmt: skip
 
 
 def test_the_queue_is_reached_by_a_moderator_or_not_at_all(sites: Sites) -> None:
@@ -92,8 +96,17 @@ def test_bulk_load_is_the_same_for_the_same_seed(sites: Sites, tmp_path: Path) -
         found.append((rows, site.sql("SELECT id, status_id, sha256 FROM media WHERE purpose = 'post' ORDER BY id")))
         counted = "SELECT sum(statuses_count), sum(following_count) - sum(followers_count) FROM accounts"
         assert site.sql(counted) == [(300, 0)]
-        assert site.run("facts")["media"] == {"objects": 30, "keys": 20, "missing": [], "corrupt": []}
-        assert [len(list((site.folder / "outbox" / kind).iterdir())) for kind in ("media", "key")] == [10, 20]
+        [(ring, size)] = site.sql("SELECT sha256, bytes FROM media WHERE purpose = 'keyring'")
+        assert (size, (site.folder / "outbox/media" / ring).stat().st_size) == (20 * 32, 20 * 32)
+        assert site.run("facts")["media"] == {
+            "objects": 31, "keys": 20, "missing": [], "keys_missing": 0, "corrupt": []
+        }  # fmt: skip
+        assert [len(list((site.folder / "outbox" / kind).iterdir())) for kind in ("media", "key")] == [11, 20]
+        for key in (names := [name for (name,) in site.sql("SELECT sha256 FROM media WHERE purpose = 'key'")]):
+            site.picture_file(key).unlink()
+        assert site.run("facts")["media"]["keys_missing"] == 20
+        assert site.run("replay-ledger")["keys_absent"] == []
+        assert all(site.picture_file(key).exists() for key in names)
     assert found[0] == found[1]
     site.start()
     assert len(site.client("newcomer").timeline_public(limit=40)) == 40

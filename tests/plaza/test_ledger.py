@@ -327,7 +327,7 @@ def test_an_older_database_loses_what_was_taken_down(sites: Sites, tmp_path: Pat
     assert (replayed["entries"], replayed["applied"], replayed["position"]) == (6, 6, 6)
     facts = site.run("facts")
     assert facts["takedowns"]["resurrected"] == []
-    assert facts["media"] == {"objects": 2, "keys": 1, "missing": [], "corrupt": []}
+    assert facts["media"] == {"objects": 2, "keys": 1, "missing": [], "keys_missing": 0, "corrupt": []}
     assert facts["users"] == 2
     stored = {path.name for path in (site.folder / "media").rglob("*") if path.is_file() and path.stat().st_size > SIZE}
     assert stored == {kept[1]}
@@ -443,7 +443,7 @@ def test_a_database_without_tables_says_what_to_do(sites: Sites) -> None:
     site.database = site.postgres.new_database()
     assert "Run migrate first" in site.run("replay-ledger", fails=True)["said"]
     assert site.run("migrate") == {"revision": head()}
-    assert site.run("replay-ledger") == {"entries": 0, "applied": 0, "head": GENESIS, "position": 0}
+    assert site.run("replay-ledger") == {"entries": 0, "applied": 0, "head": GENESIS, "position": 0, "keys_absent": []}
 
 
 def test_takedowns_at_the_same_time_make_one_chain(sites: Sites) -> None:

@@ -87,6 +87,7 @@ KEEPING = [
     "r0051_push",
     "r0052_profiles",
     "r0053_persons_keys",
+    "r0056_keyrings",
 ]
 
 
