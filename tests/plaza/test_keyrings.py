@@ -48,15 +48,15 @@ def writers(site: Site, numbers: range) -> list[str]:
     return names
 
 
-def work(site: Site, smiths: int = 1, most: int = MOST) -> None:
-    """Let so many servers' locksmiths do what there is to do, while the ledger is held elsewhere."""
+def work(site: Site, smiths: int = 1, meanwhile: Callable[[], object] | None = None) -> None:
+    """Let so many servers' locksmiths do what there is to do, while the ledger is held elsewhere; `meanwhile`: after the first step."""
 
     async def run() -> None:
         plaza = assemble(from_env(site.env))
         await plaza.db.open()
         try:
             async with asyncio.timeout(60):
-                await asyncio.gather(*(_done(Locksmith(plaza, most)) for _ in range(smiths)))
+                await asyncio.gather(*(_done(Locksmith(plaza, MOST), meanwhile) for _ in range(smiths)))
         finally:
             await plaza.db.close()
             plaza.passwords.close()
@@ -66,8 +66,10 @@ def work(site: Site, smiths: int = 1, most: int = MOST) -> None:
     asyncio.run(run())
 
 
-async def _done(smith: Locksmith) -> None:
-    more = True
+async def _done(smith: Locksmith, meanwhile: Callable[[], object] | None) -> None:
+    more = await smith.step()
+    if meanwhile is not None:
+        await asyncio.to_thread(meanwhile)
     while more:
         more = await smith.step()
         await asyncio.sleep(0.01)
@@ -177,6 +179,16 @@ def test_two_locksmiths_make_no_ring_twice(sites: Sites) -> None:
     work(site, smiths=3)
     assert sorted(rings(site).values()) == sorted(names[at : at + MOST] for at in range(0, 24, MOST))
     assert len(list((site.folder / "outbox/media").iterdir())) == 6
+
+
+def test_who_leaves_while_a_ring_is_made_is_in_none(sites: Sites) -> None:
+    """Once the ledger names a ring, and before it is made: another one is made, without that key."""
+    site = sites()
+    names = writers(site, range(1, 6))
+    work(site, meanwhile=lambda: eraser(site).record(erase_account(3)))
+    assert list(rings(site).values()) == [[*names[:2], *names[3:]]]
+    assert {path.name for path in (site.folder / "outbox/media").iterdir()} == set(rings(site))
+    assert len(named(site)) == 3
 
 
 def test_who_leaves_takes_the_ring_along(sites: Sites) -> None:
