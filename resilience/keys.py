@@ -53,9 +53,9 @@ def ssh_key_pair() -> tuple[str, str]:
     return private.decode(), public.decode()
 
 
-def signing_key() -> bytes:
-    """An Ed25519 private key in PEM."""
-    return _pem(Ed25519PrivateKey.generate())
+def signing_key(seed: bytes | None = None) -> bytes:
+    """An Ed25519 private key in PEM; of these 32 bytes where they are given."""
+    return _pem(Ed25519PrivateKey.generate() if seed is None else Ed25519PrivateKey.from_private_bytes(seed))
 
 
 def vapid_key() -> bytes:

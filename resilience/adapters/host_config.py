@@ -61,6 +61,8 @@ class HostConfig:
         gate = File(f"{ETC}/gate.caddy", self.gate_rules)
         if epoch.site != site.name:
             return [gate, File(f"{ETC}/durability.conf", "")]
+        if epoch.signer:  # none yet while a move is prepared
+            self.signer.hold(epoch)
         names = self.fleet.names
         secret = {
             "site.key": self.kit.site_key(site.name, epoch.number).read_text(),

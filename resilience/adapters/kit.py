@@ -20,7 +20,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,8 +154,15 @@ class Kit:
         return self._text(f"host_keys/{address}.pub")
 
     def site_key(self, site: str, epoch: int) -> Path:
-        """The key a site's host signs with in one epoch; made when it is not there."""
-        return self._made(f"sites/{site}-{epoch:08d}.key", keys.signing_key)
+        """The key a site's host signs with in one epoch; made when it is not there, alike from every copy of the kit."""
+        return self._made(_site_file(site, epoch), lambda: self.site_secret(site, epoch))
+
+    def site_secret(self, site: str, epoch: int) -> bytes:
+        """What such a key's file holds, or would hold."""
+        path = self.directory / _site_file(site, epoch)
+        if path.exists():
+            return path.read_bytes()
+        return keys.signing_key(self._derived(f"resilience site {site} {epoch}", 32))
 
     @property
     def vapid_key(self) -> Path:
@@ -198,14 +204,15 @@ class Kit:
 
     def carry_over(self, site: str, older: int, newer: int) -> None:
         """The same key and pass under a newer number: the same host goes on."""
-        key = self.site_key(site, older).read_bytes()
-        self._made(f"sites/{site}-{newer:08d}.key", lambda: key)
+        key = self.site_secret(site, older)
+        self._made(_site_file(site, newer), lambda: key)
         gate = self.gate_pass(site, older).encode()
         self._made(f"sites/{site}-{newer:08d}.pass", lambda: gate)
 
     def gate_pass(self, site: str, epoch: int) -> str:
-        """What lets the operator's own request through a site's gate in one epoch; made when it is not there."""
-        return self._made(f"sites/{site}-{epoch:08d}.pass", lambda: secrets.token_urlsafe(32).encode()).read_text()
+        """What lets the operator's own request through a site's gate in one epoch; made as the site's key is."""
+        seed = f"resilience gate {site} {epoch}"
+        return self._made(f"sites/{site}-{epoch:08d}.pass", lambda: self._derived(seed, 32).hex().encode()).read_text()
 
     def _file(self, name: str) -> Path:
         path = self.directory / name
@@ -222,6 +229,10 @@ class Kit:
 
     def _text(self, name: str) -> str:
         return self._file(name).read_text().strip()
+
+
+def _site_file(site: str, epoch: int) -> str:
+    return f"sites/{site}-{epoch:08d}.key"
 
 
 def refuse_strange(recipient: str, where: str = "") -> None:

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience.adapters.kit import Kit
-from resilience.errors import MissingPart
+from resilience.errors import MissingPart, ResilienceError
+from resilience.model import EpochRecord
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,19 @@ class KitSigner:
     def carry_over(self, site: str, older: int, newer: int) -> None:
         """Copies of the key and the pass under the newer number."""
         self.kit.carry_over(site, older, newer)
+
+    def hold(self, epoch: EpochRecord) -> None:
+        """Have the key that this epoch names, also where another machine sealed it; an error where it was not made from this kit."""
+        for number in range(
+            epoch.number, 0, -1
+        ):  # where the vault set changed, the key of an earlier number was carried over
+            if _public(_load(self.kit.site_secret(epoch.site, number), "")) == epoch.signer:
+                return self.kit.carry_over(epoch.site, number, epoch.number)
+        raise ResilienceError(
+            f"This kit does not hold the key by which {epoch.site} signs in epoch {epoch.number}.",
+            "It was made on another machine, by a kit of its own; with another key the site's ship would not start.",
+            f"Bring sites/{epoch.site}-{epoch.number:08d}.key from there, or move: a failover or switchover makes new ones.",
+        )
 
     def gate_pass(self, site: str, epoch: int) -> str:
         """What lets the operator's own requests through that site's gate in this epoch."""

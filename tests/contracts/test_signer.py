@@ -52,6 +52,16 @@ def test_hosts_check_it_with_the_public_half(kit: Kit) -> None:
     assert public_hex(load_key(kit.site_key("birch", 2))) == signer.site_key("birch", 2)
 
 
+def test_any_copy_of_the_kit_has_a_sites_keys(kit: Kit, tmp_path: Path) -> None:
+    """Also one that was made before the epoch was sealed elsewhere: what a host was given there is what it is given from here."""
+    (tmp_path / "copy").mkdir()
+    copy = Kit(tmp_path / "copy")
+    (copy.directory / "operator.key").write_bytes(kit.operator_key.read_bytes())
+    assert KitSigner(copy).site_key("birch", 2) == KitSigner(kit).site_key("birch", 2)
+    assert copy.gate_pass("birch", 2) == kit.gate_pass("birch", 2)
+    assert kit.gate_pass("birch", 3) != kit.gate_pass("birch", 2)
+
+
 def test_site_keys_are_for_the_owner_alone(kit: Kit) -> None:
     """A key that is made lies in a folder and a file nobody else may open."""
     KitSigner(kit).site_key("birch", 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import pyrage
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from resilience.adapters.host_commands import HostCommands, Told
@@ -104,6 +106,26 @@ def test_a_primary_gets_its_own_keys(told: HostConfig) -> None:
     files = told.keys(acorn, epoch)
     assert all(any(file.path.endswith(name) for file in files) for name in SHIPS)
     assert not any("AGE-SECRET-KEY" in file.content for file in files)
+
+
+def test_another_machine_gives_a_host_the_key_of_its_epoch(told: HostConfig, tmp_path: Path) -> None:
+    """By a copy of the kit from before anything was sealed, also where the key of an earlier epoch was carried over."""
+    shutil.copytree(told.kit.directory, tmp_path / "copy")
+    first = signed(told)
+    told.kit.carry_over("acorn", 1, 2)
+    epoch, kit = replace(first, number=2, parent=1), Kit(tmp_path / "copy")
+    told = replace(told, vaults={"elm": sealed_in(first)})
+    other = replace(told, kit=kit, signer=KitSigner(kit))
+    acorn = told.fleet.site("acorn")
+    here, there = (next(f for f in by.keys(acorn, epoch) if f.path.endswith("site.key")) for by in (told, other))
+    assert here.content == there.content
+
+
+def test_a_host_is_given_no_key_that_its_epoch_does_not_name(told: HostConfig) -> None:
+    """An epoch whose key this kit can't make: said before the host is touched, since ship would not start with another."""
+    epoch = replace(epoch_of(told, "acorn"), signer=seals.public_hex(Ed25519PrivateKey.generate()))
+    with pytest.raises(ResilienceError, match="does not hold the key by which acorn signs in epoch 1"):
+        told.keys(told.fleet.site("acorn"), epoch)
 
 
 def test_ships_own_file_names_every_vault_of_its_epoch(told: HostConfig) -> None:
