@@ -33,7 +33,7 @@ KEPT = (
 )
 AWAIT_S = 60.0
 """So long it may take until the vaults hold what the primary was seen with."""
-POLL_S = 2.0
+POLL_S = 1.0
 
 
 def verify(

@@ -31,7 +31,8 @@ SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), concat_ws(' ', c
         FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0),
     (SELECT md5(string_agg(enumtypid || enumlabel, ',' ORDER BY oid)) FROM pg_enum))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1
+WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND c.relpersistence = 'p'
+    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1
 """
 COUNT = "SELECT count(*), coalesce(sum(hashtextextended(textin(record_out((t.*))), 0)), 0)::text FROM ONLY {} t"
 """By Postgres' own functions alone: a cast to text may be anybody's, and this is asked by a superuser."""

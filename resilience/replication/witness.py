@@ -32,6 +32,8 @@ FAR = 256 << 20
 """So much WAL is looked through for commits, and no more."""
 MANY = 1_000_000
 """More transactions than ever begin between a snapshot and the position that equals it."""
+GENTLE = {"max_parallel_workers_per_gather": "0", "client_connection_check_interval": "10s"}
+"""One core at most, and no longer than somebody waits for it."""
 BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 SEEN = b"SELECT pg_current_snapshot()::text"
 MARK = "SELECT pg_logical_emit_message(true, 'resilience', 'witness')"
@@ -72,6 +74,7 @@ def main(config: Config) -> dict[str, Any]:
     try:
         with _looking(config) as (asking, sessions):
             taken = _equal(config, asking, sessions)
+            _refuse_others(sessions)
             counted = {name: _counted(config, name, session) for name, session in sessions.items()}
     except psycopg.Error as error:
         raise ResilienceError(
@@ -97,12 +100,11 @@ def main(config: Config) -> dict[str, Any]:
 
 @contextmanager
 def _looking(config: Config) -> Iterator[tuple[psycopg.Connection[Any], dict[str, psycopg.Connection[Any]]]]:
-    """One connection that asks, and one a database that will count, on one core at most and out of nobody's way."""
+    """One connection that asks, and one a database that will count."""
     with ExitStack() as stack:
         asking = stack.enter_context(tally.session(config, "postgres", synchronous_commit="local"))
         sessions = {
-            name: stack.enter_context(tally.session(config, name, max_parallel_workers_per_gather="0"))
-            for name in tally.databases(asking)
+            name: stack.enter_context(tally.session(config, name, **GENTLE)) for name in tally.databases(asking)
         }
         yield asking, sessions
 
@@ -119,6 +121,16 @@ def _equal(config: Config, asking: psycopg.Connection[Any], sessions: Mapping[st
         for session in sessions.values():
             session.execute("ROLLBACK")
         _await_end(asking, found, until)
+
+
+def _refuse_others(sessions: Mapping[str, psycopg.Connection[Any]]) -> None:
+    """The snapshot must know of these databases and no others: a copy may have one that nobody here counts."""
+    if any(set(tally.databases(session)) != sessions.keys() for session in sessions.values()):
+        raise ResilienceError(
+            "A database was made or dropped while the primary was looked at.",
+            "It has tables that were not counted.",
+            "Verify again.",
+        )
 
 
 def _snapshots(sessions: Mapping[str, psycopg.Connection[Any]]) -> dict[str, str]:
@@ -161,7 +173,9 @@ def _position(config: Config, asking: psycopg.Connection[Any], views: list[Visib
     found = commits.between(config, start, end, int(row[2]))
     if found is None:
         raise ResilienceError(
-            "The primary's WAL can't be read.", f"pg_waldump failed between {lsn.show(start)} and {lsn.show(end)}.", ""
+            "The primary's WAL can't be read.",
+            f"pg_waldump fails between {lsn.show(start)} and {lsn.show(end)}.",
+            "Verify again; right after a takeover it takes until the first checkpoint.",
         )
     return position(found, views, end)
 

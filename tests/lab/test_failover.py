@@ -131,6 +131,33 @@ def test_a_deleted_picture_leaves_every_vault(operator: Operator) -> None:
     operator.file.write_text(text)
 
 
+POSTING = """
+from resilience.adapters.plaza_client import Client
+from resilience.adapters.plaza_users import enter
+client, count = Client("http://plaza.test"), 0
+enter(client)
+while True:
+    client.post(f"Number {count}.", [])
+    count += 1
+    print(count, flush=True)
+"""
+
+
+def test_a_vault_shows_what_the_primary_sees(operator: Operator) -> None:
+    """A vault gives back every table as the primary has it, though somebody posts all the time; `status` says so."""
+    argv = [sys.executable, "-c", POSTING]
+    users = operator.lab.popen_as_users(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert users.stdout is not None
+    assert users.stdout.readline() == "1\n"
+    found = operator.run("verify", "--vault", "cedar")["cedar"]
+    users.terminate()
+    assert len(users.communicate(timeout=60)[0].splitlines()) > 2, "nobody wrote meanwhile"
+    assert (found["compared"], found["left_out"]) == (True, {}), found
+    assert found["compared_tables"] == len(found["tables"]) > 10
+    vaults = operator.run("status")["vaults"]
+    assert [vaults[name]["compared"] for name in ("birch", "cedar", "elm")] == [None, True, None]
+
+
 def test_a_failover_needs_the_plan_that_was_read(operator: Operator) -> None:
     """No digest: usage; a stale digest or an open hazard: refused, and nothing was done."""
     before = len(operator.journal())

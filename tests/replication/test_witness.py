@@ -16,7 +16,7 @@ import pytest
 
 from resilience.engine.compare import compared
 from resilience.errors import ResilienceError
-from resilience.replication import seals, witness
+from resilience.replication import seals, tally, witness
 from resilience.replication.config import load
 from tests.replication.harness import Fleet, Site, wait_until
 
@@ -116,12 +116,61 @@ def overtaken(site: Site, monkeypatch: pytest.MonkeyPatch) -> Told:
             told = taken(site)
             db.execute("SET synchronous_commit = local")
             db.execute(KIND)
-            monkeypatch.setattr(witness, "PATIENCE", 0.3)
-            with pytest.raises(ResilienceError, match="No snapshot equalled a position"):
-                witness.main(load(site.ship_config()))
+            with monkeypatch.context() as patch:
+                patch.setattr(witness, "PATIENCE", 0.3)
+                with pytest.raises(ResilienceError, match="No snapshot equalled a position"):
+                    witness.main(load(site.ship_config()))
     finally:
         ship.send_signal(signal.SIGCONT)
     return told
+
+
+def left_out(site: Site, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What a witness says of tables that are altered, emptied, dropped or locked right before they are read."""
+    count = tally.count
+    with site.connect() as db, site.connect() as holder:
+        for name in ("altered", "dropped", "emptied", "locked"):
+            db.execute(f"CREATE TABLE {name} AS SELECT 1 AS n")
+        meanwhile = {
+            "public.altered": (db, "ALTER TABLE altered ADD COLUMN more int DEFAULT 5"),
+            "public.dropped": (db, "DROP TABLE dropped"),
+            "public.emptied": (db, "TRUNCATE emptied"),
+            "public.locked": (holder, "BEGIN; LOCK TABLE locked"),
+        }
+
+        def counted(inside: psycopg.Connection[Any], table: str) -> tally.Tally:
+            if table in meanwhile:
+                other, statement = meanwhile.pop(table)
+                other.execute(statement)
+            return count(inside, table)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tally, "count", counted)
+            patch.setitem(tally.SETTINGS, "lock_timeout", "100ms")
+            told = witness.main(load(site.ship_config()))
+        holder.execute("ROLLBACK")
+    assert not meanwhile
+    assert not told["tables"].keys() & told["left_out"].keys()
+    return dict(told["left_out"])
+
+
+def with_another_database(site: Site, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a witness says when a database is made right after all were listed."""
+    databases, made = tally.databases, [False]
+
+    def listed(db: psycopg.Connection[Any]) -> list[str]:
+        found = databases(db)
+        if not made[0]:
+            made[0] = True
+            with site.connect() as other:
+                other.execute("CREATE DATABASE another")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tally, "databases", listed)
+        with pytest.raises(ResilienceError) as told:
+            witness.main(load(site.ship_config()))
+    return told.value.what
 
 
 def change_on_disk(site: Site) -> None:
@@ -147,7 +196,7 @@ def test_copies_show_what_the_primary_saw(
 ) -> None:
     """Row by row, though nobody stopped writing: where commits wait for nobody, where all wait for vaults, and while they wait.
 
-    One row that was changed on the primary's disk is told by its table. A position at which more is committed than was seen is
+    A table that is changed while it is counted is left out. One row that was changed on the primary's disk is told by its table. A position at which more is committed than was seen is
     told as such; a witness that somebody else signed is none.
     """
     acorn = sites(fleet, "acorn")
@@ -160,6 +209,14 @@ def test_copies_show_what_the_primary_saw(
         db.execute("SELECT pg_reload_conf()")
     with writing(acorn, *WRITERS):
         seen += [taken(acorn), overtaken(acorn, monkeypatch)]
+    changed = "its columns or its files were changed meanwhile"
+    assert left_out(acorn, monkeypatch) == {
+        "postgres.public.altered": changed,
+        "postgres.public.dropped": "it was dropped meanwhile",
+        "postgres.public.emptied": changed,
+        "postgres.public.locked": "somebody had it locked",
+    }
+    assert "A database was made or dropped" in with_another_database(acorn, monkeypatch)
     change_on_disk(acorn)
     seen += [taken(acorn)]
     acorn.wait_confirmed()
