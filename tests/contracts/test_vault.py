@@ -13,11 +13,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.exceptions import EndpointConnectionError
 
 from resilience.adapters.memory_vault import MemoryVault
+from resilience.adapters.s3 import S3Vault
 from resilience.adapters.ssh import HostKeyMismatch
 from resilience.errors import UsageError, VaultError
 from resilience.model import VaultSpec
@@ -210,6 +214,32 @@ def test_half_an_object_is_an_error_never_an_object(stores: dict[str, Store]) ->
             vault.get("wal/1")
         between.be_well()
         assert vault.get("wal/1") == b"whole"
+
+
+def test_a_put_that_ends_after_its_headers_puts_nothing(stores: dict[str, Store]) -> None:
+    """As a ship that is killed there leaves it: what it puts again is taken, and is all that there is."""
+    spec = make_bucket(stores["s3"], "cut")
+    vault = open_vault(spec, stores["s3"].credentials["operator"])
+    assert isinstance(vault, S3Vault)
+
+    def send_headers_alone(request: AWSPreparedRequest, **_: object) -> None:
+        """In the place of the request itself; no store says anything as long as it waits for more."""
+        place = urlsplit(request.url)
+        told = {**request.headers, "Host": place.netloc}.items()
+        lines = [f"{name}: {value.decode() if isinstance(value, bytes) else value}" for name, value in told]
+        with socket.create_connection((place.hostname, place.port)) as connection:
+            connection.sendall("\r\n".join([f"PUT {place.path} HTTP/1.1", *lines, "", ""]).encode())
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(1024):
+                pass
+        raise EndpointConnectionError(endpoint_url=request.url, error="killed")
+
+    vault.client.meta.events.register("before-send.s3.PutObject", send_headers_alone)
+    with pytest.raises(VaultError):
+        vault.put_new("wal/1", b"a chunk")
+    vault.client.meta.events.unregister("before-send.s3.PutObject", send_headers_alone)
+    assert vault.get("wal/1") is None
+    assert vault.put_new("wal/1", b"a chunk")
 
 
 def test_an_sftp_server_is_known_by_its_key(box: Box, tmp_path: Path) -> None:
