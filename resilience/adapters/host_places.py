@@ -24,16 +24,14 @@ POSTGRES = {
     "start": ["systemctl", "start", "resilience-postgres"],
     "stop": ["systemctl", "stop", "resilience-postgres"],
     "bin": "/usr/lib/postgresql/15/bin",
-    "fence": [
-        ["systemctl", "mask", "--runtime", "resilience-postgres"],
-        ["systemctl", "stop", "--no-block", "resilience-postgres"],
-    ],
+    "fence": [["systemctl", "stop", "--no-block", "resilience-postgres"]],
     "kill": [
         ["systemctl", "kill", "--signal=SIGKILL", "resilience-postgres"],
         ["systemctl", "stop", "plaza"],
+        ["systemctl", "mask", "resilience-postgres"],  # last: of a masked unit systemd forgets how it is stopped
     ],
     "resume": [
-        ["systemctl", "unmask", "--runtime", "resilience-postgres"],
+        ["systemctl", "unmask", "resilience-postgres"],
         ["systemctl", "start", "resilience-postgres"],
         ["systemctl", "start", "plaza"],
     ],

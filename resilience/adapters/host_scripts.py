@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from resilience.adapters.host_places import DATA, ETC, POSTGRES, RUN
+from resilience.host.spec import MASKS
 
 SIZES = (
     f"runuser -u postgres -- psql -XAtc \"select pg_database_size('plaza')\" plaza && du -sb {DATA}/media | cut -f1 && "
@@ -72,6 +73,9 @@ raise SystemExit("ship has no chunk confirmed after 50 s; it says: " + json.dump
 BEGUN = f"{RUN}/ship-begun"
 """Under which epoch, by its nonce, ship was started ahead of time."""
 FOLLOW_KEYS = f"{RUN}/follow.json"
+MASK = f"{MASKS}/resilience-postgres.service"
+UNMASK = f"if [ -L {MASK} ]; then systemctl unmask --quiet resilience-postgres; fi"
+"""Postgres may be started again; where it always might, systemd need not read its units anew."""
 STAND_STILL = (
     f"systemctl stop resilience-follow; rm -f {FOLLOW_KEYS} {RUN}/follow-status.json {RUN}/metrics/follow.prom"
 )

@@ -40,9 +40,9 @@ SET_ASIDE = """
 set -e
 nonce=$(python3 -c 'import json; print(json.load(open("/etc/resilience/ship.json"))["epoch"]["nonce"])' 2>/dev/null || true)
 if [ -z "$nonce" ] || [ "$nonce" = "$newest" ]; then echo '{"aside": ""}'; exit 0; fi
-systemctl stop caddy plaza resilience-ship
+systemctl stop caddy plaza resilience-ship resilience-lease
 systemctl stop resilience-postgres
-systemctl unmask --runtime --quiet resilience-postgres
+systemctl unmask --quiet resilience-postgres
 home=/var/lib/resilience; to=$home/aside/$nonce
 install -d -m 700 "$to"
 for what in pg wal spool media ledger outbox held created; do

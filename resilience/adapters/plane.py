@@ -23,6 +23,7 @@ from resilience.adapters.host_scripts import (
     STAND_STILL,
     STANDING,
     TAKE_UP,
+    UNMASK,
     VERSIONS,
 )
 from resilience.adapters.shells import Shells
@@ -137,7 +138,7 @@ class SshPlane:
         """Start Postgres, and ship unless that was begun; return when ship says it ships under this epoch."""
         begun = f'[ "$(cat {BEGUN} 2>/dev/null)" = {epoch.nonce} ] && systemctl is-active -q resilience-ship'
         ship = f"{{ {begun} || systemctl restart resilience-ship; }}"
-        line = f"{STAND_STILL}; systemctl start resilience-postgres && {ship} && rm -f {BEGUN}"
+        line = f"{STAND_STILL}; {UNMASK}; systemctl start resilience-postgres && {ship} && rm -f {BEGUN}"
         self.shells(outputs).check(line, timeout=3600)  # after a power cut Postgres syncs all and replays first
         script = AWAIT_SHIP.format(number=epoch.number, run=RUN)
         self.shells(outputs).check(f"{PYTHON} -c '{script}'", timeout=60)

@@ -25,7 +25,7 @@ from pyinfra.api.operations import run_ops
 from pyinfra.api.state import State
 from pyinfra.operations import files, server, systemd
 
-from resilience.host.spec import File, HostSpec
+from resilience.host.spec import MASKS, File, HostSpec
 
 CONNECT_S = 5
 USERS = "/etc/sysusers.d/resilience.conf"
@@ -85,11 +85,12 @@ def _describe(state: State, spec: HostSpec) -> None:
     """All operations, in order: users and folders first, since files belong to them."""
     _put(state, File(USERS, spec.users))
     _put(state, File(FOLDERS, spec.folders))
-    add_op(state, server.shell, commands=[f"systemd-sysusers {USERS}", f"systemd-tmpfiles --create {FOLDERS}"])
+    made = [f"systemd-sysusers {USERS}", f"systemd-tmpfiles --create {FOLDERS}", spec.removal]
+    add_op(state, server.shell, commands=made)
     for file in spec.files:
         _put(state, file)
     for unit in spec.masked:
-        add_op(state, files.link, path=f"/etc/systemd/system/{unit}", target="/dev/null")
+        add_op(state, files.link, path=f"{MASKS}/{unit}", target="/dev/null")
     add_op(state, systemd.daemon_reload)
 
 

@@ -32,6 +32,8 @@ class HostSpec:
     files: tuple[File, ...]
     masked: tuple[str, ...] = ()
     """Debian's units that must never run here."""
+    removal: str = "true"
+    """A line of shell: removes what earlier versions left, which would go before these files."""
 
     def with_files(self, more: Iterable[File]) -> HostSpec:
         """The same, with more files; one of the same path takes the place of the old."""
@@ -56,15 +58,27 @@ class HostSpec:
             folders=data["folders"],
             files=tuple(File(**file) for file in data["files"]),
             masked=tuple(data["masked"]),
+            removal=data["removal"],
         )
 
 
+MASKS = "/etc/systemd/system"
+"""Where `systemctl mask` puts its links."""
+UNITS = (
+    "resilience-postgres.service",
+    "resilience-ship.service",
+    "resilience-lease.service",
+    "resilience-follow.service",
+    "plaza.service",
+)
+REMOVAL = "; ".join(
+    (
+        *(f"[ -L {MASKS}/{unit} ] || rm -f {MASKS}/{unit}" for unit in UNITS),  # a link is a mask, and stays
+        "rm -f /run/systemd/system/resilience-postgres.service",  # a mask that had no effect; now it would
+    )
+)
 PLACES = {
-    "resilience-postgres.service": "/etc/systemd/system/resilience-postgres.service",
-    "resilience-ship.service": "/etc/systemd/system/resilience-ship.service",
-    "resilience-lease.service": "/etc/systemd/system/resilience-lease.service",
-    "resilience-follow.service": "/etc/systemd/system/resilience-follow.service",
-    "plaza.service": "/etc/systemd/system/plaza.service",
+    **{unit: f"/usr/local/lib/systemd/system/{unit}" for unit in UNITS},  # behind a mask, which else does nothing
     "caddy.conf": "/etc/systemd/system/caddy.service.d/resilience.conf",
     "Caddyfile": "/etc/resilience/Caddyfile",
     "site.caddy": "/etc/resilience/site.caddy",
@@ -85,4 +99,5 @@ def site_host() -> HostSpec:
         folders=(ours / "tmpfiles.conf").read_text(),
         files=tuple(File(path, (ours / name).read_text()) for name, path in PLACES.items()),
         masked=("postgresql.service",),
+        removal=REMOVAL,
     )

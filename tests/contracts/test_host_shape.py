@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience import caches
 from resilience.adapters.gate import HostGate
+from resilience.adapters.host_places import POSTGRES
 from resilience.adapters.host_tls import tls_files
 from resilience.adapters.kit import Kit
 from resilience.adapters.memory_vault import MemoryVault
@@ -220,6 +221,40 @@ def test_postgres_runs_as_declared(shell: Shell) -> None:
     assert shell.run("psql -XAtq -h 127.0.0.1 -U postgres -c 'select 1'").exit != 0
     assert shell.check("ss -Hltn 'sport = :5432' | awk '{print $4}'") == "127.0.0.1:5432"
     shell.check("systemctl stop resilience-postgres")
+
+
+UNIT = "resilience-postgres.service"
+WHERE = f"systemctl show -P FragmentPath {UNIT}"
+
+
+def carry_out(shell: Shell, commands: str) -> None:
+    """What ship does with Postgres on its host, as it is configured there; no app is there."""
+    for words in (words for words in POSTGRES[commands] if words[-1] == "resilience-postgres"):
+        shell.check(" ".join(words))
+
+
+def test_postgres_that_was_ended_for_good_stays_down_until_it_may_run(shaped: Shaped, shell: Shell) -> None:
+    """Killed, it is masked: nobody starts it, nor does bringing the host into shape change that; resumed, it runs."""
+    shell.check(f"systemctl start {UNIT}")
+    carry_out(shell, "kill")
+    assert "masked" in shell.run(f"systemctl start {UNIT}").complaint
+    with shaped.host.entered():
+        shape_host(shaped.host.login, shell, _spec(), shaped.supplier.supplies)
+    assert "masked" in shell.run(f"systemctl start {UNIT}").complaint
+    carry_out(shell, "resume")
+    assert shell.check(f"systemctl is-active {UNIT}; {WHERE}").split() == [
+        "active",
+        f"/usr/local/lib/systemd/system/{UNIT}",
+    ]
+    shell.check(f"systemctl stop {UNIT}")
+
+
+def test_units_of_earlier_versions_hide_none(shaped: Shaped, shell: Shell) -> None:
+    """They lay where they go before ours, and so did a mask before them that had no effect."""
+    shell.check(f"cp /usr/local/lib/systemd/system/{UNIT} /etc/systemd/system/; systemctl mask --runtime -q {UNIT}")
+    with shaped.host.entered():
+        shape_host(shaped.host.login, shell, _spec(), shaped.supplier.supplies)
+    assert shell.check(WHERE) == f"/usr/local/lib/systemd/system/{UNIT}"
 
 
 ANSWERS = """

@@ -17,6 +17,7 @@ import pytest
 
 from resilience.lab import Lab
 from tests.lab.test_failover import Operator
+from tests.lab.test_lab_aside import ask
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 ADDRESSES = {"acorn": "198.18.1.100", "cedar": "198.18.3.100"}
@@ -67,6 +68,8 @@ def test_moved_home(operator: Operator) -> None:
     seen = operator.run("status")
     assert seen["sites"]["acorn"]["serving"] is True
     assert {zone["addresses"][0] for zone in seen["zones"].values()} == {ADDRESSES["acorn"]}
+    refused = ask(operator.lab, "systemctl start resilience-postgres 2>&1")
+    assert "is masked" in refused, "nobody starts it there by hand; the next test comes back to it"
 
 
 POSTING = """
