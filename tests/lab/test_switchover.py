@@ -22,6 +22,8 @@ from tests.lab.test_lab_aside import ask
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 ADDRESSES = {"acorn": "198.18.1.100", "cedar": "198.18.3.100"}
 
+STARTED = "systemctl start resilience-postgres 2>&1"
+
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
@@ -68,8 +70,9 @@ def test_moved_home(operator: Operator) -> None:
     seen = operator.run("status")
     assert seen["sites"]["acorn"]["serving"] is True
     assert {zone["addresses"][0] for zone in seen["zones"].values()} == {ADDRESSES["acorn"]}
-    refused = ask(operator.lab, "systemctl start resilience-postgres 2>&1")
-    assert "is masked" in refused, "nobody starts it there by hand; the next test comes back to it"
+    assert "is masked" in ask(operator.lab, STARTED), "nobody starts it there by hand"
+    operator.lab.power_cut("cedar", "cedar-1")
+    assert "is masked" in ask(operator.lab, STARTED), "nor after a boot; the next test comes back to it"
 
 
 POSTING = """
