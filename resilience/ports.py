@@ -133,7 +133,7 @@ class Plane(Protocol):
         """First day only: an empty database; refuses where there already is one."""
 
     def warm(self, site: Site, outputs: SiteOutputs) -> None:
-        """Let the host load what `restore`, `recover` and both `fetch_` need; nothing is read, changed or opened by it."""
+        """Let the host load what `restore`, `recover`, `fetch_ledger` and `fetch_first` need; nothing is read, changed or opened by it."""
 
     def restore(
         self,
@@ -158,8 +158,14 @@ class Plane(Protocol):
     def fetch_ledger(self, site: Site, outputs: SiteOutputs) -> int:
         """Bring the ledger from all vaults; the number of entries."""
 
-    def fetch_media(self, site: Site, outputs: SiteOutputs, *, again: bool = False) -> int:
-        """Bring pictures that are missing on the host; the number fetched. `again`: soon it is asked once more."""
+    def fetch_first(self, site: Site, outputs: SiteOutputs) -> int:
+        """Bring what the app needs of pictures before anybody is let in; the number fetched."""
+
+    def fetch_media(self, site: Site, outputs: SiteOutputs, named: Sequence[str] = ()) -> int:
+        """Bring pictures that are missing on the host, of these or of all that rows name; the number fetched."""
+
+    def nowhere(self, site: Site, outputs: SiteOutputs, named: Sequence[str]) -> Sequence[str]:
+        """Which of these pictures no vault has; TooFewVaults where one that k vaults hold could be missed."""
 
     def start_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """Start shipping under this epoch; returns once a first chunk is confirmed by k vaults."""

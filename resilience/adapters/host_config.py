@@ -118,7 +118,7 @@ class HostConfig:
         config = self._common(site, epoch, "reader", BOTH)
         for vault in config["vaults"]:
             vault["write_credentials"] = self.kit.vault(vault["name"], "ship")
-        return {**config, "identity": self.kit.identity()}
+        return {**config, "identity": self.kit.identity(), "media_query": self.media_query}
 
     def follower(self, site: Site, epoch: EpochRecord) -> dict[str, Any]:
         """What a standby may hold: it can read everything, and put nothing."""

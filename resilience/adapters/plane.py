@@ -37,6 +37,10 @@ from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
 from resilience.replication import layout
 
+FETCH_FIRST = "fetch-media --first"
+A_DAY_S = 86_400.0
+"""Many pictures take long, and nobody waits for them; interrupted, it goes on where it was."""
+
 
 @dataclass(frozen=True)
 class SshPlane:
@@ -90,7 +94,7 @@ class SshPlane:
 
     def warm(self, site: Site, outputs: SiteOutputs) -> None:
         """Start the commands that come next; each waits for its configuration, which alone makes it do anything."""
-        self.commands.get_ready(outputs, "restore", "fetch-ledger", "fetch-media", "recover")
+        self.commands.get_ready(outputs, "restore", "fetch-ledger", FETCH_FIRST, "recover")
 
     def restore(
         self,
@@ -121,13 +125,20 @@ class SshPlane:
         config = self.config.reader(site, self.config.newest(site))
         return int(self.commands.there(outputs, "fetch-ledger", config)["entries"])
 
-    def fetch_media(self, site: Site, outputs: SiteOutputs, *, again: bool = False) -> int:
-        """Pictures that the host lacks."""
+    def fetch_first(self, site: Site, outputs: SiteOutputs) -> int:
+        """What the app's rows name first and the host lacks."""
         config = self.config.reader(site, self.config.newest(site))
-        fetched = int(self.commands.there(outputs, "fetch-media", config, timeout=3600)["fetched"])
-        if again:
-            self.commands.get_ready(outputs, "fetch-media")
-        return fetched
+        return int(self.commands.there(outputs, FETCH_FIRST, config, timeout=3600)["fetched"])
+
+    def fetch_media(self, site: Site, outputs: SiteOutputs, named: Sequence[str] = ()) -> int:
+        """Pictures that the host lacks, of these or of all."""
+        config = {**self.config.reader(site, self.config.newest(site)), "named": list(named)}
+        return int(self.commands.there(outputs, "fetch-media", config, timeout=A_DAY_S)["fetched"])
+
+    def nowhere(self, site: Site, outputs: SiteOutputs, named: Sequence[str]) -> Sequence[str]:
+        """Listed from the host, which is nearer to the vaults than an operator may be."""
+        config = {**self.config.reader(site, self.config.newest(site)), "named": list(named)}
+        return [str(name) for name in self.commands.there(outputs, "nowhere", config, timeout=600)["nowhere"]]
 
     def begin_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """Start it once follow's keys are gone, and do not wait; `start_ship` knows by the nonce that it was begun."""

@@ -9,7 +9,7 @@ from typing import Any
 from resilience.decide.certificates import certify
 from resilience.decide.hazards import Way, hazards
 from resilience.decide.naming import naming
-from resilience.decide.opening import opening, stages
+from resilience.decide.opening import opening, pictures, stages
 from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable, silent, usable
 from resilience.decide.standby import no_way_on, stand_by
 from resilience.decide.target import Wording, choose
@@ -103,6 +103,7 @@ def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]
     if opened:
         yield from naming(fleet, target, lost, opened[-1], tuple(certify(fleet, target)))
     yield from lane(opening(target, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME), "then")
+    yield from lane([pictures(target)], "beside")
     protection = (
         *join(fleet, target, old, following),
         step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again."),
@@ -114,43 +115,40 @@ def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]
 
 
 def _bring(step: Callable[..., Step], way: Way, *, follows: bool, waits: bool) -> Iterator[Step]:
-    """Copy, pictures and ledger onto the host, and the app behind its gate, looked at.
+    """Copy, ledger and what the app needs of pictures onto the host, and the app behind its gate, looked at.
 
-    Where a lease runs out first, ship, app and the pictures there are come meanwhile, and may take as long as they like: the
-    copy does not wait for them.
+    Where a lease runs out first, ship and app come meanwhile, and may take as long as they like: the copy does not wait
+    for them.
     """
     ahead = follows and waits
-    reason = "Ship and the app start meanwhile; they wait for the promotion."
-    begin = step("begin", Phase.DATA, reason, beside=True, pictures=waits)
-    rest = (
-        step("media", Phase.DATA, "Bring the pictures that the host lacks.", beside=True),
-        step("fetch", Phase.DATA, "Bring the ledger, whole.", beside=True),
-    )
+    first = step("first", Phase.DATA, "Bring what must be there before anybody is let in.", beside=True)
+    fetch = step("fetch", Phase.DATA, "Bring the ledger, whole.", beside=True)
     if waits:
         reason = f"Let the lease of {way.old.site} run out: what it may still write reaches the vaults."
         yield step("lease", Phase.DATA, reason)
     yield _restore(step, way, then=ahead)
     yield step("recover", Phase.DATA, "Replay up to there, not a byte less; promote.", then=True)
-    yield from () if ahead else rest
+    yield from () if ahead else (fetch,)
     if follows:
-        yield begin
+        reason = "Ship and the app start meanwhile; they wait for the promotion."
+        yield step("begin", Phase.DATA, reason, beside=True)
     vaults = ", ".join(way.following.vaults)
     yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
-    yield from rest if ahead else ()
+    yield first
+    yield from (fetch,) if ahead else ()
     yield from _look(step, begun=follows, fetched=not ahead)
 
 
 def _look(step: Callable[..., Step], *, begun: bool, fetched: bool) -> Iterator[Step]:
-    """The app, looked at behind its gate: all of it once ledger and pictures are there, however they came.
+    """The app, looked at behind its gate: all of it once the ledger and what it needs of pictures are there.
 
-    An app that was begun is there at once, and need not wait for ship's first chunk.
+    A hot standby has the pictures, so that neither the ledger nor an app that was begun waits for what it may still lack.
     """
     beside, then = {"beside": True}, {"then": True}
     reason = "Takedowns and erasures hold before anybody can read."
-    yield step("ledger", Phase.DATA, reason, **beside if fetched else then)
+    yield step("ledger", Phase.DATA, reason, **beside if begun and fetched else then)
     yield step("start", Phase.START, "Start the app, behind a closed gate.", **then if begun else beside)
-    reason = "Rows, pictures and takedowns agree; a user gets through."
-    yield step("verify", Phase.START, reason, **then if begun and fetched else {})
+    yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
 
 
 def _restore(step: Callable[..., Step], way: Way, *, then: bool) -> Step:

@@ -26,6 +26,12 @@ def opening(site: str, opened: Iterable[Stage], phase: Phase, *, first_day: bool
         yield Step(f"{phase}.open.{site}.{stage}", "open", site, phase, reason, args)
 
 
+def pictures(site: str) -> Step:
+    """What need not be there before anybody is let in: nobody waits for it."""
+    reason = "Bring all other pictures, the newest first; until then they are not there."
+    return Step(f"{Phase.PROTECT}.media.{site}", "media", site, Phase.PROTECT, reason)
+
+
 def plan_open(fleet: Fleet, site: str, seen: Stage, wanted: Stage, lost: frozenset[str]) -> Plan:
     """Open the site that may write from the stage it is at up to another one, or close it down to one."""
     if not wanted.covers(seen):
@@ -34,7 +40,8 @@ def plan_open(fleet: Fleet, site: str, seen: Stage, wanted: Stage, lost: frozens
         return _plan(fleet, site, lost, [Step(f"{Phase.START}.close.{site}", "close", site, Phase.START, reason, args)])
     further = [stage for stage in NEEDS if not seen.covers(stage) and wanted.covers(stage)]
     look = Step(f"{Phase.START}.verify.{site}", "verify", site, Phase.START, "Rows, pictures and takedowns agree.")
-    return _plan(fleet, site, lost, [look, *opening(site, further, Phase.START)] if further else [])
+    steps = [look, *opening(site, further, Phase.START), pictures(site)] if further else []
+    return _plan(fleet, site, lost, steps)
 
 
 def _plan(fleet: Fleet, site: str, lost: frozenset[str], steps: list[Step]) -> Plan:

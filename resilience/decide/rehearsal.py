@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from resilience.decide.failover import plan_failover
+from resilience.decide.opening import pictures
 from resilience.errors import UsageError
 from resilience.model import Fleet, Plan, Site, Survey
 from resilience.model.rights import REHEARSALS
@@ -32,7 +33,8 @@ def plan_rehearsal(fleet: Fleet, survey: Survey, declared: frozenset[str] = froz
     whole = plan_failover(fleet, survey, to=fleet.sites[-1].name, declared=declared)
     last = next(n for n, step in enumerate(whole.steps) if step.action == LAST)
     hazards = tuple(hazard for hazard in whole.hazards if hazard.name not in NAMES)
-    return replace(whole, kind="rehearsal", steps=whole.steps[: last + 1], hazards=hazards)
+    steps = (*whole.steps[: last + 1], pictures(whole.target))
+    return replace(whole, kind="rehearsal", steps=steps, hazards=hazards)
 
 
 def _like(fleet: Fleet, to: str | None, source: str) -> Site:

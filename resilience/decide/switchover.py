@@ -7,12 +7,12 @@ from typing import Any
 
 from resilience.decide.certificates import certify, unusable
 from resilience.decide.hazards import Way, hazards
-from resilience.decide.opening import opening, stages
+from resilience.decide.opening import opening, pictures, stages
 from resilience.decide.quorum import newest_epoch, next_set, usable
 from resilience.decide.target import Wording, choose
 from resilience.decide.vaults import join
 from resilience.errors import Refused, ResilienceError
-from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown
+from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown, lane
 
 MOOT = frozenset({"old-name-served"})
 """Hazards of a vendor that is left behind: here the old one's zone is moved like all others."""
@@ -99,20 +99,23 @@ def _steps(fleet: Fleet, way: Way) -> Iterator[Step]:
     if fleet.site(target).standby == "hot":
         yield step("begin", Phase.DATA, "Ship and the app start meanwhile; they wait for the promotion.", then=True)
     yield step("restore", Phase.DATA, "Newest good snapshot, and the WAL that any vault holds.")
-    yield step("media", Phase.DATA, "Bring the pictures that the host lacks.", beside=True)
     yield step("fetch", Phase.DATA, "Bring the ledger, whole.", beside=True)
     yield step("recover", Phase.DATA, "Replay to the end of the chain, not a byte less; promote.")
     yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
-    yield step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.", beside=True)
+    yield step("first", Phase.DATA, "Bring what must be there before anybody is let in.", beside=True)
+    has_pictures = fleet.site(target).standby == "hot"
+    ledger = step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.")
+    yield from lane([ledger], "beside" if has_pictures else "then")
     yield step("start", Phase.START, "Start the app, behind a closed gate.", then=True)
-    yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.", then=True)
+    yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
     yield from opening(target, (Stage.READ_ONLY, Stage.WRITES), Phase.START)
     for zone in fleet.names.zones:
         yield step("point", Phase.NAME, f"Users find {target} through {zone.vendor}.", zone.vendor, site=target)
     yield from certify(fleet, target)
     walk = f"A user's journey by {fleet.names.host} succeeds."
     yield step("confirm", Phase.NAME, walk, stage=str(Stage.SIGN_UPS))
-    yield from opening(target, [s for s in stages(None) if s == Stage.SIGN_UPS], Phase.NAME)
+    yield from lane(opening(target, [s for s in stages(None) if s == Stage.SIGN_UPS], Phase.NAME), "then")
+    yield from lane([pictures(target)], "beside")
     yield from join(fleet, target, old, following)
     yield step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again.")
     yield step("protect", Phase.PROTECT, f"A verified copy again at another vendor: {vaults}.")

@@ -34,6 +34,7 @@ COMMANDS = {
     "recover": "recover",
     "fetch-ledger": "fetch_ledger",
     "fetch-media": "fetch_media",
+    "nowhere": "nowhere",
     "status": "status",
     "verify-snapshot": "verify_snapshot",
     "restore-at": "restore_at",
@@ -58,6 +59,7 @@ MORE = {
     "prune": ("vault", "snapshot", "really"),
     "catch-up": ("vault", "begin", "until"),
     "caught-up": ("vault", "begin", "until"),
+    "fetch-media": ("first",),
 }
 """What a command is told beside its configuration."""
 ALONE = {
@@ -134,6 +136,7 @@ def main(argv: list[str] | None = None) -> int:
         "--of", type=int, metavar="EPOCH", help="restore-at, point: whose chain; the newest's where absent"
     )
     parser.add_argument("--really", action="store_true", help="prune: remove, and not only say what would go")
+    parser.add_argument("--first", action="store_true", help="fetch-media: what the app wants before anybody is let in")
     parser.add_argument("--standby", action="store_true", help="init-repo: the repository that standbys fill")
     parser.add_argument("--from", dest="begin", metavar="LSN", help="catch-up, caught-up: where the hole begins")
     parser.add_argument("--until", metavar="LSN", help="catch-up, caught-up: where it ends")

@@ -113,9 +113,9 @@ class MediaQuery(Table):
 
     database: str
     sql: str
-    """Gives sha256 digests, hex, one a row."""
-    first: str | None = None
-    """Gives those of them that must be on a host before anybody is let in."""
+    """Gives sha256 digests, hex, one a row, in the order in which they are wanted."""
+    first: str = ""
+    """Gives those that must be on a host before anybody is let in; `sql` where it is empty."""
     newer: str
     """Gives (number, sha256) of rows after a number (first parameter), in order, at most so many (second)."""
     margin: int = 0
@@ -174,6 +174,8 @@ class Config(Table):
     standby: bool = False
     """True on a host that follows: the epoch then lets another site write."""
     media_query: MediaQuery | None = None
+    named: tuple[str, ...] = ()
+    """Pictures that a command is about, where it is not about all that rows name."""
     forced: bool = False
     """The operator lets this host go on under its epoch although too few vaults of the one before are left to seal it."""
     accept_end: str | None = None

@@ -1,4 +1,7 @@
-"""fetch-media: pictures that this host lacks, from whichever vault has them whole."""
+"""fetch-media: pictures that this host lacks, from whichever vault has them; what the app wants first comes first.
+
+Rows tell which there are, so nothing is listed: as many requests as pictures are lacking, however many a vault holds.
+"""
 
 from __future__ import annotations
 
@@ -9,42 +12,75 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import structlog
 
-from resilience.errors import ResilienceError
+from resilience.errors import ResilienceError, UsageError
 from resilience.ports import Vault
 from resilience.replication import layout, seals
-from resilience.replication.apart import joined, openable
-from resilience.replication.config import Config
-from resilience.replication.epoch import each
+from resilience.replication.apart import joined
+from resilience.replication.config import Config, MediaQuery
 from resilience.replication.originals import read_good
 
 FETCHERS = 12
+BATCH = 500
 log = structlog.get_logger()
 
 
-def main(config: Config) -> dict[str, Any]:
-    """Fetch what is missing; each is opened, compared with its name, and only then kept."""
-    vaults = config.open()
-    identity = config.key()
-    answers = each(vaults, lambda vault: vault.list(layout.MEDIA))
-    listed = {name: set(keys) for name, keys in answers.items() if not isinstance(keys, ResilienceError)}
-    keys = frozenset().union(*listed.values())
-    names = sorted(openable(keys, keys))
-    missing = [name for name in names if not place(config.paths.media, name).exists()]
+def main(config: Config, *, first: bool = False) -> dict[str, Any]:
+    """Fetch what is lacking of `named`, or else of what rows name: all of it, or what the app wants `first`.
+
+    Each is opened, compared with its name, and only then kept.
+    """
+    names = config.named or _rows(config, first=first)
+    absent = [name for name in names if not place(config.paths.media, name).exists()]
+    lost: list[str] = []
+    for begin in range(0, len(absent), BATCH):
+        some = absent[begin : begin + BATCH]
+        lost += _bring(config, some)
+        if not config.named:
+            _remove_unnamed(config, some)
+    return {"objects": len(names), "fetched": len(absent) - len(lost), "lost": lost}
+
+
+def _rows(config: Config, *, first: bool) -> Sequence[str]:
+    """What the app's rows name, in its own order."""
+    query = _query(config)
+    with psycopg.connect(config.postgres.dsn, dbname=query.database, autocommit=True) as db:
+        return [str(name) for (name,) in db.execute(((query.first if first else "") or query.sql).encode()).fetchall()]
+
+
+def _query(config: Config) -> MediaQuery:
+    if config.media_query is None:
+        raise UsageError("The configuration has no media_query.", "Nothing says which pictures there are.", "Add it.")
+    return config.media_query
+
+
+def _bring(config: Config, names: Sequence[str]) -> list[str]:
+    """Fetch these, each from another vault first; those that none gave."""
+    vaults, identity = config.open(), config.key()
+    whole = [vault for name, vault in vaults.items() if name not in config.apart]
+    kept = [vault for vault in vaults.values() if vault not in whole]
+    apart = list(vaults.values()) if any(vault.locked for vault in config.vaults) else []
 
     def one(numbered: tuple[int, str]) -> bool:
         index, name = numbered
-        holders = [vault for vault in vaults if layout.media(name) in listed.get(vault, ())]
-        turn = index % max(1, len(holders))
-        whole = [vaults[v] for v in holders[turn:] + holders[:turn]]
-        return fetch(config.paths.media, name, whole, list(vaults.values()), identity)
+        turn = index % max(1, len(whole))
+        return fetch(config.paths.media, name, [*whole[turn:], *whole[:turn], *kept], apart, identity)
 
     with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
-        good = dict(zip(missing, pool.map(one, enumerate(missing)), strict=True))
-    lost = [name for name, ok in good.items() if not ok]
-    silent = {name: a.why for name, a in answers.items() if isinstance(a, ResilienceError)}
-    return {"objects": len(names), "fetched": len(missing) - len(lost), "lost": lost, "silent": silent}
+        good = pool.map(one, enumerate(names))
+        return [name for name, ok in zip(names, good, strict=True) if not ok]
+
+
+def _remove_unnamed(config: Config, names: Sequence[str]) -> None:
+    """What was erased while it was fetched goes again: whoever erased it did not find it here."""
+    query = _query(config)
+    with psycopg.connect(config.postgres.dsn, dbname=query.database, autocommit=True) as db:
+        asked = f"SELECT name FROM ({query.sql}) AS named (name) WHERE name = ANY(%s)"  # noqa: S608 - the app's own query
+        still = {str(name) for (name,) in db.execute(asked.encode(), (list(names),)).fetchall()}
+    for name in set(names) - still:
+        place(config.paths.media, name).unlink(missing_ok=True)
 
 
 def place(folder: Path, name: str) -> Path:

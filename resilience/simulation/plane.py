@@ -136,18 +136,29 @@ class SimPlane:
 
         return self._on(outputs, "fetch_ledger", 0.5, fetch)
 
-    def fetch_media(self, site: Site, outputs: SiteOutputs, *, again: bool = False) -> int:
-        """Pictures that rows name and the host lacks; the vaults of this epoch hold all of them afterwards."""
+    def fetch_first(self, site: Site, outputs: SiteOutputs) -> int:
+        """Here nothing is needed before all else."""
+        return self._on(outputs, "fetch_first", 0.2, lambda _host: 0)
+
+    def fetch_media(self, site: Site, outputs: SiteOutputs, named: Sequence[str] = ()) -> int:
+        """Pictures that rows name and the host lacks, from whichever vault answers."""
 
         def fetch(host: Host) -> int:
             before = len(host.pictures)
             for held in self._enough(host).values():
-                host.pictures |= held.pictures & set(host.rows)
-            for held in self._own(host):
-                held.pictures |= host.pictures
+                host.pictures |= held.pictures & (set(named) or set(host.rows))
             return len(host.pictures) - before
 
         return self._on(outputs, "fetch_media", 1.0, fetch)
+
+    def nowhere(self, site: Site, outputs: SiteOutputs, named: Sequence[str]) -> Sequence[str]:
+        """Those that no vault has."""
+
+        def look(host: Host) -> Sequence[str]:
+            held = set[str]().union(*(vault.pictures for vault in self._enough(host).values()))
+            return [name for name in named if name not in held]
+
+        return self._on(outputs, "nowhere", 0.3, look)
 
     def _enough(self, host: Host) -> dict[str, Held]:
         """Vaults that answer, where they are so many that nothing k vaults held can be missed."""

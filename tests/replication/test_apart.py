@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import product
 from types import SimpleNamespace
@@ -19,9 +19,9 @@ from resilience.errors import VaultError
 from resilience.model import VaultSpec
 from resilience.plaza.keys import SIZE, Keys, seal, unseal
 from resilience.plaza.store import Store as Kept
-from resilience.replication import catch_up, fetch_media, layout, seals
+from resilience.replication import catch_up, fetch_media, layout, nowhere, seals
 from resilience.replication.apart import MAGIC
-from resilience.replication.config import load
+from resilience.replication.config import Config, load
 from tests.replication.conftest import NUMBERS
 from tests.replication.harness import Fleet, Site, wait_until
 from tests.replication.test_ship_faults import without
@@ -107,7 +107,7 @@ def test_a_locked_vault_has_what_nobody_can_open(
     for vault in ("birch", "cedar"):
         locked.vaults()[vault].delete(layout.media(damaged))
     birch = sites(locked, "birch", standby=True)
-    assert fetch_media.main(load(birch.config(standby=True)))["fetched"] == 4
+    assert fetched_of(birch, pictures)["fetched"] == 4
     assert (birch.folder / "media" / damaged[:2] / damaged).read_bytes() == pictures[damaged]
     keys = Keys(Kept(birch.folder / "media", birch.folder / "outbox"))
     assert keys.open(gone, "statuses/1", said) == ["what a person wrote"]
@@ -125,15 +125,26 @@ def test_a_locked_vault_has_what_nobody_can_open(
     assert opened.keys() == pictures.keys() - {gone}
     assert not any(unseal(AESGCMSIV(data[:SIZE]), "statuses/1", said) for data in opened.values())
     cedar = sites(locked, "cedar", standby=True)
-    fetched = fetch_media.main(load(cedar.config(standby=True)))
-    assert (fetched["objects"], fetched["fetched"], fetched["lost"]) == (3, 3, [])
+    fetched = fetched_of(cedar, pictures)
+    assert (fetched["objects"], fetched["fetched"], fetched["lost"]) == (4, 3, [gone])
+    assert nowhere.main(about(cedar, pictures))["nowhere"] == [gone]
 
     late = hashlib.sha256(b"late").hexdigest()
     locked.vaults()["birch"].put_new(layout.media(late), seals.encrypt(b"late", [locked.recipient]))
-    config = load(cedar.config(standby=True))
+    config = about(cedar, [late])
     assert catch_up.main(config, "elm", "0/1000000", "0/1000000")["objects"] == 1
     locked.vaults()["birch"].erase(layout.media(late))
     assert fetch_media.main(config)["fetched"] == 1
+
+
+def about(site: Site, pictures: Iterable[str]) -> Config:
+    """The configuration of a command that is about these pictures."""
+    return load(site.config(standby=True)).model_copy(update={"named": tuple(pictures)})
+
+
+def fetched_of(site: Site, pictures: Iterable[str]) -> dict[str, Any]:
+    """What fetch-media says of these."""
+    return fetch_media.main(about(site, pictures))
 
 
 def erased(fleet: Fleet, picture: str) -> dict[str, Any]:

@@ -135,14 +135,14 @@ def test_ship_and_the_app_start_while_the_lease_runs_out(durability: Durability)
     assert groups[at : at + 3] == (
         [
             [["lease", "restore", "recover"], ["begin"]],
-            [["ship"], ["media"], ["fetch", "ledger", "start"]],
+            [["ship"], ["first"], ["fetch", "ledger", "start"]],
             [["verify"]],
         ]
         if durability == "async"
         else [
-            [["restore", "recover"], ["media"], ["fetch"], ["begin"]],
-            [["ship"], ["ledger", "start", "verify"]],
-            [["open"]],
+            [["restore", "recover"], ["fetch"], ["begin"]],
+            [["ship"], ["first"], ["ledger", "start"]],
+            [["verify"]],
         ]
     )
 

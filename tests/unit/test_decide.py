@@ -169,9 +169,12 @@ def test_the_order_is_the_safe_one() -> None:
         ("ship", "start"),
         ("ledger", "start"),
         ("lease", "start"),
-        ("media", "verify"),
+        ("recover", "first"),
+        ("first", "ledger"),
+        ("first", "verify"),
         ("start", "verify"),
         ("verify", "point"),
+        ("open", "media"),
         ("point", "confirm"),
         ("confirm", "protect"),
     ):

@@ -128,16 +128,16 @@ def test_lost_vendors_have_no_door() -> None:
 
 
 def test_steps_that_need_nothing_of_each_other_run_side_by_side() -> None:
-    """Copy, pictures and ledger are brought at one time; a promotion waits for the copy alone, what writes for all three."""
+    """Copy and ledger are brought at one time; a promotion waits for the copy alone, what writes for both."""
     stage, plan = lost()
-    met = threading.Barrier(3, timeout=120)
+    met = threading.Barrier(2, timeout=120)
     plane = stage.world.plane
 
     class Meeting:
-        """A plane on which all three must be under way before one of them goes on."""
+        """A plane on which both must be under way before one of them goes on."""
 
         def __getattr__(self, name: str) -> object:
-            if name in {"restore", "fetch_media", "fetch_ledger"}:
+            if name in {"restore", "fetch_ledger"}:
                 met.wait()
             return getattr(plane, name)
 
@@ -148,7 +148,7 @@ def test_steps_that_need_nothing_of_each_other_run_side_by_side() -> None:
     begun = len(world.log.read())
     execute(world, stage.fleet, plan)
     told = [(e.kind, e.data["action"]) for e in world.log.read()[begun:] if e.kind.startswith("step-")]
-    ended = [told.index(("step-done", action)) for action in ("restore", "media", "fetch")]
+    ended = [told.index(("step-done", action)) for action in ("restore", "fetch")]
     assert ended[0] < told.index(("step-started", "recover"))
     assert max(ended) < told.index(("step-started", "ship"))
 
@@ -193,6 +193,45 @@ def test_copies_are_made_while_resolvers_keep_the_old_address() -> None:
     assert told.index(("step-done", "confirm")) < signed_up < told.index(("step-started", "stand-by"))
 
 
+def test_pictures_come_once_the_app_is_open_and_are_not_waited_for() -> None:
+    """Anybody may write and a user gets through by name while they are still being brought; the command ends with them."""
+    stage, plan = lost()
+    coming = threading.Event()
+    plane, outside = stage.world.plane, stage.world.outside
+
+    class Pictures:
+        """A plane that brings pictures only once a user came by name."""
+
+        def __getattr__(self, name: str) -> object:
+            if name == "fetch_media":
+                assert coming.wait(30)
+            return getattr(plane, name)
+
+        def without(self, vaults: frozenset[str], *, forced: bool = False) -> object:
+            return self
+
+    class Users:
+        """Users, of whom one comes by name."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(outside, name)
+
+        def journey(self, address: str | None = None, gate_pass: str | None = None, root: str = "") -> Journey:
+            walked = outside.journey(address, gate_pass, root)
+            if address is None:
+                assert stage.world.app.facts(stage.state.outputs["birch"])["media"]["missing"]
+                coming.set()
+            return walked
+
+    world = replace(
+        stage.world, together=side_by_side, plane=cast("Plane", Pictures()), outside=cast("Outside", Users())
+    )
+    execute(world, stage.fleet, plan)
+    looked = [e.data for e in world.log.read() if e.kind == "media-checked"]
+    assert looked[0]["coming"] > 0
+    assert (looked[-1]["coming"], len(looked[-1]["missing"])) == (0, 0)
+
+
 def test_a_failure_beside_others_is_raised_after_they_ended() -> None:
     """Nothing goes on in the background of a failover that has stopped; what failed is journalled, and is run again."""
     stage, plan = lost()
@@ -204,7 +243,6 @@ def test_a_failure_beside_others_is_raised_after_they_ended() -> None:
     ended = {e.data["action"]: e.kind for e in world.log.read()[begun:] if e.kind in {"step-done", "step-failed"}}
     assert ended["fetch"] == "step-failed"
     assert "restore" in ended
-    assert "media" in ended
     assert not {"ship", "start", "open"} & set(ended)
     execute(world, stage.fleet, plan)
     assert world.log.read()[-1].kind == "finished"

@@ -52,6 +52,6 @@ def test_opening_looks_first_and_closing_does_not() -> None:
         steps = plan_open(fleet, "birch", seen, wanted, NONE).steps
         return [f"{step.action} {step.args.get('stage', '')}".strip() for step in steps]
 
-    assert actions(Stage.CLOSED, Stage.WRITES) == ["verify", "open read-only", "open writes"]
+    assert actions(Stage.CLOSED, Stage.WRITES) == ["verify", "open read-only", "open writes", "media"]
     assert actions(Stage.SIGN_UPS, Stage.CLOSED) == ["close closed"]
     assert actions(Stage.WRITES, Stage.WRITES) == []

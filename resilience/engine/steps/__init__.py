@@ -18,6 +18,7 @@ ACTIONS: dict[str, Action] = {
     "create": data.create,
     "restore": data.restore,
     "recover": data.recover,
+    "first": data.first,
     "media": data.media,
     "ledger": data.ledger,
     "fetch": data.fetch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from resilience.engine.broken_chain import accepted_end
+from resilience.engine.looking import app_facts, note_media
 from resilience.engine.observe import read
 from resilience.engine.orders import recorded
 from resilience.engine.run import Facts, Run
@@ -84,10 +85,25 @@ def recover(run: Run, step: Step) -> Facts:
     }
 
 
-def media(run: Run, step: Step) -> Facts:
-    """Bring the pictures that the host lacks."""
+def first(run: Run, step: Step) -> Facts:
+    """Bring of the pictures what the app needs before anybody is let in."""
     site = run.fleet.site(step.subject)
-    return {"fetched": run.world.plane.fetch_media(site, run.outputs(site.name))}
+    return {"fetched": run.world.plane.fetch_first(site, run.outputs(site.name))}
+
+
+def media(run: Run, step: Step) -> Facts:
+    """Bring all other pictures; an error where some can't be had although nothing may be lost."""
+    site = run.fleet.site(step.subject)
+    fetched = run.world.plane.fetch_media(site, run.outputs(site.name))
+    found = app_facts(run, site.name)["media"]
+    note_media(run, found, missing := found["missing"])
+    if missing and "loses-writes" not in run.hazards:
+        raise ResilienceError(
+            f"{len(missing)} pictures that rows name could not be brought to {site.name}.",
+            f"{', '.join(missing[:3])}: no vault that answers gives them as they were.",
+            "The site serves without them. Bring a vault back and run the same command again.",
+        )
+    return {"fetched": fetched, "missing": len(missing)}
 
 
 def fetch(run: Run, step: Step) -> Facts:
@@ -100,7 +116,9 @@ def ledger(run: Run, step: Step) -> Facts:
     """Apply the whole ledger, before anybody can read; bring it where this plan has not."""
     outputs = run.outputs(step.subject)
     held = int((run.found("fetch", step.subject) or fetch(run, step))["held"])
-    replayed = run.world.app.replay_ledger(outputs)
+    replayed = dict(run.world.app.replay_ledger(outputs))
+    if absent := replayed.pop("keys_absent", ()):
+        run.world.plane.fetch_media(run.fleet.site(step.subject), outputs, absent)
     if int(replayed["entries"]) < held:
         raise ResilienceError(
             f"The ledger holds {held} entries, and the app applied only {replayed['entries']}.",

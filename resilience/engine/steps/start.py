@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from resilience.decide.gates import Findings, unmet
+from resilience.engine.looking import app_facts, missing_media, note_media
 from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
 from resilience.errors import Refused, ResilienceError, TooFewVaults
@@ -16,19 +17,15 @@ from resilience.replication import layout
 from resilience.replication.epoch import continues, each, numbered
 from resilience.replication.fetch_ledger import choose
 
-RESURRECTED = "taken-down posts can be seen again"
-
 
 def begin(run: Run, step: Step) -> Facts:
-    """Let ship and the app start behind a closed gate, and bring the pictures there are; none needs this to work."""
+    """Let ship and the app start behind a closed gate; none needs this to work."""
     epoch, outputs, site = run.epoch(step.subject), run.outputs(step.subject), run.fleet.site(step.subject)
 
     def ahead() -> None:
         run.world.gate.begin(outputs, epoch.nonce)
         run.world.plane.begin_ship(site, outputs, epoch)
         run.world.app.begin(outputs)
-        if step.args.get("pictures"):
-            run.world.plane.fetch_media(site, outputs, again=True)
 
     begun = read(ahead)
     return {"why_not": begun.why} if isinstance(begun, Unknown) else {}
@@ -46,32 +43,25 @@ def verify(run: Run, step: Step) -> Facts:
     """Compare rows, pictures, takedowns and the ledger, and let a user through by address."""
     epoch, outputs = run.epoch(step.subject), run.outputs(step.subject)
     looks: Mapping[str, Callable[[], Any]] = {
-        "facts": lambda: _agreeing(run, step, outputs),
+        "facts": lambda: _agreeing(run, step.subject),
         "anchor": lambda: _anchor(run),
         "walked": lambda: _walk(run, epoch, outputs),
     }
     seen: dict[str, Any] = {}
     run.world.together([partial(lambda name, look: seen.update({name: look()}), *each) for each in looks.items()])
-    found = seen["facts"]["media"]
-    counts = {"missing": len(found["missing"]), "corrupt": len(found["corrupt"]), "resurrected": 0}
-    ledger = {"ledger": int(seen["facts"]["ledger"]["entries"]), "anchor": seen["anchor"]}
+    facts, missing = seen["facts"]
+    counts = {"missing": len(missing), "corrupt": len(facts["media"]["corrupt"]), "resurrected": 0}
+    ledger = {"ledger": int(facts["ledger"]["entries"]), "anchor": seen["anchor"]}
     run.note("looked", nonce=epoch.nonce, **counts, **ledger)
-    return {"rows": seen["facts"]["posts"], **counts, **ledger, "journey": list(seen["walked"].steps)}
+    return {"rows": facts["posts"], **counts, **ledger, "journey": list(seen["walked"].steps)}
 
 
-def _agreeing(run: Run, step: Step, outputs: SiteOutputs) -> Mapping[str, Any]:
-    """What the app says of its rows, pictures and takedowns; an error where what was taken down can be seen."""
-    facts = run.world.app.facts(outputs)
-    found, taken = facts["media"], facts["takedowns"]
-    run.note("media-checked", **{k: found[k] for k in ("objects", "missing", "corrupt")})
-    run.note("takedowns-checked", **{k: taken[k] for k in ("issued", "resurrected")})
-    if taken["resurrected"]:
-        raise ResilienceError(
-            f"On {step.subject} {RESURRECTED}: {', '.join(map(str, taken['resurrected'][:5]))}.",
-            "The ledger was replayed, and the app still shows them.",
-            "Nothing was opened. Stop the app there and look at its ledger.",
-        )
-    return facts
+def _agreeing(run: Run, site: str) -> tuple[Facts, Sequence[str]]:
+    """What the app says of its rows, and the pictures that are neither here nor on their way."""
+    facts = app_facts(run, site)
+    missing = missing_media(run, site, facts["media"])
+    note_media(run, facts["media"], missing)
+    return facts, missing
 
 
 def _walk(run: Run, epoch: EpochRecord, outputs: SiteOutputs) -> Journey:

@@ -1,0 +1,41 @@
+"""Looking at a site's app: rows, pictures and takedowns as it counts them, journalled for the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from resilience.engine.run import Run
+from resilience.errors import ResilienceError
+
+RESURRECTED = "taken-down posts can be seen again"
+
+
+def app_facts(run: Run, site: str) -> Mapping[str, Any]:
+    """What the app says; an error where what was taken down can be seen."""
+    facts = run.world.app.facts(run.outputs(site))
+    taken = facts["takedowns"]
+    run.note("takedowns-checked", **{key: taken[key] for key in ("issued", "resurrected")})
+    if taken["resurrected"]:
+        raise ResilienceError(
+            f"On {site} {RESURRECTED}: {', '.join(map(str, taken['resurrected'][:5]))}.",
+            "The ledger was replayed, and the app still shows them.",
+            "It is opened no further. Run `resilience open closed`, and look at the app's ledger there.",
+        )
+    return facts
+
+
+def missing_media(run: Run, site: str, found: Mapping[str, Any]) -> Sequence[str]:
+    """Pictures that rows name and that are neither on the host nor in a vault, so that they will not come.
+
+    What must be there before anybody is let in is missing as long as it is not on the host.
+    """
+    absent = found["missing"]
+    nowhere = run.world.plane.nowhere(run.fleet.site(site), run.outputs(site), absent) if absent else ()
+    return sorted({*nowhere, *found.get("first_missing", ())})
+
+
+def note_media(run: Run, found: Mapping[str, Any], missing: Sequence[str]) -> None:
+    """Journal what is missing and altered, of how many, and how many are on their way."""
+    coming = len(found["missing"]) - len(missing)
+    run.note("media-checked", objects=found["objects"], missing=missing, corrupt=found["corrupt"], coming=coming)

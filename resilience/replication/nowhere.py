@@ -1,0 +1,39 @@
+"""nowhere: which pictures no vault has; for whoever must know that what is not here yet will come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from resilience.errors import ResilienceError, TooFewVaults
+from resilience.replication import layout
+from resilience.replication.apart import openable
+from resilience.replication.config import Config
+
+log = structlog.get_logger()
+
+
+def main(config: Config) -> dict[str, Any]:
+    """Of the pictures in `named` those that no vault lists, or lists only parts of that open for nobody.
+
+    A vault is listed only as long as some are looked for. TooFewVaults where so few answer that one which k of them hold
+    could be missed.
+    """
+    left, seen, silent = set(config.named), set[str](), dict[str, str]()
+    for vault in config.open().values():
+        if not left:
+            break
+        try:
+            seen.update(vault.list(layout.MEDIA))
+        except ResilienceError as error:
+            log.warning("a vault does not list its pictures", vault=vault.name, why=error.why)
+            silent[vault.name] = error.why
+        left -= openable(seen, seen)
+    if left and len(silent) >= config.record.k:
+        raise TooFewVaults(
+            f"{len(left)} pictures are not here, and {', '.join(silent)} do not say whether they have them.",
+            "; ".join(f"{name}: {why}" for name, why in silent.items()),
+            "Bring one of them back and run the same command again.",
+        )
+    return {"nowhere": sorted(left), "silent": silent}

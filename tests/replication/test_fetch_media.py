@@ -1,0 +1,95 @@
+"""Pictures brought to a host: what the app wants first comes first, what rows name comes in their order, and nothing is listed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from resilience.errors import TooFewVaults
+from resilience.replication import fetch_media, layout, nowhere, seals
+from resilience.replication.config import Config, load
+from tests.replication.harness import Fleet, Site
+
+NAMES = {word: hashlib.sha256(word.encode()).hexdigest() for word in ("ring", "new", "old", "lost", "erased")}
+QUERY = {
+    "database": "postgres",
+    "sql": "SELECT sha256 FROM media ORDER BY wanted",
+    "first": "SELECT sha256 FROM media WHERE wanted < 2 ORDER BY wanted",
+    "newer": "",
+}
+
+
+@pytest.fixture
+def host(sites: Callable[..., Site], fleet: Fleet) -> Site:
+    """A host whose rows name five pictures; all vaults hold all but one, which is in none."""
+    acorn = sites(fleet, "acorn")
+    acorn.begin()
+    with acorn.connect() as db:
+        db.execute("CREATE TABLE media (sha256 text, wanted int)")
+        for wanted, name in enumerate(NAMES.values()):
+            db.execute("INSERT INTO media VALUES (%s, %s)", (name, wanted))
+    for word in NAMES.keys() - {"lost"}:
+        for vault in fleet.vaults().values():
+            vault.put_new(layout.media(NAMES[word]), seals.encrypt(word.encode(), [fleet.recipient]))
+    return acorn
+
+
+def config_of(host: Site, **changes: object) -> Config:
+    """What fetch-media is told there."""
+    return load(host.config(media_query={**QUERY, **changes}))
+
+
+def here(host: Site) -> set[str]:
+    """Which are on the host, by their words."""
+    return {word for word, name in NAMES.items() if fetch_media.place(host.folder / "media", name).exists()}
+
+
+def test_what_is_wanted_first_comes_alone_then_all_else(host: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first, then the others in their rows' order; what no vault has is named, what is here is asked for no more."""
+    asked: list[str] = []
+    fetch = fetch_media.fetch
+
+    def watched(folder: Path, name: str, *args: object) -> bool:
+        asked.append(name)
+        return fetch(folder, name, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fetch_media, "fetch", watched)
+    monkeypatch.setattr(fetch_media, "FETCHERS", 1)
+    config = config_of(host)
+    assert fetch_media.main(config, first=True) == {"objects": 2, "fetched": 2, "lost": []}
+    assert here(host) == {"ring", "new"}
+    told = fetch_media.main(config)
+    assert (told["objects"], told["fetched"], told["lost"]) == (5, 2, [NAMES["lost"]])
+    assert asked == list(NAMES.values())
+    assert here(host) == NAMES.keys() - {"lost"}
+
+
+def test_what_is_erased_while_it_is_fetched_goes_again(host: Site) -> None:
+    """Whoever erased it did not find it on the host."""
+    with host.connect() as db:
+        db.execute("CREATE SEQUENCE asked")
+    gone = f"CASE WHEN nextval('asked') > 5 THEN '{NAMES['erased']}' ELSE '' END"
+    sql = f"SELECT sha256 FROM (SELECT sha256, {gone} AS gone FROM media ORDER BY wanted) m WHERE sha256 <> gone"  # noqa: S608
+    fetch_media.main(config_of(host, sql=sql))
+    assert here(host) == {"ring", "new", "old"}
+
+
+def test_what_is_nowhere_is_told_from_what_will_come(host: Site, fleet: Fleet) -> None:
+    """One vault that holds it is enough; where so many are silent that k of them could hold it, nobody says it is lost."""
+    config = config_of(host).model_copy(update={"named": tuple(NAMES.values())})
+    for name in ("birch", "cedar"):
+        fleet.vaults()[name].delete(layout.media(NAMES["old"]))
+    assert nowhere.main(config) == {"nowhere": [NAMES["lost"]], "silent": {}}
+    told = nowhere.main(silent(config, "birch"))
+    assert (told["nowhere"], set(told["silent"])) == ([NAMES["lost"]], {"birch"})
+    with pytest.raises(TooFewVaults, match="1 pictures are not here"):
+        nowhere.main(silent(config, "birch", "cedar"))
+
+
+def silent(config: Config, *names: str) -> Config:
+    """The same where nobody listens at these vaults."""
+    moved = [v.model_copy(update={"endpoint": "http://127.0.0.1:9"}) if v.name in names else v for v in config.vaults]
+    return config.model_copy(update={"vaults": tuple(moved)})
