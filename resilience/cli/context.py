@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import fcntl
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from resilience.errors import Locked, ResilienceError, UsageError
+from resilience.cli.alone import alone
+from resilience.errors import ResilienceError, UsageError
 from resilience.model import Fleet, Plan, SignOff
 from resilience.ports import World
 from resilience.wire import Budgets, Home, real_world
@@ -30,19 +30,9 @@ class Context:
         """Where the fleet lives."""
         return Home(Path(self.fleet_file))
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Nobody else changes this fleet meanwhile; Locked where somebody does."""
-        with (self.home.directory / ".lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Locked(
-                    "Another command is changing this fleet.",
-                    f"It holds {self.home.directory / '.lock'}.",
-                    "Wait for it, or end it; what it did so far is in the journal.",
-                ) from None
-            yield
+    def alone(self, *, urgent: bool = False, gives_way: bool = False) -> AbstractContextManager[None]:
+        """Nobody else changes this fleet meanwhile; Locked where somebody does who does not give way to what is urgent."""
+        return alone(self.home.directory / ".lock", urgent=urgent, gives_way=gives_way)
 
     @contextmanager
     def world(

@@ -28,7 +28,7 @@ def run(
     Exit status: 0 done, 1 a vault did not answer or held something back, 2 usage, 5 much would go and nobody accepted that.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world), context.alone():
+    with context.world() as (fleet, world), context.alone(gives_way=True):
         found = erase(world, fleet, really=yes, accepted=frozenset(accept or ()))
     if as_json:
         say_json(found)

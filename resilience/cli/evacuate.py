@@ -33,7 +33,7 @@ def run(
     """
     context: Context = ctx.obj
     notice = chosen(context, reference)
-    with context.world() as (fleet, world), context.alone():
+    with context.world() as (fleet, world), context.alone(urgent=True):
         source = serving_site(world, fleet).site
         if fleet.site(source).vendor == notice.vendor:
             target = to or _target(fleet, source, notice)

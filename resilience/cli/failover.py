@@ -41,7 +41,7 @@ def run(
     context: Context = ctx.obj
     with (
         context.world(lost=lost, site=to) as (fleet, world),
-        context.alone(),
+        context.alone(urgent=True),
         Progress.for_people(silent=as_json) as progress,
     ):
         plan = unfinished(world, "failover")

@@ -26,7 +26,7 @@ def run(
     Exit status: 0 it is at STAGE, 1 error, 2 usage, 5 a condition does not hold.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
+    with context.world() as (fleet, world), context.alone(urgent=True), Progress.for_people(silent=as_json) as progress:
         dead = with_companions(fleet, declared(fleet, lost))
         asked = {name: vault for name, vault in world.vaults.items() if fleet.vault(name).vendor not in dead}
         epoch = newest_of(asked, world.signer.verify)

@@ -34,7 +34,11 @@ def run(
     Exit status: 0 protected again, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
-    with context.world(lost=lost) as (fleet, world), context.alone(), Progress.for_people(silent=as_json) as progress:
+    with (
+        context.world(lost=lost) as (fleet, world),
+        context.alone(urgent=True),
+        Progress.for_people(silent=as_json) as progress,
+    ):
         plan = unfinished(world, "protect")
         asked = {"lost": sorted(lost or ()), "force": force}
         if plan is None or not goes_on(world, plan, digest, asked):

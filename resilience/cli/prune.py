@@ -22,7 +22,7 @@ def run(
     Exit status: 0 done, 1 a vault could not be pruned, 2 usage.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world), context.alone():
+    with context.world() as (fleet, world), context.alone(gives_way=True):
         found = prune(world, fleet, really=yes)
     if as_json:
         say_json(found)

@@ -41,7 +41,11 @@ def run(
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     directory = report or context.home.directory / "reports" / f"{name}-rehearsal"
     also = declared(fleet, lost)
-    with Progress.for_people(silent=as_json) as progress, context.world() as (_, production), context.alone():
+    with (
+        Progress.for_people(silent=as_json) as progress,
+        context.world() as (_, production),
+        context.alone(gives_way=True),
+    ):
         rehearsed = rehearsal_fleet(fleet, to, name, _writes(production, fleet))
         log = JournalFile(directory / "journal.jsonl")
         progress.say(f"Rehearsing {rehearsed.sites[-1].name}. Report: {directory / 'report.html'}")

@@ -57,7 +57,7 @@ def run(
         return
     with (
         context.world(lost=lost, site=site) as (fleet, world),
-        context.alone(),
+        context.alone(urgent=True),
         Progress.for_people(silent=as_json) as progress,
     ):
         plan = unfinished(world, "restore")

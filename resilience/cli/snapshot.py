@@ -38,7 +38,7 @@ def run(
         if due and plan_due(world, fleet) is None:
             say_json({"site": None}) if as_json else typer.echo("No snapshot is due.")
             return
-        with context.alone():
+        with context.alone(gives_way=True):
             plan = plan_due(world, fleet) if due else plan_snapshot(fleet, observe(world, fleet))
             if plan is not None:
                 approve(world, plan, Approval(plan.digest, frozenset(), by="snapshot"))
