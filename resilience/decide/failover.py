@@ -94,10 +94,11 @@ def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]
         yield step("stand-down", Phase.DATA, "The old site stops; all it wrote is in the vaults, kept.", old.site)
     yield step("provision", Phase.PROVISION, f"Make the hosts of {target} from its stack.")
     follows = fleet.site(target).standby == "hot" and way.point is None
-    if follows:
-        yield step("warm", Phase.PROVISION, "What comes next is loaded ahead of time, and waits.", beside=True)
+    warm = step("warm", Phase.PROVISION, "What comes next is loaded ahead of time, and waits.")
+    yield from lane([warm], "beside") if follows else ()
     yield step("clear", Phase.PROVISION, "What an earlier time left there is set aside; nothing of it is trusted.")
     yield step("shape", Phase.PROVISION, "Install from the supplies in the vaults, nothing else.")
+    yield from () if follows else (warm,)
     yield from _bring(step, way, follows=follows, waits=fleet.replication.leased and not way.planned)
     yield from opening(target, [stage for stage in opened if stage != Stage.SIGN_UPS], Phase.START)
     if opened:

@@ -27,7 +27,7 @@ BATCH = 500
 log = structlog.get_logger()
 
 
-def main(config: Config, *, first: bool = False) -> dict[str, Any]:
+def main(config: Config, first: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - as it is typed
     """Fetch what is lacking of `named`, or else of what rows name: all of it, or what the app wants `first`.
 
     Each is opened, compared with its name, and only then kept.
