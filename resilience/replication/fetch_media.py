@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from resilience.replication.config import Config, MediaQuery
 from resilience.replication.originals import read_good
 
 FETCHERS = 12
-BATCH = 500
+BATCH = 200
+WANTED = "wanted"
+"""Folder of the outbox in which the app leaves an empty file, named like a picture, for one that somebody asked for in vain."""
 log = structlog.get_logger()
 
 
@@ -33,14 +36,24 @@ def main(config: Config, first: bool = False) -> dict[str, Any]:  # noqa: FBT001
     Each is opened, compared with its name, and only then kept.
     """
     names = config.named or _rows(config, first=first)
-    absent = [name for name in names if not place(config.paths.media, name).exists()]
-    lost: list[str] = []
-    for begin in range(0, len(absent), BATCH):
-        some = absent[begin : begin + BATCH]
-        lost += _bring(config, some)
+    left = dict.fromkeys(name for name in names if not place(config.paths.media, name).exists())
+    absent, lost, vaults = len(left), list[str](), config.open()
+    while some := [name for name in _asked_for(config) if name in left] or list(islice(left, BATCH)):
+        lost += _bring(config, vaults, some)
         if not config.named:
             _remove_unnamed(config, some)
-    return {"objects": len(names), "fetched": len(absent) - len(lost), "lost": lost}
+        for name in some:
+            del left[name]
+    return {"objects": len(names), "fetched": absent - len(lost), "lost": lost}
+
+
+def _asked_for(config: Config) -> list[str]:
+    """What somebody wants to see now, as the app told in `outbox/wanted` since the last look."""
+    folder = config.paths.outbox / WANTED
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+    return names
 
 
 def _rows(config: Config, *, first: bool) -> Sequence[str]:
@@ -56,9 +69,9 @@ def _query(config: Config) -> MediaQuery:
     return config.media_query
 
 
-def _bring(config: Config, names: Sequence[str]) -> list[str]:
+def _bring(config: Config, vaults: Mapping[str, Vault], names: Sequence[str]) -> list[str]:
     """Fetch these, each from another vault first; those that none gave."""
-    vaults, identity = config.open(), config.key()
+    identity = config.key()
     whole = [vault for name, vault in vaults.items() if name not in config.apart]
     kept = [vault for vault in vaults.values() if vault not in whole]
     apart = list(vaults.values()) if any(vault.locked for vault in config.vaults) else []

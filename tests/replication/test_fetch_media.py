@@ -48,7 +48,7 @@ def here(host: Site) -> set[str]:
 
 
 def test_what_is_wanted_first_comes_alone_then_all_else(host: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first, then the others in their rows' order; what no vault has is named, what is here is asked for no more."""
+    """The first, then what somebody looked for in vain, then the others in their rows' order; what no vault has is named."""
     asked: list[str] = []
     fetch = fetch_media.fetch
 
@@ -61,10 +61,14 @@ def test_what_is_wanted_first_comes_alone_then_all_else(host: Site, monkeypatch:
     config = config_of(host)
     assert fetch_media.main(config, first=True) == {"objects": 2, "fetched": 2, "lost": []}
     assert here(host) == {"ring", "new"}
+    for word in ("erased", "new"):
+        (host.folder / "outbox/wanted").mkdir(exist_ok=True)
+        (host.folder / "outbox/wanted" / NAMES[word]).touch()
     told = fetch_media.main(config)
     assert (told["objects"], told["fetched"], told["lost"]) == (5, 2, [NAMES["lost"]])
-    assert asked == list(NAMES.values())
+    assert asked == [NAMES[word] for word in ("ring", "new", "erased", "old", "lost")]
     assert here(host) == NAMES.keys() - {"lost"}
+    assert not list((host.folder / "outbox/wanted").iterdir())
 
 
 def test_what_is_erased_while_it_is_fetched_goes_again(host: Site) -> None:
