@@ -51,7 +51,9 @@ ROWS = """(SELECT m.* FROM (SELECT 'post'::text AS purpose, NULL::bigint AS ring
     CROSS JOIN LATERAL (SELECT id, sha256, purpose, ring FROM media) AS m) AS found"""
 """Plaza's rows of files, also of a database that is older than one of these columns: the inner name is then the outer one's."""
 FIRST = f"""SELECT sha256 FROM {ROWS} WHERE purpose = 'keyring'
-    UNION ALL SELECT sha256 FROM {ROWS} WHERE purpose = 'key' AND ring IS NULL"""  # noqa: S608 - nobody's words
+    UNION ALL SELECT sha256 FROM {ROWS} WHERE purpose = 'key' AND ring IS NULL UNION ALL
+    (SELECT sha256 FROM {ROWS} WHERE purpose NOT IN ('keyring', 'key', 'lost key') ORDER BY id DESC LIMIT 200)"""  # noqa: S608 - nobody's words
+"""Nobody is let in without keys; the newest pictures are on the pages that everybody looks at first."""
 WANTED = f"""SELECT sha256 FROM {ROWS} WHERE purpose <> 'lost key' GROUP BY sha256 ORDER BY min(CASE
     WHEN purpose = 'keyring' OR purpose = 'key' AND ring IS NULL THEN 0 WHEN purpose = 'key' THEN 1 ELSE 2 END), max(id) DESC"""  # noqa: S608
 
@@ -71,7 +73,7 @@ class PlazaOnHost:
 
     @property
     def media_query(self) -> dict[str, Any]:
-        """Where plaza's rows name their pictures: of all, keyrings and keys in none come first, then what is newest."""
+        """Where plaza's rows name their pictures: keyrings, keys in none and the newest pictures before anybody is let in."""
         return {
             "database": "plaza",
             "sql": WANTED,

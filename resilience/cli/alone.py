@@ -72,13 +72,21 @@ def _interrupted(lock: TextIO, say: Callable[[str], object]) -> bool:
 
 
 def _holder(lock: TextIO) -> dict[str, Any]:
-    """What the holder said of itself; empty where it has not yet."""
+    """What the holder said of itself; empty where it has not yet, and the words there are those of one that was killed."""
     lock.seek(0)
     try:
         found = json.loads(lock.read())
-    except ValueError:
+        holds = isinstance(found, dict) and _has_open(int(found["pid"]), Path(lock.name))
+    except (ValueError, KeyError, TypeError):
         return {}
-    return found if isinstance(found, dict) and {"pid", "command"} <= found.keys() else {}
+    return found if holds else {}
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    """Whether this process has the file open: a number may have gone to somebody else."""
+    with suppress(OSError):
+        return any(handle.exists() and handle.samefile(path) for handle in Path(f"/proc/{pid}/fd").iterdir())
+    return False
 
 
 def _name(lock: TextIO, holder: dict[str, Any]) -> None:

@@ -43,7 +43,9 @@ def plan_switchover(fleet: Fleet, survey: Survey, *, to: str | None = None) -> P
         )
     way = Way(old, target, next_set(fleet, target, frozenset()), frozenset(), planned=True)
     found = [*(h for h in hazards(fleet, survey, way) if h.name not in MOOT), *_pause(fleet, target)]
-    return Plan("switchover", fleet.name, old.site, target, tuple(_steps(fleet, way)), tuple(found))
+    seen = survey.sites[old.site].stage
+    opened = tuple(stage for stage in stages(None) if not isinstance(seen, Unknown) and seen.covers(stage))
+    return Plan("switchover", fleet.name, old.site, target, tuple(_steps(fleet, way, opened)), tuple(found))
 
 
 def _doubts(fleet: Fleet, survey: Survey, old: EpochRecord, target: str) -> Iterator[str]:
@@ -52,6 +54,10 @@ def _doubts(fleet: Fleet, survey: Survey, old: EpochRecord, target: str) -> Iter
         yield f"{old.site} does not serve"
     elif isinstance(source.ship, Unknown):
         yield f"what {old.site} has shipped is not known: {source.ship.why}"
+    elif isinstance(source.stage, Unknown):
+        yield f"how far {old.site} is open is not known: {source.stage.why}"
+    elif source.stage == Stage.CLOSED:
+        yield f"{old.site} is closed, and what nobody can use can't be seen to have moved (`resilience open read-only` first)"
     if len(usable(fleet, survey, old, frozenset())) < len(old.vaults):
         yield f"not every vault of epoch {old.number} answers"
     if survey.accounts.get(fleet.site(target).vendor) not in {True, None}:
@@ -69,7 +75,8 @@ def _pause(fleet: Fleet, target: str) -> Iterator[Hazard]:
         yield Hazard("long-pause", why)
 
 
-def _steps(fleet: Fleet, way: Way) -> Iterator[Step]:
+def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
+    """The move; the new site is opened as far as the old one was."""
     old, target, following = way.old, way.target, way.following
 
     def step(action: str, phase: Phase, reason: str, subject: str = target, **args: Any) -> Step:
@@ -108,13 +115,13 @@ def _steps(fleet: Fleet, way: Way) -> Iterator[Step]:
     yield from lane([ledger], "beside" if has_pictures else "then")
     yield step("start", Phase.START, "Start the app, behind a closed gate.", then=True)
     yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
-    yield from opening(target, (Stage.READ_ONLY, Stage.WRITES), Phase.START)
+    yield from opening(target, [stage for stage in opened if stage != Stage.SIGN_UPS], Phase.START)
     for zone in fleet.names.zones:
         yield step("point", Phase.NAME, f"Users find {target} through {zone.vendor}.", zone.vendor, site=target)
     yield from certify(fleet, target)
     walk = f"A user's journey by {fleet.names.host} succeeds."
-    yield step("confirm", Phase.NAME, walk, stage=str(Stage.SIGN_UPS))
-    yield from lane(opening(target, [s for s in stages(None) if s == Stage.SIGN_UPS], Phase.NAME), "then")
+    yield step("confirm", Phase.NAME, walk, stage=str(opened[-1]))
+    yield from lane(opening(target, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME), "then")
     yield from lane([pictures(target)], "beside")
     yield from join(fleet, target, old, following)
     yield step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from resilience.engine.run import Run
@@ -25,17 +25,17 @@ def app_facts(run: Run, site: str) -> Mapping[str, Any]:
     return facts
 
 
-def missing_media(run: Run, site: str, found: Mapping[str, Any]) -> Sequence[str]:
-    """Pictures that rows name and that are neither on the host nor in a vault, so that they will not come.
+def missing_media(run: Run, site: str, found: Mapping[str, Any]) -> int:
+    """How many pictures that rows name are neither on the host nor in a vault, so that they will not come.
 
-    What must be there before anybody is let in is missing as long as it is not on the host.
+    A key is missing as long as it is not on the host: nobody is let in before.
     """
     absent = found["missing"]
     nowhere = run.world.plane.nowhere(run.fleet.site(site), run.outputs(site), absent) if absent else ()
-    return sorted({*nowhere, *found.get("first_missing", ())})
+    return max(len(nowhere), int(found.get("keys_missing", 0)))
 
 
-def note_media(run: Run, found: Mapping[str, Any], missing: Sequence[str]) -> None:
-    """Journal what is missing and altered, of how many, and how many are on their way."""
-    coming = len(found["missing"]) - len(missing)
-    run.note("media-checked", objects=found["objects"], missing=missing, corrupt=found["corrupt"], coming=coming)
+def note_media(run: Run, found: Mapping[str, Any], missing: int) -> None:
+    """Journal how many are missing and altered, of how many, and how many are on their way."""
+    counts = {"objects": found["objects"], "missing": missing, "corrupt": len(found["corrupt"])}
+    run.note("media-checked", **counts, coming=len(found["missing"]) - missing)

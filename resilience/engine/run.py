@@ -58,11 +58,22 @@ class Run:
     def found(self, action: str, site: str) -> Facts:
         """What this plan's step of that action found at the site when it was last done; empty where it was not."""
         found: Facts = {}
+        for event in self.events("step-done"):
+            if (event.data.get("action"), event.data.get("subject")) == (action, site):
+                found = event.data["facts"]
+        return found
+
+    def events(self, kind: str) -> list[Event]:
+        """What the journal has of this kind by this very plan, as far as it is not finished; a plan before it left other traces."""
+        found: list[Event] = []
+        ours = False
         for event in self.world.log.read():
             if event.kind == "plan":
-                found = {} if event.data["plan"]["digest"] != self.plan.digest else found
-            elif event.kind == "step-done" and (event.data.get("action"), event.data.get("subject")) == (action, site):
-                found = event.data["facts"]
+                ours = event.data["plan"]["digest"] == self.plan.digest
+            elif event.kind == "finished" and event.data["digest"] == self.plan.digest:
+                found.clear()
+            elif event.kind == kind and ours:
+                found.append(event)
         return found
 
     def others_epoch(self, site: str) -> EpochRecord:

@@ -13,6 +13,8 @@ import structlog
 from resilience.plaza import files
 from resilience.plaza.pictures import Picture
 
+WANTED = "wanted"
+"""Where the outbox has a name for each picture that somebody looked for in vain."""
 MEDIA, KEY = "media", "key"
 """Kinds of what is handed over; the shipper takes keys first, and says of each when enough vaults hold it."""
 
@@ -74,6 +76,12 @@ class Store:
         path = self.path(sha256)
         files.publish(path, data, sync=sync)
         files.hand_over(path, self._outbox / kind / sha256, sync=sync)
+
+    def want(self, sha256: str) -> None:
+        """Tell whoever brings pictures that somebody looked for this one in vain; it comes next, if they are being brought."""
+        with suppress(OSError):
+            files.make_directory(self._outbox / WANTED)
+            (self._outbox / WANTED / sha256).touch()
 
     def remove(self, sha256: str) -> bool:
         """Remove a picture, also from what waits to be shipped; True if it was there."""

@@ -19,7 +19,7 @@ from resilience.errors import BrokenChain, NoSnapshot, Refused, ResilienceError
 from resilience.model import EpochRecord
 from resilience.ports import Merged, Vault
 from resilience.replication import chain as chains
-from resilience.replication import chunk, disk, follow, label, layout, lsn, seals
+from resilience.replication import chunk, disk, follow, label, layout, lsn, proof, seals
 from resilience.replication import epoch as epochs
 from resilience.replication.assembly import Part, assemble
 from resilience.replication.base import (
@@ -71,16 +71,20 @@ def main(config: Config) -> dict[str, Any]:
 
 
 def _restore(config: Config, before: Mapping[str, Any] | None) -> Merged:
-    """From the newest snapshot that leads to a consistent copy; on a standby its copy takes the snapshot's place."""
+    """From the newest snapshot that leads to a consistent copy; on a standby its copy takes the snapshot's place.
+
+    Of the vaults that hold it those come first that were proven to give it back.
+    """
     standing = following(config)
     if standing is None and not cloning(config):
         refuse_foreign(config, before)
     vaults = patiently(config.open())
     known = known_epochs(config, vaults)
-    with ThreadPoolExecutor(max_workers=1) as aside:
+    with ThreadPoolExecutor(max_workers=2) as aside:
         opened = aside.submit(own_opening, config, vaults)
+        looked = aside.submit(proof.proven, vaults, config.verify)
         _refuse_shipped(config, vaults)
-        opening = opened.result()
+        opening, proven = opened.result(), looked.result()
     tried = 0
     groups = label.find(config.labelled(vaults), known, config.verify)
     broken: BrokenChain | None = None
@@ -90,7 +94,8 @@ def _restore(config: Config, before: Mapping[str, Any] | None) -> Merged:
         if broken is not None and group[0].start <= since:
             raise broken
         try:
-            merged = _attempt(config, vaults, group, opening)
+            first = sorted(group, key=lambda label: (label.vault, label.snapshot) not in proven)
+            merged = _attempt(config, vaults, first, opening)
         except BrokenChain as error:
             log.warning("the chain is broken after this snapshot", snapshot=group[0].snapshot, why=error.why)
             broken, since = error, group[0].start

@@ -66,6 +66,16 @@ def test_there_is_a_way_back() -> None:
     assert "post7" in host.hidden
 
 
+def test_a_second_restore_in_place_stops_the_site_again() -> None:
+    """What an earlier plan did there is nothing that this one found: it serves again since, and is closed and stopped."""
+    stage = bad_day()
+    for _ in range(2):
+        restore(stage, "0/19")
+        assert stage.post(3) == 3
+    events = [event.kind for event in stage.world.log.read()]
+    assert (events.count("stood-down"), events.count("closed")) == (2, 2)
+
+
 def test_a_site_that_is_lost_is_not_asked_to_stop() -> None:
     """Restored elsewhere, without one call to the lost vendor."""
     stage = bad_day()

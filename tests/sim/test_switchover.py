@@ -112,6 +112,32 @@ def test_vaults_that_stay_behind_leave_everything_as_it_was() -> None:
     assert newest.number == 1
 
 
+@pytest.mark.parametrize("stage_before", [Gate.READ_ONLY, Gate.WRITES, Gate.SIGN_UPS])
+def test_it_stays_as_far_open_as_it_was(stage_before: Gate) -> None:
+    """Refused, also when typed again, the old site is opened no further than before; moved, neither is the new one."""
+    stage = day_one()
+    acorn = stage.state.hosts["acorn"]
+    stage.state.moderators = 1
+    acorn.cut_off = {"elm"}
+    stage.post(3, "acorn")
+    stage.operator.open("acorn", stage_before)
+    for _ in range(2):
+        assert isinstance(attempt(stage.operator.switchover), str)
+        assert acorn.stage == stage_before
+    acorn.cut_off = set()
+    stage.state.pass_time(1.0)
+    assert attempt(stage.operator.switchover) is None
+    assert stage.state.hosts["birch"].stage == stage_before
+
+
+def test_a_closed_site_is_not_moved() -> None:
+    """Nobody could see that it has."""
+    stage = day_one()
+    stage.operator.open("acorn", Gate.CLOSED)
+    with pytest.raises(Refused, match="acorn is closed"):
+        stage.operator.switchover()
+
+
 def test_a_drain_that_was_refused_can_be_tried_again() -> None:
     """Once the vault is reached again, the same command goes on."""
     stage = day_one()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -64,3 +65,19 @@ def test_nothing_else_is_interrupted_and_a_dead_one_keeps_nobody_out(tmp_path: P
     process.wait()
     with alone(path):
         pass
+
+
+def test_words_of_a_dead_holder_are_nobodys(tmp_path: Path) -> None:
+    """Its number may be another process's by now: that one is left alone."""
+    path = tmp_path / ".lock"
+    process = holder(path, gives_way=True)
+    stranger = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait(60)"])
+    try:
+        path.write_text(json.dumps({"pid": stranger.pid, "command": "resilience snapshot", "gives_way": True}))
+        with pytest.raises(Locked), alone(path, urgent=True):
+            pass
+        assert stranger.poll() is None
+    finally:
+        for one in (process, stranger):
+            one.kill()
+            one.wait()

@@ -96,7 +96,8 @@ def media(run: Run, step: Step) -> Facts:
     site = run.fleet.site(step.subject)
     fetched = run.world.plane.fetch_media(site, run.outputs(site.name))
     found = app_facts(run, site.name)["media"]
-    note_media(run, found, missing := found["missing"])
+    missing = found["missing"]
+    note_media(run, found, len(missing))
     if missing and "loses-writes" not in run.hazards:
         raise ResilienceError(
             f"{len(missing)} pictures that rows name could not be brought to {site.name}.",

@@ -50,13 +50,20 @@ def drain(run: Run, step: Step) -> Facts:
     try:
         return _drained(run, site.name)
     except (_Behind, ResilienceError) as error:
-        run.world.gate.set(run.outputs(site.name), Stage.SIGN_UPS)
-        run.note("opened", stage=str(Stage.SIGN_UPS), site=site.name)
+        _open_again(run, site.name)
         raise Refused(
             f"{site.name} goes on serving: it is not known that every vault holds everything.",
             f"{error}",
             "Nothing was promoted. Bring the vaults up to date (`resilience status`), then plan again.",
         ) from error
+
+
+def _open_again(run: Run, site: str) -> None:
+    """As far as it was open before it was closed, whichever attempt of this plan did that."""
+    closed = [event.data["was"] for event in run.events("closed") if event.data["site"] == site]
+    if closed:
+        run.world.gate.set(run.outputs(site), Stage(closed[-1]))
+        run.note("opened", stage=closed[-1], site=site)
 
 
 def _drained(run: Run, name: str) -> Facts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -50,14 +50,14 @@ def verify(run: Run, step: Step) -> Facts:
     seen: dict[str, Any] = {}
     run.world.together([partial(lambda name, look: seen.update({name: look()}), *each) for each in looks.items()])
     facts, missing = seen["facts"]
-    counts = {"missing": len(missing), "corrupt": len(facts["media"]["corrupt"]), "resurrected": 0}
+    counts = {"missing": missing, "corrupt": len(facts["media"]["corrupt"]), "resurrected": 0}
     ledger = {"ledger": int(facts["ledger"]["entries"]), "anchor": seen["anchor"]}
     run.note("looked", nonce=epoch.nonce, **counts, **ledger)
     return {"rows": facts["posts"], **counts, **ledger, "journey": list(seen["walked"].steps)}
 
 
-def _agreeing(run: Run, site: str) -> tuple[Facts, Sequence[str]]:
-    """What the app says of its rows, and the pictures that are neither here nor on their way."""
+def _agreeing(run: Run, site: str) -> tuple[Facts, int]:
+    """What the app says of its rows, and how many pictures are neither here nor on their way."""
     facts = app_facts(run, site)
     missing = missing_media(run, site, facts["media"])
     note_media(run, facts["media"], missing)
@@ -137,5 +137,5 @@ def close(run: Run, step: Step) -> Facts:
         return {"stage": str(at), "already": True}  # what serves there now is what was restored
     if not stage.covers(at):
         run.world.gate.set(outputs, stage)
-        run.note("closed", stage=str(stage), site=step.subject)
+        run.note("closed", stage=str(stage), site=step.subject, was=str(at))
     return {"stage": str(stage if not stage.covers(at) else at), "was": str(at)}

@@ -70,6 +70,7 @@ async def serve(request: Request) -> Response:
     if mime is None or EXTENSIONS[mime] != extension:
         raise not_found()
     if not path.is_file():
+        plaza.store.want(sha256)
         return _not_here(request)
     headers = {"Cache-Control": "private, max-age=604800, immutable"}
     return FileResponse(path, media_type=mime, headers=headers)
