@@ -10,12 +10,14 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import wait
 from typing import TypeVar
 
 import structlog
 
 from resilience.errors import VaultSilent
 from resilience.ports import Vault
+from resilience.replication.aside import begin
 from resilience.replication.originals import KeepsVersions
 
 PATIENCE = 10.0
@@ -31,11 +33,17 @@ def patiently(vaults: Mapping[str, Vault]) -> dict[str, Vault]:
     return {name: Patient(vault) for name, vault in vaults.items()}
 
 
+def gives_nothing(vault: Vault) -> bool:
+    """Whether its reads have failed for so long that it is left alone."""
+    return isinstance(vault, Patient) and vault.left
+
+
 class Patient:
     """A vault that is left alone while it gives nothing: then a question fails at once, as one that nobody answered.
 
     Only what was read whole counts as given: a store that cuts bodies still says well that something is there or is not.
-    One read that stalls says nothing of the vault where others were given something meanwhile.
+    One read that stalls says nothing of the vault where others were given something meanwhile. Until it gave anything a
+    question has no longer than the patience: its client would ask two more times.
     """
 
     def __init__(self, vault: Vault, now: Callable[[], float] = time.monotonic) -> None:
@@ -83,11 +91,17 @@ class Patient:
         """The vault is called no more."""
         self._vault.close()
 
+    @property
+    def left(self) -> bool:
+        """Whether it is asked no more, but for one question now and then."""
+        with self._lock:
+            return self._failed_for() >= PATIENCE
+
     def _read(self, ask: Callable[[], T], given: Callable[[T], bool]) -> T:
         began = self._now()
         self._refuse_left(began)
         try:
-            answer = ask()
+            answer = ask() if self._given > -math.inf else self._in_time(ask)
         except VaultSilent as error:
             self._failed(began, error)
             raise
@@ -96,18 +110,30 @@ class Patient:
                 self._since, self._given = None, self._now()
         return answer
 
+    def _in_time(self, ask: Callable[[], T]) -> T:
+        """The answer; VaultSilent where there is none yet, and what comes of it later counts for nothing."""
+        asked = begin(ask)
+        if wait([asked], PATIENCE).not_done:
+            why = f"{self.name} has given nothing yet, and nothing came within {PATIENCE:.0f} s."
+            raise VaultSilent(f"{self.name} did not answer.", why, f"Look at {self.name}'s endpoint.")
+        return asked.result()
+
     def _refuse_left(self, now: float) -> None:
         """VaultSilent where it was left, but for one question now and then."""
         with self._lock:
-            if self._since is None or self._failed_at < self._since + PATIENCE or now >= self._asked + AGAIN:
+            if self._failed_for() < PATIENCE or now >= self._asked + AGAIN:
                 self._asked = now
                 return
-            waited = now - self._since
+            waited = now - (self._since or now)
         raise VaultSilent(
             f"{self.name} is not asked now.",
             f"What was asked of it failed for {waited:.0f} s: {self._why}",
             f"Look at {self.name}; whatever the others lack needs it back.",
         )
+
+    def _failed_for(self) -> float:
+        """How long it had given nothing when a question failed last."""
+        return 0.0 if self._since is None else self._failed_at - self._since
 
     def _failed(self, began: float, error: VaultSilent) -> None:
         with self._lock:

@@ -2,36 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
+from typing import TypeVar
 
-from resilience.errors import Refused, ResilienceError, TooFewVaults, VaultError
+from resilience.errors import Refused, ResilienceError, TooFewVaults, VaultError, VaultSilent
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chunk, layout, lsn
 from resilience.replication import epoch as epochs
+from resilience.replication.aside import begin
 from resilience.replication.chain import Chain
 from resilience.replication.chunk import Opening
 from resilience.replication.config import Config
-from resilience.replication.epoch import each
 from resilience.replication.gather import Gathered
+from resilience.replication.patient import gives_nothing
 from resilience.replication.seals import Verify
 
 Parts = Sequence[tuple[Gathered, Chain]]
+T = TypeVar("T")
 
 
-def put_again(config: Config, vaults: Mapping[str, Vault], parts: Parts) -> None:
+def put_again(config: Config, vaults: Mapping[str, Vault], readers: Mapping[str, Vault], parts: Parts) -> None:
     """Put what each vault lacks of the chain; TooFewVaults unless k of the set then hold all of it."""
+    k = config.record.k
 
     def put(vault: Vault) -> None:
         for key, data in lacking(vault.name, parts):
             vault.put_new(key, data)
 
-    answers: dict[str, object] = {**each(vaults, put)}
+    answers: dict[str, object] = {**put_into(vaults, readers, put, lambda told: len(whole(told, parts)) >= k)}
     for name in answers:
         if altered := [key for gathered, chain in parts for key in gathered.altered_in(name, chain)]:
             why = f"altered, and not to be written over: {', '.join(altered)}; the operator may remove them there"
             answers[name] = VaultError(f"{name} holds altered objects", why, "Another vault's copy is then put there.")
-    enough(config.record.k, "hold the chain up to its end", whole(answers, parts), answers)
+    enough(k, "hold the chain up to its end", whole(answers, parts), answers)
+
+
+def put_into(
+    vaults: Mapping[str, Vault],
+    readers: Mapping[str, Vault],
+    put: Callable[[Vault], T],
+    suffices: Callable[[Mapping[str, object]], bool],
+) -> dict[str, T | ResilienceError]:
+    """Put into all vaults at once; what came of it, by name.
+
+    As soon as the others suffice, nobody waits for a vault that gives its readers nothing: its puts go on, and count for nothing.
+    """
+    doing = {name: begin(partial(put, vault)) for name, vault in vaults.items()}
+    while True:
+        told = _outcomes(doing)
+        late = [name for name in doing if name not in told]
+        if not late or (suffices(told) and all(gives_nothing(readers[name]) for name in late)):
+            return {**told, **{name: _not_waited_for(name) for name in late}}
+        wait([doing[name] for name in late], return_when=FIRST_COMPLETED)
+
+
+def _outcomes(doing: Mapping[str, Future[T]]) -> dict[str, T | ResilienceError]:
+    """What came of those that have ended; a fault in the program is raised."""
+    told: dict[str, T | ResilienceError] = {}
+    for name, done in doing.items():
+        if done.done():
+            error = done.exception()
+            told[name] = error if isinstance(error, ResilienceError) else done.result()
+    return told
+
+
+def _not_waited_for(name: str) -> VaultSilent:
+    return VaultSilent(f"{name} is not waited for.", "It gave nothing, and enough others took all.", f"Look at {name}.")
 
 
 def lacking(name: str, parts: Parts) -> Iterator[tuple[str, bytes]]:
@@ -60,7 +99,10 @@ def put_opening(config: Config, vaults: Mapping[str, Vault], readers: Mapping[st
         vault.put_new(layout.opening(opening.epoch), data)
         return opening_that_counts(readers[vault.name], config.record, config.verify)
 
-    opened_in(config.record.k, opening, each(vaults, put))
+    def suffices(told: Mapping[str, object]) -> bool:
+        return sum(isinstance(answer, Opening) for answer in told.values()) >= config.record.k
+
+    opened_in(config.record.k, opening, put_into(vaults, readers, put, suffices))
 
 
 def opening_that_counts(vault: Vault, record: EpochRecord, check: Verify) -> Opening | None:

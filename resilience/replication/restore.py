@@ -185,10 +185,10 @@ class Found(NamedTuple):
     """Seconds that restic took for its files; none where they are a standby's own."""
 
 
-def _again(config: Config, parts: list[Part]) -> Mapping[str, Vault]:
+def _again(config: Config, readers: Mapping[str, Vault], parts: list[Part]) -> Mapping[str, Vault]:
     """The chain into k vaults of our own epoch; those vaults, opened to put into."""
     writers = config.open_to_write(config.record.vaults)
-    put_again(config, writers, [(gathered, chain) for _, gathered, chain in parts])
+    put_again(config, writers, readers, [(gathered, chain) for _, gathered, chain in parts])
     return writers
 
 
@@ -201,7 +201,7 @@ def _cold(config: Config, vaults: Mapping[str, Vault], group: list[Label], openi
         files = pool.submit(_files, config, group)
         written = pool.submit(disk.keep_up, config, files)
         walked = _wal(config, vaults, first, opening, None)
-        writers = {} if walked is None else _again(config, walked[1])
+        writers = {} if walked is None else _again(config, vaults, walked[1])
         used, restic_s = files.result()
         if walked is None or used is None:
             return None
@@ -244,7 +244,7 @@ def _hot(
     segments, parts = walked
     for leg, _, chain in parts:  # a copy is on the disk before it is called restored
         segments.flush(leg.start.timeline, leg.position, chain.end)
-    return Found(group[0], segments, parts, _again(config, parts))
+    return Found(group[0], segments, parts, _again(config, vaults, parts))
 
 
 def _lacking(

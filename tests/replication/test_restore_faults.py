@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -217,6 +218,25 @@ def test_a_vault_that_gives_nothing_is_left(behind: tuple[Fleet, dict[str, Proxy
     assert told.count("a vault gives nothing and is asked no more") == 1, told
     birch.run("recover")
     assert birch.rows() == list(range(1, 201))
+
+
+def test_a_vault_that_hangs_is_waited_for_once(
+    behind: tuple[Fleet, dict[str, Proxy]], sites: Callable[..., Site]
+) -> None:
+    """An S3 vault answers nothing, neither what is asked nor what is put: 10 s for the first question, and two others have all."""
+    lost, proxies = behind
+    birch = sites(lost, "birch")
+    proxies["elm"].hang.clear()
+    began = time.monotonic()
+    assert birch.run("restore", config=birch.config(sealed=["birch", "cedar"]))["snapshot_vault"] != "elm"
+    took = time.monotonic() - began
+    proxies["elm"].be_well()
+    birch.run("recover")
+    assert birch.rows() == list(range(1, 201))
+    assert took < 60, "99 s with three tries at the first question and at each of two puts"
+    held = {name: vault.exists(layout.opening(birch.record.number)) for name, vault in lost.vaults().items()}
+    assert held["birch"], held
+    assert held["cedar"], held
 
 
 def test_somebody_elses_data_is_not_touched(

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import cast
+
+import pytest
 
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.errors import VaultError, VaultSilent
+from resilience.ports import Vault
+from resilience.replication import patient
 from resilience.replication.patient import Patient
+from resilience.replication.reput import put_into
 
 
 class Faltering(MemoryVault):
@@ -106,3 +113,73 @@ def test_one_stalled_read_is_no_silence_where_others_were_given_meanwhile() -> N
     clock.passes(15)
     assert [asked(vault), asked(vault)] == ["elm could not get", "elm is not asked now."]
     assert elm.questions == 3
+
+
+class Silent(MemoryVault):
+    """A vault that answers nothing until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__("elm")
+        self.goes = threading.Event()
+
+    def get(self, key: str) -> bytes | None:
+        """What is asked hangs."""
+        self.goes.wait()
+        return super().get(key)
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """So does what is put."""
+        self.goes.wait()
+        return super().put_new(key, data)
+
+
+@pytest.fixture
+def silent() -> Iterator[Silent]:
+    """It, and an end of it."""
+    made = Silent()
+    yield made
+    made.goes.set()
+
+
+def test_a_first_question_has_no_longer_than_the_patience(silent: Silent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its client may ask again as often as it likes: nothing given so far, it counts as silent. Later ones are waited for."""
+    monkeypatch.setattr(patient, "PATIENCE", 0.05)
+    vault = Patient(silent)
+    assert asked(vault) == "elm did not answer."
+    assert patient.gives_nothing(vault)
+    silent.goes.set()
+    silent.put_new("wal/1", b"x")
+    monkeypatch.setattr(patient, "AGAIN", 0.0)
+    assert asked(vault) == "answered"
+    assert not patient.gives_nothing(vault)
+    silent.goes.clear()
+    threading.Timer(0.5, silent.goes.set).start()
+    assert asked(vault) == "answered", "ten times the patience"
+
+
+def test_a_put_is_given_up_where_enough_others_took_it(silent: Silent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of three hold it: nobody waits for the third, which gives its readers nothing; were it needed, it would be."""
+    monkeypatch.setattr(patient, "PATIENCE", 0.05)
+    vaults = {"birch": MemoryVault("birch"), "cedar": MemoryVault("cedar"), "elm": silent}
+    readers = patient.patiently(vaults)
+    asked(cast("Patient", readers["elm"]))
+
+    def put(vault: Vault) -> bool:
+        return vault.put_new("wal/1", b"x")
+
+    def taken(told: Mapping[str, object]) -> int:
+        return sum(answer is True for answer in told.values())
+
+    told = put_into(vaults, readers, put, lambda answers: taken(answers) >= 2)
+    assert taken(told) == 2
+    assert isinstance(told["elm"], VaultSilent)
+    threading.Timer(0.2, silent.goes.set).start()
+    assert taken(put_into(vaults, readers, lambda vault: vault.put_new("wal/2", b"x"), lambda a: taken(a) >= 3)) == 3
+
+
+def test_a_put_that_is_only_slow_is_waited_for(silent: Silent) -> None:
+    """A vault that gives its readers what they ask may take as long as it likes, though enough others hold it."""
+    vaults = {"birch": MemoryVault("birch"), "elm": silent}
+    threading.Timer(0.2, silent.goes.set).start()
+    told = put_into(vaults, patient.patiently(vaults), lambda vault: vault.put_new("wal/1", b"x"), lambda _: True)
+    assert told == {"birch": True, "elm": True}
