@@ -171,8 +171,8 @@ class Site:
         return f"-p {self.port} -k {self.folder / 'socket'} -c listen_addresses= {self.more_options}"
 
     def create(self, *settings: str, segment_mb: int = 1) -> None:
-        """An empty database, started."""
-        self.pg.mkdir()
+        """An empty database, started; on a disk of its own where one is mounted."""
+        self.pg.mkdir(exist_ok=True)
         user = pwd.getpwnam("postgres")
         os.chown(self.pg, user.pw_uid, user.pw_gid)
         initdb = [

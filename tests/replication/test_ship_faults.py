@@ -5,17 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import psycopg
+import pytest
+
 from resilience.ports import Vault
 from resilience.replication import layout, lsn, seals
+from tests.replication.chaos import Writer
 from tests.replication.harness import Fleet, Site, wait_until
 
 DEAD = "http://127.0.0.1:9"
@@ -308,6 +314,65 @@ def test_a_full_disk_stops_nothing_for_good(sites: Callable[..., Site], fleet: F
             process.wait()
     finally:
         subprocess.run(["umount", "--lazy", spool], check=True)
+
+
+@pytest.fixture
+def small_disk(sites: Callable[..., Site], fleet: Fleet) -> Iterator[Site]:
+    """A primary whose database has a small disk of its own; commits wait for two vaults."""
+    fleet.durability = "quorum"
+    acorn = sites(fleet, "acorn")
+    acorn.pg.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", str(acorn.pg)], check=True)
+    try:
+        acorn.begin()
+        with acorn.connect() as db:
+            db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
+            db.execute("SELECT pg_reload_conf()")
+        yield acorn
+    finally:
+        acorn.end()
+        subprocess.run(["umount", "--lazy", str(acorn.pg)], check=True)
+
+
+def use_up(acorn: Site) -> Path:
+    """Fill the database's disk, and write until Postgres can have no new segment of WAL."""
+    filling = acorn.pg / "filling"
+    filling.write_bytes(bytes(shutil.disk_usage(acorn.pg).free))
+    with suppress(psycopg.Error):
+        while True:
+            with acorn.connect(options="-c synchronous_commit=local") as db:
+                db.execute("SELECT pg_logical_emit_message(true, 'test', repeat('x', 1 << 20))")
+    return filling
+
+
+def test_a_full_disk_of_the_database_loses_nothing(small_disk: Site, sites: Callable[..., Site]) -> None:
+    """Postgres ends in a panic while commits wait; once there is room it is started, and ship goes on from its slot.
+
+    There is no gap, and elsewhere everything that was acknowledged is there, before the panic and after.
+    """
+    acorn, writer = small_disk, Writer(iter(range(1, 1 << 40)))
+    with writer.at(acorn):
+        wait_until(lambda: len(writer.acknowledged) > 20, acorn.told)
+        filling = use_up(acorn)
+        assert re.search(
+            r"PANIC:  could not write to file .*No space left on device",
+            (acorn.folder / "socket/postgres.log").read_text(),
+        )
+        wait_until(lambda: acorn.status()["postgres_error"], acorn.told)
+        filling.unlink()
+        if not acorn.running():
+            acorn.start()
+        before = len(writer.acknowledged)
+        wait_until(lambda: len(writer.acknowledged) > before + 20, acorn.told)
+    acorn.wait_confirmed()
+    status = acorn.status()
+    assert (status["postgres_error"], status["gap"]) == (None, None)
+    assert writer.acknowledged <= set(acorn.rows())
+    acorn.end()
+    birch = sites(acorn.fleet, "birch")
+    birch.run("restore")
+    birch.run("recover")
+    assert writer.acknowledged <= set(birch.rows())
 
 
 def test_one_ship_a_spool(sites: Callable[..., Site], fleet: Fleet) -> None:
