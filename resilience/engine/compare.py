@@ -34,7 +34,7 @@ def compared(seen: Reading[Finding], copy: Finding) -> Finding:
     if not copy["ok"]:
         return _unknown(copy, "it is not whole")
     if early := copy["early"]:
-        why = f"{len(early)} transactions had committed at {seen['position']} that the primary did not see yet"
+        why = f"{_many(len(early), 'transaction')} had committed at {seen['position']} that the primary did not see yet"
         return _unknown(copy, why)
     theirs, ours = _rows(seen["tables"]), _rows(copy["tables"])
     names = (theirs.keys() | ours.keys()) - seen["left_out"].keys()
@@ -49,6 +49,10 @@ def _unknown(copy: Finding, why: str) -> Finding:
     return {**copy, "compared": None, "not_compared": why}
 
 
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def _rows(tables: Mapping[str, Any]) -> dict[str, list[Any]]:
     return {name: list(tally) for name, tally in tables.items()}
 
@@ -60,7 +64,7 @@ def _complaint(position: str, unlike: Mapping[str, Mapping[str, list[Any] | None
     several = [f"{name}: {told(both['copy'])}, there {told(both['primary'])}" for name, both in unlike.items()]
     more = f"; and {len(several) - SHOWN} tables more" if len(several) > SHOWN else ""
     return {
-        "what": f"Its rows are not the primary's, in {len(unlike)} tables.",
+        "what": f"Its rows are not the primary's, in {_many(len(unlike), 'table')}.",
         "why": f"At {position}, "
         + "; ".join(several[:SHOWN])
         + more

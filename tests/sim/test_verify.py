@@ -133,7 +133,7 @@ def test_rows_are_compared_with_the_primarys() -> None:
     assert list(found["birch"]["unlike"]) == ["plaza.public.new"], "what nobody could count is compared with nothing"
     assert (found["cedar"]["ok"], found["cedar"]["compared"]) == (True, None)
     assert observe(stage.world, stage.fleet).vaults["cedar"].compared is None
-    assert "1 transactions had committed at 0/18" in found["cedar"]["not_compared"]
+    assert "1 transaction had committed at 0/18" in found["cedar"]["not_compared"]
     assert found["elm"]["left_out"] == {"plaza.public.old": "somebody had it locked"}
 
 
