@@ -152,7 +152,7 @@ def _measure(copy: Copy, site: Site, seconds: int, scale: int, bulk: int) -> dic
         return found
     if isinstance(copy, Ours):
         found |= _floor(site)
-    return found | _lose(copy, site)
+    return found | lose(copy, site)
 
 
 def _settle(copy: Copy, site: Site, end: int) -> None:
@@ -163,7 +163,7 @@ def _settle(copy: Copy, site: Site, end: int) -> None:
     wait_until(lambda: copy.end(site) >= target, f"{copy.name} to copy", 120)
 
 
-def _lose(copy: Copy, site: Site) -> dict[str, float]:
+def lose(copy: Copy, site: Site, after_s: float = 4.0) -> dict[str, float]:
     """One client commits; then SIGKILL for everything, and what is in the store is all there is."""
     acknowledged: list[tuple[float, float, int]] = []
 
@@ -178,7 +178,7 @@ def _lose(copy: Copy, site: Site) -> dict[str, float]:
 
     writer = threading.Thread(target=write)
     writer.start()
-    time.sleep(4)
+    time.sleep(after_s)
     killed = time.monotonic()
     copy.kill(site)
     site.kill_postgres()
