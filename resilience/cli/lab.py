@@ -56,6 +56,20 @@ def terminate(
 
 
 @app.command()
+def relent(
+    vendor: Annotated[str, typer.Argument(help="A vendor that has closed the account.")],
+    directory: Directory = DEFAULT,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Let VENDOR open the account again: hosts, buckets and zone as they were left.
+
+    Exit status: 0 done, 1 error, 2 usage.
+    """
+    Lab(directory.absolute()).relent(vendor)
+    say_json({"relented": vendor}) if as_json else typer.echo(f"{vendor} has opened the account again.")
+
+
+@app.command()
 def down(
     directory: Directory = DEFAULT,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,

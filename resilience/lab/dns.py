@@ -186,12 +186,21 @@ def start_resolver(directory: Path, tools: Path, home: Home) -> None:
 
 def wait_ready(directory: Path) -> None:
     """Return when all name servers and the resolver listen."""
-    servers = [places.REGISTRY, *(vendor for vendor in places.VENDORS if vendor.dns)]
-    waits = [(vendor.space, vendor.dns_address, port) for vendor in servers for port in (places.DNS_API_PORT, 53)]
-    for space, address, port in [*waits, (places.RESOLVER_SPACE, places.RESOLVER, 53)]:
-        if not network.wait_for_port(space, address, port, START_WAIT_S):
-            raise ResilienceError(
-                f"The name server at {address} did not start",
-                f"Nothing listens after {START_WAIT_S:.0f} s; its log is in {directory}/log.",
-                "Read the log; then resilience lab down, and try again.",
-            )
+    for vendor in (places.REGISTRY, *(vendor for vendor in places.VENDORS if vendor.dns)):
+        wait_for(directory, vendor)
+    _wait_for(directory, places.RESOLVER_SPACE, places.RESOLVER, 53)
+
+
+def wait_for(directory: Path, vendor: Place) -> None:
+    """Return when this vendor's name server and its HTTP interface listen."""
+    for port in (places.DNS_API_PORT, 53):
+        _wait_for(directory, vendor.space, vendor.dns_address, port)
+
+
+def _wait_for(directory: Path, space: str, address: str, port: int) -> None:
+    if not network.wait_for_port(space, address, port, START_WAIT_S):
+        raise ResilienceError(
+            f"The name server at {address} did not start",
+            f"Nothing listens after {START_WAIT_S:.0f} s; its log is in {directory}/log.",
+            "Read the log; then resilience lab down, and try again.",
+        )

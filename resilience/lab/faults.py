@@ -53,6 +53,26 @@ def inject(directory: Path, fault: str, vendors: list[str], home: Home, seed: in
     return done
 
 
+def relent(directory: Path, vendor: str, home: Home) -> Place:
+    """End what stands for a closed account at this vendor; all that it sells is to be started again then."""
+    place = next((known for known in places.VENDORS if known.name == vendor), None)
+    if place is None or not closed.is_closed(directory, vendor):
+        gone = ", ".join(known.name for known in places.VENDORS if closed.is_closed(directory, known.name))
+        raise UsageError(
+            f"{vendor} has not closed the account", f"Closed: {gone or 'none'}.", "Name a vendor that closed it."
+        )
+    for name in (f"account-{vendor}", _stand_in(vendor), *buckets.process_names(place)):
+        processes.end_group(name)
+    network.revive(place.space, place.dns_address, home)
+    closed.marker(directory, vendor).unlink()
+    return place
+
+
+def _stand_in(vendor: str) -> str:
+    """What answers at a closed bucket's address."""
+    return f"closed-bucket-{vendor}"
+
+
 def _check(fault: str, vendors: list[str]) -> None:
     if fault not in KINDS:
         raise UsageError(f"There is no fault {fault}", f"There are {', '.join(KINDS)}.", "Name one of them.")
@@ -75,7 +95,7 @@ def close_account(directory: Path, vendor: Place, home: Home) -> None:
         for name in buckets.process_names(vendor):
             processes.end_group(name)
         argv = processes.python("resilience.lab.closed_bucket", vendor.name)
-        processes.start(directory, f"closed-bucket-{vendor.name}", argv, home=home, space=vendor.space)
+        processes.start(directory, _stand_in(vendor.name), argv, home=home, space=vendor.space)
         network.wait_for_port(vendor.space, vendor.bucket_address, 80, 10)
 
 

@@ -154,6 +154,11 @@ def is_running(spec_process: str) -> bool:
     return bool(processes.members(spec_process))
 
 
+def is_there(directory: Path, spec: HostSpec) -> bool:
+    """Whether nobody deleted what it boots from."""
+    return (directory / "hosts" / spec.full_name / "upper").exists()
+
+
 def power_off(process: str) -> set[int]:
     """Switch off at the wall; pids that would not go."""
     return processes.end_group(process)

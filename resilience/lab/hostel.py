@@ -133,8 +133,13 @@ class Hostel:
             "status": "running" if running else "off",
         }
 
-    def power_off(self) -> None:
-        """Switch every host off at the wall, and make its address dead."""
-        for rented in self.all():
-            network.silence(rented.spec.space, self._home)
-            hosts.power_off(rented.spec.process)
+    def power_on(self) -> None:
+        """Let every host run that a vendor switched off, at its address; one whose disk was deleted is no longer in the books."""
+        with self._busy:
+            for rented in self.all():
+                if not hosts.is_there(self._directory, rented.spec):
+                    self._forget(rented)
+                    continue
+                network.revive(rented.spec.space, rented.spec.address, self._home)
+                if not hosts.is_running(rented.spec.process):
+                    hosts.boot(self._directory, self._rootfs, rented.spec, self._home)

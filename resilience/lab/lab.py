@@ -248,6 +248,15 @@ class Lab:
         """Do to these vendors what the fault says; returns what was done."""
         return faults.inject(self.directory, fault, list(vendors), self._home, seed)
 
+    def relent(self, vendor: str) -> None:
+        """A vendor opens the account again: services, buckets and hosts are there as they were left."""
+        place, rootfs = faults.relent(self.directory, vendor, self._home), caches.rootfs()
+        self._start_vendor(place, rootfs, caches.tools())
+        self._wait_for_vendor(place)
+        if place.dns:
+            dns.wait_for(self.directory, place)
+        Hostel(self.directory, place, rootfs, self._home).power_on()
+
     def power_cut(self, vendor: str, host: str) -> None:
         """A host is switched off at the wall, and on again; returns once its sshd listens."""
         Hostel(self.directory, places.place(vendor), caches.rootfs(), self._home).power_cut(host)

@@ -96,14 +96,24 @@ def silence(space: str, home: Home) -> None:
 
 def silence_address(space: str, address: str, home: Home) -> None:
     """From now on one address of this namespace is dead."""
-    table = "dead_" + address.replace(".", "_")
     rules = f"""
-table inet {table} {{
+table inet {_dead(address)} {{
   chain input {{ type filter hook input priority -300; ip daddr {address} drop; }}
   chain output {{ type filter hook output priority -300; ip saddr {address} drop; }}
 }}
 """
     run(["nft", "-f", "-"], space=space, home=home, stdin=rules)
+
+
+def revive(space: str, address: str, home: Home) -> None:
+    """Nothing keeps this namespace, or this address of it, silent any more."""
+    tables = run(["nft", "list", "tables", "inet"], space=space, home=home).split()
+    for table in {"silent", _dead(address)} & set(tables):
+        run(["nft", "delete", "table", "inet", table], space=space, home=home)
+
+
+def _dead(address: str) -> str:
+    return "dead_" + address.replace(".", "_")
 
 
 def exists(space: str) -> bool:
