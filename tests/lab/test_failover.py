@@ -22,6 +22,11 @@ ACCEPTED = [word for name in HAZARDS for word in ("--accept", name)]
 CHECKOUT = str(Path(__file__).resolve().parents[2])
 
 
+def accepting(plan: dict[str, Any], *but: str) -> list[str]:
+    """The words that accept each of a plan's hazards, but for these."""
+    return [word for hazard in plan["hazards"] if hazard["name"] not in but for word in ("--accept", hazard["name"])]
+
+
 class Operator:
     """Somebody at the command line of one fleet."""
 
@@ -41,6 +46,16 @@ class Operator:
         out, err = command.communicate(timeout=800)
         assert command.returncode == status, (out, err)
         return json.loads(out)
+
+    def approval(self, *words: str) -> tuple[str, ...]:
+        """Run a command that shows a plan and does nothing; the words that approve that plan, every hazard named."""
+        return self.approving(self.run(*words, status=2))
+
+    def approving(self, shown: dict[str, Any]) -> tuple[str, ...]:
+        """The same, of what such a command answered."""
+        digest = shown["next"].split()[-1]
+        plan = json.loads((self.file.parent / "plans" / f"{digest}.json").read_text())
+        return ("--digest", digest, *accepting(plan))
 
     def asks(self, method: str, path: str) -> int:
         """A user's request at acorn; the status of the answer."""
@@ -217,10 +232,8 @@ def test_killed_in_the_middle_somebody_else_goes_on(operator: Operator, tmp_path
     another_machine(operator, tmp_path / "kit", tmp_path / "first")
     again = operator.run("plan", "--to", "birch", "--lost", "acorn")
     assert again["digest"] != first["digest"]
-    accepted = [word for hazard in again["hazards"] for word in ("--accept", hazard["name"])]
-    killed_at(
-        operator, "recover", "failover", "--to", "birch", "--lost", "acorn", "--digest", again["digest"], *accepted
-    )
+    approved = ("--digest", again["digest"], *accepting(again))
+    killed_at(operator, "recover", "failover", "--to", "birch", "--lost", "acorn", *approved)
     assert operator.run("failover") == {"digest": again["digest"], "site": "birch"}
     assert [e["number"] for e in operator.journal() if e["kind"] == "sealing"] == [3]
     seen = operator.run("status", "--lost", "acorn")

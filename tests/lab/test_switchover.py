@@ -1,72 +1,96 @@
-"""A planned move and back, as an operator types it, with the real data plane."""
+"""Locked out, taken back, and told to go: moves with nothing lost, as an operator types them, while users write all the time."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import re
+import shlex
+import shutil
 import time
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any
 
+import pyrage
 import pytest
 
+from resilience.adapters.plaza_workload import user
 from resilience.lab import Lab
-from tests.lab.test_failover import Operator
+from resilience.replication import lsn
+from tests.lab.test_failover import Operator, another_machine, killed_at
 from tests.lab.test_lab_aside import ask
+from tests.lab.users import appoint, as_users, join, lost_of, on_host, writing
+from tests.sim.test_runbooks import commands
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
 ADDRESSES = {"acorn": "198.18.1.100", "cedar": "198.18.3.100"}
+PAUSE = ("closed", "read-only"), ("opened", "writes")
+"""Between these lines of a switchover's journal nobody can write."""
 
 STARTED = "systemctl start resilience-postgres 2>&1"
 
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """A fleet whose first day was at cedar; what is ours on the disk there is encrypted."""
+    """A fleet whose primary is up at acorn; what is ours on cedar's disk is encrypted."""
     lab = Lab(tmp_path_factory.mktemp("fleet") / "lab")
     lab.up(keep=True)
     lab.fleet_file.write_text(lab.fleet_file.read_text().replace('"baremetal"', '"baremetal"\ndisk_key = true'))
+    (lab.directory / "kit/hold.pub").write_text(str(pyrage.x25519.Identity.generate().to_public()))
     try:
         someone = Operator(lab)
-        someone.run("up", "cedar")
+        someone.run("up", "acorn")
+        join(lab)
+        appoint(lab, ADDRESSES["acorn"], user(0)[0])
         yield someone
     finally:
         left = lab.down()
     assert left == []
 
 
-def switch(operator: Operator, to: str) -> list[dict[str, Any]]:
-    """Read the plan, approve it with all its hazards, do it; the lines that it wrote."""
-    shown = operator.start("switchover", "--to", to, "--json")
-    out, _ = shown.communicate(timeout=300)
-    assert shown.returncode == 2
-    digest = json.loads(out)["next"].split()[-1]
-    plan = json.loads((operator.file.parent / "plans" / f"{digest}.json").read_text())
-    accepted = [word for hazard in plan["hazards"] for word in ("--accept", hazard["name"])]
-    before = len(operator.journal())
-    assert operator.run("switchover", "--to", to, "--digest", digest, *accepted)["site"] == to
-    return operator.journal()[before:]
+def test_locked_out_of_a_site_that_lives(operator: Operator) -> None:
+    """Only acorn's control plane is gone: who goes on there is refused in time, and nothing that anybody was told is kept is lost."""
+    with writing(operator.lab) as users:
+        operator.lab.inject("control-plane", ["acorn"])
+        users.try_old_site(ADDRESSES["acorn"])
+        words = ("failover", "--to", "cedar", "--lost", "acorn")
+        operator.run(*words, *operator.approval(*words))
+        attempts, acknowledged = users.end_old_site()
+        writes, missing = lost_of(users)
+        assert (missing, users.missing(acknowledged)) == ([], ([], []))
+    assert len(acknowledged) > 10
+    assert attempts > len(acknowledged) + 20, "they were refused, and went on"
+    assert len(writes) > 100
+    left = on_host(operator.lab, ADDRESSES["acorn"], "systemctl is-active resilience-postgres || true")
+    assert left.strip() in {"inactive", "failed"}
+    assert operator.run("status", "--lost", "acorn")["sites"]["cedar"]["serving"] is True
 
 
-def test_a_first_day_on_a_disk_that_locks(operator: Operator) -> None:
-    """Cedar serves; after a power cut its disk is locked, `status` says so, and `up` hands the key over and lets it serve."""
+def test_a_power_cut_where_the_disk_locks(operator: Operator) -> None:
+    """After it the disk is locked, `status` says so, and `up` hands the key over and lets the site serve."""
     operator.lab.power_cut("cedar", "cedar-1")
-    cut = operator.run("status")["sites"]["cedar"]
+    cut = operator.run("status", "--lost", "acorn")["sites"]["cedar"]
     assert (cut["serving"], cut["locked"]) == (False, True)
-    operator.run("up", "cedar")
-    assert operator.run("status")["sites"]["cedar"]["serving"] is True
+    operator.run("up", "cedar", "--lost", "acorn")
+    assert operator.run("status", "--lost", "acorn")["sites"]["cedar"]["serving"] is True
 
 
-def test_moved_home(operator: Operator) -> None:
-    """To acorn: the old site says what it wrote last, the vaults reach that far, the name moves."""
-    there = switch(operator, "acorn")
-    stood = next(e for e in there if e["kind"] == "stood-down")
-    assert stood["site"] == "cedar"
+def test_a_vendor_that_relents(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its page, typed: the old site is a stranger whose data is set aside; home again, with no lost write."""
+    monkeypatch.setenv("COLUMNS", "200")
+    said = operator.start("lab", "relent", "acorn", "--dir", str(operator.lab.directory)).communicate(timeout=300)
+    assert "opened the account again" in said[0], said
+    before = len(operator.journal())
+    with writing(operator.lab) as users:
+        typed(operator, "vendor-relents", birch="cedar")
+        writes, missing = lost_of(users)
+    assert missing == []
+    assert len(writes) > 100
+    done = {e["action"]: e["facts"] for e in operator.journal()[before:] if e["kind"] == "step-done"}
+    assert str(done["clear"]["aside"]).startswith("/var/lib/resilience/aside/")
+    assert lsn.parse(done["restore"]["end_lsn"]) >= lsn.parse(done["stand-down"]["end_lsn"])
     seen = operator.run("status")
     assert seen["sites"]["acorn"]["serving"] is True
     assert {zone["addresses"][0] for zone in seen["zones"].values()} == {ADDRESSES["acorn"]}
@@ -75,13 +99,41 @@ def test_moved_home(operator: Operator) -> None:
     assert "is masked" in ask(operator.lab, STARTED), "nor after a boot; the next test comes back to it"
 
 
+def typed(operator: Operator, page: str, **meant: str) -> None:
+    """Type what a runbook says, line by line: each ends well, or shows a plan whose digest and hazards go into the next."""
+    digest, hazards = "", list[str]()
+    for line in commands(page):
+        filled = line.replace("DIGEST", digest).replace("--accept HAZARD", " ".join(f"--accept {h}" for h in hazards))
+        for word, value in meant.items():
+            filled = filled.replace(word, value)
+        command = operator.start(*shlex.split(filled)[1:])
+        out, err = command.communicate(timeout=800)
+        shown = command.returncode == 2 and "No plan was approved." in err and "DIGEST" not in line
+        assert command.returncode == 0 or shown, (line, out, err)
+        if shown:
+            digest = re.findall(r"\b[0-9a-f]{12}\b", out + err)[-1]
+            hazards = re.findall(r"with --accept ([a-z-]+)", " ".join((out + err).split()))
+
+
 POSTING = """
-import json, sys
+import json
 from resilience.adapters.plaza_client import Client
 from resilience.adapters.plaza_users import enter
 client = Client("http://plaza.test")
 enter(client)
 print(json.dumps([client.post(f"Number {n} of what the letter names")["id"] for n in range(98)]))
+"""
+DECIDING = """
+from resilience.adapters.plaza_client import MODERATION, SCOPES, Client
+from resilience.adapters.plaza_workload import user
+client = Client("http://plaza.test")
+client.log_in(*user(0), scopes=f"{SCOPES} {MODERATION}")
+choices = [{"action": "takedown", "rule": "2", "reason": "against the law", "hold": True}] * 8
+choices += [{"action": "keep", "rule": "none", "reason": ""}] * 90
+while mine := client.call("claim", "POST", "/api/v1/admin/reports/claim", data={"count": 20}).json():
+    for report in mine:
+        client.call("decide", "POST", f"/api/v1/admin/reports/{report['id']}/decide", json=choices.pop())
+assert not choices
 """
 LETTER = """\
 From: Trust and Safety <trust@acorn.test>
@@ -96,37 +148,79 @@ We plan to suspend your account within 30 hours of this notice.
 """
 
 
-def test_thirty_hours_and_ninety_eight_posts(operator: Operator, tmp_path: Path) -> None:
-    """The letter's posts are before the moderators, decided ones in the evidence, and the move beats the deadline.
-
-    It goes back to cedar, where what an earlier time left is set aside, on the disk that locks.
-    """
-    argv = [sys.executable, "-c", POSTING]
-    asked = operator.lab.popen_as_users(argv, stdout=subprocess.PIPE, text=True)
-    ids = json.loads(asked.communicate(timeout=300)[0])
-    posts = "\n".join(f"  http://plaza.test/@walker/{post}" for post in ids)
+@pytest.fixture
+def letter(operator: Operator, tmp_path: Path) -> Path:
+    """A letter of today that names 98 posts."""
+    posts = [f"  http://plaza.test/@walker/{post}" for post in json.loads(as_users(operator.lab, POSTING))]
     letter = tmp_path / "letter.eml"
-    letter.write_text(LETTER.format(sent=format_datetime(datetime.now(UTC)), posts=posts))
-    added = operator.run("notice", "add", str(letter))
-    assert len(added["posts"]) == 98
-    assert (added["queue"]["named"], added["queue"]["open"], added["queue"]["unknown"]) == (98, 98, 0)
-    assert 29.9 * 3600 < added["deadline_at"] - time.time() < 30 * 3600
-    assert [notice["reference"] for notice in operator.run("notice", "list")] == ["98-posts@acorn.test"]
-    shown = operator.start("evacuate", "--to", "cedar", "--json")
+    letter.write_text(LETTER.format(sent=format_datetime(datetime.now(UTC)), posts="\n".join(posts)))
+    return letter
+
+
+def test_thirty_hours_and_ninety_eight_posts(operator: Operator, letter: Path, tmp_path: Path) -> None:
+    """The letter's posts are before the moderators, who decide each; the move beats the deadline, and no write is lost on it.
+
+    Users write the whole time. It goes back to cedar, where what an earlier time left is set aside, on the disk that locks.
+    """
+    with writing(operator.lab) as users:
+        added = operator.run("notice", "add", str(letter))
+        assert len(added["posts"]) == 98
+        assert (added["queue"]["named"], added["queue"]["open"], added["queue"]["unknown"]) == (98, 98, 0)
+        assert 29.9 * 3600 < added["deadline_at"] - time.time() < 30 * 3600
+        assert [notice["reference"] for notice in operator.run("notice", "list")] == ["98-posts@acorn.test"]
+        as_users(operator.lab, DECIDING)
+        before = len(operator.journal())
+        evacuated(operator, to="cedar")
+        assert users.recent(5.0) > 0
+        writes, missing = lost_of(users)
+    assert missing == []
+    moved = operator.journal()[before:]
+    paused = [next(e["at"] for e in moved if (e["kind"], e.get("stage")) == end) for end in PAUSE]
+    assert sum(write["at"] < paused[0] for write in writes) > 100
+    assert sum(write["at"] > paused[1] for write in writes) > 0
+    aside = next(e["facts"] for e in moved if e["kind"] == "step-done" and e["action"] == "clear")
+    assert str(aside["aside"]).startswith("/var/lib/resilience/aside/")
+    assert [e["number"] for e in operator.journal() if e["kind"] == "sealing"] == [1, 2, 3, 4]
+    operator.run("notice", "evidence", "--to", str(tmp_path / "evidence.zip"))
+    with zipfile.ZipFile(tmp_path / "evidence.zip") as evidence:
+        told = json.loads(evidence.read("evidence.json"))
+    notice = told["notice"]
+    assert (notice["named"], notice["kept"], notice["removed"], notice["open"], len(told["posts"])) == (
+        98,
+        90,
+        8,
+        0,
+        98,
+    )
+    assert all(post["decided_at"] for post in notice["posts"])
+    assert operator.run("evacuate") == {"site": "cedar", "vendor": "cedar"}
+
+
+def evacuated(operator: Operator, to: str) -> None:
+    """The plan is read, what goes first and the deadline with it, and done."""
+    shown = operator.start("evacuate", "--to", to, "--json")
     out, said = shown.communicate(timeout=300)
     assert shown.returncode == 2, (out, said)
     assert [line.split()[0] for line in said.splitlines()[1:4]] == ["database", "ledger", "keys"]
     assert "before the deadline" in said
-    digest = json.loads(out)["next"].split()[-1]
-    plan = json.loads((operator.file.parent / "plans" / f"{digest}.json").read_text())
-    accepted = [word for hazard in plan["hazards"] for word in ("--accept", hazard["name"])]
-    moved = operator.run("evacuate", "--to", "cedar", "--digest", digest, *accepted)
-    assert moved == {"site": "cedar", "vendor": "cedar"}
-    aside = [e for e in operator.journal() if e["kind"] == "step-done" and e["action"] == "clear"][-1]
-    assert str(aside["facts"]["aside"]).startswith("/var/lib/resilience/aside/")
-    assert [e["number"] for e in operator.journal() if e["kind"] == "sealing"] == [1, 2, 3]
-    operator.run("notice", "evidence", "--to", str(tmp_path / "evidence.zip"))
-    with zipfile.ZipFile(tmp_path / "evidence.zip") as evidence:
-        told = json.loads(evidence.read("evidence.json"))
-    assert (told["notice"]["named"], len(told["posts"])) == (98, 98)
-    assert operator.run("evacuate") == moved
+    approved = operator.approving(json.loads(out))
+    assert operator.run("evacuate", "--to", to, *approved) == {"site": to, "vendor": to}
+
+
+def test_a_forced_vault_set_is_taken_up_by_another_machine(operator: Operator, tmp_path: Path) -> None:
+    """Elm is gone and birch alone can't tell who may write: forced, killed -9 once it is sealed, and done elsewhere by the kit."""
+    shutil.copytree(operator.file.parent / "kit", tmp_path / "kit")
+    operator.lab.inject("control-plane", ["elm"])
+    words = ("protect", "--lost", "elm", "--force")
+    approved = operator.approval(*words)
+    assert "split-brain" in approved
+    killed_at(operator, "turn", *words, *approved)
+    another_machine(operator, tmp_path / "kit", tmp_path / "first")
+    again = operator.approval(*words)
+    assert again != approved
+    assert operator.run(*words, *again)["site"] == "cedar"
+    assert not [e for e in operator.journal() if e["kind"] == "sealing"], "it goes on under the epoch that is there"
+    with writing(operator.lab) as users:
+        writes, missing = lost_of(users)
+    assert (len(writes) > 0, missing) == (True, [])
+    assert operator.run("status", "--lost", "elm")["vaults"]["birch"]["epoch"]["vaults"] == ["birch"]
