@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from resilience.lab import Lab
-from tests.lab.users import on_host
+from tests.lab.users import as_users, on_host
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 HAZARDS = ["loses-writes", "no-spare-vault", "old-name-served", "never-run-here"]
@@ -259,3 +259,39 @@ def test_the_vendor_that_left_was_not_called(operator: Operator) -> None:
     """Acorn's account API saw no request after the account was closed, by failovers nor by `up --lost`."""
     answers = [r for r in operator.lab.requests("acorn") if r["status"] == 403]
     assert answers == []
+
+
+ONE_POST = """
+import sys
+from resilience.adapters.plaza_client import Client
+from resilience.adapters.plaza_users import enter
+client = Client("http://plaza.test")
+enter(client)
+print(client.post(sys.argv[1])["id"])
+"""
+
+
+def test_forced_where_too_few_vaults_are_left(operator: Operator) -> None:
+    """Acorn is back, birch and cedar are gone, and elm missed the last post: that is lost, as was said and accepted by name."""
+    kept = as_users(operator.lab, ONE_POST, "In two vaults").strip()
+    limit = time.monotonic() + 120
+    while operator.run("status", "--lost", "acorn")["sites"]["birch"]["ship"]["vaults"]["elm"]["lag_bytes"]:
+        assert time.monotonic() < limit
+    operator.lab.inject("control-plane", ["elm"])
+    lost = as_users(operator.lab, ONE_POST, "In cedar's alone").strip()
+    operator.lab.inject("correlated", ["birch", "cedar"])
+    for vendor in ("acorn", "elm"):
+        operator.lab.relent(vendor)
+    operator.run("stack", "restore", "acorn")  # what this machine knew of its hosts lies beside the first one's journal
+    words = ("--to", "acorn", "--lost", "birch", "--lost", "cedar")
+    assert "of the 2 vaults needed to seal" in operator.run("plan", *words, status=1)["error"]
+    plan = operator.run("plan", *words, "--force")
+    told = {hazard["name"]: hazard["why"] for hazard in plan["hazards"]}
+    assert "Only 1 of the 2 vaults" in told["split-brain"]
+    assert "What only the vaults hold that can't be read is lost" in told["loses-writes"]
+    do = ("failover", *words, "--force", "--digest", plan["digest"])
+    for left_open in ("split-brain", "loses-writes"):
+        assert left_open in operator.run(*do, *accepting(plan, left_open), status=5)["next"]
+    assert operator.run(*do, *accepting(plan))["site"] == "acorn"
+    assert operator.asks("GET", f"/api/v1/statuses/{kept}") == 200
+    assert operator.asks("GET", f"/api/v1/statuses/{lost}") == 404
