@@ -213,6 +213,23 @@ def test_with_the_control_plane_alone_gone_hosts_live_on(lost: Lab) -> None:
     assert "UserSuspended" in said, (lost.directory / "log/closed-bucket-cedar.log").read_text()
 
 
+def test_a_vendor_that_relents_has_everything_as_it_was_left(lost: Lab, inside: object) -> None:
+    """Account, bucket, name server and hosts answer again, but for a host that was deleted; one that is open can't relent."""
+    for vendor in ("acorn", "birch"):
+        lost.relent(vendor)
+    status = lost.status()["vendors"]
+    assert [status[vendor]["closed"] for vendor in ("acorn", "birch")] == [False, False]
+    assert (status["acorn"]["hosts"], status["birch"]["hosts"]) == ({}, {"birch-1": True})
+    assert all(status["acorn"]["services"].values())
+    assert _fetch(lost, "http://198.18.1.2/v1/account").startswith("401")
+    assert "AccessDenied" in _fetch(lost, "http://198.18.1.3/plaza-vault")
+    assert "timed out" not in _fetch(lost, "http://198.18.1.53:8081/")
+    assert "refused" in _fetch(lost, "http://198.18.2.100/")
+    assert inside(_altered, lost.directory, "birch")[0] == 40  # type: ignore[operator]
+    with pytest.raises(UsageError, match="has not closed the account"):
+        lost.relent("acorn")
+
+
 @pytest.mark.parametrize(
     ("fault", "vendors"), [("meteor", ["acorn"]), ("terminate", ["nobody"]), ("correlated", ["acorn"])]
 )
