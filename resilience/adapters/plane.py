@@ -146,13 +146,9 @@ class SshPlane:
         self.shells(outputs).check(line, timeout=60)
 
     def start_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
-        """Start Postgres, and ship unless that was begun; return when ship says it ships under this epoch.
-
-        What the ship before said is no answer: where the next one takes longer than the lease, Postgres is stopped meanwhile.
-        """
+        """Start Postgres, and ship unless that was begun; return when ship says it ships under this epoch."""
         begun = f'[ "$(cat {BEGUN} 2>/dev/null)" = {epoch.nonce} ] && systemctl is-active -q resilience-ship'
-        again = f"systemctl stop resilience-ship; rm -f {RUN}/ship-status.json; systemctl start resilience-ship"
-        ship = f"{{ {begun} || {{ {again}; }}; }}"
+        ship = f"{{ {begun} || systemctl restart resilience-ship; }}"
         line = f"{STAND_STILL}; {UNMASK}; systemctl start resilience-postgres && {ship} && rm -f {BEGUN}"
         self.shells(outputs).check(line, timeout=3600)  # after a power cut Postgres syncs all and replays first
         script = AWAIT_SHIP.format(number=epoch.number, run=RUN)
