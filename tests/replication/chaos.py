@@ -25,7 +25,7 @@ from resilience.errors import ResilienceError
 from resilience.model import EpochRecord, VaultSpec
 from resilience.ports import Vault
 from resilience.replication import epoch as epochs
-from resilience.replication import layout, lsn
+from resilience.replication import layout
 from tests.replication import kills
 from tests.replication.harness import ROOT, Fleet, Site, wait_until
 from tests.vault_proxy import Proxy, proxy
@@ -183,7 +183,7 @@ class Lineage:
             self.fleet.vaults()[name].delete(self.altered)  # as the operator is told to; another's copy is put there
         recovered = self._run(site, "recover", config, chance, seed)
         if self._killing(seed):
-            self._promoted_once(site, merged, recovered)
+            kills.promoted_once(site, merged, recovered, self.told)
         missing = self._writer.acknowledged - set(site.rows())
         assert not missing, f"{self.told}: acknowledged and missing: {sorted(missing)[:9]}"
         self._site = site
@@ -210,18 +210,6 @@ class Lineage:
         if not self._killing(seed):
             self._usual[command] = time.monotonic() - began
         return answer
-
-    def _promoted_once(self, site: Site, merged: dict[str, Any], recovered: dict[str, Any]) -> None:
-        """Its timeline left the lost one's where recover says, at nothing less than was confirmed; the next start is a primary's."""
-        site.kill_postgres()
-        site.start()
-        with site.connect() as db:
-            told = db.execute("SELECT pg_is_in_recovery(), left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)")
-            assert told.fetchone() == (False, f"{recovered['timeline']:08X}"), self.told
-        history = (site.pg / f"pg_wal/{recovered['timeline']:08X}.history").read_text().split("\n")
-        last = [line.split("\t") for line in history if line.strip()][-1]
-        assert (int(last[0]), last[1]) == (merged["timeline"], recovered["switch_lsn"]), f"{self.told}: {history}"
-        assert lsn.parse(recovered["switch_lsn"]) >= lsn.parse(merged["confirmed_lsn"]), self.told
 
     def _refuses_a_hole(self, site: Site, sealed: list[str]) -> None:
         """A chunk that all vaults have lost: the restore says which, and goes through once it is back."""

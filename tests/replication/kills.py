@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from resilience.replication import lsn
 from tests.replication.harness import ROOT, Site, wait_until
 
 LOOK = 0.003
@@ -37,7 +39,7 @@ def kill(site: Site, command: str, config: Path, chance: random.Random, usual: f
     while process.poll() is None and not moment():
         time.sleep(LOOK)
     where = phase(site)
-    below = restics(site) if command == "restore" else servers(site)
+    below = restics(site) + servers(site) if command == "restore" else servers(site)
     if victim != "below":
         process.kill()
     if victim != "command":
@@ -46,6 +48,19 @@ def kill(site: Site, command: str, config: Path, chance: random.Random, usual: f
         told = (site.folder / f"{command}-killed.out").read_text()
         assert "error" in told, (site.folder / f"{command}-killed.log").read_text()
     return f"kill -9 {victim} at {command}: {where}"
+
+
+def promoted_once(site: Site, merged: dict[str, Any], recovered: dict[str, Any], told: list[str]) -> None:
+    """Its timeline left the lost one's where recover says, at nothing less than was confirmed; the next start is a primary's."""
+    site.kill_postgres()
+    site.start()
+    with site.connect() as db:
+        now = db.execute("SELECT pg_is_in_recovery(), left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)").fetchone()
+        assert now == (False, f"{recovered['timeline']:08X}"), told
+    history = (site.pg / f"pg_wal/{recovered['timeline']:08X}.history").read_text().split("\n")
+    last = [line.split("\t") for line in history if line.strip()][-1]
+    assert (int(last[0]), last[1]) == (merged["timeline"], recovered["switch_lsn"]), f"{told}: {history}"
+    assert lsn.parse(recovered["switch_lsn"]) >= lsn.parse(merged["confirmed_lsn"]), told
 
 
 def kill_all(pids: list[int]) -> None:
@@ -59,7 +74,7 @@ def kill_all(pids: list[int]) -> None:
 def _moment(site: Site, command: str, chance: random.Random, usual: float) -> Callable[[], bool]:
     """After a part of the usual time; or shortly after it was judged, when Postgres is being promoted."""
     if command == "recover" and chance.random() < 0.5:
-        return _after(lambda: "judged" in marker(site), chance.uniform(0, 0.3))
+        return _after(lambda: "judged" in marker(site), usual * chance.uniform(0, 0.2))
     return _after(lambda: True, usual * chance.uniform(0.3, 1.0))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,7 +15,7 @@ from resilience.replication import layout, lsn, proof, seals
 from resilience.replication.fetch_media import place
 from resilience.replication.objects import Span, is_object
 from tests.replication import kills
-from tests.replication.chaos import proxied
+from tests.replication.chaos import Writer, proxied
 from tests.replication.conftest import buckets
 from tests.replication.harness import Fleet, Site, wait_until
 from tests.vault_proxy import Proxy
@@ -285,3 +286,55 @@ def test_follows_and_is_promoted(faulty: tuple[Fleet, dict[str, Proxy]], sites: 
     rot_a_header(cedar)
     promote(cedar, fleet)
     assert cedar.rows() == list(range(1, 201))
+
+
+USUAL = {"restore": 0.6, "recover": 0.5}
+"""Seconds that a standby's take, most of them to load."""
+
+
+def lose_while_written(primary: Site, standby: Site, writer: Writer) -> None:
+    """The standby can be read and follows; then ship and Postgres end in the middle of commits."""
+    with writer.at(primary):
+        wait_until(lambda: standby.standby_status()["readable"], standby.told_by_standby)
+        before = len(writer.acknowledged)
+        wait_until(lambda: len(writer.acknowledged) > before + 20, primary.told)
+        primary.processes[-1].kill()
+        primary.kill_postgres()
+    primary.end()
+
+
+def take_over_under_kills(standby: Site, fleet: Fleet, chance: random.Random) -> list[str]:
+    """Each command killed three times, then run to its end; what was hit, and how far it had come."""
+    stop_following(standby)
+    standby.take(fleet.seal(standby.name))
+    config, told, answers = standby.config(), [], []
+    for command, usual in USUAL.items():
+        told += [kills.kill(standby, command, config, chance, usual) for _ in range(3)]
+        answers.append(standby.run(command, config=config))
+    kills.promoted_once(standby, answers[0], answers[1], told)
+    return told
+
+
+def test_a_takeover_that_is_killed_goes_on(faulty: tuple[Fleet, dict[str, Proxy]], sites: Callable[..., Site]) -> None:
+    """Standbys take over one from the other; SIGKILL for their restore, recover and Postgres at moments that a seed chooses.
+
+    Run again they go on: each copy is promoted once, from what it followed, and no commit that two vaults acknowledged is missing.
+    """
+    fleet, _ = faulty
+    primary, chance, writer = sites(fleet, "acorn"), random.Random(5), Writer(iter(range(1, 1 << 40)))
+    primary.begin()
+    told: list[str] = []
+    for name in ("birch", "cedar"):
+        ask_for_quorum(primary)
+        standby = sites(fleet, name, standby=True)
+        standby.follow()
+        lose_while_written(primary, standby, writer)
+        told += take_over_under_kills(standby, fleet, chance)
+        missing = writer.acknowledged - set(standby.rows())
+        assert not missing, f"{told}: acknowledged and missing: {sorted(missing)[:9]}"
+        primary = standby
+        primary.ship()
+    print(told)  # noqa: T201 - pytest shows it when it fails
+    assert any("at restore: following" in hit for hit in told)
+    assert any("at recover: restored" in hit for hit in told)
+    assert not any("restoring" in hit for hit in told), "none began with a snapshot"
