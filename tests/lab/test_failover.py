@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from resilience.lab import Lab
+from tests.lab.copies import posts_in
+from tests.lab.test_lab_aside import ask
 from tests.lab.users import as_users
+from tests.replication.harness import site_folder
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 HAZARDS = ["loses-writes", "no-spare-vault", "old-name-served", "never-run-here"]
+ACORN = "198.18.1.100"
 ACCEPTED = [word for name in HAZARDS for word in ("--accept", name)]
 CHECKOUT = str(Path(__file__).resolve().parents[2])
 
@@ -57,6 +63,13 @@ class Operator:
         digest = shown["next"].split()[-1]
         plan = json.loads((self.file.parent / "plans" / f"{digest}.json").read_text())
         return ("--digest", digest, *accepting(plan))
+
+    def types(self, *words: str) -> str:
+        """Run a command to its end as a person does; what it prints."""
+        command = self.start(*words)
+        out, err = command.communicate(timeout=800)
+        assert command.returncode == 0, (out, err)
+        return out
 
     def asks(self, method: str, path: str) -> int:
         """A user's request at acorn; the status of the answer."""
@@ -172,6 +185,61 @@ def test_a_vault_shows_what_the_primary_sees(operator: Operator) -> None:
     assert found["compared_tables"] == len(found["tables"]) > 10
     vaults = operator.run("status")["vaults"]
     assert [vaults[name]["compared"] for name in ("birch", "cedar", "elm")] == [None, True, None]
+
+
+ONE_POST = """
+from resilience.adapters.plaza_client import Client
+from resilience.adapters.plaza_users import enter
+client = Client("http://plaza.test")
+enter(client)
+print(client.post("One of two.")["id"])
+"""
+FLUSHED = "cd /; runuser -u postgres -- psql -XAtc 'SELECT pg_current_wal_flush_lsn()' plaza"
+
+
+def post(operator: Operator) -> int:
+    """Somebody posts; the post's number, once it was acknowledged."""
+    posting = operator.lab.popen_as_users([sys.executable, "-c", ONE_POST], stdout=subprocess.PIPE, text=True)
+    return int(posting.communicate(timeout=300)[0])
+
+
+def test_copies_are_made_proven_gone_back_to_and_given_up(operator: Operator) -> None:
+    """`snapshot`, `verify`, `restore --into` at a time and at a position between two posts, and `prune`, as they are typed.
+
+    Once it is pruned the moment before the newest snapshot can't be gone back to any more, and that is said.
+    """
+    first = post(operator)
+    time_between = datetime.now(UTC).isoformat()
+    position = ask(operator.lab, FLUSHED, ACORN).strip()
+    second = post(operator)
+    assert operator.types("snapshot") == "Every vault that answered has a snapshot of acorn.\n"
+    found = operator.run("verify")
+    assert set(found) == {"birch", "cedar", "elm"}
+    assert [facts for facts in found.values() if not facts["ok"]] == []
+    with site_folder() as folder:
+        for name, at in (("at-a-time", time_between), ("at-a-position", position)):
+            said = operator.types("restore", "--into", str(folder / name), "--at", at)
+            assert said.startswith(f"{folder / name / 'pg'} is the database up to "), said
+            there = posts_in(folder / name)
+            assert first in there, name
+            assert second not in there, name
+        prunes(operator)
+        late = operator.run("restore", "--into", str(folder / "late"), "--at", time_between, status=1)
+        assert late["error"].endswith("No vault holds a snapshot from before that that can be used.")
+
+
+def prunes(operator: Operator) -> None:
+    """All before the snapshot that was just proven: first told and left, then removed, then nothing is left to remove."""
+    text = operator.file.read_text()
+    operator.file.write_text(text.replace("[replication]", "[replication]\nkeep_days = 0.000001", 1))
+    told = operator.types("prune").splitlines()
+    assert [line.partition(":")[0] for line in told[:-1]] == ["birch", "cedar", "elm"]
+    assert all(re.search(r": [1-9]\d* snapshots and [1-9]\d* WAL chunks could go\.$", line) for line in told[:-1]), told
+    assert told[-1] == "Nothing was removed. To remove it: resilience prune --yes"
+    removed = operator.run("prune", "--yes")
+    assert all(facts["removed"] and facts["snapshots"] >= 1 and not facts["held_back"] for facts in removed.values())
+    assert {facts["snapshots"] for facts in operator.run("prune").values()} == {0}
+    operator.file.write_text(text)
 
 
 def test_a_failover_needs_the_plan_that_was_read(operator: Operator) -> None:

@@ -20,9 +20,9 @@ PUT, SAY = f"printf as-it-was | tee {MARKERS}; sync", f"cat {MARKERS}; echo chan
 PIPED: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True}
 
 
-def ask(lab: Lab, command: str) -> str:
-    """What cedar's host answers."""
-    words = [*SSH, str(lab.directory / "kit/ssh_ed25519"), f"root@{CEDAR}", command]
+def ask(lab: Lab, command: str, address: str = CEDAR) -> str:
+    """What a host answers, cedar's unless another is named."""
+    words = [*SSH, str(lab.directory / "kit/ssh_ed25519"), f"root@{address}", command]
     asked: str = lab.popen_as_users(words, **PIPED).communicate(timeout=120)[0]
     return asked
 
