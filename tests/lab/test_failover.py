@@ -188,19 +188,19 @@ def test_a_vault_shows_what_the_primary_sees(operator: Operator) -> None:
 
 
 ONE_POST = """
+import sys
 from resilience.adapters.plaza_client import Client
 from resilience.adapters.plaza_users import enter
 client = Client("http://plaza.test")
 enter(client)
-print(client.post("One of two.")["id"])
+print(client.post(sys.argv[1])["id"])
 """
 FLUSHED = "cd /; runuser -u postgres -- psql -XAtc 'SELECT pg_current_wal_flush_lsn()' plaza"
 
 
 def post(operator: Operator) -> int:
     """Somebody posts; the post's number, once it was acknowledged."""
-    posting = operator.lab.popen_as_users([sys.executable, "-c", ONE_POST], stdout=subprocess.PIPE, text=True)
-    return int(posting.communicate(timeout=300)[0])
+    return int(as_users(operator.lab, ONE_POST, "One of two."))
 
 
 def test_copies_are_made_proven_gone_back_to_and_given_up(operator: Operator) -> None:
@@ -321,16 +321,6 @@ def test_the_vendor_that_left_was_not_called(operator: Operator) -> None:
     """Acorn's account API saw no request after the account was closed, by failovers nor by `up --lost`."""
     answers = [r for r in operator.lab.requests("acorn") if r["status"] == 403]
     assert answers == []
-
-
-ONE_POST = """
-import sys
-from resilience.adapters.plaza_client import Client
-from resilience.adapters.plaza_users import enter
-client = Client("http://plaza.test")
-enter(client)
-print(client.post(sys.argv[1])["id"])
-"""
 
 
 def test_forced_where_too_few_vaults_are_left(operator: Operator) -> None:
