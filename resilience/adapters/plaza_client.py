@@ -30,6 +30,14 @@ class NotServed(Exception):
         super().__init__(f"{what}: {detail}")
 
 
+def _peer(answer: httpx.Response) -> str:
+    """The address that answered; none where the connection was ended with the answer."""
+    try:
+        return str(answer.extensions["network_stream"].get_extra_info("server_addr")[0])
+    except OSError:
+        return ""
+
+
 @dataclass
 class Client:
     """One user's connection to `base`, for example http://plaza.test; not shared by threads."""
@@ -65,7 +73,7 @@ class Client:
             self.watch(began, what, False, (time.perf_counter() - clock) * 1000, detail)
             raise NotServed(what, 0, f"{detail}: {error}") from error
         ms = (time.perf_counter() - clock) * 1000
-        self.peer = str(answer.extensions["network_stream"].get_extra_info("server_addr")[0])
+        self.peer = _peer(answer)
         self.watch(began, what, answer.is_success, ms, str(answer.status_code))
         if not answer.is_success:
             raise NotServed(what, answer.status_code, f"{answer.status_code} {answer.text[:200]}")
