@@ -27,8 +27,12 @@ POSTGRES = {
     "fence": [["systemctl", "stop", "--no-block", "resilience-postgres"]],
     "kill": [
         ["systemctl", "kill", "--signal=SIGKILL", "resilience-postgres"],
-        ["systemctl", "stop", "plaza"],
-        ["systemctl", "mask", "resilience-postgres"],  # last: of a masked unit systemd forgets how it is stopped
+        [
+            "systemctl",
+            "mask",
+            "resilience-postgres",
+        ],  # once it is dead: of a masked unit systemd forgets how it is stopped
+        ["systemctl", "stop", "plaza"],  # last: it takes long, and ship may go on meanwhile
     ],
     "resume": [
         ["systemctl", "unmask", "resilience-postgres"],

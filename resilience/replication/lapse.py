@@ -46,14 +46,22 @@ def go_on(config: Config, wait: Callable[[float], None] = time.sleep) -> Mapping
     if not mark.exists():
         return None
     log.warning("waiting for vaults before anybody may write again")
-    lease = _alone(config, wait)
-    if lease is None:
-        return None
+    while (lease := _alone(config, wait)) is not None:
+        if _resumed(config):
+            mark.unlink()
+            return lease.since()
+        wait(PAUSE)  # whoever stopped Postgres may still be at it, and mask it after it was unmasked
+    return None
+
+
+def _resumed(config: Config) -> bool:
+    """Whether each command was done; all are run."""
+    ended = []
     for argv in config.postgres.resume:
         done = subprocess.run(argv, check=False, capture_output=True, text=True)
         log.warning("going on", command=argv, status=done.returncode, output=(done.stdout + done.stderr)[-500:])
-    mark.unlink()
-    return lease.since()
+        ended.append(done.returncode)
+    return not any(ended)
 
 
 def _alone(config: Config, wait: Callable[[float], None]) -> Lease | None:
