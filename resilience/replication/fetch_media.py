@@ -22,6 +22,7 @@ from resilience.replication import layout, seals
 from resilience.replication.apart import joined
 from resilience.replication.config import Config, MediaQuery
 from resilience.replication.originals import read_good
+from resilience.replication.patient import sounded_out
 
 FETCHERS = 12
 BATCH = 200
@@ -37,7 +38,7 @@ def main(config: Config, first: bool = False) -> dict[str, Any]:  # noqa: FBT001
     """
     names = config.named or _rows(config, first=first)
     left = dict.fromkeys(name for name in names if not place(config.paths.media, name).exists())
-    absent, lost, vaults = len(left), list[str](), config.open()
+    absent, lost, vaults = len(left), list[str](), sounded_out(config.open())
     while some := [name for name in _asked_for(config) if name in left] or list(islice(left, BATCH)):
         lost += _bring(config, vaults, some)
         if not config.named:
@@ -59,8 +60,9 @@ def _asked_for(config: Config) -> list[str]:
 def _rows(config: Config, *, first: bool) -> Sequence[str]:
     """What the app's rows name, in its own order."""
     query = _query(config)
+    asked = query.first if first and query.first else query.sql
     with psycopg.connect(config.postgres.dsn, dbname=query.database, autocommit=True) as db:
-        return [str(name) for (name,) in db.execute(((query.first if first else "") or query.sql).encode()).fetchall()]
+        return [str(name) for (name,) in db.execute(asked.encode()).fetchall()]
 
 
 def _query(config: Config) -> MediaQuery:

@@ -10,6 +10,7 @@ from resilience.errors import ResilienceError, TooFewVaults
 from resilience.replication import layout
 from resilience.replication.apart import openable
 from resilience.replication.config import Config
+from resilience.replication.patient import sounded_out
 
 log = structlog.get_logger()
 
@@ -21,7 +22,7 @@ def main(config: Config) -> dict[str, Any]:
     could be missed.
     """
     left, seen, silent = set(config.named), set[str](), dict[str, str]()
-    for vault in config.open().values():
+    for vault in sounded_out(config.open()).values():
         if not left:
             break
         try:

@@ -17,7 +17,9 @@ import structlog
 
 from resilience.errors import VaultSilent
 from resilience.ports import Vault
+from resilience.replication import layout
 from resilience.replication.aside import begin
+from resilience.replication.epoch import each
 from resilience.replication.originals import KeepsVersions
 
 PATIENCE = 10.0
@@ -31,6 +33,13 @@ log = structlog.get_logger()
 def patiently(vaults: Mapping[str, Vault]) -> dict[str, Vault]:
     """The vaults, each of them left alone once its reads have failed for too long."""
     return {name: Patient(vault) for name, vault in vaults.items()}
+
+
+def sounded_out(vaults: Mapping[str, Vault]) -> dict[str, Vault]:
+    """The same, each asked something small beforehand: who is silent is known, and who is slow has given something."""
+    found = patiently(vaults)
+    each(found, lambda vault: vault.list(layout.EPOCH))
+    return found
 
 
 def gives_nothing(vault: Vault) -> bool:

@@ -11,7 +11,10 @@ import pytest
 from resilience.errors import TooFewVaults
 from resilience.replication import fetch_media, layout, nowhere, seals
 from resilience.replication.config import Config, load
+from tests.replication.chaos import proxied
+from tests.replication.conftest import buckets
 from tests.replication.harness import Fleet, Site
+from tests.vault_servers import Store
 
 NAMES = {word: hashlib.sha256(word.encode()).hexdigest() for word in ("ring", "new", "old", "lost", "erased")}
 QUERY = {
@@ -97,3 +100,26 @@ def silent(config: Config, *names: str) -> Config:
     """The same where nobody listens at these vaults."""
     moved = [v.model_copy(update={"endpoint": "http://127.0.0.1:9"}) if v.name in names else v for v in config.vaults]
     return config.model_copy(update={"vaults": tuple(moved)})
+
+
+def test_a_vault_that_hangs_is_asked_something_small_and_then_no_more(
+    stores: dict[str, Store], sites: Callable[..., Site]
+) -> None:
+    """Whether all is somewhere, and all that is lacking, are had from the others; no picture waits for it."""
+    with proxied(buckets(stores)) as (fleet, proxies):
+        acorn = sites(fleet, "acorn")
+        names = {hashlib.sha256(bytes([n])).hexdigest(): bytes([n]) for n in range(60)}
+        for vault in fleet.vaults().values():
+            for name, plain in names.items():
+                vault.put_new(layout.media(name), seals.encrypt(plain, [fleet.recipient]))
+        config = load(acorn.config(named=list(names)))
+        before = proxies["elm"].requests
+        proxies["elm"].hang.clear()
+        try:
+            assert nowhere.main(config)["nowhere"] == []
+            assert fetch_media.main(config) == {"objects": 60, "fetched": 60, "lost": []}
+            assert proxies["elm"].requests - before < 10, (
+                "twenty pictures were looked for there first, with three tries"
+            )
+        finally:
+            proxies["elm"].be_well()
