@@ -25,14 +25,11 @@ POSTGRES = {
     "stop": ["systemctl", "stop", "resilience-postgres"],
     "bin": "/usr/lib/postgresql/15/bin",
     "fence": [["systemctl", "stop", "--no-block", "resilience-postgres"]],
+    # Masked once it is dead, since systemd forgets of a masked unit how it is stopped; the app last, since that takes long.
     "kill": [
         ["systemctl", "kill", "--signal=SIGKILL", "resilience-postgres"],
-        [
-            "systemctl",
-            "mask",
-            "resilience-postgres",
-        ],  # once it is dead: of a masked unit systemd forgets how it is stopped
-        ["systemctl", "stop", "plaza"],  # last: it takes long, and ship may go on meanwhile
+        ["systemctl", "mask", "resilience-postgres"],
+        ["systemctl", "stop", "plaza"],
     ],
     "resume": [
         ["systemctl", "unmask", "resilience-postgres"],
