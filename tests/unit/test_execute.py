@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
-from typing import cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import pytest
 
@@ -127,25 +128,50 @@ def test_lost_vendors_have_no_door() -> None:
     assert set(world.vaults) == {"birch", "cedar", "elm"}
 
 
+@dataclass
+class Watched:
+    """A door of the world at which something is done first where it is asked for one thing."""
+
+    door: Any
+    before: Mapping[str, Callable[[], object]]
+
+    def __getattr__(self, name: str) -> object:
+        self.before.get(name, lambda: None)()
+        return getattr(self.door, name)
+
+    def without(self, vaults: frozenset[str], *, forced: bool = False) -> object:
+        """The same: nothing here is at a lost vendor."""
+        return self
+
+
+@dataclass
+class ByName:
+    """Users, of whom those that come by name do something before or after."""
+
+    outside: Outside
+    before: Callable[[], object] = lambda: None
+    after: Callable[[], object] = lambda: None
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.outside, name)
+
+    def journey(self, address: str | None = None, gate_pass: str | None = None, root: str = "") -> Journey:
+        """As a user, by address or by name."""
+        if address is None:
+            self.before()
+        walked = self.outside.journey(address, gate_pass, root)
+        if address is None:
+            self.after()
+        return walked
+
+
 def test_steps_that_need_nothing_of_each_other_run_side_by_side() -> None:
     """Copy and ledger are brought at one time; a promotion waits for the copy alone, what writes for both."""
     stage, plan = lost()
     approve(stage.world, plan, approval(plan))
     met = threading.Barrier(2, timeout=120)
-    plane = stage.world.plane
-
-    class Meeting:
-        """A plane on which both must be under way before one of them goes on."""
-
-        def __getattr__(self, name: str) -> object:
-            if name in {"restore", "fetch_ledger"}:
-                met.wait()
-            return getattr(plane, name)
-
-        def without(self, vaults: frozenset[str], *, forced: bool = False) -> object:
-            return self
-
-    world = replace(stage.world, plane=cast("Plane", Meeting()), together=side_by_side)
+    plane = Watched(stage.world.plane, {"restore": met.wait, "fetch_ledger": met.wait})
+    world = replace(stage.world, plane=cast("Plane", plane), together=side_by_side)
     begun = len(world.log.read())
     execute(world, stage.fleet, plan)
     told = [(e.kind, e.data["action"]) for e in world.log.read()[begun:] if e.kind.startswith("step-")]
@@ -158,35 +184,17 @@ def test_copies_are_made_while_resolvers_keep_the_old_address() -> None:
     """Nobody waits for a TTL before the data is safe again: each of the two goes on only once the other is under way."""
     stage, plan = lost()
     copying, coming = threading.Event(), threading.Event()
-    plane, outside = stage.world.plane, stage.world.outside
 
-    class Snapshots:
-        """A plane whose snapshot waits for the user by name."""
+    def copies() -> None:
+        copying.set()
+        assert coming.wait(30)
 
-        def __getattr__(self, name: str) -> object:
-            if name == "snapshot":
-                copying.set()
-                assert coming.wait(30)
-            return getattr(plane, name)
+    def comes() -> None:
+        coming.set()
+        assert copying.wait(30)
 
-        def without(self, vaults: frozenset[str], *, forced: bool = False) -> object:
-            return self
-
-    class Users:
-        """Users, of whom the one that comes by name waits for the snapshot."""
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(outside, name)
-
-        def journey(self, address: str | None = None, gate_pass: str | None = None, root: str = "") -> Journey:
-            if address is None:
-                coming.set()
-                assert copying.wait(30)
-            return outside.journey(address, gate_pass, root)
-
-    world = replace(
-        stage.world, together=side_by_side, plane=cast("Plane", Snapshots()), outside=cast("Outside", Users())
-    )
+    plane, outside = Watched(stage.world.plane, {"snapshot": copies}), ByName(stage.world.outside, before=comes)
+    world = replace(stage.world, together=side_by_side, plane=cast("Plane", plane), outside=cast("Outside", outside))
     begun = len(world.log.read())
     execute(world, stage.fleet, plan)
     told = [(e.kind, e.data["action"]) for e in world.log.read()[begun:] if e.kind.startswith("step-")]
@@ -198,35 +206,16 @@ def test_pictures_come_once_the_app_is_open_and_are_not_waited_for() -> None:
     """Anybody may write and a user gets through by name while they are still being brought; the command ends with them."""
     stage, plan = lost()
     coming = threading.Event()
-    plane, outside = stage.world.plane, stage.world.outside
 
-    class Pictures:
-        """A plane that brings pictures only once a user came by name."""
+    def bring() -> None:
+        assert coming.wait(30)
 
-        def __getattr__(self, name: str) -> object:
-            if name == "fetch_media":
-                assert coming.wait(30)
-            return getattr(plane, name)
+    def came() -> None:
+        assert stage.world.app.facts(stage.state.outputs["birch"])["media"]["missing"]
+        coming.set()
 
-        def without(self, vaults: frozenset[str], *, forced: bool = False) -> object:
-            return self
-
-    class Users:
-        """Users, of whom one comes by name."""
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(outside, name)
-
-        def journey(self, address: str | None = None, gate_pass: str | None = None, root: str = "") -> Journey:
-            walked = outside.journey(address, gate_pass, root)
-            if address is None:
-                assert stage.world.app.facts(stage.state.outputs["birch"])["media"]["missing"]
-                coming.set()
-            return walked
-
-    world = replace(
-        stage.world, together=side_by_side, plane=cast("Plane", Pictures()), outside=cast("Outside", Users())
-    )
+    plane, outside = Watched(stage.world.plane, {"fetch_media": bring}), ByName(stage.world.outside, after=came)
+    world = replace(stage.world, together=side_by_side, plane=cast("Plane", plane), outside=cast("Outside", outside))
     execute(world, stage.fleet, plan)
     looked = [e.data for e in world.log.read() if e.kind == "media-checked"]
     assert looked[0]["coming"] > 0
