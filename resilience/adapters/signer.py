@@ -52,10 +52,11 @@ class KitSigner:
         self.kit.carry_over(site, older, newer)
 
     def hold(self, epoch: EpochRecord) -> None:
-        """Have the key that this epoch names, also where another machine sealed it; an error where it was not made from this kit."""
-        for number in range(
-            epoch.number, 0, -1
-        ):  # where the vault set changed, the key of an earlier number was carried over
+        """Have the key that this epoch names, also where another machine sealed it; an error where it was not made from this kit.
+
+        Where the vault set changed, the key of an earlier number was carried over.
+        """
+        for number in range(epoch.number, 0, -1):
             if _public(_load(self.kit.site_secret(epoch.site, number), "")) == epoch.signer:
                 return self.kit.carry_over(epoch.site, number, epoch.number)
         raise ResilienceError(

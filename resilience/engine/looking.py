@@ -8,8 +8,6 @@ from typing import Any
 from resilience.engine.run import Run
 from resilience.errors import ResilienceError
 
-RESURRECTED = "taken-down posts can be seen again"
-
 
 def app_facts(run: Run, site: str) -> Mapping[str, Any]:
     """What the app says; an error where what was taken down can be seen."""
@@ -18,7 +16,7 @@ def app_facts(run: Run, site: str) -> Mapping[str, Any]:
     run.note("takedowns-checked", **{key: taken[key] for key in ("issued", "resurrected")})
     if taken["resurrected"]:
         raise ResilienceError(
-            f"On {site} {RESURRECTED}: {', '.join(map(str, taken['resurrected'][:5]))}.",
+            f"On {site} taken-down posts can be seen again: {', '.join(map(str, taken['resurrected'][:5]))}.",
             "The ledger was replayed, and the app still shows them.",
             "It is opened no further. Run `resilience open closed`, and look at the app's ledger there.",
         )
