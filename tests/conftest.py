@@ -12,12 +12,14 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from resilience import caches
+from tests import instances
 
 LABS = "tests/lab/"
 
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "test")
-os.environ["RESILIENCE_LAB_INSTANCE"] = os.environ.get("RESILIENCE_LAB_INSTANCE", "") + WORKER
-"""A lab somebody looks at is left alone by tests, and so is another worker's."""
+INSTANCE = os.environ.get("RESILIENCE_LAB_INSTANCE", "")
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+os.environ["RESILIENCE_LAB_INSTANCE"] = INSTANCE + WORKER if WORKER else instances.claim(f"{INSTANCE}test")
+"""A lab somebody looks at is left alone by tests, and so is another run's and another worker's."""
 
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 """Stacks' tests leave gRPC in a worker; with its support of forks a child may be aborted before it is restic (exit -6)."""
@@ -33,8 +35,9 @@ for part in ("connect", "read", "write", "pool"):
 
 
 def pytest_configure() -> None:
-    """Put the cached programs behind the machine's own; unit tests go without."""
+    """Put the cached programs behind the machine's own (unit tests go without); begin without a killed run's lab."""
     caches.use_programs()
+    instances.remove_what_was_left()
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]
