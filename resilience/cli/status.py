@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 import typer
@@ -16,7 +17,7 @@ from resilience.engine.observe import observe
 from resilience.engine.replay import replay, snapshot_at
 from resilience.errors import Exit
 from resilience.judge.history import too_old
-from resilience.model import Fleet, Survey, Unknown
+from resilience.model import Fleet, Reading, Survey, Unknown
 from resilience.render import survey_json, survey_text, to_json
 
 
@@ -27,7 +28,7 @@ def run(
 ) -> None:
     """Show vendors, vaults, sites and zones as they answer; what does not is unknown.
 
-    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or no snapshot was taken, within the declared days, or WAL since it takes too long to replay.
+    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or not compared with the primary, or no snapshot was taken, within the declared days, or WAL since it takes too long to replay.
     """
     context: Context = ctx.obj
     with context.world(lost=lost) as (fleet, world):
@@ -36,6 +37,7 @@ def run(
     found = (
         unrehearsed(context, fleet),
         unverified(fleet, survey),
+        uncompared(fleet, survey),
         long_replay(context, fleet, survey.at),
         behind(late),
     )
@@ -52,11 +54,36 @@ def run(
 
 def unverified(fleet: Fleet, survey: Survey) -> str:
     """Which vaults did not give the database back lately; empty where all did, and for a lab."""
-    since = survey.at - fleet.promise.verify_every_days * 86400
-    old = [n for n, seen in survey.vaults.items() if isinstance(seen.verified, Unknown) or (seen.verified or 0) < since]
+    old = [name for name, seen in survey.vaults.items() if not _lately(fleet, survey, seen.verified)]
     if fleet.lab or not old:
         return ""
     return f"no restore from {', '.join(old)} was verified within {fleet.promise.verify_every_days:g} days: resilience verify"
+
+
+def uncompared(fleet: Fleet, survey: Survey) -> str:
+    """Which vaults gave the database back lately and were not compared with the primary then; empty where all were, and for a lab."""
+    why = {
+        name: seen.not_compared.rstrip(".") or "nobody compared them"
+        for name, seen in survey.vaults.items()
+        if _lately(fleet, survey, seen.verified) and not _lately(fleet, survey, seen.compared_at)
+    }
+    if fleet.lab or not why:
+        return ""
+    return (
+        f"rows of {', '.join(why)} were not compared with the primary's within {fleet.promise.verify_every_days:g} days, so that a copy "
+        f"with other rows would pass ({'; '.join(_by_reason(why))}): see to that, then resilience verify, without --without-primary"
+    )
+
+
+def _lately(fleet: Fleet, survey: Survey, at: Reading[float | None]) -> bool:
+    """Whether this was within the days in which every vault is to be verified."""
+    return not isinstance(at, Unknown) and (at or 0) >= survey.at - fleet.promise.verify_every_days * 86400
+
+
+def _by_reason(why: Mapping[str, str]) -> Iterator[str]:
+    """Each reason once, after the vaults that it holds for."""
+    for reason in dict.fromkeys(why.values()):
+        yield f"{', '.join(name for name, its in why.items() if its == reason)}: {reason}"
 
 
 def long_replay(context: Context, fleet: Fleet, now: float) -> str:

@@ -98,7 +98,16 @@ def _vault(world: World, name: str, vendor: str, skip: frozenset[str]) -> VaultR
 
 
 def _with(seen: VaultReading, proven: proofs.Proven | None) -> VaultReading:
-    return seen if proven is None else replace(seen, verified=proven.at, compared=proven.compared)
+    """The same, with what was proven of this vault."""
+    if proven is None:
+        return seen
+    return replace(
+        seen,
+        verified=proven.at,
+        compared=proven.compared,
+        compared_at=proven.compared_at,
+        not_compared=proven.not_compared,
+    )
 
 
 def _mirror(world: World, fleet: Fleet, name: str, skip: frozenset[str]) -> Reading[MirrorReading | None]:

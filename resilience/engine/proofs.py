@@ -5,12 +5,13 @@ A vault's own word proves nothing, and the journal is on one machine only: whoev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from resilience.errors import ResilienceError
 from resilience.ports import Vault, World
-from resilience.replication import layout, proof
+from resilience.replication import layout, proof, seals
 from resilience.replication.epoch import each
 
 
@@ -23,33 +24,57 @@ def keep(world: World, fleet: str, vault: str, facts: Mapping[str, Any]) -> None
 
 
 class Proven(NamedTuple):
-    """When a vault gave the database back, and whether its rows were the primary's; None where nobody compared them."""
+    """When a vault gave the database back, whether its rows were the primary's, and when they were last found to be.
+
+    `compared` is None where nobody compared them, and `not_compared` says why; `compared_at` is None where nobody ever did.
+    """
 
     at: float
     compared: bool | None
+    not_compared: str
+    compared_at: float | None
 
 
 def newest(world: World, vaults: Mapping[str, Vault]) -> dict[str, Proven]:
     """By vault when it was last proven, by the journal here and by what the operator signed and any of these vaults holds."""
     found: dict[str, Proven] = {}
     for name, proven in _told(world, vaults):
-        found[name] = max(found.get(name, proven), proven, key=lambda one: one.at)
+        found[name] = _later(found.get(name, proven), proven)
     return found
+
+
+def _later(one: Proven, other: Proven) -> Proven:
+    """The later of two, which knows when rows were compared last even where that was in the other."""
+    compared = max((at for at in (one.compared_at, other.compared_at) if at is not None), default=None)
+    return max(one, other, key=lambda proven: proven.at)._replace(compared_at=compared)
 
 
 def _told(world: World, vaults: Mapping[str, Vault]) -> Iterator[tuple[str, Proven]]:
     """All that says so: what is signed is the journal's own word, with the same time."""
     for event in world.log.read():
         if event.kind == "verified" and event.data["ok"]:
-            yield str(event.data["vault"]), Proven(event.when, event.data.get("compared"))
-    for answer in each(vaults, _newest).values():
-        for data in () if isinstance(answer, ResilienceError) else answer:
-            told = proof.decode(data, world.signer.verify)
-            if told is not None:
-                yield told.vault, Proven(told.at, told.compared)
+            yield str(event.data["vault"]), _proven(event.when, event.data)
+    for answer in each(vaults, lambda vault: _held(vault, world.signer.verify)).values():
+        for told in () if isinstance(answer, ResilienceError) else answer:
+            yield told.vault, _proven(told.at, {"compared": told.compared, "not_compared": told.not_compared})
 
 
-def _newest(vault: Vault) -> list[bytes]:
-    """The newest proof of each vault that this one holds."""
-    last = {key.rpartition("/")[0]: key for key in vault.list(layout.VERIFIED)}
-    return [data for key in last.values() if (data := vault.get(key)) is not None]
+def _proven(at: float, facts: Mapping[str, Any]) -> Proven:
+    compared = facts.get("compared")
+    return Proven(at, compared, str(facts.get("not_compared", "")), at if compared else None)
+
+
+def _held(vault: Vault, check: seals.Verify) -> list[proof.Proof]:
+    """The proofs of each vault that this one holds: the newest, and back to one whose rows were compared."""
+    by_vault = groupby(sorted(vault.list(layout.VERIFIED)), key=lambda key: key.rpartition("/")[0])
+    return [told for _, keys in by_vault for told in _back_to_compared(vault, [*keys][-proof.NEWEST :], check)]
+
+
+def _back_to_compared(vault: Vault, keys: Sequence[str], check: seals.Verify) -> Iterator[proof.Proof]:
+    for key in reversed(keys):
+        data = vault.get(key)
+        told = None if data is None else proof.decode(data, check)
+        if told is not None:
+            yield told
+            if told.compared:
+                return

@@ -77,6 +77,10 @@ class VaultReading:
     """When it last gave the database back by itself; None: never, as far as this journal knows."""
     compared: bool | None = None
     """Whether its rows were the primary's then; None where nobody compared them."""
+    compared_at: float | None = None
+    """When its rows were last found to be the primary's; None: never, as far as this journal knows."""
+    not_compared: str = ""
+    """Why they were not compared then."""
     open: Reading[Mapping[str, str]] = Unknown("nobody tried it")
     """What a probe last found that it should refuse and does not, or that could not be tried: by trial, what was seen."""
 

@@ -186,6 +186,8 @@ def _mirrors(fleet: Fleet, survey: Survey) -> list[RenderableType]:
 def _verified(seen: VaultReading, now: float) -> Text:
     """How long ago this vault last gave the database back by itself, and whether that was compared with the primary."""
     against = "rows the primary's" if seen.compared else "rows not compared"
+    if not seen.compared and seen.compared_at is not None:
+        against = f"rows compared {words.seconds(now - seen.compared_at)} ago"
     return reading(seen.verified, lambda at: "never" if at is None else f"{words.seconds(now - at)} ago, {against}")
 
 

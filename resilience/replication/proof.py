@@ -28,6 +28,8 @@ class Proof:
     snapshot: str
     compared: bool | None = None
     """Whether its rows were the primary's; None where nobody compared them, as in all proofs until then."""
+    not_compared: str = ""
+    """Why nobody did."""
 
 
 def encode(fleet: str, vault: str, at: float, facts: Mapping[str, Any], sign: seals.Sign) -> bytes:

@@ -23,7 +23,7 @@ from resilience.ports import World
 from resilience.simulation import SimulatedUsers
 from resilience.wire import Home
 from tests.sim.stage import Stage, day_one
-from tests.sim.test_verify import Plane, good
+from tests.sim.test_verify import SEEN, Plane, copied
 
 DAY = 86_400.0
 HOUR = 3600.0
@@ -72,10 +72,11 @@ class Desk:
         assert [f"CRITICAL: {why}" for why in found] == [x for x in told.output.splitlines() if "CRITICAL" in x]
         return found
 
-    def verified(self) -> None:
-        """Every vault gave the database back."""
-        plane = Plane({vault: good(vault) for vault in self.world.vaults}, [])
-        verify(replace(self.world, plane=plane), self.fleet)  # type: ignore[arg-type]
+    def verified(self, *, primary: bool = True) -> None:
+        """Every vault gave the database back, and its rows were the primary's, where that was asked."""
+        ship = {"epoch": 1, "confirmed_lsn": "0/20", "vaults": {vault: {"lsn": "0/20"} for vault in self.world.vaults}}
+        plane = Plane({vault: copied(vault) for vault in self.world.vaults}, [], ship, SEEN)
+        verify(replace(self.world, plane=plane), self.fleet, primary=primary)  # type: ignore[arg-type]
 
     def protected(self) -> None:
         """A snapshot was taken."""
@@ -126,6 +127,34 @@ def test_critical_is_what_was_not_proven_within_the_declared_days(desk: Desk) ->
     desk.fleet = desk.stage.fleet
     desk.later(30 * DAY)
     assert desk.critical() == [], "a lab's promises are nobody's"
+
+
+def test_a_comparison_that_stays_unknown_is_critical(desk: Desk) -> None:
+    """Verified every day, and never beside the primary: told with each reason, here and on another machine; once compared, no more."""
+    desk.verified(primary=False)
+    desk.drilled(desk.stage.state.now)
+    desk.protected()
+    (never,) = desk.critical()
+    assert never.startswith("rows of birch, cedar, elm were not compared with the primary's within 7 days")
+    assert "(birch, cedar, elm: the primary was left out): see to that, then resilience verify" in never
+    desk.verified()
+    assert desk.critical() == []
+    for _ in range(5):
+        desk.later(DAY)
+        desk.verified(primary=False)
+    desk.protected()
+    assert desk.critical() == [], "five days are fewer than seven, and all later ones without it change nothing"
+    assert desk.type("status").output.count("rows compared 720") == 3, "minutes ago"
+    desk.world = desk.stage.other_operator().world
+    assert desk.critical() == [], "what was signed five proofs ago is found from another machine"
+    desk.world = desk.stage.world
+    desk.later(3 * DAY)
+    desk.verified(primary=False)
+    desk.protected()
+    desk.drilled(desk.stage.state.now)
+    assert desk.critical() == [never]
+    desk.verified()
+    assert desk.critical() == []
 
 
 def test_what_would_be_lost_now(desk: Desk) -> None:

@@ -12,6 +12,7 @@ from resilience.engine.verify import verify
 from resilience.errors import BrokenChain, ResilienceError
 from resilience.model import Site, SiteOutputs
 from resilience.render import survey_text
+from resilience.replication.proof import NEWEST
 from tests.sim.stage import day_one
 
 
@@ -175,10 +176,15 @@ def test_what_was_proven_is_believed_elsewhere_and_no_vaults_word_is() -> None:
     claimed = json.dumps({**json.loads(true[key]), "vault": "elm"}).encode()
     for name in ("birch", "cedar", "elm"):
         stage.state.vaults[name].objects["verified/elm/999999999999999.json"] = claimed
-        stage.state.vaults[name].objects["verified/birch/999999999999999.json"] = b"junk"
+        for beside in range(NEWEST - 1):
+            stage.state.vaults[name].objects[f"verified/birch/99999999999999{beside}.json"] = b"junk"
     seen = observe(elsewhere, stage.fleet).vaults
     assert seen["elm"].verified is None
-    assert seen["birch"].verified is None, "junk hides it here; this machine's own journal still knows"
+    assert seen["birch"].verified is not None, "it lies behind the junk"
+    for name in ("birch", "cedar", "elm"):
+        stage.state.vaults[name].objects["verified/birch/999999999999999.json"] = b"junk"
+    seen = observe(elsewhere, stage.fleet).vaults
+    assert seen["birch"].verified is None, "so much junk hides it here; this machine's own journal still knows"
     assert observe(stage.world, stage.fleet).vaults["birch"].verified is not None
 
 

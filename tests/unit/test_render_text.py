@@ -109,6 +109,8 @@ def test_survey_for_machines_keeps_unknown_apart_from_no() -> None:
         "ledger": 0,
         "verified": None,
         "compared": None,
+        "compared_at": None,
+        "not_compared": "",
         "open": {"unknown": "nobody tried it"},
     }
     assert found["sites"]["acorn"]["outputs"]["addresses"] == ["198.18.1.100"]
