@@ -294,3 +294,5 @@ class Received(Copy):
 
 
 ALL = (Nothing, Ours, OursToTwo, OursQuorum, PgBackRest, Received)
+GROWN = (Nothing, Ours, OursQuorum, PgBackRest)
+"""Measured beside databases of several sizes."""

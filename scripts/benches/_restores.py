@@ -21,13 +21,12 @@ from resilience.replication.segments import Segments
 from resilience.replication.standby import POLL, connected, one, prepare
 from scripts.benches._ahead import Ahead
 from scripts.benches._copies import Ours
+from scripts.benches._filled import fill
 from scripts.benches._world import Site, Store, pgbench
 from tests.replication.harness import site_folder, wait_until
 
 IDLE = 0.3
 """Replay that has not moved for so long has come to its end."""
-PER_GB = 68
-"""pgbench scales to a gigabyte."""
 LONGEST_S = 900
 SETTINGS = ("fsync = on", "shared_buffers = 256MB", "max_wal_size = 4GB", "checkpoint_timeout = 1h")
 
@@ -38,16 +37,9 @@ def restores(at: Store, gigabytes: float, times: int) -> list[dict[str, float]]:
     with site_folder() as folder:
         acorn = copy.place(folder)
         try:
-            acorn.create(*SETTINGS)
-            pgbench(acorn, "-i", "-q", "-s", str(max(1, round(gigabytes * PER_GB))))
-            with acorn.connect() as db:
-                db.execute("CHECKPOINT")  # the slot begins here: what was loaded comes with the snapshot
-            acorn.ship()
-            acorn.run("init-repo", config=acorn.config("operator"))
-            _shipped(acorn)
-            snapshot_s = Ahead(acorn, "snapshot").run(acorn.ship_config())["took_s"]
+            snapshot_s = begin_filled(acorn, gigabytes)
             pgbench(acorn, "-n", "-c", "4", "-T", "10")
-            _shipped(acorn)
+            shipped(acorn)
             acorn.kill_postgres()
         finally:
             acorn.end()
@@ -55,7 +47,17 @@ def restores(at: Store, gigabytes: float, times: int) -> list[dict[str, float]]:
         return [{"snapshot_s": snapshot_s, **_restore(acorn, folder, number)} for number in range(times)]
 
 
-def _shipped(acorn: Site) -> None:
+def begin_filled(acorn: Site, gigabytes: float) -> float:
+    """A database this large that ships, with a snapshot in every vault; seconds that the snapshot took."""
+    fill(acorn, gigabytes, *SETTINGS)  # the slot begins after it: what was loaded comes with the snapshot
+    acorn.start()
+    acorn.ship()
+    acorn.run("init-repo", config=acorn.config("operator"))
+    shipped(acorn)
+    return float(Ahead(acorn, "snapshot").run(acorn.ship_config())["took_s"])
+
+
+def shipped(acorn: Site) -> None:
     """Until all of it is in the vaults, however large the database is."""
     end = acorn.wal_end()
     wait_until(lambda: lsn.parse(acorn.status().get("confirmed_lsn", "0/0")) >= end, acorn.told, LONGEST_S)
@@ -137,4 +139,4 @@ def _replayed(db: psycopg.Connection[Any], end: int) -> float:
     return idle
 
 
-__all__ = ["restores"]
+__all__ = ["begin_filled", "restores", "shipped"]

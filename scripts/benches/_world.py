@@ -139,9 +139,9 @@ def cpu_seconds(without: set[int]) -> float:
     return ours / TICKS + dead.ru_utime + dead.ru_stime
 
 
-def pgbench(site: Site, *argv: str) -> str:
+def pgbench(site: Site, *argv: str, database: str = "postgres") -> str:
     """Pgbench against a site; what it said."""
-    where = ["-h", str(site.folder / "socket"), "-p", str(site.port), "-U", "postgres", *argv, "postgres"]
+    where = ["-h", str(site.folder / "socket"), "-p", str(site.port), "-U", "postgres", *argv, database]
     done = subprocess.run([str(site.bin / "pgbench"), *where], capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"pgbench failed:\n{done.stderr[-2000:]}")

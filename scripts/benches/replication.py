@@ -1,7 +1,8 @@
 """scripts/bench replication: copying a database away, side by side: none, ours, pgBackRest, pg_receivewal + restic.
 
 Every run measures all of them one after another on the same store; the table shows medians and spread. With
---keep FILE runs are added to those of earlier calls, so that a long measurement can be made in parts.
+--keep FILE runs are added to those of earlier calls, so that a long measurement can be made in parts. --growth
+measures some of them beside databases that grow; the smallest of the table is what the others are compared with.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,7 +31,8 @@ import psycopg
 from resilience import caches
 from resilience.ports import Vault
 from resilience.replication import layout, lsn
-from scripts.benches._copies import ALL, Copy, Nothing, Ours, OursToTwo, PgBackRest
+from scripts.benches._copies import ALL, GROWN, Copy, Nothing, Ours, OursToTwo, PgBackRest
+from scripts.benches._filled import fill, lay
 from scripts.benches._restores import restores
 from scripts.benches._world import CHECKOUT, Site, Store, adopt_orphans, cpu_seconds, pgbench, store
 from tests.replication.harness import site_folder, wait_until
@@ -53,9 +55,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=10, help="pgbench for so long, each (default 10)")
     parser.add_argument("--scale", type=int, default=10, help="pgbench scale: 15 MB each (default 10)")
     parser.add_argument("--bulk", type=int, default=20, help="then a load of so much, for CPU and bytes (default 20)")
-    parser.add_argument(
-        "--restore", type=float, nargs="*", default=[], metavar="GB", help="also restore databases this large"
-    )
+    sizes = parser.add_mutually_exclusive_group()
+    for name, what in (("restore", "also restore"), ("growth", "instead of all that, measure beside")):
+        sizes.add_argument(
+            f"--{name}", type=float, nargs="*", default=[], metavar="GB", help=f"{what} databases so large"
+        )
     parser.add_argument("--keep", type=Path, metavar="FILE", help="add the runs to these")
     parser.add_argument("--json", type=Path, metavar="FILE", help="leave {figure: median} there")
     args = parser.parse_args()
@@ -70,14 +74,19 @@ def main() -> int:
         runs = [json.loads(line) for line in args.keep.read_text().splitlines()]
     made: list[dict[str, Any]] = []
     try:
-        _measure_all(args, made)
+        (_measure_growth if args.growth else _measure_all)(args, made)
     finally:
         if args.keep:
             with args.keep.open("a") as file:
                 file.writelines(json.dumps(run) + "\n" for run in made)
     runs += made
-    figures = _figures(runs)
-    _table(runs, figures)
+    grown = [run for run in runs if "gb" in run]
+    alike = [run for run in runs if "gb" not in run]
+    figures = _figures(alike)
+    if alike:
+        _table(alike, figures)
+    if grown:
+        figures |= _growth_table(grown)
     if args.json:
         args.json.write_text(json.dumps(figures, indent=2) + "\n")
     return 0
@@ -87,7 +96,9 @@ def _measure_all(args: argparse.Namespace, made: list[dict[str, Any]]) -> None:
     """All runs, and as many restores of each database."""
     for number in range(args.runs):
         with _stored() as (at, tls):
-            made.append({"at": time.strftime("%Y-%m-%d %H:%M"), "load": os.getloadavg()[0], **_run(at, tls, args)})
+            made.append({**_now(), **(_run(at, tls, args, ALL) if args.seconds else {})})
+            if args.seconds:
+                made[-1]["rate"] = _rate(at)
         print(f"run {number + 1} of {args.runs} done", file=sys.stderr)
     for size in args.restore:
         with _stored() as (at, _):
@@ -96,46 +107,79 @@ def _measure_all(args: argparse.Namespace, made: list[dict[str, Any]]) -> None:
                 print(f"  restore {size:g} GB: {found}", file=sys.stderr)
 
 
+def _measure_growth(args: argparse.Namespace, made: list[dict[str, Any]]) -> None:
+    """Each size is filled once, and every way of every run begins with a copy of it."""
+    for gigabytes in args.growth:
+        began = time.monotonic()
+        with site_folder() as folder:
+            with _stored() as (at, tls):
+                filled = Nothing(at, tls, secrets.token_hex(4)).place(folder)
+                try:
+                    fill(filled, gigabytes, *SETTINGS)
+                finally:
+                    filled.end()
+            filled_s = time.monotonic() - began
+            for _ in range(args.runs):
+                began = time.monotonic()
+                with _stored() as (at, tls):
+                    run = {**_now(), "gb": gigabytes, "filled_s": filled_s, **_run(at, tls, args, GROWN, filled.pg)}
+                made.append({**run, "took_s": time.monotonic() - began})
+
+
+def _now() -> dict[str, Any]:
+    return {"at": time.strftime("%Y-%m-%d %H:%M"), "load": os.getloadavg()[0]}
+
+
 @contextmanager
 def _stored() -> Iterator[tuple[Store, int]]:
     with tempfile.TemporaryDirectory(prefix="resilience-bench-") as folder, store(Path(folder) / "s3") as found:
         yield found
 
 
-def _run(at: Store, tls: int, args: argparse.Namespace) -> dict[str, Any]:
-    """All ways once."""
+def _run(
+    at: Store, tls: int, args: argparse.Namespace, kinds: Iterable[type[Copy]], filled: Path | None = None
+) -> dict[str, Any]:
+    """These ways once, each with a new database or a copy of a filled one."""
     found: dict[str, Any] = {}
-    for kind in ALL if args.seconds else ():
+    for kind in kinds:
         copy = kind(at, tls, secrets.token_hex(4))
         with site_folder() as folder:
             site = copy.place(folder)
             try:
-                found[copy.name] = _measure(copy, site, args.seconds, args.scale, args.bulk)
+                _begin(copy, site, args.scale, filled)
+                found[copy.name] = _measure(copy, site, args.seconds, args.bulk)
             finally:
                 copy.kill(site)
                 site.end()
         if isinstance(copy, PgBackRest):
             shutil.rmtree(copy.root, ignore_errors=True)
         print(f"  {copy.name}: {found[copy.name]}", file=sys.stderr)
-    if args.seconds:
-        found["rate"] = _rate(at)
     return found
 
 
-def _measure(copy: Copy, site: Site, seconds: int, scale: int, bulk: int) -> dict[str, float]:
-    """Throughput, CPU, stored bytes; then commits of one client, and the loss when all is killed at once."""
-    site.create(*SETTINGS, *copy.settings, segment_mb=copy.segment_mb)
-    pgbench(site, "-i", "-q", "-s", str(scale))
+def _begin(copy: Copy, site: Site, scale: int, filled: Path | None) -> None:
+    """Postgres with pgbench's tables, and a database that is empty yet, for the load."""
+    if filled:
+        lay(filled, site, *copy.settings, segment_mb=copy.segment_mb)
+    else:
+        site.create(*SETTINGS, *copy.settings, segment_mb=copy.segment_mb)
+        pgbench(site, "-i", "-q", "-s", str(scale))
     with site.connect() as db:
         db.execute("CREATE TABLE rows (n int PRIMARY KEY, filler text)")
+        db.execute("CREATE DATABASE bulk")
         db.execute("CHECKPOINT")
     copy.begin(site)
+
+
+def _measure(copy: Copy, site: Site, seconds: int, bulk: int) -> dict[str, float]:
+    """Throughput, CPU, stored bytes; then commits of one client, and the loss when all is killed at once."""
     others = _children() - _postmaster(site) - {p.pid for p in site.processes} - _own(copy)
     wal, stored, used = site.wal_end(), copy.bytes(site), cpu_seconds(others)
     said = pgbench(site, "-n", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds))
-    _settle(copy, site, site.wal_end())
+    middle = site.wal_end()
+    _settle(copy, site, middle)
     halfway = cpu_seconds(others)
-    pgbench(site, "-i", "-q", "-I", "dtg", "-s", str(bulk))
+    pgbench(site, "-i", "-q", "-I", "dtg", "-s", str(bulk), database="bulk")
     end = site.wal_end()
     _settle(copy, site, end)
     gigabytes = (end - wal) / GB
@@ -147,6 +191,7 @@ def _measure(copy: Copy, site: Site, seconds: int, scale: int, bulk: int) -> dic
         "cpu_bulk": cpu_seconds(others) - halfway,
         "stored_per_gb": (copy.bytes(site) - stored) / gigabytes / max(1, copy.copies) / GB,
         "wal_mb": gigabytes * 1024,
+        "wal_kb_each": (middle - wal) / 1024 / _said(said, "actually processed: "),
     }
     if isinstance(copy, OursToTwo):
         return found
@@ -305,6 +350,43 @@ def _table(runs: list[dict[str, Any]], figures: dict[str, float]) -> None:
     for name, value in figures.items():
         if name.startswith(("ship", "restore")) and "spread" not in name:
             print(f"{name}: {value:.2f} ({figures[f'{name} (spread)']:.2f})")
+
+
+GROWTH = {
+    "tps": ("tps", 0),
+    "tps_ratio": ("tps / no copy", 2),
+    "commit_ms": ("commit ms, 1 client", 2),
+    "lost": (COLUMNS["lost"], 0),
+    "lost_s": (COLUMNS["lost_s"], 2),
+    "cpu_extra_per_gb": (COLUMNS["cpu_extra_per_gb"], 1),
+    "stored_per_gb": (COLUMNS["stored_per_gb"], 3),
+    "wal_kb_each": ("KB WAL a transaction", 1),
+}
+"""Columns of the table of sizes, and how many digits each has."""
+
+
+def _growth_table(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """Each way by size: median, spread, and how many times the smallest size's; the figures."""
+    sizes = {gb: [run for run in runs if run["gb"] == gb] for gb in sorted({run["gb"] for run in runs})}
+    by_size = {gb: _figures(found) for gb, found in sizes.items()}
+    first = next(iter(by_size.values()))
+    print("median (spread) [times the first size's]\n")
+    print("| | GB | " + " | ".join(title for title, _ in GROWTH.values()) + " |\n|---|---|" + "---|" * len(GROWTH))
+    for kind in GROWN:
+        for gb, figures in by_size.items():
+            cells = [_grown(figures, first, f"{kind.name}: {c}", digits) for c, (_, digits) in GROWTH.items()]
+            print(f"| {kind.name} | {gb:g} | " + " | ".join(cells) + " |")
+    print()
+    for gb, found in sizes.items():
+        loads, took = (", ".join(f"{run[what]:.1f}" for run in found) for what in ("load", "took_s"))
+        print(f"{gb:g} GB: filled in {found[-1]['filled_s']:.0f} s; each run took {took} s; load before each: {loads}")
+    return {f"{gb:g} GB, {name}": value for gb, figures in by_size.items() for name, value in figures.items()}
+
+
+def _grown(figures: dict[str, float], first: dict[str, float], name: str, digits: int) -> str:
+    value, spread = figures[name], figures[f"{name} (spread)"]
+    times = f" [{value / first[name]:.2f}]" if first[name] else ""
+    return f"{value:,.{digits}f} ({spread:,.{digits}f}){times}"
 
 
 if __name__ == "__main__":

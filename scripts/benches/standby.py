@@ -1,10 +1,16 @@
-"""scripts/bench standby: how far a hot standby is behind, what it writes while idle, how soon it is promoted."""
+"""scripts/bench standby: how far a hot standby is behind, what it writes while idle, how soon it is promoted.
+
+Each commit changes a row of pgbench's somewhere in the database, of whatever size. In each further run a new standby follows
+the one that was promoted, from the same snapshots.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import secrets
+import shutil
 import statistics
 import sys
 import tempfile
@@ -19,6 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 import psycopg
 
 from scripts.benches._ahead import Ahead
+from scripts.benches._filled import scale
+from scripts.benches._restores import LONGEST_S, begin_filled, shipped
 from scripts.benches._world import Site, fleet, run_in_memory, store
 from tests.replication.harness import site_folder, wait_until
 
@@ -28,10 +36,18 @@ QUIET = 20
 """Seconds without WAL after which a primary is idle: within fifteen it still logs what is running."""
 
 
+COMMIT = (
+    "WITH touched AS (UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = %s) "
+    "INSERT INTO rows VALUES (%s, repeat('x', 200))"
+)
+
+
 def main() -> int:
-    """Measure once, print the table, leave the figures."""
+    """Measure, print the table, leave the figures."""
     parser = argparse.ArgumentParser(prog="scripts/bench standby", description=__doc__)
     parser.add_argument("--seconds", type=float, default=30, help="of writing, and of idling")
+    parser.add_argument("--size", type=float, default=0.02, metavar="GB", help="of the database (default 0.02)")
+    parser.add_argument("--runs", type=int, default=1, help="how many standbys, one after the other (default 1)")
     parser.add_argument("--json", type=Path, help="figures also into this file")
     args = parser.parse_args()
     with (
@@ -40,18 +56,30 @@ def main() -> int:
         site_folder() as folder,
     ):
         ours = fleet(at, secrets.token_hex(4), durability="async", spacing_ms=200)
-        acorn = Site(folder, "acorn", ours, ours.seal("acorn"))
-        birch = run_in_memory(Site(folder, "birch", ours, ours.records[-1]))
+        sites = [run_in_memory(Site(folder, "acorn", ours, ours.seal("acorn")))]
+        runs = []
         try:
-            found = measure(acorn, birch, args.seconds)
+            snapshot_s = begin_filled(sites[0], args.size)
+            for number in range(args.runs):
+                sites.append(run_in_memory(Site(folder, f"birch-{number}", ours, ours.records[-1])))
+                runs.append(measure(sites[-2], sites[-1], args.seconds, args.size))
         finally:
-            birch.end()
-            acorn.end()
-    for name, value in found.items():
-        sys.stdout.write(f"{name:28} {value:10.3f}\n")
+            for site in sites:
+                site.end()
+    sys.stdout.write(f"{args.size:g} GB, {len(runs)} runs: median (least to most)\n")
+    figures = {"snapshot_s": snapshot_s}
+    for name in runs[0]:
+        values = [run[name] for run in runs]
+        figures[name] = statistics.median(values)
+        sys.stdout.write(f"{name:28} {figures[name]:10.3f} ({min(values):.3f} to {max(values):.3f})\n")
     if args.json:
-        args.json.write_text(json.dumps(found, indent=1))
+        args.json.write_text(json.dumps(figures, indent=1))
     return 0
+
+
+def _checkpoint(site: Site) -> None:
+    with psycopg.connect(site.dsn, autocommit=True) as db:
+        db.execute("CHECKPOINT")
 
 
 def _quiet(birch: Site) -> None:
@@ -63,21 +91,23 @@ def _quiet(birch: Site) -> None:
         time.sleep(1)
 
 
-def measure(acorn: Site, birch: Site, seconds: float) -> dict[str, float]:
-    """Lag of each commit under load, bytes written while nothing happens, and the way to a primary."""
-    acorn.begin()
+def measure(acorn: Site, birch: Site, seconds: float, gigabytes: float) -> dict[str, float]:
+    """Lag of each commit under load, bytes written while nothing happens, and the way to a primary, which then ships."""
     with acorn.connect() as db:  # it writes by itself, a minute after the load: WAL as anybody's
         db.execute("ALTER SYSTEM SET autovacuum = off")
         db.execute("SELECT pg_reload_conf()")
+        db.execute("DROP TABLE IF EXISTS rows")
+        db.execute("CREATE TABLE rows (n int PRIMARY KEY, filler text)")
+    began = time.monotonic()
     birch.follow()
-    wait_until(lambda: birch.has(0), birch.told_by_standby, 120)
-    lags = sorted(_lags(acorn, birch, seconds))
+    wait_until(lambda: birch.has(0), birch.told_by_standby, LONGEST_S)
+    ready_s = time.monotonic() - began
+    lags = sorted(_lags(acorn, birch, seconds, int(scale(gigabytes)) * 100_000))
     acorn.wait_confirmed()
-    for site in (acorn, birch):  # what the load left behind is on the disk
-        with psycopg.connect(site.dsn, autocommit=True) as db:
-            db.execute("CHECKPOINT")
+    _checkpoint(acorn)
     acorn.wait_confirmed()
     _quiet(birch)
+    _checkpoint(birch)  # up to the primary's: what the load left behind is on the disk
     before, since = _written(birch), time.time()
     time.sleep(seconds)
     idle = _written(birch) - before
@@ -87,13 +117,17 @@ def measure(acorn: Site, birch: Site, seconds: float) -> dict[str, float]:
         sys.stdout.write(f"idle: touched {path}\n")
     acorn.kill_postgres()
     acorn.end()
+    shutil.rmtree(acorn.pg)
     for process in birch.processes:
         process.terminate()
         process.wait(10)
-    birch.take(birch.fleet.seal("birch"))
+    birch.take(birch.fleet.seal(birch.name))
     restore, recover = Ahead(birch, "restore"), Ahead(birch, "recover")
     restored, recovered = restore.run(birch.config()), recover.run(birch.config())
+    birch.ship()
+    shipped(birch)
     return {
+        "ready_s": ready_s,
         "commits": len(lags),
         "lag_p50_s": statistics.median(lags),
         "lag_p99_s": lags[int(len(lags) * 0.99)],
@@ -105,7 +139,7 @@ def measure(acorn: Site, birch: Site, seconds: float) -> dict[str, float]:
     }
 
 
-def _lags(acorn: Site, birch: Site, seconds: float) -> list[float]:
+def _lags(acorn: Site, birch: Site, seconds: float, accounts: int) -> list[float]:
     """Seconds from each commit's answer until the standby shows the row."""
     committed: dict[int, float] = {}
     ended = threading.Event()
@@ -116,7 +150,7 @@ def _lags(acorn: Site, birch: Site, seconds: float) -> list[float]:
             n = 0
             while time.monotonic() < until:
                 n += 1
-                db.execute("INSERT INTO rows VALUES (%s, repeat('x', 200))", (n,))
+                db.execute(COMMIT, (random.randint(1, accounts), n))  # noqa: S311 - which row is changed
                 committed[n] = time.monotonic()
                 time.sleep(EVERY)
         ended.set()

@@ -23,13 +23,12 @@ sys.path.insert(0, str(CHECKOUT))
 
 from resilience import caches  # noqa: E402 (the checkout goes first)
 from scripts.benches._copies import Ours  # noqa: E402
+from scripts.benches._filled import scale  # noqa: E402
 from scripts.benches._world import Site, Store, pgbench, store  # noqa: E402
 from tests.replication.harness import site_folder  # noqa: E402
 
 SETTINGS = ("fsync = on", "shared_buffers = 256MB", "max_wal_size = 4GB", "checkpoint_timeout = 1h")
 MODES = {"async": "local", "quorum": "on"}
-PER_SCALE = 15.4 / 1024
-"""GB of pgbench's tables at scale 1."""
 
 
 def main() -> int:
@@ -64,7 +63,7 @@ def _measured(at: Store, tls: int, args: argparse.Namespace) -> dict[str, list[f
         site = copy.place(folder)
         try:
             site.create(*SETTINGS)
-            pgbench(site, "-i", "-q", "-s", str(max(1, round(args.gb / PER_SCALE))))
+            pgbench(site, "-i", "-q", "-s", scale(args.gb))
             copy.begin(site)
             site.wait_confirmed()
             for number in range(args.runs):
