@@ -208,13 +208,13 @@ class Plane(Protocol):
         """A copy as it was at a moment (or all there is) below an empty folder here; raises where it would be short."""
 
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
-        """What ship says: epoch, lag in seconds and bytes a vault, confirmed LSN; at a standby what follow says."""
+        """What ship says, and how long ago: epoch, lag in seconds and bytes a vault, confirmed LSN; at a standby what follow says."""
 
     def versions(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
         """What must be the same wherever a physical copy starts, as far as the host has it: {arch, postgres, collation}."""
 
     def shipped(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
-        """What ship last said by itself, at once: {lag_bytes, confirmed_lsn, vaults: {name: {lag_bytes}}}."""
+        """What ship last said by itself, at once: {age_s, lag_bytes, confirmed_lsn, vaults: {name: {lag_bytes}}}."""
 
     def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:
         """Move away what an older epoch left on the host, whole; {aside: where, or empty}. Nothing of `newest` is touched."""

@@ -243,8 +243,7 @@ class SshPlane:
         """What ship says, with the sizes of database and pictures; of a standby what follow says, which takes no command."""
         now, _, told = self.shells(outputs).run(STANDING, timeout=20).out.partition("\n")
         if told:
-            facts = dict(json.loads(told))
-            return {**facts, "age_s": round(float(now) - float(facts["at"]), 3)}
+            return _aged(json.loads(told), now)
         epoch = self.config.seen() or self.config.newest(site)
         shipped = self.commands.there(outputs, "status", self.config.bare(site, epoch), timeout=20)
         sizes = self.shells(outputs).check(SIZES).split()
@@ -256,8 +255,9 @@ class SshPlane:
         return {name: said for name, _, said in told if said}
 
     def shipped(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
-        """Ship's own file, as it is."""
-        return dict(json.loads(self.shells(outputs).check(f"cat {RUN}/ship-status.json")))
+        """Ship's own file, and how old it is by the host's own time."""
+        now, _, told = self.shells(outputs).check(f"date +%s.%N && cat {RUN}/ship-status.json").partition("\n")
+        return _aged(json.loads(told), now)
 
     def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:
         """Make room where an older epoch left something."""
@@ -303,6 +303,10 @@ class SshPlane:
     def vaults(self) -> Mapping[str, Vault]:
         """Opened by the operator, to read epochs."""
         return self.config.vaults
+
+
+def _aged(facts: Mapping[str, Any], now: str) -> dict[str, Any]:
+    return {**facts, "age_s": round(float(now) - float(facts["at"]), 3)}
 
 
 def _moment(at: str | None, of: int | None) -> tuple[str, ...]:

@@ -7,12 +7,13 @@ from typing import Any
 
 from resilience.decide.certificates import certify, unusable
 from resilience.decide.hazards import Way, hazards
+from resilience.decide.heard import unheard
 from resilience.decide.opening import opening, pictures, stages
 from resilience.decide.quorum import newest_epoch, next_set, usable
 from resilience.decide.target import Wording, choose
 from resilience.decide.vaults import join
 from resilience.errors import Refused, ResilienceError
-from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown, lane
+from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, SiteReading, Stage, Step, Survey, Unknown, lane
 
 MOOT = frozenset({"old-name-served"})
 """Hazards of a vendor that is left behind: here the old one's zone is moved like all others."""
@@ -49,15 +50,7 @@ def plan_switchover(fleet: Fleet, survey: Survey, *, to: str | None = None) -> P
 
 
 def _doubts(fleet: Fleet, survey: Survey, old: EpochRecord, target: str) -> Iterator[str]:
-    source = survey.sites.get(old.site)
-    if source is None or source.serving is not True:
-        yield f"{old.site} does not serve"
-    elif isinstance(source.ship, Unknown):
-        yield f"what {old.site} has shipped is not known: {source.ship.why}"
-    elif isinstance(source.stage, Unknown):
-        yield f"how far {old.site} is open is not known: {source.stage.why}"
-    elif source.stage == Stage.CLOSED:
-        yield f"{old.site} is closed, and what nobody can use can't be seen to have moved (`resilience open read-only` first)"
+    yield from _unfit(old.site, survey.sites.get(old.site))
     if len(usable(fleet, survey, old, frozenset())) < len(old.vaults):
         yield f"not every vault of epoch {old.number} answers"
     if survey.accounts.get(fleet.site(target).vendor) not in {True, None}:
@@ -67,6 +60,20 @@ def _doubts(fleet: Fleet, survey: Survey, old: EpochRecord, target: str) -> Iter
     for vendor, zone in survey.zones.items():
         if isinstance(zone.addresses, Unknown):
             yield f"{vendor} does not say where the name leads: {zone.addresses.why}"
+
+
+def _unfit(site: str, source: SiteReading | None) -> Iterator[str]:
+    """Why this site can't hand over."""
+    if source is None or source.serving is not True:
+        yield f"{site} does not serve"
+    elif isinstance(source.ship, Unknown):
+        yield f"what {site} has shipped is not known: {source.ship.why}"
+    elif why := unheard(site, source.ship):
+        yield why
+    elif isinstance(source.stage, Unknown):
+        yield f"how far {site} is open is not known: {source.stage.why}"
+    elif source.stage == Stage.CLOSED:
+        yield f"{site} is closed, and what nobody can use can't be seen to have moved (`resilience open read-only` first)"
 
 
 def _pause(fleet: Fleet, target: str) -> Iterator[Hazard]:

@@ -391,7 +391,7 @@ def _shipped(host: Host) -> Mapping[str, Any]:
         v: {"lsn": f"0/{put:X}", "lag_bytes": len(host.wal) - put, "backlog_objects": 0} for v, put in host.put.items()
     }
     lag = len(host.wal) - host.confirmed
-    return {"lag_bytes": lag, "confirmed_lsn": f"0/{host.confirmed:X}", "vaults": vaults}
+    return {"age_s": 0.0, "lag_bytes": lag, "confirmed_lsn": f"0/{host.confirmed:X}", "vaults": vaults}
 
 
 def _need(there: bool, what: str, why: str) -> None:  # noqa: FBT001

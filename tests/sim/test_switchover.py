@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
 import pytest
 
 from resilience.decide import plan_switchover
 from resilience.engine.execute import Approval, approve
 from resilience.engine.observe import observe
+from resilience.engine.steps import hand_over
 from resilience.errors import Refused
 from resilience.model import Stage as Gate
 from resilience.model.fleet import Durability
@@ -106,6 +111,60 @@ def test_vaults_that_stay_behind_leave_everything_as_it_was() -> None:
     stage.post(3, "acorn")
     with pytest.raises(Refused, match="goes on serving"):
         stage.operator.switchover()
+    assert stage.post(1, "acorn") == 1
+    newest = stage.monitor.newest()
+    assert newest is not None
+    assert newest.number == 1
+
+
+@dataclass
+class LastWords:
+    """The simulated data plane, whose ship died, or gets nothing from Postgres: it says all is well, as it did then."""
+
+    inner: Any
+    words: Mapping[str, Any]
+    dies: str
+    """What is asked when it has happened: `status` or only `shipped`."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def without(self, vaults: frozenset[str], *, forced: bool = False) -> LastWords:
+        """The same with fewer vaults."""
+        return replace(self, inner=self.inner.without(vaults, forced=forced))
+
+    def status(self, site: Any, outputs: Any) -> Mapping[str, Any]:
+        """What `plan` sees."""
+        return {**self.inner.status(site, outputs), **(self.words if self.dies == "status" else {})}
+
+    def shipped(self, site: Any, outputs: Any) -> Mapping[str, Any]:
+        """What the drain sees."""
+        return {**self.inner.shipped(site, outputs), **self.words}
+
+
+WORDS: list[tuple[dict[str, Any], str]] = [
+    ({"age_s": 600.0}, "last said something 600 s ago"),
+    ({"age_s": -600.0}, "last said something at an unknown time"),
+    ({"postgres_error": "Postgres refuses the connection"}, "gets nothing from Postgres"),
+]
+
+
+@pytest.mark.parametrize(("words", "why"), WORDS)
+@pytest.mark.parametrize("dies", ["status", "shipped"])
+def test_what_a_ship_said_that_died_since_drains_nothing(
+    words: Mapping[str, Any], why: str, dies: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen before, nobody is closed out; else the site is opened again as it was. Either way nobody is fenced."""
+    monkeypatch.setattr(hand_over, "DRAIN_S", 0.2)
+    stage = day_one()
+    stage.operator.world = replace(stage.operator.world, plane=LastWords(stage.world.plane, words, dies))
+    opened: list[Gate] = []
+    stage.state.watchers.append(lambda _: opened.append(stage.state.hosts["acorn"].stage))
+    with pytest.raises(Refused) as refused:
+        stage.operator.switchover()
+    assert why in refused.value.what + refused.value.why
+    assert "systemctl restart" in refused.value.what + refused.value.why or "journalctl" in str(refused.value)
+    assert (Gate.READ_ONLY in opened) == (dies == "shipped")
     assert stage.post(1, "acorn") == 1
     newest = stage.monitor.newest()
     assert newest is not None

@@ -7,6 +7,7 @@ from typing import Any
 
 import stamina
 
+from resilience.decide.heard import unheard
 from resilience.engine.run import Facts, Run
 from resilience.errors import Refused, ResilienceError
 from resilience.model import EpochRecord, Stage, Step
@@ -15,7 +16,7 @@ DRAIN_S = 20.0
 
 
 class _Behind(Exception):
-    """Some vault lacks something that was written."""
+    """Some vault lacks something that was written, or may."""
 
 
 def prepare(run: Run, step: Step) -> Facts:
@@ -72,6 +73,8 @@ def _drained(run: Run, name: str) -> Facts:
     @stamina.retry(on=_Behind, attempts=None, timeout=DRAIN_S, wait_initial=0.05, wait_max=0.2)
     def ask() -> Facts:
         status = run.world.plane.shipped(site, run.outputs(name))
+        if why := unheard(name, status):
+            raise _Behind(f"After {DRAIN_S:.0f} s {why}.")
         behind = {vault: seen["lag_bytes"] for vault, seen in status["vaults"].items() if seen["lag_bytes"]}
         if behind or status["lag_bytes"]:
             raise _Behind(f"After {DRAIN_S:.0f} s vaults still lack bytes: {behind}.")
