@@ -48,6 +48,7 @@ def rpo(promise_s: float | None, evidence: Evidence, back: Recovery | None, find
     """How much was lost: in writes, and in seconds back from the fault.
 
     A loss that breaks the promise is proven by the writes that are missing, whatever else is not known.
+    In quorum that is any: what was acknowledged was held by enough vaults by then. In async seconds are promised.
     That nothing more was lost takes all proofs: enough writes, and each one looked for.
     """
     result = Rpo(promise_s)
@@ -59,7 +60,7 @@ def rpo(promise_s: float | None, evidence: Evidence, back: Recovery | None, find
         result = Rpo(promise_s, acknowledged=due, lost=len(gone))
         fault = evidence.fault_at
         reach = max(0.0, fault - gone[0].at) if gone else 0.0
-        broken = promise_s is not None and _broken(gone, fault, promise_s, findings)
+        broken = _broken(gone, fault, promise_s, _durability(evidence), findings)
         doubts = _doubts(evidence, writes, due)
         findings.unknown.extend(f"RPO: {doubt}." for doubt in doubts)
         if broken or not doubts:
@@ -84,9 +85,23 @@ def _due(evidence: Evidence, writes: dict[str, Write], back: Recovery | None) ->
     return sum(1 for w in writes.values() if w.at <= until)
 
 
-def _broken(gone: list[Write], fault: float, promise_s: float, findings: Findings) -> bool:
-    """Whether a lost write is too old, or was acknowledged so long after the fault that the old site lived on."""
+def _durability(evidence: Evidence) -> str | None:
+    """How commits were made: `async` or `quorum`; None where the journal does not say."""
+    return next((e.data["durability"] for e in evidence.kind("drill-started") if "durability" in e.data), None)
+
+
+def _broken(
+    gone: list[Write], fault: float, promise_s: float | None, durability: str | None, findings: Findings
+) -> bool:
+    """Whether a lost write may not be: in quorum none, else one that is too old, or so new that the old site lived on."""
     if not gone:
+        return False
+    if durability == "quorum":
+        findings.missed.append(
+            f"RPO: {plural(len(gone), 'acknowledged write')} lost. In quorum none may be: a commit waits until enough vaults hold it."
+        )
+        return True
+    if promise_s is None:
         return False
     if fault - gone[0].at > promise_s:
         findings.missed.append(
@@ -111,6 +126,8 @@ def _doubts(evidence: Evidence, writes: dict[str, Write], due: int) -> list[str]
     recent = sum(1 for w in writes.values() if fault - WINDOW_S <= w.at <= fault)
     strangers = set(checked.get("missing", ())) - set(writes)
     doubts = []
+    if _durability(evidence) not in ("async", "quorum"):
+        doubts.append("the journal does not say whether commits waited for vaults, so what may be lost is not known")
     if recent < ENOUGH_WRITES:
         doubts.append(
             f"only {recent} writes were acknowledged in the {WINDOW_S:.0f} s before the fault, of {ENOUGH_WRITES} needed"

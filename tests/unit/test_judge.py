@@ -145,6 +145,17 @@ def test_missed_says_by_how_much() -> None:
     ]
 
 
+def test_quorum_promises_that_no_acknowledged_write_is_lost() -> None:
+    """Eight writes of the last half second: in async that is within the promise of two seconds, in quorum none may go."""
+    verdict = judge(changed(healthy(), "drill-started", durability="quorum"))
+    assert (verdict.verdict, verdict.rpo.lost) == ("missed", 8)
+    assert reasons(verdict, "RPO") == [
+        "RPO: 8 acknowledged writes lost. In quorum none may be: a commit waits until enough vaults hold it."
+    ]
+    nothing = changed(changed(healthy(), "drill-started", durability="quorum"), "writes-checked", missing=[])
+    assert judge(nothing).verdict == "met"
+
+
 @pytest.mark.parametrize("missing", [0, 1])
 def test_nobody_who_was_told_that_they_are_in_may_be_missing(missing: int) -> None:
     """A post of the last moment may be lost within the promise; a person who was let in at the same moment may not."""
@@ -230,6 +241,7 @@ def test_a_proven_break_is_missed(kind: str, data: dict[str, Any], part: str) ->
         ("data", {"db_bytes": 0}, "Data"),
         ("drill-started", {"seed": "7"}, "Drill"),
         ("drill-started", {"simulated": None}, "Drill"),
+        ("drill-started", {"durability": None}, "RPO"),
         ("drill-started", {"ttl_s": -30}, "Promise"),
         ("drill-started", {"promise": {"rto_s": math.inf, "rpo_s": 2, "human_decide_s": 0}}, "Promise"),
         ("fault", {"vendors": "acorn"}, "Black hole"),
