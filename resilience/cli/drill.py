@@ -14,7 +14,7 @@ import typer
 from resilience.adapters.journal_file import JournalFile
 from resilience.cli.context import Context, say_json
 from resilience.cli.outcome import exit_for, remember, write_report
-from resilience.cli.rounds import LAB, as_drilled, keep_lab, prepared_for, run_round
+from resilience.cli.rounds import LAB, as_drilled, keep_lab, prepared_for, round_folder, run_round
 from resilience.engine.drill import FAULTS, Drill, run_drill
 from resilience.errors import Refused, ResilienceError, UsageError
 from resilience.judge import judge, verdict_json
@@ -65,7 +65,7 @@ def run(
     drill = Drill(size, fault, standby, durability, to, _seed(seed), tuple(lost or ()), simulate, newcomers, tls)
     _possible(ctx.obj, drill)
     if everything:
-        raise typer.Exit(run_round(drill, report or Path("reports") / "all", silent=as_json))
+        raise typer.Exit(run_round(drill, report or round_folder(drill), silent=as_json))
     if set_aside is not None:
         raise typer.Exit(keep_lab(drill, set_aside.absolute(), silent=as_json))
     directory = (report or Path("reports") / f"{time.strftime('%Y%m%d-%H%M%S')}-{fault}").absolute()

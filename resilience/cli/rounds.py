@@ -30,13 +30,13 @@ WORST_FIRST = (Exit.ERROR, Exit.MISSED, Exit.UNKNOWN, Exit.DONE)
 
 
 def run_round(drill: Drill, directory: Path, *, silent: bool) -> Exit:
-    """Each drill of the round in a process of its own; what was met or missed already is not run again."""
+    """Each drill of the round in a process of its own; what such a drill met or missed already is not run again."""
     place = _ready(drill, silent=silent)
     ended: list[Exit] = []
     cases = full_round(simulated_fleet()) if drill.simulated else full_round(Home(place / "fleet.toml").load())
     for number, case in enumerate(cases, 1):
         report = (directory / case.name).absolute()
-        if not _judged(report):
+        if not judged(report, drill, silent=silent):
             _say(f"{number} of {len(cases)}: {case.name}", silent=silent)
             _run(replace(drill, fault=case.fault, lost=case.lost), report, place)
         ended.append(_outcome(report, silent=silent))
@@ -86,9 +86,18 @@ def as_drilled(fleet: Fleet, drill: Drill) -> Fleet:
     return standing_by(drilled, drill)
 
 
+def round_folder(drill: Drill) -> Path:
+    """Where a round's reports go unless somebody says: one folder for each kind, so that none answers for another."""
+    return Path("reports") / "-".join(["all", _kind_name(drill), *(["simulated"] if drill.simulated else [])])
+
+
 def _kind(drill: Drill) -> dict[str, Any]:
     """What a filled lab depends on."""
     return {**_options(drill), "tls": drill.tls}
+
+
+def _kind_name(drill: Drill) -> str:
+    return "-".join([*_options(drill).values(), *(["tls"] if drill.tls else [])])
 
 
 def _options(drill: Drill) -> dict[str, str]:
@@ -97,7 +106,7 @@ def _options(drill: Drill) -> dict[str, str]:
 
 def _ready(drill: Drill, *, silent: bool) -> Path:
     """The filled lab: the one of an earlier try, or a new one."""
-    place = ASIDE.absolute() / "-".join([*_options(drill).values(), *(["tls"] if drill.tls else [])])
+    place = ASIDE.absolute() / _kind_name(drill)
     if not drill.simulated and not (place / aside.ABOUT).exists():
         done = _resilience("drill", *_words(drill), "--set-aside", str(place), *(["--json"] if silent else []))
         if done:
@@ -136,12 +145,26 @@ def _resilience(*words: str) -> int:
             raise
 
 
-def _judged(report: Path) -> bool:
-    """Whether an earlier try met or missed its promise; one that could prove neither is tried again."""
+def judged(report: Path, drill: Drill, *, silent: bool) -> bool:
+    """Whether an earlier try met or missed its promise; one that could prove neither, or of another kind, is none."""
     try:
-        return bool(json.loads((report / "verdict.json").read_text())["verdict"] != "unknown")
+        known = bool(json.loads((report / "verdict.json").read_text())["verdict"] != "unknown")
     except (OSError, ValueError):
         return False
+    other = _of_another_kind(report, drill) if known else ""
+    if other:
+        _say(f"  {report.name}: what is there is {other}, and does not count for this round", silent=silent)
+    return known and not other
+
+
+def _of_another_kind(report: Path, drill: Drill) -> str:
+    """How the drill that was judged there differs from those of this round, by its own journal; empty where it does not."""
+    started = [event for event in JournalFile(report / "journal.jsonl").read() if event.kind == "drill-started"]
+    if not started:
+        return "of a kind that no journal tells"
+    wanted = {**_kind(drill), "simulated": drill.simulated}
+    other = {key: started[0].data.get(key, False) for key in wanted}
+    return ", ".join(f"of {key} {value}" for key, value in other.items() if value != wanted[key])
 
 
 def _free(report: Path) -> Path:
