@@ -25,11 +25,22 @@ from resilience.model import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Uptime:
+    """A clock that nobody sets. Two of one boot can be compared, in whichever process they were taken; others say nothing."""
+
+    boot: str
+    seconds: float
+
+
 class Clock(Protocol):
     """Time, so that a test can own it."""
 
     def now(self) -> float:
-        """Seconds since the Unix epoch."""
+        """Seconds since the Unix epoch, as the machine is told: somebody may set it, also while a step runs."""
+
+    def uptime(self) -> Uptime:
+        """Seconds since this machine was booted, sleep included: for whatever must not end too soon."""
 
     def sleep(self, seconds: float) -> None:
         """Wait; only for polling a condition or for a lease to run out."""

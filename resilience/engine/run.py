@@ -47,13 +47,18 @@ class Run:
         """Nonces of epochs that this journal set out to seal."""
         return frozenset(str(event.data["nonce"]) for event in self.world.log.read() if event.kind == "sealing")
 
-    def sealed_at(self, record: EpochRecord) -> float | None:
-        """When this journal saw that enough vaults hold this epoch; None where it did not yet."""
+    def sealed(self, record: EpochRecord) -> Facts | None:
+        """What this journal noted when it first saw that enough vaults hold this epoch; None where it did not yet."""
         for event in self.world.log.read():
             sealed = event.kind == "step-done" and event.data.get("action") == "seal"
             if sealed and event.data["facts"].get("nonce") == record.nonce:
-                return event.when
+                return dict(event.data["facts"])
         return None
+
+    def since_seal(self, record: EpochRecord) -> float:
+        """Seconds since then by a clock that nobody sets; 0 where that can't be told, as after a boot or on another machine."""
+        noted, now = self.sealed(record) or {}, self.world.clock.uptime()
+        return max(0.0, now.seconds - noted["uptime_s"]) if noted.get("boot") == now.boot else 0.0
 
     def found(self, action: str, site: str) -> Facts:
         """What this plan's step of that action found at the site when it was last done; empty where it was not."""

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from resilience.model import Event
+from resilience.ports import Uptime
 from resilience.replication.seals import public_hex
 from resilience.simulation.state import State, site_private
 
@@ -15,10 +16,17 @@ class SimClock:
     """A clock that only goes on when somebody waits or calls."""
 
     state: State
+    boot: str = "simulated"
+    set_by: float = 0.0
+    """By how much the time of day was set since."""
 
     def now(self) -> float:
-        """The simulation's time."""
-        return self.state.now
+        """The simulation's time, as this machine was told it."""
+        return self.state.now + self.set_by
+
+    def uptime(self) -> Uptime:
+        """Whatever the time of day is set to."""
+        return Uptime(self.boot, self.state.ms / 1000)
 
     def sleep(self, seconds: float) -> None:
         """Wait, at no cost."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -10,6 +11,7 @@ from resilience.engine.execute import unfinished
 from resilience.errors import Refused, TooFewVaults
 from resilience.model import Event
 from resilience.simulation import SimulatedGround, SimulatedUsers
+from resilience.simulation.operator import SimClock
 from resilience.simulation.shipping import may_acknowledge
 from tests.sim.stage import Stage, attempt, day_one
 
@@ -84,6 +86,37 @@ def test_the_lease_counts_from_the_moment_the_seal_was_whole() -> None:
     stage.state.pace = 0.0
     stage.operator.failover()
     assert put
+    assert stage.post(1, "birch") == 1
+
+
+@pytest.mark.parametrize(
+    ("set_by", "boot", "least", "most"),
+    [(30.0, "simulated", 4.0, 6.0), (-30.0, "simulated", 4.0, 6.0), (0.0, "another", 6.0, 6.0)],
+)
+def test_a_clock_that_is_set_cuts_no_lease_short(set_by: float, boot: str, least: float, most: float) -> None:
+    """After the seal the time of day jumps, either way: the wait is what is left. After a boot it is whole."""
+    stage = day_one()
+    stage.state.lose("acorn", hosts=False)
+    stage.state.pace = 0.0
+    acorn = stage.state.hosts["acorn"]
+    clock = SimClock(stage.state)
+
+    def part(door: str) -> None:
+        if door.endswith("put_new"):
+            acorn.cut_off = set(stage.state.vaults)
+
+    def jump() -> None:
+        clock.set_by, clock.boot = set_by, boot
+
+    stage.state.watchers.append(part)
+    stage.operator.world = replace(stage.operator.world, clock=clock)
+    stage.operator.asleep(partial(begins, "lease"), jump).failover()
+    waited = [
+        event.data["facts"]["waited_s"]
+        for event in stage.operator.world.log.read()
+        if event.kind == "step-done" and event.data["action"] == "lease"
+    ]
+    assert [least <= seconds <= most for seconds in waited] == [True], waited
     assert stage.post(1, "birch") == 1
 
 

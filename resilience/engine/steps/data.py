@@ -148,9 +148,8 @@ def ship(run: Run, step: Step) -> Facts:
 
 def lease(run: Run, step: Step) -> Facts:
     """Wait until the old site's lease has run out: it could renew it until the seal was whole."""
-    rules, epoch = run.fleet.replication, run.epoch(step.subject)
-    until = (run.sealed_at(epoch) or run.world.clock.now()) + rules.lease_s + rules.drift_s
-    left = max(0.0, until - run.world.clock.now())
+    rules = run.fleet.replication
+    left = max(0.0, rules.lease_s + rules.drift_s - run.since_seal(run.epoch(step.subject)))
     if left:
         run.world.clock.sleep(left)
     return {"waited_s": round(left, 3)}

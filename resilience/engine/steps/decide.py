@@ -37,14 +37,16 @@ def _sealed(run: Run, record: EpochRecord) -> Facts:
     vaults, check = run.world.vaults, run.world.signer.verify
     olds = () if run.plan.forced else to_fence(vaults, record.parent, check)
     sealed = seal_record(vaults, record, olds, check)
+    whole = run.world.clock.uptime()
     if not run.plan.forced:
         attest({name: vaults[name] for name in sealed}, record, run.world.signer.sign)
-    return {"epoch": record.number, "vaults": list(sealed), "nonce": record.nonce}
+    facts = {"epoch": record.number, "vaults": list(sealed), "nonce": record.nonce}
+    return {**facts, "boot": whole.boot, "uptime_s": whole.seconds}
 
 
 def _seal_on(run: Run, record: EpochRecord) -> Facts:
     """Go on with a seal of ours: what was whole stays whole, else all sets' quorums are needed as before."""
-    if run.sealed_at(record) is not None:
+    if run.sealed(record) is not None:
         return {"epoch": record.number, "nonce": record.nonce, "already": True}
     return _sealed(run, record)
 
