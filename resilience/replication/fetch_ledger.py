@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -62,18 +62,43 @@ def _refuse_too_few(
 
 
 def _look_further(vaults: Mapping[str, Vault], listed: dict[str, list[str]], newest: int) -> None:
-    """A listing may be stale: after the last entry it names, the next ones are asked for by name, in each vault."""
-    last = {epoch: max(by_seq) for epoch, by_seq in by_epochs(listed.values(), newest).items()}
-    for epoch, seq in last.items():
-        while found := _holding(vaults, listed, layout.ledger(epoch, seq + 1)):
-            seq += 1  # noqa: PLW2901 - one after another until nobody has the next
-            for name in found:
-                listed[name] = [*listed[name], layout.ledger(epoch, seq)]
+    """A listing may be stale: whatever may come next is asked for by name, in each vault, until nobody has it."""
+    asked: set[str] = set()
+    while names := _next_names(listed.values(), newest) - asked:
+        asked |= names
+        for name, found in _holding({name: vaults[name] for name in listed}, sorted(names)).items():
+            listed[name] = [*listed[name], *found]
 
 
-def _holding(vaults: Mapping[str, Vault], listed: Mapping[str, list[str]], key: str) -> list[str]:
-    answers = each({name: vaults[name] for name in listed}, lambda vault: vault.exists(key))
-    return [name for name, there in answers.items() if there is True]
+def _next_names(listings: Iterable[Iterable[str]], newest: int) -> set[str]:
+    """Of each epoch the entry after the last that is listed; where none is, the first two that it could begin with.
+
+    A site begins with entry 1, when it hands all over again, or else goes on after what was there before it.
+    """
+    by_epoch, before = by_epochs(listings, newest), 0
+    names: set[str] = set()
+    for epoch in range(1, newest + 1):
+        last = max(by_epoch.get(epoch, ()), default=0)
+        names |= {layout.ledger(epoch, seq) for seq in ({last + 1} if last else {1, before + 1})}
+        before = max(before, last)
+    return names
+
+
+def _holding(vaults: Mapping[str, Vault], keys: Sequence[str]) -> dict[str, list[str]]:
+    """Which of these each vault has; one that does not answer has none."""
+    pairs = [(name, key) for name in vaults for key in keys]
+    with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
+        answers = list(pool.map(lambda pair: _has(vaults[pair[0]], pair[1]), pairs))
+    held = [pair for pair, there in zip(pairs, answers, strict=True) if there]
+    return {name: [key for holder, key in held if holder == name] for name in vaults}
+
+
+def _has(vault: Vault, key: str) -> bool:
+    try:
+        return vault.exists(key)
+    except ResilienceError as error:
+        log.warning("an entry cannot be asked for", vault=vault.name, key=key, why=error.why)
+        return False
 
 
 def by_epochs(listings: Iterable[Iterable[str]], newest: int) -> dict[int, dict[int, str]]:

@@ -104,6 +104,19 @@ def test_a_stale_listing_hides_no_entry() -> None:
     assert listed == {"birch": [layout.ledger(1, 1)], "cedar": [layout.ledger(1, seq) for seq in (1, 2, 3)]}
 
 
+@pytest.mark.parametrize("hidden", [[(2, 4)], [(2, 4), (2, 5)], [(2, 1), (2, 2), (2, 3)], [(2, 4), (3, 5)]])
+def test_no_listing_names_an_epochs_first_entry(hidden: list[tuple[int, int]]) -> None:
+    """What a site put first is known though every listing is from before it, whichever number it began with."""
+    there = keys((1, 1), (1, 2), (1, 3))
+    vaults = {name: MemoryVault(name) for name in ("birch", "cedar")}
+    for vault in vaults.values():
+        for key in (*there, *keys(*hidden)):
+            vault.put_new(key, b"")
+    listed = {name: list(there) for name in vaults}
+    fetch_ledger._look_further(vaults, listed, 4)
+    assert [sorted(found) for found in listed.values()] == [sorted([*there, *keys(*hidden)])] * 2
+
+
 def test_how_much_was_cut_off_tells_how_many_numbers_to_skip() -> None:
     """All WAL past the operator's end, and of epochs after; of an epoch that is gone back to whole, all of it."""
     vault = MemoryVault("elm")
