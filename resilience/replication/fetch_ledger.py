@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -13,28 +13,41 @@ from resilience.errors import BrokenChain, ResilienceError, VaultError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import layout
+from resilience.replication.chunk import Opening, decode_opening
 from resilience.replication.config import Config
 from resilience.replication.entries import entry, place
-from resilience.replication.epoch import each
+from resilience.replication.epoch import each, numbered
 from resilience.replication.fetch_media import keep
+from resilience.replication.originals import Altered, read_good
+from resilience.replication.seals import Verify
 
 FETCHERS = 12
 log = structlog.get_logger()
 
 
 def main(config: Config) -> dict[str, Any]:
-    """Fetch the whole ledger; entries that are here already stay as they are."""
+    """Fetch the ledger for a site that is opened: of epochs before its own, for what it wrote itself it has.
+
+    Whoever had an older primary's credentials may have put entries under the epoch that is opened, before it was.
+    """
+    return fetch(config, config.record.number - 1)
+
+
+def fetch(config: Config, newest: int) -> dict[str, Any]:
+    """Fetch all entries of epochs up to `newest`; those that are here already stay as they are."""
     vaults = config.open()
     answers = each(vaults, lambda vault: vault.list(layout.LEDGER))
     listed = {name: a for name, a in answers.items() if not isinstance(a, ResilienceError)}
     silent = {name: a for name, a in answers.items() if isinstance(a, ResilienceError)}
     for record in (*config.parent_epochs[-1:], config.epoch):
         _refuse_too_few(record.record(), listed, silent)
-    _look_further(vaults, listed, config.record.number)
-    chosen, forked = choose((key for keys in listed.values() for key in keys), config.record.number)
+    _look_further(vaults, listed, newest)
+    keys = [key for found in listed.values() for key in found]
+    known = [parent.record() for parent in config.parent_epochs]
+    chosen, forked = choose(keys, newest, unopened(vaults, keys, newest, config.verify, known))
     ledger = config.paths.ledger
 
-    def fetch(seq: int) -> bool:
+    def bring(seq: int) -> bool:
         path = ledger / f"{seq:08d}.json"
         if path.exists():
             return False
@@ -43,7 +56,7 @@ def main(config: Config) -> dict[str, Any]:
         return True
 
     with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
-        fetched = sum(pool.map(fetch, sorted(chosen)))
+        fetched = sum(pool.map(bring, sorted(chosen)))
     return {"entries": len(chosen), "fetched": fetched, "forked": forked}
 
 
@@ -111,20 +124,55 @@ def by_epochs(listings: Iterable[Iterable[str]], newest: int) -> dict[int, dict[
     return found
 
 
-def choose(keys: Iterable[str], newest: int) -> tuple[dict[int, str], list[str]]:
+def choose(keys: Iterable[str], newest: int, unopened: Iterable[int] = ()) -> tuple[dict[int, str], list[str]]:
     """Of each number the entry of the newest epoch, without a gap; the others are told as forked.
 
-    An entry that a fenced site still put after its successor went on was acknowledged to nobody.
+    An entry that a fenced site still put after its successor went on was acknowledged to nobody, and nobody at all could
+    write under an epoch that was opened for no site.
     """
     by_epoch = by_epochs([keys], newest)
     chosen: dict[int, str] = {}
-    forked: list[str] = []
+    forked = [key for epoch in sorted(unopened) for key in sorted(by_epoch.pop(epoch, {}).values())]
     for epoch in sorted(by_epoch):
         first = min(by_epoch[epoch])
         forked += [chosen.pop(seq) for seq in sorted(chosen) if seq >= first]
         chosen |= by_epoch[epoch]
     _refuse_gap(chosen)
     return chosen, forked
+
+
+def unopened(
+    vaults: Mapping[str, Vault], keys: Iterable[str], newest: int, check: Verify, known: Sequence[EpochRecord] = ()
+) -> list[int]:
+    """Of the epochs that these entries are under, those that are known to have been opened for no site."""
+    numbers = sorted(by_epochs([keys], newest))
+
+    def closed(number: int) -> bool:
+        records = {*numbered(vaults, number, check), *(record for record in known if record.number == number)}
+        return _never_opened(vaults, number, records)
+
+    with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
+        return [number for number, was in zip(numbers, pool.map(closed, numbers), strict=True) if was]
+
+
+def _never_opened(vaults: Mapping[str, Vault], number: int, records: Collection[EpochRecord]) -> bool:
+    """Whether no k vaults can hold an opening record; in doubt entries count, for one may have been acknowledged.
+
+    What is no opening record of ours proves that only where no vault of the set is silent.
+    """
+    if not records or not all(record.parent for record in records):
+        return False
+
+    def opening(data: bytes) -> Opening | None:
+        return next((said for record in records if (said := decode_opening(data, record))), None)
+
+    told = each(vaults, lambda vault: read_good(vault, layout.opening(number), opening))
+    answers = {name: answer for name, answer in told.items() if not isinstance(answer, ResilienceError)}
+    if any(isinstance(answer, tuple) for answer in answers.values()):
+        return False
+    junk = any(isinstance(answer, Altered) for answer in answers.values())
+    silent = [(record, sum(name not in answers for name in record.vaults)) for record in records]
+    return all(lacking == 0 if junk else lacking < record.k for record, lacking in silent)
 
 
 def _refuse_gap(chosen: Mapping[int, str]) -> None:

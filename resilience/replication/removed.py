@@ -24,7 +24,7 @@ def main(config: Config) -> dict[str, Any]:
             "The configuration has no ledger_public_key.", "Anybody could have written the ledger.", "Add it."
         )
     config.paths.ledger.mkdir(parents=True, exist_ok=True)
-    fetch_ledger.main(config)
+    fetch_ledger.fetch(config, config.record.number)
     return read(sorted(config.paths.ledger.glob("[0-9]*.json")), config.ledger_public_key)
 
 

@@ -15,7 +15,7 @@ from resilience.model import EpochRecord, SiteOutputs, Stage, Step, Unknown
 from resilience.ports import Journey
 from resilience.replication import layout
 from resilience.replication.epoch import continues, each, numbered
-from resilience.replication.fetch_ledger import choose
+from resilience.replication.fetch_ledger import choose, unopened
 
 
 def begin(run: Run, step: Step) -> Facts:
@@ -72,7 +72,7 @@ def _walk(run: Run, epoch: EpochRecord, outputs: SiteOutputs) -> Journey:
 
 
 def _anchor(run: Run) -> int:
-    """How many ledger entries the vaults hold; TooFewVaults where one that counted could be missed.
+    """How many ledger entries of epochs before this one the vaults hold; TooFewVaults where one that counted could be missed.
 
     None can where this epoch only changes the vault set: the host wrote the entries of the one before, and has them.
     """
@@ -89,7 +89,8 @@ def _anchor(run: Run) -> int:
                 f"An entry that {older.k} of {', '.join(older.vaults)} hold could be missed.",
                 "Nothing was opened. Bring a vault back and run the same command again.",
             )
-    return len(choose((key for keys in listed.values() for key in keys), epoch.number)[0])
+    keys, before = [key for found in listed.values() for key in found], epoch.number - 1
+    return len(choose(keys, before, unopened(run.world.vaults, keys, before, run.world.signer.verify))[0])
 
 
 def open_up(run: Run, step: Step) -> Facts:

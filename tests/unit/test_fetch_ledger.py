@@ -1,0 +1,146 @@
+"""Which entries of the ledger count, when somebody with ship's credentials put some under epochs to come."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyrage
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.model import EpochRecord
+from resilience.replication import chunk, fetch_ledger, layout, seals
+from resilience.replication import epoch as epochs
+from resilience.simulation import SimulatedGround, SimulatedUsers
+from tests.sim.stage import day_one
+from tests.unit.test_epoch import CHECK, OPERATOR, SET, Dead
+
+SITE = Ed25519PrivateKey.generate()
+IDENTITY = pyrage.x25519.Identity.generate()
+
+
+def record(number: int) -> EpochRecord:
+    """An epoch that the operator sealed for a site with a key."""
+    return epochs.make_record(
+        number=number,
+        site="birch",
+        nonce=f"n{number}",
+        parent=number - 1,
+        vaults=SET,
+        k=2,
+        s=2,
+        sealed_at=1.0,
+        signer=seals.public_hex(SITE),
+        sign=seals.signer(OPERATOR),
+    )
+
+
+class World:
+    """Three vaults with five entries of epoch 1; epoch 2 is sealed and opened for nobody, epoch 3 is being opened."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.vaults = {name: MemoryVault(name) for name in SET}
+        for number in (1, 2, 3):
+            self.put(layout.epoch(number), epochs.encode(record(number)))
+        self.enter(1, 1, 2, 3, 4, 5)
+
+    def put(self, key: str, data: bytes, *names: str) -> None:
+        """Into these vaults, or all."""
+        for name in names or SET:
+            self.vaults[name].put_new(key, data)
+
+    def enter(self, epoch: int, *numbers: int) -> None:
+        """Entries under an epoch, in every vault; whoever has the recipients can put them."""
+        sealed = seals.encrypt(b"of %d" % epoch, [str(IDENTITY.to_public())])
+        for seq in numbers:
+            self.put(layout.ledger(epoch, seq), sealed)
+
+    def open(self, number: int, *names: str) -> None:
+        """A site was opened under this epoch."""
+        told = chunk.Opening(number, f"n{number}", number - 1, 9, 9, 1, "7", 1.0)
+        self.put(layout.opening(number), chunk.encode_opening(told, seals.signer(SITE)), *names)
+
+    def fetch(self, number: int) -> dict[str, Any]:
+        """The command at the site that is opened under this epoch."""
+        paths = SimpleNamespace(ledger=self.folder / "ledger", wal=self.folder / "wal")
+        paths.ledger.mkdir()
+        records = [SimpleNamespace(record=partial(record, n)) for n in range(1, number + 1)]
+        config: Any = SimpleNamespace(
+            open=lambda: self.vaults,
+            parent_epochs=records[:-1],
+            epoch=records[-1],
+            record=record(number),
+            paths=paths,
+            key=lambda: str(IDENTITY),
+            verify=CHECK,
+        )
+        return fetch_ledger.main(config)
+
+    @property
+    def brought(self) -> list[bytes]:
+        """What the app will read."""
+        return [path.read_bytes() for path in sorted((self.folder / "ledger").iterdir())]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Those vaults, and a host that has nothing yet."""
+    return World(tmp_path)
+
+
+@pytest.mark.parametrize("planted", [(1,), (3,), (1, 2, 3, 4, 5, 6), (6,), (9,)])
+def test_entries_under_the_epoch_that_is_opened_count_for_nothing(world: World, planted: tuple[int, ...]) -> None:
+    """They were put before its site could write; nothing that was acknowledged gives way to them, nor waits for their gap."""
+    world.enter(2, *planted)
+    assert world.fetch(2) == {"entries": 5, "fetched": 5, "forked": []}
+    assert world.brought == [b"of 1"] * 5
+
+
+@pytest.mark.parametrize("planted", [(1,), (6,), (9,)])
+def test_entries_under_an_epoch_that_was_never_opened_count_for_nothing(world: World, planted: tuple[int, ...]) -> None:
+    """Its names were taken, so the next epoch was sealed: what lies below the first one is nobody's, and is told."""
+    world.enter(2, *planted)
+    world.put(layout.opening(2), b"junk", "elm")
+    world.put(layout.first(2), b"junk")
+    told = {"entries": 5, "fetched": 5, "forked": [layout.ledger(2, seq) for seq in planted]}
+    assert world.fetch(3) == told
+    assert world.brought == [b"of 1"] * 5
+
+
+def test_an_epoch_that_was_opened_goes_before_those_before_it(world: World) -> None:
+    """One vault that has the opening record is enough, whatever lies there in the others."""
+    world.put(layout.opening(2), b"junk", "cedar", "elm")
+    world.open(2, "birch")
+    world.enter(2, 5, 6)
+    assert world.fetch(3)["forked"] == [layout.ledger(1, 5)]
+    assert world.brought == [*[b"of 1"] * 4, *[b"of 2"] * 2]
+
+
+def test_in_doubt_entries_count(world: World) -> None:
+    """The opening record may lie in k vaults that are silent; and behind junk where the only one that tells is."""
+    world.enter(2, 6)
+    keys = [layout.ledger(1, 1), layout.ledger(2, 6)]
+    assert fetch_ledger.unopened(world.vaults, keys, 2, CHECK) == [2]
+    one = {**world.vaults, "elm": Dead("elm")}
+    assert fetch_ledger.unopened(one, keys, 2, CHECK) == [2]
+    assert fetch_ledger.unopened({**one, "cedar": Dead("cedar")}, keys, 2, CHECK) == []
+    world.put(layout.opening(2), b"junk", "birch")
+    assert fetch_ledger.unopened(one, keys, 2, CHECK) == []
+    assert fetch_ledger.unopened({}, keys, 2, CHECK) == []
+
+
+@pytest.mark.parametrize("planted", [1, 6])
+def test_nobody_keeps_a_new_site_shut_by_an_entry_to_come(planted: int) -> None:
+    """What the gate compares the app's ledger with is what was written before its epoch."""
+    stage = day_one()
+    for held in stage.state.vaults.values():
+        held.objects[layout.ledger(2, planted)] = b"nothing"
+    SimulatedGround(stage.state, stage.fleet, SimulatedUsers(stage.state, stage.fleet)).inject("terminate", ("acorn",))
+    stage.operator.failover("birch", ("acorn",))
+    looked = [event.data["anchor"] for event in stage.world.log.read() if event.kind == "looked"]
+    assert looked == [2]
