@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 import structlog
 
-from resilience.errors import BrokenChain, ResilienceError, UsageError
+from resilience.errors import BrokenChain, ResilienceError, UsageError, VaultError
 from resilience.replication import chunk, layout, lsn, notes
 from resilience.replication.apart import Owed, cut, give, owed
 from resilience.replication.config import Config
 from resilience.replication.epoch import each
+from resilience.replication.originals import Altered, read_good
 from resilience.replication.spool import Hole
 
 AT_ONCE = 12
@@ -104,9 +105,9 @@ class _Copier:
         """Where this chunk ends, and whether it was copied; BrokenChain when nobody has it whole."""
         key = layout.chunk(self._record.number, start)
         whole = self._whole(start)
-        data = _or_none(lambda: self._readers[self._name].get(key))
-        copied = 0
-        if data is None or not whole(data):
+        own = _or_none(lambda: self._held(key, whole))
+        data, copied = own[0] if isinstance(own, tuple) else None, 0
+        if data is None:
             data = next((found for found in self._copies(key) if whole(found)), None)
             if data is None:
                 raise BrokenChain(
@@ -115,8 +116,23 @@ class _Copier:
                     f"No vault but {self._name} must lack it: bring one back, and take a snapshot into {self._name}.",
                 )
             copied = int(self._writer.put_new(key, data))
+            if not copied:
+                self._refuse_altered(key, whole)
         self._ends[start] = whole(data)
         return self._ends[start], copied
+
+    def _held(self, key: str, whole: Callable[[bytes], int]) -> tuple[bytes, int] | Altered | None:
+        """What the vault itself has under this name, as whoever reads it later takes it."""
+        return read_good(self._readers[self._name], key, lambda data: whole(data) or None)
+
+    def _refuse_altered(self, key: str, whole: Callable[[bytes], int]) -> None:
+        """Something was there already: whole, where somebody else put it meanwhile, or else nothing can take its place."""
+        if not isinstance(self._held(key, whole), tuple):
+            raise VaultError(
+                f"{self._name} holds something else in place of {key}.",
+                "It is altered, and not to be written over: the vault would count for WAL that it can't give back.",
+                f"Look at it, remove it with the operator's credentials for {self._name}, and run the same command again.",
+            )
 
     def lacking(self, *prefixes: str) -> Owed:
         """What another vault lists and this one does not, as far as this one is to have it."""

@@ -1,0 +1,77 @@
+"""Filling a vault's hole: it counts for a chunk only where it gives that chunk back."""
+
+from __future__ import annotations
+
+import hashlib
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.errors import VaultError
+from resilience.replication import catch_up, chunk, layout, lsn, seals
+from tests.unit.test_epoch import SET
+from tests.unit.test_fetch_ledger import IDENTITY, SITE, record
+
+BEGIN = 16 << 20
+
+
+class Kept(MemoryVault):
+    """A vault whose store keeps what was put first."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.firsts: dict[str, bytes] = {}
+
+    def first(self, key: str) -> bytes | None:
+        """The oldest version."""
+        return self.firsts.get(key)
+
+
+def whole() -> bytes:
+    """A chunk as ship put it."""
+    body = chunk.seal_body(b"x", [str(IDENTITY.to_public())])
+    sha = hashlib.sha256(body).hexdigest()
+    header = chunk.Header(1, "n1", "birch", 1, "7", BEGIN, BEGIN + 1, BEGIN, 1.0, sha)
+    return chunk.encode(header, body, seals.signer(SITE))
+
+
+def catch_up_elm(vaults: dict[str, Any]) -> int:
+    """The command, for a hole of one chunk; how many were copied."""
+    config: Any = SimpleNamespace(
+        record=record(1),
+        apart=frozenset(),
+        open=lambda: vaults,
+        open_to_write=lambda names: {name: vaults[name] for name in names},
+    )
+    return int(catch_up.main(config, "elm", lsn.show(BEGIN), lsn.show(BEGIN + 1))["chunks"])
+
+
+@pytest.fixture
+def vaults() -> dict[str, Any]:
+    """Two vaults with the chunk, and elm without."""
+    found = {name: Kept(name) for name in SET}
+    for name in ("birch", "cedar"):
+        found[name].put_new(layout.chunk(1, BEGIN), whole())
+    return found
+
+
+def test_a_rotten_chunk_is_no_filled_hole(vaults: dict[str, Any]) -> None:
+    """It can't be written over, so this vault may not be told to ship as one that has it; once it is removed, it may."""
+    key = layout.chunk(1, BEGIN)
+    vaults["elm"].put_new(key, b"rotten")
+    with pytest.raises(VaultError, match=f"elm holds something else in place of {key}"):
+        catch_up_elm(vaults)
+    vaults["elm"].delete(key)
+    assert catch_up_elm(vaults) == 1
+    assert vaults["elm"].get(key) in {vaults["birch"].get(key), vaults["cedar"].get(key)}
+    assert catch_up_elm(vaults) == 0
+
+
+def test_what_was_put_first_counts(vaults: dict[str, Any]) -> None:
+    """Somebody wrote over a chunk where the store keeps versions: readers take the first one, which is whole."""
+    key = layout.chunk(1, BEGIN)
+    vaults["elm"].put_new(key, b"written over")
+    vaults["elm"].firsts = {key: whole()}
+    assert catch_up_elm(vaults) == 0
