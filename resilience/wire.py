@@ -41,7 +41,7 @@ from resilience.lab import Lab
 from resilience.model import CLOUDS, Fleet, Site, VaultSpec
 from resilience.model.rights import PRINCIPALS
 from resilience.ports import Cloud, Log, Vault, Workload, World
-from resilience.replication import layout, states
+from resilience.replication import layout
 from resilience.replication.vaults import open_vault
 
 __all__ = ["Budgets", "Home", "KitKeys", "budgets", "kit_first", "kit_shares", "real_world"]
@@ -160,14 +160,6 @@ def forget_stacks(home: Home, fleet: Fleet, vendor: str, *, undo: bool = False) 
     sites = [site for site in fleet.sites if site.vendor == vendor]
     sites += [pulumi_vault.as_site(spec) for spec in fleet.vaults if spec.vendor == vendor and spec.stack]
     return [site.name for site in sites if act(states, site)]
-
-
-def restore_stack(home: Home, fleet: Fleet, name: str, world: World) -> states.Kept:
-    """Bring a site's state to this machine from the vault that holds the newest one that the operator signed."""
-    kit, site = Kit(home.directory / fleet.kit), fleet.site(name)
-    kept = states.newest(world.vaults, states.Stack(fleet.name, name), world.signer.verify)
-    _cloud(home, fleet, kit, site).adopt(site, kept.sealed)
-    return kept
 
 
 def known_vault(fleet: Fleet, name: str) -> VaultSpec:

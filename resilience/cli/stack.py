@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from resilience.cli.context import Context, declared, say_json
-from resilience.engine.stack_state import note_known
-from resilience.wire import forget_stacks, restore_stack
+from resilience.engine.stack_state import take_over
+from resilience.wire import forget_stacks
 
 app = typer.Typer(
     help="States of stacks: forget a dead vendor's, bring one back.", no_args_is_help=True, rich_markup_mode=None
@@ -56,8 +56,7 @@ def restore(
     """
     context: Context = ctx.obj
     with context.world(site=site) as (fleet, world), context.alone():
-        kept = restore_stack(context.home, fleet, site, world)
-        note_known(world, site, kept.key)
+        kept = take_over(world, fleet.name, fleet.site(site))
     put = datetime.fromtimestamp(kept.at_ms / 1000, UTC).isoformat(timespec="seconds")
     found = {"site": site, "vault": kept.vault, "key": kept.key, "put": put}
     if as_json:

@@ -64,7 +64,9 @@ def _doubts(fleet: Fleet, survey: Survey, old: EpochRecord, target: str) -> Iter
 
 def _unfit(site: str, source: SiteReading | None) -> Iterator[str]:
     """Why this site can't hand over."""
-    if source is None or source.serving is not True:
+    if source is not None and source.outputs is None:
+        yield f"this machine knows nothing of {site}'s hosts (`resilience stack restore {site}` brings it here)"
+    elif source is None or source.serving is not True:
         yield f"{site} does not serve"
     elif isinstance(source.ship, Unknown):
         yield f"what {site} has shipped is not known: {source.ship.why}"

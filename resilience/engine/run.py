@@ -34,7 +34,7 @@ class Run:
             raise ResilienceError(
                 f"{site} has no hosts yet.",
                 "Its stack has never been brought up, or its state is gone.",
-                f"Run `resilience up {site}`, or the failover again from its start.",
+                f"Made on another machine: `resilience stack restore {site}`. Else run `resilience up {site}`, or the failover again.",
             )
         return outputs
 

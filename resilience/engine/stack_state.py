@@ -72,9 +72,20 @@ def bring(run: Run, site: Site) -> Facts:
         kept = states.newest(run.world.vaults, states.Stack(run.fleet.name, site.name), run.world.signer.verify)
     except MissingPart:
         return {}
-    cloud.adopt(site, kept.sealed)
-    note_known(run.world, site.name, kept.key)
+    _adopt(run.world, site, kept)
     return {"adopted": kept.key, "from": kept.vault, "doubts": [*kept.passed_over, *kept.silent]}
+
+
+def take_over(world: World, fleet: str, site: Site) -> states.Kept:
+    """Let this machine go on with the newest state that the operator signed and a vault holds."""
+    kept = states.newest(world.vaults, states.Stack(fleet, site.name), world.signer.verify)
+    _adopt(world, site, kept)
+    return kept
+
+
+def _adopt(world: World, site: Site, kept: states.Kept) -> None:
+    world.clouds[site.name].adopt(site, kept.sealed)
+    note_known(world, site.name, kept.key)
 
 
 def _put(vault: Vault, key: str, data: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from resilience.errors import VendorClosed
 from resilience.model import RecordSpec, Site, SiteOutputs
@@ -31,16 +31,19 @@ class SimCloud:
     """Infrastructure of one site; its state is on the operator's machine."""
 
     sim: State
+    elsewhere: set[str] = field(default_factory=set)
+    """Sites of whose hosts this machine knows nothing, whoever made them."""
 
     def up(self, site: Site) -> SiteOutputs:
-        """Make the host; one that is gone is made anew."""
+        """Make the host; one that is gone is made anew, and where nothing is known of one a second takes its place."""
         number = VENDORS.index(site.vendor) + 1
 
         def make() -> SiteOutputs:
             host = self.sim.hosts.get(site.name)
-            if host is None or not host.alive:
+            if host is None or not host.alive or site.name in self.elsewhere:
                 self.sim.machines += 1
                 self.sim.hosts[site.name] = Host(number=self.sim.machines)
+            self.elsewhere.discard(site.name)
             outputs = SiteOutputs(site.name, site.vendor, (f"198.18.{number}.100",), ("key",))
             return self.sim.outputs.setdefault(site.name, outputs)
 
@@ -48,7 +51,7 @@ class SimCloud:
 
     def outputs(self, site: Site) -> SiteOutputs | None:
         """From state alone: no vendor is called."""
-        return self.sim.ask(f"cloud.{site.name}.outputs", None, 0.0, lambda: self.sim.outputs.get(site.name))
+        return self.sim.ask(f"cloud.{site.name}.outputs", None, 0.0, lambda: self._known(site))
 
     def down(self, site: Site) -> None:
         """Destroy it."""
@@ -63,13 +66,16 @@ class SimCloud:
         """The stack's state."""
 
         def export() -> bytes | None:
-            return site.name.encode() if site.name in self.sim.outputs else None
+            return site.name.encode() if self._known(site) else None
 
         return self.sim.ask(f"cloud.{site.name}.state", None, 0.0, export)
 
     def adopt(self, site: Site, exported: bytes) -> None:
-        """Every machine knows every state here."""
-        self.sim.ask(f"cloud.{site.name}.adopt", None, 0.5, lambda: None)
+        """From here on this machine knows what others do."""
+        self.sim.ask(f"cloud.{site.name}.adopt", None, 0.5, lambda: self.elsewhere.discard(site.name))
+
+    def _known(self, site: Site) -> SiteOutputs | None:
+        return None if site.name in self.elsewhere else self.sim.outputs.get(site.name)
 
 
 @dataclass

@@ -29,6 +29,7 @@ from resilience.simulation import Break, Killed, SimLog, State, simulated_fleet,
 from resilience.simulation.app import SimOutside
 from resilience.simulation.shipping import write
 from resilience.simulation.users import take_down
+from resilience.simulation.vendors import SimCloud
 from tests.sim.invariants import Monitor
 
 Outcome = str | None
@@ -180,8 +181,9 @@ class Stage:
         self.operator = Operator(self, self.world)
 
     def other_operator(self) -> Operator:
-        """Another person, with a journal of their own."""
-        return Operator(self, replace(self.world, log=SimLog(self.state)))
+        """Another person on another machine, with a journal of their own and no state of any stack."""
+        clouds = {site.name: SimCloud(self.state, {site.name}) for site in self.fleet.sites}
+        return Operator(self, replace(self.world, log=SimLog(self.state), clouds=clouds))
 
     def unwatched(self) -> None:
         """From here on the operator gives up, by name, what the monitor looks for."""
