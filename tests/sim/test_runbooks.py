@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +17,8 @@ from typer.testing import CliRunner, Result
 from resilience import cli
 from resilience.adapters import kit_first, kit_shares
 from resilience.cli import context
-from resilience.errors import UsageError
+from resilience.errors import ResilienceError, UsageError
+from resilience.model import Registration
 from resilience.simulation import SimulatedGround, SimulatedUsers, simulated_fleet
 from resilience.wire import Home
 from tests.sim.stage import Stage, attempt, day_one
@@ -63,6 +65,17 @@ def half_way(stage: Stage) -> None:
             Path(name).write_bytes((Path(folder) / "out" / name).read_bytes())
 
 
+def registrar_gone(stage: Stage) -> None:
+    """Nobody answers where the domain is registered; the delegation stands."""
+
+    def silent() -> Registration:
+        raise ResilienceError("The registry does not tell how the domain stands.", "ConnectTimeout", "Look yourself.")
+
+    names = replace(stage.fleet.names, registrar="registry", rdap="https://rdap.invalid/domain/plaza.test")
+    stage.fleet = replace(stage.fleet, names=names)
+    stage.world = replace(stage.world, registration=silent)
+
+
 DAYS: dict[str, Callable[[Stage], None]] = {
     "terminated-without-notice": lambda stage: inject(stage, "terminate", "acorn"),
     "vendor-deleted-everything": lambda stage: inject(stage, "delete", "acorn"),
@@ -71,7 +84,7 @@ DAYS: dict[str, Callable[[Stage], None]] = {
     "dns-vendor-gone": lambda stage: inject(stage, "terminate", "dover"),
     "vendor-relents": relented,
     "notice-received": lambda _stage: None,
-    "registrar-gone": lambda _stage: None,
+    "registrar-gone": registrar_gone,
     "operators-laptop-gone": half_way,
     "credentials-stolen": lambda stage: kit_first.make(Path("kit"), stage.fleet),
     "bad-write": bad_write,
