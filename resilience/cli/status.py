@@ -19,6 +19,7 @@ from resilience.errors import Exit
 from resilience.judge.history import too_old
 from resilience.model import Fleet, Reading, Survey, Unknown
 from resilience.render import survey_json, survey_text, to_json
+from resilience.render.alarms import alarming
 
 
 def run(
@@ -28,7 +29,7 @@ def run(
 ) -> None:
     """Show vendors, vaults, sites and zones as they answer; what does not is unknown.
 
-    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or not compared with the primary, or no snapshot was taken, within the declared days, or WAL since it takes too long to replay.
+    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or not compared with the primary, or no snapshot was taken, within the declared days, or WAL since it takes too long to replay; a vault failed its newest verification; or ship raises an alarm, commits wait for too few vaults, or nobody may write. A lab is never critical.
     """
     context: Context = ctx.obj
     with context.world(lost=lost) as (fleet, world):
@@ -36,10 +37,12 @@ def run(
         late = "" if fleet.lab else too_long(fleet, replay(survey, world.log.read()))
     found = (
         unrehearsed(context, fleet),
+        broken(fleet, survey),
         unverified(fleet, survey),
         uncompared(fleet, survey),
         long_replay(context, fleet, survey.at),
         behind(late),
+        *(() if fleet.lab else alarming(survey)),
     )
     critical = [why for why in found if why]
     if as_json:
@@ -50,6 +53,14 @@ def run(
             typer.echo(f"CRITICAL: {why}")
     if critical:
         raise typer.Exit(Exit.MISSED)
+
+
+def broken(fleet: Fleet, survey: Survey) -> str:
+    """Which vaults did not give the database back when that was last tried, and what was found; empty where all did, and for a lab."""
+    why = {name: seen.failed.rstrip(".") for name, seen in survey.vaults.items() if seen.failed_at is not None}
+    if fleet.lab or not why:
+        return ""
+    return f"{', '.join(why)} failed the newest verification ({'; '.join(_by_reason(why))}): see to that, then resilience verify"
 
 
 def unverified(fleet: Fleet, survey: Survey) -> str:

@@ -59,11 +59,12 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
         certificate = pool.submit(_certificate, asking, fleet)
         mirrors = {n: pool.submit(_mirror, world, fleet, n, skip) for n in world.mirrors}
         seen = _all(vaults)
-        proven = pool.submit(proofs.newest, world, asked)
+        proven = pool.submit(proofs.newest, world, asked).result()
+        failed = proofs.failed(world, proven)
         return Survey(
             world.clock.now(),
             _all(accounts),
-            {n: _with(reading, proven.result().get(n)) for n, reading in seen.items()},
+            {n: _with(reading, proven.get(n), failed.get(n)) for n, reading in seen.items()},
             _all(sites),
             _all(zones),
             past_of(world.log.read(), world.history()),
@@ -97,8 +98,10 @@ def _vault(world: World, name: str, vendor: str, skip: frozenset[str]) -> VaultR
     )
 
 
-def _with(seen: VaultReading, proven: proofs.Proven | None) -> VaultReading:
-    """The same, with what was proven of this vault."""
+def _with(seen: VaultReading, proven: proofs.Proven | None, failed: proofs.Failed | None) -> VaultReading:
+    """The same, with what was proven of this vault, and how it failed since."""
+    if failed is not None:
+        seen = replace(seen, failed_at=failed.at, failed=failed.what)
     if proven is None:
         return seen
     return replace(

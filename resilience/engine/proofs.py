@@ -43,6 +43,23 @@ def newest(world: World, vaults: Mapping[str, Vault]) -> dict[str, Proven]:
     return found
 
 
+class Failed(NamedTuple):
+    """When a vault did not give the database back, and what was found."""
+
+    at: float
+    what: str
+
+
+def failed(world: World, proven: Mapping[str, Proven]) -> dict[str, Failed]:
+    """By vault how its newest trial failed, by the journal here; no vault that was proven since, here or elsewhere."""
+    tried = {str(event.data["vault"]): event for event in world.log.read() if event.kind == "verified"}
+    return {
+        name: Failed(event.when, str(event.data.get("what", "it says no more")))
+        for name, event in tried.items()
+        if not event.data["ok"] and (name not in proven or proven[name].at < event.when)
+    }
+
+
 def _later(one: Proven, other: Proven) -> Proven:
     """The later of two, which knows when rows were compared last even where that was in the other."""
     compared = max((at for at in (one.compared_at, other.compared_at) if at is not None), default=None)

@@ -81,6 +81,10 @@ class VaultReading:
     """When its rows were last found to be the primary's; None: never, as far as this journal knows."""
     not_compared: str = ""
     """Why they were not compared then."""
+    failed_at: float | None = None
+    """When it was last tried and did not give the database back, where that was after `verified`."""
+    failed: str = ""
+    """What was found then."""
     open: Reading[Mapping[str, str]] = Unknown("nobody tried it")
     """What a probe last found that it should refuse and does not, or that could not be tried: by trial, what was seen."""
 

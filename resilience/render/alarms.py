@@ -11,17 +11,22 @@ from resilience.render import words
 
 
 def alarms(survey: Survey) -> Iterator[Text]:
-    """One red line for each alarm, and for commits and writes that are not as the fleet file says."""
-    told = [
-        (site, line)
+    """One red line for each alarm."""
+    told = alarming(survey)
+    if told:
+        yield Text("\nAlarms", style="bold")
+    for line in told:
+        yield Text(line, style="red")
+
+
+def alarming(survey: Survey) -> list[str]:
+    """Each alarm of a site's ship, and commits and writes that are not as the fleet file says."""
+    return [
+        f"{site}: {line}"
         for site, seen in survey.sites.items()
         if not isinstance(seen.ship, Unknown)
         for line in _of(seen.ship)
     ]
-    if told:
-        yield Text("\nAlarms", style="bold")
-    for site, line in told:
-        yield Text(f"{site}: {line}", style="red")
 
 
 def _of(ship: object) -> Iterator[str]:

@@ -184,7 +184,9 @@ def _mirrors(fleet: Fleet, survey: Survey) -> list[RenderableType]:
 
 
 def _verified(seen: VaultReading, now: float) -> Text:
-    """How long ago this vault last gave the database back by itself, and whether that was compared with the primary."""
+    """How long ago this vault last gave the database back by itself, and whether that was compared with the primary, or failed to since."""
+    if seen.failed_at is not None:
+        return Text(f"FAILED {words.seconds(now - seen.failed_at)} ago: {seen.failed}", style="red")
     against = "rows the primary's" if seen.compared else "rows not compared"
     if not seen.compared and seen.compared_at is not None:
         against = f"rows compared {words.seconds(now - seen.compared_at)} ago"

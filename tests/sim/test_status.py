@@ -17,7 +17,7 @@ from resilience.adapters.history_file import HistoryFile
 from resilience.cli import context
 from resilience.cli.outcome import HISTORY
 from resilience.engine.verify import verify
-from resilience.errors import Exit
+from resilience.errors import BrokenChain, Exit
 from resilience.model import Event, Fleet
 from resilience.ports import World
 from resilience.simulation import SimulatedUsers
@@ -27,24 +27,25 @@ from tests.sim.test_verify import SEEN, Plane, copied
 
 DAY = 86_400.0
 HOUR = 3600.0
+NONE: Mapping[str, Any] = {}
 
 
-class Silent:
-    """The simulated data plane, whose ship stopped: it says what it said last, and Postgres what was written since."""
+class Saying:
+    """The simulated data plane, of whose ship more is told than its last words."""
 
-    def __init__(self, inner: Any, risk: Mapping[str, Any]) -> None:
-        self.inner, self.risk = inner, risk
+    def __init__(self, inner: Any, told: Mapping[str, Any]) -> None:
+        self.inner, self.told = inner, told
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    def without(self, vaults: frozenset[str], *, forced: bool = False) -> Silent:
+    def without(self, vaults: frozenset[str], *, forced: bool = False) -> Saying:
         """The same with fewer vaults."""
-        return Silent(self.inner.without(vaults, forced=forced), self.risk)
+        return Saying(self.inner.without(vaults, forced=forced), self.told)
 
     def status(self, site: Any, outputs: Any) -> Mapping[str, Any]:
-        """Ship's last words, and what is at risk by now."""
-        return {**self.inner.status(site, outputs), "at_risk": self.risk}
+        """Ship's last words, and what else is told."""
+        return {**self.inner.status(site, outputs), **self.told}
 
 
 class Desk:
@@ -72,10 +73,10 @@ class Desk:
         assert [f"CRITICAL: {why}" for why in found] == [x for x in told.output.splitlines() if "CRITICAL" in x]
         return found
 
-    def verified(self, *, primary: bool = True) -> None:
-        """Every vault gave the database back, and its rows were the primary's, where that was asked."""
+    def verified(self, *, primary: bool = True, but: Mapping[str, Any] = NONE) -> None:
+        """Every vault gave the database back, and its rows were the primary's, where that was asked; `but` some gave something else."""
         ship = {"epoch": 1, "confirmed_lsn": "0/20", "vaults": {vault: {"lsn": "0/20"} for vault in self.world.vaults}}
-        plane = Plane({vault: copied(vault) for vault in self.world.vaults}, [], ship, SEEN)
+        plane = Plane({**{vault: copied(vault) for vault in self.world.vaults}, **but}, [], ship, SEEN)
         verify(replace(self.world, plane=plane), self.fleet, primary=primary)  # type: ignore[arg-type]
 
     def protected(self) -> None:
@@ -157,11 +158,65 @@ def test_a_comparison_that_stays_unknown_is_critical(desk: Desk) -> None:
     assert desk.critical() == []
 
 
+def test_a_vault_that_failed_its_newest_verification_is_critical(desk: Desk) -> None:
+    """Proven yesterday, not whole an hour ago: told with what was found, until it is proven again, here or by another machine."""
+    desk.verified()
+    desk.later(DAY)
+    desk.drilled(desk.stage.state.now)
+    desk.protected()
+    desk.verified(but={"cedar": BrokenChain("WAL from 0/3 to 0/4", "0/3", "Bring it back.")})
+    desk.later(HOUR)
+    (said,) = desk.critical()
+    found = "The chain is broken: WAL from 0/3 to 0/4 is in no vault"
+    assert said == f"cedar failed the newest verification (cedar: {found}): see to that, then resilience verify"
+    shown = desk.type("status").output
+    assert "FAILED 60 min" in shown
+    seen = json.loads(desk.type("status", "--json").output)["vaults"]
+    assert {name: bool(vault["failed"]) for name, vault in seen.items()} == {
+        "birch": False,
+        "cedar": True,
+        "elm": False,
+    }
+    here, desk.world = desk.world, desk.stage.other_operator().world
+    desk.verified()
+    desk.world = here
+    assert desk.critical() == [], "what another machine proved and signed since is believed"
+    desk.later(60)
+    desk.verified(but={"elm": BrokenChain("WAL from 0/5", "0/5", "Bring it back.")})
+    assert desk.critical() != []
+    desk.verified()
+    assert desk.critical() == []
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"alarms": ["unprotected: no vault has the WAL from 0/3 to 0/4"]}, "acorn: unprotected: no vault has the WAL"),
+        ({"degraded_since": 1.7e9}, "acorn: commits count as async since"),
+        ({"writes_stopped_since": 1.7e9}, "acorn: nobody may write since"),
+    ],
+)
+def test_an_alarm_is_critical(desk: Desk, told: Mapping[str, Any], said: str) -> None:
+    """Whatever ship says in red ends with exit status 3, as long as it stands; in a lab it is only shown."""
+    desk.verified()
+    desk.protected()
+    desk.drilled(desk.stage.state.now)
+    quiet = desk.world
+    desk.world = replace(quiet, plane=Saying(quiet.plane, told))
+    (why,) = desk.critical()
+    assert why.startswith(said)
+    live, desk.fleet = desk.fleet, desk.stage.fleet
+    assert desk.critical() == []
+    assert said in desk.type("status").output
+    desk.fleet, desk.world = live, quiet
+    assert desk.critical() == []
+
+
 def test_what_would_be_lost_now(desk: Desk) -> None:
     """Nothing while ship keeps up; where it is silent, what piled up since: seconds, transactions, objects, in the plan too."""
     assert "yes      sign-ups  0 s\n" in desk.type("status").output
     risk = {"seconds": 3601.2, "bytes": 9, "transactions": 12, "objects": 2}
-    desk.world = replace(desk.world, plane=Silent(desk.world.plane, risk))
+    desk.world = replace(desk.world, plane=Saying(desk.world.plane, {"at_risk": risk}))
     assert "60 min 1 s, 12 transactions, 2 objects" in desk.type("status").output
     planned = desk.type("switchover", "--to", "birch").output
     assert "The vaults are 3601.2 s behind now." in " ".join(planned.split()), planned

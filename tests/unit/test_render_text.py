@@ -111,6 +111,8 @@ def test_survey_for_machines_keeps_unknown_apart_from_no() -> None:
         "compared": None,
         "compared_at": None,
         "not_compared": "",
+        "failed_at": None,
+        "failed": "",
         "open": {"unknown": "nobody tried it"},
     }
     assert found["sites"]["acorn"]["outputs"]["addresses"] == ["198.18.1.100"]
