@@ -17,6 +17,7 @@ from resilience.replication.chain import Chain
 from resilience.replication.chunk import Opening
 from resilience.replication.config import Config
 from resilience.replication.gather import Gathered
+from resilience.replication.originals import read_good
 from resilience.replication.patient import gives_nothing
 from resilience.replication.seals import Verify
 
@@ -95,9 +96,14 @@ def put_opening(config: Config, vaults: Mapping[str, Vault], readers: Mapping[st
     """Put the opening record, and look for a newer epoch after; TooFewVaults unless k vaults then count."""
     data = chunk.encode_opening(opening, config.sign())
 
-    def put(vault: Vault) -> Opening | None:
-        vault.put_new(layout.opening(opening.epoch), data)
-        return opening_that_counts(readers[vault.name], config.record, config.verify)
+    def put(vault: Vault) -> Opening:
+        key = layout.opening(opening.epoch)
+        vault.put_new(key, data)
+        held = opening_that_counts(readers[vault.name], config.record, config.verify)
+        if held is None:
+            why = f"{key} is nothing that this epoch's site signed, and not to be written over"
+            raise VaultError(f"{vault.name} does not hold the opening record", why, f"Look at {key} in {vault.name}.")
+        return held
 
     def suffices(told: Mapping[str, object]) -> bool:
         return sum(isinstance(answer, Opening) for answer in told.values()) >= config.record.k
@@ -107,7 +113,7 @@ def put_opening(config: Config, vaults: Mapping[str, Vault], readers: Mapping[st
 
 def opening_that_counts(vault: Vault, record: EpochRecord, check: Verify) -> Opening | None:
     """The opening that a vault holds once it was put; Refused where a newer epoch is sealed by now."""
-    held = vault.get(layout.opening(record.number))
+    held = read_good(vault, layout.opening(record.number), lambda data: chunk.decode_opening(data, record))
     newer = epochs.read(vault, record.number + 1, check)
     if newer is not None:
         raise Refused(
@@ -115,7 +121,7 @@ def opening_that_counts(vault: Vault, record: EpochRecord, check: Verify) -> Ope
             "Somebody else took over while this promotion was under way.",
             "Run `resilience status`. Nothing was promoted here.",
         )
-    return None if held is None else chunk.decode_opening(held, record)
+    return held[1] if isinstance(held, tuple) else None
 
 
 def opened_in(k: int, opening: Opening, answers: Mapping[str, object]) -> list[str]:
@@ -143,5 +149,6 @@ def enough(k: int, what: str, good: Sequence[str], answers: Mapping[str, object]
     raise TooFewVaults(
         f"Only {len(good)} of the {k} vaults that the new epoch needs {what}.",
         "; ".join(why) or "Some hold altered objects, which cannot be written over.",
-        "Bring a vault back and run the same command again; nothing was promoted.",
+        "Bring a vault back, or remove there what is in the way with the operator's credentials, and run the same command "
+        "again; nothing was promoted.",
     )

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from resilience.errors import BrokenChain, NoSnapshot, Refused, ResilienceError
+from resilience.errors import BrokenChain, NoSnapshot, ResilienceError
 from resilience.model import EpochRecord
 from resilience.ports import Merged, Vault
 from resilience.replication import chain as chains
@@ -48,6 +48,7 @@ from resilience.replication.patient import patiently
 from resilience.replication.reput import put_again, put_opening
 from resilience.replication.segments import Segments
 from resilience.replication.standby import only_follower
+from resilience.replication.taken import refuse_taken
 from resilience.replication.trace import astray, known_epochs, legs, own_opening
 
 OBJECTS = "objects"
@@ -83,7 +84,7 @@ def _restore(config: Config, before: Mapping[str, Any] | None) -> Merged:
     with ThreadPoolExecutor(max_workers=2) as aside:
         opened = aside.submit(own_opening, config, vaults)
         looked = aside.submit(proof.proven, vaults, config.verify)
-        _refuse_shipped(config, vaults)
+        refuse_taken(vaults, config.record)
         opening, proven = opened.result(), looked.result()
     tried = 0
     groups = label.find(config.labelled(vaults), known, config.verify)
@@ -109,18 +110,6 @@ def _restore(config: Config, before: Mapping[str, Any] | None) -> Merged:
         f"{tried} could be believed by their labels; none led to a consistent copy.",
         "Look at label/ in the vaults, and at what the log above says of each.",
     )
-
-
-def _refuse_shipped(config: Config, vaults: Mapping[str, Vault]) -> None:
-    """An epoch under which a host already shipped is never begun again: its own writes would be lost."""
-    number = config.record.number
-    answers = epochs.each(vaults, lambda vault: vault.exists(layout.first(number)))
-    if any(answer is True for answer in answers.values()):
-        raise Refused(
-            f"Epoch {number} has already been written under, and this host holds none of it.",
-            "Restoring for it would end where its parent ended, and drop everything since.",
-            "Plan again (`resilience plan`): the new plan seals a newer epoch and keeps what was written.",
-        )
 
 
 def goes_on(config: Config, opening: Opening | None) -> tuple[EpochRecord, int | None]:
