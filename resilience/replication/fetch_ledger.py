@@ -41,10 +41,11 @@ def fetch(config: Config, newest: int) -> dict[str, Any]:
     silent = {name: a for name, a in answers.items() if isinstance(a, ResilienceError)}
     for record in (*config.parent_epochs[-1:], config.epoch):
         _refuse_too_few(record.record(), listed, silent)
-    _look_further(vaults, listed, newest)
+    answering = {name: vaults[name] for name in listed}
+    _look_further(answering, listed, newest)
     keys = [key for found in listed.values() for key in found]
     known = [parent.record() for parent in config.parent_epochs]
-    chosen, forked = choose(keys, newest, unopened(vaults, keys, newest, config.verify, known))
+    chosen, forked = choose(keys, newest, unopened(answering, keys, newest, config.verify, known))
     ledger = config.paths.ledger
 
     def bring(seq: int) -> bool:
@@ -79,7 +80,7 @@ def _look_further(vaults: Mapping[str, Vault], listed: dict[str, list[str]], new
     asked: set[str] = set()
     while names := _next_names(listed.values(), newest) - asked:
         asked |= names
-        for name, found in _holding({name: vaults[name] for name in listed}, sorted(names)).items():
+        for name, found in _holding(vaults, sorted(names)).items():
             listed[name] = [*listed[name], *found]
 
 

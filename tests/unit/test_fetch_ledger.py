@@ -134,6 +134,35 @@ def test_in_doubt_entries_count(world: World) -> None:
     assert fetch_ledger.unopened({}, keys, 2, CHECK) == []
 
 
+class Silent(Dead):
+    """A vault that answers nobody, and counts who waits for that."""
+
+    asked = 0
+
+    def get(self, key: str) -> bytes | None:
+        """One more question in vain."""
+        self.asked += 1
+        return super().get(key)
+
+    def exists(self, key: str) -> bool:
+        """One more question in vain."""
+        self.asked += 1
+        return super().get(key) is not None
+
+    def list(self, prefix: str) -> list[str]:
+        """One more question in vain."""
+        self.asked += 1
+        return super().list(prefix)
+
+
+def test_a_silent_vault_is_waited_for_once(world: World) -> None:
+    """Whoever does not list the ledger is asked nothing more: a vault that hangs takes half a minute for each answer."""
+    world.enter(2, 6)
+    elm = world.vaults["elm"] = Silent("elm")
+    assert world.fetch(3)["forked"] == [layout.ledger(2, 6)]
+    assert elm.asked == 1
+
+
 @pytest.mark.parametrize("planted", [1, 6])
 def test_nobody_keeps_a_new_site_shut_by_an_entry_to_come(planted: int) -> None:
     """What the gate compares the app's ledger with is what was written before its epoch."""

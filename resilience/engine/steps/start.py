@@ -90,7 +90,8 @@ def _anchor(run: Run) -> int:
                 "Nothing was opened. Bring a vault back and run the same command again.",
             )
     keys, before = [key for found in listed.values() for key in found], epoch.number - 1
-    return len(choose(keys, before, unopened(run.world.vaults, keys, before, run.world.signer.verify))[0])
+    answering = {name: run.world.vaults[name] for name in listed}
+    return len(choose(keys, before, unopened(answering, keys, before, run.world.signer.verify))[0])
 
 
 def open_up(run: Run, step: Step) -> Facts:
