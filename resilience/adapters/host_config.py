@@ -55,6 +55,8 @@ class HostConfig:
     """How the app's rows name their pictures."""
     mirrors: Mapping[str, Vault] = field(default_factory=dict)
     """Opened by the operator, to read labels."""
+    forced: bool = False
+    """The vaults that are left count as all there ever were."""
 
     def keys(self, site: Site, epoch: EpochRecord) -> list[File]:
         """Files that belong to one site and epoch; a standby gets none that signs or ships."""
@@ -118,7 +120,7 @@ class HostConfig:
         config = self._common(site, epoch, "reader", BOTH)
         for vault in config["vaults"]:
             vault["write_credentials"] = self.kit.vault(vault["name"], "ship")
-        return {**config, "identity": self.kit.identity(), "media_query": self.media_query}
+        return {**config, "identity": self.kit.identity(), "media_query": self.media_query, "forced": self.forced}
 
     def follower(self, site: Site, epoch: EpochRecord) -> dict[str, Any]:
         """What a standby may hold: it can read everything, and put nothing."""
@@ -215,8 +217,8 @@ class HostConfig:
         named: Sequence[str] = (),
     ) -> dict[str, Any]:
         parents = self._parents(epoch)
-        older = epochs.to_fence(self.vaults, epoch.parent, self.signer.verify)
-        wanted = {*epoch.vaults, *also}.union(*(old.record.vaults for old in older))
+        older = epochs.to_read(self.vaults, epoch.parent, self.signer.verify)
+        wanted = {*epoch.vaults, *also}.union(*(old.vaults for old in older))
         keeps = {SITE: self.kit.restic_password, STANDBY: self.kit.standby_password}
         vaults = [
             {

@@ -281,10 +281,10 @@ class SshPlane:
         return copied
 
     def without(self, vaults: frozenset[str], *, forced: bool = False) -> SshPlane:
-        """The same, with no door to these vaults: no configuration names them."""
+        """The same, with no door to these vaults: no configuration names them, and `forced` none is missed."""
         left = {name: vault for name, vault in self.vaults.items() if name not in vaults}
         mirrors = {name: mirror for name, mirror in self.config.mirrors.items() if name not in vaults}
-        return replace(self, config=replace(self.config, vaults=left, mirrors=mirrors))
+        return replace(self, config=replace(self.config, vaults=left, mirrors=mirrors, forced=forced))
 
     def _double(self, mirror: str, snapshot: str = "") -> tuple[str, dict[str, Any]]:
         """Of which vault a mirror holds this snapshot, or the newest of all, and what looking at it there takes."""

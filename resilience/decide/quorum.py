@@ -44,9 +44,9 @@ def next_set(fleet: Fleet, primary: str, lost: frozenset[str], unheard: frozense
 
 
 def newest_epoch(survey: Survey) -> EpochRecord | None:
-    """The newest epoch that any vault showed; of two with one number, the one that more of its vaults hold."""
-    seen = {name: r.epoch for name, r in survey.vaults.items() if isinstance(r.epoch, EpochRecord)}
-    return next(iter(newest_first(seen)), None)
+    """The newest epoch that any vault showed; of two with one number, the one that is settled, or that more of its vaults hold."""
+    found = newest_first(survey.epochs)
+    return next((record for record in found if record.nonce == survey.settled), next(iter(found), None))
 
 
 def usable(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str]) -> list[str]:

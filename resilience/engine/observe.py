@@ -28,9 +28,10 @@ from resilience.model import (
     Unknown,
     VaultReading,
     ZoneReading,
+    newest_first,
 )
 from resilience.ports import World
-from resilience.replication.epoch import newest_epoch, newest_of
+from resilience.replication.epoch import newest_epoch, newest_of, settled_of
 
 T = TypeVar("T")
 
@@ -61,7 +62,7 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
         seen = _all(vaults)
         proven = pool.submit(proofs.newest, world, asked).result()
         failed = proofs.failed(world, proven)
-        return Survey(
+        survey = Survey(
             world.clock.now(),
             _all(accounts),
             {n: _with(reading, proven.get(n), failed.get(n)) for n, reading in seen.items()},
@@ -73,6 +74,8 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
             certificate.result(),
             _all(mirrors),
         )
+    settled = settled_of(asked, newest_first(survey.epochs), world.signer.verify)
+    return survey if settled is None else replace(survey, settled=settled.nonce)
 
 
 def _all(futures: Mapping[str, Future[T]]) -> dict[str, T]:

@@ -157,3 +157,10 @@ class Survey:
     """What the name is served with at a new site, and which vaults hold it; None: nothing travels."""
     mirrors: Mapping[str, Reading[MirrorReading | None]] = field(default_factory=dict)
     """Vaults that only hold copies; None: nothing was copied there yet."""
+    settled: str = ""
+    """Where vaults show several epochs of the newest number: the nonce of the one that was sealed for good, if any tells."""
+
+    @property
+    def epochs(self) -> dict[str, EpochRecord]:
+        """The newest epoch that each vault shows, where it shows one."""
+        return {name: r.epoch for name, r in self.vaults.items() if isinstance(r.epoch, EpochRecord)}

@@ -19,7 +19,6 @@ from resilience.decide.standing import standing
 from resilience.errors import ResilienceError
 from resilience.model import (
     Certificate,
-    EpochRecord,
     Fleet,
     Hazard,
     Plan,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from resilience.errors import BrokenChain, VaultError
+from resilience.model import EpochRecord
 from resilience.replication import lsn
 from resilience.replication.chunk import Header
 from resilience.replication.quorum import held_by
@@ -90,6 +91,17 @@ def refuse_hole(chain: Chain, later: Iterable[int], epoch: int) -> None:
             f"WAL of epoch {epoch} from {lsn.show(chain.end)} to {lsn.show(chain.confirmed)}",
             chain.good_until,
             _accept(chain, f"A chunk says that {lsn.show(chain.confirmed)} was confirmed."),
+        )
+
+
+def refuse_unseen(chain: Chain, record: EpochRecord, asked: Iterable[str]) -> None:
+    """BrokenChain when too few of an epoch's own vaults were asked to know its end: any n - k + 1 show what k of them hold."""
+    unasked = [name for name in record.vaults if name not in set(asked)]
+    if len(unasked) >= record.k:
+        raise BrokenChain(
+            f"what only {', '.join(unasked)} may hold of epoch {record.number} past {lsn.show(chain.end)}",
+            chain.good_until,
+            _accept(chain, f"{record.k} of its {len(record.vaults)} vaults had to hold what was confirmed."),
         )
 
 

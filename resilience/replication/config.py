@@ -177,7 +177,7 @@ class Config(Table):
     named: tuple[str, ...] = ()
     """Pictures that a command is about, where it is not about all that rows name."""
     forced: bool = False
-    """The operator lets this host go on under its epoch although too few vaults of the one before are left to seal it."""
+    """The operator lets this host go on under its epoch although too few vaults of the one before are left to seal it, or to read it."""
     accept_end: str | None = None
     """LSN at which the operator accepts that a broken chain ends, by name."""
     until: Until | None = None

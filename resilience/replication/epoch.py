@@ -5,7 +5,7 @@ Used on hosts and by the operator's engine alike; nothing here names an adapter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
 from typing import Any, NamedTuple, TypeVar
@@ -121,7 +121,7 @@ def newest_of(vaults: Mapping[str, Vault], check: Verify) -> EpochRecord | None:
 
 
 def rivals_of(vaults: Mapping[str, Vault], check: Verify) -> list[EpochRecord]:
-    """All epochs of the newest number, first the one that more of its own vaults hold; usually one, or none."""
+    """All epochs of the newest number, first the one that was sealed for good; usually one, or none."""
     answers = each(vaults, lambda vault: newest_epoch(vault, check))
     read_ok = [a for a in answers.values() if not isinstance(a, ResilienceError)]
     if not read_ok:
@@ -130,13 +130,30 @@ def rivals_of(vaults: Mapping[str, Vault], check: Verify) -> list[EpochRecord]:
             "; ".join(f"{name}: {answer}" for name, answer in answers.items()) or "There are no vaults.",
             "Bring a vault back and run the same command again.",
         )
-    return newest_first({name: a for name, a in answers.items() if isinstance(a, EpochRecord)})
+    return _likeliest(vaults, {name: a for name, a in answers.items() if isinstance(a, EpochRecord)}, check)
 
 
 def numbered(vaults: Mapping[str, Vault], number: int, check: Verify) -> list[EpochRecord]:
-    """All epochs of one number that any vault shows, first the one that more of its own vaults hold."""
+    """All epochs of one number that any vault shows, first the one that was sealed for good."""
     answers = each(vaults, lambda vault: read(vault, number, check))
-    return newest_first({name: a for name, a in answers.items() if isinstance(a, EpochRecord)})
+    return _likeliest(vaults, {name: a for name, a in answers.items() if isinstance(a, EpochRecord)}, check)
+
+
+def _likeliest(vaults: Mapping[str, Vault], shown: Mapping[str, EpochRecord], check: Verify) -> list[EpochRecord]:
+    found = newest_first(shown)
+    settled = settled_of(vaults, found, check)
+    return sorted(found, key=lambda record: record != settled)
+
+
+def settled_of(vaults: Mapping[str, Vault], rivals: Sequence[EpochRecord], check: Verify) -> EpochRecord | None:
+    """Of several epochs of one number the one that was sealed for good: attested, opened, or written under.
+
+    How many vaults show each says nothing once some are lost. None where there is one, or where nothing tells.
+    """
+    def went_on(record: EpochRecord) -> bool:
+        return _attested(vaults, record, check) or _opened(vaults, record) or _begun(vaults, record)
+
+    return next(filter(went_on, rivals), None) if rivals[1:] else None
 
 
 class Older(NamedTuple):
@@ -153,25 +170,46 @@ def to_fence(vaults: Mapping[str, Vault], parent: int, check: Verify) -> list[Ol
     record into k of them and see no newer epoch there.
     """
     found: list[Older] = []
-    while parent:
-        known = numbered(vaults, parent, check)
+    for known, opened in _back(vaults, parent, check):
+        found += [Older(r, r.s if r in opened or not found else len(r.vaults) - r.k + 1) for r in known]
+        if any(_attested(vaults, record, check) for record in known):
+            break
+    return found
+
+
+def to_read(vaults: Mapping[str, Vault], parent: int, check: Verify) -> list[EpochRecord]:
+    """Whose vaults may hold what a child of `parent` goes on from: back to one that was opened, into whose vaults all was put again.
+
+    One that was sealed for good and never opened fences those before it, and holds nothing of theirs.
+    """
+    return [record for known, _ in _back(vaults, parent, check) for record in known]
+
+
+def _back(
+    vaults: Mapping[str, Vault], number: int, check: Verify
+) -> Iterator[tuple[list[EpochRecord], list[EpochRecord]]]:
+    """All epochs of this number, and back to one that was opened; which of them were opened."""
+    while number:
+        known = numbered(vaults, number, check)
         if not known:
             raise TooFewVaults(
-                f"No vault that answers holds epoch {parent}.",
+                f"No vault that answers holds epoch {number}.",
                 "A newer epoch must be sealed in enough of its vaults, and they are not known.",
                 "Bring a vault back and run the same command again. Nothing was promoted.",
             )
         opened = [record for record in known if not record.parent or _opened(vaults, record)]
-        found += [Older(r, r.s if r in opened or not found else len(r.vaults) - r.k + 1) for r in known]
-        if opened or any(_attested(vaults, record, check) for record in known):
-            break
-        parent = min(record.parent for record in known)
-    return found
+        yield known, opened
+        number = 0 if opened else min(record.parent for record in known)
 
 
 def _opened(vaults: Mapping[str, Vault], record: EpochRecord) -> bool:
     answers = each(vaults, lambda vault: vault.get(layout.opening(record.number)))
     return any(isinstance(a, bytes) and chunk.decode_opening(a, record) is not None for a in answers.values())
+
+
+def _begun(vaults: Mapping[str, Vault], record: EpochRecord) -> bool:
+    answers = each(vaults, lambda vault: vault.get(layout.first(record.number)))
+    return any(isinstance(a, bytes) and chunk.decode_start(a, record) is not None for a in answers.values())
 
 
 def attest(vaults: Mapping[str, Vault], record: EpochRecord, sign: Sign) -> None:

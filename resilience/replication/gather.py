@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from resilience.errors import ResilienceError, TooFewVaults, VaultError
+from resilience.errors import BrokenChain, ResilienceError, TooFewVaults, VaultError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chain as chains
@@ -228,11 +228,16 @@ class Gathered:
 
 
 def read_record(
-    vaults: Mapping[str, Vault], sealed: Iterable[str], key: str, decode: Callable[[bytes], T | None]
+    vaults: Mapping[str, Vault],
+    sealed: Iterable[str],
+    record: EpochRecord,
+    key: str,
+    decode: Callable[[bytes], T | None],
 ) -> tuple[T | None, dict[str, bytes]]:
-    """A record that is under one exact name: what it says, and which vaults hold it.
+    """An epoch's record under one exact name: what it says, and which vaults hold it.
 
-    None only when every sealed vault says that it is not there (or holds an altered one).
+    None only when every sealed vault says that it is not there; where some hold an altered one, when so many of the epoch's
+    own have none that k can't have held it.
     """
     answers = each(vaults, lambda vault: read_good(vault, key, decode))
     held = {name: a for name, a in answers.items() if isinstance(a, tuple)}
@@ -244,5 +249,13 @@ def read_record(
             f"Whether {key} exists cannot be told.",
             f"No vault holds it, and these did not answer: {', '.join(unsure)}.",
             "Bring the vault back and run the same command again, or seal a newer epoch without it.",
+        )
+    altered = [name for name, a in answers.items() if isinstance(a, Altered)]
+    without = [name for name in record.vaults if name in answers and name not in altered]
+    if altered and len(record.vaults) - len(without) >= record.k:
+        raise BrokenChain(
+            f"an unaltered {key} (altered in {', '.join(altered)})",
+            f"epoch {record.number} began, as far as this tells",
+            "Bring back a vault that holds it as it was put: without it nobody knows what was written under this epoch.",
         )
     return None, {}

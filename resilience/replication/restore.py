@@ -288,6 +288,7 @@ def _wal(
         for _, gathered, chain in parts:
             follow.refuse_too_far(gathered, chain)
     end = parts[-1][2].end
+    _refuse_unseen(config, known, parts[-1])
     if end < first.stop:
         log.warning(
             "a snapshot lies past the chain's end", snapshot=first.snapshot, stop=first.stop_lsn, end=lsn.show(end)
@@ -296,6 +297,17 @@ def _wal(
     if child.parent != config.record.parent or config.until is not None:
         _name_all(known, vaults, sealed, segments, parts[-1][0].start.timeline)
     return segments, parts
+
+
+def _refuse_unseen(config: Config, known: Mapping[int, EpochRecord], last: Part) -> None:
+    """Where nobody recorded an end it is proven by enough vaults: of this epoch, and of each since, of which nothing was found."""
+    leg, _, chain = last
+    bound = leg.limit is not None or config.accept_end == lsn.show(chain.end)
+    if bound or config.standby or config.forced:
+        return
+    for number in range(leg.record.number, config.record.number):
+        if number in known:
+            chains.refuse_unseen(chain, known[number], config.sealed or config.record.vaults)
 
 
 def _name_all(
@@ -307,7 +319,8 @@ def _name_all(
 ) -> None:
     """The history files of timelines past this one: Postgres gives the new one a number that none of them has."""
     for number, record in known.items():
-        start, _ = read_record(vaults, sealed, layout.first(number), lambda data, r=record: chunk.decode_start(data, r))  # type: ignore[misc]
+        key = layout.first(number)
+        start, _ = read_record(vaults, sealed, record, key, lambda data, r=record: chunk.decode_start(data, r))  # type: ignore[misc]
         if start is not None and start.timeline > timeline:
             segments.name(start.timeline, start.history)
 

@@ -75,7 +75,13 @@ def back(
     number = record.parent
     while number:
         epoch = _epoch(known, number)
-        start, starts = read_record(vaults, sealed, layout.first(number), lambda d, e=epoch: chunk.decode_start(d, e))  # type: ignore[misc]
+        start, starts = read_record(
+            vaults,
+            sealed,
+            epoch,
+            layout.first(number),
+            lambda d, e=epoch: chunk.decode_start(d, e),  # type: ignore[misc]
+        )
         opening, openings = _opening(epoch, vaults, sealed, start)
         if start is not None:
             records = {
@@ -137,7 +143,8 @@ def _opening(
     """The opening record of an epoch; it must be there where the epoch shipped WAL after a parent."""
     if not epoch.parent:
         return None, {}
-    opening, held = read_record(vaults, sealed, layout.opening(epoch.number), lambda d: chunk.decode_opening(d, epoch))
+    key = layout.opening(epoch.number)
+    opening, held = read_record(vaults, sealed, epoch, key, lambda d: chunk.decode_opening(d, epoch))
     if opening is None and start is not None:
         raise BrokenChain(
             f"the opening record of epoch {epoch.number}",

@@ -281,13 +281,18 @@ def test_a_promotion_that_was_cut_short_is_judged_once(tmp_path: Path) -> None:
 
 
 def test_a_vault_lost_after_the_seal(sites: Callable[..., Site], lost: Fleet) -> None:
-    """Two vaults are enough when the third is gone for good, as long as it was not needed to seal."""
+    """Two vaults are enough when the third is gone for good, as long as it was not needed to seal; one of three is not."""
     birch = sites(lost, "birch")
     path = birch.config(sealed=["birch", "cedar"])
     value = json.loads(path.read_text())
     for vault in value["vaults"]:
         if vault["name"] == "elm":
             vault["endpoint"] = "http://127.0.0.1:9"
+    path.write_text(json.dumps(value))
+    path.write_text(json.dumps({**value, "sealed": ["birch"]}))
+    unseen = birch.run("restore", config=path, fails=True)
+    assert unseen["kind"] == "BrokenChain", "two of three may hold what was confirmed, and nobody asked them"
+    assert "what only cedar, elm may hold of epoch 1" in unseen["what"]
     path.write_text(json.dumps(value))
     birch.run("restore", config=path)
     birch.run("recover", config=path)

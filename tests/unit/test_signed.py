@@ -194,7 +194,7 @@ def test_nonsense_over_a_record_leads_to_its_first_version(kind: str, changed: d
     vault = Written("a")
     vault.was = KINDS[kind].signed()
     assert vault.put_new("key", KINDS[kind].signed(**changed))
-    assert read_record({"a": vault}, ("a",), "key", KINDS[kind].decode)[0] == TRUE[kind]
+    assert read_record({"a": vault}, ("a",), RECORD, "key", KINDS[kind].decode)[0] == TRUE[kind]
 
 
 def test_a_reader_tells_nonsense_and_reads_on(tmp_path: Path) -> None:

@@ -1,0 +1,238 @@
+"""What a new epoch goes on from is read in every vault that may hold it, whoever sealed what since."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pyrage
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from resilience.adapters.host_config import HostConfig
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.decide.quorum import newest_epoch
+from resilience.errors import BrokenChain
+from resilience.model import EpochRecord, Survey, VaultReading, VaultSpec, Vendor
+from resilience.replication import chain as chains
+from resilience.replication import chunk, layout, seals
+from resilience.replication import epoch as epochs
+from resilience.replication.gather import Gathered
+from resilience.replication.trace import legs
+from resilience.simulation import simulated_fleet
+
+OPERATOR, ACORN, BIRCH, LOSER = (Ed25519PrivateKey.generate() for _ in range(4))
+CHECK = seals.verifier(seals.public_hex(OPERATOR))
+READER = str(pyrage.x25519.Identity.generate().to_public())
+BEGIN = 16 << 20
+SET = ("birch", "cedar", "elm")
+URL = "http://simulated.invalid"
+FLEET = simulated_fleet()
+FLEET = replace(
+    FLEET,
+    vendors=(*FLEET.vendors, Vendor("fir", account=URL)),
+    vaults=(*FLEET.vaults, VaultSpec("fir", "fir", "s3", URL, "vault")),
+)
+
+
+class Kit:
+    """Nothing in it is a secret."""
+
+    recipients = (READER,)
+
+    def vault(self, *_: str) -> dict[str, str]:
+        """Credentials."""
+        return {"token": "x"}
+
+    def restic_password(self, *_: str) -> str:
+        """Of a repository."""
+        return "p"
+
+    standby_password = restic_password
+
+    def identity(self) -> str:
+        """Who reads."""
+        return "i"
+
+
+def sealed_by(
+    number: int, site: str, nonce: str, vaults: tuple[str, ...] = SET, k: int = 2, key: Ed25519PrivateKey = ACORN
+) -> EpochRecord:
+    """An epoch that the operator signed."""
+    return epochs.make_record(
+        number=number,
+        site=site,
+        nonce=nonce,
+        parent=number - 1,
+        vaults=vaults,
+        k=k,
+        s=k,
+        sealed_at=1.0,
+        signer=seals.public_hex(key),
+        sign=seals.signer(OPERATOR),
+    )
+
+
+def ship(vaults: Mapping[str, MemoryVault], record: EpochRecord, key: Ed25519PrivateKey, *, until: int) -> None:
+    """The epoch's start, and one chunk up to `until`, in these vaults."""
+    begin = BEGIN + record.number - 1
+    sign = seals.signer(key)
+    start = chunk.Start(record.number, record.nonce, begin, record.number, "7", "", 0.0)
+    body = chunk.seal_body(b"x", [READER])
+    header = chunk.Header(
+        record.number,
+        record.nonce,
+        record.site,
+        record.number,
+        "7",
+        begin,
+        until,
+        begin,
+        1.0,
+        hashlib.sha256(body).hexdigest(),
+    )
+    for vault in vaults.values():
+        vault.put_new(layout.first(record.number), chunk.encode_start(start, sign))
+        vault.put_new(layout.chunk(record.number, begin), chunk.encode(header, body, sign))
+
+
+def some(vaults: Mapping[str, MemoryVault], *names: str) -> dict[str, MemoryVault]:
+    """Of these, by name."""
+    return {name: vaults[name] for name in names}
+
+
+def seal(vaults: Mapping[str, MemoryVault], record: EpochRecord) -> None:
+    """For good."""
+    olds = epochs.to_fence(vaults, record.parent, CHECK)
+    names = epochs.seal_record(vaults, record, olds, CHECK)
+    epochs.attest({name: vaults[name] for name in names}, record, seals.signer(OPERATOR))
+
+
+def configured(vaults: Mapping[str, MemoryVault], record: EpochRecord) -> dict[str, Any]:
+    """What a restore under this epoch is told."""
+    signer = SimpleNamespace(verify=CHECK, public=seals.public_hex(OPERATOR))
+    host = HostConfig(FLEET, cast("Any", Kit()), vaults, cast("Any", signer), "")
+    return host.reader(FLEET.site("birch"), record)
+
+
+def proven_end(vaults: Mapping[str, MemoryVault], record: EpochRecord, folder: Path) -> int:
+    """Up to where a restore under this epoch finds WAL."""
+    config = configured(vaults, record)
+    known = {r.number: r for r in (*map(epochs.from_json, config["parent_epochs"]), record)}
+    read = some(vaults, *(vault["name"] for vault in config["vaults"]))
+    last = legs(known, record, read, tuple(config["sealed"]), BEGIN, None)[-1]
+    gathered = Gathered(last.record, read, config["sealed"], folder)
+    return gathered.walk(last.position, last.limit, None, lambda _header, _body: None).end
+
+
+@pytest.fixture
+def vaults() -> dict[str, MemoryVault]:
+    """Epoch 1 at acorn: all three hold its first chunk, and birch and elm one more, so it was acknowledged."""
+    made = {name: MemoryVault(name) for name in (*SET, "fir")}
+    first = sealed_by(1, "acorn", "one")
+    epochs.seal_record(some(made, *SET), first, [], CHECK)
+    ship(some(made, *SET), first, ACORN, until=BEGIN + 1)
+    sign, body = seals.signer(ACORN), chunk.seal_body(b"y", [READER])
+    digest = hashlib.sha256(body).hexdigest()
+    more = chunk.Header(1, "one", "acorn", 1, "7", BEGIN + 1, BEGIN + 2, BEGIN + 1, 1.0, digest)
+    for name in ("birch", "elm"):
+        made[name].put_new(layout.chunk(1, BEGIN + 1), chunk.encode(more, body, sign))
+    return made
+
+
+def test_an_epoch_that_was_sealed_and_never_opened_hides_nothing(
+    vaults: dict[str, MemoryVault], tmp_path: Path
+) -> None:
+    """The first operator's laptop is gone after the seal; the second's restore reads the old set, too."""
+    left = some(vaults, "birch", "cedar")
+    seal(left, sealed_by(2, "birch", "two", ("cedar",), 1))
+    third = sealed_by(3, "birch", "three", ("cedar",), 1)
+    seal(left, third)
+    assert proven_end(left, third, tmp_path) == BEGIN + 2
+
+
+def test_a_change_of_set_that_nobody_turned_to_hides_nothing(vaults: dict[str, MemoryVault], tmp_path: Path) -> None:
+    """`vaults --without birch` is sealed; before ship turns, acorn and elm are lost, and birch alone has the last chunk."""
+    seal(vaults, sealed_by(2, "acorn", "two", ("cedar", "elm", "fir")))
+    left = some(vaults, "birch", "cedar", "fir")
+    third = sealed_by(3, "birch", "three", ("cedar", "fir"))
+    seal(left, third)
+    assert proven_end(left, third, tmp_path) == BEGIN + 2
+
+
+@pytest.mark.parametrize(("asked", "enough"), [(("birch", "cedar"), True), (("cedar",), False), (("fir",), False)])
+def test_an_end_is_proven_by_enough_of_the_epochs_own_vaults(asked: tuple[str, ...], *, enough: bool) -> None:
+    """Any n - k + 1 show what k of them hold; fewer may have missed it, and others show nothing."""
+    chain = chains.Chain(BEGIN, (), BEGIN, 0)
+    if enough:
+        chains.refuse_unseen(chain, sealed_by(1, "acorn", "one"), asked)
+    else:
+        with pytest.raises(BrokenChain, match="may hold of epoch 1 past 0/1000000"):
+            chains.refuse_unseen(chain, sealed_by(1, "acorn", "one"), asked)
+
+
+@pytest.mark.parametrize("theirs", ["aaaa", "zzzz"])
+@pytest.mark.parametrize("told_by", ["attested", "opened", "begun"])
+def test_of_two_seals_the_one_that_went_on_is_believed(
+    vaults: dict[str, MemoryVault], theirs: str, told_by: str
+) -> None:
+    """One against one is left of each; the loser's name must not decide, and what the winner wrote must."""
+    won = sealed_by(2, "birch", "mmmm", key=BIRCH)
+    vaults["cedar"].put_new(layout.epoch(2), epochs.encode(sealed_by(2, "elm", theirs, key=LOSER)))
+    names = epochs.seal_record(some(vaults, *SET), won, epochs.to_fence(some(vaults, *SET), 1, CHECK), CHECK)
+    assert names == ("birch", "elm")
+    if told_by == "attested":
+        epochs.attest(some(vaults, "elm"), won, seals.signer(OPERATOR))
+    elif told_by == "opened":
+        opening = chunk.Opening(2, "mmmm", 1, BEGIN + 2, BEGIN, 1, "7", 0.0)
+        vaults["elm"].put_new(layout.opening(2), chunk.encode_opening(opening, seals.signer(BIRCH)))
+    else:
+        ship(some(vaults, "elm"), won, BIRCH, until=BEGIN + 3)
+    left = some(vaults, "cedar", "elm")
+    assert epochs.newest_of(left, CHECK) == won
+    assert epochs.numbered(left, 2, CHECK)[0] == won
+    assert [r["nonce"] for r in configured(left, sealed_by(3, "birch", "three"))["parent_epochs"]] == ["one", "mmmm"]
+
+
+def test_a_survey_names_the_epoch_that_is_settled() -> None:
+    """Also where the loser's is shown by as many vaults."""
+    won, lost = sealed_by(2, "birch", "mmmm"), sealed_by(2, "elm", "aaaa")
+    readings = {"cedar": VaultReading(lost, None, 0), "elm": VaultReading(won, None, 0)}
+    assert newest_epoch(Survey(0.0, vaults=readings)) == lost
+    assert newest_epoch(Survey(0.0, vaults=readings, settled="mmmm")) == won
+
+
+@pytest.mark.parametrize("altered", [1, 2, 3])
+def test_a_start_record_that_is_altered_everywhere_is_no_sign_that_nothing_was_shipped(
+    vaults: dict[str, MemoryVault], altered: int
+) -> None:
+    """Its chunks are whole, and k vaults held it; altered in one, the others still give it."""
+    three = some(vaults, *SET)
+    second, third = sealed_by(2, "birch", "two", key=BIRCH), sealed_by(3, "acorn", "three")
+    seal(three, second)
+    opening = chunk.Opening(2, "two", 1, BEGIN + 1, BEGIN, 1, "7", 0.0)
+    for vault in three.values():
+        vault.put_new(layout.opening(2), chunk.encode_opening(opening, seals.signer(BIRCH)))
+    ship(three, second, BIRCH, until=BEGIN + 3)
+    for name in SET[:altered]:
+        three[name].objects[layout.first(2)] = b"{}"
+    known = {1: sealed_by(1, "acorn", "one"), 2: second, 3: third}
+    if altered < len(SET):
+        assert [leg.record.number for leg in legs(known, third, three, SET, BEGIN, None)] == [1, 2]
+    else:
+        with pytest.raises(BrokenChain, match="an unaltered wal/00000002/start"):
+            legs(known, third, three, SET, BEGIN, None)
+
+
+def test_junk_where_a_start_would_be_stops_nothing(vaults: dict[str, MemoryVault]) -> None:
+    """One vault's junk is no start that k vaults could have held: an epoch that was never begun is passed over."""
+    three = some(vaults, *SET)
+    second, third = sealed_by(2, "birch", "two", key=BIRCH), sealed_by(3, "acorn", "three")
+    seal(three, second)
+    three["elm"].put_new(layout.first(2), b"junk")
+    known = {1: sealed_by(1, "acorn", "one"), 2: second, 3: third}
+    assert [leg.record.number for leg in legs(known, third, three, SET, BEGIN, None)] == [1]
