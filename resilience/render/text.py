@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resilience.decide.forecast import Forecast
+from resilience.decide.quorum import newest_epoch
 from resilience.decide.standing import standing
 from resilience.errors import ResilienceError
 from resilience.model import (
@@ -130,8 +131,8 @@ def _open_for(seen: SiteReading) -> Text:
 
 def _role(site: Site, survey: Survey) -> str:
     """Primary by the newest epoch; else what it does, and where it does not what was declared."""
-    shown = [reading.epoch for reading in survey.vaults.values() if isinstance(reading.epoch, EpochRecord)]
-    if max(((epoch.number, epoch.site) for epoch in shown), default=(0, ""))[1] == site.name:
+    epoch = newest_epoch(survey)
+    if epoch is not None and epoch.site == site.name:
         return "primary"
     seen = survey.sites.get(site.name)
     if seen is not None and not isinstance(seen.ship, Unknown) and seen.ship.get("role") == "standby":
