@@ -150,6 +150,7 @@ def settled_of(vaults: Mapping[str, Vault], rivals: Sequence[EpochRecord], check
 
     How many vaults show each says nothing once some are lost. None where there is one, or where nothing tells.
     """
+
     def went_on(record: EpochRecord) -> bool:
         return _attested(vaults, record, check) or _opened(vaults, record) or _begun(vaults, record)
 
