@@ -31,6 +31,7 @@ _SEAWEED = (
     "-s3.port.iceberg=0",
     "-s3.port.lance=0",
     "-master.telemetry=false",
+    "-master.electionTimeout=1s",  # it is alone, and brought back it stands for election only once that is over, twice at most
     "-master.volumeSizeLimitMB=256",
     "-volume.max=400",
     "-volume.preStopSeconds=0",
