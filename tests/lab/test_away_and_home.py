@@ -29,6 +29,7 @@ ADDRESSES = {"acorn": "198.18.1.100", "cedar": "198.18.3.100"}
 PAUSE = ("closed", "read-only"), ("opened", "writes")
 """Between these lines of a switchover's journal nobody can write."""
 
+SYNCED = "cd /; runuser -u postgres -- psql -XAtc 'SHOW recovery_init_sync_method' plaza"
 STARTED = "systemctl start resilience-postgres 2>&1"
 
 
@@ -75,6 +76,7 @@ def test_a_power_cut_where_the_disk_locks(operator: Operator) -> None:
     assert (cut["serving"], cut["locked"]) == (False, True)
     operator.run("up", "cedar", "--lost", "acorn")
     assert operator.run("status", "--lost", "acorn")["sites"]["cedar"]["serving"] is True
+    assert ask(operator.lab, SYNCED).strip() == "syncfs", "file by file takes 10 s and more, and nobody can write"
 
 
 def test_a_vendor_that_relents(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
