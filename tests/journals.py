@@ -121,7 +121,7 @@ def _set_up() -> list[Event]:
     for stage, at, took in stages:
         events.append(Event(DAY + at, "stage-started", {"stage": stage}))
         events.append(Event(DAY + at + took, "stage-done", {"stage": stage, "seconds": took}))
-    sizes = {"db_bytes": 48_300_032, "media_bytes": 61_220_114, "users": 200, "posts": 5000}
+    sizes = {"db_bytes": 48_300_032, "media_bytes": 61_220_114, "users": 200, "posts": 5000, "takedowns": 12}
     return [*events, Event(DAY - 44, "data", sizes)]
 
 

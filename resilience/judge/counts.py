@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from resilience.judge.clocks import Recovery
@@ -26,11 +27,28 @@ def media(evidence: Evidence, findings: Findings) -> Media:
 
 
 def takedowns(evidence: Evidence, findings: Findings) -> Takedowns:
-    """Takedowns: one that was back at any check breaks the promise; none issued proves nothing."""
+    """A drill's takedowns: the ledger knows each that was acknowledged, whatever the durability, and none is back."""
+    found = takedowns_there(evidence, findings)
+    with findings.part("Takedowns"):
+        told = [event.data.get("takedowns") for event in evidence.kind("data")]
+        issued = count(told[-1] if told else None, "how many posts the drill took down")
+        known = found.issued
+        found = replace(found, issued=issued)
+        if known is not None and known < issued:
+            findings.missed.append(f"Takedowns: of {issued:,} that were acknowledged, the ledger knows {known:,}.")
+        if not issued:
+            findings.unknown.append(
+                "Takedowns: the drill took nothing down, so nothing shows that the ledger is replayed."
+            )
+    return found
+
+
+def takedowns_there(evidence: Evidence, findings: Findings) -> Takedowns:
+    """Takedowns that the site's ledger knows: one that was back at any check breaks the promise; none proves nothing."""
     with findings.part("Takedowns"):
         evidence.last("takedowns-checked")
         checks = evidence.later("takedowns-checked")
-        found = Takedowns(_most(checks, "issued"), _most(checks, "resurrected"))
+        found = Takedowns(_least(checks, "issued"), _most(checks, "resurrected"))
         if found.resurrected:
             findings.missed.append(f"Takedowns: {plural(found.resurrected, 'taken-down post')} could be seen again.")
         if not found.issued:
@@ -157,3 +175,8 @@ def _sizes(data: Mapping[str, Any]) -> DataSizes:
 def _most(events: Sequence[Event], key: str) -> int:
     """The highest count at any check: what was seen once cannot be unseen."""
     return max(count(event.data.get(key), f"`{event.kind}` {key}") for event in events)
+
+
+def _least(events: Sequence[Event], key: str) -> int:
+    """The lowest count at any check: what was not known once was not known while somebody could look."""
+    return min(count(event.data.get(key), f"`{event.kind}` {key}") for event in events)

@@ -117,7 +117,7 @@ def _media(evidence: Evidence, findings: Findings) -> Media:
 def _takedowns(evidence: Evidence, findings: Findings) -> Takedowns:
     """As a drill's, but an app in which nothing was ever taken down is no doubt."""
     own = Findings()
-    found = counts.takedowns(evidence, own)
+    found = counts.takedowns_there(evidence, own)
     _take(own, findings, found.issued)
     return found
 

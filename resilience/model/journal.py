@@ -5,12 +5,13 @@ known; where the thing itself happened at another moment, `at` in its data says 
 Words in [brackets] may be left out; all else is proof, and without it the verdict is unknown.
 
 ==================  ====================================================================
-drill-started       seed, fault, ttl_s, promise {rto_s, rpo_s, human_decide_s}, simulated;
-                    [size, standby, durability, source, target, host (public name),
+drill-started       seed, fault, durability, ttl_s, promise {rto_s, rpo_s, human_decide_s}, simulated;
+                    [size, standby, source, target, host (public name),
                     vendors (all names), sites {name: vendor}, vaults {name: vendor},
                     zones (vendor names), k, s, versions {part: version}]
 stage-started/done  stage, [seconds]: set-up of the lab, up, seed, snapshot, teardown
-data                db_bytes, media_bytes, [users, posts]
+data                db_bytes, media_bytes, [users, posts]; in a drill takedowns: how many posts were
+                    taken down, each acknowledged to the moderator
 plan                [plan: the plan as JSON]
 fault               fault, vendors [names that are lost], [why]: from here the RTO runs;
                     [stays: the primary's vendor is not among them, so the app goes on there];
@@ -30,7 +31,7 @@ journey             ok, at, by ("name"), address (where the name led), steps [[w
                     why (when not ok). One that succeeds before the fault shows the old site's
                     address; so does facts.address of a `name` step done before the fault
 media-checked       objects, missing [sha256], corrupt [sha256]. The last such event counts
-takedowns-checked   issued, resurrected [ids]
+takedowns-checked   issued (known to the ledger there), resurrected [ids]
 fence               attempts, accepted: writes tried at the old site; those it acknowledged
                     that are absent at the new one
 blackhole           vendors [names], complete (the counters covered all hosts from the fault on),

@@ -13,6 +13,8 @@ from resilience.errors import ResilienceError, UsageError
 from resilience.judge import judge
 from resilience.model import Event
 from resilience.simulation import Break, SimulatedGround, SimulatedUsers, State, simulated_fleet, simulated_world
+from resilience.simulation.shipping import record_takedown
+from resilience.simulation.state import Host
 from tests.sim.drills import as_if_real
 from tests.sim.stage import fleet_with
 
@@ -141,3 +143,18 @@ def test_companions_leave_together() -> None:
     run_drill(world, fleet, SimulatedGround(state, fleet, users), users, replace(drill, seed=3), lambda _event: None)
     assert next(e for e in state.events if e.kind == "fault").data["vendors"] == ["acorn", "elm"]
     assert judge(as_if_real(state.events)).verdict == "met"
+
+
+def test_a_takedown_that_was_acknowledged_and_is_in_no_vault_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong ship: the moderator is told that it is done, and no vault has the entry. In async that is no loss like another."""
+
+    def early(state: State, host: Host, row: str) -> None:
+        if row == "seed5":
+            host.hidden.add(row)
+        else:
+            record_takedown(state, host, row)
+
+    monkeypatch.setattr("resilience.simulation.users.record_takedown", early)
+    verdict = judge(as_if_real(drilled(Drill(simulated=True))))
+    assert verdict.why == ("Takedowns: of 5 that were acknowledged, the ledger knows 4.",)
+    assert verdict.verdict == "missed"

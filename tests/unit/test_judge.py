@@ -203,6 +203,8 @@ def test_no_proof_may_be_missing(kind: str) -> None:
         ("media-checked", {"missing": ["aa"]}, "Pictures"),
         ("media-checked", {"corrupt": ["aa", "bb"]}, "Pictures"),
         ("takedowns-checked", {"resurrected": ["p1"]}, "Takedowns"),
+        ("takedowns-checked", {"issued": 11}, "Takedowns: of 12 that were acknowledged, the ledger knows 11."),
+        ("takedowns-checked", {"issued": 0}, "Takedowns: of 12 that were acknowledged, the ledger knows 0."),
         ("fence", {"accepted": 1}, "Fence"),
         ("blackhole", {"calls": [{"from": "op", "vendor": "acorn", "attempts": 3}]}, "Black hole"),
         ("blackhole", {"calls": [{"from": "op", "vendor": "acorn"}], "complete": False}, "Black hole"),
@@ -221,7 +223,8 @@ def test_a_proven_break_is_missed(kind: str, data: dict[str, Any], part: str) ->
     [
         ("media-checked", {"objects": 0}, "Pictures"),
         ("media-checked", {"missing": None}, "Pictures"),
-        ("takedowns-checked", {"issued": 0}, "Takedowns"),
+        ("data", {"takedowns": None}, "Takedowns"),
+        ("data", {"takedowns": 0}, "Takedowns"),
         ("takedowns-checked", {"resurrected": -1}, "Takedowns"),
         ("fence", {"attempts": 0}, "Fence"),
         ("fence", {"accepted": False}, "Fence"),
