@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from resilience.decide.certificates import certify
-from resilience.decide.hazards import Way, hazards
+from resilience.decide.hazards import Way, hazards, lapse_s
 from resilience.decide.naming import naming
 from resilience.decide.opening import opening, pictures, stages
 from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable, silent, usable
@@ -58,7 +58,7 @@ def plan_failover(
         sealable(fleet, survey, old, lost)
     unheard = silent(fleet, survey, lost) if forced else ()
     following = next_set(fleet, target, lost, frozenset(unheard))
-    way = Way(old, target, following, lost, forced=forced)
+    way = Way(old, target, following, lost, forced=forced, lapse_s=lapse_s(fleet, survey))
     steps = tuple(leaving(fleet, way, stages(hold)))
     found = (*hazards(fleet, survey, way), *no_way_on(fleet, target, lost))
     return Plan("failover", fleet.name, source.name, target, steps, found, tuple(sorted(lost)), unheard)
@@ -99,7 +99,7 @@ def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]
     yield step("clear", Phase.PROVISION, "What an earlier time left there is set aside; nothing of it is trusted.")
     yield step("shape", Phase.PROVISION, "Install from the supplies in the vaults, nothing else.")
     yield from () if follows else (warm,)
-    yield from _bring(step, way, follows=follows, waits=fleet.replication.leased and not way.planned)
+    yield from _bring(step, way, follows=follows)
     yield from opening(target, [stage for stage in opened if stage != Stage.SIGN_UPS], Phase.START)
     if opened:
         yield from naming(fleet, target, lost, opened[-1], tuple(certify(fleet, target)))
@@ -115,18 +115,18 @@ def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]
     yield from stand_by(fleet, target, lost)
 
 
-def _bring(step: Callable[..., Step], way: Way, *, follows: bool, waits: bool) -> Iterator[Step]:
+def _bring(step: Callable[..., Step], way: Way, *, follows: bool) -> Iterator[Step]:
     """Copy, ledger and what the app needs of pictures onto the host, and the app behind its gate, looked at.
 
     Where a lease runs out first, ship and app come meanwhile, and may take as long as they like: the copy does not wait
     for them.
     """
-    ahead = follows and waits
+    ahead = follows and way.lapse_s > 0
     first = step("first", Phase.DATA, "Bring what must be there before anybody is let in.", beside=True)
     fetch = step("fetch", Phase.DATA, "Bring the ledger, whole.", beside=True)
-    if waits:
-        reason = f"Let the lease of {way.old.site} run out: what it may still write reaches the vaults."
-        yield step("lease", Phase.DATA, reason)
+    if way.lapse_s:
+        reason = f"Let the lease of {way.old.site} run out, {way.lapse_s:g} s from the seal: what it may still write reaches the vaults."
+        yield step("lease", Phase.DATA, reason, seconds=way.lapse_s)
     yield _restore(step, way, then=ahead)
     yield step("recover", Phase.DATA, "Replay up to there, not a byte less; promote.", then=True)
     yield from () if ahead else (fetch,)

@@ -22,8 +22,16 @@ class Way:
     forced: bool = False
     planned: bool = False
     """The old site is asked to stop, and says that it did: in a switchover, or a restore while it lives."""
+    lapse_s: float = 0.0
+    """Seconds after the seal for which some site may still write that was not asked to stop."""
     point: Point | None = None
     """A restore: where the history is to end."""
+
+
+def lapse_s(fleet: Fleet, survey: Survey, without: str = "") -> float:
+    """By the fleet file, or by what a site was told when that was longer: a file that was changed since changed no host."""
+    told = [seconds for site, seconds in survey.past.lapses.items() if site != without]
+    return max(fleet.replication.lapse_s, *told, 0.0)
 
 
 def hazards(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
@@ -64,7 +72,7 @@ def _writing(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
         if (gone := missed(survey, way.old)) is not None:
             yield Hazard("missed-epoch", f"{gone}.")
         yield Hazard("loses-writes", "What only the vaults hold that can't be read is lost, also where commits waited.")
-    elif fleet.replication.leased and not way.planned:
+    elif way.lapse_s:
         yield Hazard("loses-writes", "Commits need not wait for vaults here: what no vault holds yet is lost.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resilience.decide.failover import leaving
-from resilience.decide.hazards import Way, hazards
+from resilience.decide.hazards import Way, hazards, lapse_s
 from resilience.decide.opening import stages
 from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable
 from resilience.decide.standby import no_way_on
@@ -42,7 +42,8 @@ def plan_restore(
     sealable(fleet, survey, old, lost)
     seen = survey.sites.get(old.site)
     alive = fleet.site(old.site).vendor not in lost and seen is not None and seen.serving is True
-    way = Way(old, target, next_set(fleet, target, lost), lost, planned=alive, point=point)
+    lapse = 0.0 if alive else lapse_s(fleet, survey)
+    way = Way(old, target, next_set(fleet, target, lost), lost, planned=alive, lapse_s=lapse, point=point)
     found = (*hazards(fleet, survey, way), *no_way_on(fleet, target, lost))
     steps = tuple(leaving(fleet, way, stages(hold)))
     return Plan("restore", fleet.name, old.site, target, steps, found, tuple(sorted(lost)))

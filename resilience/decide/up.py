@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from resilience.decide.certificates import certify
+from resilience.decide.hazards import lapse_s
 from resilience.decide.locks import unlike
 from resilience.decide.opening import opening, stages
 from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable
@@ -39,7 +40,8 @@ def plan_up(fleet: Fleet, survey: Survey, site: str, declared: frozenset[str] = 
         unlocked = [
             name for name, apart in unlike(fleet, survey).items() if apart and fleet.vault(name).vendor not in lost
         ]
-        steps = tuple(_primary(fleet, site, unlocked, lost, first_day=epoch is None))
+        lapse = 0.0 if epoch is None else lapse_s(fleet, survey, without=site)
+        steps = tuple(_primary(fleet, site, unlocked, lost, lapse, first_day=epoch is None))
     return Plan("up", fleet.name, site, site, steps, lost=tuple(sorted(lost)))
 
 
@@ -80,7 +82,9 @@ def follow_steps(site: str) -> Iterator[Step]:
     yield _step(site, "follow", Phase.DATA, "Follow the primary from the vaults alone, ready to take over.")
 
 
-def _primary(fleet: Fleet, site: str, unlocked: list[str], lost: frozenset[str], *, first_day: bool) -> Iterator[Step]:
+def _primary(
+    fleet: Fleet, site: str, unlocked: list[str], lost: frozenset[str], lapse: float, *, first_day: bool
+) -> Iterator[Step]:
     chosen = next_set(fleet, site, frozenset())
     yield _step(site, "supplies", Phase.PROVISION, "What hosts are set up from goes to the vaults.")
     if first_day:
@@ -93,10 +97,9 @@ def _primary(fleet: Fleet, site: str, unlocked: list[str], lost: frozenset[str],
         yield _step(site, "create", Phase.DATA, "An empty database.")
     yield _step(site, "ship", Phase.DATA, "Ship from the first write on.")
     yield _step(site, "ledger", Phase.DATA, "Takedowns hold before anybody can read.")
-    if not first_day and fleet.replication.leased:
-        yield _step(
-            site, "lease", Phase.START, "A failover to here may have stopped half-way: let the old lease run out."
-        )
+    if lapse:
+        reason = "A failover to here may have stopped half-way: let the old lease run out."
+        yield _step(site, "lease", Phase.START, reason, seconds=lapse)
     yield _step(site, "start", Phase.START, "Start the app.")
     if not first_day:
         yield _step(site, "verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")

@@ -13,7 +13,7 @@ Entry = Mapping[str, Any]
 def past_of(events: Sequence[Event], history: Iterable[Entry] = ()) -> Past:
     """Plans of this journal that ran to their end, and drills of the history that proved something."""
     runs = (*_drilled(history), *_finished(events))
-    return Past(runs, frozenset(_verified(events)), _followed(events), _sealed(events))
+    return Past(runs, frozenset(_verified(events)), _followed(events), _sealed(events), lapses(events))
 
 
 def _finished(events: Sequence[Event]) -> Iterator[PastRun]:
@@ -64,6 +64,30 @@ def _followed(events: Iterable[Event]) -> frozenset[str]:
         if event.kind == "step-done" and event.data.get("action") in {"follow", "restore", "create"}
     }
     return frozenset(site for site, action in last.items() if action == "follow")
+
+
+def lapses(events: Iterable[Event]) -> dict[str, float]:
+    """Site → the longest that it may still write after a seal, by what it was told.
+
+    A site goes by what it was told last once its ship was started with it, and until then perhaps by what was before. A ship
+    that was begun ahead is not started again. Once a site stood down, or a lease was waited for, nothing of the old ones counts.
+    """
+    told: dict[str, list[float]] = {}
+    begun: set[str] = set()
+    for event in events:
+        action, site = event.data.get("action"), str(event.data.get("subject", event.data.get("site", "")))
+        if event.kind == "told":
+            told.setdefault(site, []).append(float(event.data["lapse_s"]))
+        elif event.kind == "stood-down":
+            told.pop(site, None)
+        elif event.kind == "step-done" and action == "begin":
+            begun.add(site)
+        elif event.kind == "step-done" and action == "lease":
+            told = {kept: seconds for kept, seconds in told.items() if kept == site}
+        elif event.kind == "step-done" and action == "ship" and site in told:
+            told[site] = told[site] if site in begun else told[site][-1:]
+            begun.discard(site)
+    return {site: max(seconds) for site, seconds in told.items()}
 
 
 PARTS = {"decide_s", "provision_s", "data_s", "start_s"}

@@ -27,6 +27,10 @@ class Run:
         """Journal something that happened within a step."""
         self.world.log.append(Event(self.world.clock.now(), kind, data))
 
+    def tell(self, site: str) -> None:
+        """Journal by which rules this site may write from now on: whoever fences it waits for its lease, whatever the file says then."""
+        self.note("told", site=site, lapse_s=self.fleet.replication.lapse_s)
+
     def outputs(self, site: str) -> SiteOutputs:
         """What the site's stack exported; an error when it was never made."""
         outputs = self.world.clouds[site].outputs(self.fleet.site(site))

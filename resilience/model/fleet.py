@@ -205,6 +205,11 @@ class Replication:
         """Whether commits may be acknowledged that no vault holds, so that only a lease stops an old site."""
         return self.durability == "async" or self.too_few_vaults == "degrade"
 
+    @property
+    def lapse_s(self) -> float:
+        """Seconds after a seal for which a site that was told this may still write; 0 where each commit waits for vaults."""
+        return self.lease_s + self.drift_s if self.leased else 0.0
+
 
 Named = TypeVar("Named", Vendor, Site, VaultSpec)
 

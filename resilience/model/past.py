@@ -30,6 +30,8 @@ class Past:
     """Sites that were made standbys, and nothing else since."""
     sealed: int = 0
     """Number of the newest epoch that was sealed from here; 0: none was."""
+    lapses: Mapping[str, float] = field(default_factory=dict)
+    """Site → seconds after a seal for which it may still write, by what it was last told from here; none that stopped since."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,9 +186,7 @@ class SimPlane:
             _need(not host.fenced, "ship does not start.", "This site was told that it may not write.")
             if len(reachable(self.sim, host, epoch)) < epoch.k:
                 raise TooFewVaults("Nothing is confirmed.", f"{epoch.k} vaults must answer.", "Bring a vault back.")
-            rules = self.fleet.replication
-            leased = rules.lease_s + rules.drift_s if rules.leased else 0.0
-            start_ship(self.sim, host, epoch, leased)
+            start_ship(self.sim, host, epoch, self.fleet.replication.lapse_s)
 
         self._on(outputs, "start_ship", 1.0, start)
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
+from resilience.decide import plan_failover
 from resilience.engine.execute import unfinished
+from resilience.engine.observe import survey_after_loss
+from resilience.engine.past import lapses
 from resilience.errors import Refused, TooFewVaults
 from resilience.model import Event
 from resilience.simulation import SimulatedGround, SimulatedUsers
@@ -111,13 +115,55 @@ def test_a_clock_that_is_set_cuts_no_lease_short(set_by: float, boot: str, least
     stage.state.watchers.append(part)
     stage.operator.world = replace(stage.operator.world, clock=clock)
     stage.operator.asleep(partial(begins, "lease"), jump).failover()
-    waited = [
-        event.data["facts"]["waited_s"]
-        for event in stage.operator.world.log.read()
-        if event.kind == "step-done" and event.data["action"] == "lease"
-    ]
-    assert [least <= seconds <= most for seconds in waited] == [True], waited
+    assert [least <= seconds <= most for seconds in waits(stage)] == [True]
     assert stage.post(1, "birch") == 1
+
+
+def waits(stage: Stage) -> list[float]:
+    """How long each lease was waited for."""
+    done = [event.data for event in stage.world.log.read() if event.kind == "step-done"]
+    return [data["facts"]["waited_s"] for data in done if data["action"] == "lease"]
+
+
+CHANGES: list[dict[str, Any]] = [{"durability": "quorum"}, {"lease_s": 1.0, "drift_s": 0.5}]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_fleet_file_that_was_changed_since_cuts_no_lease_short(change: dict[str, Any]) -> None:
+    """No host was told of it: the old site's lease is waited for as it was told, and writes may be lost."""
+    stage = day_one()
+    stage.state.lose("acorn", hosts=False)
+    stage.state.pace = 0.0
+    acorn = stage.state.hosts["acorn"]
+
+    def part(door: str) -> None:
+        if door.endswith("put_new"):
+            acorn.cut_off = set(stage.state.vaults)
+
+    stage.state.watchers.append(part)
+    stage.fleet = replace(stage.fleet, replication=replace(stage.fleet.replication, **change))
+    survey, dead = survey_after_loss(stage.world, stage.fleet, frozenset())
+    assert "loses-writes" in {hazard.name for hazard in plan_failover(stage.fleet, survey, declared=dead).hazards}
+    stage.operator.failover()
+    assert [4.0 <= seconds <= 6.0 for seconds in waits(stage)] == [True]
+    assert stage.post(1, "birch") == 1
+
+
+def test_a_site_that_was_told_of_the_change_is_waited_for_by_it() -> None:
+    """Once `up` is through; where it stopped before ship was started anew, by what is longer."""
+    for whole in (True, False):
+        stage = day_one()
+        stage.fleet = replace(stage.fleet, replication=replace(stage.fleet.replication, lease_s=2.0))
+        stage.operator.world.plane.fleet = stage.fleet  # type: ignore[attr-defined]
+        if not whole:
+            stage.break_next("plane.acorn.start_ship")
+        assert (attempt(partial(stage.operator.up, "acorn")) is None) is whole
+        assert lapses(stage.world.log.read()) == {"acorn": 3.0 if whole else 6.0}
+        stage.state.pace = 0.0
+        stage.state.lose("acorn", hosts=False)
+        stage.operator.failover()
+        assert (waits(stage)[-1] <= 3.0) is whole
+        assert lapses(stage.world.log.read()) == {"birch": 3.0}
 
 
 def test_a_laptop_that_stalled_before_promoting_wakes_too_late() -> None:

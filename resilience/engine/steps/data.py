@@ -148,8 +148,8 @@ def ship(run: Run, step: Step) -> Facts:
 
 def lease(run: Run, step: Step) -> Facts:
     """Wait until the old site's lease has run out: it could renew it until the seal was whole."""
-    rules = run.fleet.replication
-    left = max(0.0, rules.lease_s + rules.drift_s - run.since_seal(run.epoch(step.subject)))
+    lapse_s = float(step.args.get("seconds", run.fleet.replication.lapse_s))  # absent in plans of earlier versions
+    left = max(0.0, lapse_s - run.since_seal(run.epoch(step.subject)))
     if left:
         run.world.clock.sleep(left)
     return {"waited_s": round(left, 3)}

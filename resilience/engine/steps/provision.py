@@ -53,5 +53,8 @@ def _stands_by(run: Run, site: Site, outputs: SiteOutputs) -> bool:
 def shape(run: Run, step: Step) -> Facts:
     """Bring the host into shape from supplies."""
     site = run.fleet.site(step.subject)
-    epoch = run.others_epoch(site.name) if step.args.get("standby") else run.epoch(site.name)
+    if step.args.get("standby"):
+        return run.world.plane.shape(site, run.outputs(site.name), run.others_epoch(site.name))
+    epoch = run.epoch(site.name)
+    run.tell(site.name)
     return run.world.plane.shape(site, run.outputs(site.name), epoch)

@@ -22,6 +22,7 @@ def admit(run: Run, step: Step) -> Facts:
     """Give the site's host the credentials for these vaults, so that its ship can turn by itself."""
     site = run.fleet.site(step.subject)
     vaults = tuple(str(name) for name in step.args["vaults"])
+    run.tell(site.name)
     run.world.plane.admit(site, run.outputs(site.name), run.epoch(site.name), vaults)
     return {"vaults": list(vaults)}
 
@@ -33,6 +34,7 @@ def turn(run: Run, step: Step) -> Facts:
     if run.plan.forced:
         _refuse_new(run, epoch)
     bring(run, site)
+    run.tell(site.name)
     turn_to = run.world.plane.force_turn if run.plan.forced else run.world.plane.await_turn
     turn_to(site, run.outputs(site.name), epoch)
     return {"epoch": epoch.number, "vaults": list(epoch.vaults)}
