@@ -206,6 +206,30 @@ def test_nothing_points_at_the_old_site_any_more(server: NameServer, real: OctoD
     assert server.ask(f"www.{alias}") == [("198.18.2.100", 30)]
 
 
+@pytest.mark.parametrize("kind", ["powerdns", "rfc2136"])
+def test_a_dead_owners_mark_at_the_name_stops_nothing(server: NameServer, kind: str) -> None:
+    """external-dns writes who owns a name into a TXT record at it, and beside it: the owner is gone, and the name moves.
+
+    Its marks stay, as does all that is not an address; nor do they count as where the name leads.
+    """
+    zone = next(NAMES)
+    host, mark = (
+        f"www.{zone}",
+        '"heritage=external-dns,external-dns/owner=gone,external-dns/resource=service/web/plaza"',
+    )
+    marks = {(name, "TXT"): [mark] for name in (host, f"a-{host}", zone)}
+    server.add_zone(zone, {(host, "A"): ["198.18.1.100"], **marks})
+    before = server.records(zone)
+    real = OctoDnsZone(server.spec, KEY) if kind == "powerdns" else OctoDnsZone(server.updated(zone), TSIG)
+    for name, old in ((host, {(f"{host}.", "A", 300, "198.18.1.100")}), (zone, set())):
+        real.point(name, ("198.18.2.100",), 30)
+        assert real.addresses(name) == ("198.18.2.100",)
+        assert server.ask(name) == [("198.18.2.100", 30)]
+        before = before - old | {(f"{name}.", "A", 30, "198.18.2.100")}
+    assert server.records(zone) == before
+    assert [text for text, _ in server.ask(host, "TXT")] == [mark]
+
+
 def test_both_kinds_of_address(server: NameServer, real: OctoDnsZone, host: str) -> None:
     """A site may have both: each goes into its own record."""
     real.point(host, ("198.18.2.100", "2001:db8::2"), 30)
