@@ -173,6 +173,7 @@ def test_a_killed_run_is_finished_by_the_next(make: Make, vendor: Vendor, tmp_pa
     vendor.hold.set()
     vendor.hold = None
     if whom == "all of it":
+        is_cancelled_with_nobody_to_call(cloud)
         for state in (tmp_path / "state/.pulumi/stacks").rglob("*.json"):
             state.with_name(f"{state.name}.attrs").write_bytes(b"")  # as the engine leaves it between two calls
         wary = replace(cloud, strangers=lambda *_: ("i-0abc",))
@@ -183,6 +184,24 @@ def test_a_killed_run_is_finished_by_the_next(make: Make, vendor: Vendor, tmp_pa
     assert [host["address"] for host in vendor.hosts.values()] == list(made.addresses)
     assert len({wanted["host_key_private"] for wanted in vendor.wanted}) == 1
     assert _on(cloud) == [], "a plugin outlived its engine"
+
+
+def is_cancelled_with_nobody_to_call(cloud: PulumiCloud) -> None:
+    """Neither the vendor nor a key service is there: the killed run's lock goes by `pulumi cancel`, and the state comes out.
+
+    The lock is put back: whoever types `resilience up` instead finds it.
+    """
+    [lock] = (cloud.backend.state / ".pulumi/locks").glob("**/acorn/*.json")
+    kept = lock.read_bytes()
+    alone = ("unshare", "--net")
+    refused = _plain(cloud, "stack", "rename", "other", "--stack", "acorn", "--non-interactive", alone=alone)
+    assert "locked by 1 lock" in refused.stderr
+    done = _plain(cloud, "cancel", "acorn", "--yes", "--non-interactive", alone=alone)
+    assert (done.returncode, lock.exists()) == (0, False), done.stderr
+    shown = _plain(cloud, "stack", "export", "--stack", "acorn", "--show-secrets", alone=alone)
+    assert shown.returncode == 0, shown.stderr
+    assert "OPENSSH PRIVATE KEY" in shown.stdout, "the passphrase alone opens it"
+    lock.write_bytes(kept)
 
 
 def _on(cloud: PulumiCloud) -> list[str]:
@@ -381,8 +400,10 @@ def _here() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
-def _plain(cloud: PulumiCloud, *words: str, cwd: str | Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Plain `pulumi`, as stacks/README.md says."""
+def _plain(
+    cloud: PulumiCloud, *words: str, cwd: str | Path = ROOT, alone: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Plain `pulumi`, as stacks/README.md says; `alone` with no network at all, not even loopback."""
     env = {
         **_here(),
         "PATH": f"{Path(sys.executable).parent}:{caches.engine()}:{os.environ['PATH']}",
@@ -392,4 +413,4 @@ def _plain(cloud: PulumiCloud, *words: str, cwd: str | Path = ROOT) -> subproces
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "RESILIENCE_ACCOUNT_TOKEN": TOKEN,
     }
-    return subprocess.run(["pulumi", *words], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run([*alone, "pulumi", *words], cwd=cwd, env=env, capture_output=True, text=True, check=False)
