@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -124,7 +124,8 @@ class LastWords:
     inner: Any
     words: Mapping[str, Any]
     dies: str
-    """What is asked when it has happened: `status` or only `shipped`."""
+    """Before the plan is made, before the site is closed, or before it is drained."""
+    asked: list[str] = field(default_factory=list)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -135,11 +136,13 @@ class LastWords:
 
     def status(self, site: Any, outputs: Any) -> Mapping[str, Any]:
         """What `plan` sees."""
-        return {**self.inner.status(site, outputs), **(self.words if self.dies == "status" else {})}
+        return {**self.inner.status(site, outputs), **(self.words if self.dies == "plan" else {})}
 
     def shipped(self, site: Any, outputs: Any) -> Mapping[str, Any]:
-        """What the drain sees."""
-        return {**self.inner.shipped(site, outputs), **self.words}
+        """What is seen before the site is closed, and then by the drain."""
+        self.asked.append(site.name)
+        alive = self.dies == "drain" and len(self.asked) == 1
+        return {**self.inner.shipped(site, outputs), **({} if alive else self.words)}
 
 
 WORDS: list[tuple[dict[str, Any], str]] = [
@@ -150,11 +153,11 @@ WORDS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("words", "why"), WORDS)
-@pytest.mark.parametrize("dies", ["status", "shipped"])
+@pytest.mark.parametrize("dies", ["plan", "close", "drain"])
 def test_what_a_ship_said_that_died_since_drains_nothing(
     words: Mapping[str, Any], why: str, dies: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen before, nobody is closed out; else the site is opened again as it was. Either way nobody is fenced."""
+    """Seen before the site is closed, nobody is kept from writing; else it is opened again as it was. Nobody is fenced."""
     monkeypatch.setattr(hand_over, "DRAIN_S", 0.2)
     stage = day_one()
     stage.operator.world = replace(stage.operator.world, plane=LastWords(stage.world.plane, words, dies))
@@ -164,7 +167,7 @@ def test_what_a_ship_said_that_died_since_drains_nothing(
         stage.operator.switchover()
     assert why in refused.value.what + refused.value.why
     assert "systemctl restart" in refused.value.what + refused.value.why or "journalctl" in str(refused.value)
-    assert (Gate.READ_ONLY in opened) == (dies == "shipped")
+    assert (Gate.READ_ONLY in opened) == (dies == "drain")
     assert stage.post(1, "acorn") == 1
     newest = stage.monitor.newest()
     assert newest is not None
