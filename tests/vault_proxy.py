@@ -34,7 +34,7 @@ class Proxy:
         self.status: int | None = None
         """Answer everything with this instead."""
         self.writes_only = False
-        """Only PUT and POST are answered so."""
+        """Only PUT and POST are treated so, not what is read."""
         self.truncate = False
         """Close half-way through each body that is read."""
         self.flip = False
@@ -66,14 +66,13 @@ class _Handler(BaseHTTPRequestHandler):
         proxy = self.proxy
         proxy.requests += 1
         body = self._body()
-        concerns = self._concerns()
-        if concerns:
+        writes = self.command in {"PUT", "POST"}
+        if self._concerns() and (writes or not proxy.writes_only):
             proxy.hang.wait()
             time.sleep(proxy.delay)
-        writes = self.command in {"PUT", "POST"}
-        if concerns and proxy.status is not None and (writes or not proxy.writes_only):
-            self._answer(proxy.status, [], b"<Error><Code>Trouble</Code></Error>")
-            return
+            if proxy.status is not None:
+                self._answer(proxy.status, [], b"<Error><Code>Trouble</Code></Error>")
+                return
         status, headers, data = self._ask(body)
         if proxy.accept_and_fail and writes:
             self._answer(500, [], b"<Error><Code>InternalError</Code></Error>")

@@ -42,15 +42,15 @@ def sounded_out(vaults: Mapping[str, Vault]) -> dict[str, Vault]:
     return found
 
 
-def gives_nothing(vault: Vault) -> bool:
-    """Whether its reads have failed for so long that it is left alone."""
-    return isinstance(vault, Patient) and vault.left
+def patience_with(vault: Vault) -> float:
+    """Seconds for which it may still give nothing before the others have to do without it; 0 where that is so."""
+    return vault.patience if isinstance(vault, Patient) else PATIENCE
 
 
 class Patient:
     """A vault that is left alone while it gives nothing: then a question fails at once, as one that nobody answered.
 
-    Only what was read whole counts as given: a store that cuts bodies still says well that something is there or is not.
+    Only what was read or taken whole counts as given: a store that cuts bodies still says well that something is there or is not.
     One read that stalls says nothing of the vault where others were given something meanwhile. Until it gave anything a
     question has no longer than the patience: its client would ask two more times.
     """
@@ -66,10 +66,12 @@ class Patient:
         """When anything was given last."""
         self._asked = self._failed_at = 0.0
         self._why = ""
+        self._awaited: dict[object, float] = {}
+        """When what is under way was begun."""
 
     def put_new(self, key: str, data: bytes) -> bool:
-        """Create `key` if absent."""
-        return self._vault.put_new(key, data)
+        """Create `key` if absent; tried however long it gave nothing, for enough vaults must take it."""
+        return self._noted(self._now(), lambda: self._vault.put_new(key, data), lambda _: True)
 
     def get(self, key: str) -> bytes | None:
         """The whole object."""
@@ -101,19 +103,31 @@ class Patient:
         self._vault.close()
 
     @property
-    def left(self) -> bool:
-        """Whether it is asked no more, but for one question now and then."""
+    def patience(self) -> float:
+        """Seconds until it counts as giving nothing, should it answer nothing of what is under way; 0 where it does."""
         with self._lock:
-            return self._failed_for() >= PATIENCE
+            now = self._now()
+            silent_since = max(min(self._awaited.values(), default=now), self._given)
+            return 0.0 if self._failed_for() >= PATIENCE else max(0.0, silent_since + PATIENCE - now)
 
     def _read(self, ask: Callable[[], T], given: Callable[[T], bool]) -> T:
         began = self._now()
         self._refuse_left(began)
+        return self._noted(began, lambda: ask() if self._given > -math.inf else self._in_time(ask), given)
+
+    def _noted(self, began: float, ask: Callable[[], T], given: Callable[[T], bool]) -> T:
+        """The answer; that it is awaited is noted, and what comes of it."""
+        this = object()
+        with self._lock:
+            self._awaited[this] = began
         try:
-            answer = ask() if self._given > -math.inf else self._in_time(ask)
+            answer = ask()
         except VaultSilent as error:
             self._failed(began, error)
             raise
+        finally:
+            with self._lock:
+                del self._awaited[this]
         if given(answer):
             with self._lock:
                 self._since, self._given = None, self._now()

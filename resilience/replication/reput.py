@@ -18,14 +18,14 @@ from resilience.replication.chunk import Opening
 from resilience.replication.config import Config
 from resilience.replication.gather import Gathered
 from resilience.replication.originals import read_good
-from resilience.replication.patient import gives_nothing
+from resilience.replication.patient import patience_with
 from resilience.replication.seals import Verify
 
 Parts = Sequence[tuple[Gathered, Chain]]
 T = TypeVar("T")
 
 
-def put_again(config: Config, vaults: Mapping[str, Vault], readers: Mapping[str, Vault], parts: Parts) -> None:
+def put_again(config: Config, writers: Mapping[str, Vault], readers: Mapping[str, Vault], parts: Parts) -> None:
     """Put what each vault lacks of the chain; TooFewVaults unless k of the set then hold all of it."""
     k = config.record.k
 
@@ -33,7 +33,7 @@ def put_again(config: Config, vaults: Mapping[str, Vault], readers: Mapping[str,
         for key, data in lacking(vault.name, parts):
             vault.put_new(key, data)
 
-    answers: dict[str, object] = {**put_into(vaults, readers, put, lambda told: len(whole(told, parts)) >= k)}
+    answers: dict[str, object] = {**put_into(writers, readers, put, lambda told: len(whole(told, parts)) >= k)}
     for name in answers:
         if altered := [key for gathered, chain in parts for key in gathered.altered_in(name, chain)]:
             why = f"altered, and not to be written over: {', '.join(altered)}; the operator may remove them there"
@@ -42,22 +42,28 @@ def put_again(config: Config, vaults: Mapping[str, Vault], readers: Mapping[str,
 
 
 def put_into(
-    vaults: Mapping[str, Vault],
+    writers: Mapping[str, Vault],
     readers: Mapping[str, Vault],
     put: Callable[[Vault], T],
     suffices: Callable[[Mapping[str, object]], bool],
 ) -> dict[str, T | ResilienceError]:
     """Put into all vaults at once; what came of it, by name.
 
-    As soon as the others suffice, nobody waits for a vault that gives its readers nothing: its puts go on, and count for nothing.
+    Once the others suffice, nobody waits for a vault that takes none of what it is given for as long as the patience, or gives its
+    readers nothing: its puts go on, and count for nothing. One that takes one after another is waited for.
     """
-    doing = {name: begin(partial(put, vault)) for name, vault in vaults.items()}
+    doing = {name: begin(partial(put, vault)) for name, vault in writers.items()}
     while True:
         told = _outcomes(doing)
         late = [name for name in doing if name not in told]
-        if not late or (suffices(told) and all(gives_nothing(readers[name]) for name in late)):
+        if not late:
+            return told
+        patience = None
+        if suffices(told):
+            patience = max(min(patience_with(writers[name]), patience_with(readers[name])) for name in late)
+        if patience == 0:
             return {**told, **{name: _not_waited_for(name) for name in late}}
-        wait([doing[name] for name in late], return_when=FIRST_COMPLETED)
+        wait([doing[name] for name in late], patience, FIRST_COMPLETED)
 
 
 def _outcomes(doing: Mapping[str, Future[T]]) -> dict[str, T | ResilienceError]:
@@ -71,7 +77,9 @@ def _outcomes(doing: Mapping[str, Future[T]]) -> dict[str, T | ResilienceError]:
 
 
 def _not_waited_for(name: str) -> VaultSilent:
-    return VaultSilent(f"{name} is not waited for.", "It gave nothing, and enough others took all.", f"Look at {name}.")
+    return VaultSilent(
+        f"{name} is not waited for.", "It takes or gives nothing, and enough others took all.", f"Look at {name}."
+    )
 
 
 def lacking(name: str, parts: Parts) -> Iterator[tuple[str, bytes]]:
@@ -92,7 +100,7 @@ def whole(answers: Mapping[str, object], parts: Parts) -> list[str]:
     ]
 
 
-def put_opening(config: Config, vaults: Mapping[str, Vault], readers: Mapping[str, Vault], opening: Opening) -> None:
+def put_opening(config: Config, writers: Mapping[str, Vault], readers: Mapping[str, Vault], opening: Opening) -> None:
     """Put the opening record, and look for a newer epoch after; TooFewVaults unless k vaults then count."""
     data = chunk.encode_opening(opening, config.sign())
 
@@ -108,7 +116,7 @@ def put_opening(config: Config, vaults: Mapping[str, Vault], readers: Mapping[st
     def suffices(told: Mapping[str, object]) -> bool:
         return sum(isinstance(answer, Opening) for answer in told.values()) >= config.record.k
 
-    opened_in(config.record.k, opening, put_into(vaults, readers, put, suffices))
+    opened_in(config.record.k, opening, put_into(writers, readers, put, suffices))
 
 
 def opening_that_counts(vault: Vault, record: EpochRecord, check: Verify) -> Opening | None:

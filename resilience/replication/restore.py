@@ -176,7 +176,7 @@ class Found(NamedTuple):
 
 def _again(config: Config, readers: Mapping[str, Vault], parts: list[Part]) -> Mapping[str, Vault]:
     """The chain into k vaults of our own epoch; those vaults, opened to put into."""
-    writers = config.open_to_write(config.record.vaults)
+    writers = patiently(config.open_to_write(config.record.vaults))
     put_again(config, writers, readers, [(gathered, chain) for _, gathered, chain in parts])
     return writers
 

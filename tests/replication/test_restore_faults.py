@@ -239,6 +239,26 @@ def test_a_vault_that_hangs_is_waited_for_once(
     assert held["cedar"], held
 
 
+def test_a_vault_that_begins_to_hang_is_not_waited_for_at_its_puts(
+    behind: tuple[Fleet, dict[str, Proxy]], sites: Callable[..., Site]
+) -> None:
+    """It gives all it is asked for, and then takes nothing: 10 s for all puts together, once two others have everything."""
+    lost, proxies = behind
+    birch = sites(lost, "birch")
+    proxies["elm"].writes_only = True
+    proxies["elm"].hang.clear()
+    began = time.monotonic()
+    birch.run("restore")
+    took = time.monotonic() - began
+    proxies["elm"].be_well()
+    birch.run("recover")
+    assert birch.rows() == list(range(1, 201))
+    assert took < 45, "two puts are tried three times each, for 10 s"
+    held = {name: vault.exists(layout.opening(birch.record.number)) for name, vault in lost.vaults().items()}
+    assert held["birch"], held
+    assert held["cedar"], held
+
+
 def test_somebody_elses_data_is_not_touched(
     behind: tuple[Fleet, dict[str, Proxy]], sites: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
