@@ -9,14 +9,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import psycopg
 import structlog
 
 from resilience.ports import Vault
+from resilience.replication import layout
+from resilience.replication.aside import begin
 from resilience.replication.config import Config, MediaQuery
 from resilience.replication.fetch_media import FETCHERS, fetch, place
+from resilience.replication.patient import patience_with, sounded_out
 
 EVERY = 1.0
 BATCH = 500
@@ -36,14 +40,15 @@ class Pictures(threading.Thread):
         """Pictures that rows name and no vault gave yet."""
         self._config = config
         self._query = query
-        self._whole = list(vaults.values())
-        self._apart = self._whole if any(vault.locked for vault in config.vaults) else []
+        self._vaults = vaults
+        self._some_apart = any(vault.locked for vault in config.vaults)
         self._stopping = stopping
         self._since = 0
         self._missing: set[str] = set()
 
     def run(self) -> None:
         """Look for new rows until told to stop; what no vault has yet is asked for again."""
+        self._vaults = sounded_out(self._vaults)
         while not self._stopping.wait(EVERY):
             try:
                 self._cycle()
@@ -52,6 +57,7 @@ class Pictures(threading.Thread):
 
     def _cycle(self) -> None:
         """All rows since the last cycle, a little earlier ones again, and their pictures."""
+        self._sound_out_silent()
         after = self._since - self._query.margin
         while not self._stopping.is_set():
             rows = self._rows(after)
@@ -66,11 +72,18 @@ class Pictures(threading.Thread):
         absent = sorted(n for n in named | self._missing if not place(self._config.paths.media, n).exists())
 
         def ask(name: str) -> bool:
-            return fetch(self._config.paths.media, name, self._whole, self._apart, self._config.key())
+            asked = [vault for vault in self._vaults.values() if patience_with(vault)]
+            return fetch(self._config.paths.media, name, asked, asked if self._some_apart else [], self._config.key())
 
         with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
             self._missing = {name for name, had in zip(absent, pool.map(ask, absent), strict=True) if not had}
         self.lacking = len(self._missing)
+
+    def _sound_out_silent(self) -> None:
+        """A vault that gives nothing is asked something small now and then, and no picture waits for the answer."""
+        for vault in self._vaults.values():
+            if not patience_with(vault):
+                begin(partial(vault.list, layout.EPOCH))
 
     def _rows(self, after: int) -> list[tuple[Any, ...]]:
         with psycopg.connect(self._config.postgres.dsn, dbname=self._query.database, connect_timeout=1) as db:

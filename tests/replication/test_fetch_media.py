@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from resilience.errors import TooFewVaults
-from resilience.replication import fetch_media, layout, nowhere, seals
+from resilience.replication import fetch_media, layout, nowhere, patient, seals
 from resilience.replication.config import Config, load
+from resilience.replication.pictures import Pictures
 from tests.replication.chaos import proxied
 from tests.replication.conftest import buckets
-from tests.replication.harness import Fleet, Site
+from tests.replication.harness import Fleet, Site, wait_until
 from tests.vault_servers import Store
 
 NAMES = {word: hashlib.sha256(word.encode()).hexdigest() for word in ("ring", "new", "old", "lost", "erased")}
@@ -123,3 +125,37 @@ def test_a_vault_that_hangs_is_asked_something_small_and_then_no_more(
             )
         finally:
             proxies["elm"].be_well()
+
+
+def test_a_standbys_pictures_do_not_wait_for_a_vault_that_hangs(
+    stores: dict[str, Store], sites: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked first, and hangs: the others give all. Well again it is asked again, and gives what it alone has."""
+    monkeypatch.setattr(patient, "AGAIN", 1.0)
+    with proxied(buckets(stores)) as (fleet, proxies):
+        acorn = sites(fleet, "acorn")
+        acorn.begin()
+        names = {hashlib.sha256(bytes([n])).hexdigest(): bytes([n]) for n in range(60)}
+        only, *others = names
+        for vault in fleet.vaults().values():
+            for name in [only] if vault.name == "birch" else others:
+                vault.put_new(layout.media(name), seals.encrypt(names[name], [fleet.recipient]))
+        with acorn.connect() as db:
+            db.execute("CREATE TABLE media (id serial, sha256 text)")
+            db.cursor().executemany("INSERT INTO media (sha256) VALUES (%s)", [(name,) for name in names])
+        newer = "SELECT id, sha256 FROM media WHERE id > %s ORDER BY id LIMIT %s"
+        config = load(acorn.config(media_query={**QUERY, "newer": newer}))
+        query, vaults, stopping = config.media_query, config.open(), threading.Event()
+        assert query is not None
+        assert next(iter(vaults)) == "birch"
+        proxies["birch"].hang.clear()
+        pictures = Pictures(config, query, vaults, stopping)
+        pictures.start()
+        try:
+            wait_until(lambda: pictures.seen >= 60 and pictures.lacking == 1, "all that the others have", 60)
+            proxies["birch"].be_well()
+            wait_until(lambda: pictures.lacking == 0, "what was in the one that hung", 60)
+        finally:
+            proxies["birch"].be_well()
+            stopping.set()
+            pictures.join(60)
