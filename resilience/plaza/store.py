@@ -14,7 +14,9 @@ from resilience.plaza import files
 from resilience.plaza.pictures import Picture
 
 WANTED = "wanted"
-"""Where the outbox has a name for each picture that somebody looked for in vain."""
+"""Folder of the outbox, there while somebody brings pictures, for the names of those that were looked for in vain."""
+MOST_WANTED = 1000
+"""No more names wait there: whoever brings pictures takes them every few seconds, and may have been killed."""
 MEDIA, KEY = "media", "key"
 """Kinds of what is handed over; the shipper takes keys first, and says of each when enough vaults hold it."""
 
@@ -78,10 +80,11 @@ class Store:
         files.hand_over(path, self._outbox / kind / sha256, sync=sync)
 
     def want(self, sha256: str) -> None:
-        """Tell whoever brings pictures that somebody looked for this one in vain; it comes next, if they are being brought."""
+        """Tell whoever brings pictures that somebody looked for this one in vain, so that it comes next; nobody, where none are brought."""
+        wanted = self._outbox / WANTED
         with suppress(OSError):
-            files.make_directory(self._outbox / WANTED)
-            (self._outbox / WANTED / sha256).touch()
+            if sum(1 for _ in wanted.iterdir()) < MOST_WANTED:
+                (wanted / sha256).touch()
 
     def remove(self, sha256: str) -> bool:
         """Remove a picture, also from what waits to be shipped; True if it was there."""

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,8 @@ from resilience.replication.patient import sounded_out
 FETCHERS = 12
 BATCH = 200
 WANTED = "wanted"
-"""Folder of the outbox in which the app leaves an empty file, named like a picture, for one that somebody asked for in vain."""
+"""Folder of the outbox, there while pictures are brought: the app leaves an empty file in it, named like a picture that somebody
+asked for in vain."""
 log = structlog.get_logger()
 
 
@@ -39,21 +42,34 @@ def main(config: Config, first: bool = False) -> dict[str, Any]:  # noqa: FBT001
     names = config.named or _rows(config, first=first)
     left = dict.fromkeys(name for name in names if not place(config.paths.media, name).exists())
     absent, lost, vaults = len(left), list[str](), sounded_out(config.open())
-    while some := [name for name in _asked_for(config) if name in left] or list(islice(left, BATCH)):
-        lost += _bring(config, vaults, some)
-        if not config.named:
-            _remove_unnamed(config, some)
-        for name in some:
-            del left[name]
+    with _listening(config.paths.outbox) as wanted:
+        while some := [name for name in _asked_for(wanted) if name in left] or list(islice(left, BATCH)):
+            lost += _bring(config, vaults, some)
+            if not config.named:
+                _remove_unnamed(config, some)
+            for name in some:
+                del left[name]
     return {"objects": len(names), "fetched": absent - len(lost), "lost": lost}
 
 
-def _asked_for(config: Config) -> list[str]:
-    """What somebody wants to see now, as the app told in `outbox/wanted` since the last look."""
-    folder = config.paths.outbox / WANTED
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+@contextmanager
+def _listening(outbox: Path) -> Iterator[Path]:
+    """Where the app tells what somebody wants to see: it does as long as the folder is there."""
+    wanted, who = outbox / WANTED, outbox.stat()
+    wanted.mkdir(exist_ok=True)
+    os.chown(wanted, who.st_uid, who.st_gid)
+    wanted.chmod(0o2770)
+    try:
+        yield wanted
+    finally:
+        shutil.rmtree(wanted, ignore_errors=True)
+
+
+def _asked_for(wanted: Path) -> list[str]:
+    """What the app told since the last look."""
+    names = [path.name for path in wanted.iterdir()]
     for name in names:
-        (folder / name).unlink(missing_ok=True)
+        (wanted / name).unlink(missing_ok=True)
     return names
 
 

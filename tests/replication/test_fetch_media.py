@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from resilience.errors import TooFewVaults
+from resilience.plaza.store import Store
 from resilience.replication import fetch_media, layout, nowhere, patient, seals
 from resilience.replication.config import Config, load
 from resilience.replication.pictures import Pictures
 from tests.replication.chaos import proxied
 from tests.replication.conftest import buckets
 from tests.replication.harness import Fleet, Site, wait_until
-from tests.vault_servers import Store
+from tests.vault_servers import Store as VaultStore
 
 NAMES = {word: hashlib.sha256(word.encode()).hexdigest() for word in ("ring", "new", "old", "lost", "erased")}
 QUERY = {
@@ -53,27 +54,30 @@ def here(host: Site) -> set[str]:
 
 
 def test_what_is_wanted_first_comes_alone_then_all_else(host: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first, then what somebody looked for in vain, then the others in their rows' order; what no vault has is named."""
+    """The first, then the others in their rows' order, but what somebody looked for in vain meanwhile; what no vault has is named."""
     asked: list[str] = []
-    fetch = fetch_media.fetch
+    fetch, app = fetch_media.fetch, Store(host.folder / "media", host.folder / "outbox")
 
     def watched(folder: Path, name: str, *args: object) -> bool:
         asked.append(name)
+        if name == NAMES["old"]:
+            for word in ("erased", "new"):
+                app.want(NAMES[word])
         return fetch(folder, name, *args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(fetch_media, "fetch", watched)
     monkeypatch.setattr(fetch_media, "FETCHERS", 1)
+    monkeypatch.setattr(fetch_media, "BATCH", 1)
     config = config_of(host)
+    app.want(NAMES["erased"])
+    assert not (host.folder / "outbox/wanted").exists(), "nobody brings any"
     assert fetch_media.main(config, first=True) == {"objects": 2, "fetched": 2, "lost": []}
     assert here(host) == {"ring", "new"}
-    for word in ("erased", "new"):
-        (host.folder / "outbox/wanted").mkdir(exist_ok=True)
-        (host.folder / "outbox/wanted" / NAMES[word]).touch()
     told = fetch_media.main(config)
     assert (told["objects"], told["fetched"], told["lost"]) == (5, 2, [NAMES["lost"]])
-    assert asked == [NAMES[word] for word in ("ring", "new", "erased", "old", "lost")]
+    assert asked == [NAMES[word] for word in ("ring", "new", "old", "erased", "lost")]
     assert here(host) == NAMES.keys() - {"lost"}
-    assert not list((host.folder / "outbox/wanted").iterdir())
+    assert not (host.folder / "outbox/wanted").exists()
 
 
 def test_what_is_erased_while_it_is_fetched_goes_again(host: Site) -> None:
@@ -105,7 +109,7 @@ def silent(config: Config, *names: str) -> Config:
 
 
 def test_a_vault_that_hangs_is_asked_something_small_and_then_no_more(
-    stores: dict[str, Store], sites: Callable[..., Site]
+    stores: dict[str, VaultStore], sites: Callable[..., Site]
 ) -> None:
     """Whether all is somewhere, and all that is lacking, are had from the others; no picture waits for it."""
     with proxied(buckets(stores)) as (fleet, proxies):
@@ -128,7 +132,7 @@ def test_a_vault_that_hangs_is_asked_something_small_and_then_no_more(
 
 
 def test_a_standbys_pictures_do_not_wait_for_a_vault_that_hangs(
-    stores: dict[str, Store], sites: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+    stores: dict[str, VaultStore], sites: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is asked first, and hangs: the others give all. Well again it is asked again, and gives what it alone has."""
     monkeypatch.setattr(patient, "AGAIN", 1.0)
