@@ -19,7 +19,7 @@ SCOPES = "read write follow"
 MODERATION = "admin:read admin:write"
 TIMEOUT = httpx.Timeout(6.0, connect=2.0)
 IN_LINE = httpx.Timeout(15.0, connect=2.0)
-"""plaza holds a sign-up's answer back for some seconds, until the account is there."""
+"""plaza holds the answer to a sign-up or a takedown back for some seconds, until it is held elsewhere."""
 
 
 class NotServed(Exception):
@@ -153,12 +153,15 @@ class Client:
         answer = self.call("timeline", "GET", f"/api/v1/timelines/{name}", params=params)
         return list(answer.json())
 
-    def take_down(self, status: str, account: str) -> None:
-        """Report a post and take it down; only a moderator may."""
+    def report(self, status: str, account: str) -> None:
+        """Report a post of this account."""
         report = {"account_id": account, "status_ids": [status], "comment": "A drill's report"}
         self.call("report", "POST", "/api/v1/reports", json=report)
+
+    def take_down(self, status: str) -> None:
+        """Take a post down, however often it is asked; only a moderator may."""
         path = f"/api/v1/admin/statuses/{status}/takedown"
-        self.call("take down", "POST", path, json={"reason": "a drill's takedown"})
+        self.call("take down", "POST", path, json={"reason": "a drill's takedown"}, timeout=IN_LINE)
 
     def look(self, url: str) -> str:
         """Fetch a picture by its URL, whatever host the URL names; the sha256 of what came."""

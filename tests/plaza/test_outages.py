@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from mastodon import MastodonIllegalArgumentError
 
+from resilience.adapters import plaza_client, plaza_workload
 from resilience.adapters.plaza_workload import _Fill
 from resilience.plaza.answers import BUSY
 from resilience.plaza.erasure import PICTURES
@@ -297,3 +298,18 @@ def test_whoever_fills_a_site_gets_in_though_it_was_told_so_too_late(hasty: Site
             wait_until(lambda: re.search(r'"status": ?503', hasty.log()), hasty.log)
         assert filling.result(timeout=120) == (1, 0)
     assert hasty.sql("SELECT count(*) FROM statuses") == [(1,)]
+
+
+def test_a_takedown_that_was_made_and_said_too_late_is_asked_for_again(hasty: Site) -> None:
+    """A drill's moderator, who was told 503: the post is gone by then, can't be reported again, and is taken down once."""
+    name, password = plaza_workload.user(0)
+    author = plaza_client.Client(hasty.base)
+    author.register(name, password)
+    hasty.run("make-moderator", name)
+    author.post("soon gone")
+    with ThreadPoolExecutor(1) as pool:
+        with nobody_confirms(hasty):
+            taking = pool.submit(plaza_workload.take_down, {"base": hasty.base, "count": 1})
+            wait_until(lambda: re.search(r'"status": ?503', hasty.log()), hasty.log)
+        assert taking.result(timeout=120) == {"taken_down": 1}
+    assert hasty.run("facts")["takedowns"]["issued"] == 1
