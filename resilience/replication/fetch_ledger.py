@@ -45,7 +45,8 @@ def fetch(config: Config, newest: int) -> dict[str, Any]:
     _look_further(answering, listed, newest)
     keys = [key for found in listed.values() for key in found]
     known = [parent.record() for parent in config.parent_epochs]
-    chosen, forked = choose(keys, newest, unopened(answering, keys, newest, config.verify, known))
+    asked = (answering, keys, newest, config.verify, known)
+    chosen, forked = choose(keys, newest, unopened(*asked), going_on(*asked))
     ledger = config.paths.ledger
 
     def bring(seq: int) -> bool:
@@ -125,19 +126,24 @@ def by_epochs(listings: Iterable[Iterable[str]], newest: int) -> dict[int, dict[
     return found
 
 
-def choose(keys: Iterable[str], newest: int, unopened: Iterable[int] = ()) -> tuple[dict[int, str], list[str]]:
+def choose(
+    keys: Iterable[str], newest: int, unopened: Iterable[int] = (), going_on: Collection[int] = ()
+) -> tuple[dict[int, str], list[str]]:
     """Of each number the entry of the newest epoch, without a gap; the others are told as forked.
 
     An entry that a fenced site still put after its successor went on was acknowledged to nobody, and nobody at all could
-    write under an epoch that was opened for no site.
+    write under an epoch that was opened for no site. One that only changed the vault set fenced nobody: its host goes on
+    under the number with which it began, so nothing under the later one takes the place of what is there.
     """
     by_epoch = by_epochs([keys], newest)
     chosen: dict[int, str] = {}
     forked = [key for epoch in sorted(unopened) for key in sorted(by_epoch.pop(epoch, {}).values())]
     for epoch in sorted(by_epoch):
-        first = min(by_epoch[epoch])
-        forked += [chosen.pop(seq) for seq in sorted(chosen) if seq >= first]
-        chosen |= by_epoch[epoch]
+        entries = by_epoch[epoch]
+        if epoch in going_on:
+            forked += [entries.pop(seq) for seq in sorted(entries) if seq in chosen]
+        forked += [chosen.pop(seq) for seq in sorted(chosen) if entries and seq >= min(entries)]
+        chosen |= entries
     _refuse_gap(chosen)
     return chosen, forked
 
@@ -154,6 +160,21 @@ def unopened(
 
     with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
         return [number for number, was in zip(numbers, pool.map(closed, numbers), strict=True) if was]
+
+
+def going_on(
+    vaults: Mapping[str, Vault], keys: Iterable[str], newest: int, check: Verify, known: Sequence[EpochRecord] = ()
+) -> list[int]:
+    """Of the epochs that these entries are under, those under which the host of the one before goes on."""
+    numbers = sorted(by_epochs([keys], newest))
+
+    def hosts(number: int) -> set[tuple[str, str]]:
+        records = (*numbered(vaults, number, check), *(record for record in known if record.number == number))
+        return {(record.site, record.signer) for record in records}
+
+    with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
+        found = zip(numbers, pool.map(lambda number: hosts(number) & hosts(number - 1), numbers), strict=True)
+        return [number for number, same in found if same]
 
 
 def _never_opened(vaults: Mapping[str, Vault], number: int, records: Collection[EpochRecord]) -> bool:

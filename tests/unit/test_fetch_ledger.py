@@ -23,11 +23,11 @@ SITE = Ed25519PrivateKey.generate()
 IDENTITY = pyrage.x25519.Identity.generate()
 
 
-def record(number: int) -> EpochRecord:
-    """An epoch that the operator sealed for a site with a key."""
+def record(number: int, site: str = "") -> EpochRecord:
+    """An epoch that the operator sealed, each for another site where none is named."""
     return epochs.make_record(
         number=number,
-        site="birch",
+        site=site or f"site{number}",
         nonce=f"n{number}",
         parent=number - 1,
         vaults=SET,
@@ -44,10 +44,21 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.sites: dict[int, str] = {}
         self.vaults = {name: MemoryVault(name) for name in SET}
         for number in (1, 2, 3):
             self.put(layout.epoch(number), epochs.encode(record(number)))
         self.enter(1, 1, 2, 3, 4, 5)
+
+    def continue_with(self, number: int) -> None:
+        """This epoch changes the vault set of the one before, and the same host goes on."""
+        self.sites[number] = f"site{number - 1}"
+        for vault in self.vaults.values():
+            vault.objects[layout.epoch(number)] = epochs.encode(self.record(number))
+
+    def record(self, number: int) -> EpochRecord:
+        """An epoch's record."""
+        return record(number, self.sites.get(number, ""))
 
     def put(self, key: str, data: bytes, *names: str) -> None:
         """Into these vaults, or all."""
@@ -69,12 +80,12 @@ class World:
         """The command at the site that is opened under this epoch."""
         paths = SimpleNamespace(ledger=self.folder / "ledger", wal=self.folder / "wal")
         paths.ledger.mkdir()
-        records = [SimpleNamespace(record=partial(record, n)) for n in range(1, number + 1)]
+        records = [SimpleNamespace(record=partial(self.record, n)) for n in range(1, number + 1)]
         config: Any = SimpleNamespace(
             open=lambda: self.vaults,
             parent_epochs=records[:-1],
             epoch=records[-1],
-            record=record(number),
+            record=self.record(number),
             paths=paths,
             key=lambda: str(IDENTITY),
             verify=CHECK,
@@ -119,6 +130,19 @@ def test_an_epoch_that_was_opened_goes_before_those_before_it(world: World) -> N
     world.enter(2, 5, 6)
     assert world.fetch(3)["forked"] == [layout.ledger(1, 5)]
     assert world.brought == [*[b"of 1"] * 4, *[b"of 2"] * 2]
+
+
+@pytest.mark.parametrize(("planted", "forked"), [((1,), (1,)), ((3, 4), (3, 4)), ((5, 6), (5,))])
+def test_another_vault_set_takes_nothing_from_the_ledger(
+    world: World, planted: tuple[int, ...], forked: tuple[int, ...]
+) -> None:
+    """Its host goes on under the number it began with: what lies under the later one may follow, and replaces nothing."""
+    world.continue_with(2)
+    world.open(2)
+    world.enter(2, *planted)
+    told = world.fetch(3)
+    assert told["forked"] == [layout.ledger(2, seq) for seq in forked]
+    assert world.brought == [b"of 1"] * 5 + [b"of 2"] * (len(planted) - len(forked))
 
 
 def test_in_doubt_entries_count(world: World) -> None:

@@ -16,7 +16,7 @@ from resilience.model import EpochRecord, SiteOutputs, Stage, Step, Unknown
 from resilience.ports import Journey
 from resilience.replication import layout
 from resilience.replication.epoch import continues, each, numbered
-from resilience.replication.fetch_ledger import choose, unopened
+from resilience.replication.fetch_ledger import choose, going_on, unopened
 
 
 def begin(run: Run, step: Step) -> Facts:
@@ -91,8 +91,8 @@ def _anchor(run: Run) -> int:
                 "Nothing was opened. Bring a vault back and run the same command again.",
             )
     keys, before = [key for found in listed.values() for key in found], epoch.number - 1
-    answering = {name: run.world.vaults[name] for name in listed}
-    return len(choose(keys, before, unopened(answering, keys, before, run.world.signer.verify))[0])
+    asked = ({name: run.world.vaults[name] for name in listed}, keys, before, run.world.signer.verify)
+    return len(choose(keys, before, unopened(*asked), going_on(*asked))[0])
 
 
 def open_up(run: Run, step: Step) -> Facts:
