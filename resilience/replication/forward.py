@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from resilience.errors import UsageError
-from resilience.model import EpochRecord, newest_first
+from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chunk, layout
 from resilience.replication import epoch as epochs
@@ -46,12 +46,11 @@ class Forward:
         """Look for the epochs after the newest."""
         while True:
             number = self.newest.number + 1
-            answers = epochs.each(self._vaults, lambda vault, n=number: epochs.read(vault, n, self._verify))  # type: ignore[misc]
-            shown = {name: a for name, a in answers.items() if isinstance(a, EpochRecord)}
-            if not shown:
+            rivals = epochs.numbered(self._vaults, number, self._verify)
+            if not rivals:
                 return
-            self._rivals[number] = newest_first(shown)
-            self.known[number] = self._rivals[number][0]
+            self._rivals[number] = rivals
+            self.known[number] = rivals[0]
 
     def leg(self, number: int, position: int) -> list[Leg]:
         """The legs from a position up to this epoch's, oldest first."""
@@ -84,7 +83,9 @@ class Forward:
             (record, self._read(layout.opening(number), lambda d, r=record: chunk.decode_opening(d, r)))  # type: ignore[misc]
             for record in rivals
         ]
-        return [(record, opening) for record, opening in found if opening is not None]
+        opened = [(record, opening) for record, opening in found if opening is not None]
+        self.known.update((number, record) for record, _ in opened[:1])
+        return opened
 
     def _read(self, key: str, decode: Callable[[bytes], T | None]) -> T | None:
         answers = epochs.each(self._vaults, lambda vault: vault.get(key))

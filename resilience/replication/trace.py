@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,7 +29,7 @@ class Leg:
 
 
 def known_epochs(config: Config, vaults: Mapping[str, Vault]) -> dict[int, EpochRecord]:
-    """All epochs up to ours: as configured, else as most vaults hold them."""
+    """All epochs up to ours: as configured, else as the vaults show them."""
     known = {r.number: r.record() for r in (*config.parent_epochs, config.epoch)}
     for record in known.values():
         if not config.verify(epochs.payload(record), record.signature):
@@ -41,10 +40,7 @@ def known_epochs(config: Config, vaults: Mapping[str, Vault]) -> dict[int, Epoch
             )
     for number in range(1, config.record.number):
         if number not in known:
-            answers = epochs.each(vaults, lambda vault, n=number: epochs.read(vault, n, config.verify))  # type: ignore[misc]
-            found = Counter(a for a in answers.values() if isinstance(a, EpochRecord))
-            if found:
-                known[number] = found.most_common(1)[0][0]
+            known.update((record.number, record) for record in epochs.numbered(vaults, number, config.verify)[:1])
     return known
 
 

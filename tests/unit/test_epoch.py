@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.errors import Refused, TooFewVaults, UsageError, VaultError
 from resilience.model import EpochRecord
+from resilience.replication import chunk, layout, seals
 from resilience.replication import epoch as epochs
-from resilience.replication import layout, seals
+from resilience.replication.forward import Forward
 from resilience.replication.quorum import check_quorums
 
 OPERATOR = Ed25519PrivateKey.generate()
@@ -112,6 +114,32 @@ def test_a_lost_race_in_one_vault_is_no_loss(vaults: dict[str, MemoryVault]) -> 
     """What another put into one vault does not keep us from s of the others."""
     vaults["birch"].put_new(layout.epoch(1), epochs.encode(record(nonce="theirs")))
     assert epochs.seal_record(vaults, record(nonce="ours"), [], CHECK) == ("cedar", "elm")
+
+
+@pytest.mark.parametrize("nonce", ["a", "z"])
+def test_of_two_rivals_the_one_that_was_opened_counts(nonce: str, vaults: dict[str, MemoryVault]) -> None:
+    """A change of the vault set lies in as many vaults, or more, and never was sealed: who was promoted comes first."""
+    everyone = {**vaults, "dover": MemoryVault("dover")}
+    first, key = record(), Ed25519PrivateKey.generate()
+    epochs.seal_record(vaults, first, [], CHECK)
+    change = record(2, "acorn", nonce, ("cedar", "elm", "dover"))
+    for name in ("elm", "dover"):
+        epochs.seal_one(everyone[name], change, [epochs.Older(first, 2)], CHECK)
+    bare = replace(record(2, "birch", "m"), signer=seals.public_hex(key), signature="")
+    promoted = replace(bare, signature=seals.signer(OPERATOR)(epochs.payload(bare)))
+    assert epochs.seal_record(vaults, promoted, [epochs.Older(first, 2)], CHECK) == ("birch", "cedar")
+    opening = chunk.encode_opening(chunk.Opening(2, "m", 1, 5, 5, 1, "1", 0.0), seals.signer(key))
+    for name in SET[1:]:
+        everyone[name].put_new(layout.opening(2), opening)
+    told = SimpleNamespace(number=1, record=lambda: first)
+    for dead in (None, "birch", "cedar"):
+        answer = {name: Dead(name) if name == dead else vault for name, vault in everyone.items()}
+        assert epochs.numbered(answer, 2, CHECK) == [promoted, change]
+        assert epochs.newest_of(answer, CHECK) == promoted
+        assert [old.record for old in epochs.to_fence(answer, 2, CHECK)] == [promoted, change]
+        forward = Forward(SimpleNamespace(parent_epochs=(), epoch=told, record=first, verify=CHECK), answer)  # type: ignore[arg-type]
+        forward.look()
+        assert forward.newest == promoted
 
 
 def test_both_sets_are_asked(vaults: dict[str, MemoryVault]) -> None:
