@@ -27,19 +27,29 @@ from tests.epochs.states import Bounds  # noqa: E402
 ONE = Bounds(promoters=1, more=0, losses=0, ambiguous=0, restarts=0)
 TWO = replace(ONE, promoters=2)
 CHANGE = replace(ONE, change=True, sealed=True, at_once=True)
+CHANGED = replace(CHANGE, chunks=0, held=1, sealed=False)
+CROSSED = replace(CHANGE, chunks=0, more=1, promoters=2, sealed=False, crossed=True)
+FIVE = replace(TWO, n=5, k=3, s=3, chunks=0, held=1, at_once=True)
 ROWS = {
     "one promoter, everything goes wrong once": replace(ONE, losses=1, ambiguous=1, restarts=1),
-    "the promoted site writes on": replace(ONE, losses=1, restarts=1, more=1),
     "two commits": replace(ONE, losses=1, restarts=1, chunks=2),
     "two promoters": TWO,
     "two promoters, a loss": replace(TWO, losses=1, at_once=True),
     "two promoters, a restart": replace(TWO, restarts=1, at_once=True),
     "two promoters, an ambiguous request": replace(TWO, ambiguous=1, at_once=True),
+    "two promoters, both sites write, a loss": replace(TWO, chunks=0, held=1, more=1, losses=1, at_once=True),
+    "two promoters, a loss, an ambiguous request": replace(TWO, losses=1, ambiguous=1, at_once=True),
     "an operator's cut, all goes wrong once": replace(ONE, cut=0, losses=1, ambiguous=1, restarts=1, at_once=True),
     "an operator's cut, another promoter": replace(TWO, cut=0, at_once=True),
     "a follower, a loss": replace(ONE, follower=True, losses=1, at_once=True),
     "five vaults, two losses": replace(ONE, n=5, k=3, s=3, losses=2),
-    "five vaults, two promoters, a loss": replace(TWO, n=5, k=3, s=3, losses=1, chunks=0, held=1, at_once=True),
+    "five vaults, two promoters, a loss": replace(FIVE, losses=1),
+    "five vaults, two promoters": replace(FIVE, chunks=1, held=0),
+    "five vaults, two promoters, a loss, written": replace(FIVE, chunks=1, held=0, losses=1),
+    "five vaults, two promoters, an ambiguous one": replace(FIVE, ambiguous=1),
+    "another vault set, two promoters": replace(CHANGED, promoters=2),
+    "another vault set, two promoters, all write": replace(CHANGED, promoters=2, more=1),
+    "another vault set met a promoter, a loss": replace(CROSSED, losses=1),
     "another vault set, a loss": replace(CHANGE, losses=1),
     "another vault set, an ambiguous request": replace(CHANGE, ambiguous=1),
     "another set of two vaults, a restart": replace(CHANGE, n=2, k=1, restarts=1),

@@ -60,6 +60,8 @@ class Catalogue:
         self._keys: dict[str, Ed25519PrivateKey] = {}
         self.epochs = self.chunks = 0
         """Which bits are epochs' records, and which are chunks."""
+        self.written: dict[int, int] = {}
+        """Which bits are the chunks of each epoch's number."""
 
     def bit(self, key: str, data: bytes) -> int:
         """The number of an object."""
@@ -95,16 +97,13 @@ class Catalogue:
 
     def record(self, bare: EpochRecord) -> EpochRecord:
         """The record with its site's key, signed by the operator."""
-        nonce = "first" if bare.nonce == "change" else bare.nonce
-        number = 1 if bare.nonce == "change" else bare.number
-        key = self._keys.setdefault(f"{number} {nonce}", Ed25519PrivateKey.generate())
-        self._keys[f"{bare.number} {bare.nonce}"] = key
+        key = self._keys.setdefault(bare.site, Ed25519PrivateKey.generate())
         named = replace(bare, signer=seals.public_hex(key))
         return replace(named, signature=seals.signer(OPERATOR)(epochs.payload(named)))
 
     def sign(self, record: EpochRecord) -> seals.Sign:
         """The signature of the record's site."""
-        return seals.signer(self._keys[f"{record.number} {record.nonce}"])
+        return seals.signer(self._keys[record.site])
 
     @cache  # noqa: B019 - one catalogue lives as long as its model
     def start(self, record: EpochRecord, position: int, timeline: int) -> int:
@@ -130,4 +129,6 @@ class Catalogue:
         header = chunk.Header(
             record.number, record.nonce, record.site, 1, "1", start, start + 1, confirmed, float(start), sha
         )
-        return self.bit(layout.chunk(record.number, start), chunk.encode(header, body, self.sign(record)))
+        found = self.bit(layout.chunk(record.number, start), chunk.encode(header, body, self.sign(record)))
+        self.written[record.number] = self.written.get(record.number, 0) | 1 << found
+        return found

@@ -81,14 +81,14 @@ class Model:
 
     # ── beginning ────────────────────────────────────────────────────────────
     def record_of(self, number: int, site: str, nonce: str, parent: int, names: tuple[str, ...]) -> int:
-        """An epoch, by its place in `records`; with the nonce `change` it has its parent's key."""
-        for place, known in enumerate(self.records):
-            if (known.number, known.nonce) == (number, nonce):
-                return place
-        b = self.bounds
-        bare = EpochRecord(number, site, nonce, parent, names, b.k, b.s, 0.0, "")
-        self.records.append(self.catalogue.record(bare))
-        return len(self.records) - 1
+        """An epoch, by its place in `records`; an operator who plans for another number or vault set makes another."""
+
+        def make() -> int:
+            bare = EpochRecord(number, site, nonce, parent, names, self.bounds.k, self.bounds.s, 0.0, "")
+            self.records.append(self.catalogue.record(bare))
+            return len(self.records) - 1
+
+        return int(self.remember(("record", number, nonce, parent, names), make))
 
     def initial(self) -> State:
         """The first epoch is sealed everywhere and has begun; nothing was written under it yet but what the bounds say."""
@@ -105,7 +105,29 @@ class Model:
         ships = (Ship(self.first, BASE, held, acked=end), *[Ship()] * count)
         left = Left(b.losses, b.ambiguous, b.restarts)
         state = State(vaults, ships, (Promoter(),) * count, BASE, left)
+        if b.crossed:
+            return self.change_crossed(state)
         return self.change_sealed(state) if b.sealed else state
+
+    def change_crossed(self, state: State) -> State:
+        """The change lies in n - s of the vaults that stay and in the new one; the first promoter has the others."""
+        changer, b = self.changer, self.bounds
+        for which in (changer, 0):
+            state = self.planned(state, which) or state
+        theirs = [(changer, 0)] * (b.n - b.s) + [(changer, 2)]
+        ours = [(0, 0)] * (b.s - 1) + [(0, 1)]
+        refused = [(0, 0)] * (b.n - b.s) + [(changer, 0)] * (b.s - 1) + [(changer, 1)]
+        for which, role in (*theirs, *ours, *refused):
+            other = changer if which == 0 else 0
+            unasked = [
+                (vault.cells[other].got == 1, place)
+                for place, vault in enumerate(state.vaults)
+                if vault.role == role and vault.cells[which].got == UNASKED
+            ]
+            _, place = min(unasked)  # first what the other did not seal
+            mask, got = self.request(state.promoters[which], state.vaults[place], which)
+            state = self.answered(state, which, place, mask, got)
+        return state
 
     def change_sealed(self, state: State) -> State:
         """The vault set's change is sealed everywhere, and nobody has seen it yet."""
@@ -391,7 +413,7 @@ class Model:
             return mask, 1
         opening = self.opening(record, promoter.end)
         mask, _ = self.catalogue.put(vault.mask, self.catalogue.opening_object(opening, record))
-        return mask, self.opening_there(mask, record)
+        return mask, self.opening_there(mask, promoter.record)
 
     def seal_request(self, mask: int, promoter: Promoter) -> tuple[int, int]:
         """The product's way to seal one vault."""
@@ -404,17 +426,17 @@ class Model:
         """What this promoter's seal must fence."""
         return [epochs.Older(self.records[old], needed) for old, needed in promoter.olds]
 
-    def opening_there(self, mask: int, record: EpochRecord) -> int:
+    def opening_there(self, mask: int, record: int) -> int:
         """The end that the opening there records; where a newer epoch is by now, it does not count."""
 
         def read() -> int:
             try:
-                found = reput.opening_that_counts(self.catalogue.vault(mask), record, CHECK)
+                found = reput.opening_that_counts(self.catalogue.vault(mask), self.records[record], CHECK)
             except Refused:
                 return REFUSED
             return UNKNOWN if found is None else found.end
 
-        return int(self.remember(("opening", mask, record.number, record.nonce), read))
+        return int(self.remember(("opening", mask, record), read))
 
     def answered(self, state: State, which: int, place: int, mask: int, got: int) -> State:
         """Note the answer; when it was the last one, judge."""
@@ -501,7 +523,7 @@ class Model:
             raise Refused("shipped under it", "already", "plan again")
         known = {record.number: record}
         for number in range(1, record.number):
-            known.update((r.number, r) for r in epochs.numbered(views, number, CHECK)[:1])
+            known.update((r.number, r) for r in self.rivals(views, number)[:1])
         own = trace.own_opening(SimpleNamespace(record=record), views)  # type: ignore[arg-type]
         until = Until(epoch=1, lsn=lsn.show(BASE + self.bounds.cut)) if self.cuts(record) else None
         child, limit = restore.goes_on(SimpleNamespace(record=record, until=until), own)  # type: ignore[arg-type]
@@ -518,6 +540,10 @@ class Model:
         )
         todo = {name: tuple(self.catalogue.bit(*each) for each in reput.lacking(name, parts)) for name in views}
         return Found(parts[-1][1].end, history, needs, todo)
+
+    def rivals(self, views: Mapping[str, Any], number: int) -> list[EpochRecord]:
+        """The epochs of a number as the product orders them: the history runs through the first, or passes it over."""
+        return epochs.numbered(views, number, CHECK)
 
     def legs(
         self,

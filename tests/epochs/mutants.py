@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from resilience.model import EpochRecord
+from resilience.model import EpochRecord, newest_first
 from resilience.replication import chain as chains
+from resilience.replication import epoch as epochs
 from resilience.replication import layout, trace
 from resilience.replication.chunk import Header
 from resilience.replication.courier import Move, Progress
 from resilience.replication.quorum import held_by
-from tests.epochs.catalogue import BASE
+from tests.epochs.catalogue import BASE, CHECK
 from tests.epochs.model import Model
 from tests.epochs.states import Phase, Promoter, State
 
@@ -118,3 +119,12 @@ class PassesOverACut(Model):
             for number in known.keys() - begun - {child.number}:
                 getattr(view, "objects", {}).pop(layout.opening(number), None)
         return super().legs(known, child, views, sealed, limit)
+
+
+class BelievesWhatMoreVaultsHold(Model):
+    """Of two epochs of one number that which more vaults hold is taken, though the other has a site: its commits are passed over."""
+
+    def rivals(self, views: Mapping[str, Any], number: int) -> list[EpochRecord]:
+        """Nobody looks for openings."""
+        shown = {name: epochs.read(view, number, CHECK) for name, view in views.items() if hasattr(view, "objects")}
+        return newest_first({name: record for name, record in shown.items() if record is not None})

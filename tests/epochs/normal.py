@@ -10,14 +10,16 @@ The rules are asked of every step's outcome as it is. Then is left out, because 
    started again looks up, and what of its chain a vault has got by now.
 4. When all promoters are at their end and no follower reads: all objects but epochs' records, for nobody reads a chain,
    and whether a request may still be ambiguous; and everything else, too, once no ship confirms anything.
+5. What a promoted site writes, once every promoter has planned and none plans a newer epoch: nobody reads it, nor must find it.
+   (Not while a request may be ambiguous or a process die: what happens to that ship takes one of these from others.)
 
 Three things happen at once, since they go the same way whenever they happen:
 
-5. The first chunk is in the spool from the beginning: it is seen when it is put. (Not where the vault set changes.)
-6. A promoter asks a lost vault, and hears nothing; it gives nothing to a vault that lacks nothing and can't fail any
+6. The first chunk is in the spool from the beginning: it is seen when it is put. (Not where the vault set changes.)
+7. A promoter asks a lost vault, and hears nothing; it gives nothing to a vault that lacks nothing and can't fail any
    more. (Not while one may still be started again: it could be before it has heard from all. Not when it opens: the
    rules must see it promoted.)
-7. A follower asks a lost vault. One that has all there will ever be asks no more.
+8. A follower asks a lost vault. One that has all there will ever be asks no more.
 
 `test_what_is_left_out_changes_nothing` explores with and without: the normal forms of all states are the very states
 that are explored.
@@ -25,6 +27,7 @@ that are explored.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -51,6 +54,10 @@ class Ahead(NamedTuple):
     """Whether the follower does."""
     confirms: bool
     """Whether any ship may confirm anything."""
+    unread: int
+    """Objects that nobody reads any more."""
+    last: tuple[int, ...]
+    """For each ship, the position after which nobody must find what it writes."""
 
     @property
     def nothing(self) -> bool:
@@ -104,13 +111,15 @@ class Normal:
             read=follows or not all(ended),
             follows=follows,
             confirms=not all(puts_only),
+            unread=sum(bits for number, bits in model.catalogue.written.items() if number >= self._ceiling(state)),
+            last=tuple(self._last(state, which) for which in range(len(state.ships))),
         )
         if ahead.nothing:
             left = Left(0, 0, 0)
         elif not ahead.read:
             left = left._replace(ambiguous=0)
         promoters = tuple(self._promoter(p, left, ended=end) for p, end in zip(state.promoters, ended, strict=True))
-        return self._ships(state), promoters, left, ahead
+        return self._ships(state, ahead), promoters, left, ahead
 
     @staticmethod
     def _ended(promoter: Promoter, left: Left) -> bool:
@@ -119,9 +128,29 @@ class Normal:
             promoter.phase is Phase.FAILED and not left.restarts
         )
 
-    def _ships(self, state: State) -> tuple[Ship, ...]:
+    def _ceiling(self, state: State) -> int:
+        """The number from which on nobody reads what is written under it; past all numbers where that can't be told yet."""
+        planned = [promoter for place, promoter in enumerate(state.promoters) if place != self._model.changer]
+        if state.left.ambiguous or state.left.restarts or any(p.phase is Phase.IDLE for p in planned):
+            return sys.maxsize
+        numbers = [self._model.records[p.record].number for p in planned if p.phase is not Phase.FAILED]
+        return max(numbers, default=sys.maxsize)
+
+    def _last(self, state: State, which: int) -> int:
+        """The position after which nobody must find what this ship writes."""
+        ship = state.ships[which]
+        if which < self._model.promoted or ship.record == NOBODY:
+            return sys.maxsize
+        return ship.base if self._model.records[ship.record].number >= self._ceiling(state) else sys.maxsize
+
+    def _ships(self, state: State, ahead: Ahead) -> tuple[Ship, ...]:
         """The first chunk is kept from the beginning; one that never writes need not know of newer epochs."""
-        ships = [s._replace(seen=Seen.NONE) if self._never_writes(which) else s for which, s in enumerate(state.ships)]
+        ships = [
+            ship._replace(seen=Seen.NONE, kept=ship.kept[: last - ship.base], acked=min(ship.acked, last))
+            if last != sys.maxsize or self._never_writes(which)
+            else ship
+            for which, (ship, last) in enumerate(zip(state.ships, ahead.last, strict=True))
+        ]
         if not ships[0].kept and self._model.bounds.chunks and not self._model.bounds.change:
             ships[0] = ships[0]._replace(kept=(BASE,))
         return tuple(ships)
@@ -135,7 +164,7 @@ class Normal:
         ship = state.ships[which]
         full = len(ship.kept) >= (self._model.bounds.more if which else self._model.bounds.chunks)
         deaf = full and ship.seen is Seen.OTHER and not state.left.restarts
-        return deaf or self._never_writes(which)
+        return deaf or self._never_writes(which) or self._last(state, which) != sys.maxsize
 
     def _promoter(self, promoter: Promoter, left: Left, *, ended: bool) -> Promoter:
         if ended and promoter.phase is Phase.FAILED:
@@ -151,7 +180,7 @@ class Normal:
         if ahead.nothing:
             rest = (Progress(),) * len(vault.couriers), (Cell(),) * len(vault.cells)
             return Vault(vault.role, 0, False, *rest, UNKNOWN)
-        mask, seen, catalogue = vault.mask, vault.seen, self._model.catalogue
+        mask, seen, catalogue = vault.mask & ~ahead.unread, vault.seen, self._model.catalogue
         if vault.lost:
             mask &= catalogue.chunks
         if not ahead.read:
@@ -165,10 +194,10 @@ class Normal:
     def _courier(self, vault: Vault, which: int, ahead: Ahead) -> Progress:
         progress = vault.couriers[which]
         if vault.lost:
-            put = progress.put if self._model.bounds.change else 0
+            put = min(progress.put, ahead.last[which]) if self._model.bounds.change else 0
             return Progress(False, put, 0 if ahead.puts_only[which] else progress.counted, 0)
         if ahead.puts_only[which]:
-            put = progress.put if progress.begun else progress.counted
+            put = min(progress.put if progress.begun else progress.counted, ahead.last[which])
             return Progress(progress.begun, put, put, 0)
         return progress if ahead.looks[which] else progress._replace(row=0)
 

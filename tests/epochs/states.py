@@ -38,6 +38,8 @@ class Bounds:
     """Whether an operator also changes the vault set: one vault of n leaves, another one joins."""
     sealed: bool = False
     """Whether that change is sealed everywhere from the beginning: fewer states, and less is explored."""
+    crossed: bool = False
+    """Whether that change and the first promoter met half-way: its seal lies in s vaults, the change's in as many of its own."""
     cut: int = -1
     """After how many of the first site's commits the first promoter cuts its chain, by the operator's word; none where negative."""
     at_once: bool = False

@@ -24,12 +24,13 @@ FOLLOWED = replace(CALM, follower=True, at_once=True)
 CUT = replace(TWO_LATE, cut=0)
 CHANGE = replace(CALM, change=True, sealed=True, at_once=True)
 CHANGED = replace(CHANGE, chunks=0, held=1, sealed=False)
+CROSSED = replace(CHANGE, chunks=0, more=1, promoters=2, sealed=False, crossed=True)
 BOUNDS = {
     "a loss and an ambiguous request": (replace(CALM, losses=1, ambiguous=1), 6_681),
     "a loss and a restart": (replace(CALM, losses=1, restarts=1), 22_339),
-    "the promoted site goes on": (replace(CALM, losses=1, more=1), 7_782),
     "two promoters": (TWO, 17_414),
     "two promoters, and an ambiguous request": (replace(TWO_LATE, ambiguous=1), 3_106),
+    "two promoters, and both sites write": (replace(TWO_LATE, more=1), 4_148),
     "a follower": (FOLLOWED, 7_180),
     "another vault set, sealed half-way or whole": (replace(CHANGE, chunks=0, sealed=False), 818),
     "another vault set, sealed half-way or whole, and a loss": (replace(CHANGED, losses=1), 4_152),
@@ -38,6 +39,8 @@ BOUNDS = {
     "another vault set, and a loss": (replace(CHANGE, losses=1), 95_523),
     "another set of two vaults, and an ambiguous request": (replace(CHANGE, n=2, k=1, ambiguous=1), 11_110),
     "another set of two vaults, and a restart": (replace(CHANGE, n=2, k=1, restarts=1), 22_650),
+    "another set of two vaults, and two promoters": (replace(CHANGED, n=2, k=1, promoters=2), 16_249),
+    "another vault set that met a promoter half-way, and another promoter": (CROSSED, 35_996),
     "an operator's cut, and a restart": (replace(CALM, cut=0, restarts=1, at_once=True), 6_079),
     "an operator's cut, and another promoter": (CUT, 747),
     "five vaults": (replace(CALM, n=5, k=3, s=3, losses=1, at_once=True), 4_342),
@@ -61,6 +64,7 @@ def test_every_interleaving_keeps_the_rules(name: str, tmp_path: Path) -> None:
     found = explore(Model(bounds, tmp_path))
     assert found.violation is None, [found.violation, *found.way]
     assert {"acknowledged", "superseded", "one promoted"} <= set(found.seen) or not bounds.chunks
+    assert "acknowledged after a promotion" in found.seen or not bounds.more
     assert "one promoted after turning" in found.seen or not bounds.sealed
     assert {"a commit was cut off", "promoted after a cut"} <= set(found.seen) or bounds != CUT
     assert found.states == states
@@ -71,6 +75,7 @@ ALONE = {
     "a loss and an ambiguous request": replace(LITTLE, losses=1, ambiguous=1),
     "a restart": replace(LITTLE, restarts=1),
     "two promoters, and a restart": replace(LITTLE, chunks=0, promoters=2, restarts=1, at_once=True),
+    "two promoters, and both sites write": replace(LITTLE, chunks=0, promoters=2, more=1, at_once=True),
     "a follower, and an ambiguous request": replace(LITTLE, follower=True, ambiguous=1, at_once=True),
     "another vault set": replace(LITTLE, chunks=0, change=True, at_once=True),
 }
@@ -97,6 +102,7 @@ MUTANTS = {
     mutants.TakesAnyRefusalForItsOwn: (replace(TWO_IDLE, k=1, s=3), "two sites"),
     mutants.CountsWhatItHandedOver: (replace(CALM, restarts=1), "is not in epoch 2"),
     mutants.PassesOverACut: (CUT, "cut off"),
+    mutants.BelievesWhatMoreVaultsHold: (CROSSED, "is not in epoch 3"),
     mutants.QuorumsThatDoNotMeet: (replace(CALM, losses=1), "is not in epoch 2"),
 }
 
