@@ -48,7 +48,7 @@ ROWS = {
     "five vaults, two promoters, a loss, written": replace(FIVE, chunks=1, held=0, losses=1),
     "five vaults, two promoters, an ambiguous one": replace(FIVE, ambiguous=1),
     "another vault set, two promoters": replace(CHANGED, promoters=2),
-    "another vault set, two promoters, all write": replace(CHANGED, promoters=2, more=1),
+    "another set of two vaults, two promoters": replace(CHANGED, n=2, k=1, promoters=2, more=1),
     "another vault set met a promoter, a loss": replace(CROSSED, losses=1),
     "another vault set, a loss": replace(CHANGE, losses=1),
     "another vault set, an ambiguous request": replace(CHANGE, ambiguous=1),
