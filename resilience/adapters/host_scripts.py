@@ -5,10 +5,7 @@ from __future__ import annotations
 from resilience.adapters.host_places import DATA, ETC, POSTGRES, RUN
 from resilience.host.spec import MASKS
 
-SIZES = (
-    f"runuser -u postgres -- psql -XAtc \"select pg_database_size('plaza')\" plaza && du -sb {DATA}/media | cut -f1 && "
-    f"find {DATA}/media -type f -mtime -7 -printf '%s\\n' | awk '{{s += $1}} END {{print s + 0}}'"
-)
+DATABASE_SIZE = "runuser -u postgres -- psql -XAtc \"select pg_database_size('plaza')\" plaza"
 
 APP_ENV = """\
 DATABASE_URL=postgresql:///plaza?host=/run/postgresql

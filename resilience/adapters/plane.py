@@ -19,7 +19,7 @@ from resilience.adapters.host_scripts import (
     AWAIT_TURN,
     BEGUN,
     CREATE,
-    SIZES,
+    DATABASE_SIZE,
     STAND_STILL,
     STANDING,
     TAKE_UP,
@@ -240,14 +240,13 @@ class SshPlane:
         return Point(**self.commands.here("point", self.config.watcher(), *_moment(at, of)))
 
     def status(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
-        """What ship says, with the sizes of database and pictures; of a standby what follow says, which takes no command."""
+        """What ship says, with the sizes of database and pictures, the latter told from some where they are many; of a standby what follow says, which takes no command."""
         now, _, told = self.shells(outputs).run(STANDING, timeout=20).out.partition("\n")
         if told:
             return _aged(json.loads(told), now)
         epoch = self.config.seen() or self.config.newest(site)
         shipped = self.commands.there(outputs, "status", self.config.bare(site, epoch), timeout=20)
-        sizes = self.shells(outputs).check(SIZES).split()
-        return {**shipped, "db_bytes": int(sizes[0]), "media_bytes": int(sizes[1]), "recent_media_bytes": int(sizes[2])}
+        return {**shipped, "db_bytes": int(self.shells(outputs).check(DATABASE_SIZE))}
 
     def versions(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
         """Asked of the machine and of the database that runs there; no collation where none does."""

@@ -35,10 +35,10 @@ def restoring(fleet: Fleet, survey: Survey, seen: Seen, prices: Prices) -> Itera
 
 
 def _bytes(survey: Survey) -> int | None:
-    """Database and pictures, as the primary tells."""
+    """Database and pictures, as the primary tells; one with an earlier version of ours does not tell the latter."""
     epoch = newest_epoch(survey)
     site = survey.sites.get(epoch.site) if epoch else None
-    if site is None or isinstance(site.ship, Unknown) or "db_bytes" not in site.ship:
+    if site is None or isinstance(site.ship, Unknown) or not site.ship.keys() >= {"db_bytes", "media_bytes"}:
         return None
     return int(site.ship["db_bytes"]) + int(site.ship["media_bytes"])
 

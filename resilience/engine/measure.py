@@ -35,6 +35,12 @@ def measure(world: World, fleet: Fleet, moving: Moving, keys_bytes: int) -> Evac
     if outputs is None:
         raise ResilienceError(f"{moving.source} has no hosts.", "Nothing runs there.", "Run `resilience status`.")
     status = world.plane.status(fleet.site(moving.source), outputs)
+    if "media_bytes" not in status:
+        raise ResilienceError(
+            f"{moving.source} does not say what its pictures take.",
+            "Its host runs an earlier version of ours.",
+            f"Run `resilience up {moving.source}`, then this again.",
+        )
     safe = {v.name: world.vaults[v.name] for v in fleet.sealing if v.vendor != moving.notice.vendor}
     sizes = _sizes(status, _entries(safe), keys_bytes)
     left = sizes if fleet.site(moving.target).standby == "cold" else _behind(status, sizes)

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from resilience.errors import ResilienceError
+from resilience.replication import sizes
 from resilience.replication.at_risk import at_risk
 from resilience.replication.config import Config
 from resilience.replication.report import NAME
@@ -14,7 +15,7 @@ from resilience.replication.standby_report import NAME as STANDBY
 
 
 def main(config: Config) -> dict[str, Any]:
-    """The status file, with its age."""
+    """The status file, with its age; of a site that may write, what would be lost and what its pictures take."""
     paths = [config.paths.run / name for name in (NAME, STANDBY)]
     path = next((path for path in paths if path.exists()), paths[0])
     try:
@@ -25,5 +26,6 @@ def main(config: Config) -> dict[str, Any]:
             str(error),
             "Start it: systemctl start resilience-ship, or resilience up SITE for a standby.",
         ) from error
-    risk = {} if facts.get("role") == "standby" else {"at_risk": at_risk(config, facts)}
-    return {**facts, **risk, "age_s": round(time.time() - facts["at"], 3)}
+    standby = facts.get("role") == "standby"
+    more = {} if standby else {"at_risk": at_risk(config, facts), **sizes.pictures(config.paths.media)}
+    return {**facts, **more, "age_s": round(time.time() - facts["at"], 3)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -222,10 +223,10 @@ def test_what_is_not_well_is_named(changes: dict[str, Any], area: str, subject: 
     assert finding.next or grade == "unknown"
 
 
-def shipping(size: int, **facts: Any) -> tuple[Finding, ...]:
-    """Findings where the primary tells how much it holds."""
+def shipping(size: int, told: Mapping[str, Any] | None = None, **facts: Any) -> tuple[Finding, ...]:
+    """Findings where the primary tells how much it holds, or what `told` says."""
     epoch = EpochRecord(1, "frankfurt", "n", 0, ("wasabi",), 1, 1, 0.0, "")
-    site = SiteReading(None, True, {"db_bytes": size, "media_bytes": 0})
+    site = SiteReading(None, True, told or {"db_bytes": size, "media_bytes": 0})
     vaults = {"wasabi": VaultReading(epoch=epoch, snapshot=None, ledger=0)}
     return seen(vaults=vaults, sites={"frankfurt": site}, **facts)
 
@@ -245,6 +246,9 @@ def test_the_arithmetic_of_a_restore() -> None:
     quick = [f for f in shipping(80_000_000, rates={"wasabi": 10_000_000.0}) if f.area == "restore"]
     assert [finding.grade for finding in quick] == ["pass"]
     assert [f.grade for f in shipping(1, rates={"wasabi": None}) if f.area == "restore"] == ["unknown"]
+    earlier = shipping(0, {"db_bytes": 1}, rates={"wasabi": 1.0})
+    (unknown,) = [finding for finding in earlier if finding.area == "restore"]
+    assert (unknown.grade, "no primary tells its size" in unknown.said) == ("unknown", True)
 
 
 def test_what_a_vendor_told_is_passed_on() -> None:
