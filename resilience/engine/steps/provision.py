@@ -17,8 +17,11 @@ def supplies(run: Run, step: Step) -> Facts:
 def provision(run: Run, step: Step) -> Facts:
     """Make the site's hosts, unless another machine made them; their state is in the vaults before anything depends on them."""
     site = run.fleet.site(step.subject)
-    brought = bring(run, site) if _never_knew(run, site) else {}
     outputs = run.world.clouds[site.name].outputs(site)
+    brought: Facts = {}
+    if outputs is None and _never_knew(run, site):
+        brought = bring(run, site)
+        outputs = run.world.clouds[site.name].outputs(site)
     if run.plan.kind == "failover" and site.standby == "hot" and outputs is not None and _stands_by(run, site, outputs):
         return {**outputs.to_json(), **brought, "already": True}
     made = run.world.clouds[site.name].up(site)
