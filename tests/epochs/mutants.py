@@ -12,10 +12,10 @@ from resilience.model import EpochRecord, newest_first
 from resilience.replication import chain as chains
 from resilience.replication import epoch as epochs
 from resilience.replication import layout, trace
-from resilience.replication.chunk import Header
+from resilience.replication.chunk import Header, decode_opening, decode_start
 from resilience.replication.courier import Move, Progress
 from resilience.replication.quorum import held_by
-from tests.epochs.catalogue import BASE, CHECK
+from tests.epochs.catalogue import BASE, CHECK, Silent
 from tests.epochs.model import Model
 from tests.epochs.states import Phase, Promoter, State
 
@@ -122,9 +122,25 @@ class PassesOverACut(Model):
 
 
 class BelievesWhatMoreVaultsHold(Model):
-    """Of two epochs of one number that which more vaults hold is taken, though the other has a site: its commits are passed over."""
+    """Of two epochs of one number that which more vaults hold is taken, and the other's records count as absent: so are its commits."""
 
     def rivals(self, views: Mapping[str, Any], number: int) -> list[EpochRecord]:
-        """Nobody looks for openings."""
-        shown = {name: epochs.read(view, number, CHECK) for name, view in views.items() if hasattr(view, "objects")}
+        """Nobody looks for what an epoch left that went on."""
+        shown = {name: epochs.read(view, number, CHECK) for name, view in views.items() if not isinstance(view, Silent)}
         return newest_first({name: record for name, record in shown.items() if record is not None})
+
+    def legs(
+        self,
+        known: Mapping[int, EpochRecord],
+        child: EpochRecord,
+        views: Mapping[str, Any],
+        sealed: tuple[str, ...],
+        limit: int | None,
+    ) -> list[trace.Leg]:
+        """What another key signed is not there; the product counts in how many vaults it is."""
+        for view in views.values():
+            for number, record in known.items():
+                for key, decode in (layout.first(number), decode_start), (layout.opening(number), decode_opening):
+                    if key in view.objects and decode(view.objects[key], record) is None:
+                        del view.objects[key]
+        return super().legs(known, child, views, sealed, limit)
