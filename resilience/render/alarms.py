@@ -31,6 +31,8 @@ def alarming(survey: Survey) -> list[str]:
 
 def _of(ship: object) -> Iterator[str]:
     facts = ship if isinstance(ship, dict) else {}
+    if (error := facts.get("postgres_error")) and facts.get("superseded_by") is None:
+        yield f"ship gets nothing from Postgres: {error}"
     if since := _time(facts.get("degraded_since")):
         yield f"commits count as async since {since}: fewer than k vaults take them"
     if since := _time(facts.get("writes_stopped_since")):

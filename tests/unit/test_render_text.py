@@ -92,10 +92,20 @@ def test_survey_says_what_is_not_known() -> None:
 def test_alarms_stand_last() -> None:
     """What ship calls alarming, and since when commits or writes are not as declared; nothing where all is well."""
     assert "Alarms" not in survey_text(FLEET, SURVEY)
-    ship = {"lag_seconds": 9.0, "degraded_since": DAY, "writes_stopped_since": None, "alarms": ["elm was left behind"]}
+    ship: dict[str, object] = {
+        "lag_seconds": 9.0,
+        "degraded_since": DAY,
+        "writes_stopped_since": None,
+        "alarms": ["elm was left behind"],
+    }
+    ship |= {"postgres_error": "no stream", "at_risk": {"seconds": None}}
     worried = replace(SURVEY, sites={"acorn": replace(SURVEY.sites["acorn"], ship=ship)})
     told = survey_text(FLEET, worried).partition("Alarms")[2]
     assert "acorn: commits count as async since" in told
+    assert "acorn: ship gets nothing from Postgres: no stream" in told
+    assert "writes    not known" in survey_text(FLEET, worried)
+    fenced = replace(SURVEY, sites={"acorn": replace(SURVEY.sites["acorn"], ship={**ship, "superseded_by": 2})})
+    assert "gets nothing" not in survey_text(FLEET, fenced), "its Postgres was stopped on purpose"
     assert told.rstrip().endswith("acorn: elm was left behind")
 
 

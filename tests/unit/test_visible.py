@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import permutations, product
 
 import pytest
@@ -20,8 +21,13 @@ first record is after 0/153C000, at 0/153C5A8, skipping over 1448 bytes
 
 
 def test_commits_are_read_from_what_pg_waldump_says() -> None:
-    """Each by its own transaction, a prepared one by the one that wrote; nothing else is a commit."""
-    assert parse(SAID) == [Commit(0x153C5E8, 735), Commit(0x153C7A0, 740), Commit(0xA0153C9A0, 743)]
+    """Each by its own transaction, a prepared one by the one that wrote, and when that was; nothing else is a commit."""
+    six = datetime(2026, 11, 26, 18, tzinfo=UTC).timestamp()
+    assert parse(SAID) == [
+        Commit(0x153C5E8, 735, six),
+        Commit(0x153C7A0, 740, six + 0.1),
+        Commit(0xA0153C9A0, 743, six + 0.3),
+    ]
 
 
 def test_whole_numbers_and_those_of_the_log() -> None:
@@ -45,7 +51,7 @@ def test_every_order_of_commits_and_every_snapshot() -> None:
     """Where a position is told, exactly what all see is committed before it; where none is, there is none."""
     told = set()
     for order, one, other in product(permutations(range(4)), product((0, 1), repeat=4), ((1, 1, 1, 1), (0, 1, 1, 1))):
-        commits = [Commit(10 * (at + 1), xid) for at, xid in enumerate(order)]
+        commits = [Commit(10 * (at + 1), xid, 0.0) for at, xid in enumerate(order)]
         marks = (one, tuple(a & b for a, b in zip(one, other, strict=True)))
         views = [Visible(0, 4, frozenset(xid for xid in range(4) if not mark[xid])) for mark in marks]
         found = position(commits, views, 100)
