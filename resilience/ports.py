@@ -452,8 +452,8 @@ class Workload(Protocol):
     def moderator(self) -> str:
         """The account that will take posts down."""
 
-    def take_down(self, count: int) -> int:
-        """Report and take down so many posts, as a moderator; how many were acknowledged."""
+    def take_down(self, count: int) -> list[str]:
+        """Report and take down the oldest posts, as a moderator; those of which it was acknowledged."""
 
     def try_old_site(self, address: str) -> None:
         """From now on also try to write at this address: the fence must hold."""

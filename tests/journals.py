@@ -11,6 +11,8 @@ from resilience.model import Event
 
 DAY = 1_795_442_531.0
 OLD, NEW = "198.18.1.100", "198.18.2.100"
+LATE = ["p-000011", "p-000012"]
+"""Posts that were taken down after the snapshot."""
 
 STEPS: tuple[tuple[str, str, str, float, float, str, dict[str, Any]], ...] = (
     # action, subject, phase, starts, takes (at the healthy pace), reason, facts
@@ -121,8 +123,9 @@ def _set_up() -> list[Event]:
     for stage, at, took in stages:
         events.append(Event(DAY + at, "stage-started", {"stage": stage}))
         events.append(Event(DAY + at + took, "stage-done", {"stage": stage, "seconds": took}))
-    sizes = {"db_bytes": 48_300_032, "media_bytes": 61_220_114, "users": 200, "posts": 5000, "takedowns": 12}
-    return [*events, Event(DAY - 44, "data", sizes)]
+    sizes = {"db_bytes": 48_300_032, "media_bytes": 61_220_114, "users": 200, "posts": 5000, "takedowns": 10}
+    late = [Event(DAY - at, "taken-down", {"posts": [post]}) for at, post in ((43, LATE[0]), (1, LATE[1]))]
+    return [*events, Event(DAY - 44, "data", sizes), *late]
 
 
 def _plan() -> Event:
@@ -191,5 +194,6 @@ def _checks(writes: list[dict[str, Any]], lost_s: float, end: float) -> list[Eve
         ("fence", {"attempts": 34, "accepted": 0}),
         ("protected-again", {"vaults": ["cedar", "elm"], "snapshot": "a1f0c3d2"}),
         ("blackhole", {"vendors": ["acorn"], "calls": [], "complete": True}),
+        ("takedowns-seen", {"asked": LATE, "shown": [], "unchecked": []}),
     )
     return [Event(at + i, kind, data) for i, (kind, data) in enumerate(lines)]

@@ -274,9 +274,9 @@ class Users:
         """The first of the made-up users."""
         return str(self._ask(do="moderator")["account"])
 
-    def take_down(self, count: int) -> int:
-        """Report and take down posts by HTTP."""
-        return int(self._ask(do="take-down", base=self._base, count=count)["taken_down"])
+    def take_down(self, count: int) -> list[str]:
+        """Report and take down the oldest posts by HTTP."""
+        return list(self._ask(do="take-down", base=self._base, count=count)["taken_down"])
 
     def try_old_site(self, address: str) -> None:
         """Keep writing at the old address."""

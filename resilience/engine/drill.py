@@ -88,11 +88,13 @@ def run_drill(
         if site.standby == "hot":
             with stage("standby", site=site.name):
                 carry_out(world, fleet, plan_up(fleet, observe(world, fleet), site.name), watch)
+    taken_down = _take_down_late(users, stage)
     with stage("users"):
         users.begin(drill.seed, drill.newcomers)
         _walk(world, stage)
         _warm(users)  # the last before the fault: a loss is counted from writes of the ten seconds before it
     try:
+        taken_down = [*taken_down, *_take_down_late(users, stage)]
         _lose_and_return(world, fleet, ground, users, drill, stage, watch)
     finally:
         acknowledged, requests = users.end()
@@ -102,6 +104,9 @@ def run_drill(
         missing, unchecked = world.outside.missing([str(w["id"]) for w in acknowledged])
     checked = len(acknowledged) - len(unchecked)
     stage.note("writes-checked", checked=checked, missing=missing, unchecked=unchecked)
+    gone, unsure = world.outside.missing(taken_down)
+    shown = [post for post in taken_down if post not in {*gone, *unsure}]
+    stage.note("takedowns-seen", asked=taken_down, shown=shown, unchecked=unsure)
 
 
 def _up(world: World, fleet: Fleet, watch: Watch) -> None:
@@ -204,7 +209,14 @@ def _seed(world: World, fleet: Fleet, users: Workload, drill: Drill) -> dict[str
 def _take_down(world: World, fleet: Fleet, users: Workload) -> int:
     """A moderator takes posts down, so that a restore has something to bring back wrongly."""
     world.app.appoint(_outputs(world, fleet), users.moderator())
-    return users.take_down(TAKEDOWNS)
+    return len(users.take_down(TAKEDOWNS))
+
+
+def _take_down_late(users: Workload, stage: Stages) -> list[str]:
+    """One more, that every snapshot still shows: only WAL and the ledger can tell the new site, at the end perhaps the ledger alone."""
+    posts = users.take_down(1)
+    stage.note("taken-down", posts=posts)
+    return posts
 
 
 def _walk(world: World, stage: Stages) -> None:

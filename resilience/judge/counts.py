@@ -27,11 +27,13 @@ def media(evidence: Evidence, findings: Findings) -> Media:
 
 
 def takedowns(evidence: Evidence, findings: Findings) -> Takedowns:
-    """A drill's takedowns: the ledger knows each that was acknowledged, whatever the durability, and none is back."""
+    """A drill's takedowns: the ledger knows each that was acknowledged, and none is back, as the app says and as users see."""
     found = takedowns_there(evidence, findings)
     with findings.part("Takedowns"):
-        told = [event.data.get("takedowns") for event in evidence.kind("data")]
-        issued = count(told[-1] if told else None, "how many posts the drill took down")
+        early = [event.data.get("takedowns") for event in evidence.kind("data")]
+        told = [names(event.data.get("posts"), "what was taken down") for event in evidence.kind("taken-down")]
+        late = [post for posts in told for post in posts]
+        issued = count(early[-1] if early else None, "how many posts the drill took down") + len(late)
         known = found.issued
         found = replace(found, issued=issued)
         if known is not None and known < issued:
@@ -40,7 +42,24 @@ def takedowns(evidence: Evidence, findings: Findings) -> Takedowns:
             findings.unknown.append(
                 "Takedowns: the drill took nothing down, so nothing shows that the ledger is replayed."
             )
+        if shown := _seen_again(evidence, late, findings):
+            found = replace(found, resurrected=max(found.resurrected or 0, shown))
     return found
+
+
+def _seen_again(evidence: Evidence, late: Sequence[str], findings: Findings) -> int:
+    """How many of the posts that were taken down after the snapshot users can see; in doubt where not all were asked for."""
+    if not late:
+        return 0
+    seen = evidence.last("takedowns-seen").data
+    shown = names(seen.get("shown"), "the taken-down posts that users see")
+    if shown:
+        findings.missed.append(f"Takedowns: users see {plural(len(shown), 'taken-down post')} again.")
+    unsure = names(seen.get("unchecked"), "the taken-down posts that could not be looked for")
+    unsure += tuple(set(late) - set(names(seen.get("asked"), "the taken-down posts that were looked for")))
+    if unsure:
+        findings.unknown.append(f"Takedowns: users did not look for {plural(len(unsure), 'taken-down post')}.")
+    return len(shown)
 
 
 def takedowns_there(evidence: Evidence, findings: Findings) -> Takedowns:

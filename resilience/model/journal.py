@@ -11,7 +11,8 @@ drill-started       seed, fault, durability, ttl_s, promise {rto_s, rpo_s, human
                     zones (vendor names), k, s, versions {part: version}]
 stage-started/done  stage, [seconds]: set-up of the lab, up, seed, snapshot, teardown
 data                db_bytes, media_bytes, [users, posts]; in a drill takedowns: how many posts were
-                    taken down, each acknowledged to the moderator
+                    taken down before the snapshot
+taken-down          posts [ids]: what a drill took down after it, each acknowledged to the moderator
 plan                [plan: the plan as JSON]
 fault               fault, vendors [names that are lost], [why]: from here the RTO runs;
                     [stays: the primary's vendor is not among them, so the app goes on there];
@@ -31,7 +32,9 @@ journey             ok, at, by ("name"), address (where the name led), steps [[w
                     why (when not ok). One that succeeds before the fault shows the old site's
                     address; so does facts.address of a `name` step done before the fault
 media-checked       objects, missing [sha256], corrupt [sha256]. The last such event counts
-takedowns-checked   issued (known to the ledger there), resurrected [ids]
+takedowns-checked   issued (known to the ledger there), resurrected [ids]: as the app itself says
+takedowns-seen      asked, shown, unchecked [ids]: what was taken down after the snapshot, as users find
+                    it afterwards; proof where there is a `taken-down`
 fence               attempts, accepted: writes tried at the old site; those it acknowledged
                     that are absent at the new one
 blackhole           vendors [names], complete (the counters covered all hosts from the fault on),

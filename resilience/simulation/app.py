@@ -236,13 +236,13 @@ class SimOutside:
         return self.sim.ask("outside.nameservers", None, 0.1, lambda: self.sim.delegated)
 
     def missing(self, writes: Iterable[str]) -> tuple[list[str], list[str]]:
-        """Writes that the site by name does not have."""
+        """Writes that the site by name does not have, or does not show."""
 
         def look() -> tuple[list[str], list[str]]:
             host = self.reached()
             if host is None:
                 return [], list(writes)
-            return [w for w in writes if w not in host.rows], []
+            return [w for w in writes if w not in host.rows or w in host.hidden], []
 
         return self.sim.ask("outside.missing", None, 0.5, look)
 

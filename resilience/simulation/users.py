@@ -31,6 +31,7 @@ class SimulatedUsers:
     old_since: int = 0
     old_writes: list[str] = field(default_factory=list)
     old_attempts: int = 0
+    taken_down: list[str] = field(default_factory=list)
 
     def seed(self, size: str, seed: int) -> Mapping[str, Any]:
         """A few rows at once."""
@@ -55,12 +56,13 @@ class SimulatedUsers:
         """Anybody."""
         return "moderator"
 
-    def take_down(self, count: int) -> int:
+    def take_down(self, count: int) -> list[str]:
         """Entries in the ledger: acknowledged once k vaults hold them."""
-        host = self._primary()
-        for number in range(1, count + 1):
+        host, before = self._primary(), len(self.taken_down)
+        for number in range(before + 1, before + count + 1):
             take_down(self.sim, host, f"seed{number}")
-        return count
+            self.taken_down.append(f"seed{number}")
+        return self.taken_down[before:]
 
     def try_old_site(self, address: str) -> None:
         """Whom to try from now on."""

@@ -76,7 +76,17 @@ def test_pictures_and_takedowns_came_along(drilled: tuple[int, dict[str, Any], P
     _, verdict, _ = drilled
     assert verdict["media"]["objects"] >= 150
     assert (verdict["media"]["missing"], verdict["media"]["corrupt"]) == (0, 0)
-    assert verdict["takedowns"] == {"issued": 5, "resurrected": 0}
+    assert verdict["takedowns"] == {"issued": 7, "resurrected": 0}
+
+
+def test_what_was_taken_down_at_the_last_moment_stays_down(drilled: tuple[int, dict[str, Any], Path]) -> None:
+    """One post went after the snapshot, one right before the fault: the ledger at the new site knows all seven, and users find neither."""
+    _, _, report = drilled
+    events = [json.loads(line) for line in (report / "journal.jsonl").read_text().splitlines()]
+    late = [post for event in events if event["kind"] == "taken-down" for post in event["posts"]]
+    seen = next(event for event in events if event["kind"] == "takedowns-seen")
+    assert (len(late), seen["asked"], seen["shown"], seen["unchecked"]) == (2, late, [], [])
+    assert [event["issued"] for event in events if event["kind"] == "takedowns-checked"][-1] == 7
 
 
 def test_nobody_called_the_dead(drilled: tuple[int, dict[str, Any], Path]) -> None:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mastodon import Mastodon, MastodonNotFoundError
 
+from resilience.adapters import plaza_client, plaza_users, plaza_workload
 from resilience.plaza.erasure import Eraser, erase_account, takedown
 from resilience.plaza.keys import SIZE
 from resilience.plaza.ledger import GENESIS, Draft, Ledger
@@ -458,3 +459,21 @@ def test_takedowns_at_the_same_time_make_one_chain(sites: Sites) -> None:
     site.run("replay-ledger")
     with psycopg.connect(site.url) as conn:
         assert conn.execute("SELECT count(*) FROM statuses").fetchone() == (0,)
+
+
+def test_a_drills_users_take_down_the_oldest_and_find_them_gone(sites: Sites) -> None:
+    """What nobody of a drill's users wrote: the oldest post, then the next one, while newer ones come; users look for both by name."""
+    site = sites()
+    site.start()
+    name, password = plaza_workload.user(0)
+    author = plaza_client.Client(site.base)
+    author.register(name, password)
+    site.run("make-moderator", name)
+    posts = [author.post(f"post {number}")["id"] for number in range(3)]
+    taken = plaza_workload.take_down({"base": site.base, "count": 1})["taken_down"]
+    posts.append(author.post("newer")["id"])
+    taken += plaza_workload.take_down({"base": site.base, "count": 1})["taken_down"]
+    assert taken == posts[:2]
+    looked = plaza_users.missing({"base": site.base, "ids": posts})
+    assert looked == {"missing": sorted(taken), "unchecked": []}
+    assert site.run("facts")["takedowns"]["issued"] == 2

@@ -306,10 +306,10 @@ def test_a_takedown_that_was_made_and_said_too_late_is_asked_for_again(hasty: Si
     author = plaza_client.Client(hasty.base)
     author.register(name, password)
     hasty.run("make-moderator", name)
-    author.post("soon gone")
+    post = author.post("soon gone")["id"]
     with ThreadPoolExecutor(1) as pool:
         with nobody_confirms(hasty):
             taking = pool.submit(plaza_workload.take_down, {"base": hasty.base, "count": 1})
             wait_until(lambda: re.search(r'"status": ?503', hasty.log()), hasty.log)
-        assert taking.result(timeout=120) == {"taken_down": 1}
+        assert taking.result(timeout=120) == {"taken_down": [post]}
     assert hasty.run("facts")["takedowns"]["issued"] == 1

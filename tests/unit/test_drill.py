@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import stamina
@@ -11,8 +12,9 @@ import stamina
 from resilience.engine.drill import Drill, prepare, run_drill
 from resilience.errors import ResilienceError, UsageError
 from resilience.judge import judge
-from resilience.model import Event
+from resilience.model import Event, SiteOutputs
 from resilience.simulation import Break, SimulatedGround, SimulatedUsers, State, simulated_fleet, simulated_world
+from resilience.simulation.app import SimApp
 from resilience.simulation.shipping import record_takedown
 from resilience.simulation.state import Host
 from tests.sim.drills import as_if_real
@@ -66,7 +68,7 @@ def kinds(events: Sequence[Event]) -> list[str]:
 def test_the_journal_has_every_proof() -> None:
     """One line of each kind that the judge needs, the fault in front of the failover."""
     told = kinds(drilled(Drill(seed=7, simulated=True)))
-    for kind in ("fault", "blackhole", "fence", "acknowledged", "requests", "writes-checked", "data"):
+    for kind in ("fault", "blackhole", "fence", "acknowledged", "requests", "writes-checked", "takedowns-seen", "data"):
         assert told.count(kind) == 1, kind
     assert told[0] == "drill-started"
     assert told.index("fault") < len(told) - 1 - told[::-1].index("decided")
@@ -145,16 +147,51 @@ def test_companions_leave_together() -> None:
     assert judge(as_if_real(state.events)).verdict == "met"
 
 
+def said_of_takedowns() -> list[str]:
+    """A whole drill, judged as if it were real: what stands against it as to takedowns, and nothing else may."""
+    verdict = judge(as_if_real(drilled(Drill(simulated=True))))
+    assert all(why.startswith("Takedowns") for why in verdict.why), verdict.why
+    assert (verdict.takedowns.issued, verdict.verdict) == (7, "missed" if verdict.why else "met")
+    return list(verdict.why)
+
+
+def test_posts_are_taken_down_after_the_snapshot_too() -> None:
+    """Five before the snapshot, one after it, one right before the fault; all are known afterwards, and users look for the late ones."""
+    events = drilled(Drill(simulated=True))
+    told = kinds(events)
+    late = [event.data["posts"] for event in events if event.kind == "taken-down"]
+    assert late == [["seed6"], ["seed7"]]
+    assert told.index("data") < told.index("taken-down")
+    assert told[told.index("fault") - 1] == "taken-down"
+    seen = next(event.data for event in events if event.kind == "takedowns-seen")
+    assert seen == {"asked": ["seed6", "seed7"], "shown": [], "unchecked": []}
+    assert said_of_takedowns() == []
+
+
 def test_a_takedown_that_was_acknowledged_and_is_in_no_vault_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong ship: the moderator is told that it is done, and no vault has the entry. In async that is no loss like another."""
+    """A wrong ship: the moderator is told that it is done, and no vault has it. The new site counts fewer, and users see both posts."""
 
     def early(state: State, host: Host, row: str) -> None:
-        if row == "seed5":
+        if row in {"seed6", "seed7"}:
             host.hidden.add(row)
         else:
             record_takedown(state, host, row)
 
     monkeypatch.setattr("resilience.simulation.users.record_takedown", early)
-    verdict = judge(as_if_real(drilled(Drill(simulated=True))))
-    assert verdict.why == ("Takedowns: of 5 that were acknowledged, the ledger knows 4.",)
-    assert verdict.verdict == "missed"
+    assert said_of_takedowns() == [
+        "Takedowns: of 7 that were acknowledged, the ledger knows 5.",
+        "Takedowns: users see 2 taken-down posts again.",
+    ]
+
+
+def test_an_app_that_shows_what_it_counts_as_gone_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong app: nothing is back, it says, and users find the post that was taken down last."""
+    count = SimApp.facts
+
+    def wrong(app: SimApp, outputs: SiteOutputs) -> Mapping[str, Any]:
+        told = count(app, outputs)
+        app.sim.hosts[outputs.site].hidden -= {"seed7"}
+        return {**told, "takedowns": {**told["takedowns"], "resurrected": []}}
+
+    monkeypatch.setattr(SimApp, "facts", wrong)
+    assert said_of_takedowns() == ["Takedowns: users see 1 taken-down post again."]

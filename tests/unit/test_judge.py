@@ -9,7 +9,7 @@ import pytest
 
 from resilience.judge import judge, verdict_json
 from resilience.model import Event, Verdict
-from tests.journals import DAY, NEW, OLD, changed, healthy, journal, missed, simulated, unknown, without
+from tests.journals import DAY, LATE, NEW, OLD, changed, healthy, journal, missed, simulated, unknown, without
 
 KEYS = {
     "verdict": None,
@@ -184,6 +184,7 @@ def test_nobody_who_was_told_that_they_are_in_may_be_missing(missing: int) -> No
         "writes-checked",
         "media-checked",
         "takedowns-checked",
+        "takedowns-seen",
         "fence",
         "blackhole",
         "protected-again",
@@ -205,6 +206,7 @@ def test_no_proof_may_be_missing(kind: str) -> None:
         ("takedowns-checked", {"resurrected": ["p1"]}, "Takedowns"),
         ("takedowns-checked", {"issued": 11}, "Takedowns: of 12 that were acknowledged, the ledger knows 11."),
         ("takedowns-checked", {"issued": 0}, "Takedowns: of 12 that were acknowledged, the ledger knows 0."),
+        ("takedowns-seen", {"shown": LATE[:1]}, "Takedowns: users see 1 taken-down post again."),
         ("fence", {"accepted": 1}, "Fence"),
         ("blackhole", {"calls": [{"from": "op", "vendor": "acorn", "attempts": 3}]}, "Black hole"),
         ("blackhole", {"calls": [{"from": "op", "vendor": "acorn"}], "complete": False}, "Black hole"),
@@ -224,7 +226,10 @@ def test_a_proven_break_is_missed(kind: str, data: dict[str, Any], part: str) ->
         ("media-checked", {"objects": 0}, "Pictures"),
         ("media-checked", {"missing": None}, "Pictures"),
         ("data", {"takedowns": None}, "Takedowns"),
-        ("data", {"takedowns": 0}, "Takedowns"),
+        ("taken-down", {"posts": None}, "Takedowns"),
+        ("takedowns-seen", {"shown": None}, "Takedowns"),
+        ("takedowns-seen", {"unchecked": LATE[:1]}, "Takedowns"),
+        ("takedowns-seen", {"asked": LATE[1:]}, "Takedowns"),
         ("takedowns-checked", {"resurrected": -1}, "Takedowns"),
         ("fence", {"attempts": 0}, "Fence"),
         ("fence", {"accepted": False}, "Fence"),
