@@ -251,7 +251,7 @@ def read_record(
             "Bring the vault back and run the same command again, or seal a newer epoch without it.",
         )
     altered = [name for name, a in answers.items() if isinstance(a, Altered)]
-    without = [name for name in record.vaults if name in answers and name not in altered]
+    without = [name for name in record.vaults if name in answers and answers[name] is None]
     if altered and len(record.vaults) - len(without) >= record.k:
         raise BrokenChain(
             f"an unaltered {key} (altered in {', '.join(altered)})",

@@ -24,6 +24,7 @@ from resilience.replication import epoch as epochs
 from resilience.replication.gather import Gathered
 from resilience.replication.trace import legs
 from resilience.simulation import simulated_fleet
+from tests.unit.test_epoch import Dead
 
 OPERATOR, ACORN, BIRCH, LOSER = (Ed25519PrivateKey.generate() for _ in range(4))
 CHECK = seals.verifier(seals.public_hex(OPERATOR))
@@ -226,6 +227,18 @@ def test_a_start_record_that_is_altered_everywhere_is_no_sign_that_nothing_was_s
     else:
         with pytest.raises(BrokenChain, match="an unaltered wal/00000002/start"):
             legs(known, third, three, SET, BEGIN, None)
+
+
+def test_a_vault_that_is_silent_is_none_that_has_no_start(vaults: dict[str, MemoryVault]) -> None:
+    """One has it altered, one does not answer: two of three may have held it, and the third knows nothing of that."""
+    three: dict[str, Any] = dict(some(vaults, *SET))
+    second, third = sealed_by(2, "birch", "two", key=BIRCH), sealed_by(3, "acorn", "three")
+    seal(three, second)
+    three["elm"].put_new(layout.first(2), b"junk")
+    three["birch"] = Dead("birch")
+    known = {1: sealed_by(1, "acorn", "one"), 2: second, 3: third}
+    with pytest.raises(BrokenChain, match="an unaltered wal/00000002/start"):
+        legs(known, third, three, ("cedar", "elm"), BEGIN, None)
 
 
 def test_junk_where_a_start_would_be_stops_nothing(vaults: dict[str, MemoryVault]) -> None:
