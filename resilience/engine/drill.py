@@ -17,7 +17,7 @@ from resilience.engine.execute import Approval, approve, execute
 from resilience.engine.observe import observe
 from resilience.engine.stages import Stages, Watch, declared_facts
 from resilience.errors import ResilienceError, UsageError
-from resilience.model import Event, Fleet, Plan, SiteOutputs
+from resilience.model import Event, Fleet, Plan, Site, SiteOutputs
 from resilience.model.fleet import Standby
 from resilience.ports import Ground, Workload, World
 
@@ -25,6 +25,8 @@ FAULTS = ("terminate", "delete", "control-plane", "correlated", "hijack", "bit-r
 WARM_WRITES, WARM_SECONDS = 100, 10.0
 TAKEDOWNS = 5
 SETTLE_S = 120.0
+PICTURES_S = 900.0
+"""A standby of a medium drill brings some 15,000 files."""
 GIVEN = frozenset({"protect", "state"})
 """Steps that only give vaults copies of what they had then; supplies are given again, since today's code is another."""
 AIR_S, QUIET_S = 20.0, 4.0
@@ -88,6 +90,7 @@ def run_drill(
         if site.standby == "hot":
             with stage("standby", site=site.name):
                 carry_out(world, fleet, plan_up(fleet, observe(world, fleet), site.name), watch)
+                _await_pictures(world, site)
     taken_down = _take_down_late(users, stage)
     with stage("users"):
         users.begin(drill.seed, drill.newcomers)
@@ -319,6 +322,19 @@ def _settle(world: World, fleet: Fleet, what: str, waiting: Callable[[World, Fle
                 f"None was put for {SETTLE_S:.0f} s.",
                 "See `resilience status`: which vault does not take them?",
             )
+
+
+def _await_pictures(world: World, site: Site) -> None:
+    """A standby has been one for longer than a drill's: it has the pictures of its day."""
+    outputs, until = world.clouds[site.name].outputs(site), world.clock.now() + PICTURES_S
+    while outputs is not None and (status := world.plane.status(site, outputs)).get("pictures_lacking") != 0:
+        if world.clock.now() > until:
+            raise ResilienceError(
+                f"{site.name} has not all pictures after {PICTURES_S:.0f} s.",
+                f"It says that it lacks {status.get('pictures_lacking')} (None: it has not looked at all rows).",
+                "Look at what follow says there: which vault does not give them?",
+            )
+        world.clock.sleep(0.5)
 
 
 def _objects_waiting(world: World, fleet: Fleet) -> int:

@@ -19,14 +19,15 @@ THREADS = 8
 def gather(url: str, ledger: Ledger, store: Store) -> dict[str, Any]:
     """Users, posts, every picture that a row names, the ledger, and whether it holds."""
     reading = ledger.read()
-    with psycopg.connect(url, connect_timeout=5) as conn:
+    with psycopg.connect(url, connect_timeout=5) as conn, ThreadPoolExecutor(max_workers=1) as aside:
+        shas: dict[str, bool] = dict(conn.execute(FILES).fetchall())
+        looked = aside.submit(check_pictures, store, shas)  # it reads all of them; rows are counted meanwhile
         users = _number(conn, "SELECT count(*) FROM accounts")
         posts = _number(conn, "SELECT count(*) FROM statuses")
-        shas: dict[str, bool] = dict(conn.execute(FILES).fetchall())
         in_clear = sum(_number(conn, TABLES[row[0]].count) for row in conn.execute("SELECT name FROM unsealed"))
         keys = _number(conn, "SELECT count(*) FROM media WHERE purpose = 'key'")
         resurrected = _resurrected(conn, reading.entries)
-    missing, corrupt = check_pictures(store, shas)
+        missing, corrupt = looked.result()
     taken_down = sum(1 for entry in reading.entries if entry.action == chain.TAKEDOWN)
     removed = sum(1 for entry in reading.entries if entry.removes)
     return {

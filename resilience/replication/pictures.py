@@ -36,8 +36,8 @@ class Pictures(threading.Thread):
         super().__init__(name="pictures", daemon=True)
         self.seen = 0
         """Rows looked at since the start."""
-        self.lacking = 0
-        """Pictures that rows name and no vault gave yet."""
+        self.lacking: int | None = None
+        """Pictures that rows name and no vault gave yet; None until all rows were looked at once."""
         self._config = config
         self._query = query
         self._vaults = vaults
@@ -66,6 +66,7 @@ class Pictures(threading.Thread):
             after = max((int(number) for number, _ in rows), default=after)
             self._since = max(self._since, after)
             if len(rows) < BATCH:
+                self.lacking = len(self._missing)
                 return
 
     def _bring(self, named: set[str]) -> None:
@@ -77,7 +78,6 @@ class Pictures(threading.Thread):
 
         with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
             self._missing = {name for name, had in zip(absent, pool.map(ask, absent), strict=True) if not had}
-        self.lacking = len(self._missing)
 
     def _sound_out_silent(self) -> None:
         """A vault that gives nothing is asked something small now and then, and no picture waits for the answer."""

@@ -349,7 +349,8 @@ class SimPlane:
             if host.follows:
                 writer = self._writer()
                 epoch = writer.ships.number if writer is not None and writer.ships is not None else None
-                return {"role": "standby", "follows": "", "epoch": epoch, "lag_seconds": 0.0, "readable": True}
+                told = {"role": "standby", "follows": "", "epoch": epoch, "readable": True}
+                return {**told, "lag_seconds": 0.0, "pictures_lacking": 0}
             lag = 0.0 if host.confirmed == len(host.wal) else self.sim.now - host.rows[host.wal[host.confirmed]]
             sizes = {"db_bytes": 1000 * len(host.rows), "media_bytes": 50_000 * len(host.pictures)}
             return {
