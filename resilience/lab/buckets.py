@@ -11,6 +11,8 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import stamina
+
 from resilience import keys
 from resilience.errors import ResilienceError
 from resilience.lab import kit, network, places, processes, rights
@@ -129,6 +131,19 @@ def names(directory: Path, vendor: Place) -> list[str]:
     return [bucket["Name"] for bucket in _root(directory, vendor).list_buckets()["Buckets"]]
 
 
+def wait_until_given(directory: Path, vendor: Place, name: str) -> None:
+    """Return once the store gives what it holds (from inside the vendor): started again it lists before its volumes are there."""
+    if vendor.bucket == "gcs":
+        return
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    s3 = _root(directory, vendor)
+    for attempt in stamina.retry_context(on=(BotoCoreError, ClientError), attempts=None, timeout=START_WAIT_S):
+        with attempt:
+            for item in s3.list_objects_v2(Bucket=name, MaxKeys=1).get("Contents", []):
+                s3.get_object(Bucket=name, Key=item["Key"])["Body"].read()
+
+
 def delete(directory: Path, vendor: Place, name: str) -> bool:
     """Remove a bucket with everything in it (from inside the vendor); False where there is none."""
     if name not in names(directory, vendor):
@@ -178,6 +193,7 @@ def main() -> None:
     """Program: make the vault's bucket at one vendor (`buckets DIRECTORY VENDOR`)."""
     directory, vendor = Path(sys.argv[1]), places.place(sys.argv[2])
     create(directory, vendor, places.VAULT_BUCKET)
+    wait_until_given(directory, vendor, places.VAULT_BUCKET)
 
 
 if __name__ == "__main__":
