@@ -11,16 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from isal import isal_zlib
-
 from resilience.errors import VaultError
 from resilience.model import EpochRecord
-from resilience.replication import lsn, seals, signed
+from resilience.replication import lsn, packing, seals, signed
 from resilience.replication.seals import Sign
 from resilience.replication.signed import Number, Position, SystemId, Time, Timeline
 
 T = TypeVar("T")
-FORMAT = "resilience-wal/1"
 OPENING = "resilience-opening/1"
 START = "resilience-start/1"
 HEADER_LIMIT = 4096
@@ -41,6 +38,7 @@ class Header:
     """Position that k vaults held when this chunk was made."""
     at: Time
     sha256: str
+    format: str = packing.ZSTD
 
     @property
     def size(self) -> int:
@@ -79,7 +77,7 @@ class Start:
 def encode(header: Header, body: bytes, sign: Sign) -> bytes:
     """The chunk as its object: header line, then the sealed body that the header names by hash."""
     fields = {
-        "format": FORMAT,
+        "format": header.format,
         "epoch": header.epoch,
         "nonce": header.nonce,
         "site": header.site,
@@ -95,27 +93,20 @@ def encode(header: Header, body: bytes, sign: Sign) -> bytes:
 
 
 def seal_body(wal: bytes, recipients: Sequence[str]) -> bytes:
-    """WAL as a zlib stream, then encrypted."""
-    return seals.encrypt(isal_zlib.compress(wal), recipients)
+    """WAL, packed and then encrypted."""
+    return seals.encrypt(packing.pack(wal), recipients)
 
 
 def open_body(header: Header, body: bytes, identity: str) -> bytes:
     """The WAL in a body; VaultError when it is not what the header promised."""
     try:
-        wal = isal_zlib.decompress(seals.decrypt(body, identity))
-    except isal_zlib.error as error:  # type: ignore[misc] # its stub calls the class a value
+        return packing.unpack(header.format, seals.decrypt(body, identity), header.size)
+    except packing.NotUnpacked as error:
         raise VaultError(
-            f"The chunk at {lsn.show(header.start)} cannot be unpacked",
+            f"The chunk at {lsn.show(header.start)} cannot be unpacked to {header.size} bytes",
             str(error),
             "Another vault's copy may be whole.",
         ) from error
-    if len(wal) != header.size:
-        raise VaultError(
-            f"The chunk at {lsn.show(header.start)} holds {len(wal)} bytes, not {header.size}",
-            "Its body does not match its header.",
-            "Another vault's copy may be whole.",
-        )
-    return wal
 
 
 def split(data: bytes) -> tuple[bytes, bytes]:
@@ -132,14 +123,16 @@ def decode(data: bytes, epoch: EpochRecord, *, known: bool = False) -> tuple[Hea
     line, body = split(data)
     if len(line) > HEADER_LIMIT:
         return None
-    header = _verified(line, epoch, FORMAT, Header, (lambda *_: True) if known else None)
+    header = _verified(line, epoch, packing.FORMATS, Header, (lambda *_: True) if known else None)
     return None if header is None or hashlib.sha256(body).hexdigest() != header.sha256 else (header, body)
 
 
-def _verified(data: bytes, epoch: EpochRecord, form: str, kind: type[T], check: seals.Verify | None = None) -> T | None:
-    """What JSON of this format says that this epoch's site signed for this very epoch."""
+def _verified(
+    data: bytes, epoch: EpochRecord, forms: tuple[str, ...], kind: type[T], check: seals.Verify | None = None
+) -> T | None:
+    """What JSON of one of these formats says that this epoch's site signed for this very epoch."""
     value = seals.verified_json(data, check or seals.verifier(epoch.signer))
-    if value is None or value.get("format") != form:
+    if value is None or value.get("format") not in forms:
         return None
     if value.get("epoch") != epoch.number or value.get("nonce") != epoch.nonce:
         return None
@@ -164,7 +157,7 @@ def encode_opening(record: Opening, sign: Sign) -> bytes:
 
 def decode_opening(data: bytes, epoch: EpochRecord) -> Opening | None:
     """An opening record that this epoch's site signed; None when altered."""
-    opening = _verified(data, epoch, OPENING, Opening)
+    opening = _verified(data, epoch, (OPENING,), Opening)
     return opening if opening is not None and 0 < opening.parent < epoch.number else None
 
 
@@ -185,4 +178,4 @@ def encode_start(record: Start, sign: Sign) -> bytes:
 
 def decode_start(data: bytes, epoch: EpochRecord) -> Start | None:
     """A start record that this epoch's site signed; None when altered."""
-    return _verified(data, epoch, START, Start)
+    return _verified(data, epoch, (START,), Start)

@@ -45,6 +45,7 @@ SETTINGS = (
     "max_wal_size = 4GB",
     "checkpoint_timeout = 1h",
     "max_wal_senders = 10",
+    "wal_compression = lz4",  # as on our hosts
 )
 
 

@@ -17,7 +17,6 @@ NEEDED = [
     "cryptography.fernet",
     "google.cloud.storage",
     "httptools",
-    "isal.isal_zlib",
     "jinja2",
     "multipart",
     "PIL.Image",
@@ -34,6 +33,7 @@ NEEDED = [
     "uvicorn",
     "uvloop",
     "webpush",
+    "zstandard",
 ]
 # AWS describes hundreds of services; the vaults speak one.
 SERVICES_KEPT = {"s3"}

@@ -6,12 +6,14 @@ import base64
 import hashlib
 import json
 import time
+import tracemalloc
 import zlib
 from dataclasses import asdict, replace
 from typing import Any
 
 import pyrage
 import pytest
+import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ from hypothesis import strategies as st
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.errors import VaultError
 from resilience.model import EpochRecord
-from resilience.replication import chunk, seals
+from resilience.replication import chunk, packing, seals
 from resilience.replication import label as labels
 from resilience.replication.label import Label
 
@@ -47,22 +49,64 @@ def test_there_and_back() -> None:
     assert chunk.decode_start(chunk.encode_start(START, SIGN), EPOCH) == START
 
 
-@given(st.binary(max_size=200), st.integers(1, 60), st.sampled_from([0, 1, 6, 9]))
-def test_streams_of_any_zlib_are_read_and_ours_are_read_by_any(pattern: bytes, times: int, level: int) -> None:
-    """The format is zlib's, whoever packs: what older builds put opens here, and plain zlib opens what ship puts."""
+@given(st.binary(min_size=1, max_size=200), st.integers(1, 60), st.sampled_from([0, 1, 6, 9]))
+def test_what_older_builds_packed_is_unpacked(pattern: bytes, times: int, level: int) -> None:
+    """Chunks of format 1 hold a zlib stream, whoever made it; those of format 2 one zstd frame."""
     wal = pattern * times
     header = replace(HEADER, end=HEADER.start + len(wal))
-    older = seals.encrypt(zlib.compress(wal, level), [str(IDENTITY.to_public())])
-    ours = chunk.seal_body(wal, [str(IDENTITY.to_public())])
-    assert chunk.open_body(header, older, str(IDENTITY)) == wal
-    assert zlib.decompress(seals.decrypt(ours, str(IDENTITY))) == wal
+    readers = [str(IDENTITY.to_public())]
+    older = seals.encrypt(zlib.compress(wal, level), readers)
+    assert chunk.open_body(replace(header, format=packing.ZLIB), older, str(IDENTITY)) == wal
+    ours = chunk.seal_body(wal, readers)
+    assert chunk.open_body(header, ours, str(IDENTITY)) == wal
+    assert zstandard.decompress(seals.decrypt(ours, str(IDENTITY))) == wal
 
 
-@pytest.mark.parametrize("damage", [b"", b"wal", zlib.compress(b"wal" * 100)[:-1], zlib.compress(b"wal" * 99)])
+WAL = b"wal" * 100
+PACKED, STREAM = packing.pack(WAL), zlib.compress(WAL)
+UNTOLD = zstandard.ZstdCompressor(write_content_size=False).compress(WAL)
+SHORT = [packing.pack(WAL[:-1]), packing.pack(WAL + b"w")]
+BOMB = packing.pack(bytes(64 << 20))
+
+
+@pytest.mark.parametrize("damage", [b"", b"wal", PACKED[:-1], PACKED + b"w", PACKED * 2, UNTOLD, STREAM, BOMB, *SHORT])
 def test_what_cannot_be_unpacked_is_no_wal(damage: bytes) -> None:
-    """An empty stream, rubbish, a stream that is cut off, and one of another length: refused with a reason."""
-    with pytest.raises(VaultError):
+    """Nothing, rubbish, a frame that is cut off, goes on, does not say its size or another; a zlib stream: refused."""
+    with pytest.raises(VaultError, match="cannot be unpacked to 300 bytes"):
         chunk.open_body(HEADER, seals.encrypt(damage, [str(IDENTITY.to_public())]), str(IDENTITY))
+
+
+@pytest.mark.parametrize("damage", [b"", b"wal", STREAM[:-1], zlib.compress(WAL[:-1]), zlib.compress(WAL + b"w"), PACKED])
+def test_what_is_no_zlib_stream_is_no_wal_of_format_1(damage: bytes) -> None:
+    """The same of what older builds packed, and a zstd frame."""
+    with pytest.raises(VaultError, match="cannot be unpacked to 300 bytes"):
+        sealed = seals.encrypt(damage, [str(IDENTITY.to_public())])
+        chunk.open_body(replace(HEADER, format=packing.ZLIB), sealed, str(IDENTITY))
+
+
+@pytest.mark.parametrize("form", packing.FORMATS)
+def test_a_body_that_unfolds_without_end_is_not_unfolded(form: str) -> None:
+    """A primary signs what it likes: neither what the frame says nor what the header says is room for gigabytes."""
+    tracemalloc.start()
+    bomb = seals.encrypt(BOMB if form == packing.ZSTD else zlib.compress(bytes(64 << 20)), [str(IDENTITY.to_public())])
+    tracemalloc.reset_peak()
+    for size in (300, 64 << 20, 1 << 40):
+        with pytest.raises(VaultError, match="cannot be unpacked"):
+            chunk.open_body(replace(HEADER, end=HEADER.start + size, format=form), bomb, str(IDENTITY))
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("form", ["resilience-wal/3", "", None, 2, ["resilience-wal/2"], {}])
+def test_a_chunk_of_another_format_is_altered(form: object) -> None:
+    """Also where its signature is good, and whatever it says there."""
+    fields = json.loads(CHUNK.partition(b"\n")[0])
+    del fields["signature"]
+    as_it_was, altered = (
+        chunk.decode(seals.canonical(seals.sign_json(told, SIGN)) + b"\n" + BODY, EPOCH)
+        for told in (fields, fields | {"format": form})
+    )
+    assert (as_it_was, altered) == ((HEADER, BODY), None)
 
 
 LETTER = next(i for i in range(CHUNK.index(b'"signature"') + 13, len(CHUNK)) if CHUNK[i] > ord("9"))
@@ -120,7 +164,7 @@ def test_a_header_that_would_take_hours_to_read_is_not_read() -> None:
 
 def test_a_body_that_is_not_what_its_header_says() -> None:
     """The length must match, even where all is signed."""
-    with pytest.raises(VaultError, match="holds 300 bytes, not 301"):
+    with pytest.raises(VaultError, match="cannot be unpacked to 301 bytes"):
         chunk.open_body(replace(HEADER, end=401), BODY, str(IDENTITY))
     with pytest.raises(VaultError, match="cannot be decrypted"):
         chunk.open_body(HEADER, BODY[:-1], str(IDENTITY))
