@@ -256,6 +256,8 @@ def read_record(
         raise BrokenChain(
             f"an unaltered {key} (altered in {', '.join(altered)})",
             f"epoch {record.number} began, as far as this tells",
-            "Bring back a vault that holds it as it was put: without it nobody knows what was written under this epoch.",
+            "Bring back a vault that holds it as it was put: without it nobody knows what was written under this epoch. "
+            f"Where you know that no site ever opened it, a thief put that there: remove what is below {layout.wal(record.number)} "
+            "with the operator's credentials. See runbooks/credentials-stolen.md.",
         )
     return None, {}

@@ -19,7 +19,7 @@ from resilience.errors import BrokenChain, NoSnapshot, ResilienceError
 from resilience.model import EpochRecord
 from resilience.ports import Merged, Vault
 from resilience.replication import chain as chains
-from resilience.replication import chunk, disk, follow, label, layout, lsn, proof, seals
+from resilience.replication import disk, follow, label, layout, lsn, proof, seals
 from resilience.replication import epoch as epochs
 from resilience.replication.assembly import Part, assemble
 from resilience.replication.base import (
@@ -41,7 +41,6 @@ from resilience.replication.base import (
 )
 from resilience.replication.chunk import Opening
 from resilience.replication.config import Config, Until
-from resilience.replication.gather import read_record
 from resilience.replication.label import Label
 from resilience.replication.objects import Place
 from resilience.replication.patient import patiently
@@ -49,7 +48,7 @@ from resilience.replication.reput import put_again, put_opening
 from resilience.replication.segments import Segments
 from resilience.replication.standby import only_follower
 from resilience.replication.taken import refuse_taken
-from resilience.replication.trace import astray, known_epochs, legs, own_opening
+from resilience.replication.trace import astray, beginning, known_epochs, legs, own_opening
 
 OBJECTS = "objects"
 """Chunks that are kept here beside the vaults': they may be the last copy, so no restore removes them."""
@@ -318,9 +317,8 @@ def _name_all(
     timeline: int,
 ) -> None:
     """The history files of timelines past this one: Postgres gives the new one a number that none of them has."""
-    for number, record in known.items():
-        key = layout.first(number)
-        start, _ = read_record(vaults, sealed, record, key, lambda data, r=record: chunk.decode_start(data, r))  # type: ignore[misc]
+    for record in known.values():
+        start, _ = beginning(record, vaults, sealed)
         if start is not None and start.timeline > timeline:
             segments.name(start.timeline, start.history)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import structlog
+
 from resilience.errors import BrokenChain, VaultError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
@@ -14,6 +16,8 @@ from resilience.replication.chunk import Opening, Start
 from resilience.replication.config import Config
 from resilience.replication.gather import read_record
 from resilience.replication.label import Label
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +75,7 @@ def back(
     number = record.parent
     while number:
         epoch = _epoch(known, number)
-        start, starts = read_record(
-            vaults,
-            sealed,
-            epoch,
-            layout.first(number),
-            lambda d, e=epoch: chunk.decode_start(d, e),  # type: ignore[misc]
-        )
+        start, starts = beginning(epoch, vaults, sealed)
         opening, openings = _opening(epoch, vaults, sealed, start)
         if start is not None:
             records = {
@@ -133,14 +131,36 @@ def _epoch(known: Mapping[int, EpochRecord], number: int) -> EpochRecord:
     return known[number]
 
 
+def beginning(
+    epoch: EpochRecord, vaults: Mapping[str, Vault], sealed: tuple[str, ...]
+) -> tuple[Start | None, dict[str, bytes]]:
+    """The start record of an epoch, and who holds it; None where nothing was shipped.
+
+    Where nobody opened the epoch, that is so whatever a thief put under the record's name.
+    """
+    try:
+        return read_record(vaults, sealed, epoch, layout.first(epoch.number), lambda d: chunk.decode_start(d, epoch))
+    except BrokenChain as error:
+        if not epoch.parent or _read_opening(epoch, vaults, sealed)[0] is not None:
+            raise
+        log.warning("an epoch that nobody opened is passed over", epoch=epoch.number, what=error.what)
+        return None, {}
+
+
+def _read_opening(
+    epoch: EpochRecord, vaults: Mapping[str, Vault], sealed: tuple[str, ...]
+) -> tuple[Opening | None, dict[str, bytes]]:
+    key = layout.opening(epoch.number)
+    return read_record(vaults, sealed, epoch, key, lambda d: chunk.decode_opening(d, epoch))
+
+
 def _opening(
     epoch: EpochRecord, vaults: Mapping[str, Vault], sealed: tuple[str, ...], start: Start | None
 ) -> tuple[Opening | None, dict[str, bytes]]:
     """The opening record of an epoch; it must be there where the epoch shipped WAL after a parent."""
     if not epoch.parent:
         return None, {}
-    key = layout.opening(epoch.number)
-    opening, held = read_record(vaults, sealed, epoch, key, lambda d: chunk.decode_opening(d, epoch))
+    opening, held = _read_opening(epoch, vaults, sealed)
     if opening is None and start is not None:
         raise BrokenChain(
             f"the opening record of epoch {epoch.number}",

@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience.adapters.memory_vault import MemoryVault
-from resilience.errors import BrokenChain, NoSnapshot
+from resilience.errors import BrokenChain, NoSnapshot, Refused
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chunk, layout, lsn, restore, seals
@@ -84,10 +84,19 @@ class Behind:
         for vault in self.vaults.values():
             vault.put_new(key, data)
 
+    def seal_again(self) -> None:
+        """The next epoch lets birch write, too."""
+        self.birch.take(self._epoch("birch"))
+        self._configure()
+
+    def _configure(self) -> None:
+        told = json.loads(self.birch.config().read_text()) | {"sealed": SET, "held": self.vaults}
+        self.config = InMemory.model_validate(told)
+
     def _follow(self, birch: Site) -> None:
         """What follow left there."""
-        told = json.loads(birch.config().read_text()) | {"sealed": SET, "held": self.vaults}
-        self.config = InMemory.model_validate(told)
+        self.birch = birch
+        self._configure()
         birch.pg.mkdir()
         facts = {"snapshot": "1d", "from_epoch": 1, "start_lsn": "0/100000", "segment_size": MIB, "system_id": "42"}
         (birch.pg / MARKER).write_text(json.dumps({"nonce": "", "epoch": 1, "state": "following", **facts}))
@@ -166,3 +175,40 @@ def test_no_label_that_a_thief_signs_takes_a_copy_away(behind: Behind, forged: d
     merged = restore.main(behind.config)
     assert (merged["end_lsn"], merged["snapshot"]) == (lsn.show(END), behind.label.snapshot)
     assert merged["restic_s"] == 0, "its own files"
+
+
+def test_what_a_thief_put_under_the_next_epoch_keeps_nobody_from_taking_over(behind: Behind) -> None:
+    """It is told before anything is done, and the epoch after that one is opened: that nobody opened it can be seen."""
+    for name in SET:
+        for key in (layout.first(2), layout.life(2, 1)):
+            behind.vaults[name].put_new(key, b"junk")
+    with pytest.raises(Refused, match="Epoch 2 can't be opened"):
+        restore.main(behind.config)
+    assert (behind.config.paths.wal / "follow.json").exists()
+    behind.seal_again()
+    assert restore.main(behind.config)["end_lsn"] == lsn.show(END)
+    assert all(vault.exists(layout.opening(3)) for vault in behind.vaults.values())
+
+
+def test_where_he_also_put_an_opening_record_a_person_must_say_that_nobody_opened_it(behind: Behind) -> None:
+    """It could be one that he wrote over: nothing is dropped until somebody who knows better removes it."""
+    taken = (layout.first(2), layout.opening(2))
+    for name in SET:
+        for key in taken:
+            behind.vaults[name].put_new(key, b"junk")
+    behind.seal_again()
+    with pytest.raises(BrokenChain) as told:
+        restore.main(behind.config)
+    assert f"remove what is below {layout.wal(2)}" in told.value.next
+    for name in SET[1:]:
+        for key in taken:
+            behind.vaults[name].delete(key)
+    assert restore.main(behind.config)["end_lsn"] == lsn.show(END)
+
+
+def test_what_a_thief_put_in_one_vault_is_passed_over(behind: Behind) -> None:
+    """Two others take the opening record."""
+    for key in (layout.first(2), layout.opening(2)):
+        behind.vaults["elm"].put_new(key, b"junk")
+    assert restore.main(behind.config)["end_lsn"] == lsn.show(END)
+    assert behind.vaults["elm"].get(layout.opening(2)) == b"junk"

@@ -76,11 +76,13 @@ def test_what_cannot_be_unpacked_is_no_wal(damage: bytes) -> None:
         chunk.open_body(HEADER, seals.encrypt(damage, [str(IDENTITY.to_public())]), str(IDENTITY))
 
 
-@pytest.mark.parametrize("damage", [b"", b"wal", STREAM[:-1], zlib.compress(WAL[:-1]), zlib.compress(WAL + b"w"), PACKED])
+@pytest.mark.parametrize(
+    "damage", [b"", b"wal", STREAM[:-1], zlib.compress(WAL[:-1]), zlib.compress(WAL + b"w"), PACKED]
+)
 def test_what_is_no_zlib_stream_is_no_wal_of_format_1(damage: bytes) -> None:
     """The same of what older builds packed, and a zstd frame."""
+    sealed = seals.encrypt(damage, [str(IDENTITY.to_public())])
     with pytest.raises(VaultError, match="cannot be unpacked to 300 bytes"):
-        sealed = seals.encrypt(damage, [str(IDENTITY.to_public())])
         chunk.open_body(replace(HEADER, format=packing.ZLIB), sealed, str(IDENTITY))
 
 

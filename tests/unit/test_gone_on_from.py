@@ -234,6 +234,8 @@ def test_a_vault_that_is_silent_is_none_that_has_no_start(vaults: dict[str, Memo
     three: dict[str, Any] = dict(some(vaults, *SET))
     second, third = sealed_by(2, "birch", "two", key=BIRCH), sealed_by(3, "acorn", "three")
     seal(three, second)
+    opening = chunk.Opening(2, "two", 1, BEGIN + 1, BEGIN, 1, "7", 0.0)
+    three["elm"].put_new(layout.opening(2), chunk.encode_opening(opening, seals.signer(BIRCH)))
     three["elm"].put_new(layout.first(2), b"junk")
     three["birch"] = Dead("birch")
     known = {1: sealed_by(1, "acorn", "one"), 2: second, 3: third}
@@ -241,11 +243,13 @@ def test_a_vault_that_is_silent_is_none_that_has_no_start(vaults: dict[str, Memo
         legs(known, third, three, ("cedar", "elm"), BEGIN, None)
 
 
-def test_junk_where_a_start_would_be_stops_nothing(vaults: dict[str, MemoryVault]) -> None:
-    """One vault's junk is no start that k vaults could have held: an epoch that was never begun is passed over."""
+@pytest.mark.parametrize("junk", [1, 2, 3])
+def test_junk_where_a_start_would_be_stops_nothing(vaults: dict[str, MemoryVault], junk: int) -> None:
+    """An epoch that nobody opened was never begun, however many vaults have junk there: it is passed over."""
     three = some(vaults, *SET)
     second, third = sealed_by(2, "birch", "two", key=BIRCH), sealed_by(3, "acorn", "three")
     seal(three, second)
-    three["elm"].put_new(layout.first(2), b"junk")
+    for name in SET[:junk]:
+        three[name].put_new(layout.first(2), b"junk")
     known = {1: sealed_by(1, "acorn", "one"), 2: second, 3: third}
     assert [leg.record.number for leg in legs(known, third, three, SET, BEGIN, None)] == [1]
