@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from resilience.replication import chunk, layout, proof, seals, states, travelling
 from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
-from resilience.replication import layout, proof, seals, states, travelling
 from resilience.replication.beneath import Beneath
 from tests.replication import golden
 from tests.replication.harness import Fleet, Site
@@ -24,8 +24,12 @@ PLAN = Path(layout.__file__).parent / "README.md"
 
 
 def test_there_is_one_for_each_format() -> None:
-    """Format 1 as its first build made it, and with all that ever lies in a vault; another format adds its own."""
-    assert [file.name for file in FILES] == ["format-1-whole.tar", "format-1.tar"]
+    """Format 1 as its first build made it, and with all that ever lies in a vault; chunks of format 2; another adds its own."""
+    assert [file.name for file in FILES] == ["format-1-whole.tar", "format-1.tar", "format-2.tar"]
+    for file in FILES:
+        chunks = [data for key, data in golden.contents(file)[0].items() if layout.chunk_start(key) is not None]
+        forms = {json.loads(chunk.split(data)[0])["format"] for data in chunks}
+        assert forms == {f"resilience-wal/{file.stem.split('-')[1]}"}
 
 
 def kinds() -> dict[str, re.Pattern[str]]:
