@@ -12,12 +12,11 @@ import structlog
 from resilience.errors import BrokenChain, ResilienceError, VaultError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
-from resilience.replication import layout
+from resilience.replication import appfolders, layout
 from resilience.replication.chunk import Opening, decode_opening
 from resilience.replication.config import Config
 from resilience.replication.entries import entry, place
 from resilience.replication.epoch import each, numbered
-from resilience.replication.fetch_media import keep
 from resilience.replication.originals import Altered, read_good
 from resilience.replication.seals import Verify
 
@@ -51,10 +50,10 @@ def fetch(config: Config, newest: int) -> dict[str, Any]:
 
     def bring(seq: int) -> bool:
         path = ledger / f"{seq:08d}.json"
-        if path.exists():
+        if appfolders.is_file(path):
             return False
         holders = [vaults[name] for name, keys in listed.items() if chosen[seq] in keys]
-        keep(ledger, path, _read(config, chosen[seq], holders))
+        appfolders.keep(ledger, path, _read(config, chosen[seq], holders))
         return True
 
     with ThreadPoolExecutor(max_workers=FETCHERS) as pool:

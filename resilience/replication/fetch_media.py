@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import structlog
 
 from resilience.errors import ResilienceError, UsageError
 from resilience.ports import Vault
-from resilience.replication import layout, seals
+from resilience.replication import appfolders, layout, seals
 from resilience.replication.apart import joined
 from resilience.replication.config import Config, MediaQuery
 from resilience.replication.originals import read_good
@@ -31,6 +30,8 @@ BATCH = 200
 WANTED = "wanted"
 """Folder of the outbox, there while pictures are brought: the app leaves an empty file in it, named like a picture that somebody
 asked for in vain."""
+MOST = 1000
+"""No more wishes are read at once: the app leaves no more, and whoever else writes there keeps nobody busy."""
 log = structlog.get_logger()
 
 
@@ -40,7 +41,7 @@ def main(config: Config, first: bool = False) -> dict[str, Any]:  # noqa: FBT001
     Each is opened, compared with its name, and only then kept.
     """
     names = config.named or _rows(config, first=first)
-    left = dict.fromkeys(name for name in names if not place(config.paths.media, name).exists())
+    left = dict.fromkeys(name for name in names if not appfolders.is_file(place(config.paths.media, name)))
     absent, lost, vaults = len(left), list[str](), sounded_out(config.open())
     with _listening(config.paths.outbox) as wanted:
         while some := [name for name in _asked_for(wanted) if name in left] or list(islice(left, BATCH)):
@@ -53,23 +54,44 @@ def main(config: Config, first: bool = False) -> dict[str, Any]:  # noqa: FBT001
 
 
 @contextmanager
-def _listening(outbox: Path) -> Iterator[Path]:
-    """Where the app tells what somebody wants to see: it does as long as the folder is there."""
-    wanted, who = outbox / WANTED, outbox.stat()
-    wanted.mkdir(exist_ok=True)
-    os.chown(wanted, who.st_uid, who.st_gid)
-    wanted.chmod(0o2770)
+def _listening(outbox: Path) -> Iterator[int | None]:
+    """Where the app tells what somebody wants to see: it does as long as the folder is there; None where it can't be made."""
+    with appfolders.opened(outbox) as above:
+        wanted = _wishes(above)
+        try:
+            yield wanted
+        finally:
+            if wanted is not None:
+                _asked_for(wanted)
+                os.close(wanted)
+                with suppress(OSError):
+                    os.rmdir(WANTED, dir_fd=above)
+
+
+def _wishes(above: int) -> int | None:
+    with suppress(FileExistsError):
+        os.mkdir(WANTED, 0o770, dir_fd=above)
     try:
-        yield wanted
-    finally:
-        shutil.rmtree(wanted, ignore_errors=True)
+        wanted = os.open(WANTED, appfolders.FOLDER, dir_fd=above)
+    except OSError as error:
+        log.warning("what the app wants first is not read", why=error.strerror)
+        return None
+    who = os.fstat(above)
+    appfolders.give(wanted, who)
+    if os.fstat(wanted).st_uid == who.st_uid:
+        os.fchmod(wanted, 0o2770)
+    return wanted
 
 
-def _asked_for(wanted: Path) -> list[str]:
+def _asked_for(wanted: int | None) -> list[str]:
     """What the app told since the last look."""
-    names = [path.name for path in wanted.iterdir()]
+    if wanted is None:
+        return []
+    with os.scandir(wanted) as entries:
+        names = [entry.name for entry in islice(entries, MOST)]
     for name in names:
-        (wanted / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            os.unlink(name, dir_fd=wanted)
     return names
 
 
@@ -111,7 +133,10 @@ def _remove_unnamed(config: Config, names: Sequence[str]) -> None:
         asked = f"SELECT name FROM ({query.sql}) AS named (name) WHERE name = ANY(%s)"  # noqa: S608 - the app's own query
         still = {str(name) for (name,) in db.execute(asked.encode(), (list(names),)).fetchall()}
     for name in set(names) - still:
-        place(config.paths.media, name).unlink(missing_ok=True)
+        try:
+            appfolders.remove(config.paths.media, place(config.paths.media, name))
+        except appfolders.Misplaced as error:
+            log.warning("what was erased cannot be removed", name=name, why=error.why)
 
 
 def place(folder: Path, name: str) -> Path:
@@ -124,9 +149,14 @@ def fetch(folder: Path, name: str, whole: Sequence[Vault], apart: Sequence[Vault
     plain = _whole(name, whole, identity)
     if plain is None and apart:
         plain = joined(name, apart, apart, lambda data: opened(data, name, identity))
-    if plain is not None:
-        keep(folder, place(folder, name), plain)
-    return plain is not None
+    if plain is None:
+        return False
+    try:
+        appfolders.keep(folder, place(folder, name), plain)
+    except appfolders.Misplaced as error:
+        log.warning("a picture cannot be kept", name=name, why=error.why)
+        return False
+    return True
 
 
 def _whole(name: str, vaults: Sequence[Vault], identity: str) -> bytes | None:
@@ -149,20 +179,3 @@ def opened(data: bytes, name: str, identity: str) -> bytes | None:
     except ResilienceError:
         return None
     return plain if hashlib.sha256(plain).hexdigest() == name else None
-
-
-def keep(owner: Path, path: Path, data: bytes) -> None:
-    """Write a file at once and give it, with its folder, to whoever owns `owner`."""
-    who = owner.stat()
-    new = path.with_name(f".{path.name}.new")
-    try:
-        handle = new.open("wb", buffering=0)
-    except FileNotFoundError:
-        path.parent.mkdir(mode=0o2770, exist_ok=True)
-        os.chown(path.parent, who.st_uid, who.st_gid)
-        handle = new.open("wb", buffering=0)
-    with handle:
-        handle.write(data)
-        os.fchmod(handle.fileno(), 0o640)
-        os.fchown(handle.fileno(), who.st_uid, who.st_gid)
-    new.replace(path)

@@ -17,6 +17,7 @@ import structlog
 
 from resilience.ports import Vault
 from resilience.replication import layout
+from resilience.replication.appfolders import is_file
 from resilience.replication.aside import begin
 from resilience.replication.config import Config, MediaQuery
 from resilience.replication.fetch_media import FETCHERS, fetch, place
@@ -70,7 +71,7 @@ class Pictures(threading.Thread):
                 return
 
     def _bring(self, named: set[str]) -> None:
-        absent = sorted(n for n in named | self._missing if not place(self._config.paths.media, n).exists())
+        absent = sorted(n for n in named | self._missing if not is_file(place(self._config.paths.media, n)))
 
         def ask(name: str) -> bool:
             asked = [vault for vault in self._vaults.values() if patience_with(vault)]

@@ -7,6 +7,7 @@ So what a look costs hardly grows with what there is.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,10 @@ RECENT_S = 7 * 86_400.0
 
 def pictures(media: Path) -> dict[str, int]:
     """Bytes of all pictures, and of those of the last week."""
-    folders = sorted(path for path in media.iterdir() if path.is_dir()) if media.is_dir() else []
+    folders = []
+    if media.is_dir():
+        with os.scandir(media) as entries:  # the app's user owns it: links that lie there lead nowhere
+            folders = sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
     since = time.time() - RECENT_S
     files = looked = total = recent = 0
     for folder in folders:
@@ -38,7 +42,9 @@ def _files(folder: Path) -> Iterator[tuple[int, float]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
-                found = entry.stat()
+                found = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
+                continue
+            if not stat.S_ISREG(found.st_mode):
                 continue
             yield found.st_size, found.st_mtime

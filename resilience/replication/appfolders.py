@@ -1,0 +1,121 @@
+"""Folders that the app's user owns, as root touches them: no link is followed, no pipe waited for, nothing outside changed.
+
+Whoever owns a folder may put a link, a pipe or a folder under any name there, and swap it at any moment. So root opens each
+folder once, acts on what it opened, and makes its own files anew.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from resilience.errors import ResilienceError
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+MISPLACED = {errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOTEMPTY}
+"""What only somebody else's doing in the same folder answers with."""
+
+
+class Misplaced(ResilienceError):
+    """Something lies there that no app of ours puts there."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"{str(path)!a} can't be used.",
+            f"The app's user owns that folder, and put something else there: {why}.",
+            "Look at what the app's host runs; remove what is there, and run the same command again.",
+        )
+
+
+@contextmanager
+def opened(top: Path, *below: str) -> Iterator[int]:
+    """A folder whose parent is root's, or one below it; OSError where something else has its name."""
+    held = [os.open(top, FOLDER)]
+    try:
+        for name in below:
+            held.append(os.open(name, FOLDER, dir_fd=held[-1]))
+        yield held[-1]
+    finally:
+        for fd in held:
+            os.close(fd)
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file has this name, and no link to one, pipe or folder."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def keep(top: Path, path: Path, data: bytes) -> None:
+    """Write a file at once, into `top` or a folder of it, and give it, with that folder, to whoever owns `top`."""
+    *below, name = path.relative_to(top).parts
+    with _tell(path), opened(top) as above:
+        who = os.fstat(above)
+        if not below:
+            _write(above, name, data, who)
+            return
+        folder = _folder(above, below[0], who)
+        try:
+            _write(folder, name, data, who)
+        finally:
+            os.close(folder)
+
+
+def _folder(above: int, name: str, who: os.stat_result) -> int:
+    with suppress(FileNotFoundError):
+        return os.open(name, FOLDER, dir_fd=above)
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o2770, dir_fd=above)
+    made = os.open(name, FOLDER, dir_fd=above)
+    give(made, who)
+    return made
+
+
+def give(fd: int, who: os.stat_result) -> None:
+    """Give a folder that this process made to whoever owns the one above; one that is not ours stays whose it is."""
+    if os.fstat(fd).st_uid == os.geteuid():
+        os.fchown(fd, who.st_uid, who.st_gid)
+
+
+def _write(folder: int, name: str, data: bytes, who: os.stat_result) -> None:
+    aside = f".{name}.new"
+    with os.fdopen(_new(folder, aside), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fchmod(file.fileno(), 0o640)
+        os.fchown(file.fileno(), who.st_uid, who.st_gid)
+    os.rename(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _new(folder: int, name: str) -> int:
+    """A file that this process made, in place of what a killed one, or somebody else, left."""
+    try:
+        return os.open(name, NEW, 0o600, dir_fd=folder)
+    except FileExistsError:
+        os.unlink(name, dir_fd=folder)
+        return os.open(name, NEW, 0o600, dir_fd=folder)
+
+
+def remove(top: Path, path: Path) -> None:
+    """Remove a file, if it is there."""
+    *below, name = path.relative_to(top).parts
+    with _tell(path), suppress(FileNotFoundError), opened(top, *below) as folder:
+        os.unlink(name, dir_fd=folder)
+
+
+@contextmanager
+def _tell(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in MISPLACED:
+            raise Misplaced(path, os.strerror(error.errno)) from error
+        raise
