@@ -52,7 +52,7 @@ class Vault(Protocol):
     name: str
 
     def put_new(self, key: str, data: bytes) -> bool:
-        """Create `key` if absent. True: created; False: something is already there (untouched)."""
+        """Create `key` if absent. True: created; False: the store says that something is there (untouched); else raises."""
 
     def get(self, key: str) -> bytes | None:
         """The whole object; None only when the store says that it does not exist."""

@@ -33,6 +33,8 @@ class Proxy:
         """Seconds before each answer."""
         self.status: int | None = None
         """Answer everything with this instead."""
+        self.code = "Trouble"
+        """What such an answer says is wrong."""
         self.writes_only = False
         """Only PUT and POST are treated so, not what is read."""
         self.truncate = False
@@ -71,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
             proxy.hang.wait()
             time.sleep(proxy.delay)
             if proxy.status is not None:
-                self._answer(proxy.status, [], b"<Error><Code>Trouble</Code></Error>")
+                self._answer(proxy.status, [], f"<Error><Code>{proxy.code}</Code></Error>".encode())
                 return
         status, headers, data = self._ask(body)
         if proxy.accept_and_fail and writes:

@@ -11,7 +11,7 @@ from typing import Any
 
 import requests
 from google.api_core.client_options import ClientOptions
-from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, PreconditionFailed, RetryError
+from google.api_core.exceptions import GoogleAPICallError, NotFound, PreconditionFailed, RetryError
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.storage import Client
 from google.cloud.storage.exceptions import DataCorruption
@@ -32,11 +32,19 @@ CLOSED = re.compile(
     r"|UserProjectAccountProblem|CONSUMER_INVALID"
 )
 """What Google's interfaces answer once an account is suspended or its billing closed."""
-SILENT = frozenset({429, 500, 502, 503, 504})
-"""Busy or broken: nothing was refused."""
+CONFLICT = 409
+SILENT = frozenset({CONFLICT, 429, 500, 502, 503, 504})
+"""Busy (also with the same object) or broken: nothing was refused."""
 TROUBLE = (GoogleAPICallError, RetryError, GoogleAuthError, DataCorruption, requests.RequestException, OSError)
 
 
+def _to_be_tried_again(error: Exception) -> bool:
+    """What the library tries again, and a conflict: another create of the same object is under way, which may still die."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status == CONFLICT or bool(RETRY._predicate(error))  # noqa: SLF001 - it has no other door
+
+
+PUT_RETRY = RETRY.with_predicate(_to_be_tried_again)
 os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 """Else the library asks for the bucket's description in threads of its own, over and over where nobody answers."""
 
@@ -94,9 +102,9 @@ class GcsVault:
                 content_type="application/octet-stream",
                 if_generation_match=0,
                 timeout=TIMEOUT,
-                retry=RETRY,
+                retry=PUT_RETRY,
             )
-        except (PreconditionFailed, Conflict):
+        except PreconditionFailed:
             return False
         except TROUBLE as error:
             raise self._explain("put", key, error) from error

@@ -28,7 +28,9 @@ CONNECTIONS = 32
 SMALL = 128 << 10
 """Bytes that are on their way before anybody could have answered."""
 ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
-TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+TAKEN, CONFLICT = 412, 409
+"""To a conditional create: the object is there; another create of it is under way, which may still die."""
+TRIES, PAUSE_S = 3, 0.3
 
 
 class S3Vault:
@@ -48,7 +50,7 @@ class S3Vault:
                 s3={"addressing_style": "path"},
                 connect_timeout=2,
                 read_timeout=10,
-                retries={"mode": "standard", "total_max_attempts": 3},
+                retries={"mode": "standard", "total_max_attempts": TRIES},
                 max_pool_connections=CONNECTIONS,
                 user_agent="resilience",  # else boto3 makes one anew, in parts, for each request
                 request_checksum_calculation="when_required",
@@ -56,6 +58,8 @@ class S3Vault:
             ),
         )
         self.client.meta.events.register("request-created.s3.PutObject", _send_at_once_if_small)
+        events: Any = self.client.meta.events  # the stubs know of no handler that answers
+        events.register("needs-retry.s3.PutObject", _again_after_a_conflict)
         who = Credentials(access_key_id, secret_access_key)
         self._reads = Reads(self.client, spec.bucket, who, CONNECTIONS)
 
@@ -64,7 +68,7 @@ class S3Vault:
         try:
             self.client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentMD5=_md5(data), IfNoneMatch="*")
         except ClientError as error:
-            if _code(error) in TAKEN:
+            if _status(error) == TAKEN:
                 return False
             raise self._explain("put", key, error) from error
         except BotoCoreError as error:
@@ -203,17 +207,23 @@ class S3Vault:
 
 
 def _silent(error: Exception) -> bool:
-    """Whether nothing was answered, or that the store is busy or broken; 501 is an answer."""
+    """Whether nothing was answered, or that the store is busy (also with the same object) or broken; 501 is an answer."""
     if not isinstance(error, ClientError):
         return True
-    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status == 429 or (status >= 500 and status != 501)  # noqa: PLR2004
+    status = _status(error)
+    return status in {CONFLICT, 429} or (status >= 500 and status != 501)  # noqa: PLR2004
 
 
 def _send_at_once_if_small(request: AWSRequest, **_: object) -> None:
     """A small body goes with its headers: to ask first (`Expect: 100-continue`, as boto3 does) costs one more journey."""
     if request.data is not None and request.data.getbuffer().nbytes <= SMALL:
         del request.headers["Expect"]
+
+
+def _again_after_a_conflict(response: Any, attempts: int, **_: object) -> float | None:
+    """Seconds to wait before the next try where another create of the same object was under way; boto3 tries none by itself."""
+    conflict = response is not None and response[0].status_code == CONFLICT
+    return PAUSE_S if conflict and attempts < TRIES else None
 
 
 def _md5(data: bytes) -> str:
@@ -224,6 +234,11 @@ def _md5(data: bytes) -> str:
 def _refuse_to_send(request: AWSPreparedRequest, **_: object) -> None:
     """In the place of a connection, once a vault is closed."""
     raise EndpointConnectionError(endpoint_url=request.url, error="this vault is closed")
+
+
+def _status(error: ClientError) -> int:
+    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status
 
 
 def _code(error: ClientError) -> str:

@@ -31,7 +31,8 @@ def put_again(config: Config, writers: Mapping[str, Vault], readers: Mapping[str
 
     def put(vault: Vault) -> None:
         for key, data in lacking(vault.name, parts):
-            vault.put_new(key, data)
+            if not vault.put_new(key, data):
+                _refuse_other(readers[vault.name], key, data, parts)
 
     answers: dict[str, object] = {**put_into(writers, readers, put, lambda told: len(whole(told, parts)) >= k)}
     for name in answers:
@@ -39,6 +40,27 @@ def put_again(config: Config, writers: Mapping[str, Vault], readers: Mapping[str
             why = f"altered, and not to be written over: {', '.join(altered)}; the operator may remove them there"
             answers[name] = VaultError(f"{name} holds altered objects", why, "Another vault's copy is then put there.")
     enough(k, "hold the chain up to its end", whole(answers, parts), answers)
+
+
+def _refuse_other(vault: Vault, key: str, data: bytes, parts: Parts) -> None:
+    """VaultError where what was there already is no copy of what was to be put."""
+    if not isinstance(read_good(vault, key, lambda held: _copy(held, key, data, parts)), tuple):
+        why = (
+            f"{key} is nothing that this epoch's site put, and not to be written over; the operator may remove it there"
+        )
+        raise VaultError(f"{vault.name} holds something else.", why, "Another vault's copy is then put there.")
+
+
+def _copy(held: bytes, key: str, data: bytes, parts: Parts) -> object:
+    """What is held, where it says the same: a chunk's very bytes, or a record that the same site signed; else None."""
+    if held == data:
+        return held
+    for gathered, _ in parts:
+        if key == layout.first(gathered.record.number):
+            return chunk.decode_start(held, gathered.record)
+        if key == layout.opening(gathered.record.number):
+            return chunk.decode_opening(held, gathered.record)
+    return None
 
 
 def put_into(

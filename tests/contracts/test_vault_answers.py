@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, repeat
 from threading import Thread
 
 import pytest
 
-from resilience.errors import ResilienceError, VaultError, VendorClosed
+from resilience.errors import ResilienceError, VaultError, VaultSilent, VendorClosed
 from resilience.model import VaultSpec
 from resilience.ports import Vault
 from resilience.replication.vaults import open_vault
@@ -36,8 +37,12 @@ def google(code: int, message: str, reason: str) -> str:
 
 
 @contextmanager
-def answering(kind: str, status: int, body: str, asked: list[str | None] | None = None) -> Iterator[Vault]:
-    """A vault whose store gives one answer to everything, and notes what each request expects first."""
+def answering(
+    kind: str, status: int, body: str, asked: list[str | None] | None = None, then: int | None = None
+) -> Iterator[Vault]:
+    """A vault whose store gives one answer to everything, or another from the second on, and notes what each request expects first."""
+    later = (status, body) if then is None else (then, "{}" if kind == "gcs" else "")
+    answers = chain([(status, body)], repeat(later))
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -46,11 +51,12 @@ def answering(kind: str, status: int, body: str, asked: list[str | None] | None 
             if asked is not None:
                 asked.append(self.headers.get("Expect"))
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json" if body.startswith("{") else "application/xml")
-            self.send_header("Content-Length", str(len(body)))
+            answer, said = next(answers)
+            self.send_response(answer)
+            self.send_header("Content-Type", "application/json" if said.startswith("{") else "application/xml")
+            self.send_header("Content-Length", str(len(said)))
             self.end_headers()
-            self.wfile.write(body.encode())
+            self.wfile.write(said.encode())
 
         do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - the base class's names
 
@@ -154,3 +160,28 @@ def test_an_outage_is_an_error_after_a_few_tries(kind: str) -> None:
     """A store that answers 503 to everything is given up on within seconds."""
     with answering(kind, 503, "") as vault, pytest.raises(ResilienceError, match="could not get"):
         vault.get("epoch/1")
+
+
+CONFLICTS = [
+    ("s3", xml("ConditionalRequestConflict")),
+    ("s3", xml("OperationAborted")),
+    ("s3", ""),
+    ("gcs", google(409, "The object was changed while the operation was under way.", "conflict")),
+]
+
+
+@pytest.mark.parametrize(("kind", "body"), CONFLICTS)
+def test_a_conflict_is_no_object(kind: str, body: str) -> None:
+    """409 says that another create of the same object is under way, not that one went through: it is tried a few times, and an error."""
+    asked: list[str | None] = []
+    with answering(kind, 409, body, asked) as vault, pytest.raises(VaultSilent, match="could not put epoch/1"):
+        vault.put_new("epoch/1", b"x")
+    assert 1 < len(asked) < 20
+
+
+@pytest.mark.parametrize(("kind", "body"), CONFLICTS)
+@pytest.mark.parametrize("then", [200, 412])
+def test_a_conflict_that_ends_is_not_told(kind: str, body: str, then: int) -> None:
+    """The other create died, and ours goes through; or it went through, and the store says at the next try that it did."""
+    with answering(kind, 409, body, then=then) as vault:
+        assert vault.put_new("epoch/1", b"x") is (then == 200)

@@ -5,18 +5,18 @@ The first five are the counter-examples that the design was shaped by.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from resilience.model import EpochRecord, newest_first
 from resilience.replication import chain as chains
+from resilience.replication import courier, layout, trace
 from resilience.replication import epoch as epochs
-from resilience.replication import layout, trace
 from resilience.replication.chunk import Header, decode_opening, decode_start
 from resilience.replication.courier import Move, Progress
 from resilience.replication.quorum import held_by
 from tests.epochs.catalogue import BASE, CHECK, Silent
-from tests.epochs.model import Model
+from tests.epochs.model import Model, Step
 from tests.epochs.states import Phase, Promoter, State
 
 
@@ -84,6 +84,19 @@ class TakesAnyRefusalForItsOwn(Model):
         """There is one: good enough."""
         after, _ = super().seal_request(mask, promoter)
         return after, 1
+
+
+class TakesAConflictForItsOwn(Model):
+    """Where a store says 409 to a courier's create, the chunk counts as there; the create that was in its way then dies."""
+
+    def move(self, state: State, which: int, place: int, move: Move) -> Iterator[Step]:
+        """A put that puts nothing, too."""
+        yield from super().move(state, which, place, move)
+        if move is Move.PUT and state.left.ambiguous:
+            vault = state.vaults[place]
+            after = courier.after_put(vault.couriers[which], vault.couriers[which].put + 1)
+            unchanged = self.with_progress(state, which, place, after, vault.mask)
+            yield f"a conflict at v{place}", self.doubtful(unchanged)
 
 
 class CountsWhatItHandedOver(Model):

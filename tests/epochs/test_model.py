@@ -100,6 +100,7 @@ MUTANTS = {
     mutants.DeliversWithoutALook: (FOLLOWED, "follower"),
     mutants.ResumesAnothersEpoch: (TWO_IDLE, "two sites"),
     mutants.TakesAnyRefusalForItsOwn: (replace(TWO_IDLE, k=1, s=3), "two sites"),
+    mutants.TakesAConflictForItsOwn: (replace(CALM, losses=1, ambiguous=1), "is not in epoch 2"),
     mutants.CountsWhatItHandedOver: (replace(CALM, restarts=1), "is not in epoch 2"),
     mutants.PassesOverACut: (CUT, "cut off"),
     mutants.BelievesWhatMoreVaultsHold: (CROSSED, "is not in epoch 3"),
