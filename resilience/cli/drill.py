@@ -14,6 +14,7 @@ import typer
 from resilience.adapters.journal_file import JournalFile
 from resilience.cli.context import Context, say_json
 from resilience.cli.outcome import exit_for, remember, write_report
+from resilience.cli.round_file import running_code
 from resilience.cli.rounds import LAB, as_drilled, keep_lab, prepared_for, round_folder, run_round
 from resilience.engine.drill import FAULTS, Drill, run_drill
 from resilience.errors import Refused, ResilienceError, UsageError
@@ -55,6 +56,7 @@ def run(
     everything: Annotated[bool, typer.Option("--all", help="Every fault, each vendor, each pair; resumes.")] = False,
     set_aside: Annotated[Path | None, typer.Option(help="Make and fill a lab, keep it there, drill nothing.")] = None,
     from_aside: Annotated[Path | None, typer.Option("--from", help="Drill on a lab that was set aside.")] = None,
+    of_round: Annotated[str, typer.Option("--round", hidden=True, help="The round that runs this.")] = "",
     simulate: Annotated[bool, typer.Option("--simulate", help="In memory; proves nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
@@ -63,9 +65,10 @@ def run(
     Exit status: 0 met, 1 error, 2 usage, 3 missed, 4 unknown, 5 refused.
     """
     drill = Drill(size, fault, standby, durability, to, _seed(seed), tuple(lost or ()), simulate, newcomers, tls)
+    drill = replace(drill, round=of_round, code=running_code())
     _possible(ctx.obj, drill)
     if everything:
-        raise typer.Exit(run_round(drill, report or round_folder(drill), silent=as_json))
+        raise typer.Exit(run_round(drill, report or round_folder(drill), drawn=seed is None, silent=as_json))
     if set_aside is not None:
         raise typer.Exit(keep_lab(drill, set_aside.absolute(), silent=as_json))
     directory = (report or Path("reports") / f"{time.strftime('%Y%m%d-%H%M%S')}-{fault}").absolute()

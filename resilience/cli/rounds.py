@@ -12,7 +12,8 @@ from typing import Any
 
 from resilience.adapters.journal_file import JournalFile
 from resilience.cli.history import write_history
-from resilience.decide.cases import full_round
+from resilience.cli.round_file import UNNAMED, Round, free, move_away, new_round, round_in, running_code
+from resilience.decide.cases import Case, full_round
 from resilience.engine.drill import Drill, prepare, standing_by
 from resilience.errors import Exit, ResilienceError, UsageError
 from resilience.lab import Lab, aside
@@ -29,11 +30,16 @@ ASIDE = Path(".resilience-aside")
 WORST_FIRST = (Exit.ERROR, Exit.MISSED, Exit.UNKNOWN, Exit.DONE)
 
 
-def run_round(drill: Drill, directory: Path, *, silent: bool) -> Exit:
-    """Each drill of the round in a process of its own; what such a drill met or missed already is not run again."""
+def run_round(drill: Drill, directory: Path, *, drawn: bool, silent: bool) -> Exit:
+    """Each drill of the round in a process of its own; what such a drill met or missed in this round is not run again.
+
+    `drawn`: nobody said a seed, so a round that was interrupted goes on with its own.
+    """
     place = _ready(drill, silent=silent)
-    ended: list[Exit] = []
     cases = full_round(simulated_fleet()) if drill.simulated else full_round(Home(place / "fleet.toml").load())
+    this = _this_round(drill, directory, cases, drawn=drawn, silent=silent)
+    drill = replace(drill, seed=this.about["seed"], round=this.id)
+    ended: list[Exit] = []
     for number, case in enumerate(cases, 1):
         report = (directory / case.name).absolute()
         if not judged(report, drill, silent=silent):
@@ -41,8 +47,50 @@ def run_round(drill: Drill, directory: Path, *, silent: bool) -> Exit:
             _run(replace(drill, fault=case.fault, lost=case.lost), report, place)
         ended.append(_outcome(report, silent=silent))
     write_history(directory)
+    if set(ended) <= {Exit.DONE, Exit.MISSED}:
+        this.finished().keep(directory)
     _say(f"{ended.count(Exit.DONE)} of {len(ended)} met. Trend: {directory / 'history.html'}", silent=silent)
+    if len(this.codes) > 1:
+        _say(f"Not all of one code: {' and '.join(this.codes)}; each report names its own.", silent=silent)
     return next(status for status in WORST_FIRST if status in ended)
+
+
+def _this_round(drill: Drill, directory: Path, cases: Sequence[Case], *, drawn: bool, silent: bool) -> Round:
+    """The round that was interrupted here, where it is the one that is asked for; else a new one, in an empty place."""
+    there, code = round_in(directory) or _unnamed(drill, directory, cases), running_code()
+    about = _about(drill)
+    if there and drawn:
+        about["seed"] = there.about["seed"]
+    if there and there.about == about and not there.finished_at:
+        _say(f"Round {there.id} of {there.begun_at} goes on, with seed {about['seed']}.", silent=silent)
+        this = replace(there, codes=tuple(dict.fromkeys((*there.codes, code))))
+        if there.codes[-1] != code:
+            _say(f"  Its last drills were of code {there.codes[-1]}, the next are of {code}.", silent=silent)
+    else:
+        this = new_round({**about, "seed": drill.seed}, code)
+        if there or any((directory / case.name).exists() for case in cases):
+            _make_room(directory, there, cases, silent=silent)
+        _say(f"Round {this.id} begins, with seed {drill.seed} and code {code}.", silent=silent)
+    this.keep(directory)
+    return this
+
+
+def _make_room(directory: Path, there: Round | None, cases: Sequence[Case], *, silent: bool) -> None:
+    place = move_away(directory, there.id if there else UNNAMED, [case.name for case in cases])
+    ended = f"ended {there.finished_at}" if there and there.finished_at else "did not end"
+    what = f"The round that began {there.begun_at} and {ended}" if there else "What no round is known of"
+    _say(f"{what} is not this one, and lies in {place} now.", silent=silent)
+    if there and not there.finished_at:
+        _say(f"  To go on with that one: --report {place}, with its own options.", silent=silent)
+
+
+def _unnamed(drill: Drill, directory: Path, cases: Sequence[Case]) -> Round | None:
+    """A round that was begun by a toolkit which noted none, of this seed and kind, and that is not through."""
+    this = replace(drill, round=UNNAMED)
+    through = [judged((directory / case.name).absolute(), this, silent=True) for case in cases]
+    if all(through) or not any(through):
+        return None
+    return Round(UNNAMED, _about(drill), "an unknown day", ("that no journal names",))
 
 
 def keep_lab(drill: Drill, place: Path, *, silent: bool) -> Exit:
@@ -96,6 +144,11 @@ def _kind(drill: Drill) -> dict[str, Any]:
     return {**_options(drill), "tls": drill.tls}
 
 
+def _about(drill: Drill) -> dict[str, Any]:
+    """What makes two rounds one: with any of it another, it is another round."""
+    return {**_kind(drill), "simulated": drill.simulated, "newcomers": drill.newcomers, "seed": drill.seed}
+
+
 def _kind_name(drill: Drill) -> str:
     return "-".join([*_options(drill).values(), *(["tls"] if drill.tls else [])])
 
@@ -121,9 +174,9 @@ def _ready(drill: Drill, *, silent: bool) -> Path:
 def _run(drill: Drill, report: Path, place: Path) -> None:
     """One drill. What is there of an earlier try is moved away first."""
     if report.exists():
-        report.rename(_free(report))
+        report.rename(free(report))
     words = ["--fault", drill.fault, "--report", str(report), "--json"]
-    words += [word for vendor in drill.lost for word in ("--lost", vendor)]
+    words += ["--round", drill.round, *(word for vendor in drill.lost for word in ("--lost", vendor))]
     words += ["--simulate"] if drill.simulated else ["--from", str(place)]
     _resilience("drill", *_words(drill), *words)
 
@@ -146,32 +199,26 @@ def _resilience(*words: str) -> int:
 
 
 def judged(report: Path, drill: Drill, *, silent: bool) -> bool:
-    """Whether an earlier try met or missed its promise; one that could prove neither, or of another kind, is none."""
+    """Whether a drill of this round met or missed its promise; one that could prove neither, or of another round, did not."""
     try:
         known = bool(json.loads((report / "verdict.json").read_text())["verdict"] != "unknown")
     except (OSError, ValueError):
         return False
-    other = _of_another_kind(report, drill) if known else ""
+    other = _of_another_round(report, drill) if known else ""
     if other:
         _say(f"  {report.name}: what is there is {other}, and does not count for this round", silent=silent)
     return known and not other
 
 
-def _of_another_kind(report: Path, drill: Drill) -> str:
+def _of_another_round(report: Path, drill: Drill) -> str:
     """How the drill that was judged there differs from those of this round, by its own journal; empty where it does not."""
     started = [event for event in JournalFile(report / "journal.jsonl").read() if event.kind == "drill-started"]
     if not started:
         return "of a kind that no journal tells"
-    wanted = {**_kind(drill), "simulated": drill.simulated}
-    other = {key: started[0].data.get(key, False) for key in wanted}
-    return ", ".join(f"of {key} {value}" for key, value in other.items() if value != wanted[key])
-
-
-def _free(report: Path) -> Path:
-    number = 1
-    while (old := report.with_name(f"{report.name}.before-{number}")).exists():
-        number += 1
-    return old
+    said = {"tls": False, "simulated": False, **started[0].data}
+    said["round"] = said.get("round") or UNNAMED
+    wanted = {**_about(drill), "round": drill.round}
+    return ", ".join(f"of {key} {said.get(key)}" for key, value in wanted.items() if said.get(key) != value)
 
 
 def _outcome(report: Path, *, silent: bool) -> Exit:

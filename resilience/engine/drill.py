@@ -52,6 +52,10 @@ class Drill:
     """People who sign up in a second, the whole time."""
     tls: bool = False
     """The name is served by HTTPS, and with the vendor every certificate authority falls silent."""
+    round: str = ""
+    """The round of `drill --all` that it is one of; empty where somebody ran it alone."""
+    code: str = ""
+    """Which code drilled: a version, and a commit where there is one."""
 
 
 def prepare(world: World, fleet: Fleet, users: Workload, drill: Drill, watch: Watch) -> dict[str, int]:

@@ -23,7 +23,10 @@ def entry(events: Sequence[Event], verdict: Verdict, *, report: str, kind: str =
         "kind": kind,
         "target": what.get("target") or _planned(events),
         "vendors": list(fault.data.get("vendors", ())) if fault else list(what.get("lost", ())),
-        **{key: what.get(key) for key in ("fault", "size", "standby", "durability", "seed", "simulated")},
+        **{
+            key: what.get(key)
+            for key in ("fault", "size", "standby", "durability", "seed", "simulated", "round", "code")
+        },
         **{key: judged[key] for key in ("verdict", "rto", "rpo", "reprotected_s", "why")},
         "report": report,
     }

@@ -8,7 +8,8 @@ Words in [brackets] may be left out; all else is proof, and without it the verdi
 drill-started       seed, fault, durability, ttl_s, promise {rto_s, rpo_s, human_decide_s}, simulated;
                     [size, standby, source, target, host (public name),
                     vendors (all names), sites {name: vendor}, vaults {name: vendor},
-                    zones (vendor names), k, s, versions {part: version}]
+                    zones (vendor names), k, s, versions {part: version},
+                    round (id of the round of `drill --all`, else empty), code (version, commit)]
 stage-started/done  stage, [seconds]: set-up of the lab, up, seed, snapshot, teardown
 data                db_bytes, media_bytes, [users, posts]; in a drill takedowns: how many posts were
                     taken down before the snapshot

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from resilience import cli
 from resilience.adapters.journal_file import JournalFile
 from resilience.cli import rounds
+from resilience.cli.round_file import running_code
 from resilience.decide.cases import Case
 from resilience.engine.drill import Drill
 from resilience.errors import Exit, UsageError
@@ -17,7 +20,7 @@ from resilience.lab import aside
 from resilience.model import Event
 
 CASES = (Case("terminate", ("acorn",)), Case("terminate", ("elm",)))
-ABOUT = {"size": "small", "standby": "cold", "durability": "async", "tls": False, "simulated": True}
+ABOUT = {"size": "small", "standby": "cold", "durability": "async", "tls": False, "simulated": True, "newcomers": 2}
 """What a journal says of a drill of the kind that these rounds are of."""
 
 
@@ -25,61 +28,145 @@ def met(report: Path, **about: Any) -> None:
     """What a drill of some kind left: that it met its promise, and a journal that says which kind it was of."""
     report.mkdir(parents=True)
     (report / "verdict.json").write_text(json.dumps({"verdict": "met", "why": []}))
-    JournalFile(report / "journal.jsonl").append(Event(1.0, "drill-started", {**ABOUT, **about}))
+    JournalFile(report / "journal.jsonl").append(Event(1.0, "drill-started", {**ABOUT, "seed": 3, **about}))
 
 
-def test_a_round_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first has its verdict and stays as it is; what the second left of its report is moved away, not lost."""
+def met_after_all(report: Path) -> None:
+    """As if it had not been simulated: such a drill never meets anything."""
+    verdict = json.loads((report / "verdict.json").read_text())
+    (report / "verdict.json").write_text(json.dumps({**verdict, "verdict": "met"}))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where rounds of two drills are run, with nothing there yet."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(rounds, "full_round", lambda _fleet: CASES)
-    done, killed = tmp_path / "all/terminate-acorn", tmp_path / "all/terminate-elm"
-    met(done, seed=2, newcomers=9)
-    killed.mkdir()
+    return tmp_path / "all"
+
+
+@pytest.fixture
+def quick(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, with drills in this process: a round's own processes are tried once, by what is killed."""
+
+    def here(*words: str) -> int:
+        return CliRunner().invoke(cli.app, list(words)).exit_code
+
+    monkeypatch.setattr(rounds, "_resilience", here)
+    return folder
+
+
+def drill_all(seed: int, *, newcomers: int = 2, drawn: bool = False) -> Exit:
+    """What `drill --all --simulate --report all` does."""
+    drill = Drill(seed=seed, newcomers=newcomers, simulated=True)
+    return rounds.run_round(drill, Path("all"), drawn=drawn, silent=False)
+
+
+def seeds_and_rounds(folder: Path) -> set[tuple[int, str]]:
+    """Of each drill that counts there."""
+    started = [JournalFile(folder / case.name / "journal.jsonl").read()[0].data for case in CASES]
+    return {(data["seed"], data["round"]) for data in started}
+
+
+def test_a_round_goes_on_where_it_was_killed(folder: Path) -> None:
+    """What was judged stays as it is; what could prove nothing, or was killed half-way, is moved away and run again."""
+    assert drill_all(3) == Exit.UNKNOWN
+    done, killed = folder / "terminate-acorn", folder / "terminate-elm"
+    met_after_all(done)
+    before = (done / "journal.jsonl").read_bytes()
+    (killed / "verdict.json").unlink()
     (killed / "journal.jsonl").write_text("half a line")
-    assert rounds.run_round(Drill(seed=3, simulated=True), Path("all"), silent=True) == Exit.UNKNOWN
-    assert {path.name for path in done.iterdir()} == {"verdict.json", "journal.jsonl"}
-    assert (tmp_path / "all/terminate-elm.before-1/journal.jsonl").read_text() == "half a line"
+    assert drill_all(5, drawn=True) == Exit.UNKNOWN
+    assert (done / "journal.jsonl").read_bytes() == before
+    assert (folder / "terminate-elm.before-1/journal.jsonl").read_text() == "half a line"
     verdict = json.loads((killed / "verdict.json").read_text())
-    assert (verdict["fault"], verdict["seed"], verdict["rto"]["measured_s"] is not None) == ("terminate", 3, True)
-    assert "terminate elm" in (tmp_path / "all/history.html").read_text()
-    rounds.run_round(Drill(seed=4, simulated=True), Path("all"), silent=True)
-    again = [
-        json.loads((tmp_path / "all" / name / "verdict.json").read_text())
-        for name in ("terminate-elm.before-2", "terminate-elm")
-    ]
-    assert [(drill["verdict"], drill["seed"]) for drill in again] == [("unknown", 3), ("unknown", 4)]
+    assert (verdict["fault"], verdict["rto"]["measured_s"] is not None) == ("terminate", True)
+    ((seed, _),) = seeds_and_rounds(folder)
+    assert seed == 3, "nobody said a seed, so the round keeps its own"
+    assert "terminate elm" in (folder / "history.html").read_text()
 
 
-def test_a_round_is_not_answered_by_another_kind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_finished_round_answers_for_no_other(quick: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Typed again, a round that is through begins anew, in an empty place; what the last one left stays, and the trend goes on."""
+    drill_all(3)
+    for case in CASES:
+        met_after_all(quick / case.name)
+    assert drill_all(3) == Exit.DONE, "all met, so there is nothing left to drill"
+    ((_, first),) = seeds_and_rounds(quick)
+    assert drill_all(3) == Exit.UNKNOWN, "a new round is drilled, and simulated drills prove nothing"
+    ((seed, second),) = seeds_and_rounds(quick)
+    assert (seed, first != second) == (3, True)
+    assert seeds_and_rounds(quick / "earlier" / first) == {(3, first)}
+    assert len((quick / "history.jsonl").read_text().splitlines()) == 4
+    assert f"and lies in all/earlier/{first} now" in capsys.readouterr().err
+
+
+def test_another_seed_or_crowd_is_another_round(quick: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a round with another seed, or with more people, met is none of this one; it can be gone on with where it lies."""
+    drill_all(3)
+    ((_, first),) = seeds_and_rounds(quick)
+    met_after_all(quick / "terminate-acorn")
+    assert drill_all(4, newcomers=9) == Exit.UNKNOWN
+    ((seed, second),) = seeds_and_rounds(quick)
+    assert (seed, first != second) == (4, True)
+    assert f"To go on with that one: --report all/earlier/{first}" in capsys.readouterr().err
+    old = quick / "earlier" / first
+    rounds.run_round(Drill(seed=3, simulated=True), old, drawn=False, silent=True)
+    assert seeds_and_rounds(old) == {(3, first)}
+    assert not (old / "terminate-acorn.before-1").exists()
+
+
+def test_code_that_changed_is_said(
+    quick: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What drills of another kind met in the same folder is said, moved away whole, and run anew."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(rounds, "full_round", lambda _fleet: CASES[:1])
-    report = tmp_path / "all/terminate-acorn"
-    met(report, durability="quorum")
-    assert rounds.run_round(Drill(seed=3, simulated=True), Path("all"), silent=False) == Exit.UNKNOWN
+    """A round goes on with the code of the day, and says so when it does and when it ends."""
+    monkeypatch.setattr(rounds, "running_code", lambda: "0.1.0 of-yesterday")
+    drill_all(3)
+    met_after_all(quick / "terminate-acorn")
+    capsys.readouterr()
+    monkeypatch.setattr(rounds, "running_code", running_code)
+    drill_all(3)
     said = capsys.readouterr().err
-    assert "terminate-acorn: what is there is of durability quorum, and does not count for this round" in said
-    assert json.loads((report / "verdict.json").read_text())["seed"] == 3
-    assert json.loads((tmp_path / "all/terminate-acorn.before-1/verdict.json").read_text())["verdict"] == "met"
+    code = JournalFile(quick / "terminate-elm/journal.jsonl").read()[0].data["code"]
+    assert f"Its last drills were of code 0.1.0 of-yesterday, the next are of {code}." in said
+    assert f"Not all of one code: 0.1.0 of-yesterday and {code}" in said
+
+
+def test_a_round_that_no_id_was_made_for_goes_on(quick: Path) -> None:
+    """One that an older toolkit began is gone on with where seed, kind and crowd are the same; a whole one is moved away."""
+    met(quick / "terminate-acorn")
+    drill_all(3)
+    assert not (quick / "earlier").exists()
+    assert not (quick / "terminate-acorn.before-1").exists()
+    assert json.loads((quick / "terminate-elm/verdict.json").read_text())["verdict"] == "unknown"
+
+
+def test_a_whole_round_of_another_day_does_not_answer(quick: Path) -> None:
+    """All met, in a folder that notes no round: it may be months old, and every drill is run."""
+    for case in CASES:
+        met(quick / case.name)
+    assert drill_all(3) == Exit.UNKNOWN
+    assert {path.name for path in (quick / "earlier/unnamed").iterdir()} == {case.name for case in CASES}
 
 
 @pytest.mark.parametrize(
     ("about", "said"),
     [
-        ({"seed": 99, "newcomers": 9, "to": "cedar"}, ""),
+        ({"to": "cedar"}, ""),
         ({"standby": "hot", "size": "medium"}, "of size medium, of standby hot"),
         ({"tls": True}, "of tls True"),
         ({"simulated": False}, "of simulated False"),
+        ({"newcomers": 9, "seed": 4}, "of newcomers 9, of seed 4"),
+        ({"round": "another"}, "of round another"),
     ],
 )
-def test_what_makes_a_drill_another_kind(
+def test_what_makes_a_drill_one_of_another_round(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], about: dict[str, Any], said: str
 ) -> None:
-    """What it was filled with, what stood by, how commits were made, and whether it was real; not its chances."""
-    met(tmp_path / "case", **about)
-    assert rounds.judged(tmp_path / "case", Drill(simulated=True), silent=False) is (not said)
+    """What it was filled with, what stood by, how commits were made, whether it was real, its chances, and its round's id."""
+    met(tmp_path / "case", **{"round": "this", **about})
+    drill = Drill(simulated=True, seed=3, round="this")
+    assert rounds.judged(tmp_path / "case", drill, silent=False) is (not said)
     assert said in capsys.readouterr().err
 
 
