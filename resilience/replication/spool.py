@@ -138,8 +138,7 @@ class Spool:
     def end(self) -> int:
         """Where the next chunk begins."""
         with self._lock:
-            given = self._chunks[-1].end if self._chunks else max(self._at.values())
-            return max(given, self._gap.end if self._gap else 0)
+            return max(self._kept_until(), self._gap.end if self._gap else 0)
 
     @property
     def gap(self) -> Hole | None:
@@ -197,7 +196,7 @@ class Spool:
         """Leave a vault behind: what it was not given is owed by other vaults now, and no longer kept for it."""
         with self._lock:
             begin, lag = self._held(vault), self._lag(vault)
-            hole = Hole(begin, self._chunks[-1].end, time.time() - lag)
+            hole = Hole(begin, self._kept_until(), time.time() - lag)
             write_durably(self._hole_notes / vault, hole.encode())
             self._holes[vault], self._left[vault] = hole, now() - lag
         self.advance(vault, hole.end)
@@ -242,6 +241,10 @@ class Spool:
             pending = self._chunks[self._first_lacking(vault) :]
         return len(pending), sum(on_disk(chunk.size) for chunk in pending)
 
+    def _kept_until(self) -> int:
+        """Where the last chunk ends; as far as the vaults are while there is none."""
+        return self._chunks[-1].end if self._chunks else max(self._at.values())
+
     def _forget(self) -> None:
         with self._lock:
             everywhere = min(self._at.values())
@@ -252,7 +255,7 @@ class Spool:
 
     def _held(self, vault: str) -> int:
         hole = self._holes[vault]
-        return hole.start if hole else self._at[vault]
+        return max(hole.start, self._floor) if hole else self._at[vault]
 
     def _lag(self, vault: str) -> float:
         if self._holes[vault]:

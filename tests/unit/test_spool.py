@@ -150,6 +150,25 @@ def test_a_vault_left_behind_is_kept_nothing_for(spool: Spool, tmp_path: Path) -
     assert again(tmp_path).hole("elm") is None
 
 
+@pytest.mark.parametrize("floor", [100, None], ids=["begun", "not begun"])
+def test_a_vault_left_behind_before_the_first_chunk_lacks_no_wal(tmp_path: Path, floor: int | None) -> None:
+    """Only pictures wait for it yet: its hole is empty, what is shipped from then on is kept for it, and a later hole begins where WAL does."""
+    made = Spool(tmp_path, 1, VAULTS)
+    if floor is not None:
+        made.floor(floor)
+    hole = made.leave("elm")
+    assert hole.start == hole.end
+    made.floor(100)
+    made.add(100, 200, b"chunk 100")
+    assert made.next_for("elm") == (100, 200, b"chunk 100")
+    for vault in VAULTS:
+        made.advance(vault, 200)
+    assert [made.confirmed(k) for k in (2, 3)] == [200, 100]
+    assert again(tmp_path).fill("elm", hole)
+    grown = made.leave("elm")
+    assert (grown.start, grown.end) == (100, 200)
+
+
 def test_left_behind_again_the_hole_grows(spool: Spool) -> None:
     """It begins where the first one did."""
     spool.leave("elm")
