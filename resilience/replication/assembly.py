@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from resilience.errors import BrokenChain
 from resilience.ports import Vault
@@ -11,7 +12,7 @@ from resilience.replication import chunk, lsn
 from resilience.replication.chain import Chain
 from resilience.replication.chunk import Header
 from resilience.replication.config import Config
-from resilience.replication.gather import Gathered
+from resilience.replication.gather import FETCHERS, Gathered
 from resilience.replication.objects import Place
 from resilience.replication.segments import Segments, refuse_disagreement
 from resilience.replication.trace import Leg
@@ -25,12 +26,13 @@ def assemble(
     vaults: Mapping[str, Vault],
     legs: Sequence[Leg],
     segments: Segments,
-    arrived: Callable[[Header, bytes], None],
+    here: Place | None = None,
     looked_at: Place | None = None,
 ) -> list[Part]:
     """All legs, each to its limit or its proven end; BrokenChain where a piece is in no vault.
 
-    A standby's own copies heal what vaults lost; up to `looked_at` their signatures were looked at before.
+    Nothing but the chain is left in `segments`. Up to `here` a standby has it there already, and reads on: it is given the rest
+    once that is known to be the chain. Its own copies heal what vaults lost; up to `looked_at` their signatures were looked at before.
     """
     sealed = config.sealed or config.record.vaults
     accept = lsn.parse(config.accept_end) if config.accept_end else None
@@ -38,14 +40,35 @@ def assemble(
     for leg in legs:
         gathered = Gathered(leg.record, vaults, sealed, config.paths.wal / "objects", looked_at)
         gathered.records.update(leg.records)
-        chain = gathered.walk(leg.position, leg.limit, accept, arrived)
+        chain = gathered.walk(leg.position, leg.limit, accept, _nothing if here else segments.arrived)
         _same_history(config, gathered, chain)
+        _write(segments, gathered, _unwritten(gathered, chain, here))
         parent = parts[-1][0].start.timeline if parts else 0
         if leg.start.timeline > max(1, parent):
             _branch(segments, leg, parent, parts[-1][2] if parts else None)
         segments.cut(leg.start.timeline, chain.end)
         parts.append((leg, gathered, chain))
     return parts
+
+
+def _nothing(_header: Header, _body: bytes) -> None:
+    """What came is kept as its object, and written once it is known to be on the chain."""
+
+
+def _unwritten(gathered: Gathered, chain: Chain, here: Place | None) -> list[Header]:
+    """Chunks of the chain that are not in the segments yet, or that one which is none of it was written over."""
+    if here is not None:
+        return [header for header in chain.headers if Place(header.epoch, header.end) > here]
+    strays = gathered.strays(chain)
+    return [h for h in chain.headers if any(h.start < stray.end and stray.start < h.end for stray in strays)]
+
+
+def _write(segments: Segments, gathered: Gathered, headers: Sequence[Header]) -> None:
+    def one(header: Header) -> None:
+        segments.arrived(header, chunk.split(gathered.object(header))[1])
+
+    with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
+        list(pool.map(one, headers))
 
 
 def _branch(segments: Segments, leg: Leg, parent: int, before: Chain | None) -> None:

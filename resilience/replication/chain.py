@@ -25,7 +25,7 @@ class Chain:
     headers: tuple[Header, ...]
     end: int
     confirmed: int
-    """Highest position that any valid chunk says k vaults held, on the chain or past a hole."""
+    """Highest position that a valid chunk on the chain, or past a hole, says k vaults held."""
 
     @property
     def good_until(self) -> str:
@@ -37,23 +37,29 @@ class Chain:
 
 
 def merge(position: int, chunks: Mapping[str, Mapping[int, Header]], limit: int | None = None) -> Chain:
-    """The longest chain from `position` (up to `limit`) that the valid chunks of all vaults make."""
+    """The longest chain from `position` (up to `limit`) that the valid chunks of all vaults make.
+
+    A chunk that begins exactly where one ends goes before any that only reaches over: its name was taken when that one was
+    acknowledged, and whoever came to the site's key later can put a chunk under a free name alone.
+    """
     found = {(h.start, h.end, h.sha256): h for held in chunks.values() for h in held.values()}
     ordered = sorted((h for h in found.values() if limit is None or h.start < limit), key=lambda h: (h.start, h.end))
     chain: list[Header] = []
-    end, best = position, None
-    for header in ordered:
-        while header.start > end and best is not None and best.end > end:
-            chain.append(best)
-            end = best.end
-        if header.start > end:
+    end, index = position, 0
+    over: Header | None = None
+    while True:
+        exact: Header | None = None
+        while index < len(ordered) and ordered[index].start <= end:
+            header = ordered[index]
+            over = header if over is None or header.end > over.end else over
+            exact = header if header.start == end else exact
+            index += 1
+        best = exact or over
+        if best is None or best.end <= end:
             break
-        if header.end > end and (best is None or header.end > best.end):
-            best = header
-    if best is not None and best.end > end:
         chain.append(best)
         end = best.end
-    confirmed = max((h.confirmed for h in found.values()), default=0)
+    confirmed = max((h.confirmed for h in (*chain, *(h for h in found.values() if h.start >= end))), default=0)
     if limit is not None:
         end, confirmed = min(end, limit), min(confirmed, limit)
     return Chain(position, tuple(chain), end, confirmed)
@@ -66,15 +72,37 @@ def settled(chain: Chain, chunks: Mapping[str, Mapping[int, Header]], clean: Ite
     epoch records, and a standby that replayed it could never follow again.
     """
     trusted = frozenset(clean)
-    reach = [merge(chain.position, {name: held}).end if name in trusted else 0 for name, held in chunks.items()]
+    reach = [_reach(chain, held) if name in trusted else 0 for name, held in chunks.items()]
     agreed = held_by(k, reach) if len(reach) >= k else 0
     return max(chain.position, agreed, min(chain.confirmed, chain.end))
 
 
+def _reach(chain: Chain, held: Mapping[int, Header]) -> int:
+    """Up to where one vault holds this very chain."""
+    lacked = next((header.start for header in chain.headers if held.get(header.start) != header), chain.end)
+    return max(lacked, chain.position)
+
+
 def overlaps(chain: Chain) -> list[tuple[Header, Header]]:
-    """Neighbours of which the later begins before the earlier ends: their bytes must agree."""
-    pairs = zip(chain.headers, chain.headers[1:], strict=False)
-    return [(one, two) for one, two in pairs if two.start < one.end]
+    """Chunks of which the later begins before the earlier ends: their bytes must agree."""
+    pairs = []
+    for place, two in enumerate(chain.headers):
+        before = place - 1
+        while before >= 0 and chain.headers[before].end > two.start:
+            pairs.append((chain.headers[before], two))
+            before -= 1
+    return pairs
+
+
+def strays(chain: Chain, chunks: Mapping[str, Mapping[int, Header]]) -> dict[Header, list[str]]:
+    """Valid chunks that are none of the chain, though they begin before its end; and who holds them."""
+    on_it = set(chain.headers)
+    found: dict[Header, list[str]] = {}
+    for name, held in chunks.items():
+        for header in held.values():
+            if header not in on_it and header.start < chain.end and header.end > chain.position:
+                found.setdefault(header, []).append(name)
+    return found
 
 
 def refuse_hole(chain: Chain, later: Iterable[int], epoch: int) -> None:

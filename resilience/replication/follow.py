@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -248,17 +248,6 @@ class TooFar(ResilienceError):
 def place(reached: Mapping[str, Any] | None) -> Place:
     """Up to where it is."""
     return Place() if reached is None else Place(int(reached["epoch"]), lsn.parse(reached["position"]))
-
-
-def lacking(reached: Mapping[str, Any], arrived: Callable[[Header, bytes], None]) -> Callable[[Header, bytes], None]:
-    """Hand on only chunks that a standby which `reached` so far does not have."""
-    here = place(reached)
-
-    def hand_on(header: Header, body: bytes) -> None:
-        if Place(header.epoch, header.end) > here:
-            arrived(header, body)
-
-    return hand_on
 
 
 def refuse_astray(reached: Mapping[str, Any], legs: Sequence[Leg]) -> None:

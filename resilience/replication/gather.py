@@ -76,6 +76,7 @@ class Gathered:
             chain = self._merge(position, limit)
         self._prove(chain)
         self._pool.shutdown()
+        self._tell_strays(chain)
         if (limit is None or chain.end < limit) and chain.end != accept:
             chains.refuse_altered(chain, self._altered_at(chain.end), self.record.number)
             later = [start for start in named if limit is None or start < limit]
@@ -90,6 +91,10 @@ class Gathered:
             if header.start in self._good[name]
             or (header.start in self.listed[name] and header.start not in self._asked[name])
         }
+
+    def strays(self, chain: Chain) -> list[Header]:
+        """Good chunks that begin within the chain and are none of it: whoever has the site's key put them under free names."""
+        return list(chains.strays(chain, self._good))
 
     def altered_in(self, name: str, chain: Chain) -> list[str]:
         """Keys under which a vault holds an altered object where the chain has a chunk."""
@@ -219,6 +224,11 @@ class Gathered:
         tail = [header.start for header in chain.headers if header.end > chain.confirmed]
         pairs = [(n, start) for n in self._vaults for start in tail if start in self.listed[n] - self._asked[n]]
         list(self._pool.map(lambda pair: self._fetch(*pair), pairs))
+
+    def _tell_strays(self, chain: Chain) -> None:
+        for header, names in chains.strays(chain, self._good).items():
+            log.warning("a chunk that is none of the chain", vaults=names, start=lsn.show(header.start))
+            self.healed += [f"{name}: stray {layout.chunk(header.epoch, header.start)}" for name in names]
 
     def _altered_at(self, start: int) -> list[str]:
         return [name for name, at in self._altered if at == start]

@@ -271,7 +271,6 @@ def _wal(
     known = known_epochs(config, vaults)
     child, limit = goes_on(config, opening)
     segments = Segments(config.paths.wal / "restored", first.segment_size, config.key(), owner_of(config))
-    arrived = segments.arrived if reached is None else follow.lacking(reached, segments.arrived)
     found = legs(known, child, vaults, sealed, position, limit)
     if astray(found, first):
         log.warning("a snapshot is of a history that was cut off", snapshot=first.snapshot, stop=first.stop_lsn)
@@ -281,7 +280,8 @@ def _wal(
     if first.system_id not in {leg.start.system_id for leg in found}:
         log.warning("a snapshot is of another database", snapshot=first.snapshot, system=first.system_id)
         return None
-    parts = assemble(config, vaults, found, segments, arrived, looked_at)
+    here = None if reached is None else follow.place(reached)
+    parts = assemble(config, vaults, found, segments, here, looked_at)
     chains.one_system((h for _, _, chain in parts for h in chain.headers), first.system_id)
     if reached is not None:
         for _, gathered, chain in parts:

@@ -172,7 +172,7 @@ def reach(
 
 def _with_wal(config: Config, vaults: Mapping[str, Vault], found: list[Leg], used: Label, moment: Moment) -> Copy:
     segments = Segments(config.paths.pg / WAL, used.segment_size, config.key(), owner_of(config))
-    parts = assemble(config, vaults, found, segments, segments.arrived)
+    parts = assemble(config, vaults, found, segments)
     leg, _, chain = parts[-1]
     healed = tuple(sorted({what for _, gathered, _ in parts for what in gathered.healed}))
     copy = Copy(config, used, segments, leg, chain, healed)

@@ -1,0 +1,147 @@
+"""Which of the chunks that bear the site's signature come to Postgres: on vaults in memory, with real chunks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.errors import BrokenChain
+from resilience.replication import chunk, layout, lsn
+from resilience.replication.assembly import Part, assemble
+from resilience.replication.objects import Place
+from resilience.replication.segments import Segments
+from resilience.replication.trace import Leg
+from tests.replication.test_gather import BASE, SEGMENT, SET, World
+
+FIRST, SECOND, LAST = b"ACKED-1!", b"ACKED-2!", b"later"
+WAL = FIRST + SECOND + LAST
+FORGED = b"FORGED"
+
+
+class Waits(MemoryVault):
+    """Gives some objects only once something else has happened."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.after: dict[str, Event] = {}
+
+    def get(self, key: str) -> bytes | None:
+        """The object, in its turn."""
+        if key in self.after:
+            assert self.after[key].wait(20), key
+        return super().get(key)
+
+
+class Watched(Segments):
+    """Segment files of which it is known what was ever written."""
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        super().__init__(folder, SEGMENT, identity)
+        self.written: list[tuple[int, bytes]] = []
+        self.came: defaultdict[int, Event] = defaultdict(Event)
+
+    def write(self, timeline: int, start: int, wal: bytes) -> None:
+        """Write, and tell."""
+        super().write(timeline, start, wal)
+        self.written.append((start - BASE, wal))
+        self.came[start - BASE].set()
+
+
+class Site:
+    """Three vaults that hold three chunks, of which all but the last was acknowledged long ago; and whoever restores."""
+
+    def __init__(self, folder: Path) -> None:
+        self.world = World(folder, {name: Waits(name) for name in SET})
+        self.segments = Watched(folder / "restored", str(self.world.identity))
+        self.put(0, FIRST)
+        self.put(8, SECOND, confirmed=8)
+        self.put(16, LAST, confirmed=16)
+
+    def put(self, at: int, wal: bytes, *names: str, confirmed: int = 0) -> None:
+        """A chunk that the site's key signed, where its name is free."""
+        data = self.world.make(BASE + at, wal, BASE + confirmed)
+        for name in names or SET:
+            assert self.world.vaults[name].put_new(layout.chunk(1, BASE + at), data)
+
+    def late(self, at: int, after: int) -> None:
+        """A chunk is given only once another one was written."""
+        for vault in self.world.vaults.values():
+            cast(Waits, vault).after[layout.chunk(1, BASE + at)] = self.segments.came[after]
+
+    def restore(
+        self, *, limit: int | None = None, accept: int | None = None, here: int | None = None
+    ) -> tuple[bytes, Part]:
+        """What is left for Postgres, and how it came to it."""
+        config: Any = SimpleNamespace(
+            sealed=SET,
+            record=self.world.record,
+            accept_end=None if accept is None else lsn.show(BASE + accept),
+            paths=SimpleNamespace(wal=self.world.folder),
+            key=lambda: str(self.world.identity),
+        )
+        start = chunk.Start(1, "nonce", BASE, 1, "42", "", 1.0)
+        leg = Leg(self.world.record, start, BASE, None if limit is None else BASE + limit, {})
+        place = None if here is None else Place(1, BASE + here)
+        (part,) = assemble(config, self.world.vaults, [leg], self.segments, place)
+        return self.segments.read(1, BASE, part[2].end), part
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A fresh one."""
+    return Site(tmp_path)
+
+
+@pytest.mark.parametrize(("at", "after"), [(8, 9), (9, 8)])
+@pytest.mark.parametrize("limit", [None, 16, 12])
+def test_a_stray_leaves_no_byte(site: Site, at: int, after: int, limit: int | None) -> None:
+    """Put under a free name within what was acknowledged, by whoever has the site's key: it is told, and nobody replays it.
+
+    Also where it is the first, or the last, of both to be given.
+    """
+    site.put(9, FORGED, "elm")
+    site.late(at, after)
+    wal, (_, gathered, chain) = site.restore(limit=limit)
+    assert (9, FORGED) in site.segments.written, "else no order was tried"
+    assert wal == WAL[:limit]
+    assert [header.start - BASE for header in chain.headers] == [0, 8, 16][: 3 if limit is None else 2]
+    assert f"elm: stray {layout.chunk(1, BASE + 9)}" in gathered.healed
+
+
+@pytest.mark.parametrize("forged", [FORGED, FORGED + b"-FURTHER"])
+def test_a_running_standby_is_never_shown_a_stray(site: Site, forged: bytes) -> None:
+    """At a takeover Postgres reads on while WAL comes: what is none of the chain was never in its files."""
+    site.segments.write(1, BASE, FIRST)
+    site.put(9, forged)
+    site.put(21, b"more", confirmed=21)
+    assert site.restore(here=8)[0] == WAL + b"more"
+    assert sorted(site.segments.written[1:]) == [(8, SECOND), (16, LAST), (21, b"more")]
+
+
+def test_a_stray_that_reaches_further_is_passed_by(site: Site) -> None:
+    """As long as a chunk begins where the one before ends, that one goes on; what the other says is confirmed is no hole."""
+    site.put(9, FORGED + b"-AND-LONGER-THAN-ALL", "elm", confirmed=1000)
+    site.put(21, b"more", confirmed=21)
+    site.put(25, b"than that all", confirmed=25)
+    assert site.restore()[0] == WAL + b"morethan that all"
+
+
+def test_chunks_with_other_bounds_join_where_they_agree(site: Site) -> None:
+    """A chunk that begins before another ends, and goes on from there, is part of the chain."""
+    site.put(18, b"ter-and-more", "cedar")
+    wal, (_, _, chain) = site.restore()
+    assert wal == WAL + b"-and-more"
+    assert [header.start - BASE for header in chain.headers] == [0, 8, 16, 18]
+
+
+def test_what_reaches_far_back_must_agree_with_all_of_it(site: Site) -> None:
+    """Not only with the chunk before it, where it goes on past the end."""
+    site.put(4, b"XXXX" + SECOND + LAST + b"!", "cedar")
+    with pytest.raises(BrokenChain, match="one history"):
+        site.restore()
