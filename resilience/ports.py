@@ -175,6 +175,9 @@ class Plane(Protocol):
     def fetch_media(self, site: Site, outputs: SiteOutputs, named: Sequence[str] = ()) -> int:
         """Bring pictures that are missing on the host, of these or of all that rows name; the number fetched."""
 
+    def fetch_ahead(self, site: Site, outputs: SiteOutputs, within_s: float) -> Mapping[str, Any]:
+        """Bring the pictures that vaults hold to a host that may not write yet, for so long: {objects, fetched, left, lost}, lost by name."""
+
     def nowhere(self, site: Site, outputs: SiteOutputs, named: Sequence[str]) -> Sequence[str]:
         """Which of these pictures no vault has; TooFewVaults where one that k vaults hold could be missed."""
 

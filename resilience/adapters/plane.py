@@ -135,6 +135,11 @@ class SshPlane:
         config = {**self.config.reader(site, self.config.newest(site)), "named": list(named)}
         return int(self.commands.there(outputs, "fetch-media", config, timeout=A_DAY_S)["fetched"])
 
+    def fetch_ahead(self, site: Site, outputs: SiteOutputs, within_s: float) -> Mapping[str, Any]:
+        """As a standby may: there are no rows on the host yet, so the vaults are listed."""
+        config, words = {**self.config.watcher(), "site": site.name}, ("--listed", "--within", f"{within_s:.0f}")
+        return self.commands.there(outputs, "fetch-media", config, *words, timeout=within_s + 600)
+
     def nowhere(self, site: Site, outputs: SiteOutputs, named: Sequence[str]) -> Sequence[str]:
         """Listed from the host, which is nearer to the vaults than an operator may be."""
         config = {**self.config.reader(site, self.config.newest(site)), "named": list(named)}

@@ -151,6 +151,18 @@ class SimPlane:
 
         return self._on(outputs, "fetch_media", 1.0, fetch)
 
+    def fetch_ahead(self, site: Site, outputs: SiteOutputs, within_s: float) -> Mapping[str, Any]:
+        """All that vaults hold by now, whether a row names it or not."""
+
+        def fetch(host: Host) -> Mapping[str, Any]:
+            _need(host.shaped, "There is no fetch-media.", "The host has no shape yet.")
+            before = len(host.pictures)
+            for held in merging.readable(self.sim, self.left_out).values():
+                host.pictures |= held.pictures
+            return {"objects": len(host.pictures), "fetched": len(host.pictures) - before, "left": 0, "lost": []}
+
+        return self._on(outputs, "fetch_ahead", 60.0, fetch)
+
     def nowhere(self, site: Site, outputs: SiteOutputs, named: Sequence[str]) -> Sequence[str]:
         """Those that no vault has."""
 

@@ -92,6 +92,8 @@ def test_a_vendor_that_relents(operator: Operator, monkeypatch: pytest.MonkeyPat
     assert len(writes) > 100
     done = {e["action"]: e["facts"] for e in operator.journal()[before:] if e["kind"] == "step-done"}
     assert str(done["clear"]["aside"]).startswith("/var/lib/resilience/aside/")
+    assert done["ahead"]["fetched"] > done["first"]["fetched"], "before anybody was kept from writing"
+    assert (done["ahead"]["left"], done["media"]["fetched"]) == (0, 0), "what came since is among the newest"
     assert lsn.parse(done["restore"]["end_lsn"]) >= lsn.parse(done["stand-down"]["end_lsn"])
     seen = operator.run("status")
     assert seen["sites"]["acorn"]["serving"] is True
@@ -180,8 +182,12 @@ def test_thirty_hours_and_ninety_eight_posts(operator: Operator, letter: Path, t
     paused = [next(e["at"] for e in moved if (e["kind"], e.get("stage")) == end) for end in PAUSE]
     assert sum(write["at"] < paused[0] for write in writes) > 100
     assert sum(write["at"] > paused[1] for write in writes) > 0
-    aside = next(e["facts"] for e in moved if e["kind"] == "step-done" and e["action"] == "clear")
-    assert str(aside["aside"]).startswith("/var/lib/resilience/aside/")
+    done = {e["action"]: e for e in moved if e["kind"] == "step-done"}
+    assert str(done["clear"]["facts"]["aside"]).startswith("/var/lib/resilience/aside/")
+    brought = done["ahead"]["facts"]
+    assert done["ahead"]["at"] < paused[0]
+    assert (brought["left"], done["media"]["facts"]["fetched"]) == (0, 0), "what came since is among the newest"
+    assert brought["fetched"] > done["first"]["facts"]["fetched"]
     assert [e["number"] for e in operator.journal() if e["kind"] == "sealing"] == [1, 2, 3, 4]
     operator.run("notice", "evidence", "--to", str(tmp_path / "evidence.zip"))
     with zipfile.ZipFile(tmp_path / "evidence.zip") as evidence:
