@@ -115,10 +115,13 @@ class SshPlane:
             found = self.commands.there(outputs, "restore", {**config, "mirrors": mirrors}, timeout=3600)
         return Merged(**{**found, "healed": tuple(found["healed"])})
 
-    def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Recovered:
+    def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, stood_down: str | None = None) -> Recovered:
         """Replay to the chain's end and promote."""
-        found = self.commands.there(outputs, "recover", self.config.reader(site, epoch), timeout=3600)
-        return Recovered(**{k: found[k] for k in ("switch_lsn", "timeline", "end_lsn", "replay_s")})
+        ended = {} if stood_down is None else {"stood_down": stood_down}
+        config = {**self.config.reader(site, epoch), **ended}
+        found = self.commands.there(outputs, "recover", config, timeout=3600)
+        told = {k: found[k] for k in ("switch_lsn", "timeline", "end_lsn", "replay_s")}
+        return Recovered(**told, skipped=found.get("skipped"))
 
     def fetch_ledger(self, site: Site, outputs: SiteOutputs) -> int:
         """All ledger entries that any vault holds."""

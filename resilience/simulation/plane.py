@@ -113,14 +113,15 @@ class SimPlane:
 
         return self._on(outputs, "restore", 6.0, restore)
 
-    def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Recovered:
+    def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, stood_down: str | None = None) -> Recovered:
         """Promote what was restored under this very epoch."""
 
         def promote(host: Host) -> Recovered:
             _need(host.restored_under == epoch.nonce, "Nothing to recover.", "No restore ran under this epoch.")
             host.promoted_under = epoch.nonce
             end = f"0/{len(host.rows):X}"
-            return Recovered(end, epoch.number, end)
+            planned = stood_down is not None and len(host.rows) >= int(stood_down.split("/")[1], 16)
+            return Recovered(end, epoch.number, end, skipped=0 if planned else 100_000)
 
         return self._on(outputs, "recover", 3.0, promote)
 
