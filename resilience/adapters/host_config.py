@@ -115,16 +115,16 @@ class HostConfig:
         config["vaults"] = [v for v in config["vaults"] if v["name"] in {*epoch.vaults, *also}]
         return config
 
-    def reader(self, site: Site, epoch: EpochRecord) -> dict[str, Any]:
+    def reader(self, site: Site, epoch: EpochRecord, *, also: Sequence[str] = ()) -> dict[str, Any]:
         """What a restore needs: it can read everything, and put the chain's end again."""
-        config = self._common(site, epoch, "reader", BOTH)
+        config = self._common(site, epoch, "reader", BOTH, also=also)
         for vault in config["vaults"]:
             vault["write_credentials"] = self.kit.vault(vault["name"], "ship")
         return {**config, "identity": self.kit.identity(), "media_query": self.media_query, "forced": self.forced}
 
-    def follower(self, site: Site, epoch: EpochRecord) -> dict[str, Any]:
+    def follower(self, site: Site, epoch: EpochRecord, *, also: Sequence[str] = ()) -> dict[str, Any]:
         """What a standby may hold: it can read everything, and put nothing."""
-        config = self._common(site, epoch, "reader", BOTH)
+        config = self._common(site, epoch, "reader", BOTH, also=also)
         del config["signing_key_file"]
         return {**config, "standby": True, "identity": self.kit.identity(), "media_query": self.media_query}
 
@@ -134,12 +134,12 @@ class HostConfig:
         del config["signing_key_file"]
         return {**config, "standby": True}
 
-    def watcher(self) -> dict[str, Any]:
+    def watcher(self, *, also: Sequence[str] = ()) -> dict[str, Any]:
         """What a copy beside everything else needs: to read, whoever may write."""
         epoch = self.seen()
         if epoch is None:
             raise ResilienceError("No vault shows an epoch.", "Nothing was ever shipped.", "Run `resilience up` first.")
-        return self.follower(self.fleet.site(epoch.site), epoch)
+        return self.follower(self.fleet.site(epoch.site), epoch, also=also)
 
     def bare(self, site: Site, epoch: EpochRecord) -> dict[str, Any]:
         """What `status` needs: no secret at all."""
@@ -198,8 +198,8 @@ class HostConfig:
             return {}
 
     def auditor(self) -> dict[str, Any]:
-        """What reading the ledger beside everything else needs: to read, and to know who signs it."""
-        return {**self.watcher(), "ledger_public_key": self.signer.ledger_public}
+        """What reading the ledger beside everything else needs: to read every vault, and to know who signs it."""
+        return {**self.watcher(also=tuple(self.vaults)), "ledger_public_key": self.signer.ledger_public}
 
     def operator(self, site: Site, epoch: EpochRecord, vault: str) -> dict[str, Any]:
         """What makes a repository in one vault."""

@@ -101,18 +101,28 @@ def _copies(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
             "then nothing counts on it."
         )
         yield Hazard("silent-vault", why)
-    unread = [
-        name
-        for name in way.old.vaults
-        if fleet.vault(name).vendor in way.lost or isinstance(survey.vaults[name].ledger, Unknown)
-    ]
-    if len(unread) >= way.old.k:
-        why = f"Takedowns held only by {', '.join(unread)} would be missed."
+    if why := _stale(fleet, survey, way):
         yield Hazard("stale-ledger", why)
     newest = {n: known(survey.vaults[n].snapshot) for n in usable(fleet, survey, way.old, way.lost)}
     if not any(shown and _verified(survey, name, shown) for name, shown in newest.items()):
         why = f"No newest snapshot in {', '.join(newest) or 'any vault'} is known to have been read back by anybody."
         yield Hazard("unverified-copy", why)
+
+
+def _stale(fleet: Fleet, survey: Survey, way: Way) -> str:
+    """Why takedowns could be missed: of any epoch back to one whose own ledger holds all before it."""
+    read = {
+        vault.name
+        for vault in fleet.vaults
+        if vault.vendor not in way.lost
+        and (seen := survey.vaults.get(vault.name)) is not None
+        and not isinstance(seen.ledger, Unknown)
+    }
+    for record in dict.fromkeys((way.old, *(known(survey.ledgers) or ()))):
+        unread = [name for name in record.vaults if name not in read]
+        if len(unread) >= record.k:
+            return f"Takedowns of epoch {record.number} or before that only {', '.join(unread)} hold would be missed."
+    return survey.ledgers.why if isinstance(survey.ledgers, Unknown) else ""
 
 
 def _verified(survey: Survey, vault: str, label: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
@@ -14,9 +14,10 @@ from resilience.engine.certificates import travelling
 from resilience.engine.mirror import look
 from resilience.engine.orders import recorded
 from resilience.engine.past import past_of
-from resilience.errors import ResilienceError, VendorClosed
+from resilience.errors import ResilienceError, TooFewVaults, VendorClosed
 from resilience.model import (
     Certificate,
+    EpochRecord,
     Fleet,
     MirrorReading,
     Reading,
@@ -30,8 +31,10 @@ from resilience.model import (
     ZoneReading,
     newest_first,
 )
-from resilience.ports import World
-from resilience.replication.epoch import newest_epoch, newest_of, settled_of
+from resilience.ports import Vault, World
+from resilience.replication import layout
+from resilience.replication.anchors import Ledgers, to_ask
+from resilience.replication.epoch import each, newest_epoch, newest_of, settled_of
 
 T = TypeVar("T")
 
@@ -74,7 +77,10 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
             certificate.result(),
             _all(mirrors),
         )
-    settled = settled_of(asked, newest_first(survey.epochs), world.signer.verify)
+    newest = newest_first(survey.epochs)
+    settled = settled_of(asked, newest, world.signer.verify)
+    answering = {n: v for n, v in asked.items() if not isinstance(survey.vaults[n].ledger, Unknown)}
+    survey = replace(survey, ledgers=read(lambda: _ledgers(world, answering, newest)))
     return survey if settled is None else replace(survey, settled=settled.nonce)
 
 
@@ -99,6 +105,20 @@ def _vault(world: World, name: str, vendor: str, skip: frozenset[str]) -> VaultR
         ledger=read(lambda: len(vault.list("ledger/"))),
         open=_open(world, name),
     )
+
+
+def _ledgers(world: World, vaults: Mapping[str, Vault], newest: Sequence[EpochRecord]) -> tuple[EpochRecord, ...]:
+    """Epochs whose vaults may hold a takedown that counts; TooFewVaults where that can't be told."""
+    listed = each(vaults, lambda vault: vault.list(layout.LEDGER))
+    keys = [key for found in listed.values() if not isinstance(found, ResilienceError) for key in found]
+    told = to_ask(vaults, keys, newest[0].number, world.signer.verify, newest) if newest else Ledgers(())
+    if told.unknown:
+        raise TooFewVaults(
+            f"No vault that answers shows epoch {told.unknown}: takedowns that only its vaults hold would be missed.",
+            "No epoch since is known to hold all that came before it.",
+            "Bring a vault back and look again.",
+        )
+    return told.records
 
 
 def _with(seen: VaultReading, proven: proofs.Proven | None, failed: proofs.Failed | None) -> VaultReading:

@@ -11,15 +11,15 @@ from resilience.model import LegalOrder
 from resilience.ports import Vault, World
 from resilience.replication import seals
 from resilience.replication.epoch import each
+from resilience.replication.seals import Sign, Verify
 
 PREFIX = "order/"
 
 
 def record(world: World, order: LegalOrder) -> tuple[str, ...]:
     """Put the order into every vault that answers; the names of those that hold it now."""
-    body = asdict(order)
-    signed = seals.canonical({**body, "signature": world.signer.sign(seals.canonical(body))})
-    answers = each(world.vaults, lambda vault: _put(vault, _key(order), signed))
+    signed = encode(order, world.signer.sign)
+    answers = each(world.vaults, lambda vault: _put(vault, key(order), signed))
     held = tuple(name for name, answer in answers.items() if answer is True)
     if not held:
         raise TooFewVaults(
@@ -30,13 +30,18 @@ def record(world: World, order: LegalOrder) -> tuple[str, ...]:
     return held
 
 
+def encode(order: LegalOrder, sign: Sign) -> bytes:
+    """The order as its object in a vault."""
+    return seals.canonical(seals.sign_json(asdict(order), sign))
+
+
 def recorded(world: World, vaults: Mapping[str, Vault]) -> tuple[LegalOrder, ...]:
     """Every order that any of these vaults shows and the operator signed, by reference."""
     answers = each(vaults, lambda vault: [vault.get(key) for key in vault.list(PREFIX)])
     found: dict[str, LegalOrder] = {}
     for answer in answers.values():
         for data in () if isinstance(answer, ResilienceError) else answer:
-            if data is not None and (order := _decode(world, data)):
+            if data is not None and (order := decode(data, world.signer.verify)):
                 found[order.reference] = order
     return tuple(found[reference] for reference in sorted(found))
 
@@ -46,12 +51,14 @@ def _put(vault: Vault, key: str, data: bytes) -> bool:
     return vault.put_new(key, data) or vault.get(key) is not None
 
 
-def _key(order: LegalOrder) -> str:
+def key(order: LegalOrder) -> str:
+    """Where a vault keeps it."""
     return f"{PREFIX}{hashlib.sha256(order.reference.encode()).hexdigest()[:16]}.json"
 
 
-def _decode(world: World, data: bytes) -> LegalOrder | None:
-    value = seals.verified_json(data, world.signer.verify)
+def decode(data: bytes, check: Verify) -> LegalOrder | None:
+    """The order in an object, where the operator signed it."""
+    value = seals.verified_json(data, check)
     try:
         if value is None:
             return None

@@ -160,6 +160,9 @@ class Survey:
     settled: str = ""
     """Where vaults show several epochs of the newest number: the nonce of the one that was sealed for good, if any tells."""
 
+    ledgers: Reading[tuple[EpochRecord, ...]] = ()
+    """Epochs of which any vault may hold a ledger entry that counts, the newest first."""
+
     @property
     def epochs(self) -> dict[str, EpochRecord]:
         """The newest epoch that each vault shows, where it shows one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -13,10 +14,11 @@ from resilience.errors import BrokenChain, ResilienceError, VaultError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import appfolders, layout
+from resilience.replication.anchors import Ledgers, of_number, read, to_ask, too_few
 from resilience.replication.chunk import Opening, decode_opening
 from resilience.replication.config import Config
 from resilience.replication.entries import entry, place
-from resilience.replication.epoch import each, numbered
+from resilience.replication.epoch import each
 from resilience.replication.originals import Altered, read_good
 from resilience.replication.seals import Verify
 
@@ -38,14 +40,14 @@ def fetch(config: Config, newest: int) -> dict[str, Any]:
     answers = each(vaults, lambda vault: vault.list(layout.LEDGER))
     listed = {name: a for name, a in answers.items() if not isinstance(a, ResilienceError)}
     silent = {name: a for name, a in answers.items() if isinstance(a, ResilienceError)}
-    for record in (*config.parent_epochs[-1:], config.epoch):
-        _refuse_too_few(record.record(), listed, silent)
+    known = [record.record() for record in (*config.parent_epochs, config.epoch)]
+    _refuse_too_few(Ledgers((known[-1],)), listed, silent)
     answering = {name: vaults[name] for name in listed}
     _look_further(answering, listed, newest)
     keys = [key for found in listed.values() for key in found]
-    known = [parent.record() for parent in config.parent_epochs]
     asked = (answering, keys, newest, config.verify, known)
-    chosen, forked = choose(keys, newest, unopened(*asked), going_on(*asked))
+    _refuse_too_few(to_ask(*asked), listed, silent)
+    chosen, forked = choose(keys, newest, unopened(*asked), going_on(*asked), leading(*asked))
     ledger = config.paths.ledger
 
     def bring(seq: int) -> bool:
@@ -61,17 +63,16 @@ def fetch(config: Config, newest: int) -> dict[str, Any]:
     return {"entries": len(chosen), "fetched": fetched, "forked": forked}
 
 
-def _refuse_too_few(
-    record: EpochRecord, listed: Mapping[str, list[str]], silent: Mapping[str, ResilienceError]
-) -> None:
+def _refuse_too_few(ledgers: Ledgers, listed: Mapping[str, list[str]], silent: Mapping[str, ResilienceError]) -> None:
     """VaultError when an entry may be in silent vaults alone; vaults that were not given were declared lost before."""
-    asked = [name for name in record.vaults if name in listed]
-    if listed and (not silent or len(asked) > len(record.vaults) - record.k):
+    doubt = too_few(ledgers, listed) if listed else "no vault lists it"
+    if listed and not (silent and doubt):
         return
     raise VaultError(
-        f"The ledger cannot be read whole: {len(asked)} of {len(record.vaults)} vaults of epoch {record.number} answer.",
-        f"{record.k} hold each entry, and they may be silent: " + "; ".join(f"{n}: {a.why}" for n, a in silent.items()),
-        "Without it nobody knows what was taken down. Bring a vault back and run this again.",
+        f"The ledger cannot be read whole: {doubt}.",
+        "; ".join(f"{n}: {a.why}" for n, a in silent.items()),
+        "Without it nobody knows what was taken down. Bring a vault back and run this again; where it is gone for good, "
+        "plan anew with its vendor as lost (`--lost`), and accept `stale-ledger` by name.",
     )
 
 
@@ -126,13 +127,18 @@ def by_epochs(listings: Iterable[Iterable[str]], newest: int) -> dict[int, dict[
 
 
 def choose(
-    keys: Iterable[str], newest: int, unopened: Iterable[int] = (), going_on: Collection[int] = ()
+    keys: Iterable[str],
+    newest: int,
+    unopened: Iterable[int] = (),
+    going_on: Collection[int] = (),
+    leading: Mapping[int, int] = MappingProxyType({}),
 ) -> tuple[dict[int, str], list[str]]:
     """Of each number the entry of the newest epoch, without a gap; the others are told as forked.
 
-    An entry that a fenced site still put after its successor went on was acknowledged to nobody, and nobody at all could
-    write under an epoch that was opened for no site. One that only changed the vault set fenced nobody: its host goes on
-    under the number with which it began, so nothing under the later one takes the place of what is there.
+    What came before an epoch counts also where its site had not yet handed it over again: `leading` says how many entries
+    that were. One past them that a fenced site still put was acknowledged to nobody, and nobody at all could write under
+    an epoch that was opened for no site. One that only changed the vault set fenced nobody: its host goes on under the
+    number with which it began, so nothing under the later one takes the place of what is there.
     """
     by_epoch = by_epochs([keys], newest)
     chosen: dict[int, str] = {}
@@ -141,7 +147,8 @@ def choose(
         entries = by_epoch[epoch]
         if epoch in going_on:
             forked += [entries.pop(seq) for seq in sorted(entries) if seq in chosen]
-        forked += [chosen.pop(seq) for seq in sorted(chosen) if entries and seq >= min(entries)]
+        last = max(chosen, default=0) if epoch in going_on else leading.get(epoch, max(chosen, default=0))
+        forked += [chosen.pop(seq) for seq in sorted(chosen) if seq in entries or seq > last]
         chosen |= entries
     _refuse_gap(chosen)
     return chosen, forked
@@ -154,8 +161,7 @@ def unopened(
     numbers = sorted(by_epochs([keys], newest))
 
     def closed(number: int) -> bool:
-        records = {*numbered(vaults, number, check), *(record for record in known if record.number == number)}
-        return _never_opened(vaults, number, records)
+        return _never_opened(vaults, number, of_number(vaults, number, check, known))
 
     with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
         return [number for number, was in zip(numbers, pool.map(closed, numbers), strict=True) if was]
@@ -168,12 +174,26 @@ def going_on(
     numbers = sorted(by_epochs([keys], newest))
 
     def hosts(number: int) -> set[tuple[str, str]]:
-        records = (*numbered(vaults, number, check), *(record for record in known if record.number == number))
-        return {(record.site, record.signer) for record in records}
+        return {(record.site, record.signer) for record in of_number(vaults, number, check, known)}
 
     with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
         found = zip(numbers, pool.map(lambda number: hosts(number) & hosts(number - 1), numbers), strict=True)
         return [number for number, same in found if same]
+
+
+def leading(
+    vaults: Mapping[str, Vault], keys: Iterable[str], newest: int, check: Verify, known: Sequence[EpochRecord] = ()
+) -> dict[int, int]:
+    """Of the epochs that these entries are under, how many entries came before, where the operator said so."""
+    numbers = sorted(by_epochs([keys], newest))
+
+    def said(number: int) -> int | None:
+        counts = [read(vaults, record, check) for record in of_number(vaults, number, check, known)]
+        return max((count for count in counts if count is not None), default=None)
+
+    with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
+        found = zip(numbers, pool.map(said, numbers), strict=True)
+        return {number: count for number, count in found if count is not None}
 
 
 def _never_opened(vaults: Mapping[str, Vault], number: int, records: Collection[EpochRecord]) -> bool:

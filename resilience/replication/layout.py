@@ -45,6 +45,11 @@ def sealed(number: int) -> str:
     return f"{EPOCH}{number:08d}.sealed"
 
 
+def anchor(number: int) -> str:
+    """The operator's word how many ledger entries came before the epoch."""
+    return f"{EPOCH}{number:08d}.ledger"
+
+
 def epoch_number(key: str) -> int | None:
     """The number in an epoch object's name; None for any other name."""
     found = NUMBERED.fullmatch(key)

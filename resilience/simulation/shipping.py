@@ -43,7 +43,7 @@ def ship(state: State, host: Host) -> None:
     for name, held in reached.items():
         lag = LAG_MS[min(record.vaults.index(name), len(LAG_MS) - 1)]
         _put(host, name, held, until=state.now - lag / 1000)
-    _put_ledger(host, reached)
+    _put_ledger(state, host, record, reached)
     if any(held.shows_newer(record) for held in reached.values()):
         _stop(state, host, reached)
         return
@@ -170,21 +170,24 @@ def record_takedown(state: State, host: Host, row: str) -> None:
     record = host.ships
     if record is None:
         return
-    numbers = [number for key in host.ledger if (number := layout.ENTRY.fullmatch(key))]
-    seq = 1 + max((int(number["seq"]) for number in numbers), default=0)
-    host.ledger[layout.ledger(record.number, seq)] = row
+    host.ledger[1 + max(host.ledger, default=0)] = row
     host.hidden.add(row)
-    _put_ledger(host, reachable(state, host, record))
+    _put_ledger(state, host, record, reachable(state, host, record))
     _confirm_ledger(state, host, record)
 
 
-def _put_ledger(host: Host, reached: dict[str, Held]) -> None:
-    """As the outbox does: what a vault missed while it was out of reach comes before what is newer."""
+def _put_ledger(state: State, host: Host, record: EpochRecord, reached: dict[str, Held]) -> None:
+    """As app and outbox do: all that is here is handed over under the number with which this host began."""
     for held in reached.values():
-        held.objects |= {key: row.encode() for key, row in host.ledger.items()}
+        held.objects |= {key: row.encode() for key, row in _entries(state, host, record).items()}
+
+
+def _entries(state: State, host: Host, record: EpochRecord) -> dict[str, str]:
+    number = state.carried.get((record.site, record.number), record.number)
+    return {layout.ledger(number, seq): row for seq, row in host.ledger.items()}
 
 
 def _confirm_ledger(state: State, host: Host, record: EpochRecord) -> None:
-    for key, row in host.ledger.items():
+    for key, row in _entries(state, host, record).items():
         if sum(key in state.vaults[name].objects for name in record.vaults) >= record.k:
             state.taken_down.add(row)

@@ -36,7 +36,8 @@ class Host:
     wal: list[str] = field(default_factory=list)
     """Writes under the present epoch, in order."""
     pictures: set[str] = field(default_factory=set)
-    ledger: dict[str, str] = field(default_factory=dict)
+    ledger: dict[int, str] = field(default_factory=dict)
+    """Entries by their number, wherever they are from: what a row takes down."""
     hidden: set[str] = field(default_factory=set)
     """Rows that the app does not show, because the ledger says so."""
     follows: bool = False

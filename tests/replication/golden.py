@@ -19,10 +19,13 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
+from resilience.adapters.supplies import Manifest, Part
+from resilience.engine import orders
+from resilience.model import LegalOrder
 from resilience.model.certificate import Certificate
 from resilience.ports import SealedCertificate
+from resilience.replication import anchors, layout, proof, seals, states, travelling
 from resilience.replication import epoch as epochs
-from resilience.replication import layout, proof, seals, states, travelling
 from resilience.replication.beneath import Beneath
 from tests.replication.harness import Fleet, Site, site_folder, wait_until
 from tests.vault_servers import Store, make_bucket, seaweed
@@ -34,6 +37,8 @@ PICTURE = bytes(range(256)) * 4
 KEY = bytes(range(32))
 SECRET = b"for the fleet's eyes alone"
 STACK = states.Stack("test", "birch")
+ORDER = LegalOrder("12 O 34/26", "District Court", "2026-11-20", "", ("17",))
+SUPPLY = b"a package"
 CERTIFICATE = Certificate("plaza.test", "somebody", 1e9, "ab" * 32)
 REHEARSED = "rehearsal/golden/"
 
@@ -86,7 +91,7 @@ def make(path: Path, store: Store) -> None:
         birch.insert(2 * ROWS + 1, 3 * ROWS)
         birch.wait_confirmed()
     of_the_operator(fleet, snapshot)
-    _keep(path, fleet, {"rows": 3 * ROWS, "snapshot": snapshot})
+    _keep(path, fleet, {"rows": 3 * ROWS, "snapshot": snapshot, "anchor": 1, "orders": [ORDER.reference]})
 
 
 def first_epoch(acorn: Site) -> None:
@@ -115,7 +120,7 @@ def standing_by(standby: Site, primary: Site) -> str:
 
 
 def of_the_operator(fleet: Fleet, snapshot: str) -> None:
-    """What is signed at the operator's machine: a proof, a stack's state, a certificate; and what a rehearsal puts."""
+    """What is signed at the operator's machine, from a proof to an order; supplies; and what a rehearsal puts."""
     sign, vault = seals.signer(fleet.operator), fleet.vaults()[VAULT]
     vault.put_new(
         layout.verified(VAULT, 1000), proof.encode("test", VAULT, 1.0, {"ok": True, "snapshot": snapshot}, sign)
@@ -124,6 +129,12 @@ def of_the_operator(fleet: Fleet, snapshot: str) -> None:
     vault.put_new(layout.state(STACK.name, 1000), state)
     sealed = SealedCertificate(CERTIFICATE, seals.encrypt(SECRET, [fleet.recipient]))
     vault.put_new(travelling.name(1.0), travelling.encode(sealed, sign))
+    anchors.leave(fleet.vaults(), fleet.records[-1], 1, sign)
+    vault.put_new(orders.key(ORDER), orders.encode(ORDER, sign))
+    part = Part("package.deb", hashlib.sha256(SUPPLY).hexdigest(), len(SUPPLY))
+    vault.put_new(part.key, SUPPLY)
+    supplies = Manifest((part,), 1.0)
+    vault.put_new(supplies.key, supplies.to_bytes(sign))
     Beneath(vault, REHEARSED).put_new(layout.ledger(3, 2), seals.encrypt(SECRET, [fleet.recipient]))
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from resilience.replication import chunk, layout, proof, seals, states, travelling
+from resilience.adapters.supplies import newest
+from resilience.engine import orders
+from resilience.replication import anchors, chunk, layout, proof, seals, states, travelling
 from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
 from resilience.replication.beneath import Beneath
@@ -45,7 +48,13 @@ def _pattern(part: str) -> str:
         return ".+"
     if not part.startswith("<"):
         return re.escape(part)
-    meant = (("LSN", "[0-9A-F]{16}"), ("sha256", "[0-9a-f]{64}"), ("milliseconds", r"\d+"), ("ms", r"\d+"))
+    meant = (
+        ("LSN", "[0-9A-F]{16}"),
+        ("16 hex digits of", "[0-9a-f]{16}"),
+        ("sha256", "[0-9a-f]{64}"),
+        ("milliseconds", r"\d+"),
+        ("ms", r"\d+"),
+    )
     numbers = (("8 digits", r"\d{8}"), ("epoch", r"\d{8}"), ("number", r"\d{8}"))
     return next((pattern for word, pattern in (*meant, *numbers) if word in part), "[^/.]+")
 
@@ -77,20 +86,27 @@ def test_a_golden_vault_is_restored(file: Path, sites: Callable[..., Site], stor
     assert (elsewhere.folder / "media" / name[:2] / name).read_bytes() == golden.PICTURE
     assert elsewhere.run("fetch-ledger")["entries"] == 1
     if "snapshot" in facts:
-        reads_what_the_operator_put(fleet, facts["snapshot"])
+        reads_what_the_operator_put(fleet, facts)
 
 
-def reads_what_the_operator_put(fleet: Fleet, snapshot: str) -> None:
-    """A proof, a stack's state, a certificate, the word that an epoch was sealed for good, and what a rehearsal put."""
+def reads_what_the_operator_put(fleet: Fleet, facts: Mapping[str, Any]) -> None:
+    """Proof, state, certificate, anchor, orders and supplies; the word that an epoch was sealed for good; what a rehearsal put."""
     vaults = fleet.vaults()
     vault = vaults[golden.VAULT]
-    assert proof.proven(vaults, fleet.check) == {(golden.VAULT, snapshot)}
+    assert proof.proven(vaults, fleet.check) == {(golden.VAULT, facts["snapshot"])}
     kept = states.newest(vaults, golden.STACK, fleet.check)
     assert seals.decrypt(kept.sealed, fleet.identity) == golden.SECRET
     found = travelling.newest(vaults, fleet.check)
     assert found is not None
     assert found.sealed.certificate == golden.CERTIFICATE
     assert seals.decrypt(found.sealed.sealed, fleet.identity) == golden.SECRET
+    assert anchors.read(vaults, fleet.records[1], fleet.check) == facts.get("anchor")
+    told = [orders.decode(vault.get(key) or b"", fleet.check) for key in vault.list(orders.PREFIX)]
+    assert [order.reference for order in told if order] == facts.get("orders", [])
+    assert all(order == golden.ORDER for order in told)
+    if vault.list("supplies/"):
+        (part,) = newest(vaults, fleet.check).parts
+        assert vault.get(part.key) == golden.SUPPLY
     rehearsed = Beneath(vault, golden.REHEARSED).get(layout.ledger(3, 2))
     assert rehearsed is not None
     assert seals.decrypt(rehearsed, fleet.identity) == golden.SECRET

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,11 +15,18 @@ from resilience.engine.run import Run
 from resilience.engine.steps import ACTIONS, Action
 from resilience.errors import ResilienceError
 from resilience.judge import judge
-from resilience.model import EpochRecord, Event, Plan, Step, Verdict
+from resilience.model import EpochRecord, Event, Plan, Step, Vendor, Verdict
+from resilience.model import Stage as Gate
+from resilience.ports import Vault
+from resilience.replication import anchors
+from resilience.replication.anchors import Ledgers
+from resilience.replication.seals import Verify
+from resilience.simulation import simulated_fleet
 from tests.journals import healthy, without
 from tests.sim.drills import as_if_real, run
+from tests.sim.fleets import MORE_VAULTS
 from tests.sim.invariants import Violated
-from tests.sim.stage import Stage, attempt, day_one
+from tests.sim.stage import Stage, attempt, begun, day_one
 
 Patch = pytest.MonkeyPatch
 
@@ -159,6 +166,69 @@ def test_a_dead_vault_is_asked(monkeypatch: Patch) -> None:
     stage.state.lose("elm")
     monkeypatch.setattr(type(stage.world), "without", lambda self, *_, **__: self)
     assert caught_by(stage, stage.operator.failover) == "nobody_calls_the_dead"
+
+
+def between() -> Stage:
+    """A takedown that two vaults hold; birch was opened, and died before its app handed the ledger over; then both are lost."""
+    base = simulated_fleet()
+    more = tuple(replace(base.vaults[-1], name=name, vendor=name) for name in MORE_VAULTS)
+    known = {vendor.name for vendor in base.vendors}
+    vendors = (*base.vendors, *(Vendor(v.name, account=v.endpoint) for v in more if v.name not in known))
+    stage = begun(replace(base, vendors=vendors, vaults=(*base.vaults, *more)))
+    acorn = stage.state.hosts["acorn"]
+    acorn.cut_off = {"cedar", "elm", "dover"}
+    stage.take_down("acorn", "post5")
+    assert "post5" in stage.state.taken_down
+    stage.state.lose("acorn")
+    stage.break_next("plane.birch.start_ship", how="killed")
+    assert attempt(partial(stage.operator.failover, to="birch", lost=("acorn",))) == "killed at plane.birch.start_ship"
+    stage.state.lose("birch")
+    stage.state.lose("fir")
+    return stage
+
+
+def away(stage: Stage) -> None:
+    """From what is left, to the next site."""
+    stage.operator.failover(to="cedar", lost=("acorn", "birch", "fir"), anew=True)
+
+
+def parent_s_alone(monkeypatch: Patch, *where: str) -> None:
+    """An engine that asks for what its parent's vaults hold, and for nothing before that."""
+
+    def asked(
+        vaults: Mapping[str, Vault],
+        _keys: object,
+        newest: int,
+        check: Verify,
+        known: Sequence[EpochRecord] = (),
+    ) -> Ledgers:
+        return Ledgers(tuple(anchors.of_number(vaults, newest, check, known)))
+
+    for name in where:
+        monkeypatch.setattr(name, asked)
+
+
+def test_takedowns_of_an_epoch_before_the_last_one_are_asked_for() -> None:
+    """The plan says that some would be missed, and is not accepted."""
+    stage = between()
+    assert "stale-ledger" in str(attempt(partial(away, stage)))
+
+
+def test_the_anchor_stops_where_the_plan_said_nothing(monkeypatch: Patch) -> None:
+    """Whoever looks before the site is opened sees it again."""
+    stage = between()
+    parent_s_alone(monkeypatch, "resilience.engine.observe.to_ask")
+    said = attempt(partial(away, stage))
+    assert said is not None
+    assert said.startswith("TooFewVaults: Not every vault says what was taken down")
+    assert not stage.state.hosts["cedar"].stage.covers(Gate.READ_ONLY)
+
+
+def test_the_ledger_asked_of_the_last_epoch_alone(monkeypatch: Patch) -> None:
+    """What was taken down in the one before is shown again, and nobody is told."""
+    stage = between()
+    parent_s_alone(monkeypatch, "resilience.engine.observe.to_ask", "resilience.replication.anchors.to_ask")
+    assert caught_by(stage, partial(away, stage)) == "taken_down_stays_down"
 
 
 def unproven_is_never_met(judging: Callable[[list[Event]], Verdict]) -> bool:

@@ -12,8 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience.adapters.memory_vault import MemoryVault
+from resilience.errors import VaultError
 from resilience.model import EpochRecord
-from resilience.replication import chunk, fetch_ledger, layout, seals
+from resilience.replication import anchors, chunk, fetch_ledger, layout, seals
 from resilience.replication import epoch as epochs
 from resilience.simulation import SimulatedGround, SimulatedUsers
 from tests.sim.stage import day_one
@@ -23,14 +24,14 @@ SITE = Ed25519PrivateKey.generate()
 IDENTITY = pyrage.x25519.Identity.generate()
 
 
-def record(number: int, site: str = "") -> EpochRecord:
+def record(number: int, site: str = "", vaults: tuple[str, ...] = SET) -> EpochRecord:
     """An epoch that the operator sealed, each for another site where none is named."""
     return epochs.make_record(
         number=number,
         site=site or f"site{number}",
         nonce=f"n{number}",
         parent=number - 1,
-        vaults=SET,
+        vaults=vaults,
         k=2,
         s=2,
         sealed_at=1.0,
@@ -45,6 +46,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.sites: dict[int, str] = {}
+        self.sets: dict[int, tuple[str, ...]] = {}
         self.vaults = {name: MemoryVault(name) for name in SET}
         for number in (1, 2, 3):
             self.put(layout.epoch(number), epochs.encode(record(number)))
@@ -58,11 +60,23 @@ class World:
 
     def record(self, number: int) -> EpochRecord:
         """An epoch's record."""
-        return record(number, self.sites.get(number, ""))
+        return record(number, self.sites.get(number, ""), self.sets.get(number, SET))
+
+    def ship_into(self, number: int, *names: str) -> None:
+        """This epoch has another vault set."""
+        self.sets[number] = names
+        for name in names:
+            self.vaults.setdefault(name, MemoryVault(name))
+        for vault in self.vaults.values():
+            vault.objects[layout.epoch(number)] = epochs.encode(self.record(number))
+
+    def say(self, number: int, entries: int) -> None:
+        """The operator's word how many entries came before this epoch."""
+        anchors.leave(self.vaults, self.record(number), entries, seals.signer(OPERATOR))
 
     def put(self, key: str, data: bytes, *names: str) -> None:
         """Into these vaults, or all."""
-        for name in names or SET:
+        for name in names or self.vaults:
             self.vaults[name].put_new(key, data)
 
     def enter(self, epoch: int, *numbers: int) -> None:
@@ -130,6 +144,40 @@ def test_an_epoch_that_was_opened_goes_before_those_before_it(world: World) -> N
     world.enter(2, 5, 6)
     assert world.fetch(3)["forked"] == [layout.ledger(1, 5)]
     assert world.brought == [*[b"of 1"] * 4, *[b"of 2"] * 2]
+
+
+def test_what_its_site_had_not_handed_over_yet_counts(world: World) -> None:
+    """It was killed between: what came before it is still where it was."""
+    world.open(2)
+    world.enter(2, 1, 2, 3)
+    assert world.fetch(3)["forked"] == [layout.ledger(1, seq) for seq in (1, 2, 3)]
+    assert world.brought == [*[b"of 2"] * 3, *[b"of 1"] * 2]
+
+
+def test_what_a_fenced_site_put_past_the_anchor_was_acknowledged_to_nobody(world: World) -> None:
+    """The next site began where the operator said; an entry that came later belongs to nobody's ledger."""
+    world.open(2)
+    world.say(2, 4)
+    world.enter(2, 1, 2, 3)
+    assert world.fetch(3)["forked"] == [layout.ledger(1, seq) for seq in (1, 2, 3, 5)]
+    assert world.brought == [*[b"of 2"] * 3, b"of 1"]
+
+
+@pytest.mark.parametrize("handed_over", [True, False])
+def test_nothing_is_opened_while_vaults_of_an_older_epoch_are_silent(world: World, handed_over: bool) -> None:  # noqa: FBT001
+    """The epoch between is not known to hold what came before it, whatever its own vaults say."""
+    for number in (2, 3):
+        world.ship_into(number, "elm", "oak")
+    world.open(2)
+    if handed_over:
+        world.say(2, 5)
+        world.enter(2, 1, 2, 3, 4, 5)
+    world.vaults["birch"] = world.vaults["cedar"] = Dead("birch")
+    if handed_over:
+        assert world.fetch(3)["entries"] == 5
+        return
+    with pytest.raises(VaultError, match="1 vaults of epoch 1 list the ledger"):
+        world.fetch(3)
 
 
 @pytest.mark.parametrize(("planted", "forked"), [((1,), (1,)), ((3, 4), (3, 4)), ((5, 6), (5,))])

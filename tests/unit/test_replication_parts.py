@@ -10,7 +10,7 @@ import pytest
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.errors import BrokenChain, UsageError, VaultError
 from resilience.model import EpochRecord
-from resilience.replication import config, fetch_ledger, layout, lsn
+from resilience.replication import anchors, config, fetch_ledger, layout, lsn
 from resilience.replication.courier import switch_point
 from resilience.replication.fetch_ledger import choose
 from resilience.replication.restic import only_vanished
@@ -30,8 +30,10 @@ def test_the_ledger_runs_through_epochs() -> None:
 
 
 def test_what_a_fenced_site_added_later_is_forked() -> None:
-    """Entries of an old epoch at or past the new one's first are set aside, and told."""
-    chosen, forked = choose(keys((1, 1), (1, 2), (1, 3), (2, 2)), 2)
+    """Entries of an old epoch past what the new one began with are set aside, and told; where nobody says, they count."""
+    there = keys((1, 1), (1, 2), (1, 3), (2, 2))
+    assert [choose(there, 2)[0][seq] for seq in (1, 2, 3)] == keys((1, 1), (2, 2), (1, 3))
+    chosen, forked = choose(there, 2, leading={2: 1})
     assert [chosen[seq] for seq in sorted(chosen)] == keys((1, 1), (2, 2))
     assert forked == keys((1, 2), (1, 3))
 
@@ -85,13 +87,14 @@ def test_a_configuration_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_ledger_is_read_from_enough_vaults() -> None:
     """Each entry is in k = 2 of three: one silent vault hides nothing, two may; who is declared lost is not asked."""
     record = EpochRecord(1, "acorn", "n", 0, ("birch", "cedar", "elm"), 2, 2, 1.0, "", "")
+    ledgers = anchors.Ledgers((record,))
     silent = VaultError("elm could not list ledger/", "timed out", "Bring it back.")
-    fetch_ledger._refuse_too_few(record, {"birch": [], "cedar": []}, {"elm": silent})
-    fetch_ledger._refuse_too_few(record, {"birch": []}, {})
-    with pytest.raises(VaultError, match="1 of 3 vaults of epoch 1 answer"):
-        fetch_ledger._refuse_too_few(record, {"birch": []}, {"cedar": silent, "elm": silent})
-    with pytest.raises(VaultError, match="0 of 3"):
-        fetch_ledger._refuse_too_few(record, {}, {})
+    fetch_ledger._refuse_too_few(ledgers, {"birch": [], "cedar": []}, {"elm": silent})
+    fetch_ledger._refuse_too_few(ledgers, {"birch": []}, {})
+    with pytest.raises(VaultError, match="1 vaults of epoch 1 list the ledger"):
+        fetch_ledger._refuse_too_few(ledgers, {"birch": []}, {"cedar": silent, "elm": silent})
+    with pytest.raises(VaultError, match="no vault lists it"):
+        fetch_ledger._refuse_too_few(ledgers, {}, {})
 
 
 def test_a_stale_listing_hides_no_entry() -> None:

@@ -8,15 +8,13 @@ from typing import Any
 
 from resilience.decide.gates import Findings, unmet
 from resilience.decide.heard import unheard
+from resilience.engine.anchor import anchor
 from resilience.engine.looking import app_facts, missing_media, note_media
 from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
-from resilience.errors import Refused, ResilienceError, TooFewVaults
+from resilience.errors import Refused
 from resilience.model import EpochRecord, SiteOutputs, Stage, Step, Unknown
 from resilience.ports import Journey
-from resilience.replication import layout
-from resilience.replication.epoch import continues, each, numbered
-from resilience.replication.fetch_ledger import choose, going_on, unopened
 
 
 def begin(run: Run, step: Step) -> Facts:
@@ -45,7 +43,7 @@ def verify(run: Run, step: Step) -> Facts:
     epoch, outputs = run.epoch(step.subject), run.outputs(step.subject)
     looks: Mapping[str, Callable[[], Any]] = {
         "facts": lambda: _agreeing(run, step.subject),
-        "anchor": lambda: _anchor(run),
+        "anchor": lambda: anchor(run),
         "walked": lambda: _walk(run, epoch, outputs),
     }
     seen: dict[str, Any] = {}
@@ -70,29 +68,6 @@ def _walk(run: Run, epoch: EpochRecord, outputs: SiteOutputs) -> Journey:
     gate_pass = run.world.signer.gate_pass(epoch.site, epoch.number)
     root = run.world.gate.root(outputs) if run.fleet.names.authorities else ""
     return run.world.outside.journey(outputs.addresses[0], gate_pass, root)
-
-
-def _anchor(run: Run) -> int:
-    """How many ledger entries of epochs before this one the vaults hold; TooFewVaults where one that counted could be missed.
-
-    None can where this epoch only changes the vault set: the host wrote the entries of the one before, and has them.
-    """
-    epoch = run.newest()
-    answers = each(run.world.vaults, lambda vault: vault.list(layout.LEDGER))
-    listed = {name: keys for name, keys in answers.items() if not isinstance(keys, ResilienceError)}
-    for older in numbered(run.world.vaults, epoch.parent, run.world.signer.verify) or [epoch]:
-        seen = [name for name in older.vaults if name in listed]
-        if continues(epoch, older):
-            continue
-        if len(seen) < len(older.vaults) - older.k + 1 and "stale-ledger" not in run.hazards:
-            raise TooFewVaults(
-                f"Only {len(seen)} vaults of epoch {older.number} say what was taken down.",
-                f"An entry that {older.k} of {', '.join(older.vaults)} hold could be missed.",
-                "Nothing was opened. Bring a vault back and run the same command again.",
-            )
-    keys, before = [key for found in listed.values() for key in found], epoch.number - 1
-    asked = ({name: run.world.vaults[name] for name in listed}, keys, before, run.world.signer.verify)
-    return len(choose(keys, before, unopened(*asked), going_on(*asked))[0])
 
 
 def open_up(run: Run, step: Step) -> Facts:

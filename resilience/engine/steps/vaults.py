@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from resilience.engine.anchor import note
 from resilience.engine.run import Facts, Run
 from resilience.engine.stack_state import bring
 from resilience.errors import Refused, ResilienceError, TooFewVaults, VaultError
@@ -37,7 +38,7 @@ def turn(run: Run, step: Step) -> Facts:
     run.tell(site.name)
     turn_to = run.world.plane.force_turn if run.plan.forced else run.world.plane.await_turn
     turn_to(site, run.outputs(site.name), epoch)
-    return {"epoch": epoch.number, "vaults": list(epoch.vaults)}
+    return {"epoch": epoch.number, "vaults": list(epoch.vaults), "anchored": note(run, epoch)}
 
 
 def _refuse_new(run: Run, epoch: EpochRecord) -> None:
