@@ -109,6 +109,8 @@ class Recovered:
     """End of the merged chain: the last byte of WAL that any vault holds without a hole."""
     replay_s: float = 0.0
     """Seconds that Postgres took to replay to there; 0 on a standby that had."""
+    skipped: int | None = None
+    """How many numbers of each sequence were skipped, since somebody may have been shown them; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +165,11 @@ class Plane(Protocol):
     def point(self, at: str | None, of: int | None = None) -> Point:
         """Where a restore to a time or position would end, of the newest history or of an epoch's; raises where it can't."""
 
-    def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Recovered:
-        """Replay to the end of the chain and promote; raises ShortRecovery instead of less."""
+    def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, stood_down: str | None = None) -> Recovered:
+        """Replay to the end of the chain and promote; raises ShortRecovery instead of less.
+
+        Sequences skip numbers, unless the chain holds all up to `stood_down`, where the site before stopped for good.
+        """
 
     def fetch_ledger(self, site: Site, outputs: SiteOutputs) -> int:
         """Bring the ledger from all vaults; the number of entries."""
@@ -174,6 +179,9 @@ class Plane(Protocol):
 
     def fetch_media(self, site: Site, outputs: SiteOutputs, named: Sequence[str] = ()) -> int:
         """Bring pictures that are missing on the host, of these or of all that rows name; the number fetched."""
+
+    def fetch_ahead(self, site: Site, outputs: SiteOutputs, within_s: float) -> Mapping[str, Any]:
+        """Bring the pictures that vaults hold to a host that may not write yet, for so long: {objects, fetched, left, lost}, lost by name."""
 
     def nowhere(self, site: Site, outputs: SiteOutputs, named: Sequence[str]) -> Sequence[str]:
         """Which of these pictures no vault has; TooFewVaults where one that k vaults hold could be missed."""

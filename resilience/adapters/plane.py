@@ -115,10 +115,13 @@ class SshPlane:
             found = self.commands.there(outputs, "restore", {**config, "mirrors": mirrors}, timeout=3600)
         return Merged(**{**found, "healed": tuple(found["healed"])})
 
-    def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Recovered:
+    def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, stood_down: str | None = None) -> Recovered:
         """Replay to the chain's end and promote."""
-        found = self.commands.there(outputs, "recover", self.config.reader(site, epoch), timeout=3600)
-        return Recovered(**{k: found[k] for k in ("switch_lsn", "timeline", "end_lsn", "replay_s")})
+        ended = {} if stood_down is None else {"stood_down": stood_down}
+        config = {**self.config.reader(site, epoch), **ended}
+        found = self.commands.there(outputs, "recover", config, timeout=3600)
+        told = {k: found[k] for k in ("switch_lsn", "timeline", "end_lsn", "replay_s")}
+        return Recovered(**told, skipped=found.get("skipped"))
 
     def fetch_ledger(self, site: Site, outputs: SiteOutputs) -> int:
         """All ledger entries that any vault holds, of whatever epoch."""
@@ -134,6 +137,11 @@ class SshPlane:
         """Pictures that the host lacks, of these or of all."""
         config = {**self.config.reader(site, self.config.newest(site)), "named": list(named)}
         return int(self.commands.there(outputs, "fetch-media", config, timeout=A_DAY_S)["fetched"])
+
+    def fetch_ahead(self, site: Site, outputs: SiteOutputs, within_s: float) -> Mapping[str, Any]:
+        """As a standby may: there are no rows on the host yet, so the vaults are listed."""
+        config, words = {**self.config.watcher(), "site": site.name}, ("--listed", "--within", f"{within_s:.0f}")
+        return self.commands.there(outputs, "fetch-media", config, *words, timeout=within_s + 600)
 
     def nowhere(self, site: Site, outputs: SiteOutputs, named: Sequence[str]) -> Sequence[str]:
         """Listed from the host, which is nearer to the vaults than an operator may be."""

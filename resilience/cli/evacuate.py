@@ -39,7 +39,8 @@ def run(
             target = to or _target(fleet, source, notice)
             found = measure(world, fleet, Moving(notice, source, target), _keys(context, fleet))
             typer.echo(evacuation_text(notice, found, target), err=True)
-            asked = switchover.Asked(target, digest, tuple(accept or ()))
+            half = notice.received_at + (notice.deadline_at - notice.received_at) / 2
+            asked = switchover.Asked(target, digest, tuple(accept or ()), pictures_until=half)
             source = switchover.move(context, fleet, world, asked, silent=as_json).target
     done = {"site": source, "vendor": fleet.site(source).vendor}
     say_json(done) if as_json else typer.echo(f"{source} serves {fleet.names.host}; nothing serves at {notice.vendor}.")

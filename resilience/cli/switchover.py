@@ -59,6 +59,8 @@ class Asked:
     digest: str | None
     accepted: tuple[str, ...]
     signed: tuple[SignOff, ...] = ()
+    pictures_until: float | None = None
+    """When it moves although old pictures are still to come."""
 
 
 def move(context: Context, fleet: Fleet, world: World, asked: Asked, *, silent: bool) -> Plan:
@@ -67,7 +69,7 @@ def move(context: Context, fleet: Fleet, world: World, asked: Asked, *, silent: 
         plan = unfinished(world, "switchover")
         if plan is None or asked.digest not in {None, plan.digest} or asked.to not in {None, plan.target}:
             survey = observe(world, fleet)
-            plan = plan_switchover(fleet, survey, to=asked.to)
+            plan = plan_switchover(fleet, survey, to=asked.to, pictures_until=asked.pictures_until)
             expected = forecast(fleet, survey, plan)
             approve_read(context, world, plan, asked.digest, asked.accepted, asked.signed, expected)
         else:

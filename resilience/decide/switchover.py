@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from resilience.decide.certificates import certify, unusable
@@ -22,9 +23,12 @@ MOVING = Wording(
 )
 
 
-def plan_switchover(fleet: Fleet, survey: Survey, *, to: str | None = None) -> Plan:
+def plan_switchover(
+    fleet: Fleet, survey: Survey, *, to: str | None = None, pictures_until: float | None = None
+) -> Plan:
     """Steps that let another site serve; the old one stops first and says what it wrote last.
 
+    `pictures_until` is when it goes on although old pictures are still to come: a notice has a deadline.
     Refused unless the site that serves, its vaults, all zones and the target's vendor answer as they should.
     """
     old = newest_epoch(survey)
@@ -46,7 +50,9 @@ def plan_switchover(fleet: Fleet, survey: Survey, *, to: str | None = None) -> P
     found = [*(h for h in hazards(fleet, survey, way) if h.name not in MOOT), *_pause(fleet, target)]
     seen = survey.sites[old.site].stage
     opened = tuple(stage for stage in stages(None) if not isinstance(seen, Unknown) and seen.covers(stage))
-    return Plan("switchover", fleet.name, old.site, target, tuple(_steps(fleet, way, opened)), tuple(found))
+    return Plan(
+        "switchover", fleet.name, old.site, target, tuple(_steps(fleet, way, opened, pictures_until)), tuple(found)
+    )
 
 
 def _doubts(fleet: Fleet, survey: Survey, old: EpochRecord, target: str) -> Iterator[str]:
@@ -84,7 +90,7 @@ def _pause(fleet: Fleet, target: str) -> Iterator[Hazard]:
         yield Hazard("long-pause", why)
 
 
-def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
+def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...], pictures_until: float | None) -> Iterator[Step]:
     """The move; the new site is opened as far as the old one was."""
     old, target, following = way.old, way.target, way.following
 
@@ -98,15 +104,10 @@ def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
         "s": following.s,
     }
     vaults = ", ".join(following.vaults)
-    yield step("provision", Phase.PROVISION, f"Make the hosts of {target} from its stack.")
-    yield step("clear", Phase.PROVISION, "What an earlier time left there is set aside; nothing of it is trusted.")
     if fleet.site(target).standby == "cold":
-        yield step("prepare", Phase.PROVISION, "Install while users still write.", **numbers)
-    yield step(
-        "snapshot", Phase.PROVISION, f"A fresh snapshot, so that little is left to replay at {target}.", old.site
-    )
-    if fleet.site(target).standby == "hot":
-        yield step("warm", Phase.PROVISION, "What comes next is loaded ahead of time, and waits.", beside=True)
+        yield from _cold(step, way, numbers, pictures_until)
+    else:
+        yield from _hot(step, way)
     yield step("close", Phase.DECIDE, "Users go on reading; writes pause here.", old.site, stage=str(Stage.READ_ONLY))
     yield step("drain", Phase.DECIDE, "All vaults hold all that was written, or it goes on as before.", old.site)
     yield step("seal", Phase.DECIDE, f"{old.site} can get no write confirmed; {target} may write.", **numbers)
@@ -136,3 +137,36 @@ def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]:
     yield step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again.")
     yield step("protect", Phase.PROTECT, f"A verified copy again at another vendor: {vaults}.")
     yield step("state", Phase.PROTECT, "The stack's state goes into the vaults.")
+
+
+def _made(step: Callable[..., Step], target: str) -> Iterator[Step]:
+    yield step("provision", Phase.PROVISION, f"Make the hosts of {target} from its stack.")
+    yield step("clear", Phase.PROVISION, "What an earlier time left there is set aside; nothing of it is trusted.")
+
+
+def _cold(
+    step: Callable[..., Step], way: Way, numbers: Mapping[str, Any], pictures_until: float | None
+) -> Iterator[Step]:
+    """All that takes long and can be done while users still write."""
+    target = way.target
+    yield from _made(step, target)
+    yield step("prepare", Phase.PROVISION, "Install while users still write.", **numbers)
+    reason = f"Bring the pictures while users still write: once {target} is open, nobody waits for an old one."
+    if pictures_until is None:
+        yield step("ahead", Phase.PROVISION, reason)
+    else:
+        last = f"{datetime.fromtimestamp(pictures_until, UTC):%Y-%m-%d %H:%M UTC}"
+        yield step("ahead", Phase.PROVISION, f"{reason} At {last} it goes on all the same.", until=pictures_until)
+    yield _copy(step, way)
+
+
+def _hot(step: Callable[..., Step], way: Way) -> Iterator[Step]:
+    """The host has nearly all already."""
+    yield from _made(step, way.target)
+    yield _copy(step, way)
+    yield step("warm", Phase.PROVISION, "What comes next is loaded ahead of time, and waits.", beside=True)
+
+
+def _copy(step: Callable[..., Step], way: Way) -> Step:
+    reason = f"A fresh snapshot, so that little is left to replay at {way.target}."
+    return step("snapshot", Phase.PROVISION, reason, way.old.site)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +120,15 @@ def damage_vaults(directory: Path, fault: str, vendors: list[str], home: Home, s
     vaults = [vendor.name for vendor in places.VENDORS if vendor.vault and vendor.name not in vendors]
     if fault == "bit-rot":
         vaults = [vaults[seed % len(vaults)]]
-    done = {}
-    for vault in vaults:
+
+    def damage(vault: str) -> dict[str, int]:
         argv = processes.python("resilience.lab.damage", str(directory), fault, vault, str(seed))
         said = processes.run(["env", *_environment(directory), *argv], space=places.USERS_SPACE, home=home)
-        done[vault] = json.loads(said)
-    return done
+        done: dict[str, int] = json.loads(said)
+        return done
+
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(vaults, pool.map(damage, vaults), strict=True))
 
 
 def _environment(directory: Path) -> list[str]:

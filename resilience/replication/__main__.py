@@ -59,7 +59,7 @@ MORE = {
     "prune": ("vault", "snapshot", "really"),
     "catch-up": ("vault", "begin", "until"),
     "caught-up": ("vault", "begin", "until"),
-    "fetch-media": ("first",),
+    "fetch-media": ("first", "listed", "within"),
 }
 """What a command is told beside its configuration."""
 ALONE = {
@@ -137,6 +137,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--really", action="store_true", help="prune: remove, and not only say what would go")
     parser.add_argument("--first", action="store_true", help="fetch-media: what the app wants before anybody is let in")
+    parser.add_argument("--listed", action="store_true", help="fetch-media: what vaults list; no row is looked at")
+    parser.add_argument("--within", type=float, metavar="SECONDS", help="fetch-media --listed: no longer than that")
     parser.add_argument("--standby", action="store_true", help="init-repo: the repository that standbys fill")
     parser.add_argument("--from", dest="begin", metavar="LSN", help="catch-up, caught-up: where the hole begins")
     parser.add_argument("--until", metavar="LSN", help="catch-up, caught-up: where it ends")

@@ -18,17 +18,26 @@ from resilience.errors import ResilienceError
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+LARGEST = 64 << 20
+"""Bytes of a file that root reads there: four of the largest pictures that plaza takes."""
 MISPLACED = {errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOTEMPTY}
 """What only somebody else's doing in the same folder answers with."""
+
+REFUSED = {errno.ELOOP, errno.EAGAIN, errno.ENXIO}
+"""What opening a link, a file that somebody holds a lease on, and a socket answer with."""
+TOO_LARGE = f"more than {LARGEST >> 20} MiB"
+KINDS = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFDIR: "a folder", stat.S_IFSOCK: "a socket"}
 
 
 class Misplaced(ResilienceError):
     """Something lies there that no app of ours puts there."""
 
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, path: Path, seen: str) -> None:
+        self.seen = seen
         super().__init__(
             f"{str(path)!a} can't be used.",
-            f"The app's user owns that folder, and put something else there: {why}.",
+            f"The app's user owns that folder, and put something else there: {seen}.",
             "Look at what the app's host runs; remove what is there, and run the same command again.",
         )
 
@@ -52,6 +61,52 @@ def is_file(path: Path) -> bool:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
         return False
+
+
+@contextmanager
+def looked_at(folder: int, name: str) -> Iterator[int]:
+    """A file of whoever owns the folder, to be linked and not read; Misplaced where anything else has the name."""
+    found = os.open(name, LOOK, dir_fd=folder)
+    try:
+        _refuse(Path(name), os.fstat(found), os.fstat(folder).st_uid)
+        yield found
+    finally:
+        os.close(found)
+
+
+def link(found: int, target: Path) -> None:
+    """Link the very file that was looked at, whatever has its name by now."""
+    try:
+        os.link(f"/proc/self/fd/{found}", target, src_dir_fd=found)  # with a folder given it follows, as it must here
+    except OSError as error:
+        if error.errno == errno.EMLINK:
+            raise Misplaced(target, os.strerror(error.errno)) from error
+        raise
+
+
+def read(path: Path) -> bytes:
+    """What is in a file that came from there; Misplaced where it is none, or larger than any of the app's."""
+    try:
+        handle = os.open(path, READ)
+    except OSError as error:
+        if error.errno in REFUSED:
+            raise Misplaced(path, os.strerror(error.errno)) from error
+        raise
+    with os.fdopen(handle, "rb") as file:
+        _refuse(path, os.fstat(handle), None)
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise Misplaced(path, TOO_LARGE)
+    return data
+
+
+def _refuse(path: Path, found: os.stat_result, owner: int | None) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise Misplaced(path, KINDS.get(stat.S_IFMT(found.st_mode), "no file"))
+    if owner is not None and found.st_uid != owner:
+        raise Misplaced(path, "somebody else's file")
+    if found.st_size > LARGEST:
+        raise Misplaced(path, TOO_LARGE)
 
 
 def keep(top: Path, path: Path, data: bytes) -> None:

@@ -182,6 +182,8 @@ class Config(Table):
     """LSN at which the operator accepts that a broken chain ends, by name."""
     until: Until | None = None
     """Where the operator has a restore end, in which epoch's chain, by name."""
+    stood_down: str | None = None
+    """LSN at which the site before stopped for good, by its own word: a copy that reaches it lacks nothing."""
     witness: dict[str, Any] | None = None
     """What the primary saw and signed: where `verify` goes, and what it looks for there."""
     paths: Paths

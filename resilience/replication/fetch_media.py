@@ -1,16 +1,20 @@
 """fetch-media: pictures that this host lacks, from whichever vault has them; what the app wants first comes first.
 
 Rows tell which there are, so nothing is listed: as many requests as pictures are lacking, however many a vault holds.
+Only where no rows are yet, since a move is prepared, vaults tell it (`listed`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import islice
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +24,9 @@ import structlog
 from resilience.errors import ResilienceError, UsageError
 from resilience.ports import Vault
 from resilience.replication import appfolders, layout, seals
-from resilience.replication.apart import joined
+from resilience.replication.apart import joined, openable
 from resilience.replication.config import Config, MediaQuery
+from resilience.replication.epoch import each
 from resilience.replication.originals import read_good
 from resilience.replication.patient import sounded_out
 
@@ -35,14 +40,22 @@ MOST = 1000
 log = structlog.get_logger()
 
 
-def main(config: Config, first: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - as it is typed
-    """Fetch what is lacking of `named`, or else of what rows name: all of it, or what the app wants `first`.
+def main(
+    config: Config,
+    first: bool = False,  # noqa: FBT001, FBT002 - as it is typed
+    listed: bool = False,  # noqa: FBT001, FBT002 - likewise
+    within: float | None = None,
+) -> dict[str, Any]:
+    """Fetch what is lacking of `named`, or of what vaults have `listed`, or else of what rows name: all, or what the app wants `first`.
 
-    Each is opened, compared with its name, and only then kept.
+    Each is opened, compared with its name, and only then kept. What is listed is fetched for so many seconds.
     """
+    vaults = sounded_out(config.open())
+    if listed:
+        return _all_listed(config, vaults, time.monotonic() + (within or inf))
     names = config.named or _rows(config, first=first)
-    left = dict.fromkeys(name for name in names if not appfolders.is_file(place(config.paths.media, name)))
-    absent, lost, vaults = len(left), list[str](), sounded_out(config.open())
+    left = _lacking(config, names)
+    absent, lost = len(left), list[str]()
     with _listening(config.paths.outbox) as wanted:
         while some := [name for name in _asked_for(wanted) if name in left] or list(islice(left, BATCH)):
             lost += _bring(config, vaults, some)
@@ -51,6 +64,35 @@ def main(config: Config, first: bool = False) -> dict[str, Any]:  # noqa: FBT001
             for name in some:
                 del left[name]
     return {"objects": len(names), "fetched": absent - len(lost), "lost": lost}
+
+
+def _all_listed(config: Config, vaults: Mapping[str, Vault], until: float) -> dict[str, Any]:
+    """All that vaults list; again, until only few came since, or no fewer than the time before: they are still written."""
+    lost, fetched, before = set[str](), 0, sys.maxsize
+    while True:
+        names = _listed(vaults)
+        left = _lacking(config, names - lost)
+        absent = len(left)
+        while (some := list(islice(left, BATCH))) and time.monotonic() < until:
+            lost.update(bad := _bring(config, vaults, some))
+            fetched += len(some) - len(bad)
+            for name in some:
+                del left[name]
+        if left or absent <= BATCH or absent >= before:
+            return {"objects": len(names), "fetched": fetched, "lost": sorted(lost), "left": len(left)}
+        before = absent
+
+
+def _listed(vaults: Mapping[str, Vault]) -> set[str]:
+    """Every picture that can be had, as the vaults that answer list it."""
+    answers = each(vaults, lambda vault: vault.list(layout.MEDIA))
+    seen = {key for keys in answers.values() if not isinstance(keys, ResilienceError) for key in keys}
+    return openable(seen, seen)
+
+
+def _lacking(config: Config, names: Iterable[str]) -> dict[str, None]:
+    """Those that are not here, in their order."""
+    return dict.fromkeys(name for name in names if not appfolders.is_file(place(config.paths.media, name)))
 
 
 @contextmanager

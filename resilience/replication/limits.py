@@ -133,7 +133,7 @@ class Limits(threading.Thread):
 
     def _alarms(self, backlog: Mapping[str, int], kept: int) -> list[str]:
         limit = self._rules.bytes
-        told = []
+        told = [self._outbox.passed_over] if self._outbox.passed_over else []
         if gap := self._spool.gap:
             told.append(f"unprotected: no vault has the WAL from {gap.facts()['from']} to {gap.facts()['until']}")
         for name, size in backlog.items():

@@ -8,6 +8,7 @@ for counts as held by vaults that took it from this very process: that a queue h
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,7 +18,7 @@ import structlog
 
 from resilience.errors import ResilienceError
 from resilience.ports import Vault
-from resilience.replication import layout, seals
+from resilience.replication import appfolders, layout, seals
 from resilience.replication.apart import Apart, split
 from resilience.replication.config import Config, write_atomic
 from resilience.replication.courier import PAUSES
@@ -32,6 +33,8 @@ TOLD = ("ledger", "key")
 MEDIA = ("key", "header", "media")
 """What lies below `media/` in a vault."""
 EVERY = 0.1
+ENTRY = re.compile(r"[0-9]{8}\.json")
+PICTURE = re.compile(r"[0-9A-Za-z_-]{1,128}")
 log = structlog.get_logger()
 
 
@@ -44,6 +47,8 @@ class Outbox:
         self._folder = config.paths.spool / "outbox"
         self._k = config.record.k
         self.error: str | None = None
+        self.passed_over: str | None = None
+        """What lies in the outbox and no app of ours hands over; None where nothing does."""
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._holders: dict[tuple[str, str], set[str]] = {}
@@ -121,28 +126,63 @@ class Outbox:
     def _run(self) -> None:
         while not self._stopping.wait(EVERY):
             try:
-                for kind in SOURCES:
-                    self._move(kind)
-                self.error = None
+                self._pass_over({what: why for kind in SOURCES for what, why in self._move(kind).items()})
+                self.error = self.passed_over
             except OSError as error:
                 if self.error is None:
                     log.warning("the outbox cannot be emptied", why=str(error))
                 self.error = str(error)
 
-    def _move(self, kind: str) -> None:
-        names = []
-        with suppress(FileNotFoundError):
-            names = sorted(p.name for p in (self._source / kind).iterdir() if not p.name.startswith("."))
-        for name in names:
-            with self._lock:
-                if self._stopping.is_set():
-                    return
-                for queue in self.queues:
-                    queue.link(self._source / kind / name, kind)
-                (self._source / kind / name).unlink()
-        if names:
+    def _pass_over(self, found: Mapping[str, str]) -> None:
+        """Say what stays where it is, whenever that changed."""
+        first = [f"{what} ({why})" for what, why in sorted(found.items())[:3]]
+        more = f" and {len(found) - len(first)} more" if len(found) > len(first) else ""
+        told = f"no app hands these over, and they stay in the outbox: {', '.join(first)}{more}" if found else None
+        if told is not None and told != self.passed_over:
+            log.error("passed over in the outbox", what=told)
+        self.passed_over = told
+
+    def _move(self, kind: str) -> dict[str, str]:
+        """Queue what the app handed over; what else lies there, and why it is passed over."""
+        passed: dict[str, str] = {}
+        try:
+            with appfolders.opened(self._source, kind) as folder:
+                with os.scandir(folder) as entries:
+                    names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+                for name in names:
+                    try:
+                        self._take(folder, kind, name)
+                    except appfolders.Misplaced as error:
+                        passed[f"{kind}/{_shown(name)}"] = error.seen
+        except FileNotFoundError:
+            return passed
+        except NotADirectoryError:
+            return {kind: "no folder"}
+        if len(names) > len(passed):
             for queue in self.queues:
                 queue.nudge()
+        return passed
+
+    def _take(self, folder: int, kind: str, name: str) -> None:
+        """Queue one file for every vault; one that the app took back meanwhile is none."""
+        _refuse_name(kind, name)
+        with suppress(FileNotFoundError), appfolders.looked_at(folder, name) as found, self._lock:
+            if self._stopping.is_set():
+                return
+            for queue in self.queues:
+                queue.link(self._source / kind / name, kind, found)
+            with suppress(IsADirectoryError):  # somebody put one there since
+                os.unlink(name, dir_fd=folder)
+
+
+def _refuse_name(kind: str, name: str) -> None:
+    if not (ENTRY if kind == "ledger" else PICTURE).fullmatch(name):
+        raise appfolders.Misplaced(Path(kind, name), "another name")
+
+
+def _shown(name: str) -> str:
+    """A name as a person may be shown it, whoever chose it."""
+    return re.sub(r"[^0-9A-Za-z._-]", "?", name)[:80]
 
 
 class Queue(threading.Thread):
@@ -176,7 +216,7 @@ class Queue(threading.Thread):
                 path.replace(self.headers / path.name)
         for kind in KINDS:
             with os.scandir(self.folder / kind) as entries:
-                self._waiting |= {(kind, e.name): on_disk(e.stat().st_size) for e in entries}
+                self._waiting |= {(kind, e.name): on_disk(e.stat(follow_symlinks=False).st_size) for e in entries}
         self._total = sum(self._waiting.values())
 
     def nudge(self) -> None:
@@ -193,13 +233,18 @@ class Queue(threading.Thread):
         with self._counting:
             return len(self._waiting), self._total
 
-    def link(self, source: Path, kind: str) -> None:
-        """Queue a file; counted before it can be taken, for it may be put the moment it is there."""
+    def link(self, source: Path, kind: str, found: int | None = None) -> None:
+        """Queue a file, the one that was found where it is not ours; counted before it can be taken, for it may be put the moment it is there."""
+        target = self.folder / kind / source.name
         with self._counting, suppress(FileExistsError):
-            size = on_disk(source.stat().st_size)
-            os.link(source, self.folder / kind / source.name)
-            self._waiting[kind, source.name] = size
-            self._total += size
+            if found is None:
+                size = source.lstat().st_size
+                os.link(source, target)
+            else:
+                size = os.fstat(found).st_size
+                appfolders.link(found, target)
+            self._waiting[kind, source.name] = on_disk(size)
+            self._total += on_disk(size)
 
     def took(self, kind: str, name: str) -> None:
         """The vault has this one, or is owed it no more."""
@@ -248,6 +293,10 @@ class Queue(threading.Thread):
             key, data = self._object(kind, path)
         except FileNotFoundError:  # the vault was left behind meanwhile
             return
+        except appfolders.Misplaced as error:  # it grew, or an earlier build queued it
+            log.warning("dropped from a vault's queue", vault=self.vault.name, what=_shown(path.name), why=error.seen)
+            self.took(kind, path.name)
+            return
         with self.meter.put(len(data)):
             self.vault.put_new(key, data)
         if kind == "ledger" and not self._lease.look(self.vault):
@@ -262,17 +311,18 @@ class Queue(threading.Thread):
         """What is put for a queued file, and under which name."""
         if kind == "header":
             picture, _, sha256 = path.name.partition(".")
-            return layout.header(picture, sha256), path.read_bytes()
+            return layout.header(picture, sha256), appfolders.read(path)
+        _refuse_name(kind, path.name)
         if kind == "ledger":
-            return layout.ledger(self._epoch, int(path.stem)), seals.encrypt(path.read_bytes(), self._recipients)
+            return layout.ledger(self._epoch, int(path.stem)), seals.encrypt(appfolders.read(path), self._recipients)
         if self.apart:
             kept = self._sealed_apart(path)
             return layout.payload(kept.picture, kept.sha256), kept.payload
-        return layout.media(path.name), seals.encrypt(path.read_bytes(), self._recipients)
+        return layout.media(path.name), seals.encrypt(appfolders.read(path), self._recipients)
 
     def _sealed_apart(self, path: Path) -> Apart:
         """The picture in two parts, the same ones while it is tried again: no payload is left without its header."""
         if self._kept is None or self._kept.picture != path.name:
-            self._kept = split(path.name, seals.encrypt(path.read_bytes(), self._recipients))
+            self._kept = split(path.name, seals.encrypt(appfolders.read(path), self._recipients))
             write_atomic(self.headers / f"{path.name}.{self._kept.sha256}", self._kept.header)
         return self._kept

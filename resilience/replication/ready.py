@@ -11,7 +11,7 @@ from psycopg import sql
 from resilience.replication.config import Config
 
 ADVANCE = 100_000
-"""So many numbers of each sequence are skipped: more than any site gives away within what async may lose."""
+"""So many numbers of each sequence are skipped: more than any site gives away within what may be lost."""
 NOBODY_SHIPS = "-c synchronous_commit=local"
 """A commit that waited for vaults would wait for ever here."""
 DATABASES = "SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1"

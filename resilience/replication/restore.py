@@ -144,6 +144,7 @@ def _attempt(config: Config, vaults: Mapping[str, Vault], group: list[Label], op
             settled.result()
     cut = 0 if config.until is None else cut_bytes(vaults, config.until, config.record.number)
     facts = {"segment_size": found.segments.size, "segments": str(found.segments.folder), "cut_bytes": cut}
+    facts["until"] = config.until is not None
     mark(config, "restored", merged=asdict(merged), **facts)
     own(config, [config.paths.pg / MARKER])
     return merged

@@ -114,14 +114,15 @@ class SimPlane:
 
         return self._on(outputs, "restore", 6.0, restore)
 
-    def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Recovered:
+    def recover(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, stood_down: str | None = None) -> Recovered:
         """Promote what was restored under this very epoch."""
 
         def promote(host: Host) -> Recovered:
             _need(host.restored_under == epoch.nonce, "Nothing to recover.", "No restore ran under this epoch.")
             host.promoted_under = epoch.nonce
             end = f"0/{len(host.rows):X}"
-            return Recovered(end, epoch.number, end)
+            planned = stood_down is not None and len(host.rows) >= int(stood_down.split("/")[1], 16)
+            return Recovered(end, epoch.number, end, skipped=0 if planned else 100_000)
 
         return self._on(outputs, "recover", 3.0, promote)
 
@@ -153,6 +154,18 @@ class SimPlane:
             return len(host.pictures) - before
 
         return self._on(outputs, "fetch_media", 1.0, fetch)
+
+    def fetch_ahead(self, site: Site, outputs: SiteOutputs, within_s: float) -> Mapping[str, Any]:
+        """All that vaults hold by now, whether a row names it or not."""
+
+        def fetch(host: Host) -> Mapping[str, Any]:
+            _need(host.shaped, "There is no fetch-media.", "The host has no shape yet.")
+            before = len(host.pictures)
+            for held in merging.readable(self.sim, self.left_out).values():
+                host.pictures |= held.pictures
+            return {"objects": len(host.pictures), "fetched": len(host.pictures) - before, "left": 0, "lost": []}
+
+        return self._on(outputs, "fetch_ahead", 60.0, fetch)
 
     def nowhere(self, site: Site, outputs: SiteOutputs, named: Sequence[str]) -> Sequence[str]:
         """Those that no vault has."""

@@ -17,7 +17,7 @@ import pyrage
 import pytest
 
 from resilience.adapters.plaza_workload import user
-from resilience.lab import Lab
+from resilience.lab import Lab, places, processes
 from resilience.replication import lsn
 from tests.lab.test_failover import Operator, another_machine, killed_at
 from tests.lab.test_lab_aside import ask
@@ -29,6 +29,24 @@ ADDRESSES = {"acorn": "198.18.1.100", "cedar": "198.18.3.100"}
 PAUSE = ("closed", "read-only"), ("opened", "writes")
 """Between these lines of a switchover's journal nobody can write."""
 
+CLOSED = f"""table inet closed {{
+  chain input {{
+    type filter hook input priority filter
+    tcp dport {places.DNS_API_PORT} reject with icmpx type host-unreachable
+  }}
+}}"""
+"""A registrar that lets nobody in; the registry's name server goes on."""
+FETCH = """
+import sys, urllib.error, urllib.request
+try:
+    urllib.request.urlopen(sys.argv[1], timeout=20)
+except urllib.error.HTTPError:
+    print("answers")
+except OSError as error:
+    print(error)
+else:
+    print("answers")
+"""
 SYNCED = "cd /; runuser -u postgres -- psql -XAtc 'SHOW recovery_init_sync_method' plaza"
 STARTED = "systemctl start resilience-postgres 2>&1"
 
@@ -49,6 +67,21 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     finally:
         left = lab.down()
     assert left == []
+
+
+def test_the_registrar_is_gone(operator: Operator) -> None:
+    """Its page, typed: nobody is let in there any more, from here to this module's end, and users are still led to the site.
+
+    What comes next leaves a vendor that serves the name: the parent zone names another one, so nobody needs the registrar.
+    """
+    at = f"http://{places.REGISTRY.dns_address}:{places.DNS_API_PORT}"
+    text = operator.file.read_text()
+    operator.file.write_text(text.replace("registrar =", f'rdap = "{at}/domain/{places.NAME}"\nregistrar =', 1))
+    assert as_users(operator.lab, FETCH, at) == "answers\n"
+    processes.run(["nft", "-f", "-"], space=places.REGISTRY.space, stdin=CLOSED)
+    assert "No route to host" in as_users(operator.lab, FETCH, at)
+    typed(operator, "registrar-gone")
+    assert "does not tell how the domain stands" in operator.start("check").communicate(timeout=300)[0]
 
 
 def test_locked_out_of_a_site_that_lives(operator: Operator) -> None:
@@ -92,6 +125,8 @@ def test_a_vendor_that_relents(operator: Operator, monkeypatch: pytest.MonkeyPat
     assert len(writes) > 100
     done = {e["action"]: e["facts"] for e in operator.journal()[before:] if e["kind"] == "step-done"}
     assert str(done["clear"]["aside"]).startswith("/var/lib/resilience/aside/")
+    assert done["ahead"]["fetched"] > done["first"]["fetched"], "before anybody was kept from writing"
+    assert (done["ahead"]["left"], done["media"]["fetched"]) == (0, 0), "what came since is among the newest"
     assert lsn.parse(done["restore"]["end_lsn"]) >= lsn.parse(done["stand-down"]["end_lsn"])
     seen = operator.run("status")
     assert seen["sites"]["acorn"]["serving"] is True
@@ -180,8 +215,12 @@ def test_thirty_hours_and_ninety_eight_posts(operator: Operator, letter: Path, t
     paused = [next(e["at"] for e in moved if (e["kind"], e.get("stage")) == end) for end in PAUSE]
     assert sum(write["at"] < paused[0] for write in writes) > 100
     assert sum(write["at"] > paused[1] for write in writes) > 0
-    aside = next(e["facts"] for e in moved if e["kind"] == "step-done" and e["action"] == "clear")
-    assert str(aside["aside"]).startswith("/var/lib/resilience/aside/")
+    done = {e["action"]: e for e in moved if e["kind"] == "step-done"}
+    assert str(done["clear"]["facts"]["aside"]).startswith("/var/lib/resilience/aside/")
+    brought = done["ahead"]["facts"]
+    assert done["ahead"]["at"] < paused[0]
+    assert (brought["left"], done["media"]["facts"]["fetched"]) == (0, 0), "what came since is among the newest"
+    assert brought["fetched"] > done["first"]["facts"]["fetched"]
     assert [e["number"] for e in operator.journal() if e["kind"] == "sealing"] == [1, 2, 3, 4]
     operator.run("notice", "evidence", "--to", str(tmp_path / "evidence.zip"))
     with zipfile.ZipFile(tmp_path / "evidence.zip") as evidence:

@@ -360,6 +360,8 @@ class Site:
         with self.connect() as db:
             db.execute("CREATE TABLE rows (n int PRIMARY KEY, filler text)")
             db.execute(f"CREATE UNLOGGED TABLE words AS SELECT '{UNLOGGED}' AS word")
+            db.execute("CREATE SEQUENCE shown")
+            db.execute("SELECT nextval('shown')")
             db.execute("CREATE INDEX ON words (word)")
             db.execute("VACUUM FULL words")  # so that it is on the disk, and not in memory alone
         self.ship()
@@ -386,6 +388,13 @@ class Site:
         with self.connect() as db:
             for n in range(first, last + 1):
                 db.execute("INSERT INTO rows VALUES (%s, repeat('x', 200))", (n,))
+
+    def skipped_numbers(self) -> bool:
+        """Whether the next number of a sequence is far past any that somebody may have seen."""
+        with self.connect() as db:
+            row = db.execute("SELECT nextval('shown')").fetchone()
+        assert row is not None
+        return bool(row[0] > 100_000)
 
     def rows(self) -> list[int]:
         """Numbers of the rows that are there."""

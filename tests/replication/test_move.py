@@ -81,9 +81,12 @@ def test_a_superseded_site_hands_over_its_last_rows(sites: Callable[..., Site], 
     writer.join(120)
     assert ship.wait(120) == 5
     assert '"whole": true' in (acorn.folder / "ship.log").read_text()
+    control = subprocess.run([acorn.bin / "pg_controldata", acorn.pg], check=True, capture_output=True, text=True)
+    ended = dict(line.split(":", 1) for line in control.stdout.splitlines())["Latest checkpoint location"].strip()
     birch.run("restore")
-    birch.run("recover")
+    assert birch.run("recover", config=birch.config(stood_down=ended))["skipped"] == 0
     assert set(acknowledged) <= set(birch.rows())
+    assert not birch.skipped_numbers(), "it stopped in order, and nothing of it can be lacking"
 
 
 def test_a_superseded_site_that_takes_long_to_shut_down_is_waited_for(sites: Callable[..., Site], fleet: Fleet) -> None:
@@ -122,12 +125,14 @@ def test_two_moves_from_one_snapshot(sites: Callable[..., Site], lost: Fleet) ->
 
 
 def test_a_promoter_that_died_before_it_opened(sites: Callable[..., Site], lost: Fleet) -> None:
-    """An epoch that was sealed and nothing more is passed over."""
+    """An epoch that was sealed and nothing more is passed over. Numbers are skipped, too, where a forced takeover may lack some."""
     sites(lost, "birch")
     cedar = sites(lost, "cedar")
-    cedar.run("restore")
-    cedar.run("recover")
+    forced = cedar.config(forced=True, durability="quorum")
+    cedar.run("restore", config=forced)
+    cedar.run("recover", config=forced)
     assert cedar.rows() == list(range(1, 201))
+    assert cedar.skipped_numbers()
 
 
 def test_a_promoter_that_died_after_it_opened(sites: Callable[..., Site], lost: Fleet) -> None:
@@ -136,5 +141,7 @@ def test_a_promoter_that_died_after_it_opened(sites: Callable[..., Site], lost: 
     end = birch.run("restore")["end_lsn"]
     cedar = sites(lost, "cedar")
     assert cedar.run("restore")["end_lsn"] == end
-    cedar.run("recover")
+    further = lsn.show(lsn.parse(end) + 1)
+    assert cedar.run("recover", config=cedar.config(stood_down=further))["skipped"] == 100_000
     assert cedar.rows() == list(range(1, 201))
+    assert cedar.skipped_numbers(), "the site before said that it wrote further"

@@ -59,6 +59,8 @@ def test_it_serves_from_what_is_left() -> None:
     birch = stage.state.hosts["birch"]
     assert birch.serving
     assert "post0" in birch.rows
+    done = [e.data for e in stage.world.log.read() if e.kind == "step-done"]
+    assert [data["facts"]["skipped"] for data in done if data["action"] == "recover"] == [100_000]
     assert not any(layout.sealed(2) in held.objects for held in stage.state.vaults.values())
 
 

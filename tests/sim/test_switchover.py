@@ -4,25 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from resilience.decide import plan_switchover
-from resilience.engine.execute import Approval, approve
+from resilience.engine.execute import Approval, approve, execute
 from resilience.engine.observe import observe
 from resilience.engine.steps import hand_over
 from resilience.errors import Refused
+from resilience.model import Site, SiteOutputs
 from resilience.model import Stage as Gate
 from resilience.model.fleet import Durability
+from resilience.ports import Plane
 from resilience.simulation.shipping import may_acknowledge
-from tests.sim.plans import stood_by
+from tests.sim.plans import PLANS, stood_by
 from tests.sim.stage import Stage, attempt, day_one
+from tests.sim.sweep import How, breaks, tried
 
 
 def written(stage: Stage) -> set[str]:
     """Every write that was acknowledged."""
     return set(stage.state.acknowledged)
+
+
+def skipped(stage: Stage) -> int:
+    """How many numbers of each sequence the last takeover skipped, by the journal."""
+    done = [e.data for e in stage.world.log.read() if e.kind == "step-done" and e.data["action"] == "recover"]
+    return int(done[-1]["facts"]["skipped"])
 
 
 @pytest.mark.parametrize("durability", ["async", "quorum"])
@@ -37,6 +46,7 @@ def test_no_write_is_lost(durability: Durability) -> None:
     assert written(stage) <= set(stage.state.hosts["birch"].rows)
     assert stage.post(1) == 1
     assert not may_acknowledge(stage.state, stage.state.hosts["acorn"])
+    assert skipped(stage) == 0, "it stopped in order, so nobody was shown a number that is not here"
 
 
 def test_users_go_on_reading_meanwhile() -> None:
@@ -76,6 +86,107 @@ def test_a_vendor_that_relents_comes_home_by_a_switchover() -> None:
     acorn = stage.state.hosts["acorn"]
     assert "forged" not in acorn.rows
     assert set(stage.state.hosts["birch"].rows) <= set(acorn.rows)
+    assert stage.post(1) == 1
+
+
+def test_old_pictures_are_there_before_writes_pause() -> None:
+    """A cold site has each that was written before its hosts were ready; what comes after it opens is what was written since."""
+    stage = day_one()
+    before, lacked = set(stage.state.vaults["cedar"].pictures), list[set[str]]()
+    assert len(before) > 20
+
+    def look(door: str) -> None:
+        if door == "plane.acorn.snapshot":
+            stage.post(3, "acorn")
+        if door == "gate.acorn.set":
+            lacked.append(before - stage.state.hosts["birch"].pictures)
+
+    stage.state.watchers.append(look)
+    stage.operator.switchover()
+    assert lacked == [set()]
+    done = {e.data["action"]: e.data["facts"] for e in stage.state.events if e.kind == "step-done"}
+    assert done["media"] == {"fetched": 3, "missing": 0}
+
+
+@pytest.mark.parametrize(("hours", "within_s"), [(None, 20 * 3600.0), (2, 2 * 3600.0), (-1, None)])
+def test_old_pictures_have_half_of_the_notice(hours: float | None, within_s: float | None) -> None:
+    """Without a deadline they have long; with one until then, and where that is over the move does not wait for them."""
+    stage = day_one()
+    plane = Timed(stage.world.plane)
+    until = None if hours is None else stage.state.now + hours * 3600
+    plan = plan_switchover(stage.fleet, observe(stage.world, stage.fleet), to="birch", pictures_until=until)
+    accepted = frozenset(hazard.name for hazard in plan.hazards)
+    approve(stage.world, plan, Approval(plan.digest, accepted, "operator"))
+    execute(replace(stage.world, plane=cast("Plane", plane)), stage.fleet, plan)
+    assert plane.had == ([pytest.approx(within_s, abs=300)] if within_s else [])
+    assert stage.post(1) == 1
+
+
+@dataclass
+class Timed:
+    """The data plane that notes how long pictures may take."""
+
+    plane: Plane
+    had: list[float] = field(default_factory=list)
+
+    def fetch_ahead(self, site: Site, outputs: SiteOutputs, within_s: float) -> Any:
+        """As it is."""
+        self.had.append(within_s)
+        return self.plane.fetch_ahead(site, outputs, within_s)
+
+    def without(self, vaults: frozenset[str], *, forced: bool = False) -> Plane:
+        """The same, with no door to these vaults."""
+        return cast("Plane", Timed(self.plane.without(vaults, forced=forced), self.had))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plane, name)
+
+
+@pytest.mark.parametrize("how", ["error", "killed"])
+def test_bringing_them_is_interrupted_anywhere(how: How) -> None:
+    """Before or after its effect: users write on meanwhile, and the same command, run again, ends well."""
+    home = PLANS["switchover home"]
+    tries = [planned for planned in breaks(home, how) if planned.door == "plane.acorn.fetch_ahead"]
+    assert [planned.after for planned in tries] == [False, True]
+    for planned in tries:
+        assert tried(home, planned, "async").stopped
+
+
+@dataclass
+class Spoiled:
+    """The data plane where one picture opens nowhere as it was."""
+
+    plane: Plane
+    picture: str
+
+    def fetch_ahead(self, site: Site, outputs: SiteOutputs, within_s: float) -> dict[str, Any]:
+        """All but that one."""
+        return {**self.plane.fetch_ahead(site, outputs, within_s), "lost": [self.picture]}
+
+    def without(self, vaults: frozenset[str], *, forced: bool = False) -> Plane:
+        """The same, with no door to these vaults."""
+        return cast("Plane", Spoiled(self.plane.without(vaults, forced=forced), self.picture))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plane, name)
+
+
+@pytest.mark.parametrize(("picture", "moves"), [("post7", False), ("post3", True), ("nobody's", True)])
+def test_a_picture_that_cannot_be_had_refuses_it_before_anybody_notices(picture: str, moves: bool) -> None:  # noqa: FBT001
+    """Users write on where a row that is shown names it; one that was taken down or is nobody's is in nobody's way."""
+    stage = day_one()
+    plane = cast("Plane", Spoiled(stage.world.plane, picture))
+    stage.operator = replace(stage.operator, world=replace(stage.world, plane=plane))
+    closed = stage.state.doors.calls["gate.acorn.set"]
+    said = attempt(stage.operator.switchover)
+    if moves:
+        assert said is None
+    else:
+        assert said == "Refused: acorn goes on serving: 1 pictures that rows name could not be brought to birch."
+        assert stage.state.doors.calls["gate.acorn.set"] == closed
+        assert stage.post(1, "acorn") == 1
+        stage.operator = replace(stage.operator, world=stage.world)
+        assert attempt(stage.operator.switchover) is None
     assert stage.post(1) == 1
 
 

@@ -26,6 +26,7 @@ ACTIONS: dict[str, Action] = {
     "ship": data.ship,
     "lease": data.lease,
     "prepare": hand_over.prepare,
+    "ahead": hand_over.ahead,
     "clear": hand_over.clear,
     "snapshot": hand_over.snapshot,
     "drain": hand_over.drain,

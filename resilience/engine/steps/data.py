@@ -8,7 +8,7 @@ from resilience.engine.observe import read
 from resilience.engine.orders import recorded
 from resilience.engine.run import Facts, Run
 from resilience.errors import ResilienceError, ShortRecovery
-from resilience.model import EpochRecord, Step, Unknown
+from resilience.model import EpochRecord, Event, Step, Unknown
 from resilience.ports import Merged
 from resilience.replication import lsn
 
@@ -63,8 +63,7 @@ def restore(run: Run, step: Step) -> Facts:
 
 def _refuse_less(run: Run, epoch: EpochRecord, merged: Merged) -> None:
     """Where the old site said what it wrote last, the vaults must reach that far."""
-    ends = [e for e in run.world.log.read() if e.kind == "stood-down" and e.data["nonce"] == epoch.nonce]
-    for event in ends:
+    for event in _stood_down(run, epoch):
         if lsn.parse(merged.end_lsn) < lsn.parse(str(event.data["end_lsn"])):
             raise ShortRecovery(
                 f"The vaults end at {merged.end_lsn}, and {event.data['site']} wrote up to {event.data['end_lsn']}.",
@@ -73,15 +72,24 @@ def _refuse_less(run: Run, epoch: EpochRecord, merged: Merged) -> None:
             )
 
 
+def _stood_down(run: Run, epoch: EpochRecord) -> list[Event]:
+    """What the old site said when it stopped for this epoch, by an attempt each; none where it did not."""
+    return [e for e in run.world.log.read() if e.kind == "stood-down" and e.data["nonce"] == epoch.nonce]
+
+
 def recover(run: Run, step: Step) -> Facts:
     """Replay to the end of the chain and promote, if the epoch is still ours."""
     site = run.fleet.site(step.subject)
-    recovered = run.world.plane.recover(site, run.outputs(site.name), run.epoch(site.name))
+    epoch = run.epoch(site.name)
+    ends = [str(event.data["end_lsn"]) for event in _stood_down(run, epoch)]
+    last = max(ends, key=lsn.parse, default=None)
+    recovered = run.world.plane.recover(site, run.outputs(site.name), epoch, last)
     return {
         "switch_lsn": recovered.switch_lsn,
         "timeline": recovered.timeline,
         "end_lsn": recovered.end_lsn,
         "replay_s": recovered.replay_s,
+        "skipped": recovered.skipped,
     }
 
 

@@ -13,6 +13,8 @@ from resilience.errors import Refused, ResilienceError
 from resilience.model import EpochRecord, Stage, Step
 
 DRAIN_S = 20.0
+AHEAD_S = 20 * 3600.0
+"""Longer than that a move does not wait for old pictures."""
 
 
 class _Behind(Exception):
@@ -27,6 +29,29 @@ def prepare(run: Run, step: Step) -> Facts:
     if run.newest().site == site.name:
         return {"already": True}
     return run.world.plane.shape(site, run.outputs(site.name), nobody)
+
+
+def ahead(run: Run, step: Step) -> Facts:
+    """Bring the pictures that there are, in the time that there is; what is left comes once the site is open.
+
+    Refused, while nobody noticed anything, where one that a row names can't be had.
+    """
+    site, source = run.fleet.site(step.subject), run.plan.source
+    if run.newest().site == site.name:
+        return {"already": True}
+    now = run.world.clock.now()
+    within = min(AHEAD_S, float(step.args.get("until", now + AHEAD_S)) - now)
+    if within <= 0:
+        return {"too_late": True}
+    brought = run.world.plane.fetch_ahead(site, run.outputs(site.name), within)
+    lost = brought["lost"] and sorted(run.world.app.still_named(run.outputs(source), brought["lost"]))
+    if lost:
+        raise Refused(
+            f"{source} goes on serving: {len(lost)} pictures that rows name could not be brought to {site.name}.",
+            f"{', '.join(lost[:3])}: no vault that answers gives them as they were.",
+            "Nothing was closed. Bring a vault back that has them, or have what shows them deleted; run the same command again.",
+        )
+    return {count: brought[count] for count in ("objects", "fetched", "left")}
 
 
 def clear(run: Run, step: Step) -> Facts:
