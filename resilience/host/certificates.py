@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pwd
 import re
-import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptography import x509
@@ -34,7 +35,8 @@ class Unusable(Exception):
 
 def pack(storage: Path) -> dict[str, str]:
     """Everything that travels, by its path in the storage."""
-    found = {str(path.relative_to(storage)): path for path in sorted(storage.rglob("*")) if path.is_file()}
+    files = (path for path in sorted(storage.rglob("*")) if not path.is_symlink() and path.is_file())
+    found = {str(path.relative_to(storage)): path for path in files}
     return {name: path.read_text() for name, path in found.items() if _travels(name)}
 
 
@@ -46,7 +48,8 @@ def unpack(storage: Path, bundle: Bundle) -> list[str]:
         path = storage / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = path.with_name(f".{path.name}.new")
-        new.touch(mode=SECRET)
+        new.unlink(missing_ok=True)
+        new.touch(mode=SECRET, exist_ok=False)
         new.write_text(bundle[name])
         new.replace(path)
     return put
@@ -110,11 +113,22 @@ def _public(key: object) -> bytes:
     return bytes(key.public_bytes(*form))  # type: ignore[attr-defined]
 
 
-def _own(storage: Path, user: str) -> None:
-    """Everything belongs to whoever reads it: the proxy."""
-    if os.geteuid() == 0:
-        for path in (storage, *storage.rglob("*")):
-            shutil.chown(path, user, user)
+@contextmanager
+def _acting_as(user: str) -> Iterator[None]:
+    """With the rights of whoever owns the storage, who may have put links there: none leads where that user can't go."""
+    if os.geteuid() != 0:
+        yield
+        return
+    who, groups = pwd.getpwnam(user), os.getgroups()
+    os.initgroups(user, who.pw_gid)
+    os.setegid(who.pw_gid)
+    os.seteuid(who.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
 
 
 def main() -> int:
@@ -128,11 +142,14 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.act == "give":
         bundle = Path(asked.what)
-        unpack(asked.storage, json.loads(bundle.read_text())["files"])
-        _own(asked.storage, asked.user)
+        files = json.loads(bundle.read_text())["files"]
+        with _acting_as(asked.user):
+            unpack(asked.storage, files)
         bundle.unlink()
         return 0
-    print(json.dumps({"files": take(asked.storage, asked.what, asked.wait)}))  # noqa: T201 - its answer
+    with _acting_as(asked.user):
+        files = take(asked.storage, asked.what, asked.wait)
+    print(json.dumps({"files": files}))  # noqa: T201 - its answer
     return 0
 
 

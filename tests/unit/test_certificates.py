@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -175,3 +180,61 @@ def test_authorities_are_declared_once_and_by_https() -> None:
     assert "declared twice" in json.dumps([caught.value.what, caught.value.why])
     with pytest.raises(FleetError, match="directory"):
         config.parse(text + block.format("a", "http://a.test/dir"))
+
+
+@pytest.fixture
+def host() -> Iterator[Path]:
+    """A host's storage, which is the proxy's, and a bundle and a folder of root's beside it."""
+    top = Path(tempfile.mkdtemp(prefix="resilience-tls-"))
+    top.chmod(0o755)
+    for name in ("tls", "etc"):
+        (top / name).mkdir(0o700)
+    shutil.chown(top / "tls", PROXY, PROXY)
+    (top / "etc/certificates.json").write_text(json.dumps({"files": issued("one")}))
+    (top / "etc/site.key").write_text("root's own")
+    yield top
+    shutil.rmtree(top)
+
+
+PROXY = "daemon"
+"""Stands for the proxy's user."""
+
+
+def as_proxy(*argv: str | Path) -> None:
+    """What the proxy's user does, with no right but its own."""
+    subprocess.run(argv, check=True, user=PROXY, group=PROXY, extra_groups=[], cwd="/")
+
+
+def act(host: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    """`take` or `give`, as root."""
+    line = [sys.executable, "-m", "resilience.host.certificates", *words, "--storage", host / "tls", "--user", PROXY]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+def roots(host: Path) -> list[object]:
+    """Owner, mode and content of what is root's."""
+    key = host / "etc/site.key"
+    return [(key.stat().st_uid, key.stat().st_mode, key.read_text()), ((host / "etc").stat().st_uid)]
+
+
+def test_what_is_given_is_the_proxys_and_nothing_else_is(host: Path) -> None:
+    """A link that lies among certificates, also under the name of a half-written one, gives the proxy nothing of root's."""
+    place = host / "tls/certificates/one" / HOST
+    before = roots(host)
+    as_proxy("mkdir", "-p", place)
+    for name in (f".{HOST}.key.new", "other.crt", "other.key"):
+        as_proxy("ln", "-s", host / "etc/site.key", place / name)
+    as_proxy("ln", "-s", host / "etc", host / "tls/acme")
+    assert act(host, "give", host / "etc/certificates.json").returncode == 0
+    assert roots(host) == before
+    assert {path.owner() for path in (host / "tls").rglob(f"{HOST}.*")} == {PROXY}
+    assert not (host / "etc/certificates.json").exists()
+    taken = act(host, "take", HOST)
+    assert set(json.loads(taken.stdout)["files"]) == set(issued("one")), taken.stderr
+
+
+def test_nothing_is_given_into_a_linked_folder(host: Path) -> None:
+    """Where a folder of the storage is a link to one of root's, nothing is written there, and the bundle stays."""
+    as_proxy("ln", "-s", host / "etc", host / "tls/certificates")
+    assert act(host, "give", host / "etc/certificates.json").returncode != 0
+    assert sorted(path.name for path in (host / "etc").iterdir()) == ["certificates.json", "site.key"]
