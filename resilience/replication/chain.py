@@ -7,7 +7,7 @@ the end is for the caller to prove: by a 404 at every sealed vault, never by a l
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from resilience.errors import BrokenChain, VaultError
@@ -34,6 +34,11 @@ class Chain:
             return f"{lsn.show(self.position)}, where the snapshot begins"
         at = datetime.fromtimestamp(self.headers[-1].at, UTC)
         return f"{lsn.show(self.end)} ({at:%Y-%m-%d %H:%M:%S.%f} UTC)"
+
+    def before(self, header: Header) -> Chain:
+        """What of it lies before one of its chunks."""
+        headers = self.headers[: self.headers.index(header)]
+        return replace(self, headers=headers, end=headers[-1].end if headers else self.position)
 
 
 def merge(position: int, chunks: Mapping[str, Mapping[int, Header]], limit: int | None = None) -> Chain:
@@ -94,6 +99,19 @@ def overlaps(chain: Chain) -> list[tuple[Header, Header]]:
     return pairs
 
 
+def forked(chain: Chain, chunks: Mapping[str, Mapping[int, Header]]) -> dict[Header, list[str]]:
+    """Chunks of the chain under whose name another one lies somewhere: an object is written once, so one of both is of another history."""
+    contents: dict[int, set[str]] = {}
+    for held in chunks.values():
+        for start, header in held.items():
+            contents.setdefault(start, set()).add(header.sha256)
+    return {
+        h: sorted(n for n, held in chunks.items() if h.start in held)
+        for h in chain.headers
+        if len(contents[h.start]) > 1
+    }
+
+
 def strays(chain: Chain, chunks: Mapping[str, Mapping[int, Header]]) -> dict[Header, list[str]]:
     """Valid chunks that are none of the chain, though they begin before its end; and who holds them."""
     on_it = set(chain.headers)
@@ -142,6 +160,17 @@ def refuse_altered(chain: Chain, vaults: Iterable[str], epoch: int) -> None:
             chain.good_until,
             _accept(chain, "Nobody but the lost site could have signed what should be there."),
         )
+
+
+def refuse_fork(before: Chain, what: str) -> None:
+    """BrokenChain where two histories lie under one epoch, with a chain that ends before they part."""
+    raise BrokenChain(
+        f"one history: {what}, so one of both",
+        before.good_until,
+        "The old primary was rolled back while it shipped, or somebody has its key. Look which one its other chunks go on from, and remove "
+        "the other with the operator's credentials; or go on without both, on purpose: "
+        f"resilience failover --accept-end {lsn.show(before.end)} --accept broken-chain",
+    )
 
 
 def _accept(chain: Chain, fact: str) -> str:

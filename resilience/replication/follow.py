@@ -58,6 +58,7 @@ class Follower:
         self._legs = self._where()
         self._incoming = self._begin(self._legs.pop(0))
         self._noted = 0
+        self._stopped: str | None = None
         self._starting: subprocess.Popen[bytes] | None = None
         spacing = config.spacing_ms / 1000
         self._readers = [Reader(v, lambda: self._incoming, self._objects, spacing) for v in self._vaults.values()]
@@ -165,8 +166,15 @@ class Follower:
             raise
         except ResilienceError as error:
             log.warning("cannot look for a newer epoch", what=error.what, why=error.why)
+        self._tell_stopped()
         self._keep_running()
         self._report.write(self._incoming)
+
+    def _tell_stopped(self) -> None:
+        why = self._incoming.stopped
+        if why is not None and why != self._stopped:
+            log.error("nothing is delivered any more", why=why, position=lsn.show(self._incoming.position))
+        self._stopped = why
 
     def _cross(self) -> None:
         """Where another epoch was opened: take this leg to its end, then go on with the next."""

@@ -57,11 +57,17 @@ class Gathered:
         folder.mkdir(parents=True, exist_ok=True)
 
     def walk(
-        self, position: int, limit: int | None, accept: int | None, arrived: Callable[[Header, bytes], None]
+        self,
+        position: int,
+        limit: int | None,
+        accept: int | None,
+        arrived: Callable[[Header, bytes], None],
+        differ: Callable[[Header, Header], bool] = lambda *_: False,
     ) -> Chain:
-        """The chain from `position` to its proven end, or to `limit`; BrokenChain where it has a hole.
+        """The chain from `position` to its proven end, or to `limit`; BrokenChain where it has a hole, or two histories lie there.
 
-        `arrived` is called with every good chunk as soon as it is there, from several threads.
+        `arrived` is called with every good chunk as soon as it is there, from several threads; `differ` tells whether two that
+        overlap do.
         """
         self._arrived = arrived
         self._take_local(position)
@@ -76,6 +82,7 @@ class Gathered:
             chain = self._merge(position, limit)
         self._prove(chain)
         self._pool.shutdown()
+        chain = self._one_history(chain, accept, differ)
         self._tell_strays(chain)
         if (limit is None or chain.end < limit) and chain.end != accept:
             chains.refuse_altered(chain, self._altered_at(chain.end), self.record.number)
@@ -104,7 +111,8 @@ class Gathered:
     @property
     def furthest_here(self) -> int:
         """Where the last chunk ends that this host read before."""
-        return max((header.end for header in self._good.get(HERE, {}).values()), default=0)
+        here = [held for name, held in self._good.items() if name not in self._vaults]
+        return max((header.end for held in here for header in held.values()), default=0)
 
     def object(self, header: Header) -> bytes:
         """The chunk as its object, to be put; VaultError where it was altered on this host since it was read."""
@@ -122,7 +130,7 @@ class Gathered:
 
     def _take_local(self, position: int) -> None:
         """Chunks past `position` that this host read while it followed: what it delivered by then it had looked at."""
-        self._good[HERE] = {}
+        here = self._good[HERE] = {}
         since = Place(self.record.number, position)
         for path in sorted(self._folder.glob(f"{self.record.number:08d}-*")):
             if not is_object(path.name) or ends(path) <= since:
@@ -133,7 +141,8 @@ class Gathered:
                 if known:
                     self._unsigned.add(found[0])
                 self._arrived(*found)
-                self._good[HERE][found[0].start] = found[0]
+                holder = HERE if found[0].start not in here else f"{path.name} {HERE}"
+                self._good.setdefault(holder, {})[found[0].start] = found[0]
             else:
                 log.warning("a chunk was altered on this host", name=path.name)
                 path.unlink()  # else it would stand where a vault's belongs
@@ -224,6 +233,24 @@ class Gathered:
         tail = [header.start for header in chain.headers if header.end > chain.confirmed]
         pairs = [(n, start) for n in self._vaults for start in tail if start in self.listed[n] - self._asked[n]]
         list(self._pool.map(lambda pair: self._fetch(*pair), pairs))
+
+    def _one_history(self, chain: Chain, accept: int | None, differ: Callable[[Header, Header], bool]) -> Chain:
+        """The chain; BrokenChain where two histories part, or what lies before that where the operator accepts it as the end."""
+        told = {
+            header: f"two chunks of epoch {header.epoch} begin at {lsn.show(header.start)} in {', '.join(names)}, and differ"
+            for header, names in chains.forked(chain, self._good).items()
+        }
+        for one, two in chains.overlaps(chain):
+            if two not in told and differ(one, two):
+                starts = f"{lsn.show(one.start)} and {lsn.show(two.start)}"
+                told[two] = f"chunks of epoch {two.epoch} at {starts} overlap and differ"
+        if not told:
+            return chain
+        first = min(told, key=chain.headers.index)
+        before = chain.before(first)
+        if before.end != accept:
+            chains.refuse_fork(before, told[first])
+        return before
 
     def _tell_strays(self, chain: Chain) -> None:
         for header, names in chains.strays(chain, self._good).items():

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from threading import RLock
 
 from resilience.replication import chain as chains
+from resilience.replication import lsn
 from resilience.replication.chunk import Header
 from resilience.replication.trace import Leg
 
@@ -27,6 +28,9 @@ class Incoming:
         self.confirmed = 0
         self.limit: int | None = None
         """Where a later epoch's opening record cut this leg; all before it is safe."""
+        self.stopped: str | None = None
+        """Why nothing is delivered from some position on, until that is put right or cut off."""
+        self._stop: int | None = None
         self._wake = wake
         self._lock = RLock()
         self._held: dict[str, dict[int, Header]] = {}
@@ -38,14 +42,30 @@ class Incoming:
         with self._lock:
             return self._known.get(start)
 
-    def holds(self, vault: str, header: Header) -> None:
-        """A vault holds this chunk; one that was delivered before the slowest vault was asked for it waits for nothing."""
+    def holds(self, vault: str, header: Header) -> bool:
+        """A vault holds this chunk; one that was delivered before the slowest vault was asked for it waits for nothing.
+
+        False where another vault gave another one under that name: then nothing is delivered from there on.
+        """
         with self._lock:
+            known = self._known.setdefault(header.start, header)
+            if known != header:
+                at = lsn.show(header.start)
+                self.refuse(
+                    header.start, f"Two histories part at {at}: what {vault} holds is another chunk than elsewhere."
+                )
+                return False
             if self.end_of(header) > self.position:
                 self._held.setdefault(vault, {})[header.start] = header
-            self._known[header.start] = header
             self.confirmed = max(self.confirmed, header.confirmed)
         self._wake()
+        return True
+
+    def refuse(self, start: int, why: str) -> None:
+        """Deliver nothing that begins there, or later."""
+        with self._lock:
+            if self._stop is None or start < self._stop:
+                self._stop, self.stopped = start, why
 
     def doubtful(self, vault: str) -> bool:
         """Whether a vault gave a chunk that is not settled yet and that no look followed."""
@@ -87,7 +107,8 @@ class Incoming:
             clean = {name: self._clean.get(name, {}) for name in record.vaults}
             settled = chains.settled(chain, clean, record.vaults, record.k)
             bound = max(settled, min(self.confirmed, chain.end), self.limit or 0)
-            return [header for header in chain.headers if self.end_of(header) <= bound]
+            headers = chain.headers if self._stop is None else [h for h in chain.headers if h.start < self._stop]
+            return [header for header in headers if self.end_of(header) <= bound]
 
     def end_of(self, header: Header) -> int:
         """Where a chunk ends, as far as it counts."""

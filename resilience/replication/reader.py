@@ -25,7 +25,7 @@ LIVELY = 2.0
 """For so long after a chunk the next one is asked for at the primary's own spacing."""
 SKIP = 5.0
 """A vault that lacks a chunk for so long, while others are past it, has a hole there."""
-ALTERED = "Altered"
+ALTERED, FORKED = "Altered", "Forked"
 log = structlog.get_logger()
 
 
@@ -39,7 +39,7 @@ class Reader(threading.Thread):
         self.failures = 0
         self.holes = 0
         self.errors: Counter[str] = Counter()
-        """Questions that failed, by class, and chunks that came altered."""
+        """Questions that failed, by class, and chunks that came altered, or are others than elsewhere."""
         self._incoming = incoming
         self._folder = folder
         self._spacing = spacing
@@ -47,7 +47,7 @@ class Reader(threading.Thread):
         self._stopping = threading.Event()
         self._at: tuple[Incoming, int] | None = None
         self._lacking_since = 0.0
-        self._altered: set[str] = set()
+        self._told: set[str] = set()
         self._lively_until = 0.0
 
     def nudge(self) -> None:
@@ -109,7 +109,6 @@ class Reader(threading.Thread):
         self._lacking_since = 0.0
         self._lively_until = time.monotonic() + LIVELY
         self._at = (incoming, header.end)
-        incoming.holds(self.vault.name, header)
         return True
 
     def _newer(self, incoming: Incoming) -> str:
@@ -128,23 +127,27 @@ class Reader(threading.Thread):
         return position
 
     def _ask(self, incoming: Incoming, start: int) -> Header | None:
-        """The chunk at this position when the vault has it whole; only the first vault has to send it."""
+        """The chunk at this position when the vault has it whole, and no vault has another one there."""
         key = layout.chunk(incoming.leg.record.number, start)
-        known = incoming.known(start)
-        if known is not None:
-            return known if self.vault.exists(key) else None
         data = self.vault.get(key)
         if data is None:
             return None
         found = chunk.decode(data, incoming.leg.record)
         if found is None or found[0].start != start or found[0].end <= start:
-            if key not in self._altered:
-                log.warning("an altered chunk", vault=self.vault.name, start=lsn.show(start))
-            self._altered.add(key)
-            self.errors[ALTERED] += 1
+            self._tell(ALTERED, key, "an altered chunk", start)
             return None
-        keep(self._folder, found[0], data)
+        if incoming.known(start) is None:
+            keep(self._folder, found[0], data)
+        if not incoming.holds(self.vault.name, found[0]):
+            self._tell(FORKED, key, "another chunk than other vaults hold", start)
+            return None
         return found[0]
+
+    def _tell(self, what: str, key: str, event: str, start: int) -> None:
+        if key not in self._told:
+            log.warning(event, vault=self.vault.name, start=lsn.show(start))
+        self._told.add(key)
+        self.errors[what] += 1
 
     def _pass_over(self, incoming: Incoming, start: int) -> bool:
         """Go on behind a chunk that only this vault lacks, once it lacked it for a while."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from threading import Lock
 
-from resilience.errors import BrokenChain
 from resilience.replication import chunk, lsn
 from resilience.replication.chunk import Header
 
@@ -113,15 +111,3 @@ class Segments:
                 if self._owner is not None:
                     os.fchown(fd, *self._owner)
         return fd
-
-
-def refuse_disagreement(pairs: Iterable[tuple[Header, Header]], wal: dict[Header, bytes]) -> None:
-    """BrokenChain where two chunks overlap and their bytes differ: a machine was rolled back."""
-    for one, two in pairs:
-        upto = min(one.end, two.end)
-        if wal[one][two.start - one.start : upto - one.start] != wal[two][: upto - two.start]:
-            raise BrokenChain(
-                f"one history: chunks at {lsn.show(one.start)} and {lsn.show(two.start)} overlap and differ, so one of both",
-                lsn.show(two.start),
-                "The old primary was rolled back while it shipped. Restore from a snapshot before that position.",
-            )

@@ -92,6 +92,7 @@ class StandbyReport:
             "pictures_lacking": self._pictures.lacking if self._pictures else None,
             "ledger_entries": self._entries.held,
             "kept": self._prune.facts,
+            "stopped": incoming.stopped,
             "vaults": {
                 r.vault.name: {
                     "lsn": lsn.show(r.position),

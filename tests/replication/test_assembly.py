@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from pathlib import Path
 from threading import Event
@@ -141,7 +142,51 @@ def test_chunks_with_other_bounds_join_where_they_agree(site: Site) -> None:
 
 
 def test_what_reaches_far_back_must_agree_with_all_of_it(site: Site) -> None:
-    """Not only with the chunk before it, where it goes on past the end."""
+    """Not only with the chunk before it, where it goes on past the end; the end that the error names can be accepted."""
     site.put(4, b"XXXX" + SECOND + LAST + b"!", "cedar")
-    with pytest.raises(BrokenChain, match="one history"):
+    with pytest.raises(BrokenChain, match="one history") as caught:
         site.restore()
+    assert_named(caught.value, 21)
+    assert site.restore(accept=21)[0] == WAL
+
+
+def test_a_chunk_that_agrees_may_reach_far_back(site: Site) -> None:
+    """Chunks with other bounds are one history as long as their bytes are."""
+    site.put(4, WAL[4:] + b"!", "cedar")
+    assert site.restore()[0] == WAL + b"!"
+
+
+@pytest.mark.parametrize("names", [("birch", "cedar", "elm"), ("elm", "cedar", "birch"), ("cedar", "elm", "birch")])
+def test_two_chunks_of_one_name_stop(site: Site, names: tuple[str, ...]) -> None:
+    """A machine was rolled back with its memory: elm has a later past, and what came after lies everywhere. No vault's word goes first."""
+    site.put(21, b"OLD!", "birch", "cedar", confirmed=16)
+    site.put(21, b"NEW!", "elm", confirmed=16)
+    site.put(25, b"more", confirmed=16)
+    site.world.vaults = {name: site.world.vaults[name] for name in names}
+    for _ in range(2):  # what the first run kept here hides nothing
+        with pytest.raises(
+            BrokenChain, match=r"two chunks of epoch 1 begin at 0/1000015 in .*elm.* and differ"
+        ) as caught:
+            site.restore()
+        assert_named(caught.value, 21)
+    assert site.restore(accept=21)[0] == WAL
+    site.world.vaults["elm"].delete(layout.chunk(1, BASE + 21))
+    shutil.rmtree(site.world.folder / "objects")
+    assert site.restore()[0] == WAL + b"OLD!more"
+
+
+def test_a_shorter_chunk_of_one_name_stops_too(site: Site) -> None:
+    """The older history ends within what the later one put under the same name."""
+    site.put(21, b"OLD!", "birch", "cedar")
+    site.put(21, b"NEW-and-longer", "elm")
+    site.put(35, b"more")
+    with pytest.raises(BrokenChain, match="begin at 0/1000015"):
+        site.restore()
+    assert site.restore(accept=21)[0] == WAL
+
+
+def assert_named(error: BrokenChain, end: int) -> None:
+    """The error says up to where data is good, and how to go on from there."""
+    at = lsn.show(BASE + end)
+    assert error.good_until.startswith(f"{at} (")
+    assert f"--accept-end {at} " in error.next

@@ -23,7 +23,7 @@ from resilience.replication import chunk, layout, lsn, seals
 from resilience.replication.chain import Chain
 from resilience.replication.gather import Gathered
 from resilience.replication.objects import Place, ends
-from resilience.replication.segments import Segments, refuse_disagreement
+from resilience.replication.segments import Segments
 
 BASE = 16 << 20
 SEGMENT = 1 << 20
@@ -284,18 +284,6 @@ def test_a_chain_short_of_its_limit_is_broken(world: World) -> None:
     world.ship([100] * 2)
     with pytest.raises(BrokenChain, match=f"from {lsn.show(BASE + 200)} to {lsn.show(BASE + 300)}"):
         world.walk(limit=BASE + 300)
-
-
-def test_overlaps_must_agree(world: World) -> None:
-    """Two histories under one epoch (a machine that was rolled back) stop everything."""
-    world.ship([200])
-    world.vaults["elm"].put_new(layout.chunk(1, BASE + 100), world.make(BASE + 100, b"x" * 200))
-    chain, gathered, _ = world.walk()
-    pair = (chain.headers[0], chain.headers[1])
-    bodies = {h: chunk.split(gathered.object(h))[1] for h in pair}
-    opened = {h: chunk.open_body(h, body, str(world.identity)) for h, body in bodies.items()}
-    with pytest.raises(BrokenChain, match="one history"):
-        refuse_disagreement([pair], opened)
 
 
 def test_a_chunk_for_somebody_else_cannot_be_opened(world: World) -> None:

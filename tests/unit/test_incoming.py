@@ -98,28 +98,34 @@ def test_an_opening_record_cuts_and_settles(incoming: Incoming) -> None:
     assert incoming.position == 15
 
 
-def put(vault: MemoryVault, start: int, end: int) -> None:
+def put(vault: MemoryVault, start: int, end: int, body: bytes | None = None) -> None:
     """A real chunk in a vault."""
-    body = chunk.seal_body(b"x" * (end - start), [str(IDENTITY.to_public())])
+    body = body or chunk.seal_body(b"x" * (end - start), [str(IDENTITY.to_public())])
     made = Header(
         RECORD.number, RECORD.nonce, RECORD.site, 1, "77", start, end, 0, 5.0, hashlib.sha256(body).hexdigest()
     )
     vault.put_new(layout.chunk(RECORD.number, start), chunk.encode(made, body, SIGN))
 
 
-def test_readers_look_and_pass_over_a_hole(incoming: Incoming, tmp_path: Path) -> None:
-    """The second vault only says whether it has the chunk; where a newer epoch shows, nothing is settled by reading."""
-    vaults = [MemoryVault(name) for name in RECORD.vaults[:2]]
+def whole(vaults: list[MemoryVault], start: int, end: int) -> None:
+    """The same chunk in all of them."""
+    body = chunk.seal_body(b"x" * (end - start), [str(IDENTITY.to_public())])
     for vault in vaults:
-        put(vault, 0, 10)
+        put(vault, start, end, body)
+
+
+def test_readers_look_and_pass_over_a_hole(incoming: Incoming, tmp_path: Path) -> None:
+    """A chunk is kept once, whoever else has it; where a newer epoch shows, nothing is settled by reading."""
+    vaults = [MemoryVault(name) for name in RECORD.vaults[:2]]
+    whole(vaults, 0, 10)
     readers = [Reader(vault, lambda: incoming, tmp_path, 0.01) for vault in vaults]
     assert [reader.step() for reader in readers] == [True, True]
     assert ends(incoming) == []
     assert [reader.step() for reader in readers] == [False, False]
     assert ends(incoming) == [10]
     assert len(list(tmp_path.iterdir())) == 1
+    whole(vaults, 10, 20)
     for vault in vaults:
-        put(vault, 10, 20)
         vault.put_new(layout.epoch(RECORD.number + 1), b"newer")
     assert [reader.step() for reader in readers] == [True, True]
     assert [reader.step() for reader in readers] == [False, False]
@@ -133,3 +139,22 @@ def test_an_altered_chunk_counts_as_absent(incoming: Incoming, tmp_path: Path) -
     reader = Reader(vault, lambda: incoming, tmp_path, 0.01)
     assert not reader.step()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_chunks_of_one_name_are_not_counted_as_one(
+    incoming: Incoming, tmp_path: Path, order: tuple[int, int]
+) -> None:
+    """Vaults that hold other bytes under one name hold two histories: nothing is delivered from there on, and it is told."""
+    vaults = [MemoryVault(name) for name in RECORD.vaults[:2]]
+    whole(vaults, 0, 10)
+    for vault in vaults:
+        put(vault, 10, 20)
+    whole(vaults, 20, 30)
+    readers = [Reader(vaults[place], lambda: incoming, tmp_path, 0.01) for place in order]
+    for reader in readers * 5:
+        reader.step()
+    assert ends(incoming) == [10]
+    assert incoming.stopped is not None
+    assert f"what {RECORD.vaults[order[1]]} holds is another chunk" in incoming.stopped
+    assert readers[1].errors["Forked"] > 0
