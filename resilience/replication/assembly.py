@@ -10,13 +10,15 @@ from resilience.errors import BrokenChain
 from resilience.ports import Vault
 from resilience.replication import chunk, lsn
 from resilience.replication.chain import Chain
-from resilience.replication.chunk import Header
+from resilience.replication.chunk import Header, Start
 from resilience.replication.config import Config
 from resilience.replication.gather import FETCHERS, Gathered
 from resilience.replication.objects import Place
 from resilience.replication.segments import Segments
 from resilience.replication.trace import Leg
 
+ROOM = 64 << 20
+"""Bytes of opened WAL that are kept in memory."""
 Part = tuple[Leg, Gathered, Chain]
 """A leg, what was fetched of it, and the chain that this makes."""
 
@@ -40,9 +42,12 @@ def assemble(
     for leg in legs:
         gathered = Gathered(leg.record, vaults, sealed, config.paths.wal / "objects", looked_at)
         gathered.records.update(leg.records)
+        gathered.opened = any(before.opened for _, before, _ in parts)
         differ = partial(_differ, config.key(), gathered)
-        chain = gathered.walk(leg.position, leg.limit, accept, _nothing if here else segments.arrived, differ)
-        _write(segments, gathered, _unwritten(gathered, chain, here))
+        opened = _Opened(config.key(), leg.start, here)
+        arrived = partial(_arrived, segments, leg.start) if here is None else opened.arrived
+        chain = gathered.walk(leg.position, leg.limit, accept, arrived, differ)
+        _write(segments, gathered, opened, _unwritten(gathered, chain, here))
         parent = parts[-1][0].start.timeline if parts else 0
         if leg.start.timeline > max(1, parent):
             _branch(segments, leg, parent, parts[-1][2] if parts else None)
@@ -51,8 +56,37 @@ def assemble(
     return parts
 
 
-def _nothing(_header: Header, _body: bytes) -> None:
-    """What came is kept as its object, and written once it is known to be on the chain."""
+def _arrived(segments: Segments, start: Start, header: Header, body: bytes) -> None:
+    chunk.refuse_other(header, start)
+    segments.arrived(header, body)
+
+
+class _Opened:
+    """What came for a standby that reads on: opened, and kept until it is known to be the chain; in memory as far as that is little."""
+
+    def __init__(self, identity: str, start: Start, here: Place | None) -> None:
+        self._identity = identity
+        self._start = start
+        self._here = here or Place()
+        self._wal: dict[Header, bytes] = {}
+        self._room = ROOM
+        self._proved = False
+
+    def arrived(self, header: Header, body: bytes) -> None:
+        """Open it; what the standby has was opened before, so that one of it proves the key."""
+        chunk.refuse_other(header, self._start)
+        lacked = Place(header.epoch, header.end) > self._here
+        if lacked or not self._proved:
+            wal = chunk.open_body(header, body, self._identity)
+            self._proved = True
+            if lacked and self._room >= header.size:
+                self._room -= header.size
+                self._wal[header] = wal
+
+    def take(self, header: Header, gathered: Gathered) -> bytes:
+        """The WAL of a chunk, opened once more where it was not kept."""
+        wal = self._wal.pop(header, None)
+        return wal or chunk.open_body(header, chunk.split(gathered.object(header))[1], self._identity)
 
 
 def _unwritten(gathered: Gathered, chain: Chain, here: Place | None) -> list[Header]:
@@ -63,9 +97,9 @@ def _unwritten(gathered: Gathered, chain: Chain, here: Place | None) -> list[Hea
     return [h for h in chain.headers if any(h.start < stray.end and stray.start < h.end for stray in strays)]
 
 
-def _write(segments: Segments, gathered: Gathered, headers: Sequence[Header]) -> None:
+def _write(segments: Segments, gathered: Gathered, opened: _Opened, headers: Sequence[Header]) -> None:
     def one(header: Header) -> None:
-        segments.arrived(header, chunk.split(gathered.object(header))[1])
+        segments.write(header.timeline, header.start, opened.take(header, gathered))
 
     with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
         list(pool.map(one, headers))

@@ -109,6 +109,16 @@ def open_body(header: Header, body: bytes, identity: str) -> bytes:
         ) from error
 
 
+def refuse_other(header: Header, start: Start) -> None:
+    """VaultError where a chunk is of another timeline or database than its epoch began with: no ship makes one."""
+    if (header.timeline, header.system_id) != (start.timeline, start.system_id):
+        raise VaultError(
+            f"The chunk at {lsn.show(header.start)} is of timeline {header.timeline} of system {header.system_id}",
+            f"Its epoch began on timeline {start.timeline} of system {start.system_id}.",
+            "Another vault's copy may be whole.",
+        )
+
+
 def split(data: bytes) -> tuple[bytes, bytes]:
     """Header line and body."""
     line, _, body = data.partition(b"\n")

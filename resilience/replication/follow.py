@@ -61,7 +61,9 @@ class Follower:
         self._stopped: str | None = None
         self._starting: subprocess.Popen[bytes] | None = None
         spacing = config.spacing_ms / 1000
-        self._readers = [Reader(v, lambda: self._incoming, self._objects, spacing) for v in self._vaults.values()]
+        self._readers = [
+            Reader(v, lambda: self._incoming, self._objects, spacing, config.key()) for v in self._vaults.values()
+        ]
         query = config.media_query
         self._pictures = None if query is None else Pictures(config, query, self._vaults, self._stopping)
         self._entries = Entries(config, self._vaults, lambda: self._incoming.leg.record.number, self._stopping)
@@ -123,11 +125,16 @@ class Follower:
     def _deliver(self) -> bool:
         """Write what may be delivered where Postgres finds it; whether there was any."""
         incoming = self._incoming
-        headers = incoming.deliverable()
-        for header in headers:
-            self._write(incoming, header)
+        headers: list[Header] = []
+        for header in incoming.deliverable():
+            try:
+                self._write(incoming, header)
+            except BrokenChain as error:
+                incoming.refuse(header.start, f"{error.what}. {error.next}")
+                break
             incoming.delivered(header)
             self._report.delivered(header)
+            headers.append(header)
         if headers and headers[-1].end // self._segments.size != self._noted // self._segments.size:
             self._note(headers[-1].end)
         frontier = incoming.frontier

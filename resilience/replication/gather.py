@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,7 +19,7 @@ from resilience.replication import chunk, layout, lsn
 from resilience.replication.chain import Chain
 from resilience.replication.chunk import Header
 from resilience.replication.epoch import each
-from resilience.replication.objects import Place, ends, is_object, object_path
+from resilience.replication.objects import Place, Span, ends, is_object, object_path
 from resilience.replication.originals import Altered, read_good
 
 FETCHERS = 12
@@ -48,6 +49,12 @@ class Gathered:
         self._sealed = tuple(sealed)
         self._folder = folder
         self._looked_at = looked_at or Place()
+        self.opened = False
+        """Whether anything could be opened, here or in an earlier leg: what can't be then is no fault of the key."""
+        self._read: set[Header] = set()
+        self._doubted: set[int] = set()
+        """Where chunks begin of which this host has two."""
+        self._unread: list[VaultError] = []
         self._unsigned: set[Header] = set()
         """Of what is kept here: whose signature was not looked at this time."""
         self._good: dict[str, dict[int, Header]] = {name: {} for name in vaults}
@@ -66,13 +73,14 @@ class Gathered:
     ) -> Chain:
         """The chain from `position` to its proven end, or to `limit`; BrokenChain where it has a hole, or two histories lie there.
 
-        `arrived` is called with every good chunk as soon as it is there, from several threads; `differ` tells whether two that
-        overlap do.
+        `arrived` is called with every good chunk as soon as it is there, from several threads; one at which it raises a VaultError
+        counts as altered. `differ` tells whether two that overlap do.
         """
         self._arrived = arrived
         self._take_local(position)
         self._list()
         named = set().union(*self.listed.values())
+        self._ask_all_about_doubted()
         first = max((start for start in named if start <= position), default=position)
         here = self._good[HERE]
         wanted = sorted(s for s in named if s >= first and s not in here and (limit is None or s < limit))
@@ -82,6 +90,8 @@ class Gathered:
             chain = self._merge(position, limit)
         self._prove(chain)
         self._pool.shutdown()
+        if self._unread and not self.opened:
+            raise self._unread[0]
         chain = self._one_history(chain, accept, differ)
         self._tell_strays(chain)
         if (limit is None or chain.end < limit) and chain.end != accept:
@@ -111,8 +121,7 @@ class Gathered:
     @property
     def furthest_here(self) -> int:
         """Where the last chunk ends that this host read before."""
-        here = [held for name, held in self._good.items() if name not in self._vaults]
-        return max((header.end for held in here for header in held.values()), default=0)
+        return max((header.end for header in self._good.get(HERE, {}).values()), default=0)
 
     def object(self, header: Header) -> bytes:
         """The chunk as its object, to be put; VaultError where it was altered on this host since it was read."""
@@ -132,20 +141,22 @@ class Gathered:
         """Chunks past `position` that this host read while it followed: what it delivered by then it had looked at."""
         here = self._good[HERE] = {}
         since = Place(self.record.number, position)
-        for path in sorted(self._folder.glob(f"{self.record.number:08d}-*")):
-            if not is_object(path.name) or ends(path) <= since:
+        named = sorted(self._folder.glob(f"{self.record.number:08d}-*"))
+        paths = [path for path in named if is_object(path.name) and ends(path) > since]
+        starts = Counter(Span.of(path.name).start for path in paths)
+        self._doubted = {start for start, count in starts.items() if count > 1}
+        for path in paths:
+            if Span.of(path.name).start in self._doubted:
                 continue
             known = ends(path) <= self._looked_at
             found = chunk.decode(path.read_bytes(), self.record, known=known)
-            if found is not None and path == self._path(found[0]):
-                if known:
-                    self._unsigned.add(found[0])
-                self._arrived(*found)
-                holder = HERE if found[0].start not in here else f"{path.name} {HERE}"
-                self._good.setdefault(holder, {})[found[0].start] = found[0]
-            else:
+            if found is None or path != self._path(found[0]):
                 log.warning("a chunk was altered on this host", name=path.name)
                 path.unlink()  # else it would stand where a vault's belongs
+            elif self._opens(*found):  # else it may with another key
+                if known:
+                    self._unsigned.add(found[0])
+                here[found[0].start] = found[0]
 
     def _list(self) -> None:
         def one(vault: Vault) -> set[int]:
@@ -157,6 +168,11 @@ class Gathered:
             return {start for key in keys if (start := layout.chunk_start(key)) is not None}
 
         self.listed = dict(zip(self._vaults, self._pool.map(one, self._vaults.values()), strict=True))
+
+    def _ask_all_about_doubted(self) -> None:
+        """Where this host has two chunks of one name, which an earlier run found, vaults tell which one there is."""
+        pairs = [(name, start) for start in self._doubted for name in self._vaults if start in self.listed[name]]
+        list(self._pool.map(lambda pair: self._fetch(*pair), pairs))
 
     def _merge(self, position: int, limit: int | None) -> Chain:
         return chains.merge(position, self._good, limit)
@@ -186,11 +202,28 @@ class Gathered:
             self.healed.append(f"{name}: altered {key}")
             return False
         data, (header, body) = found
+        if not self._opens(header, body):
+            self._altered.add((name, start))
+            self.healed.append(f"{name}: opens for nobody {key}")
+            return False
         path = self._path(header)
         if not path.exists():
-            self._arrived(header, body)
             path.write_bytes(data)
         self._good[name][start] = header
+        return True
+
+    def _opens(self, header: Header, body: bytes) -> bool:
+        """Hand a chunk on, once; False where its site signed what nobody can open."""
+        if header in self._read:
+            return True
+        try:
+            self._arrived(header, body)
+        except VaultError as error:
+            log.warning("a chunk opens for nobody", start=lsn.show(header.start), what=error.what, why=error.why)
+            self._unread.append(error)
+            return False
+        self._read.add(header)
+        self.opened = True
         return True
 
     def _decode(self, data: bytes, start: int) -> tuple[Header, bytes] | None:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import structlog
 
-from resilience.errors import ResilienceError
+from resilience.errors import ResilienceError, VaultError
 from resilience.ports import Vault
 from resilience.replication import chunk, layout, lsn
 from resilience.replication.chunk import Header
 from resilience.replication.courier import PAUSES
 from resilience.replication.incoming import Incoming
 from resilience.replication.metrics import error_class
-from resilience.replication.objects import keep
+from resilience.replication.objects import keep, object_path
 
 IDLE = 0.5
 """Seconds between questions while nothing is written."""
@@ -32,7 +32,9 @@ log = structlog.get_logger()
 class Reader(threading.Thread):
     """Reads one vault's chunks in the order of their positions."""
 
-    def __init__(self, vault: Vault, incoming: Callable[[], Incoming], folder: Path, spacing: float) -> None:
+    def __init__(
+        self, vault: Vault, incoming: Callable[[], Incoming], folder: Path, spacing: float, identity: str
+    ) -> None:
         super().__init__(name=f"reader-{vault.name}", daemon=True)
         self.vault = vault
         self.error: str | None = None
@@ -42,6 +44,7 @@ class Reader(threading.Thread):
         """Questions that failed, by class, and chunks that came altered, or are others than elsewhere."""
         self._incoming = incoming
         self._folder = folder
+        self._identity = identity
         self._spacing = spacing
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -136,12 +139,29 @@ class Reader(threading.Thread):
         if found is None or found[0].start != start or found[0].end <= start:
             self._tell(ALTERED, key, "an altered chunk", start)
             return None
-        if incoming.known(start) is None:
+        known = incoming.known(start)
+        if known != found[0] and not self._opens(incoming, *found):
+            return None
+        if known is None:
             keep(self._folder, found[0], data)
         if not incoming.holds(self.vault.name, found[0]):
             self._tell(FORKED, key, "another chunk than other vaults hold", start)
+            if known is None:
+                object_path(self._folder, found[0]).unlink(missing_ok=True)
             return None
         return found[0]
+
+    def _opens(self, incoming: Incoming, header: Header, body: bytes) -> bool:
+        """Whether this is WAL of the leg; what its site signed and nobody can open counts as altered."""
+        try:
+            chunk.refuse_other(header, incoming.leg.start)
+            chunk.open_body(header, body, self._identity)
+        except VaultError as error:
+            self._tell(
+                ALTERED, layout.chunk(header.epoch, header.start), f"an altered chunk: {error.what}", header.start
+            )
+            return False
+        return True
 
     def _tell(self, what: str, key: str, event: str, start: int) -> None:
         if key not in self._told:

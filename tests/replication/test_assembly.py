@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
+import hashlib
 from collections import defaultdict
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pyrage
 import pytest
 
 from resilience.adapters.memory_vault import MemoryVault
-from resilience.errors import BrokenChain
-from resilience.replication import chunk, layout, lsn
+from resilience.errors import BrokenChain, VaultError
+from resilience.replication import chunk, layout, lsn, seals
 from resilience.replication.assembly import Part, assemble
 from resilience.replication.objects import Place
 from resilience.replication.segments import Segments
@@ -68,6 +69,24 @@ class Site:
         """A chunk that the site's key signed, where its name is free."""
         data = self.world.make(BASE + at, wal, BASE + confirmed)
         for name in names or SET:
+            assert self.world.vaults[name].put_new(layout.chunk(1, BASE + at), data)
+
+    def junk(self, at: int, kind: str, *names: str) -> None:
+        """A chunk that the site's key signed, and nobody takes for WAL."""
+        readers = [str(self.world.identity.to_public())]
+        bodies = {
+            "not-age": b"junk",
+            "not-packed": seals.encrypt(b"junk", readers),
+            "other-size": chunk.seal_body(b"xx", readers),
+            "for-others": chunk.seal_body(b"more", [str(pyrage.x25519.Identity.generate().to_public())]),
+        }
+        body = bodies.get(kind, chunk.seal_body(b"more", readers))
+        timeline, system = (9 if kind == "other-timeline" else 1), ("43" if kind == "other-system" else "42")
+        header = chunk.Header(
+            1, "nonce", "acorn", timeline, system, BASE + at, BASE + at + 4, BASE, 1.0, hashlib.sha256(body).hexdigest()
+        )
+        for name in names or SET:
+            data = chunk.encode(header, body, seals.signer(self.world.key))
             assert self.world.vaults[name].put_new(layout.chunk(1, BASE + at), data)
 
     def late(self, at: int, after: int) -> None:
@@ -171,7 +190,6 @@ def test_two_chunks_of_one_name_stop(site: Site, names: tuple[str, ...]) -> None
         assert_named(caught.value, 21)
     assert site.restore(accept=21)[0] == WAL
     site.world.vaults["elm"].delete(layout.chunk(1, BASE + 21))
-    shutil.rmtree(site.world.folder / "objects")
     assert site.restore()[0] == WAL + b"OLD!more"
 
 
@@ -183,6 +201,47 @@ def test_a_shorter_chunk_of_one_name_stops_too(site: Site) -> None:
     with pytest.raises(BrokenChain, match="begin at 0/1000015"):
         site.restore()
     assert site.restore(accept=21)[0] == WAL
+
+
+JUNK = ["not-age", "not-packed", "other-size", "for-others", "other-timeline", "other-system"]
+
+
+@pytest.mark.parametrize("here", [None, 8, 21])
+@pytest.mark.parametrize("kind", JUNK)
+def test_what_opens_for_nobody_is_no_end(site: Site, kind: str, here: int | None) -> None:
+    """Signed at the chain's end and in every vault: as one that is altered, it stops, and the end can be accepted. A standby's files, too."""
+    if here is not None:
+        site.segments.write(1, BASE, WAL[:here])
+    site.junk(21, kind)
+    for _ in range(2):
+        with pytest.raises(BrokenChain, match=r"an unaltered chunk .* at 0/1000015") as caught:
+            site.restore(here=here)
+        assert_named(caught.value, 21)
+    assert site.restore(here=here, accept=21)[0] == WAL
+    assert b"more" not in [wal for _, wal in site.segments.written]
+
+
+@pytest.mark.parametrize("kind", JUNK)
+def test_what_opens_for_nobody_in_one_vault_heals(site: Site, kind: str) -> None:
+    """Another vault's chunk of that name goes before it, whichever vault is asked first."""
+    site.junk(21, kind, "elm")
+    site.put(21, b"more", "cedar")
+    wal, (_, gathered, chain) = site.restore()
+    assert wal == WAL + b"more"
+    assert gathered.holders(chain.headers[-1]) == {"cedar"}
+    assert f"elm: opens for nobody {layout.chunk(1, BASE + 21)}" in gathered.healed
+
+
+def test_a_wrong_key_is_told_as_one(site: Site) -> None:
+    """Where nothing opens at all, nobody is told that the chain is broken; and what this host kept stays."""
+    site.restore()
+    kept = sorted(path.name for path in (site.world.folder / "objects").iterdir())
+    site.world.identity = pyrage.x25519.Identity.generate()
+    site.segments = Watched(site.world.folder / "again", str(site.world.identity))
+    with pytest.raises(VaultError, match="cannot be decrypted") as caught:
+        site.restore()
+    assert not isinstance(caught.value, BrokenChain)
+    assert sorted(path.name for path in (site.world.folder / "objects").iterdir()) == kept
 
 
 def assert_named(error: BrokenChain, end: int) -> None:

@@ -118,7 +118,7 @@ def test_readers_look_and_pass_over_a_hole(incoming: Incoming, tmp_path: Path) -
     """A chunk is kept once, whoever else has it; where a newer epoch shows, nothing is settled by reading."""
     vaults = [MemoryVault(name) for name in RECORD.vaults[:2]]
     whole(vaults, 0, 10)
-    readers = [Reader(vault, lambda: incoming, tmp_path, 0.01) for vault in vaults]
+    readers = [Reader(vault, lambda: incoming, tmp_path, 0.01, str(IDENTITY)) for vault in vaults]
     assert [reader.step() for reader in readers] == [True, True]
     assert ends(incoming) == []
     assert [reader.step() for reader in readers] == [False, False]
@@ -136,7 +136,7 @@ def test_an_altered_chunk_counts_as_absent(incoming: Incoming, tmp_path: Path) -
     """What was not signed for this epoch is not kept."""
     vault = MemoryVault(RECORD.vaults[0])
     vault.put_new(layout.chunk(RECORD.number, 0), b"rubbish")
-    reader = Reader(vault, lambda: incoming, tmp_path, 0.01)
+    reader = Reader(vault, lambda: incoming, tmp_path, 0.01, str(IDENTITY))
     assert not reader.step()
     assert not list(tmp_path.iterdir())
 
@@ -151,10 +151,25 @@ def test_two_chunks_of_one_name_are_not_counted_as_one(
     for vault in vaults:
         put(vault, 10, 20)
     whole(vaults, 20, 30)
-    readers = [Reader(vaults[place], lambda: incoming, tmp_path, 0.01) for place in order]
+    readers = [Reader(vaults[place], lambda: incoming, tmp_path, 0.01, str(IDENTITY)) for place in order]
     for reader in readers * 5:
         reader.step()
     assert ends(incoming) == [10]
     assert incoming.stopped is not None
     assert f"what {RECORD.vaults[order[1]]} holds is another chunk" in incoming.stopped
     assert readers[1].errors["Forked"] > 0
+    assert len(list(tmp_path.iterdir())) == 3, "of both that begin alike one is kept"
+
+
+def test_what_opens_for_nobody_counts_as_absent(incoming: Incoming, tmp_path: Path) -> None:
+    """The site's key signed it in one vault; what the others hold under that name is delivered."""
+    vaults = [MemoryVault(name) for name in RECORD.vaults[:3]]
+    put(vaults[0], 0, 10, b"junk")
+    whole(vaults[1:], 0, 10)
+    readers = [Reader(vault, lambda: incoming, tmp_path, 0.01, str(IDENTITY)) for vault in vaults]
+    for reader in readers * 3:
+        reader.step()
+    assert ends(incoming) == [10]
+    assert incoming.stopped is None
+    assert readers[0].errors == {"Altered": 3}
+    assert len(list(tmp_path.iterdir())) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 import time
@@ -25,10 +24,12 @@ from resilience.replication.incoming import Incoming
 from resilience.replication.reader import Reader
 from resilience.replication.trace import Leg
 from tests.unit.test_chunk import (
+    BODY,
     BY_OPERATOR,
     CERTIFY,
     EPOCH,
     HEADER,
+    IDENTITY,
     LABELLED,
     NOBODY,
     OF_STANDBY,
@@ -39,8 +40,7 @@ from tests.unit.test_chunk import (
 
 RECORD = replace(EPOCH, vaults=("a", "b", "c"))
 PROOF = proof.encode("fleet", "a", 1.0, {"ok": True, "snapshot": "1d" * 32}, CERTIFY)
-BODY = b"sealed"
-BARE = chunk.encode(replace(HEADER, sha256=hashlib.sha256(BODY).hexdigest()), b"", SIGN)
+BARE = chunk.encode(HEADER, b"", SIGN)
 
 
 class Kind(NamedTuple):
@@ -203,9 +203,9 @@ def test_a_reader_tells_nonsense_and_reads_on(tmp_path: Path) -> None:
     key = layout.chunk(EPOCH.number, HEADER.start)
     vault.put_new(key, KINDS["chunk"].signed(timeline=[]) + b"\n" + BODY)
     incoming = Incoming(
-        Leg(EPOCH, replace(START, start=HEADER.start), HEADER.start, None, {}), HEADER.start, lambda: None
+        Leg(EPOCH, replace(START, start=HEADER.start, timeline=1), HEADER.start, None, {}), HEADER.start, lambda: None
     )
-    reader = Reader(vault, lambda: incoming, tmp_path, 0.01)
+    reader = Reader(vault, lambda: incoming, tmp_path, 0.01, str(IDENTITY))
     assert reader.step() is False
     assert reader.errors == {"Altered": 1}
     vault.delete(key)
