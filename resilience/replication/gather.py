@@ -21,6 +21,7 @@ from resilience.replication.chunk import Header
 from resilience.replication.epoch import each
 from resilience.replication.objects import Place, Span, ends, is_object, object_path
 from resilience.replication.originals import Altered, read_good
+from resilience.replication.records import meaning, that_counts
 
 FETCHERS = 12
 HERE = "(this host)"
@@ -306,13 +307,16 @@ def read_record(
 ) -> tuple[T | None, dict[str, bytes]]:
     """An epoch's record under one exact name: what it says, and which vaults hold it.
 
+    Where two that its site signed differ, the one of them that counts, else BrokenChain.
     None only when every sealed vault says that it is not there; where some hold an altered one, when so many of the epoch's
     own have none that k can't have held it.
     """
     answers = each(vaults, lambda vault: read_good(vault, key, decode))
     held = {name: a for name, a in answers.items() if isinstance(a, tuple)}
     if held:
-        return next(iter(held.values()))[1], {name: data for name, (data, _) in held.items()}
+        unheard = [name for name in record.vaults if name not in answers or isinstance(answers[name], ResilienceError)]
+        said = held[that_counts({name: said for name, (_, said) in held.items()}, unheard, record, key)][1]
+        return said, {name: data for name, (data, theirs) in held.items() if meaning(theirs) == meaning(said)}
     unsure = [name for name in sealed if name not in answers or isinstance(answers[name], ResilienceError)]
     if unsure:
         raise TooFewVaults(

@@ -84,8 +84,8 @@ def back(
                 for data in list(held.values())[:1]
             }
             yield Leg(epoch, start, start.start, limit, records)
-        if opening is not None:
-            limit = opening.end
+        if opening is not None and (start is not None or limit is None):
+            limit = opening.end  # who went on past an epoch that never began has said where
         number = epoch.parent if opening is None else opening.parent
 
 

@@ -85,6 +85,19 @@ def test_a_cut_counts_before_anybody_ships(stop: int, none_of_it: bool) -> None:
     assert astray(legs(known, child_of(known[2]), {"a": vault}, ("a",), label.start, None), label) is none_of_it
 
 
+@pytest.mark.parametrize("end", [200, 900])
+def test_an_epoch_that_never_began_cuts_nothing_that_went_on(end: int) -> None:
+    """Whoever went on says where it did; the one between may have been opened late, or by a thief, and wrote nothing."""
+    vault, known = vault_with(3)
+    vault.delete(layout.first(2))
+    for number, parent, limit in ((2, 1, end), (3, 2, 300)):
+        vault.delete(layout.opening(number))
+        opening = chunk.Opening(number, "nonce", parent, limit, 100, 1, "42", 1.0)
+        vault.put_new(layout.opening(number), chunk.encode_opening(opening, SIGN))
+    found = legs(known, child_of(known[3]), {"a": vault}, ("a",), 0, None)
+    assert [(leg.record.number, leg.limit) for leg in found] == [(1, 300), (3, None)]
+
+
 @pytest.mark.parametrize(
     ("upto", "follows", "cut", "goes_on"),
     [

@@ -21,7 +21,7 @@ from resilience.model import EpochRecord, Survey, VaultReading, VaultSpec, Vendo
 from resilience.replication import chain as chains
 from resilience.replication import chunk, layout, seals
 from resilience.replication import epoch as epochs
-from resilience.replication.gather import Gathered
+from resilience.replication.gather import Gathered, read_record
 from resilience.replication.trace import legs
 from resilience.simulation import simulated_fleet
 from tests.unit.test_epoch import Dead
@@ -253,3 +253,48 @@ def test_junk_where_a_start_would_be_stops_nothing(vaults: dict[str, MemoryVault
         three[name].put_new(layout.first(2), b"junk")
     known = {1: sealed_by(1, "acorn", "one"), 2: second, 3: third}
     assert [leg.record.number for leg in legs(known, third, three, SET, BEGIN, None)] == [1]
+
+
+def opened(end: int, at: float) -> bytes:
+    """The opening record of epoch 2 at birch, which says that epoch 1 ends there."""
+    opening = chunk.Opening(2, "two", 1, end, BEGIN, 1, "7", at)
+    return chunk.encode_opening(opening, seals.signer(BIRCH))
+
+
+@pytest.mark.parametrize(
+    ("ends", "silent", "expected"),
+    [
+        ((1, 1, 1), (), 1),
+        ((2, 1, 1), (), 1),
+        ((1, 1, 2), (), 1),
+        ((2, 1, None), (), None),
+        ((2, 1, 1), ("cedar",), None),
+        ((2, 1, 1), ("birch",), 1),
+        ((2, None, 2), (), 2),
+    ],
+)
+def test_two_records_that_differ_are_told_apart_by_who_holds_them(
+    ends: tuple[int | None, ...], silent: tuple[str, ...], expected: int | None
+) -> None:
+    """What k vaults hold counts, where no other can be in k; else nobody knows, whichever vault is asked first.
+
+    That they were put at different times is no difference: a restore that was killed puts its record again.
+    """
+    vaults = {name: MemoryVault(name) for name in SET}
+    for at, (name, end) in enumerate(zip(SET, ends, strict=True)):
+        if end is not None:
+            vaults[name].put_new(layout.opening(2), opened(BEGIN + end, float(at)))
+    asked = {name: Dead(name) if name in silent else vault for name, vault in vaults.items()}
+    second = sealed_by(2, "birch", "two", key=BIRCH)
+
+    def read() -> chunk.Opening | None:
+        return read_record(asked, SET, second, layout.opening(2), lambda data: chunk.decode_opening(data, second))[0]
+
+    if expected is None:
+        with pytest.raises(BrokenChain, match="wal/00000002/opening") as stopped:
+            read()
+        assert "birch" in stopped.value.why + stopped.value.missing
+    else:
+        found = read()
+        assert found is not None
+        assert found.end == BEGIN + expected
