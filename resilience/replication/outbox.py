@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,6 +47,7 @@ class Outbox:
         self._held = config.paths.held
         self._folder = config.paths.spool / "outbox"
         self._k = config.record.k
+        self._lease = lease
         self.error: str | None = None
         self.passed_over: str | None = None
         """What lies in the outbox and no app of ours hands over; None where nothing does."""
@@ -85,6 +87,24 @@ class Outbox:
         """One vault's queue."""
         return next(queue for queue in self.queues if queue.vault.name == vault)
 
+    def owed(self, stay: Collection[str], k: int) -> list[str]:
+        """What the app was told is held, and fewer than k of the vaults that stay in the set took, as far as these keep it whole."""
+        staying = [queue for queue in self.queues if queue.vault.name in stay]
+        found = []
+        for kind in TOLD:
+            counting = [queue for queue in staying if kind == "ledger" or not queue.apart]
+            waits = Counter(name for queue in counting for name in queue.waiting(kind) if self.told(kind, name))
+            enough = min(k, len(counting))
+            found += sorted(f"{kind}/{Path(n).stem}" for n, lack in waits.items() if len(counting) - lack < enough)
+        if found:
+            for queue in staying:
+                queue.nudge()
+        return found
+
+    def told(self, kind: str, name: str) -> bool:
+        """Whether the app was told that k vaults hold this."""
+        return self._mark(kind, name).exists()
+
     def keep_headers(self, queue: Queue) -> None:
         """Queue the headers of what one vault keeps the payload of, for all that keep headers."""
         for path in sorted(queue.headers.glob("[!.]*")):
@@ -104,13 +124,14 @@ class Outbox:
 
     def _count(self, kind: str, name: str, queue: Queue) -> None:
         """A payload alone is no copy of a key: whoever has only that has noise."""
-        mark = self._mark(kind, name)
-        if mark.exists() or (kind != "ledger" and queue.apart):
+        if self.told(kind, name) or (kind != "ledger" and queue.apart):
             return
         holders = self._holders.setdefault((kind, name), set())
         holders.add(queue.vault.name)
-        if len(holders) >= self._k:
-            mark.touch()
+        following = self._lease.following
+        counted, k = (holders, self._k) if following is None else (holders & {*following.vaults}, following.k)
+        if len(counted) >= k:
+            self._mark(kind, name).touch()
             del self._holders[kind, name]
 
     def _mark(self, kind: str, name: str) -> Path:
@@ -119,7 +140,7 @@ class Outbox:
     def _queue_again(self, kind: str) -> None:
         """For every vault what no mark says is held: who took it before is not known, nor who is in the set by now."""
         for path in sorted(self._folder.glob(f"*/{kind}/*")):
-            if not self._mark(kind, path.name).exists():
+            if not self.told(kind, path.name):
                 for queue in self.queues:
                     queue.link(path, kind)
 
@@ -233,6 +254,11 @@ class Queue(threading.Thread):
         with self._counting:
             return len(self._waiting), self._total
 
+    def waiting(self, kind: str) -> list[str]:
+        """Names of what this vault still lacks of one kind."""
+        with self._counting:
+            return [name for of, name in self._waiting if of == kind]
+
     def link(self, source: Path, kind: str, found: int | None = None) -> None:
         """Queue a file, the one that was found where it is not ours; counted before it can be taken, for it may be put the moment it is there."""
         target = self.folder / kind / source.name
@@ -281,12 +307,16 @@ class Queue(threading.Thread):
         for kind in KINDS:
             with os.scandir(self.folder / kind) as entries:
                 if kind == "ledger":
-                    first = min((e.name for e in entries), default=None)
+                    first = min((e.name for e in entries if self._may_go(e.name)), default=None)
                 else:
                     first = next((e.name for e in entries), None)
             if first is not None:
                 return kind, self.folder / kind / first
         return None
+
+    def _may_go(self, entry: str) -> bool:
+        """Once this host goes on under a newer epoch no entry can count under this one any more, so only those go that did."""
+        return self._lease.following is None or self._outbox.told("ledger", entry)
 
     def _put(self, kind: str, path: Path) -> None:
         try:
@@ -300,8 +330,11 @@ class Queue(threading.Thread):
         with self.meter.put(len(data)):
             self.vault.put_new(key, data)
         if kind == "ledger" and not self._lease.look(self.vault):
-            self._stopping.set()
-            return
+            if self._lease.superseded is not None:
+                self._stopping.set()
+                return
+            if not self._may_go(path.name):  # it waits for the next epoch
+                return
         if self.apart:
             self._outbox.keep_headers(self)
             self._kept = None

@@ -128,7 +128,7 @@ class Ship:
         """Close this epoch where the spool ends, once that is safe; nothing is confirmed meanwhile."""
         record, told = self._lease.following, ""
         while record is not None and not self._stopping.is_set():
-            obstacle = turn.obstacle(self._config, record, self._spool, self._couriers)
+            obstacle = turn.obstacle(self._config, record, self._spool, self._couriers, self._outbox)
             if obstacle is None:
                 log.info("the vault set changes", epoch=record.number, position=lsn.show(self._spool.end))
                 return Onward(turn.close(self._config, record, self._spool.end), self._lease.since())

@@ -22,6 +22,7 @@ from resilience.replication import epoch as epochs
 from resilience.replication.config import Config, write_atomic
 from resilience.replication.courier import Courier
 from resilience.replication.lease import Lease
+from resilience.replication.outbox import Outbox
 from resilience.replication.quorum import held_by
 from resilience.replication.spool import Spool
 
@@ -136,11 +137,13 @@ def close(config: Config, record: EpochRecord, end: int) -> Config:
     return config.under(record)
 
 
-def obstacle(config: Config, record: EpochRecord, spool: Spool, couriers: Iterable[Courier]) -> str | None:
+def obstacle(
+    config: Config, record: EpochRecord, spool: Spool, couriers: Sequence[Courier], outbox: Outbox
+) -> str | None:
     """Why this epoch can't be closed yet; None when it can."""
     if absent := set(record.vaults) - {vault.name for vault in config.vaults}:
         return f"vaults of epoch {record.number} are not configured here: {', '.join(sorted(absent))}"
-    return _lacking(record, spool, couriers) or _unsealed(config, record)
+    return _lacking(record, spool, couriers) or _owed(record, spool, outbox) or _unsealed(config, record)
 
 
 def _lacking(record: EpochRecord, spool: Spool, couriers: Iterable[Courier]) -> str | None:
@@ -151,6 +154,17 @@ def _lacking(record: EpochRecord, spool: Spool, couriers: Iterable[Courier]) -> 
     if len(whole) < record.k or held_by(record.k, (c.put_upto for c in whole)) < spool.end:
         return f"fewer than {record.k} of the vaults that stay hold everything up to {lsn.show(spool.end)}"
     return None
+
+
+def _owed(record: EpochRecord, spool: Spool, outbox: Outbox) -> str | None:
+    """What the app was told is held, and that would be in fewer than k vaults of the new set; None where there is nothing."""
+    whole = [name for name in spool.held() if name in record.vaults and spool.hole(name) is None]
+    owed = outbox.owed(whole, record.k)
+    if not owed:
+        return None
+    return f"fewer than {record.k} of the vaults that stay hold {owed[0]}" + (
+        f" and {len(owed) - 1} more" if owed[1:] else ""
+    )
 
 
 def _unsealed(config: Config, record: EpochRecord) -> str | None:

@@ -12,6 +12,7 @@ from resilience.replication import epoch as epochs
 from resilience.replication import layout
 from tests.replication.conftest import buckets
 from tests.replication.harness import Fleet, Site, wait_until
+from tests.vault_proxy import proxy
 from tests.vault_servers import Store, connections
 
 OLD, NEW = ("birch", "cedar", "elm"), ("birch", "cedar", "dover")
@@ -70,6 +71,24 @@ def test_another_set_without_a_stop(sites: Callable[..., Site], wide: Fleet) -> 
     birch.run("restore")
     assert birch.run("recover")["timeline"] == 2
     assert birch.rows() == list(range(1, 151))
+
+
+def test_a_set_changes_once_those_who_stay_hold_what_the_app_was_told(sites: Callable[..., Site], wide: Fleet) -> None:
+    """A takedown is held by the vault that leaves and one other; the third takes WAL alone for now."""
+    store, spec = wide.stores["elm"]
+    with proxy(spec.endpoint) as between:
+        wide.stores = {**wide.stores, "elm": (store, replace(spec, endpoint=between.endpoint))}
+        between.only, between.writes_only, between.status = "ledger/", True, 503
+        acorn = begun(sites, wide)
+        (acorn.folder / "outbox/ledger/00000001.json").write_bytes(b"a takedown")
+        wait_until((acorn.folder / "held/ledger/00000001").exists, acorn.told)
+        change(wide, "cedar", "elm", "dover")
+        wait_until(lambda: "hold ledger/00000001" in str(acorn.status()["postgres_error"]), acorn.told)
+        assert acorn.status()["epoch"] == 1
+        between.be_well()
+        wait_until(lambda: acorn.status()["epoch"] == 2, acorn.told)
+        acorn.insert(51, 60)
+        assert wide.vaults()["elm"].exists(layout.ledger(1, 1))
 
 
 def test_killed_between_seal_and_turn(sites: Callable[..., Site], wide: Fleet) -> None:

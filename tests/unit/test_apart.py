@@ -222,7 +222,7 @@ def test_no_payload_is_left_without_its_header(tmp_path: Path) -> None:
     config: Any = SimpleNamespace(
         paths=paths, record=SimpleNamespace(k=2), root=1, recipients=RECIPIENTS, apart=frozenset({"elm"})
     )
-    lease: Any = None
+    lease: Any = SimpleNamespace(following=None)
     (tmp_path / "outbox/media").mkdir(parents=True)
     outbox = Outbox(config, {"birch": birch, "cedar": cedar, "elm": elm}, lease)
     (outbox.queue("elm").headers / f"other.{SHA}").write_bytes(b"header")

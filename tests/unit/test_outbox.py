@@ -44,6 +44,7 @@ class Host:
         self.folder = folder
         self.vaults = {name: Door(name) for name in ("birch", "cedar", "elm", "oak")}
         self.boxes: list[Outbox] = []
+        self.lease: Any = SimpleNamespace(look=lambda _: self.lease.following is None, following=None, superseded=None)
 
     def ship(self, *names: str, apart: str = "") -> Outbox:
         """An outbox under a set of vaults, at work."""
@@ -51,8 +52,7 @@ class Host:
         apart_names = frozenset(filter(None, [apart]))
         record = SimpleNamespace(k=2)
         config: Any = SimpleNamespace(paths=paths, record=record, root=1, recipients=RECIPIENTS, apart=apart_names)
-        lease: Any = SimpleNamespace(look=lambda _: True)
-        self.boxes.append(Outbox(config, {name: self.vaults[name] for name in names}, lease))
+        self.boxes.append(Outbox(config, {name: self.vaults[name] for name in names}, self.lease))
         self.boxes[-1].start()
         return self.boxes[-1]
 
@@ -137,6 +137,51 @@ def test_another_set_holds_what_it_was_given(host: Host, kind: str, name: str) -
     host.open(after, "oak")
     assert len(host.vaults["oak"].objects) == 1
     assert len(host.told) == 1
+
+
+def test_what_the_app_was_told_goes_to_those_who_stay(host: Host) -> None:
+    """One of those who took it leaves: another one is given it before the set changes, also behind an entry that only the next set can hold."""
+    outbox = host.ship("birch", "cedar", "elm")
+    host.hand_over("key", KEY)
+    host.hand_over("ledger", "00000001.json")
+    waits(outbox, 2, "birch", "cedar", "elm")
+    host.open(outbox, "birch", "cedar")
+    assert host.told == [f"key/{KEY}", "ledger/00000001"]
+    assert outbox.owed(["cedar", "elm"], 2) == ["ledger/00000001", f"key/{KEY}"]
+    assert outbox.owed(["birch", "cedar", "elm"], 2) == []
+    host.lease.following = SimpleNamespace(vaults=("cedar", "elm", "oak"), k=2)
+    host.hand_over("ledger", "00000000.json")
+    waits(outbox, 3, "elm")
+    host.vaults["elm"].open.set()
+    wait_until(lambda: not outbox.owed(["cedar", "elm"], 2), "what the app was told")
+    assert sorted(host.vaults["elm"].objects) == [layout.ledger(1, 1), layout.media(KEY)]
+    outbox.stop()
+    assert "ledger/00000000" not in host.told
+    host.lease.following = None
+    host.open(host.ship("cedar", "elm", "oak"), "cedar", "elm")
+    assert "ledger/00000000" in host.told
+
+
+def test_while_a_set_changes_those_who_leave_count_no_more(host: Host) -> None:
+    """A key is told as held by k of those who stay: nobody asks any more for what one that leaves took."""
+    outbox = host.ship("birch", "cedar", "elm")
+    host.hand_over("key", KEY)
+    waits(outbox, 1, "birch", "cedar", "elm")
+    host.open(outbox, "birch")
+    host.lease.following = SimpleNamespace(vaults=("cedar", "elm", "oak"), k=2)
+    host.open(outbox, "cedar")
+    assert host.told == []
+    host.open(outbox, "elm")
+    assert host.told == [f"key/{KEY}"]
+
+
+def test_a_locked_vault_that_stays_does_not_hold_up_a_change(host: Host) -> None:
+    """Where one vault alone stays that keeps keys whole, it is enough that this one has them: the locked ones are given them afterwards."""
+    outbox = host.ship("birch", "cedar", "elm", apart="elm")
+    host.hand_over("key", KEY)
+    waits(outbox, 1, "birch", "cedar", "elm")
+    host.open(outbox, "birch", "cedar")
+    assert outbox.owed(["cedar", "elm"], 2) == []
 
 
 def test_what_a_vault_left_behind_lacks_is_not_held_there(host: Host) -> None:
