@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from resilience.cli.context import Context, say_json
+from resilience.engine import orders
 from resilience.errors import ResilienceError, UsageError
 from resilience.replication.epoch import newest_of
 
@@ -16,7 +17,7 @@ def run(
     vault: Annotated[str, typer.Argument(help="The vault, as `status` names it.")],
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Copy WAL, pictures and ledger that a vault lacks from the other vaults, then let ship count it again.
+    """Copy WAL, pictures, ledger and legal orders that a vault lacks from the other vaults, then let ship count it again.
 
     The primary's host takes no part in the copying.
 
@@ -33,6 +34,9 @@ def run(
         if outputs is None:
             raise ResilienceError(f"{site.name} has no hosts.", "Its stack exports nothing.", "Look at `status`.")
         done = world.plane.catch_up(site, outputs, vault)
+        given = orders.spread(world).get(vault, 0)
+        if isinstance(given, ResilienceError):
+            raise given
     told = (
         f"{vault} was given {done['chunks']} chunks and {done['objects']} objects; it lacks nothing that ship knows of."
     )

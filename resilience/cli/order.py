@@ -27,18 +27,22 @@ def add(
 ) -> None:
     """Record an order in every vault. From now on a failover needs a sign-off for it, and what it names stays down.
 
-    Exit status: 0 recorded, 1 error, 2 usage.
+    A vault that lacks it is named. Whatever takes a snapshot or gives a vault what it lacks brings it there, too.
+
+    Exit status: 0 recorded in enough vaults that it can't be forgotten while k of them are left, 1 error, 2 usage.
     """
     if not is_date(issued):
         raise UsageError(f"--issued {issued} is not a date.", "An order has one.", "Write it like 2026-11-25.")
     context: Context = ctx.obj
     with context.world() as (_, world), context.alone():
         order = LegalOrder(reference, authority, issued, vendor, tuple(down or ()))
-        held = orders.record(world, order)
+        done = orders.record(world, order)
     if as_json:
-        say_json({**asdict(order), "vaults": held})
-    else:
-        typer.echo(f"{reference} is recorded in {', '.join(held)}.")
+        say_json({**asdict(order), "vaults": done.held, "lacking": done.lacking})
+        return
+    typer.echo(f"{reference} is recorded in {', '.join(done.held)}.")
+    for name, why in done.lacking.items():
+        typer.echo(f"{name} lacks it: {why}. Run the same command again once it answers.")
 
 
 @app.command("list")

@@ -4,30 +4,50 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
-from resilience.errors import ResilienceError, TooFewVaults
+from resilience.errors import ResilienceError, TooFewVaults, VaultError
 from resilience.model import LegalOrder
 from resilience.ports import Vault, World
 from resilience.replication import seals
-from resilience.replication.epoch import each
+from resilience.replication.epoch import each, newest_of
 from resilience.replication.seals import Sign, Verify
 
 PREFIX = "order/"
 
 
-def record(world: World, order: LegalOrder) -> tuple[str, ...]:
-    """Put the order into every vault that answers; the names of those that hold it now."""
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Where an order lies now, and which vaults lack it, each with why."""
+
+    held: tuple[str, ...]
+    lacking: Mapping[str, str]
+
+
+def record(world: World, order: LegalOrder) -> Recorded:
+    """Put the order into every vault; TooFewVaults unless any k vaults of the present set hold it between them."""
     signed = encode(order, world.signer.sign)
     answers = each(world.vaults, lambda vault: _put(vault, key(order), signed))
-    held = tuple(name for name, answer in answers.items() if answer is True)
-    if not held:
-        raise TooFewVaults(
-            f"Order {order.reference} is recorded nowhere.",
-            "; ".join(f"{n}: {a.what}" for n, a in answers.items() if isinstance(a, ResilienceError)),
-            "Bring a vault back and run the same command again.",
-        )
-    return held
+    lacking = {name: answer.what for name, answer in answers.items() if isinstance(answer, ResilienceError)}
+    held = tuple(name for name in answers if name not in lacking)
+    _require(world, order, held, lacking)
+    return Recorded(held, lacking)
+
+
+def _require(world: World, order: LegalOrder, held: tuple[str, ...], lacking: Mapping[str, str]) -> None:
+    """So many that none is forgotten where only k vaults are left; all of them where no epoch says how many those are."""
+    epoch = newest_of(world.vaults, world.signer.verify) if held else None
+    asked = epoch.vaults if epoch else tuple(world.vaults)
+    needed = len(asked) - epoch.k + 1 if epoch else len(asked)
+    there = [name for name in asked if name in held]
+    if held and len(there) >= needed:
+        return
+    unasked = {name: "it may not be called" for name in asked if name not in world.vaults}
+    raise TooFewVaults(
+        f"Order {order.reference} is recorded in {', '.join(held) or 'no vault'}: {len(there)} of the {needed} vaults that it takes.",
+        f"Lacking: {'; '.join(f'{name}: {why}' for name, why in {**lacking, **unasked}.items())}.",
+        "Were the others lost, it would be forgotten. Bring a vault back and run the same command again.",
+    )
 
 
 def encode(order: LegalOrder, sign: Sign) -> bytes:
@@ -37,18 +57,45 @@ def encode(order: LegalOrder, sign: Sign) -> bytes:
 
 def recorded(world: World, vaults: Mapping[str, Vault]) -> tuple[LegalOrder, ...]:
     """Every order that any of these vaults shows and the operator signed, by reference."""
-    answers = each(vaults, lambda vault: [vault.get(key) for key in vault.list(PREFIX)])
-    found: dict[str, LegalOrder] = {}
-    for answer in answers.values():
-        for data in () if isinstance(answer, ResilienceError) else answer:
-            if data is not None and (order := decode(data, world.signer.verify)):
-                found[order.reference] = order
+    found = {order.reference: order for data in _shown(world, vaults).values() if (order := _order(world, data))}
     return tuple(found[reference] for reference in sorted(found))
 
 
-def _put(vault: Vault, key: str, data: bytes) -> bool:
-    """True when the vault holds it now; an order is never changed, a new one has a reference of its own."""
-    return vault.put_new(key, data) or vault.get(key) is not None
+def spread(world: World) -> Mapping[str, int | ResilienceError]:
+    """Give each vault the orders that it lacks and another one has; how many that were, or why it took none."""
+    shown = _shown(world, world.vaults).values()
+    known = {key(order): data for data in shown if (order := _order(world, data))}
+
+    def give(vault: Vault) -> int:
+        lacking = sorted(known.keys() - set(vault.list(PREFIX)))
+        return sum(vault.put_new(one, known[one]) for one in lacking)
+
+    return each(world.vaults, give) if known else {}
+
+
+def _shown(world: World, vaults: Mapping[str, Vault]) -> dict[str, bytes]:
+    """Whatever these vaults have under names of orders; of two under one name the one that the operator signed."""
+    answers = each(vaults, lambda vault: {name: vault.get(name) for name in vault.list(PREFIX)})
+    found: dict[str, bytes] = {}
+    for answer in answers.values():
+        for name, data in ({} if isinstance(answer, ResilienceError) else answer).items():
+            if data is not None and (name not in found or _order(world, data)):
+                found[name] = data
+    return found
+
+
+def _order(world: World, data: bytes) -> LegalOrder | None:
+    return decode(data, world.signer.verify)
+
+
+def _put(vault: Vault, key: str, data: bytes) -> None:
+    """Raises unless the vault holds exactly this now; an order is never changed, a new one has a reference of its own."""
+    if not vault.put_new(key, data) and vault.get(key) != data:
+        raise VaultError(
+            f"{vault.name} holds something else as {key}",
+            "An order of this reference was recorded with other words, or somebody else put it there.",
+            "See `resilience order list`. What changed is an order of its own: give it another reference.",
+        )
 
 
 def key(order: LegalOrder) -> str:

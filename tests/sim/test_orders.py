@@ -16,7 +16,7 @@ from resilience.engine import orders
 from resilience.engine.execute import Approval, approve
 from resilience.engine.observe import survey_after_loss
 from resilience.engine.past import past_of
-from resilience.errors import Refused, UsageError
+from resilience.errors import Refused, TooFewVaults, UsageError
 from resilience.model import SignOff
 from tests.sim.plans import ORDER, SIGNED, ordered
 from tests.sim.stage import attempt, day_one
@@ -115,6 +115,68 @@ def test_run_again_nothing_is_taken_down_twice() -> None:
     assert attempt(partial(stage.operator.failover)) is None
     entries = list(stage.state.hosts["birch"].ledger.values())
     assert entries.count("post7") == entries.count("post8") == 1
+
+
+def test_an_order_in_too_few_vaults_is_no_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One vault alone could be the next that is lost: it is said which lack it, and the exit status is an error's."""
+    stage = day_one()
+    typing_at(stage, stage.world, monkeypatch, tmp_path)
+    adding = (
+        "order",
+        "add",
+        "--reference",
+        "AZ 1",
+        "--authority",
+        "court",
+        "--issued",
+        "2026-11-25",
+        "--down",
+        "post7",
+    )
+    for name in ("birch", "cedar"):
+        stage.break_next(f"vault.{name}.put_new")
+    said = CliRunner().invoke(cli.app, adding)
+    assert said.exit_code != 0
+    assert isinstance(said.exception, TooFewVaults)
+    assert said.exception.what == "Order AZ 1 is recorded in elm: 1 of the 2 vaults that it takes."
+    assert "birch:" in said.exception.why
+    assert "cedar:" in said.exception.why
+    stage.break_next("vault.birch.put_new")
+    said = CliRunner().invoke(cli.app, adding)
+    assert said.exit_code == 0
+    assert said.output.startswith("AZ 1 is recorded in cedar, elm.\nbirch lacks it: ")
+
+
+def test_another_order_under_the_same_reference_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is recorded is never changed; whoever types other words is told so."""
+    stage = day_one()
+    typing_at(stage, stage.world, monkeypatch, tmp_path)
+    adding = ("order", "add", "--reference", "AZ 1", "--authority", "court", "--issued", "2026-11-25")
+    assert CliRunner().invoke(cli.app, adding).exit_code == 0
+    refused = CliRunner().invoke(cli.app, (*adding, "--down", "post7")).exception
+    assert isinstance(refused, TooFewVaults)
+    assert "holds something else as order/" in refused.why
+
+
+def test_an_order_goes_wherever_copies_go(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With each snapshot and each catch-up into a vault that lacks it, and into one that joins; what nobody signed is not spread."""
+    stage = day_one()
+    typing_at(stage, stage.world, monkeypatch, tmp_path)
+    stage.break_next("vault.elm.put_new")
+    assert set(orders.record(stage.world, ORDER).lacking) == {"elm"}
+    elm, name = stage.state.vaults["elm"].objects, orders.key(ORDER)
+    stage.state.vaults["birch"].objects["order/0000.json"] = b'{"reference": "x", "signature": "00"}'
+    stage.operator.snapshot()
+    assert name in elm
+    del elm[name]
+    assert CliRunner().invoke(cli.app, ("catch-up", "elm")).exit_code == 0
+    assert name in elm
+    stage.operator.vaults("elm")
+    del elm[name]
+    monkeypatch.setattr("resilience.engine.steps.protect._orders", lambda _run: {})
+    stage.operator.vaults()
+    assert name in elm
+    assert "order/0000.json" not in elm
 
 
 def test_an_order_is_typed_and_holds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from resilience.engine import certificates
+from resilience.engine import certificates, orders
 from resilience.engine import mirror as mirrors
 from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
@@ -19,6 +19,7 @@ from resilience.replication.epoch import each
 def protect(run: Run, step: Step) -> Facts:
     """Take a snapshot into each vault, or have a standby take it, and have another principal verify it."""
     site = run.fleet.site(step.subject)
+    ordered = _orders(run)
     taken, by = _take(run, step)
     with ThreadPoolExecutor(max_workers=max(1, len(taken))) as pool:
         looked = pool.map(lambda pair: (pair[0], read(lambda: run.world.plane.verify_snapshot(*pair))), taken.items())
@@ -38,7 +39,23 @@ def protect(run: Run, step: Step) -> Facts:
     if protected:
         run.note("protected-again", vaults=elsewhere, snapshot=taken[elsewhere[0]])
     tls = {"certificate": renewed.why} if isinstance(renewed, Unknown) else renewed
-    return {"snapshots": dict(taken), "verified": good, "doubts": doubts, "protected": protected, **by, **tls}
+    return {
+        "snapshots": dict(taken),
+        "verified": good,
+        "doubts": doubts,
+        "protected": protected,
+        **by,
+        **tls,
+        **ordered,
+    }
+
+
+def _orders(run: Run) -> Facts:
+    """Legal orders go wherever one was lacking; how many each vault was given, and which took none."""
+    given = orders.spread(run.world)
+    doubts = {name: answer.what for name, answer in given.items() if isinstance(answer, ResilienceError)}
+    new = {name: count for name, count in given.items() if isinstance(count, int) and count}
+    return {**({"orders": new} if new else {}), **({"orders_lacking": doubts} if doubts else {})}
 
 
 def _take(run: Run, step: Step) -> tuple[Mapping[str, str], Facts]:

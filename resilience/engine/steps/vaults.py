@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from resilience.engine import orders
 from resilience.engine.anchor import note
 from resilience.engine.run import Facts, Run
 from resilience.engine.stack_state import bring
@@ -53,7 +54,7 @@ def _refuse_new(run: Run, epoch: EpochRecord) -> None:
 
 
 def fill(run: Run, step: Step) -> Facts:
-    """Copy what new vaults lack of the ledger and the pictures, sealed as it is, from whichever vault has it."""
+    """Copy what new vaults lack of ledger, pictures and orders, as it is, from whichever vault has it."""
     new = [str(name) for name in step.args["vaults"]]
     epoch = run.newest()
     apart = payload_only(run.fleet.locked, epoch.vaults, epoch.k)
@@ -68,6 +69,9 @@ def fill(run: Run, step: Step) -> Facts:
             raise answer
     keepers = [run.world.vaults[name] for name in epoch.vaults if name in told and name not in apart]
     done = {name: _fill(run, name, owed(name, told, apart), told, keepers) for name in new}
+    for given in (given for name, given in orders.spread(run.world).items() if name in new):
+        if isinstance(given, ResilienceError):
+            raise given
     unreadable = {name: pictures for name, (_, pictures) in done.items() if pictures}
     copied = {name: count for name, (count, _) in done.items()}
     return {"copied": copied, **({"unreadable": unreadable} if unreadable else {})}
