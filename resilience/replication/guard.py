@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import closing, suppress
 from pathlib import Path
 
 import structlog
@@ -19,6 +20,7 @@ from resilience.replication.config import Config
 from resilience.replication.control import accepts
 from resilience.replication.lease import now
 from resilience.replication.ship import fence, kill
+from resilience.replication.stream import Stream
 
 EVERY = 0.25
 log = structlog.get_logger()
@@ -33,12 +35,31 @@ def watch(path: Path, stopping: threading.Event) -> None:
         if told is None or not told.leased:
             continue
         config = turn.start(told)
-        left = tenure.left(config, now())
+        left = _left(config)
         if left is not None and left <= 0 and accepts(config.postgres.dsn):
             log.error("the lease ran out, and nobody stopped Postgres", ago_s=round(-left, 3))
             lapse.note(config)
             fence(config)
             kill(config)
+
+
+def _left(config: Config) -> float | None:
+    """Seconds until this host must stop writing; where it may write and no ship noted a lease, that begins here."""
+    left = tenure.left(config, now())
+    if left is None and _may_write(config.postgres.dsn):
+        log.warning("no ship noted a lease: it begins now", epoch=config.record.number, seconds=config.lease_s)
+        begun = tenure.begin(tenure.place(config), config.record.nonce, config.record.vaults, now(), config.lease_s)
+        return begun.until - now()
+    return left
+
+
+def _may_write(dsn: str) -> bool:
+    """Whether Postgres lets people in and is no copy that stands by; False where it does not say."""
+    if not accepts(dsn):
+        return False
+    with suppress(ResilienceError), closing(Stream(dsn)) as stream:
+        return not stream.stands_by()
+    return False
 
 
 def _changed(path: Path) -> int:

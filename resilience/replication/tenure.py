@@ -33,11 +33,16 @@ class Tenure:
 
 def read(path: Path, nonce: str) -> Tenure | None:
     """The note, when it is of this boot and epoch."""
+    found = _of_this_boot(path)
+    return found if found is not None and found.nonce == nonce else None
+
+
+def _of_this_boot(path: Path) -> Tenure | None:
     try:
         found = Tenure(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         return None
-    return found if (found.nonce, found.boot) == (nonce, boot()) else None
+    return found if found.boot == boot() else None
 
 
 def write(path: Path, tenure: Tenure) -> None:
@@ -49,10 +54,15 @@ def write(path: Path, tenure: Tenure) -> None:
 
 
 def begin(path: Path, nonce: str, vaults: Iterable[str], now: float, seconds: float) -> Tenure:
-    """The note that is there, or the first one: a ship that is started again is given no second chance to ask."""
-    found = read(path, nonce)
-    if found is None:
-        found = Tenure(nonce, boot(), dict.fromkeys(vaults, 0.0), now + seconds, now + seconds)
+    """The note that is there, or the first one: a ship that is started again is given no second chance to ask.
+
+    Nor is a host that went on under this epoch from another: where that one's lease still runs, no more than that is left.
+    """
+    found = _of_this_boot(path)
+    if found is None or found.nonce != nonce:
+        running = [] if found is None or found.until <= now else [found.until]
+        until = min([now + seconds, *running])
+        found = Tenure(nonce, boot(), dict.fromkeys(vaults, 0.0), until, until)
         write(path, found)
     return found
 

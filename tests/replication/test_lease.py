@@ -121,6 +121,27 @@ def test_postgres_is_stopped_where_nobody_renews(sites: Callable[..., Site], fle
     assert until(acorn) > ends
 
 
+def test_nobody_writes_where_no_lease_was_ever_noted(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """No ship comes as far as to note one: the guard begins it, once Postgres is no copy that stands by, and holds to it."""
+    acorn = leased(sites, fleet)
+    with acorn.connect() as db:
+        db.execute("ALTER SYSTEM SET log_connections = on")
+    (acorn.pg / "standby.signal").touch()
+    acorn.restart()
+    acorn.guard()
+    asked = acorn.folder / "socket/postgres.log"
+    wait_until(lambda: "replication connection authorized" in asked.read_text(), "the guard to ask")
+    assert not (acorn.folder / "run/lease.json").exists(), "nobody can write yet"
+    promoted = now()
+    with acorn.connect() as db:
+        db.execute("SELECT pg_promote()")
+    wait_until(lambda: not acorn.running(), "the guard to stop Postgres")
+    assert promoted + fleet.lease_s <= until(acorn) <= now()
+    acorn.ship()
+    wait_until(lambda: accepts(acorn.dsn), "Postgres to be started again, once vaults answer")
+    acorn.wait_confirmed()
+
+
 def test_the_operators_word_leads_on_where_too_few_vaults_are_left(sites: Callable[..., Site], fleet: Fleet) -> None:
     """Two of three vaults are gone and the lease ran out: the host writes again, into the third, and nothing was lost.
 
