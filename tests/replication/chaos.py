@@ -28,6 +28,7 @@ from resilience.replication import epoch as epochs
 from resilience.replication import layout
 from tests.replication import kills
 from tests.replication.harness import ROOT, Fleet, Site, wait_until
+from tests.replication.hot import HotStandby
 from tests.vault_proxy import Proxy, proxy
 from tests.vault_servers import Store
 
@@ -82,16 +83,20 @@ def proxied(stores: Mapping[str, tuple[Store, VaultSpec]]) -> Iterator[tuple[Fle
 class Lineage:
     """A primary and its successors: each seed hurts the one there is, loses it, and restores the next."""
 
-    def __init__(self, folder: Path, fleet: Fleet, proxies: dict[str, Proxy]) -> None:
+    def __init__(
+        self, folder: Path, fleet: Fleet, proxies: dict[str, Proxy], with_standby: Callable[[int], bool]
+    ) -> None:
+        self._with_standby = with_standby
         self.fleet = fleet
         self.told: list[str] = []
         self.altered = ""
-        self._usual = dict(kills.USUAL)
+        self._usual = {False: dict(kills.USUAL), True: dict(kills.USUAL_HOT)}
         self._proxies = proxies
         self._folder = folder
         self._writer = Writer(iter(range(1, 1 << 40)))
         self._site = self._make(fleet.seal("site1"))
         self._site.begin()
+        self._standby: HotStandby | None = None
         with self._site.connect() as db:
             db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
             db.execute("SELECT pg_reload_conf()")
@@ -100,23 +105,62 @@ class Lineage:
         """Leave nothing running."""
         self._heal()
         self._site.end()
+        self._dismiss()
 
     def live(self, seed: int) -> int:
         """One seed; how many rows were acknowledged so far, all of them found."""
-        chance = random.Random(seed)
+        chance, standbys = random.Random(seed), random.Random(f"the standby of seed {seed}")
         self.told = [f"seed {seed}"]
         before = len(self._writer.acknowledged)
         with self._writer.at(self._site):
             wait_until(lambda: len(self._writer.acknowledged) > before, self._site.told)
-            for _ in range(1 if self._killing(seed) else 3):
-                self._hurt(chance)
-            self._heal()
+            with self._followed(seed, standbys):
+                for _ in range(1 if self._killing(seed) else 3):
+                    self._hurt(chance)
+                self._heal()
             at = len(self._writer.acknowledged)
             wait_until(lambda: len(self._writer.acknowledged) > at + 20, lambda: f"{self.told} {self._site.told()}")
+            if self._standby is not None:
+                self._strand(self._standby, standbys, seed)
             self._site.processes[-1].kill()
             self._site.kill_postgres()
+        self._heal()
         self._site.end()
-        return self._move(chance, seed)
+        return self._move(chance, seed, by_standby=self._standby is not None and standbys.random() < 0.5)
+
+    @contextmanager
+    def _followed(self, seed: int, chance: random.Random) -> Iterator[None]:
+        """In some seeds a standby follows, and is killed at moments of its own."""
+        if not self._with_standby(seed):
+            self._dismiss()
+            yield
+            return
+        if self._standby is None:
+            self._standby = HotStandby(
+                Site(self._folder, f"hot{len(self.fleet.records)}", self.fleet, self.fleet.records[-1])
+            )
+        self._standby.told = self.told
+        with self._standby.under_kills(chance, lambda: max(self._writer.acknowledged)):
+            yield
+
+    def _dismiss(self) -> None:
+        """No standby any more."""
+        if self._standby is not None:
+            self._standby.end()
+            self._standby = None
+
+    def _strand(self, standby: HotStandby, chance: random.Random, seed: int) -> None:
+        """The last WAL reaches no vault but the one that is damaged next, and the standby may be dead by then."""
+        name, damage = self._damage(seed)
+        if damage not in UNREADABLE:  # else the restore would rightly refuse: nobody could tell what the last chunk was
+            self.told.append(f"the last chunks in {name} alone")
+            for other in set(self._proxies) - {name}:
+                self._proxies[other].writes_only = True
+                self._proxies[other].status = 500
+            wait_until(lambda: self._stranded(name) & standby.kept(), lambda: f"{self.told} {standby.says()}")
+            time.sleep(chance.uniform(0.3, 0.8))
+        if chance.random() < 0.5:
+            standby.kill(chance)
 
     def _hurt(self, chance: random.Random) -> None:
         """One fault for a moment."""
@@ -165,27 +209,30 @@ class Lineage:
         for each in self._proxies.values():
             each.be_well()
 
-    def _move(self, chance: random.Random, seed: int) -> int:
+    def _stranded(self, name: str) -> set[str]:
+        """Chunks of this epoch that no vault holds but this one."""
+        held = {each: set(_chunks(self, each)) for each in self._proxies}
+        return held[name].difference(*(held[other] for other in self._proxies if other != name))
+
+    def _move(self, chance: random.Random, seed: int, *, by_standby: bool) -> int:
         """Damage one vault, restore elsewhere, compare, and let the next one be the primary."""
-        name = sorted(self._proxies)[seed % len(self._proxies)]
-        damage = DAMAGES[seed % len(DAMAGES)]
+        name, damage = self._damage(seed)
         self.told.append(f"{name} afterwards: {damage.__name__}")
         damage(self, name)
-        record = self.fleet.seal(f"site{len(self.fleet.records) + 1}")
-        site = self._make(record)
-        sealed = self._sealed(record)
-        if not self._killing(seed) and chance.random() < 0.5:
+        site = self._next(by_standby=by_standby)
+        sealed = self._sealed(site.record)
+        if not by_standby and not self._killing(seed) and chance.random() < 0.5:
             self._refuses_a_hole(site, sealed)
         config = site.config(sealed=sealed)
-        merged = self._run(site, "restore", config, chance, seed)
+        merged = self._run(site, "restore", config, chance, seed, hot=by_standby)
+        assert not by_standby or merged["restic_s"] == 0, f"{self.told}: the standby's own copy was not used"
         self._heal()
         if damage is one_altered:
             self.fleet.vaults()[name].delete(self.altered)  # as the operator is told to; another's copy is put there
-        recovered = self._run(site, "recover", config, chance, seed)
+        recovered = self._run(site, "recover", config, chance, seed, hot=by_standby)
         if self._killing(seed):
             kills.promoted_once(site, merged, recovered, self.told)
-        missing = self._writer.acknowledged - set(site.rows())
-        assert not missing, f"{self.told}: acknowledged and missing: {sorted(missing)[:9]}"
+        self._compare(site)
         self._site = site
         site.ship()
         with site.connect() as db:
@@ -195,20 +242,46 @@ class Lineage:
             site.run("init-repo", config=site.config("operator"))
             site.wait_confirmed()
             site.run("snapshot", config=site.ship_config())
+        if self._standby is not None:
+            self._standby.crosses_to(site)
         return len(self._writer.acknowledged)
+
+    def _damage(self, seed: int) -> tuple[str, Damage]:
+        """What is done to which vault after the primary is lost."""
+        return sorted(self._proxies)[seed % len(self._proxies)], DAMAGES[seed % len(DAMAGES)]
+
+    def _next(self, *, by_standby: bool) -> Site:
+        """The next primary, sealed for: the standby, or a site where nothing is yet."""
+        if by_standby and self._standby is not None:
+            self.told.append("taken over by the standby")
+            return self._standby.take_over(self.fleet.seal(self._standby.site.name))
+        return self._make(self.fleet.seal(f"site{len(self.fleet.records) + 1}"))
+
+    def _compare(self, site: Site) -> None:
+        """Every acknowledged commit is here, and all that the standby showed; one that took over stands by no more."""
+        rows = site.rows()
+        missing = self._writer.acknowledged - set(rows)
+        assert not missing, f"{self.told}: acknowledged and missing: {sorted(missing)[:9]}"
+        if self._standby is not None:
+            self._standby.showed_only(rows)
+            if self._standby.site is site:
+                self._standby.unwatch()
+                self._standby = None
 
     def _killing(self, seed: int) -> bool:
         """Whether restore and recover are killed in this seed."""
         return (seed + seed // len(DAMAGES)) % 2 == 1
 
-    def _run(self, site: Site, command: str, config: Path, chance: random.Random, seed: int) -> dict[str, Any]:
+    def _run(
+        self, site: Site, command: str, config: Path, chance: random.Random, seed: int, *, hot: bool
+    ) -> dict[str, Any]:
         """One command to its end, in some seeds after it was killed on its way."""
         for _ in range(chance.choice([0, 1, 1, 2]) if self._killing(seed) else 0):
-            self.told.append(kills.kill(site, command, config, chance, self._usual[command]))
+            self.told.append(kills.kill(site, command, config, chance, self._usual[hot][command]))
         began = time.monotonic()
         answer = site.run(command, config=config)
         if not self._killing(seed):
-            self._usual[command] = time.monotonic() - began
+            self._usual[hot][command] = time.monotonic() - began
         return answer
 
     def _refuses_a_hole(self, site: Site, sealed: list[str]) -> None:
@@ -302,9 +375,12 @@ def failing(lineage: Lineage, name: str) -> None:
     lineage._proxies[name].status = random.Random(name).choice((500, 429))
 
 
-DAMAGES: tuple[Callable[[Lineage, str], None], ...] = (
+Damage = Callable[[Lineage, str], None]
+DAMAGES: tuple[Damage, ...] = (
     one_lost, emptied, one_altered, refusing, stale, flipping, whole, failing, truncating, hanging
 )  # fmt: skip
+UNREADABLE = (flipping, truncating)
+"""What these hold is there, and nobody can tell what it is."""
 
 
 def _chunks(lineage: Lineage, name: str) -> list[str]:

@@ -21,6 +21,8 @@ LOOK = 0.003
 VICTIMS = {"restore": ("command", "below", "both"), "recover": ("command", "below", "both")}
 USUAL = {"restore": 2.5, "recover": 1.5}
 """Seconds that they take when nobody kills them, until one was seen."""
+USUAL_HOT = {"restore": 0.6, "recover": 0.5}
+"""The same for a standby's, most of them to load."""
 
 
 def begin(site: Site, command: str, config: Path) -> subprocess.Popen[bytes]:

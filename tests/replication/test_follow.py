@@ -288,10 +288,6 @@ def test_follows_and_is_promoted(faulty: tuple[Fleet, dict[str, Proxy]], sites: 
     assert cedar.rows() == list(range(1, 201))
 
 
-USUAL = {"restore": 0.6, "recover": 0.5}
-"""Seconds that a standby's take, most of them to load."""
-
-
 def lose_while_written(primary: Site, standby: Site, writer: Writer) -> None:
     """The standby can be read and follows; then ship and Postgres end in the middle of commits."""
     with writer.at(primary):
@@ -308,7 +304,7 @@ def take_over_under_kills(standby: Site, fleet: Fleet, chance: random.Random) ->
     stop_following(standby)
     standby.take(fleet.seal(standby.name))
     config, told, answers = standby.config(), [], []
-    for command, usual in USUAL.items():
+    for command, usual in kills.USUAL_HOT.items():
         told += [kills.kill(standby, command, config, chance, usual) for _ in range(3)]
         answers.append(standby.run(command, config=config))
     kills.promoted_once(standby, answers[0], answers[1], told)
