@@ -42,10 +42,11 @@ def assemble(
     for leg in legs:
         gathered = Gathered(leg.record, vaults, sealed, config.paths.wal / "objects", looked_at)
         gathered.records.update(leg.records)
+        gathered.within = here is None and leg.position != leg.start.start
         gathered.opened = any(before.opened for _, before, _ in parts)
         differ = partial(_differ, config.key(), gathered)
         opened = _Opened(config.key(), leg.start, here)
-        arrived = partial(_arrived, segments, leg.start) if here is None else opened.arrived
+        arrived = partial(_arrived, segments, leg, config.key()) if here is None else opened.arrived
         chain = gathered.walk(leg.position, leg.limit, accept, arrived, differ)
         _write(segments, gathered, opened, _unwritten(gathered, chain, here))
         parent = parts[-1][0].start.timeline if parts else 0
@@ -56,9 +57,12 @@ def assemble(
     return parts
 
 
-def _arrived(segments: Segments, start: Start, header: Header, body: bytes) -> None:
-    chunk.refuse_other(header, start)
-    segments.arrived(header, body)
+def _arrived(segments: Segments, leg: Leg, identity: str, header: Header, body: bytes) -> None:
+    chunk.refuse_other(header, leg.start)
+    if header.end > leg.position:
+        segments.arrived(header, body)
+    else:
+        chunk.open_body(header, body, identity)
 
 
 class _Opened:

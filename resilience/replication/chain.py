@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from resilience.errors import BrokenChain, VaultError
 from resilience.model import EpochRecord
-from resilience.replication import lsn
+from resilience.replication import layout, lsn
 from resilience.replication.chunk import Header
 from resilience.replication.quorum import held_by
 
@@ -170,6 +170,16 @@ def refuse_fork(before: Chain, what: str) -> None:
         "The old primary was rolled back while it shipped, or somebody has its key. Look which one its other chunks go on from, and remove "
         "the other with the operator's credentials; or go on without both, on purpose: "
         f"resilience failover --accept-end {lsn.show(before.end)} --accept broken-chain",
+    )
+
+
+def refuse_doubt(position: int, one: Header, two: Header) -> None:
+    """BrokenChain where nobody can tell with which of two chunks a chain begins."""
+    raise BrokenChain(
+        f"one history: chunks of epoch {one.epoch} at {lsn.show(one.start)} and {lsn.show(two.start)} hold what a snapshot begins with, and differ, so one of both",
+        f"{lsn.show(position)}, where the snapshot begins",
+        "Somebody has the site's key, or its machine was rolled back. The right one begins where the chunk before it ends: remove the other "
+        f"below {layout.wal(one.epoch)} with the operator's credentials, and run the same command again.",
     )
 
 

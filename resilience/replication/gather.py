@@ -15,7 +15,7 @@ from resilience.errors import BrokenChain, ResilienceError, TooFewVaults, VaultE
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chain as chains
-from resilience.replication import chunk, layout, lsn
+from resilience.replication import chunk, layout, lsn, packing
 from resilience.replication.chain import Chain
 from resilience.replication.chunk import Header
 from resilience.replication.epoch import each
@@ -52,6 +52,8 @@ class Gathered:
         self._looked_at = looked_at or Place()
         self.opened = False
         """Whether anything could be opened, here or in an earlier leg: what can't be then is no fault of the key."""
+        self.within = False
+        """Whether the chain may begin within a chunk: nobody knows where that begins, and each that may be it is looked at."""
         self._read: set[Header] = set()
         self._doubted: set[int] = set()
         """Where chunks begin of which this host has two."""
@@ -83,6 +85,8 @@ class Gathered:
         named = set().union(*self.listed.values())
         self._ask_all_about_doubted()
         first = max((start for start in named if start <= position), default=position)
+        if self.within:
+            first = min(first, position - packing.LIMIT)
         here = self._good[HERE]
         wanted = sorted(s for s in named if s >= first and s not in here and (limit is None or s < limit))
         list(self._pool.map(self._fetch_once, enumerate(wanted)))
@@ -93,6 +97,7 @@ class Gathered:
         self._pool.shutdown()
         if self._unread and not self.opened:
             raise self._unread[0]
+        self._one_beginning(position, differ)
         chain = self._one_history(chain, accept, differ)
         self._tell_strays(chain)
         if (limit is None or chain.end < limit) and chain.end != accept:
@@ -267,6 +272,22 @@ class Gathered:
         tail = [header.start for header in chain.headers if header.end > chain.confirmed]
         pairs = [(n, start) for n in self._vaults for start in tail if start in self.listed[n] - self._asked[n]]
         list(self._pool.map(lambda pair: self._fetch(*pair), pairs))
+
+    def _one_beginning(self, position: int, differ: Callable[[Header, Header], bool]) -> None:
+        """BrokenChain where more than one chunk holds the position, and not all that follows from them is the same."""
+        good = {header for held in self._good.values() for header in held.values() if header.end > position}
+        over = sorted((header for header in good if header.start <= position), key=lambda h: (h.start, h.sha256))
+        for one in over if len(over) > 1 else ():
+            for two in good - {one}:
+                if two.start < one.end and differ(one, two):
+                    self._keep_none_of(good)
+                    chains.refuse_doubt(position, one, two)
+
+    def _keep_none_of(self, doubtful: Iterable[Header]) -> None:
+        """What vaults gave is asked for again by the next run, once it was put right there."""
+        for header in doubtful:
+            if any(self._good[name].get(header.start) == header for name in self._vaults):
+                self._path(header).unlink(missing_ok=True)
 
     def _one_history(self, chain: Chain, accept: int | None, differ: Callable[[Header, Header], bool]) -> Chain:
         """The chain; BrokenChain where two histories part, or what lies before that where the operator accepts it as the end."""

@@ -95,7 +95,7 @@ class Site:
             cast(Waits, vault).after[layout.chunk(1, BASE + at)] = self.segments.came[after]
 
     def restore(
-        self, *, limit: int | None = None, accept: int | None = None, here: int | None = None
+        self, *, limit: int | None = None, accept: int | None = None, here: int | None = None, at: int = 0
     ) -> tuple[bytes, Part]:
         """What is left for Postgres, and how it came to it."""
         config: Any = SimpleNamespace(
@@ -106,10 +106,10 @@ class Site:
             key=lambda: str(self.world.identity),
         )
         start = chunk.Start(1, "nonce", BASE, 1, "42", "", 1.0)
-        leg = Leg(self.world.record, start, BASE, None if limit is None else BASE + limit, {})
+        leg = Leg(self.world.record, start, BASE + at, None if limit is None else BASE + limit, {})
         place = None if here is None else Place(1, BASE + here)
         (part,) = assemble(config, self.world.vaults, [leg], self.segments, place)
-        return self.segments.read(1, BASE, part[2].end), part
+        return self.segments.read(1, BASE + at, part[2].end), part
 
 
 @pytest.fixture
@@ -201,6 +201,36 @@ def test_a_shorter_chunk_of_one_name_stops_too(site: Site) -> None:
     with pytest.raises(BrokenChain, match="begin at 0/1000015"):
         site.restore()
     assert site.restore(accept=21)[0] == WAL
+
+
+BEGINNINGS = [
+    pytest.param([(10, b"FORGED")], id="from the snapshot to the chunk's end"),
+    pytest.param([(9, b"FORGED!")], id="from before the snapshot"),
+    pytest.param([(7, b"1FORGED!!")], id="from before the chunk"),
+    pytest.param([(10, SECOND[2:5]), (13, b"BAD")], id="in two pieces, of which the first agrees"),
+    pytest.param([(7, b"1A"), (9, b"C"), (10, b"FORGED")], id="with another beginning for each"),
+]
+
+
+@pytest.mark.parametrize("forged", BEGINNINGS)
+def test_a_snapshot_that_begins_within_a_chunk(site: Site, forged: list[tuple[int, bytes]]) -> None:
+    """Where the chunk begins that holds its first byte nobody knows: what else may be it must agree, or be removed."""
+    for at, wal in forged:
+        site.put(at, wal)
+    with pytest.raises(BrokenChain, match="hold what a snapshot begins with, and differ") as caught:
+        site.restore(at=10)
+    assert caught.value.good_until == f"{lsn.show(BASE + 10)}, where the snapshot begins"
+    for vault in site.world.vaults.values():
+        for at, _ in forged:
+            vault.delete(layout.chunk(1, BASE + at))
+    assert site.restore(at=10)[0] == WAL[10:]
+
+
+def test_rubbish_where_a_snapshot_begins_stops_nothing(site: Site) -> None:
+    """Under that very name, and signed by nobody: the chunk that holds it begins before."""
+    for vault in site.world.vaults.values():
+        vault.put_new(layout.chunk(1, BASE + 10), b"rubbish")
+    assert site.restore(at=10)[0] == WAL[10:]
 
 
 JUNK = ["not-age", "not-packed", "other-size", "for-others", "other-timeline", "other-system"]
