@@ -87,6 +87,10 @@ class _Opened:
                 self._room -= header.size
                 self._wal[header] = wal
 
+    def has(self, epoch: int) -> int:
+        """Up to where the standby has this epoch's WAL: it may still replay that, and nothing is written over it."""
+        return self._here.position if epoch == self._here.epoch else 0
+
     def take(self, header: Header, gathered: Gathered) -> bytes:
         """The WAL of a chunk, opened once more where it was not kept."""
         wal = self._wal.pop(header, None)
@@ -103,7 +107,8 @@ def _unwritten(gathered: Gathered, chain: Chain, here: Place | None) -> list[Hea
 
 def _write(segments: Segments, gathered: Gathered, opened: _Opened, headers: Sequence[Header]) -> None:
     def one(header: Header) -> None:
-        segments.write(header.timeline, header.start, opened.take(header, gathered))
+        begin = max(header.start, opened.has(header.epoch))
+        segments.write(header.timeline, begin, opened.take(header, gathered)[begin - header.start :])
 
     with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
         list(pool.map(one, headers))

@@ -144,6 +144,18 @@ def test_a_running_standby_is_never_shown_a_stray(site: Site, forged: bytes) -> 
     assert sorted(site.segments.written[1:]) == [(8, SECOND), (16, LAST), (21, b"more")]
 
 
+def test_what_a_standby_has_is_never_written_over(tmp_path: Path) -> None:
+    """A chunk that a thief puts across the end of what it was given, and that nothing else contradicts, changes nothing before it."""
+    site = Site(tmp_path)
+    for vault in site.world.vaults.values():
+        vault.delete(layout.chunk(1, BASE + 16))
+    site.segments.write(1, BASE, FIRST + SECOND)
+    site.put(10, b"FORGED!")
+    site.restore(here=16, at=16)
+    assert site.segments.read(1, BASE, BASE + 16) == FIRST + SECOND
+    assert site.segments.written[1:] == [(16, b"!")]
+
+
 def test_a_stray_that_reaches_further_is_passed_by(site: Site) -> None:
     """As long as a chunk begins where the one before ends, that one goes on; what the other says is confirmed is no hole."""
     site.put(9, FORGED + b"-AND-LONGER-THAN-ALL", "elm", confirmed=1000)
