@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -245,12 +245,20 @@ def test_sessions_and_tokens_survive_a_new_server(running: Site) -> None:
     assert page.get("/settings").status_code == 200
 
 
+def put_a_file_where_pictures_go(site: Site) -> None:
+    """Keys are made in stock since the start, and may make the folder again at any moment."""
+    folder, moved = site.folder / "media", 0
+    while not folder.is_file():
+        if folder.is_dir():
+            folder.rename(site.folder / f"media-{(moved := moved + 1)}")
+        with suppress(IsADirectoryError):
+            folder.write_text("a file where a folder should be")
+
+
 def test_a_picture_that_cannot_be_written_stores_no_row(site: Site) -> None:
     """When the file can't be written, the upload fails and no row names it."""
     api = site.client("painter")
-    blocked = site.folder / "media"
-    blocked.rename(site.folder / "media-away")
-    blocked.write_text("a file where a directory should be")
+    put_a_file_where_pictures_go(site)
     with site.http(api) as http:
         answer = http.post("/api/v2/media", files={"file": ("x.jpg", picture(1), "image/jpeg")})
     assert answer.status_code == 500
