@@ -90,7 +90,7 @@ class HotStandby:
 
     def showed_only(self, history: Sequence[int]) -> None:
         """Whatever it showed at any time was the beginning of this history."""
-        for rows in self._shown:
+        for rows in tuple(self._shown):  # which grows meanwhile
             untrue = set(rows) - set(history)
             assert not untrue, f"{self.told}: shown by the standby, and lost: {sorted(untrue)[:9]}"
             left_out = set(history[: len(rows)]) - set(rows)
