@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import stamina
@@ -235,6 +235,8 @@ class Users:
     scheme: str = "http"
     _process: subprocess.Popen[str] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _owed: int = 0
+    """Answers that nobody has read yet: who asked was interrupted."""
 
     def journey(self, address: str | None = None, gate_pass: str | None = None, root: str = "") -> Journey:
         """Log in, post, read back, see a picture; by name, or at one address."""
@@ -300,6 +302,13 @@ class Users:
     def _material(self) -> dict[str, str]:
         return {"texts": str(self.texts), "pictures": str(self.pictures)}
 
+    def _last_owed(self, answers: IO[str]) -> str:
+        line = ""
+        while self._owed:
+            line = answers.readline()
+            self._owed -= 1
+        return line
+
     def _ask(self, **request: Any) -> dict[str, Any]:
         with self._lock:
             process = self._started()
@@ -307,7 +316,8 @@ class Users:
             try:
                 process.stdin.write(json.dumps(request) + "\n")
                 process.stdin.flush()
-                line = process.stdout.readline()
+                self._owed += 1
+                line = self._last_owed(process.stdout)
             except BrokenPipeError:
                 line = ""
         if not line:
@@ -327,6 +337,7 @@ class Users:
 
     def _started(self) -> subprocess.Popen[str]:
         if self._process is None or self._process.poll() is not None:
+            self._owed = 0
             self._process = self.popen(
                 [sys.executable, "-m", "resilience.adapters.plaza_users"],
                 stdin=subprocess.PIPE,
