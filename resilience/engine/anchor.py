@@ -26,7 +26,7 @@ def anchor(run: Run) -> int:
             "anew with --lost for each vendor, and accept `stale-ledger` by name.",
         )
     if epoch.parent and not (doubt and goes_on):
-        anchors.leave(run.world.vaults, epoch, entries, run.world.signer.sign)
+        anchors.leave(run.world.vaults, epoch, entries, run.world.signer.sign, run.world.signer.verify)
     return entries
 
 
@@ -39,7 +39,7 @@ def note(run: Run, epoch: EpochRecord) -> bool:
     if doubt:
         return False
     try:
-        anchors.leave(run.world.vaults, epoch, entries, run.world.signer.sign)
+        anchors.leave(run.world.vaults, epoch, entries, run.world.signer.sign, run.world.signer.verify)
     except TooFewVaults:
         return False
     return True

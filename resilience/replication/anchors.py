@@ -17,6 +17,8 @@ from resilience.replication.epoch import each, numbered
 from resilience.replication.seals import Sign, Verify
 
 ANCHOR = "resilience-anchor/1"
+OTHER = "something else lies there"
+SILENT = "it may not be called"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +30,45 @@ class Ledgers:
     """The epoch at which it could not be told any further, since no vault that answers shows it; 0: all are known."""
 
 
-def leave(vaults: Mapping[str, Vault], record: EpochRecord, entries: int, sign: Sign) -> None:
+def leave(vaults: Mapping[str, Vault], record: EpochRecord, entries: int, sign: Sign, check: Verify) -> None:
     """Say in the vaults that so many entries came before this epoch; TooFewVaults unless k of its own hold that."""
     said = {"format": ANCHOR, "number": record.number, "nonce": record.nonce, "entries": entries}
     data = seals.canonical(seals.sign_json(said, sign))
     key = layout.anchor(record.number)
-    answers = each(vaults, lambda vault: vault.put_new(key, data) or vault.get(key) is not None)
+    answers = each(vaults, lambda vault: vault.put_new(key, data) or _is_one(vault.get(key), record, check))
     held = [name for name in record.vaults if answers.get(name) is True]
     if len(held) < record.k:
-        why = [f"{name}: {a.why}" for name in record.vaults if isinstance(a := answers.get(name), ResilienceError)]
+        others = {name: answers.get(name) for name in record.vaults if name not in held}
+        why = [
+            f"{name}: {answer.why if isinstance(answer, ResilienceError) else OTHER if answer is False else SILENT}"
+            for name, answer in others.items()
+        ]
         raise TooFewVaults(
             f"Only {len(held)} of {', '.join(record.vaults)} were told how many takedowns came before epoch {record.number}.",
-            "; ".join(why) or "The others may not be called.",
-            "Nothing was opened. Bring a vault back and run the same command again.",
+            "; ".join(why),
+            f"Nothing was opened. Bring a vault back, or remove what lies under {key} there with the operator's credentials, "
+            "and run the same command again.",
         )
+
+
+def _is_one(data: bytes | None, record: EpochRecord, check: Verify) -> bool:
+    """Whether what lies there is such a word: a lower count stands, since what came later was nobody's to wait for."""
+    return data is not None and _count(data, record, check) is not None
 
 
 def read(vaults: Mapping[str, Vault], record: EpochRecord, check: Verify) -> int | None:
     """How many entries came before this epoch, as the operator said; None where no vault says so."""
     answers = each(vaults, lambda vault: vault.get(layout.anchor(record.number)))
-    said = [seals.verified_json(data, check) for data in answers.values() if isinstance(data, bytes)]
-    ours = (ANCHOR, record.number, record.nonce)
-    counts = [
-        one.get("entries") for one in said if one and (one.get("format"), one.get("number"), one.get("nonce")) == ours
-    ]
-    return max((count for count in counts if isinstance(count, int)), default=None)
+    said = [_count(data, record, check) for data in answers.values() if isinstance(data, bytes)]
+    return max((count for count in said if count is not None), default=None)
+
+
+def _count(data: bytes, record: EpochRecord, check: Verify) -> int | None:
+    """The count in what the operator signed of this very epoch; None where it is anything else."""
+    said = seals.verified_json(data, check) or {}
+    ours = (said.get("format"), said.get("number"), said.get("nonce")) == (ANCHOR, record.number, record.nonce)
+    count = said.get("entries")
+    return count if ours and isinstance(count, int) and not isinstance(count, bool) else None
 
 
 def of_number(

@@ -62,7 +62,7 @@ class World:
 
     def anchor(self, number: int, entries: int) -> None:
         """The operator says how many entries came before."""
-        anchors.leave(self.vaults, self.records[number], entries, seals.signer(OPERATOR))
+        anchors.leave(self.vaults, self.records[number], entries, seals.signer(OPERATOR), CHECK)
 
     def doubt(self, newest: int = 2) -> str:
         """What is said of the ledger that is read from the vaults that are left."""
@@ -119,7 +119,7 @@ def test_a_word_that_is_not_the_operator_s_is_none(word: bytes) -> None:
         signer="key2",
         sign=seals.signer(OPERATOR),
     )
-    anchors.leave(of_another.vaults, other, 0, seals.signer(OPERATOR))
+    anchors.leave(of_another.vaults, other, 0, seals.signer(OPERATOR), CHECK)
     assert of_another.doubt()
 
 
@@ -150,3 +150,16 @@ def test_the_word_must_lie_where_every_later_reader_looks() -> None:
     world.vaults["cedar"] = Dead("cedar")
     with pytest.raises(TooFewVaults, match="Only 1 of birch, cedar, dogwood"):
         world.anchor(2, 6)
+
+
+def test_what_somebody_put_under_its_name_is_no_word() -> None:
+    """It would be believed to be there, and no reader would find it."""
+    world = World()
+    world.put(layout.anchor(2), "birch", "cedar", data=b"junk")
+    with pytest.raises(TooFewVaults, match="Only 1 of birch, cedar, dogwood") as told:
+        world.anchor(2, 6)
+    assert "birch: something else lies there" in told.value.why
+    assert "epoch/00000002.ledger" in told.value.next
+    for name in ("birch", "cedar"):
+        del world.vaults[name].objects[layout.anchor(2)]
+    world.anchor(2, 6)

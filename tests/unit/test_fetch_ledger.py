@@ -72,7 +72,7 @@ class World:
 
     def say(self, number: int, entries: int) -> None:
         """The operator's word how many entries came before this epoch."""
-        anchors.leave(self.vaults, self.record(number), entries, seals.signer(OPERATOR))
+        anchors.leave(self.vaults, self.record(number), entries, seals.signer(OPERATOR), CHECK)
 
     def put(self, key: str, data: bytes, *names: str) -> None:
         """Into these vaults, or all."""
