@@ -6,7 +6,6 @@ same epoch makes superfluous goes. Without `--really` nothing is touched, and it
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,7 +15,7 @@ import structlog
 from resilience.errors import Refused, ResilienceError, UsageError, VaultError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
-from resilience.replication import chunk, layout, lsn
+from resilience.replication import chunk, layout, lsn, packing
 from resilience.replication import label as labels
 from resilience.replication.config import Config, VaultConfig
 from resilience.replication.forward import Forward
@@ -59,12 +58,16 @@ def main(config: Config, vault: str | None, snapshot: str | None, really: bool) 
 def _needless(vault: Vault, epoch: EpochRecord, position: int, base: Label) -> list[str]:
     """Chunks of an epoch that end before the position: a later one begins at or before it, and reaches past it."""
     starts = _starts(vault, epoch.number)
-    kept = bisect_right(starts, position) - 1
-    if kept < 1:
-        return []
-    if epoch.number == base.epoch:
-        _refuse_gap(vault, epoch, starts[kept], position)
-    return [layout.chunk(epoch.number, start) for start in starts[:kept]]
+    before = _superfluous(starts, position)
+    if before and epoch.number == base.epoch:
+        _refuse_gap(vault, epoch, starts, position)
+    return [layout.chunk(epoch.number, start) for start in starts if start < before]
+
+
+def _superfluous(starts: Sequence[int], position: int) -> int:
+    """Before which chunks may go: none that may hold the position, whatever somebody put between that one and it."""
+    nearest = max((start for start in starts if start <= position), default=0)
+    return min(nearest, max(0, position - packing.LIMIT))
 
 
 def _starts(vault: Vault, number: int) -> list[int]:
@@ -73,11 +76,15 @@ def _starts(vault: Vault, number: int) -> list[int]:
     return sorted(start for key in keys if (start := layout.chunk_start(key)) is not None)
 
 
-def _refuse_gap(vault: Vault, epoch: EpochRecord, start: int, position: int) -> None:
-    """Refused unless the chunk that is kept really holds the position from which the snapshot replays."""
-    data = vault.get(layout.chunk(epoch.number, start))
-    found = None if data is None else chunk.decode(data, epoch)
-    if found is None or found[0].end <= position:
+def _refuse_gap(vault: Vault, epoch: EpochRecord, starts: Sequence[int], position: int) -> None:
+    """Refused unless one of the chunks that are kept really holds the position from which the snapshot replays."""
+
+    def holds(start: int) -> bool:
+        data = vault.get(layout.chunk(epoch.number, start))
+        found = None if data is None else chunk.decode(data, epoch)
+        return found is not None and found[0].start == start and found[0].end > position
+
+    if not any(holds(s) for s in reversed(starts) if position - packing.LIMIT <= s <= position):
         raise Refused(
             f"{vault.name} has no whole chunk at {lsn.show(position)}, where the snapshot's WAL begins.",
             "With the older ones removed, nothing could be restored from this vault alone.",
@@ -126,9 +133,7 @@ def _hidden(config: Config, spec: VaultConfig, vault: Vault, base: Label) -> lis
     found = [key for key in vault.hidden(layout.LABEL) if key[: labels.NAMED] < base.key[: labels.NAMED]]
     position = lsn.segment_start(base.start, base.segment_size)
     for number in range(1, base.epoch + 1):
-        starts = _starts(vault, number)
-        kept = bisect_right(starts, position) - 1
-        before = starts[kept] if kept >= 0 else 0
+        before = _superfluous(_starts(vault, number), position)
         found += [key for key in vault.hidden(layout.wal(number)) if (layout.chunk_start(key) or before) < before]
         for folder in (layout.repository(number), layout.standby_repository(number)):
             if gone := vault.hidden(f"{folder}/"):

@@ -213,6 +213,8 @@ def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], f
     acorn.begin()
     for first in (1, 21, 41):
         acorn.insert(first, first + 19)
+        with acorn.connect() as db:  # what lies less than 8 MiB before the newest snapshot stays
+            db.execute("SELECT pg_logical_emit_message(false, 'test', repeat('x', 4 << 20))")
         acorn.wait_confirmed()
     newest = acorn.run("snapshot", config=acorn.ship_config())["snapshots"]["elm"]
     acorn.insert(61, 80)
