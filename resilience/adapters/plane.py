@@ -62,6 +62,7 @@ class SshPlane:
         if site.disk_key:
             self._open_disk(site, outputs)
         if epoch.site == site.name and site.standby == "hot" and hand_over(shell, site_host(), where, keys):
+            shell.check(STAND_STILL, timeout=60)  # else it asks vaults of which it does not know that they are lost
             return {"seconds": round(time.monotonic() - began, 2), "already": True}
         self.shells.forget(outputs)  # it loaded what was installed before
         if site.stack in CLOUDS:

@@ -143,11 +143,16 @@ def _lose_and_return(
     survey = observe(world, fleet, declared)
     knocks: list[Calls] = []
 
-    def watch_turn(event: Event) -> None:
-        """Where the app stays, its ship knows of the loss once the vault set is another one: until then it knocks."""
+    def watch_told(event: Event) -> None:
+        """What runs by itself knocks until it is told of the loss.
+
+        Where the app stays, ship and standby are told by the vault set being another one; a standby that takes over by the first step on it.
+        """
         watch(event)
         if event.kind == "step-done" and event.data["action"] == "turn":
-            knocks.append(_in_the_air(world, ground, fleet.primary.name))
+            knocks.append(_in_the_air(world, ground))
+        elif not stays and not knocks and event.kind == "step-done" and event.data["action"] == "shape":
+            knocks.append([call for call in ground.blackhole_calls() if _home(call) == event.data["subject"]])
 
     try:
         if stays:
@@ -157,10 +162,10 @@ def _lose_and_return(
         if servers := _awaited(plan):
             ground.delegate(servers)
             stage.note("delegated", servers=servers)
-        carry_out(world, fleet, plan, watch_turn)
+        carry_out(world, fleet, plan, watch_told)
     finally:
         calls = _later(ground.blackhole_calls(), knocks[0] if knocks else [])
-        if knocks:
+        if knocks and knocks[0]:
             stage.note("ship-knocks", calls=knocks[0])
         counted = {"calls": calls, "used": ground.blackhole_used(), "complete": ground.blackhole_complete()}
         stage.note("blackhole", vendors=list(lost), **counted)
@@ -174,16 +179,21 @@ def _awaited(plan: Plan) -> list[str]:
     return [str(server) for servers in asked for server in servers]
 
 
-def _in_the_air(world: World, ground: Ground, home: str) -> Calls:
-    """What the site's host sent up to the turn, and what was under way then: a request that nobody answers tries again.
+def _home(call: Mapping[str, Any]) -> str:
+    """The site whose host called."""
+    return str(call["from"]).split("-")[0]
 
-    A ship that goes on knocking is not waited for longer than that.
+
+def _in_the_air(world: World, ground: Ground) -> Calls:
+    """What sites' hosts sent up to the turn, and what was under way then: a request that nobody answers tries again.
+
+    One that goes on knocking is not waited for longer than that.
     """
     seen: Calls = []
     since = world.clock.now()
     until = since + AIR_S
     while (now := world.clock.now()) < min(until, since + QUIET_S):
-        calls = [call for call in ground.blackhole_calls() if str(call["from"]).split("-")[0] == home]
+        calls = [call for call in ground.blackhole_calls() if call["from"] != "operator"]
         if calls != seen:
             seen, since = calls, now
         world.clock.sleep(0.5)

@@ -44,8 +44,8 @@ blackhole           vendors [names], complete (the counters covered all hosts fr
 looked              nonce, ledger, anchor, missing, corrupt, resurrected: a site before it is opened
 opened, closed      stage, site: how far its gate is open from here on
 held                stage, site, why: a stage whose condition does not hold yet
-ship-knocks         calls: of the primary's ship at a silent vault until the vault set was another
-                    one, where the app stays
+ship-knocks         calls: of the primary's ship and of standbys at silent vaults until they were told:
+                    by another vault set where the app stays, by the first step on a standby that takes over
 name-stays          site, address, change: no DNS vendor is left; where the site serves, and what a
                     person changes so that users find it by name
 protected-again     at, vaults [names], snapshot: the second clock

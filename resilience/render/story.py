@@ -89,7 +89,7 @@ class Story:
     used: tuple[Call, ...]
     """On connections that were open when the vendors were lost: none of it arrived."""
     knocks: tuple[Call, ...] = ()
-    """What the primary's own ship sent before the vault set was another one, where the app stayed."""
+    """What the primary's own ship and standbys sent before they were told of the loss."""
     protected: Mapping[str, Any] = field(default_factory=dict)
     left: tuple[str, ...] = ()
 

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from resilience.errors import BrokenChain, Refused, ResilienceError
+from resilience.model import EpochRecord
 from resilience.replication import chain as chains
 from resilience.replication import chunk, lsn, standby
 from resilience.replication.base import CLONING, afresh, clone, empty, following, owner_of
@@ -59,6 +60,7 @@ class Follower:
         self._incoming = self._begin(self._legs.pop(0))
         self._noted = 0
         self._stopped: str | None = None
+        self._onward: Config | None = None
         self._starting: subprocess.Popen[bytes] | None = None
         spacing = config.spacing_ms / 1000
         self._readers = [
@@ -77,8 +79,8 @@ class Follower:
         )
         self._report = StandbyReport(config, base, self._readers, self._pictures, self._entries, self._prune)
 
-    def run(self) -> None:
-        """Follow until told to stop; Refused once this very site may write."""
+    def run(self) -> Config | None:
+        """Follow until told to stop, or how to go on without vaults that nothing is wanted from; Refused once this very site may write."""
         signal.signal(signal.SIGTERM, lambda *_: self._end())
         signal.signal(signal.SIGINT, lambda *_: self._end())
         self._note(self._incoming.position)
@@ -99,6 +101,12 @@ class Follower:
         finally:
             self._end()
             self._note(self._incoming.position)
+        if self._onward is not None:
+            for (
+                vault
+            ) in self._vaults.values():  # a question that is tried again would still call one that is out of the set
+                vault.close()
+        return self._onward
 
     def _end(self) -> None:
         self._stopping.set()
@@ -224,6 +232,15 @@ class Follower:
         self._noted = 0
         self._note(next_leg.position)
         standby.poke(self._config)
+        self._leave_behind(next_leg.record)
+
+    def _leave_behind(self, record: EpochRecord) -> None:
+        """All before this epoch is here, so nothing is wanted any more from vaults that are not in its set: they may be lost."""
+        left = tuple(vault for vault in self._config.vaults if vault.name in record.vaults)
+        if left and not self._legs and len(left) < len(self._config.vaults):
+            log.info("following fewer vaults", epoch=record.number, vaults=[vault.name for vault in left])
+            self._onward = self._config.model_copy(update={"vaults": left})
+            self._end()
 
     def _anew(self, limit: int) -> None:
         """This copy holds WAL that was cut off: it can't go on, and is made anew."""
@@ -289,6 +306,8 @@ def refuse_too_far(gathered: Gathered, chain: Chain) -> None:
 def main(config: Config) -> dict[str, Any]:
     """Follow until told to stop."""
     config.key()
+    onward: Config | None = config
     with standby.only_follower(config):
-        Follower(config).run()
+        while onward is not None:
+            onward = Follower(onward).run()
     return {"stopped": True}

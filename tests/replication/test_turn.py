@@ -73,6 +73,26 @@ def test_another_set_without_a_stop(sites: Callable[..., Site], wide: Fleet) -> 
     assert birch.rows() == list(range(1, 151))
 
 
+def test_a_standby_asks_nobody_who_left(sites: Callable[..., Site], wide: Fleet) -> None:
+    """All before the change is here: it goes on with the vaults that are in the set and that it knows, and calls the other no more."""
+    acorn = begun(sites, wide)
+    beside = replace(wide, stores={name: wide.stores[name] for name in OLD})
+    elm = sites(beside, "elm", standby=True)
+    process, left = elm.follow(), wide.stores["birch"][1]
+    wait_until(lambda: elm.has(50), elm.told_by_standby)
+    assert set(elm.standby_status()["vaults"]) == set(OLD)
+    assert connections(process.pid, left)
+    change(wide, "cedar", "elm", "dover")
+    acorn.insert(51, 100)
+    wait_until(lambda: set(elm.standby_status()["vaults"]) == {"cedar", "elm"}, elm.told_by_standby)
+    wait_until(lambda: not connections(process.pid, left), f"{left.endpoint} is still called")
+    acorn.insert(101, 150)
+    wait_until(lambda: elm.has(150), elm.told_by_standby)
+    assert elm.standby_status()["epoch"] == 2
+    assert process.poll() is None
+    assert not connections(process.pid, left)
+
+
 def test_a_set_changes_once_those_who_stay_hold_what_the_app_was_told(sites: Callable[..., Site], wide: Fleet) -> None:
     """A takedown is held by the vault that leaves and one other; the third takes WAL alone for now."""
     store, spec = wide.stores["elm"]
