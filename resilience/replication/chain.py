@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from resilience.errors import BrokenChain, VaultError
 from resilience.model import EpochRecord
@@ -120,6 +121,38 @@ def strays(chain: Chain, chunks: Mapping[str, Mapping[int, Header]]) -> dict[Hea
         for header in held.values():
             if header not in on_it and header.start < chain.end and header.end > chain.position:
                 found.setdefault(header, []).append(name)
+    return found
+
+
+def is_linked(chain: Chain) -> bool:
+    """Whether each chunk names the one before it, so that the last one stands for them all; False where any does not say."""
+    return len(chain.headers) > 1 and all(goes_on(*pair) for pair in pairwise(chain.headers))
+
+
+def unlinked(chain: Chain) -> list[tuple[Header, Header]]:
+    """Neighbours of which the later says that it goes on from another chunk than the earlier."""
+    return [(one, two) for one, two in pairwise(chain.headers) if two.before and not goes_on(one, two)]
+
+
+def goes_on(one: Header, two: Header) -> bool:
+    """Whether a chunk says that it goes on from this one."""
+    return (two.before, two.start) == (one.sha256, one.end)
+
+
+def behind(two: Header, chain: Chain, known: Mapping[str, Header]) -> list[Header] | None:
+    """Chunks that lead to one of the chain, as each says of the one before it, back to where they are the chain's own.
+
+    None where one of them is not among those that are known by their hash.
+    """
+    on_it, found = set(chain.headers), []
+    while two.before and two.start > chain.position:
+        one = known.get(two.before)
+        if one is None or not goes_on(one, two):
+            return None
+        if one in on_it:
+            break
+        found.append(one)
+        two = one
     return found
 
 

@@ -38,6 +38,8 @@ class Header:
     """Position that k vaults held when this chunk was made."""
     at: Time
     sha256: str
+    before: str = ""
+    """The `sha256` of the chunk that its ship made before it; empty where it made none, or the format had no such word."""
     format: str = packing.ZSTD
 
     @property
@@ -88,6 +90,7 @@ def encode(header: Header, body: bytes, sign: Sign) -> bytes:
         "confirmed": lsn.show(header.confirmed),
         "at": header.at,
         "sha256": header.sha256,
+        "before": header.before,
     }
     return seals.canonical(seals.sign_json(fields, sign)) + b"\n" + body
 

@@ -85,14 +85,11 @@ class Gathered:
         named = set().union(*self.listed.values())
         self._ask_all_about_doubted()
         first = max((start for start in named if start <= position), default=position)
-        if self.within:
-            first = min(first, position - packing.LIMIT)
-        here = self._good[HERE]
-        wanted = sorted(s for s in named if s >= first and s not in here and (limit is None or s < limit))
-        list(self._pool.map(self._fetch_once, enumerate(wanted)))
-        chain = self._merge(position, limit)
-        while (limit is None or chain.end < limit) and self._probe(chain):
-            chain = self._merge(position, limit)
+        self._fetch_all(start for start in named if start >= first and (limit is None or start < limit))
+        chain = self._to_end(position, limit)
+        if self.within and not chains.is_linked(chain):
+            self._fetch_all(start for start in named if position - packing.LIMIT <= start < first)
+            chain = self._to_end(position, limit)
         self._prove(chain)
         self._pool.shutdown()
         if self._unread and not self.opened:
@@ -180,8 +177,16 @@ class Gathered:
         pairs = [(name, start) for start in self._doubted for name in self._vaults if start in self.listed[name]]
         list(self._pool.map(lambda pair: self._fetch(*pair), pairs))
 
-    def _merge(self, position: int, limit: int | None) -> Chain:
-        return chains.merge(position, self._good, limit)
+    def _to_end(self, position: int, limit: int | None) -> Chain:
+        """What the chunks that were fetched make, and all that vaults have under the names after it."""
+        chain = chains.merge(position, self._good, limit)
+        while (limit is None or chain.end < limit) and self._probe(chain):
+            chain = chains.merge(position, self._good, limit)
+        return chain
+
+    def _fetch_all(self, starts: Iterable[int]) -> None:
+        """Fetch chunks, each from one vault that lists it and has it whole, but for those that are here."""
+        list(self._pool.map(self._fetch_once, enumerate(sorted(set(starts) - self._good[HERE].keys()))))
 
     def _fetch_once(self, numbered: tuple[int, int]) -> None:
         """Fetch one chunk from the vaults that list it, in turn, until one has it whole."""
@@ -268,9 +273,13 @@ class Gathered:
         return False
 
     def _prove(self, chain: Chain) -> None:
-        """Read each vault's own copy of what no chunk says was confirmed: a listing is no proof that it is whole."""
-        tail = [header.start for header in chain.headers if header.end > chain.confirmed]
-        pairs = [(n, start) for n in self._vaults for start in tail if start in self.listed[n] - self._asked[n]]
+        """Read each vault's own copy of what no chunk says was confirmed: a listing is no proof that it is whole.
+
+        Of the last chunk, too, which tells by its hashes what all before it must be; and of all where that does not fit.
+        """
+        doubt = chains.unlinked(chain)
+        headers = [h for h in chain.headers if doubt or h.end > chain.confirmed or h == chain.headers[-1]]
+        pairs = [(n, h.start) for n in self._vaults for h in headers if h.start in self.listed[n] - self._asked[n]]
         list(self._pool.map(lambda pair: self._fetch(*pair), pairs))
 
     def _one_beginning(self, position: int, differ: Callable[[Header, Header], bool]) -> None:
@@ -299,6 +308,7 @@ class Gathered:
             if two not in told and differ(one, two):
                 starts = f"{lsn.show(one.start)} and {lsn.show(two.start)}"
                 told[two] = f"chunks of epoch {two.epoch} at {starts} overlap and differ"
+        told = {**self._astray(chain, differ), **told}
         if not told:
             return chain
         first = min(told, key=chain.headers.index)
@@ -306,6 +316,22 @@ class Gathered:
         if before.end != accept:
             chains.refuse_fork(before, told[first])
         return before
+
+    def _astray(self, chain: Chain, differ: Callable[[Header, Header], bool]) -> dict[Header, str]:
+        """Chunks of the chain that are not what later ones of it were made after, with why."""
+        known = {header.sha256: header for held in self._good.values() for header in held.values()}
+        told: dict[Header, str] = {}
+        for one, two in chains.unlinked(chain):
+            leading = chains.behind(two, chain, known)
+            says = (
+                f"the chunk of epoch {two.epoch} at {lsn.show(two.start)} goes on from another one than lies before it"
+            )
+            if leading is None:
+                told[one] = says
+            for other in leading or ():
+                overlapped = [h for h in chain.headers if h.start < other.end and other.start < h.end]
+                told |= {header: says for header in overlapped if differ(header, other)}
+        return told
 
     def _tell_strays(self, chain: Chain) -> None:
         for header, names in chains.strays(chain, self._good).items():

@@ -7,10 +7,12 @@ epoch can't miss a byte: what k vaults hold, what a chunk carries as confirmed, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from threading import RLock
 
 from resilience.replication import chain as chains
 from resilience.replication import lsn
+from resilience.replication.chain import Chain
 from resilience.replication.chunk import Header
 from resilience.replication.trace import Leg
 
@@ -36,6 +38,8 @@ class Incoming:
         self._held: dict[str, dict[int, Header]] = {}
         self._clean: dict[str, dict[int, Header]] = {}
         self._known: dict[int, Header] = {}
+        self._last: Header | None = None
+        """What was delivered last."""
 
     def known(self, start: int) -> Header | None:
         """The chunk that begins there, when any vault gave it whole."""
@@ -104,11 +108,24 @@ class Incoming:
         with self._lock:
             record = self.leg.record
             chain = chains.merge(self.position, self._held, self.limit)
+            self._refuse_unlinked(chain)
             clean = {name: self._clean.get(name, {}) for name in record.vaults}
             settled = chains.settled(chain, clean, record.vaults, record.k)
             bound = max(settled, min(self.confirmed, chain.end), self.limit or 0)
             headers = chain.headers if self._stop is None else [h for h in chain.headers if h.start < self._stop]
             return [header for header in headers if self.end_of(header) <= bound]
+
+    def _refuse_unlinked(self, chain: Chain) -> None:
+        """Where a chunk was made after another one than lies before it, neither is delivered: nobody knows whose they are."""
+        last = () if self._last is None else (self._last,)
+        for one, two in chains.unlinked(replace(chain, headers=(*last, *chain.headers))):
+            if one.end == two.start:
+                at = lsn.show(two.start)
+                first = two if one is self._last else one
+                self.refuse(
+                    first.start,
+                    f"Two histories part before {at}: its chunk was made after another one than lies there.",
+                )
 
     def end_of(self, header: Header) -> int:
         """Where a chunk ends, as far as it counts."""
@@ -118,6 +135,7 @@ class Incoming:
         """This chunk was written for Postgres; forget what lies before it."""
         with self._lock:
             self.position = max(self.position, self.end_of(header))
+            self._last = header
             for held in (*self._held.values(), *self._clean.values()):
                 for start in [s for s, h in held.items() if h.end <= self.position]:
                     del held[start]

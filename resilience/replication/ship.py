@@ -87,6 +87,9 @@ class Ship:
         self._limits = Limits(config, self._spool, self._outbox, self._lease, self._stopping)
         self._report = Report(config, self._spool, self._couriers, self._outbox, self._lease, self._limits)
         self._system: System | None = None
+        last = self._spool.last()
+        made = None if last is None else chunk.decode(last, self._record, known=True)
+        self._before = made[0].sha256 if made else ""
 
     def run(self) -> Onward | None:
         """Ship until told to stop, or how to go on with another vault set; Refused once this site may no longer write."""
@@ -349,8 +352,10 @@ class Ship:
             confirmed=self._confirmed(),
             at=batch.sent_at,
             sha256=hashlib.sha256(body).hexdigest(),
+            before=self._before,
         )
         self._spool.add(batch.start, batch.end, chunk.encode(header, body, self._sign))
+        self._before = header.sha256
         for courier in self._couriers:
             courier.nudge()
 

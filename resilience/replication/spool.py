@@ -162,6 +162,12 @@ class Spool:
         with self._lock:
             self._chunks.append(Kept(start, end, len(data), now()))
 
+    def last(self) -> bytes | None:
+        """The last chunk that was made; None where there is none yet."""
+        with self._lock:
+            found = self._chunks[-1] if self._chunks else None
+        return None if found is None else self._path(found.start, found.end).read_bytes()
+
     def next_for(self, vault: str, after: int | None = None) -> tuple[int, int, bytes] | None:
         """The first chunk that this vault was not given (past `after`): start, end, bytes."""
         while True:

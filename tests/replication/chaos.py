@@ -24,8 +24,8 @@ import psycopg
 from resilience.errors import ResilienceError
 from resilience.model import EpochRecord, VaultSpec
 from resilience.ports import Vault
+from resilience.replication import chunk, layout
 from resilience.replication import epoch as epochs
-from resilience.replication import layout
 from tests.replication import kills
 from tests.replication.harness import ROOT, Fleet, Site, wait_until
 from tests.replication.hot import HotStandby
@@ -126,6 +126,7 @@ class Lineage:
             self._site.kill_postgres()
         self._heal()
         self._site.end()
+        self._are_linked(self.fleet.records[-1])
         return self._move(chance, seed, by_standby=self._standby is not None and standbys.random() < 0.5)
 
     @contextmanager
@@ -245,6 +246,17 @@ class Lineage:
         if self._standby is not None:
             self._standby.crosses_to(site)
         return len(self._writer.acknowledged)
+
+    def _are_linked(self, record: EpochRecord) -> None:
+        """However often ship was killed, each chunk names the one before it."""
+        found: dict[int, chunk.Header] = {}
+        for name, vault in self.fleet.vaults().items():
+            for key in _chunks(self, name):
+                said = chunk.decode(vault.get(key) or b"", record) if layout.chunk_start(key) not in found else None
+                found |= {} if said is None else {said[0].start: said[0]}
+        ending = {header.end: header.sha256 for header in found.values()}
+        loose = [header for header in found.values() if header.before != ending.get(header.start, "")]
+        assert not loose, f"{self.told}: chunks that do not name the one before: {loose[:3]}"
 
     def _damage(self, seed: int) -> tuple[str, Damage]:
         """What is done to which vault after the primary is lost."""

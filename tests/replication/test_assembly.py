@@ -32,9 +32,11 @@ class Waits(MemoryVault):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.after: dict[str, Event] = {}
+        self.asked: list[str] = []
 
     def get(self, key: str) -> bytes | None:
         """The object, in its turn."""
+        self.asked.append(key)
         if key in self.after:
             assert self.after[key].wait(20), key
         return super().get(key)
@@ -58,18 +60,25 @@ class Watched(Segments):
 class Site:
     """Three vaults that hold three chunks, of which all but the last was acknowledged long ago; and whoever restores."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, linked: bool = False) -> None:
         self.world = World(folder, {name: Waits(name) for name in SET})
+        self.linked = linked
         self.segments = Watched(folder / "restored", str(self.world.identity))
-        self.put(0, FIRST)
-        self.put(8, SECOND, confirmed=8)
-        self.put(16, LAST, confirmed=16)
+        first = self.put(0, FIRST)
+        second = self.put(8, SECOND, confirmed=8, before=first if linked else "")
+        self.put(16, LAST, confirmed=16, before=second if linked else "")
 
-    def put(self, at: int, wal: bytes, *names: str, confirmed: int = 0) -> None:
-        """A chunk that the site's key signed, where its name is free."""
-        data = self.world.make(BASE + at, wal, BASE + confirmed)
+    def put(self, at: int, wal: bytes, *names: str, confirmed: int = 0, before: str = "") -> str:
+        """A chunk that the site's key signed, where its name is free; its hash, which a later one may name."""
+        data = self.world.make(BASE + at, wal, BASE + confirmed, before=before)
         for name in names or SET:
             assert self.world.vaults[name].put_new(layout.chunk(1, BASE + at), data)
+        return hashlib.sha256(chunk.split(data)[1]).hexdigest()
+
+    def take_away(self, at: int, *names: str) -> None:
+        """These vaults lose a chunk, or never had it."""
+        for name in names:
+            self.world.vaults[name].delete(layout.chunk(1, BASE + at))
 
     def junk(self, at: int, kind: str, *names: str) -> None:
         """A chunk that the site's key signed, and nobody takes for WAL."""
@@ -112,10 +121,10 @@ class Site:
         return self.segments.read(1, BASE + at, part[2].end), part
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    """A fresh one."""
-    return Site(tmp_path)
+@pytest.fixture(params=[False, True], ids=["alone", "linked"])
+def site(tmp_path: Path, request: pytest.FixtureRequest) -> Site:
+    """A fresh one, whose chunks name the one before, or say nothing of it."""
+    return Site(tmp_path, linked=request.param)
 
 
 @pytest.mark.parametrize(("at", "after"), [(8, 9), (9, 8)])
@@ -229,6 +238,11 @@ def test_a_snapshot_that_begins_within_a_chunk(site: Site, forged: list[tuple[in
     """Where the chunk begins that holds its first byte nobody knows: what else may be it must agree, or be removed."""
     for at, wal in forged:
         site.put(at, wal)
+    if (
+        site.linked and max(at for at, _ in forged) < 8
+    ):  # the chunk after the true one names that: the other is not even read
+        assert site.restore(at=10)[0] == WAL[10:]
+        return
     with pytest.raises(BrokenChain, match="hold what a snapshot begins with, and differ") as caught:
         site.restore(at=10)
     assert caught.value.good_until == f"{lsn.show(BASE + 10)}, where the snapshot begins"
@@ -243,6 +257,62 @@ def test_rubbish_where_a_snapshot_begins_stops_nothing(site: Site) -> None:
     for vault in site.world.vaults.values():
         vault.put_new(layout.chunk(1, BASE + 10), b"rubbish")
     assert site.restore(at=10)[0] == WAL[10:]
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_snapshot_s_beginning_is_read_back_only_where_nothing_proves_it(tmp_path: Path, *, linked: bool) -> None:
+    """The chunk after it names the one that holds the position: no other that may hold it is read."""
+    site = Site(tmp_path, linked=linked)
+    assert site.restore(at=10)[0] == WAL[10:]
+    asked = {key for vault in site.world.vaults.values() for key in cast(Waits, vault).asked}
+    assert (layout.chunk(1, BASE) in asked) is not linked
+
+
+def test_a_forged_chunk_in_a_vault_that_lacked_it_is_found_by_the_next(tmp_path: Path) -> None:
+    """It was confirmed, so it is read from one vault alone, here from that one; what comes after was made after another one."""
+    site = Site(tmp_path, linked=True)
+    site.take_away(8, "cedar")
+    site.put(8, b"FORGED-2", "cedar", confirmed=8)
+    site.put(21, b"more", confirmed=21)
+    for _ in range(2):
+        with pytest.raises(BrokenChain, match="two chunks of epoch 1 begin at 0/1000008") as caught:
+            site.restore()
+        assert_named(caught.value, 8)
+    assert site.restore(accept=8)[0] == FIRST
+    site.take_away(8, "cedar")
+    assert site.restore()[0] == WAL + b"more"
+
+
+def test_a_forged_chunk_that_no_vault_contradicts_is_found_by_the_next(tmp_path: Path) -> None:
+    """What was there is lost everywhere, and a thief filled the hole: it is no part of what is good."""
+    site = Site(tmp_path, linked=True)
+    site.take_away(8, *SET)
+    site.put(8, b"FORGED-2", confirmed=8)
+    with pytest.raises(BrokenChain, match="at 0/1000010 goes on from another one than lies before it") as caught:
+        site.restore()
+    assert_named(caught.value, 8)
+    assert site.restore(accept=8)[0] == FIRST
+
+
+def test_a_forged_history_that_joins_where_bytes_agree_is_found(tmp_path: Path) -> None:
+    """Under free names after the hole that a vault had, it comes back to the true chain within a chunk."""
+    site = Site(tmp_path, linked=True)
+    site.take_away(8, "cedar", "elm")
+    forged = site.put(8, b"FORGE", "cedar", "elm", confirmed=8)
+    site.put(13, b"D-" + SECOND[-1:] + LAST[:2], "cedar", "elm", confirmed=8, before=forged)
+    with pytest.raises(BrokenChain, match="one history") as caught:
+        site.restore()
+    assert_named(caught.value, 8)
+
+
+def test_another_cut_of_the_same_bytes_is_one_history(tmp_path: Path) -> None:
+    """A spool that was rolled back cut what Postgres sent again at other places, each chunk after its own one before."""
+    site = Site(tmp_path, linked=True)
+    site.take_away(8, "elm")
+    site.take_away(16, "elm")
+    again = site.put(6, WAL[6:12], "elm", confirmed=6)
+    site.put(12, WAL[12:] + b"more", "elm", confirmed=12, before=again)
+    assert site.restore()[0] == WAL + b"more"
 
 
 JUNK = ["not-age", "not-packed", "other-size", "for-others", "other-timeline", "other-system"]

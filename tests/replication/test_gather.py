@@ -71,11 +71,13 @@ class World:
         """The epoch."""
         return EpochRecord(1, "acorn", "nonce", 0, SET, 2, 2, 1.0, seals.public_hex(self.key), "")
 
-    def make(self, start: int, wal: bytes, confirmed: int = BASE, key: Ed25519PrivateKey | None = None) -> bytes:
+    def make(
+        self, start: int, wal: bytes, confirmed: int = BASE, key: Ed25519PrivateKey | None = None, before: str = ""
+    ) -> bytes:
         """A chunk's object."""
         body = chunk.seal_body(wal, [str(self.identity.to_public())])
         sha = hashlib.sha256(body).hexdigest()
-        header = chunk.Header(1, "nonce", "acorn", 1, "42", start, start + len(wal), confirmed, 1.0, sha)
+        header = chunk.Header(1, "nonce", "acorn", 1, "42", start, start + len(wal), confirmed, 1.0, sha, before)
         return chunk.encode(header, body, seals.signer(key or self.key))
 
     def ship(self, sizes: list[int], seed: int = 1) -> None:

@@ -20,9 +20,9 @@ START = Start(EPOCH.number, EPOCH.nonce, 0, 1, "77", "", 0.0)
 RECORD: EpochRecord = EPOCH
 
 
-def header(start: int, end: int, confirmed: int = 0) -> Header:
+def header(start: int, end: int, confirmed: int = 0, before: str = "") -> Header:
     """A chunk's own words."""
-    return Header(RECORD.number, RECORD.nonce, RECORD.site, 1, "77", start, end, confirmed, 5.0, f"{start:x}")
+    return Header(RECORD.number, RECORD.nonce, RECORD.site, 1, "77", start, end, confirmed, 5.0, f"{start:x}", before)
 
 
 @pytest.fixture
@@ -98,13 +98,31 @@ def test_an_opening_record_cuts_and_settles(incoming: Incoming) -> None:
     assert incoming.position == 15
 
 
-def put(vault: MemoryVault, start: int, end: int, body: bytes | None = None) -> None:
-    """A real chunk in a vault."""
+@pytest.mark.parametrize("delivered", [False, True])
+def test_a_chunk_that_was_made_after_another_one_stops(incoming: Incoming, *, delivered: bool) -> None:
+    """One vault alone shows what somebody put where it lacked a chunk, and the next one calls that confirmed."""
+    vault = RECORD.vaults[0]
+    for one in RECORD.vaults[: 2 if delivered else 1]:
+        incoming.holds(one, header(0, 10))
+        incoming.holds(one, header(10, 20, confirmed=10))
+        incoming.looked(one)
+    if delivered:
+        for found in incoming.deliverable():
+            incoming.delivered(found)
+        assert incoming.position == 20
+    incoming.holds(vault, header(20, 30, confirmed=20, before="another"))
+    incoming.holds(vault, header(30, 40, confirmed=30, before="14"))
+    assert ends(incoming) == ([] if delivered else [10])
+    assert (incoming.stopped or "").startswith("Two histories part before 0/14")
+
+
+def put(vault: MemoryVault, start: int, end: int, body: bytes | None = None, before: str = "") -> str:
+    """A real chunk in a vault; its hash."""
     body = body or chunk.seal_body(b"x" * (end - start), [str(IDENTITY.to_public())])
-    made = Header(
-        RECORD.number, RECORD.nonce, RECORD.site, 1, "77", start, end, 0, 5.0, hashlib.sha256(body).hexdigest()
-    )
+    sha = hashlib.sha256(body).hexdigest()
+    made = Header(RECORD.number, RECORD.nonce, RECORD.site, 1, "77", start, end, 0, 5.0, sha, before)
     vault.put_new(layout.chunk(RECORD.number, start), chunk.encode(made, body, SIGN))
+    return sha
 
 
 def whole(vaults: list[MemoryVault], start: int, end: int) -> None:
@@ -173,3 +191,18 @@ def test_what_opens_for_nobody_counts_as_absent(incoming: Incoming, tmp_path: Pa
     assert incoming.stopped is None
     assert readers[0].errors == {"Altered": 3}
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("forged", [(12, 20), (13, 16), (15, 30), (9, 14)])
+def test_a_reader_begins_with_the_chunk_that_the_next_one_names(tmp_path: Path, forged: tuple[int, int]) -> None:
+    """Somebody put another one under a free name, nearer to where the snapshot begins, or after the true one's beginning."""
+    vault, at = MemoryVault(RECORD.vaults[0]), 1 << 24
+    first = put(vault, at, at + 10)
+    second = put(vault, at + 10, at + 20, before=first)
+    third = put(vault, at + 20, at + 30, before=second)
+    put(vault, at + 30, at + 40, before=third)
+    put(vault, at + forged[0], at + forged[1])
+    incoming = Incoming(Leg(RECORD, START, at + 15, None, {}), at + 15, lambda: None)
+    reader = Reader(vault, lambda: incoming, tmp_path, 0.2, str(IDENTITY))
+    assert reader.step()
+    assert reader.position == at + 20
