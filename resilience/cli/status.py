@@ -11,6 +11,7 @@ import typer
 from resilience.adapters.history_file import HistoryFile
 from resilience.cli.context import Context, declared, say_json
 from resilience.cli.outcome import HISTORY
+from resilience.decide.quorum import newest_epoch
 from resilience.decide.replaying import too_long
 from resilience.decide.standing import standing
 from resilience.engine.observe import observe
@@ -29,7 +30,7 @@ def run(
 ) -> None:
     """Show vendors, vaults, sites and zones as they answer; what does not is unknown.
 
-    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or not compared with the primary, or no snapshot was taken, within the declared days, or WAL since it takes too long to replay; a vault failed its newest verification; or ship raises an alarm, commits wait for too few vaults, or nobody may write. A lab is never critical.
+    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or not compared with the primary, or no snapshot was taken, within the declared days, or WAL since it takes too long to replay; a vault failed its newest verification; or ship raises an alarm, commits wait for too few vaults, or nobody may write; or a standby goes on no more, or the site that may write does not say what it ships. A lab is never critical.
     """
     context: Context = ctx.obj
     with context.world(lost=lost) as (fleet, world):
@@ -42,6 +43,7 @@ def run(
         uncompared(fleet, survey),
         long_replay(context, fleet, survey.at),
         behind(late),
+        silent(fleet, survey),
         *(() if fleet.lab else alarming(survey)),
     )
     critical = [why for why in found if why]
@@ -61,6 +63,16 @@ def broken(fleet: Fleet, survey: Survey) -> str:
     if fleet.lab or not why:
         return ""
     return f"{', '.join(why)} failed the newest verification ({'; '.join(_by_reason(why))}): see to that, then resilience verify"
+
+
+def silent(fleet: Fleet, survey: Survey) -> str:
+    """Why nobody knows what the site that may write ships; empty where it says so, where this machine knows no hosts of it, and for a lab."""
+    epoch = newest_epoch(survey)
+    seen = None if epoch is None else survey.sites.get(epoch.site)
+    if fleet.lab or epoch is None or seen is None or not seen.outputs or not isinstance(seen.ship, Unknown):
+        return ""
+    why = seen.ship.why.rstrip(".")
+    return f"{epoch.site} may write, and what it ships is not known ({why}): resilience plan shows the way on"
 
 
 def unverified(fleet: Fleet, survey: Survey) -> str:

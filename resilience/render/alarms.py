@@ -1,4 +1,4 @@
-"""What ship says should worry somebody, for a terminal."""
+"""What ship, or a standby, says should worry somebody, for a terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def alarms(survey: Survey) -> Iterator[Text]:
 
 
 def alarming(survey: Survey) -> list[str]:
-    """Each alarm of a site's ship, and commits and writes that are not as the fleet file says."""
+    """Each alarm of a site's ship, commits and writes that are not as the fleet file says, and a standby that goes on no more."""
     return [
         f"{site}: {line}"
         for site, seen in survey.sites.items()
@@ -33,6 +33,8 @@ def _of(ship: object) -> Iterator[str]:
     facts = ship if isinstance(ship, dict) else {}
     if (error := facts.get("postgres_error")) and facts.get("superseded_by") is None:
         yield f"ship gets nothing from Postgres: {error}"
+    if stopped := facts.get("stopped"):
+        yield f"this standby is given nothing more: {stopped}"
     if since := _time(facts.get("degraded_since")):
         yield f"commits count as async since {since}: fewer than k vaults take them"
     if since := _time(facts.get("writes_stopped_since")):

@@ -196,6 +196,13 @@ def finds_damage(acorn: Site, readers: list[Site]) -> None:
     assert "pg_checksums finds the copy from elm damaged" in told[2]
 
 
+def write_much(site: Site) -> None:
+    """What begins less than 8 MiB before a snapshot's WAL is never pruned."""
+    with site.connect() as db:
+        db.execute("SELECT pg_logical_emit_message(false, 'test', repeat('x', 4 << 20))")
+    site.wait_confirmed()
+
+
 def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], fleet: Fleet, tmp_path: Path) -> None:
     """Pruned by the operator, a vault still gives everything back; ship's credentials could not have done it.
 
@@ -213,9 +220,7 @@ def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], f
     acorn.begin()
     for first in (1, 21, 41):
         acorn.insert(first, first + 19)
-        with acorn.connect() as db:  # what lies less than 8 MiB before the newest snapshot stays
-            db.execute("SELECT pg_logical_emit_message(false, 'test', repeat('x', 4 << 20))")
-        acorn.wait_confirmed()
+        write_much(acorn)
     newest = acorn.run("snapshot", config=acorn.ship_config())["snapshots"]["elm"]
     acorn.insert(61, 80)
     acorn.wait_confirmed()

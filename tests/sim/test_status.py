@@ -17,7 +17,7 @@ from resilience.adapters.history_file import HistoryFile
 from resilience.cli import context
 from resilience.cli.outcome import HISTORY
 from resilience.engine.verify import verify
-from resilience.errors import BrokenChain, Exit
+from resilience.errors import BrokenChain, Exit, ResilienceError
 from resilience.model import Event, Fleet
 from resilience.ports import World
 from resilience.simulation import SimulatedUsers
@@ -188,12 +188,30 @@ def test_a_vault_that_failed_its_newest_verification_is_critical(desk: Desk) -> 
     assert desk.critical() == []
 
 
+def test_a_primary_that_says_nothing_is_critical(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its host does not answer: what would be lost is unknown, and no timer may call that well."""
+    desk.verified()
+    desk.drilled(desk.stage.state.now)
+    desk.protected()
+    assert desk.critical() == []
+
+    def silent(*_: object) -> Mapping[str, Any]:
+        raise ResilienceError("acorn-1 does not answer", "timed out", "Look at it.")
+
+    monkeypatch.setattr(type(desk.world.plane), "status", silent)
+    (said,) = desk.critical()
+    assert said.startswith("acorn may write, and what it ships is not known (")
+    desk.fleet = desk.stage.fleet
+    assert desk.critical() == [], "a lab's promises are nobody's"
+
+
 @pytest.mark.parametrize(
     ("told", "said"),
     [
         ({"alarms": ["unprotected: no vault has the WAL from 0/3 to 0/4"]}, "acorn: unprotected: no vault has the WAL"),
         ({"degraded_since": 1.7e9}, "acorn: commits count as async since"),
         ({"writes_stopped_since": 1.7e9}, "acorn: nobody may write since"),
+        ({"stopped": "Two histories part at 0/3."}, "acorn: this standby is given nothing more: Two histories part"),
     ],
 )
 def test_an_alarm_is_critical(desk: Desk, told: Mapping[str, Any], said: str) -> None:

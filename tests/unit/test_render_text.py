@@ -107,6 +107,9 @@ def test_alarms_stand_last() -> None:
     fenced = replace(SURVEY, sites={"acorn": replace(SURVEY.sites["acorn"], ship={**ship, "superseded_by": 2})})
     assert "gets nothing" not in survey_text(FLEET, fenced), "its Postgres was stopped on purpose"
     assert told.rstrip().endswith("acorn: elm was left behind")
+    ended: dict[str, object] = {"role": "standby", "follows": "birch", "stopped": "Two histories part at 0/14."}
+    stopped = replace(SURVEY, sites={"acorn": replace(SURVEY.sites["acorn"], ship=ended)})
+    assert "acorn: this standby is given nothing more: Two histories part at 0/14." in survey_text(FLEET, stopped)
 
 
 def test_survey_for_machines_keeps_unknown_apart_from_no() -> None:
