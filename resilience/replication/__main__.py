@@ -91,12 +91,12 @@ def use_the_wait(path: str) -> None:
     gc.freeze()  # what was loaded stays to the end: nobody need look through it again
 
 
-def leave(status: int) -> NoReturn:
+def leave(status: int, *, at_once: bool) -> NoReturn:
     """End at once where nothing is at work any more: to take apart what was loaded costs as much as a small restore."""
     gc.collect()  # a file that held credentials goes with whoever held it open
     sys.stdout.flush()
     sys.stderr.flush()
-    if threading.active_count() > 1:
+    if threading.active_count() > 1 and not at_once:
         sys.exit(status)
     os._exit(status)
 
@@ -170,4 +170,6 @@ def _failed(error: ResilienceError) -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    leave(
+        main(), at_once=sys.argv[1:2] == ["follow"]
+    )  # what it still asks of vaults may hang, and leaves nothing half done

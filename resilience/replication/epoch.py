@@ -130,17 +130,17 @@ def rivals_of(vaults: Mapping[str, Vault], check: Verify) -> list[EpochRecord]:
             "; ".join(f"{name}: {answer}" for name, answer in answers.items()) or "There are no vaults.",
             "Bring a vault back and run the same command again.",
         )
-    return _likeliest(vaults, {name: a for name, a in answers.items() if isinstance(a, EpochRecord)}, check)
+    return likeliest(vaults, answers, check)
 
 
 def numbered(vaults: Mapping[str, Vault], number: int, check: Verify) -> list[EpochRecord]:
     """All epochs of one number that any vault shows, first the one that was sealed for good."""
-    answers = each(vaults, lambda vault: read(vault, number, check))
-    return _likeliest(vaults, {name: a for name, a in answers.items() if isinstance(a, EpochRecord)}, check)
+    return likeliest(vaults, each(vaults, lambda vault: read(vault, number, check)), check)
 
 
-def _likeliest(vaults: Mapping[str, Vault], shown: Mapping[str, EpochRecord], check: Verify) -> list[EpochRecord]:
-    found = newest_first(shown)
+def likeliest(vaults: Mapping[str, Vault], answers: Mapping[str, object], check: Verify) -> list[EpochRecord]:
+    """The epochs of one number among these answers, first the one that was sealed for good."""
+    found = newest_first({name: answer for name, answer in answers.items() if isinstance(answer, EpochRecord)})
     settled = settled_of(vaults, found, check)
     return sorted(found, key=lambda record: record != settled)
 

@@ -30,6 +30,7 @@ from resilience.replication.gather import Gathered
 from resilience.replication.incoming import Incoming
 from resilience.replication.objects import Place, object_path
 from resilience.replication.pictures import Pictures
+from resilience.replication.prompt import Prompt
 from resilience.replication.reader import Reader
 from resilience.replication.segments import Segments
 from resilience.replication.standby_prune import StandbyPrune
@@ -48,7 +49,7 @@ class Follower:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._vaults = config.open()
-        self._forward = Forward(config, self._vaults)
+        self._forward = Forward(config, self._vaults, Prompt(self._vaults).each)
         self._forward.look()
         base = following(config) or clone(config, self._vaults, self._forward.known)
         self._base = base

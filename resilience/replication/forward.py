@@ -6,7 +6,8 @@ Nothing here believes an absence: a record that cannot be read now is looked for
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from resilience.errors import UsageError
 from resilience.model import EpochRecord
@@ -18,13 +19,17 @@ from resilience.replication.config import Config
 from resilience.replication.trace import Leg, child_of, known_epochs, legs
 
 T = TypeVar("T")
+Ask = Callable[[Callable[[Vault], Any]], Mapping[str, Any]]
+"""A question to all vaults; answers and errors by name."""
 
 
 class Forward:
     """Epochs as the vaults show them, from the configured one on."""
 
-    def __init__(self, config: Config, vaults: Mapping[str, Vault]) -> None:
+    def __init__(self, config: Config, vaults: Mapping[str, Vault], ask: Ask | None = None) -> None:
+        """`ask` puts one question to all vaults; by default all are waited for."""
         self._vaults = vaults
+        self._each: Ask = ask or partial(epochs.each, vaults)
         self._verify = config.verify
         self.known = known_epochs(config, vaults)
         self._rivals: dict[int, list[EpochRecord]] = {}
@@ -46,7 +51,8 @@ class Forward:
         """Look for the epochs after the newest."""
         while True:
             number = self.newest.number + 1
-            rivals = epochs.numbered(self._vaults, number, self._verify)
+            answers = self._each(lambda vault, n=number: epochs.read(vault, n, self._verify))  # type: ignore[misc]
+            rivals = epochs.likeliest(self._vaults, answers, self._verify)
             if not rivals:
                 return
             self._rivals[number] = rivals
@@ -88,6 +94,6 @@ class Forward:
         return opened
 
     def _read(self, key: str, decode: Callable[[bytes], T | None]) -> T | None:
-        answers = epochs.each(self._vaults, lambda vault: vault.get(key))
+        answers = self._each(lambda vault: vault.get(key))
         found = (decode(answer) for answer in answers.values() if isinstance(answer, bytes))
         return next((record for record in found if record is not None), None)
