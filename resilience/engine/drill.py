@@ -142,6 +142,7 @@ def _lose_and_return(
     declared = frozenset(lost)
     survey = observe(world, fleet, declared)
     knocks: list[Calls] = []
+    hot = not stays and any(site.standby == "hot" for site in fleet.sites)
 
     def watch_told(event: Event) -> None:
         """What runs by itself knocks until it is told of the loss.
@@ -151,7 +152,7 @@ def _lose_and_return(
         watch(event)
         if event.kind == "step-done" and event.data["action"] == "turn":
             knocks.append(_in_the_air(world, ground))
-        elif not stays and not knocks and event.kind == "step-done" and event.data["action"] == "shape":
+        elif hot and not knocks and event.kind == "step-done" and event.data["action"] == "shape":
             knocks.append([call for call in ground.blackhole_calls() if _home(call) == event.data["subject"]])
 
     try:

@@ -124,11 +124,6 @@ def strays(chain: Chain, chunks: Mapping[str, Mapping[int, Header]]) -> dict[Hea
     return found
 
 
-def is_linked(chain: Chain) -> bool:
-    """Whether each chunk names the one before it, so that the last one stands for them all; False where any does not say."""
-    return len(chain.headers) > 1 and all(goes_on(*pair) for pair in pairwise(chain.headers))
-
-
 def unlinked(chain: Chain) -> list[tuple[Header, Header]]:
     """Neighbours of which the later says that it goes on from another chunk than the earlier."""
     return [(one, two) for one, two in pairwise(chain.headers) if two.before and not goes_on(one, two)]

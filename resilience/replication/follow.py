@@ -7,11 +7,12 @@ switch when another site takes over. Stopped, it leaves everything where `restor
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -49,8 +50,9 @@ class Follower:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._vaults = config.open()
-        self._forward = Forward(config, self._vaults, Prompt(self._vaults).each)
+        self._forward = Forward(config, self._vaults)
         self._forward.look()
+        self._forward.each = Prompt(self._vaults).each
         base = following(config) or clone(config, self._vaults, self._forward.known)
         self._base = base
         self._segments = Segments(config.paths.wal / "restored", base["segment_size"], config.key(), owner_of(config))
@@ -62,6 +64,7 @@ class Follower:
         self._noted = 0
         self._stopped: str | None = None
         self._onward: Config | None = None
+        self._ended = False
         self._starting: subprocess.Popen[bytes] | None = None
         spacing = config.spacing_ms / 1000
         self._readers = [
@@ -82,8 +85,7 @@ class Follower:
 
     def run(self) -> Config | None:
         """Follow until told to stop, or how to go on without vaults that nothing is wanted from; Refused once this very site may write."""
-        signal.signal(signal.SIGTERM, lambda *_: self._end())
-        signal.signal(signal.SIGINT, lambda *_: self._end())
+        self._leave_behind(self._incoming.leg.record)
         self._note(self._incoming.position)
         standby.prepare(self._config, self._segments)
         for thread in (*self._readers, self._entries, self._prune, *([self._pictures] if self._pictures else [])):
@@ -102,12 +104,16 @@ class Follower:
         finally:
             self._end()
             self._note(self._incoming.position)
-        if self._onward is not None:
-            for (
-                vault
-            ) in self._vaults.values():  # a question that is tried again would still call one that is out of the set
-                vault.close()
+        if self._ended or self._onward is None:
+            return None
+        for vault in self._vaults.values():  # what is tried again would still call one that is out of the set
+            vault.close()
         return self._onward
+
+    def end(self) -> None:
+        """End, and go on with nothing."""
+        self._ended = True
+        self._end()
 
     def _end(self) -> None:
         self._stopping.set()
@@ -310,5 +316,14 @@ def main(config: Config) -> dict[str, Any]:
     onward: Config | None = config
     with standby.only_follower(config):
         while onward is not None:
-            onward = Follower(onward).run()
+            follower = Follower(onward)
+            _at_the_end(follower.end)
+            onward = follower.run()
+            _at_the_end(lambda: os._exit(0))  # nothing that could be left half done is at work until the next one is
     return {"stopped": True}
+
+
+def _at_the_end(act: Callable[[], None]) -> None:
+    """What is done when somebody ends this process."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: act())

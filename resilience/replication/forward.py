@@ -6,7 +6,6 @@ Nothing here believes an absence: a record that cannot be read now is looked for
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, TypeVar
 
 from resilience.errors import UsageError
@@ -19,17 +18,17 @@ from resilience.replication.config import Config
 from resilience.replication.trace import Leg, child_of, known_epochs, legs
 
 T = TypeVar("T")
-Ask = Callable[[Callable[[Vault], Any]], Mapping[str, Any]]
-"""A question to all vaults; answers and errors by name."""
+Each = Callable[[str, Callable[[Vault], Any]], Mapping[str, Any]]
+"""A question, by its name, to all vaults; answers and errors by theirs."""
 
 
 class Forward:
     """Epochs as the vaults show them, from the configured one on."""
 
-    def __init__(self, config: Config, vaults: Mapping[str, Vault], ask: Ask | None = None) -> None:
-        """`ask` puts one question to all vaults; by default all are waited for."""
+    def __init__(self, config: Config, vaults: Mapping[str, Vault]) -> None:
         self._vaults = vaults
-        self._each: Ask = ask or partial(epochs.each, vaults)
+        self.each: Each = lambda _, ask: epochs.each(vaults, ask)
+        """How all vaults are asked: every one is waited for, unless somebody sees to it that none is."""
         self._verify = config.verify
         self.known = known_epochs(config, vaults)
         self._rivals: dict[int, list[EpochRecord]] = {}
@@ -51,7 +50,7 @@ class Forward:
         """Look for the epochs after the newest."""
         while True:
             number = self.newest.number + 1
-            answers = self._each(lambda vault, n=number: epochs.read(vault, n, self._verify))  # type: ignore[misc]
+            answers = self.each(layout.epoch(number), lambda vault, n=number: epochs.read(vault, n, self._verify))  # type: ignore[misc]
             rivals = epochs.likeliest(self._vaults, answers, self._verify)
             if not rivals:
                 return
@@ -94,6 +93,6 @@ class Forward:
         return opened
 
     def _read(self, key: str, decode: Callable[[bytes], T | None]) -> T | None:
-        answers = self._each(lambda vault: vault.get(key))
+        answers = self.each(key, lambda vault: vault.get(key))
         found = (decode(answer) for answer in answers.values() if isinstance(answer, bytes))
         return next((record for record in found if record is not None), None)

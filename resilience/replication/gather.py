@@ -87,7 +87,7 @@ class Gathered:
         first = max((start for start in named if start <= position), default=position)
         self._fetch_all(start for start in named if start >= first and (limit is None or start < limit))
         chain = self._to_end(position, limit)
-        if self.within and not chains.is_linked(chain):
+        if self.within or self._doubtful(chain):
             self._fetch_all(start for start in named if position - packing.LIMIT <= start < first)
             chain = self._to_end(position, limit)
         self._prove(chain)
@@ -277,7 +277,7 @@ class Gathered:
 
         Of the last chunk, too, which tells by its hashes what all before it must be; and of all where that does not fit.
         """
-        doubt = chains.unlinked(chain)
+        doubt = self._doubtful(chain)
         headers = [h for h in chain.headers if doubt or h.end > chain.confirmed or h == chain.headers[-1]]
         pairs = [(n, h.start) for n in self._vaults for h in headers if h.start in self.listed[n] - self._asked[n]]
         list(self._pool.map(lambda pair: self._fetch(*pair), pairs))
@@ -317,19 +317,36 @@ class Gathered:
             chains.refuse_fork(before, told[first])
         return before
 
+    def _doubtful(self, chain: Chain) -> bool:
+        """Whether a chunk, of the chain or astray, names one before it that is neither on the chain nor known."""
+        known = self._by_hash()
+        witnesses = (two for two in self._named_before(chain) if two.before)
+        return bool(chains.unlinked(chain)) or any(chains.behind(two, chain, known) is None for two in witnesses)
+
+    def _named_before(self, chain: Chain) -> list[Header]:
+        """What was made after a chunk of the chain's time and is none of it, or is no neighbour's."""
+        return [*(two for _, two in chains.unlinked(chain)), *chains.strays(chain, self._good)]
+
+    def _by_hash(self) -> dict[str, Header]:
+        return {header.sha256: header for held in self._good.values() for header in held.values()}
+
     def _astray(self, chain: Chain, differ: Callable[[Header, Header], bool]) -> dict[Header, str]:
-        """Chunks of the chain that are not what later ones of it were made after, with why."""
-        known = {header.sha256: header for held in self._good.values() for header in held.values()}
+        """Chunks of the chain that are not what others, of it or astray, were made after, with why.
+
+        A ship's chunks name each other back to where they are the chain's own. Whoever comes later can't put one there that
+        does, but where a vault lacked one: all other names are taken. What leads nowhere is no witness.
+        """
+        known = self._by_hash()
         told: dict[Header, str] = {}
-        for one, two in chains.unlinked(chain):
-            leading = chains.behind(two, chain, known)
+        for two in self._named_before(chain):
+            leading = chains.behind(two, chain, known) if two.before else None
             says = (
                 f"the chunk of epoch {two.epoch} at {lsn.show(two.start)} goes on from another one than lies before it"
             )
-            if leading is None:
-                told[one] = says
-            for other in leading or ():
-                overlapped = [h for h in chain.headers if h.start < other.end and other.start < h.end]
+            if leading is None and two in chain.headers:
+                told[chain.headers[chain.headers.index(two) - 1]] = says
+            for other in () if leading is None else (two, *leading):
+                overlapped = [h for h in chain.headers if h != other and h.start < other.end and other.start < h.end]
                 told |= {header: says for header in overlapped if differ(header, other)}
         return told
 

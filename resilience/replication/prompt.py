@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from resilience.errors import ResilienceError
 from resilience.ports import Vault
@@ -17,35 +17,41 @@ GRACE = 0.5
 
 
 class Prompt:
-    """Asks each vault in a thread of its own; one that still owes an answer is not asked anew."""
+    """Asks each vault in a thread of its own; one that still owes an answer is not asked anew, and what it says late counts when the same is asked again."""
 
     def __init__(self, vaults: Mapping[str, Vault]) -> None:
         self._vaults = vaults
         self._owing: set[str] = set()
+        self._late: dict[tuple[str, str], object] = {}
         self._lock = Lock()
 
-    def each(self, ask: Callable[[Vault], T]) -> dict[str, T | ResilienceError]:
-        """Answers and errors by name, of those vaults that gave one in time; what is not there says nothing."""
+    def each(self, question: str, ask: Callable[[Vault], T]) -> dict[str, T | ResilienceError]:
+        """Answers and errors by name, of those vaults that gave one by now; what is not there says nothing."""
         told: SimpleQueue[tuple[str, T | Exception]] = SimpleQueue()
         with self._lock:
             asked = [name for name in self._vaults if name not in self._owing]
             self._owing.update(asked)
+            late = {name: answer for (what, name), answer in self._late.items() if what == question}
+            self._late.clear()
         for name in asked:
-            Thread(target=self._ask, args=(name, ask, told), name=f"prompt-{name}", daemon=True).start()
-        found: dict[str, T | ResilienceError] = {}
-        until: float | None = None
-        while len(found) < len(asked):
+            Thread(target=self._ask, args=(question, name, ask, told), name=f"prompt-{name}", daemon=True).start()
+        found: dict[str, Any] = dict(late)
+        heard, until = 0, None if asked else 0.0
+        while heard < len(asked):
             try:
                 name, answer = told.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
             except Empty:
                 break
+            found[name], heard = answer, heard + 1
+            until = until or time.monotonic() + GRACE
+        for answer in found.values():
             if isinstance(answer, Exception) and not isinstance(answer, ResilienceError):
                 raise answer
-            found[name] = answer
-            until = until or time.monotonic() + GRACE
         return found
 
-    def _ask(self, name: str, ask: Callable[[Vault], T], told: SimpleQueue[tuple[str, T | Exception]]) -> None:
+    def _ask(
+        self, question: str, name: str, ask: Callable[[Vault], T], told: SimpleQueue[tuple[str, T | Exception]]
+    ) -> None:
         answer: T | Exception
         try:
             answer = ask(self._vaults[name])
@@ -53,4 +59,5 @@ class Prompt:
             answer = error
         with self._lock:
             self._owing.discard(name)
+            self._late[question, name] = answer
         told.put((name, answer))

@@ -12,8 +12,7 @@ import structlog
 
 from resilience.errors import ResilienceError, VaultError
 from resilience.ports import Vault
-from resilience.replication import chain as chains
-from resilience.replication import chunk, layout, lsn, packing
+from resilience.replication import chunk, layout, lsn
 from resilience.replication.chunk import Header
 from resilience.replication.courier import PAUSES
 from resilience.replication.incoming import Incoming
@@ -120,41 +119,15 @@ class Reader(threading.Thread):
         return layout.epoch(incoming.leg.record.number + 1)
 
     def _boundary(self, incoming: Incoming) -> int:
-        """Where the chunk begins that holds the first position wanted: names are told by a listing, near it.
-
-        Whoever came to the site's key may have put another one in between: of several it is the one that the next chunk names.
-        """
+        """Where the chunk begins that holds the first position wanted: names are told by a listing, near it."""
         number, position = incoming.leg.record.number, incoming.position
         if position == incoming.leg.start.start:
             return position
-        nearest = position
         for near in (position, position - layout.NEAR, position - 2 * layout.NEAR):
-            found = sorted((start for start in self._listed(number, max(near, 0)) if start <= position), reverse=True)
-            nearest = found[0] if found and nearest == position else nearest
-            for start in found:
-                if position - start <= packing.LIMIT and self._leads_on(incoming, start):
-                    return start
-        return nearest
-
-    def _listed(self, number: int, position: int) -> list[int]:
-        """Where chunks begin, by their names, in the neighbourhood of a position."""
-        starts = [layout.chunk_start(key) for key in self.vault.list(layout.chunks_near(number, position))]
-        return [start for start in starts if start is not None]
-
-    def _leads_on(self, incoming: Incoming, start: int) -> bool:
-        """Whether a chunk reaches the position, and the one after it does not say that it goes on from another."""
-        one = self._decoded(incoming, start)
-        if one is None or one[0].end < incoming.position:
-            return False
-        two = self._decoded(incoming, end := one[0].end)
-        if two is None:  # the last one, or none of the chain
-            return not any(later >= end for later in self._listed(incoming.leg.record.number, end))
-        return not two[0].before or chains.goes_on(one[0], two[0])
-
-    def _decoded(self, incoming: Incoming, start: int) -> tuple[Header, bytes] | None:
-        """The chunk at this position, where this vault has it whole."""
-        data = self.vault.get(layout.chunk(incoming.leg.record.number, start))
-        return None if data is None else self._decode(incoming, start, data)
+            starts = [layout.chunk_start(key) for key in self.vault.list(layout.chunks_near(number, max(near, 0)))]
+            if found := max((s for s in starts if s is not None and s <= position), default=None):
+                return found
+        return position
 
     def _decode(self, incoming: Incoming, start: int, data: bytes) -> tuple[Header, bytes] | None:
         """A chunk that is whole, signed, and begins where its name says."""

@@ -238,11 +238,6 @@ def test_a_snapshot_that_begins_within_a_chunk(site: Site, forged: list[tuple[in
     """Where the chunk begins that holds its first byte nobody knows: what else may be it must agree, or be removed."""
     for at, wal in forged:
         site.put(at, wal)
-    if (
-        site.linked and max(at for at, _ in forged) < 8
-    ):  # the chunk after the true one names that: the other is not even read
-        assert site.restore(at=10)[0] == WAL[10:]
-        return
     with pytest.raises(BrokenChain, match="hold what a snapshot begins with, and differ") as caught:
         site.restore(at=10)
     assert caught.value.good_until == f"{lsn.show(BASE + 10)}, where the snapshot begins"
@@ -257,15 +252,6 @@ def test_rubbish_where_a_snapshot_begins_stops_nothing(site: Site) -> None:
     for vault in site.world.vaults.values():
         vault.put_new(layout.chunk(1, BASE + 10), b"rubbish")
     assert site.restore(at=10)[0] == WAL[10:]
-
-
-@pytest.mark.parametrize("linked", [False, True])
-def test_a_snapshot_s_beginning_is_read_back_only_where_nothing_proves_it(tmp_path: Path, *, linked: bool) -> None:
-    """The chunk after it names the one that holds the position: no other that may hold it is read."""
-    site = Site(tmp_path, linked=linked)
-    assert site.restore(at=10)[0] == WAL[10:]
-    asked = {key for vault in site.world.vaults.values() for key in cast(Waits, vault).asked}
-    assert (layout.chunk(1, BASE) in asked) is not linked
 
 
 def test_a_forged_chunk_in_a_vault_that_lacked_it_is_found_by_the_next(tmp_path: Path) -> None:
@@ -303,6 +289,36 @@ def test_a_forged_history_that_joins_where_bytes_agree_is_found(tmp_path: Path) 
     with pytest.raises(BrokenChain, match="one history") as caught:
         site.restore()
     assert_named(caught.value, 8)
+
+
+@pytest.mark.parametrize("strays", [0, 1, 2])
+@pytest.mark.parametrize("name", SET)
+def test_a_forged_history_to_past_the_end_is_found(tmp_path: Path, name: str, strays: int) -> None:
+    """From the hole that one vault had, and each chunk names the one before: the true ones, which it passes by, name others."""
+    site = Site(tmp_path, linked=True)
+    first = hashlib.sha256(chunk.split(site.world.vaults["elm"].get(layout.chunk(1, BASE)) or b"")[1]).hexdigest()
+    for at in range(strays):  # which vault is asked first depends on what lies before
+        site.put(1 + at, b"x")
+    site.take_away(8, name)
+    forged = site.put(8, b"FORGE", name, confirmed=8, before=first)
+    forged = site.put(13, b"D-EVIL", confirmed=13, before=forged)
+    site.put(19, b"-MORE-", confirmed=19, before=forged)
+    with pytest.raises(BrokenChain, match="one history") as caught:
+        site.restore()
+    assert_named(caught.value, 8)
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("forged", [(b"FORGED-FOR", b"EVERxxx"), (SECOND[2:] + LAST[:2], b"EVIL-EVIL")])
+def test_a_forged_history_from_where_a_snapshot_begins_is_found(
+    tmp_path: Path, forged: tuple[bytes, bytes], *, named: bool
+) -> None:
+    """Under free names, past the end, and it may agree as far as the true chunk's end that holds the beginning."""
+    site, (one, two) = Site(tmp_path, linked=True), forged
+    before = site.put(10, one, confirmed=10)
+    site.put(10 + len(one), two, confirmed=10, before=before if named else "")
+    with pytest.raises(BrokenChain, match="one history"):
+        site.restore(at=10)
 
 
 def test_another_cut_of_the_same_bytes_is_one_history(tmp_path: Path) -> None:

@@ -191,18 +191,3 @@ def test_what_opens_for_nobody_counts_as_absent(incoming: Incoming, tmp_path: Pa
     assert incoming.stopped is None
     assert readers[0].errors == {"Altered": 3}
     assert len(list(tmp_path.iterdir())) == 1
-
-
-@pytest.mark.parametrize("forged", [(12, 20), (13, 16), (15, 30), (9, 14)])
-def test_a_reader_begins_with_the_chunk_that_the_next_one_names(tmp_path: Path, forged: tuple[int, int]) -> None:
-    """Somebody put another one under a free name, nearer to where the snapshot begins, or after the true one's beginning."""
-    vault, at = MemoryVault(RECORD.vaults[0]), 1 << 24
-    first = put(vault, at, at + 10)
-    second = put(vault, at + 10, at + 20, before=first)
-    third = put(vault, at + 20, at + 30, before=second)
-    put(vault, at + 30, at + 40, before=third)
-    put(vault, at + forged[0], at + forged[1])
-    incoming = Incoming(Leg(RECORD, START, at + 15, None, {}), at + 15, lambda: None)
-    reader = Reader(vault, lambda: incoming, tmp_path, 0.2, str(IDENTITY))
-    assert reader.step()
-    assert reader.position == at + 20

@@ -41,16 +41,33 @@ def test_a_vault_that_hangs_keeps_nobody_waiting() -> None:
     birch.put_new("a", b"there")
     prompt = Prompt({vault.name: vault for vault in (birch, cedar, elm)})
     for _ in range(3):
-        found = prompt.each(lambda vault: vault.get("a"))
+        found = prompt.each("a", lambda vault: vault.get("a"))
         assert set(found) == {"birch", "cedar"}
         assert found["birch"] == b"there"
         assert isinstance(found["cedar"], VaultError)
     assert elm.asked == 1
+    elm.put_new("a", b"late")
     elm.go.set()
     until = time.monotonic() + 20
-    while "elm" not in prompt.each(lambda vault: vault.get("a")):
+    while prompt.each("a", lambda vault: vault.get("a")).get("elm") != b"late":
         assert time.monotonic() < until
-    assert elm.asked == 2
+
+
+def test_a_vault_that_is_always_slower_is_heard() -> None:
+    """Beside one that refuses at once, and for the question that it was asked: what it says late is no answer to another."""
+    cedar, elm = Refuses("cedar"), Hangs("elm")
+    elm.put_new("a", b"there")
+    prompt = Prompt({"cedar": cedar, "elm": elm})
+    assert set(prompt.each("a", lambda vault: vault.get("a"))) == {"cedar"}
+    elm.go.set()
+    until = time.monotonic() + 20
+    while "elm" in prompt._owing:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    elm.go.clear()
+    assert prompt.each("a", lambda vault: vault.get("a"))["elm"] == b"there"
+    elm.go.set()
+    assert prompt.each("b", lambda vault: vault.get("b")).get("elm") is None
 
 
 def test_a_fault_in_the_program_is_no_vault_s_answer() -> None:
@@ -60,4 +77,4 @@ def test_a_fault_in_the_program_is_no_vault_s_answer() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        Prompt({"birch": MemoryVault("birch")}).each(ask)
+        Prompt({"birch": MemoryVault("birch")}).each("a", ask)
