@@ -319,12 +319,12 @@ class Gathered:
 
     def _doubtful(self, chain: Chain) -> bool:
         """Whether a chunk, of the chain or astray, names one before it that is neither on the chain nor known."""
-        known = self._by_hash()
-        witnesses = (two for two in self._named_before(chain) if two.before)
-        return bool(chains.unlinked(chain)) or any(chains.behind(two, chain, known) is None for two in witnesses)
+        named = [two for two in self._named_before(chain) if two.before]
+        known = self._by_hash() if named else {}
+        return bool(chains.unlinked(chain)) or any(chains.behind(two, chain, known) is None for two in named)
 
     def _named_before(self, chain: Chain) -> list[Header]:
-        """What was made after a chunk of the chain's time and is none of it, or is no neighbour's."""
+        """Chunks that may name another one than lies before them: of the chain, and astray."""
         return [*(two for _, two in chains.unlinked(chain)), *chains.strays(chain, self._good)]
 
     def _by_hash(self) -> dict[str, Header]:
