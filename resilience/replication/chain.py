@@ -137,10 +137,10 @@ def goes_on(one: Header, two: Header) -> bool:
 def behind(two: Header, chain: Chain, known: Mapping[str, Header]) -> list[Header] | None:
     """Chunks that lead to one of the chain, as each says of the one before it, back to where they are the chain's own.
 
-    None where one of them is not among those that are known by their hash.
+    None where one of them names none, or one that is not known by its hash.
     """
     on_it, found = set(chain.headers), []
-    while two.before and two.start > chain.position:
+    while two.start > chain.position:
         one = known.get(two.before)
         if one is None or not goes_on(one, two):
             return None
