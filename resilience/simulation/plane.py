@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from resilience.errors import ResilienceError, TooFewVaults
 from resilience.model import EpochRecord, Fleet, Point, Site, SiteOutputs, Stage
 from resilience.ports import Merged, Recovered
-from resilience.replication import fetch_ledger
+from resilience.replication import fetch_ledger, layout
 from resilience.simulation import merging, points
 from resilience.simulation.shipping import force_turn, reachable, ship, start_ship
 from resilience.simulation.state import Held, Host, State
@@ -130,9 +130,10 @@ class SimPlane:
         """All entries of epochs before this one that any vault holds; nothing is put into any vault."""
 
         def fetch(host: Host) -> int:
-            record = host.ships or host.opens
-            newest = record.number - 1 if record else 0
-            told = fetch_ledger.by_epochs((held.objects for held in self._enough(host).values()), newest)
+            listings, record = [held.objects for held in self._enough(host).values()], host.ships or host.opens
+            sealed = [number for keys in listings for key in keys if (number := layout.epoch_number(key)) is not None]
+            newest = (record.number if record else max(sealed, default=1)) - 1  # a restore may run beside this
+            told = fetch_ledger.by_epochs(listings, newest)
             for number in sorted(told, reverse=True):
                 for seq, key in told[number].items():
                     host.ledger.setdefault(seq, self._any(key).decode())

@@ -151,7 +151,7 @@ def test_a_field_that_is_not_there_is_altered(where: tuple[str, str]) -> None:
     kind, name = where
     value = {n: v for n, v in KINDS[kind].fields.items() if n != name}
     found = KINDS[kind].decode(KINDS[kind]._replace(fields=value).signed())
-    assert found is None or where == ("proof", "fleet")
+    assert found is None or where in (("proof", "fleet"), ("chunk", "before"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
