@@ -31,8 +31,7 @@ class Prompt:
         with self._lock:
             asked = [name for name in self._vaults if name not in self._owing]
             self._owing.update(asked)
-            late = {name: answer for (what, name), answer in self._late.items() if what == question}
-            self._late.clear()
+            late = {name: self._late.pop((question, name)) for name in self._vaults if (question, name) in self._late}
         for name in asked:
             Thread(target=self._ask, args=(question, name, ask, told), name=f"prompt-{name}", daemon=True).start()
         found: dict[str, Any] = dict(late)

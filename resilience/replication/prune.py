@@ -59,9 +59,10 @@ def _needless(vault: Vault, epoch: EpochRecord, position: int, base: Label) -> l
     """Chunks of an epoch that end before the position: a later one begins at or before it, and reaches past it."""
     starts = _starts(vault, epoch.number)
     before = _superfluous(starts, position)
-    if before and epoch.number == base.epoch:
+    gone = [layout.chunk(epoch.number, start) for start in starts if start < before]
+    if gone and epoch.number == base.epoch:
         _refuse_gap(vault, epoch, starts, position)
-    return [layout.chunk(epoch.number, start) for start in starts if start < before]
+    return gone
 
 
 def _superfluous(starts: Sequence[int], position: int) -> int:

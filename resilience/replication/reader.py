@@ -129,19 +129,14 @@ class Reader(threading.Thread):
                 return found
         return position
 
-    def _decode(self, incoming: Incoming, start: int, data: bytes) -> tuple[Header, bytes] | None:
-        """A chunk that is whole, signed, and begins where its name says."""
-        found = chunk.decode(data, incoming.leg.record)
-        return found if found is not None and found[0].start == start < found[0].end else None
-
     def _ask(self, incoming: Incoming, start: int) -> Header | None:
         """The chunk at this position when the vault has it whole, and no vault has another one there."""
         key = layout.chunk(incoming.leg.record.number, start)
         data = self.vault.get(key)
         if data is None:
             return None
-        found = self._decode(incoming, start, data)
-        if found is None:
+        found = chunk.decode(data, incoming.leg.record)
+        if found is None or found[0].start != start or found[0].end <= start:
             self._tell(ALTERED, key, "an altered chunk", start)
             return None
         known = incoming.known(start)
