@@ -21,15 +21,20 @@ GIVES_WAY_S, LOOK_S = 20.0, 0.05
 
 @contextmanager
 def alone(
-    path: Path, *, urgent: bool = False, gives_way: bool = False, say: Callable[[str], object] = sys.stderr.write
+    path: Path,
+    *,
+    at: str = "changing this fleet",
+    urgent: bool = False,
+    gives_way: bool = False,
+    say: Callable[[str], object] = sys.stderr.write,
 ) -> Iterator[None]:
-    """Nobody else on this machine changes the fleet meanwhile; Locked where somebody does.
+    """Nobody else on this machine is `at` it meanwhile; Locked where somebody is.
 
     An `urgent` command interrupts one that `gives_way`: it can be run again at any time.
     """
     with path.open("a+") as lock:
         if not _taken(lock) and not (urgent and _interrupted(lock, say)):
-            raise _locked(path, _holder(lock))
+            raise _locked(path, at, _holder(lock))
         _name(lock, {"pid": os.getpid(), "command": " ".join(sys.argv[:4]), "gives_way": gives_way})
         try:
             yield
@@ -37,11 +42,11 @@ def alone(
             lock.truncate(0)
 
 
-def _locked(path: Path, holder: dict[str, Any]) -> Locked:
+def _locked(path: Path, at: str, holder: dict[str, Any]) -> Locked:
     known = f": `{holder['command']}` (process {holder['pid']})" if holder else ""
     how = f"`kill {holder['pid']}`" if holder else "end it"
     return Locked(
-        "Another command is changing this fleet.",
+        f"Another command is {at}.",
         f"It holds {path}{known}.",
         f"Wait for it, or {how}; what it did so far is in the journal.",
     )

@@ -66,7 +66,7 @@ def run(
     """
     drill = Drill(size, fault, standby, durability, to, _seed(seed), tuple(lost or ()), simulate, newcomers, tls)
     drill = replace(drill, round=of_round, code=running_code())
-    _possible(ctx.obj, drill)
+    _possible(ctx.obj, drill, everything=everything)
     if everything:
         raise typer.Exit(run_round(drill, report or round_folder(drill), drawn=seed is None, silent=as_json))
     if set_aside is not None:
@@ -113,7 +113,7 @@ def _fresh_journal(directory: Path) -> JournalFile:
     return JournalFile(journal)
 
 
-def _possible(context: Context, drill: Drill) -> None:
+def _possible(context: Context, drill: Drill, *, everything: bool) -> None:
     """Refuse what would touch a live fleet, and what this build can't do."""
     file = Path(context.fleet_file)
     if file.exists() and not context.home.load().lab:
@@ -121,6 +121,12 @@ def _possible(context: Context, drill: Drill) -> None:
             f"{file} declares a live fleet.",
             "A drill injects faults, and faults belong in a lab.",
             "Run it in a directory without a fleet file: it makes a lab of its own.",
+        )
+    if everything and (drill.to or drill.lost):
+        raise UsageError(
+            f"--{'to' if drill.to else 'lost'} is nothing for a round.",
+            "Each of its drills loses other vendors, and goes to a site that is left then.",
+            "Leave it out, or drill one loss alone.",
         )
     if drill.simulated and drill.tls:
         raise UsageError(

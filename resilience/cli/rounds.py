@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from resilience.adapters.journal_file import JournalFile
+from resilience.cli.alone import alone
 from resilience.cli.history import write_history
 from resilience.cli.round_file import UNNAMED, Round, free, move_away, new_round, round_in, running_code
 from resilience.decide.cases import Case, full_round
@@ -35,6 +36,12 @@ def run_round(drill: Drill, directory: Path, *, drawn: bool, silent: bool) -> Ex
 
     `drawn`: nobody said a seed, so a round that was interrupted goes on with its own.
     """
+    directory.mkdir(parents=True, exist_ok=True)
+    with alone(directory / ".lock", at="at this round"):
+        return _run_round(drill, directory, drawn=drawn, silent=silent)
+
+
+def _run_round(drill: Drill, directory: Path, *, drawn: bool, silent: bool) -> Exit:
     place = _ready(drill, silent=silent)
     cases = full_round(simulated_fleet()) if drill.simulated else full_round(Home(place / "fleet.toml").load())
     this = _this_round(drill, directory, cases, drawn=drawn, silent=silent)

@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 from resilience import cli
 from resilience.adapters.journal_file import JournalFile
 from resilience.cli import rounds
+from resilience.cli.alone import alone
 from resilience.cli.round_file import running_code
 from resilience.decide.cases import Case
 from resilience.engine.drill import Drill
-from resilience.errors import Exit, UsageError
+from resilience.errors import Exit, Locked, UsageError
 from resilience.lab import aside
 from resilience.model import Event
 
@@ -197,3 +198,20 @@ def test_a_lab_is_only_for_the_drills_it_was_filled_for(tmp_path: Path) -> None:
     assert rounds.prepared_for(Drill(), tmp_path) == {"posts": 5}
     with pytest.raises(UsageError, match="size small"):
         rounds.prepared_for(Drill(size="medium"), tmp_path)
+
+
+def test_one_round_at_a_time_in_a_folder(quick: Path) -> None:
+    """A second one would move away what the first is at: it is told who is there, and nothing is touched."""
+    quick.mkdir()
+    with alone(quick / ".lock", at="at this round"), pytest.raises(Locked, match="at this round"):
+        drill_all(3)
+    assert [path.name for path in quick.iterdir()] == [".lock"]
+    assert drill_all(3) == Exit.UNKNOWN, "it has let go"
+
+
+@pytest.mark.parametrize("option", ["--to", "--lost"])
+def test_a_round_loses_what_it_loses(folder: Path, option: str) -> None:
+    """What each of its drills loses, and where that goes, is the round's: one that is asked for is refused, not passed over."""
+    done = CliRunner().invoke(cli.app, ["drill", "--all", "--simulate", option, "birch", "--report", "all"])
+    assert isinstance(done.exception, UsageError)
+    assert not folder.exists()
