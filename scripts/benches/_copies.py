@@ -10,11 +10,14 @@ import subprocess
 import threading
 import time
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, repeat
 from pathlib import Path
 
 import boto3
 
 from resilience import caches
+from resilience.ports import Vault
 from resilience.replication import layout, lsn
 from scripts.benches._world import Fleet, Site, Store, fleet, run_in_memory, stored, until
 from tests.vault_servers import SECRET, make_bucket
@@ -143,6 +146,45 @@ class OursQuorum(Ours):
     name = "ours, quorum 2 of 3"
     settings = ("synchronous_commit = on",)
     durability, spacing_ms = "quorum", 10
+
+
+class Puts(Nothing):
+    """The floor of a copy: nothing is read or packed, but as many bytes as ours come to are put as often into the same stores."""
+
+    name = "no copy, bytes put, 3 vaults"
+    copies = 3
+    PACKED, SPACING_S = 0.06, 0.2
+
+    def begin(self, site: Site) -> None:
+        """Start putting; its own CPU is the bench's, and counted as nobody's."""
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self._put, args=(site,), daemon=True)
+        self.thread.start()
+
+    def _put(self, site: Site) -> None:
+        vaults, held = list(site.fleet.vaults().values()), site.wal_end()
+        with ThreadPoolExecutor(max_workers=len(vaults)) as pool:
+            for number in count():
+                if self.ended.wait(self.SPACING_S):
+                    return
+                end = site.wal_end()
+                chunk = os.urandom(round((end - held) * self.PACKED))
+                if chunk:
+                    list(pool.map(_put_new, vaults, repeat(f"{layout.WAL}{number:08}"), repeat(chunk)))
+                held = end
+
+    def bytes(self, site: Site) -> int:
+        """All that was put."""
+        return sum(stored(self.at, spec.bucket, layout.WAL) for _, spec in site.fleet.stores.values())
+
+    def kill(self, site: Site) -> None:
+        """Put no more."""
+        self.ended.set()
+        self.thread.join()
+
+
+def _put_new(vault: Vault, key: str, data: bytes) -> bool:
+    return vault.put_new(key, data)
 
 
 class PgBackRest(Copy):
@@ -294,5 +336,5 @@ class Received(Copy):
 
 
 ALL = (Nothing, Ours, OursToTwo, OursQuorum, PgBackRest, Received)
-GROWN = (Nothing, Ours, OursQuorum, PgBackRest)
+GROWN = (Nothing, Puts, Ours, OursQuorum, PgBackRest)
 """Measured beside databases of several sizes."""

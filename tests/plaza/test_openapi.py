@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import httpx
@@ -57,7 +58,7 @@ def failure_of(operation: Any, headers: dict[str, str]) -> str:
     except Unsatisfiable:
         return ""  # nothing wrong can be sent to what takes nothing
     except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 (all operations are tried, then all failures are told)
-        return f"{operation.label}: {str(error)[:700]}"
+        return f"{operation.label}: {''.join(traceback.format_exception(error))[-4000:]}"
     return ""
 
 
