@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import threading
@@ -15,6 +16,8 @@ from itertools import count, repeat
 from pathlib import Path
 
 import boto3
+import psycopg
+from psycopg.rows import TupleRow
 
 from resilience import caches
 from resilience.ports import Vault
@@ -162,15 +165,16 @@ class Puts(Nothing):
         self.thread.start()
 
     def _put(self, site: Site) -> None:
-        vaults, held = list(site.fleet.vaults().values()), site.wal_end()
-        with ThreadPoolExecutor(max_workers=len(vaults)) as pool:
+        vaults, apart = list(site.fleet.vaults().values()), secrets.token_hex(4)
+        with site.connect() as db, ThreadPoolExecutor(max_workers=len(vaults)) as pool:
+            held = _flushed(db)
             for number in count():
                 if self.ended.wait(self.SPACING_S):
                     return
-                end = site.wal_end()
+                end = _flushed(db)
                 chunk = os.urandom(round((end - held) * self.PACKED))
                 if chunk:
-                    list(pool.map(_put_new, vaults, repeat(f"{layout.WAL}{number:08}"), repeat(chunk)))
+                    list(pool.map(_put_new, vaults, repeat(f"{layout.WAL}{apart}/{number:08}"), repeat(chunk)))
                 held = end
 
     def bytes(self, site: Site) -> int:
@@ -181,6 +185,11 @@ class Puts(Nothing):
         """Put no more."""
         self.ended.set()
         self.thread.join()
+
+
+def _flushed(db: psycopg.Connection[TupleRow]) -> int:
+    row = db.execute("SELECT pg_current_wal_flush_lsn() - '0/0'").fetchone()
+    return int(row[0]) if row else 0
 
 
 def _put_new(vault: Vault, key: str, data: bytes) -> bool:

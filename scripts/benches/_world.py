@@ -57,6 +57,13 @@ def store(folder: Path) -> Iterator[tuple[Store, int]]:
         yield Store("s3", url, dict.fromkeys(PRINCIPALS, who)), tls
 
 
+@contextmanager
+def new_store() -> Iterator[tuple[Store, int]]:
+    """Such a store, with nothing in it, whose files go when it does."""
+    with tempfile.TemporaryDirectory(prefix="resilience-bench-") as folder, store(Path(folder) / "s3") as found:
+        yield found
+
+
 def _certificate(folder: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])

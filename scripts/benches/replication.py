@@ -16,12 +16,11 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from resilience.replication import layout, lsn
 from scripts.benches._copies import ALL, GROWN, Copy, Nothing, Ours, OursToTwo, PgBackRest
 from scripts.benches._filled import fill, lay
 from scripts.benches._restores import restores
-from scripts.benches._world import CHECKOUT, Site, Store, adopt_orphans, cpu_seconds, pgbench, store
+from scripts.benches._world import CHECKOUT, Site, Store, adopt_orphans, cpu_seconds, new_store, pgbench
 from tests.replication.harness import site_folder, wait_until
 
 GB = 1 << 30
@@ -96,13 +95,13 @@ def main() -> int:
 def _measure_all(args: argparse.Namespace, made: list[dict[str, Any]]) -> None:
     """All runs, and as many restores of each database."""
     for number in range(args.runs):
-        with _stored() as (at, tls):
+        with new_store() as (at, tls):
             made.append({**_now(), **(_run(at, tls, args, ALL) if args.seconds else {})})
             if args.seconds:
                 made[-1]["rate"] = _rate(at)
         print(f"run {number + 1} of {args.runs} done", file=sys.stderr)
     for size in args.restore:
-        with _stored() as (at, _):
+        with new_store() as (at, _):
             for run, found in zip(made, restores(at, size, args.runs), strict=True):
                 run[f"restore {size:g} GB"] = found
                 print(f"  restore {size:g} GB: {found}", file=sys.stderr)
@@ -113,7 +112,7 @@ def _measure_growth(args: argparse.Namespace, made: list[dict[str, Any]]) -> Non
     for gigabytes in args.growth:
         began = time.monotonic()
         with site_folder() as folder:
-            with _stored() as (at, tls):
+            with new_store() as (at, tls):
                 filled = Nothing(at, tls, secrets.token_hex(4)).place(folder)
                 try:
                     fill(filled, gigabytes, *SETTINGS)
@@ -122,19 +121,13 @@ def _measure_growth(args: argparse.Namespace, made: list[dict[str, Any]]) -> Non
             filled_s = time.monotonic() - began
             for _ in range(args.runs):
                 began = time.monotonic()
-                with _stored() as (at, tls):
+                with new_store() as (at, tls):
                     run = {**_now(), "gb": gigabytes, "filled_s": filled_s, **_run(at, tls, args, GROWN, filled.pg)}
                 made.append({**run, "took_s": time.monotonic() - began})
 
 
 def _now() -> dict[str, Any]:
     return {"at": time.strftime("%Y-%m-%d %H:%M"), "load": os.getloadavg()[0]}
-
-
-@contextmanager
-def _stored() -> Iterator[tuple[Store, int]]:
-    with tempfile.TemporaryDirectory(prefix="resilience-bench-") as folder, store(Path(folder) / "s3") as found:
-        yield found
 
 
 def _run(

@@ -1,0 +1,112 @@
+"""scripts/bench turns: what copying takes from an app's transactions, turn about on one large database.
+
+A database of its own for each way (`replication --growth`) also measures how warm each copy of 10 GB happens to be, and
+on two cores that is worth more than what is measured. Here nothing but the way changes: no copy, ours, and a floor that
+reads and packs nothing but puts as many bytes into the same stores. Each round takes all three, in every order in turn, each
+after a checkpoint, and compares them with no copy in the same round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import shutil
+import statistics
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import cycle, islice, permutations
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+from resilience import caches
+from resilience.replication import lsn
+from scripts.benches._copies import Copy, Nothing, Ours, Puts
+from scripts.benches._filled import fill, lay
+from scripts.benches._world import Site, Store, adopt_orphans, new_store, pgbench
+from scripts.benches.replication import CLIENTS, SETTINGS
+from tests.replication.harness import site_folder, wait_until
+
+KEPT = "min_wal_size = 1GB"
+"""Segments are used again, as in a database that has been written to for a while; new ones are filled with zeros first."""
+CAUGHT_UP_S = 300
+
+
+def main() -> int:
+    """Take turns, print each round and the medians, leave the figures."""
+    parser = argparse.ArgumentParser(prog="scripts/bench turns", description=__doc__)
+    parser.add_argument("--size", type=float, default=10, metavar="GB", help="the database (default 10)")
+    parser.add_argument("--rounds", type=int, default=10, help="how often all take their turn (default 10)")
+    parser.add_argument("--seconds", type=int, default=10, help="pgbench for so long, each (default 10)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="leave {figure: median} there")
+    args = parser.parse_args()
+    caches.use_programs()
+    adopt_orphans()
+    with new_store() as (at, tls), site_folder() as folder:
+        ways = [kind(at, tls, secrets.token_hex(4)) for kind in (Nothing, Puts, Ours)]
+        with _filled(at, tls, args.size, ways[-1], folder) as site:
+            orders = islice(cycle(permutations(ways)), args.rounds + 1)
+            _, *rounds = [_round(order, site, args.seconds) for order in orders]
+    figures = _figures(rounds)
+    for name, value in figures.items():
+        print(f"{name}: {value:,.2f}")
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+@contextmanager
+def _filled(at: Store, tls: int, gigabytes: float, ours: Copy, folder: Path) -> Iterator[Site]:
+    """The one database, at a site that has all ways' settings."""
+    with site_folder() as elsewhere:
+        filled = Nothing(at, tls, secrets.token_hex(4)).place(elsewhere)
+        try:
+            fill(filled, gigabytes, *SETTINGS)
+        finally:
+            filled.end()
+        site = ours.place(folder)
+        lay(filled.pg, site, KEPT, *ours.settings, segment_mb=ours.segment_mb)
+        shutil.rmtree(filled.pg)
+    try:
+        yield site
+    finally:
+        site.end()
+
+
+def _round(ways: Iterable[Copy], site: Site, seconds: int) -> dict[str, float]:
+    """Transactions a second of each way. The first round is for warming up, and counts for nothing."""
+    found = {}
+    for way in ways:
+        way.begin(site)
+        if isinstance(way, Ours):
+            wait_until(lambda: _confirmed(site) >= site.wal_end(), site.told, CAUGHT_UP_S)
+        with site.connect() as db:
+            db.execute("CHECKPOINT")
+        os.sync()
+        said = pgbench(site, "-n", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds))
+        found[way.name] = float(said.partition("tps = ")[2].split()[0])
+        way.kill(site)
+    print("  " + ", ".join(f"{name} {tps:,.0f}" for name, tps in sorted(found.items())), file=sys.stderr, flush=True)
+    return found
+
+
+def _confirmed(site: Site) -> int:
+    return lsn.parse(site.status().get("confirmed_lsn", "0/0"))
+
+
+def _figures(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Of each way, the median of its transactions a second, and of its rounds' ratios to no copy, with the quartiles."""
+    figures = {}
+    for name in rounds[0]:
+        ratios = [found[name] / found[Nothing.name] for found in rounds]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        figures[f"{name}: tps"] = statistics.median(found[name] for found in rounds)
+        if name != Nothing.name:
+            figures |= {f"{name}: beside no copy": middle, f"{name}: quartile": low, f"{name}: third quartile": high}
+    return figures
+
+
+if __name__ == "__main__":
+    sys.exit(main())
