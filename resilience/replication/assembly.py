@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from resilience.errors import BrokenChain
+from resilience.errors import BrokenChain, VaultError
 from resilience.ports import Vault
 from resilience.replication import chunk, lsn
 from resilience.replication.chain import Chain
@@ -39,7 +39,7 @@ def assemble(
     sealed = config.sealed or config.record.vaults
     accept = lsn.parse(config.accept_end) if config.accept_end else None
     parts: list[Part] = []
-    for leg in legs:
+    for leg, later in zip(legs, [*legs[1:], None], strict=True):
         gathered = Gathered(leg.record, vaults, sealed, config.paths.wal / "objects", looked_at)
         gathered.records.update(leg.records)
         gathered.within = here is None and leg.position != leg.start.start
@@ -48,21 +48,27 @@ def assemble(
         opened = _Opened(config.key(), leg.start, here)
         arrived = partial(_arrived, segments, leg, config.key()) if here is None else opened.arrived
         chain = gathered.walk(leg.position, leg.limit, accept, arrived, differ)
+        _refuse_end_before(leg, later, chain, accept)
         _write(segments, gathered, opened, _unwritten(gathered, chain, here))
         parent = parts[-1][0].start.timeline if parts else 0
         if leg.start.timeline > max(1, parent):
             _branch(segments, leg, parent, parts[-1][2] if parts else None)
-        segments.cut(leg.start.timeline, chain.end)
+        if later is None or later.start.timeline != leg.start.timeline:  # else that one goes on in the same files
+            segments.cut(leg.start.timeline, chain.end)
         parts.append((leg, gathered, chain))
     return parts
 
 
 def _arrived(segments: Segments, leg: Leg, identity: str, header: Header, body: bytes) -> None:
     chunk.refuse_other(header, leg.start)
-    if header.end > leg.position:
-        segments.arrived(header, body)
-    else:
-        chunk.open_body(header, body, identity)
+    wal, begin = chunk.open_body(header, body, identity), _begin(header, leg.start)
+    if header.end > max(leg.position, begin):
+        segments.write(header.timeline, begin, wal[begin - header.start :])
+
+
+def _begin(header: Header, start: Start) -> int:
+    """Where a chunk's WAL begins as far as it counts: what lies before its epoch's beginning is another one's."""
+    return max(header.start, start.start)
 
 
 class _Opened:
@@ -87,9 +93,9 @@ class _Opened:
                 self._room -= header.size
                 self._wal[header] = wal
 
-    def has(self, epoch: int) -> int:
-        """Up to where the standby has this epoch's WAL: it may still replay that, and nothing is written over it."""
-        return self._here.position if epoch == self._here.epoch else 0
+    def lacks(self, header: Header) -> int:
+        """From where on the standby lacks this chunk: what it has it may still replay, and nothing is written over it."""
+        return max(_begin(header, self._start), self._here.position if header.epoch == self._here.epoch else 0)
 
     def take(self, header: Header, gathered: Gathered) -> bytes:
         """The WAL of a chunk, opened once more where it was not kept."""
@@ -107,11 +113,23 @@ def _unwritten(gathered: Gathered, chain: Chain, here: Place | None) -> list[Hea
 
 def _write(segments: Segments, gathered: Gathered, opened: _Opened, headers: Sequence[Header]) -> None:
     def one(header: Header) -> None:
-        begin = max(header.start, opened.has(header.epoch))
+        begin = opened.lacks(header)
         segments.write(header.timeline, begin, opened.take(header, gathered)[begin - header.start :])
 
     with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
         list(pool.map(one, headers))
+
+
+def _refuse_end_before(leg: Leg, later: Leg | None, chain: Chain, accept: int | None) -> None:
+    """VaultError where an end was accepted that a later epoch went on from: what it wrote can't be replayed over a hole."""
+    if later is not None and chain.end == accept and chain.end != leg.limit:
+        number, end = leg.record.number, lsn.show(chain.end)
+        raise VaultError(
+            f"Epoch {number} can't end at {end}: epoch {later.record.number} went on from {lsn.show(later.start.start)}.",
+            "An end is accepted only where nothing follows it, and all that later epochs wrote follows this one.",
+            f"Bring back a vault that holds what is missing, or give up all since then: resilience restore --site SITE --at {end} "
+            f"--of {number} shows what that undoes.",
+        )
 
 
 def _branch(segments: Segments, leg: Leg, parent: int, before: Chain | None) -> None:

@@ -55,7 +55,7 @@ class Follower:
         self._forward.each = Prompt(self._vaults).each
         base = following(config) or clone(config, self._vaults, self._forward.known)
         self._base = base
-        self._segments = Segments(config.paths.wal / "restored", base["segment_size"], config.key(), owner_of(config))
+        self._segments = Segments(config.paths.wal / "restored", base["segment_size"], owner_of(config))
         self._objects = config.paths.wal / "objects"
         self._objects.mkdir(parents=True, exist_ok=True)
         self._stopping, self._awake = threading.Event(), threading.Event()

@@ -103,13 +103,11 @@ class Gathered:
             chains.refuse_hole(chain, [*later, *([limit] if limit is not None else [])], self.record.number)
         return chain
 
-    def holders(self, header: Header) -> set[str]:
+    def holders(self, header: Header, confirmed: int) -> set[str]:
         """Vaults that hold this chunk: read whole there, or listed, where its site once said that k vaults hold it."""
+        start, said = header.start, header.end <= confirmed
         return {
-            name
-            for name in self._vaults
-            if header.start in self._good[name]
-            or (header.start in self.listed[name] and header.start not in self._asked[name])
+            n for n in self._vaults if start in self._good[n] or (said and start in self.listed[n] - self._asked[n])
         }
 
     def strays(self, chain: Chain) -> list[Header]:

@@ -65,7 +65,7 @@ def _recover(config: Config) -> dict[str, Any]:
     merged = state["merged"]
     end, confirmed = lsn.parse(merged["end_lsn"]), lsn.parse(merged["confirmed_lsn"])
     folder = Path(state.get("segments", config.paths.wal / "restored"))  # older restores named no folder
-    segments = Segments(folder, int(state["segment_size"]), "")
+    segments = Segments(folder, int(state["segment_size"]))
     began, replay_s = time.monotonic(), 0.0
     if _was_promoted(config, state):
         withdraw(config)

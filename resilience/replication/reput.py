@@ -109,7 +109,7 @@ def lacking(name: str, parts: Parts) -> Iterator[tuple[str, bytes]]:
     for gathered, chain in parts:
         yield from gathered.records.items()
         for header in chain.headers:
-            if name not in gathered.holders(header):
+            if name not in gathered.holders(header, chain.confirmed):
                 yield layout.chunk(gathered.record.number, header.start), gathered.object(header)
 
 

@@ -271,7 +271,7 @@ def _wal(
     sealed = config.sealed or config.record.vaults
     known = known_epochs(config, vaults)
     child, limit = goes_on(config, opening)
-    segments = Segments(config.paths.wal / "restored", first.segment_size, config.key(), owner_of(config))
+    segments = Segments(config.paths.wal / "restored", first.segment_size, owner_of(config))
     found = legs(known, child, vaults, sealed, position, limit)
     if astray(found, first):
         log.warning("a snapshot is of a history that was cut off", snapshot=first.snapshot, stop=first.stop_lsn)

@@ -171,7 +171,7 @@ def reach(
 
 
 def _with_wal(config: Config, vaults: Mapping[str, Vault], found: list[Leg], used: Label, moment: Moment) -> Copy:
-    segments = Segments(config.paths.pg / WAL, used.segment_size, config.key(), owner_of(config))
+    segments = Segments(config.paths.pg / WAL, used.segment_size, owner_of(config))
     parts = assemble(config, vaults, found, segments)
     leg, _, chain = parts[-1]
     healed = tuple(sorted({what for _, gathered, _ in parts for what in gathered.healed}))

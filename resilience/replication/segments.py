@@ -6,26 +6,20 @@ import os
 from pathlib import Path
 from threading import Lock
 
-from resilience.replication import chunk, lsn
-from resilience.replication.chunk import Header
+from resilience.replication import lsn
 
 
 class Segments:
     """A folder of segment files, zero-padded; bytes may arrive in any order."""
 
-    def __init__(self, folder: Path, segment_size: int, identity: str, owner: tuple[int, int] | None = None) -> None:
+    def __init__(self, folder: Path, segment_size: int, owner: tuple[int, int] | None = None) -> None:
         self.size = segment_size
         self._owner = owner
         self.folder = folder
-        self._identity = identity
         self._lock = Lock()
         folder.mkdir(parents=True, exist_ok=True)
         if owner is not None:
             os.chown(folder, *owner)
-
-    def arrived(self, header: Header, body: bytes) -> None:
-        """Open a chunk and write its WAL where it belongs."""
-        self.write(header.timeline, header.start, chunk.open_body(header, body, self._identity))
 
     def write(self, timeline: int, start: int, wal: bytes) -> None:
         """Write WAL at a position, across segments."""
@@ -76,7 +70,7 @@ class Segments:
         """Bring all of it to another folder of this file system: into `pg_wal`, where Postgres reads it in place."""
         for path in list(self.folder.iterdir()):
             path.rename(folder / path.name)
-        return Segments(folder, self.size, self._identity, self._owner)
+        return Segments(folder, self.size, self._owner)
 
     def flush(self, timeline: int, start: int, end: int) -> None:
         """Make what was written there durable."""

@@ -118,7 +118,7 @@ def _alone(raw: Site, path: Path, merged: dict[str, Any]) -> tuple[float, float]
     shutil.copytree(raw.folder / "kept", raw.pg, dirs_exist_ok=True)
     raw.pg.chmod(0o700)
     subprocess.run(["chown", "-R", "postgres:postgres", str(raw.pg)], check=True)
-    prepare(config, Segments(raw.pg / WAL, 1 << 20, config.key()))
+    prepare(config, Segments(raw.pg / WAL, 1 << 20))
     began = time.monotonic()
     with connected(config) as db:
         idle = _replayed(db, lsn.parse(merged["end_lsn"]))

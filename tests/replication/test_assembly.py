@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import pytest
 
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.errors import BrokenChain, VaultError
+from resilience.model import EpochRecord
 from resilience.replication import chunk, layout, lsn, seals
 from resilience.replication.assembly import Part, assemble
 from resilience.replication.objects import Place
@@ -45,8 +47,8 @@ class Waits(MemoryVault):
 class Watched(Segments):
     """Segment files of which it is known what was ever written."""
 
-    def __init__(self, folder: Path, identity: str) -> None:
-        super().__init__(folder, SEGMENT, identity)
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, SEGMENT)
         self.written: list[tuple[int, bytes]] = []
         self.came: defaultdict[int, Event] = defaultdict(Event)
 
@@ -63,7 +65,7 @@ class Site:
     def __init__(self, folder: Path, *, linked: bool = False) -> None:
         self.world = World(folder, {name: Waits(name) for name in SET})
         self.linked = linked
-        self.segments = Watched(folder / "restored", str(self.world.identity))
+        self.segments = Watched(folder / "restored")
         first = self.put(0, FIRST)
         second = self.put(8, SECOND, confirmed=8, before=first if linked else "")
         self.put(16, LAST, confirmed=16, before=second if linked else "")
@@ -355,7 +357,7 @@ def test_what_opens_for_nobody_in_one_vault_heals(site: Site, kind: str) -> None
     site.put(21, b"more", "cedar")
     wal, (_, gathered, chain) = site.restore()
     assert wal == WAL + b"more"
-    assert gathered.holders(chain.headers[-1]) == {"cedar"}
+    assert gathered.holders(chain.headers[-1], chain.confirmed) == {"cedar"}
     assert f"elm: opens for nobody {layout.chunk(1, BASE + 21)}" in gathered.healed
 
 
@@ -364,7 +366,7 @@ def test_a_wrong_key_is_told_as_one(site: Site) -> None:
     site.restore()
     kept = sorted(path.name for path in (site.world.folder / "objects").iterdir())
     site.world.identity = pyrage.x25519.Identity.generate()
-    site.segments = Watched(site.world.folder / "again", str(site.world.identity))
+    site.segments = Watched(site.world.folder / "again")
     with pytest.raises(VaultError, match="cannot be decrypted") as caught:
         site.restore()
     assert not isinstance(caught.value, BrokenChain)
@@ -376,3 +378,85 @@ def assert_named(error: BrokenChain, end: int) -> None:
     at = lsn.show(BASE + end)
     assert error.good_until.startswith(f"{at} (")
     assert f"--accept-end {at} " in error.next
+
+
+class Moved:
+    """A host that shipped under epoch 1 up to 16, and then on the same timeline under epoch 2, with another vault set."""
+
+    ENDS = 16
+    OTHER = b"2ND-SET."
+
+    def __init__(self, folder: Path) -> None:
+        self.world = World(folder)
+        self.segments = Segments(folder / "restored", SEGMENT)
+        first = self.put(1, 0, FIRST, 0)
+        self.second = self.put(1, 8, SECOND, 8, first)
+        self.put(2, 24, LAST, 24, self.put(2, self.ENDS, self.OTHER, 16))
+
+    @property
+    def wal(self) -> bytes:
+        """All of it."""
+        return FIRST + SECOND + self.OTHER + LAST
+
+    def record(self, epoch: int) -> EpochRecord:
+        """Either epoch."""
+        return replace(self.world.record, number=epoch, nonce=f"nonce-{epoch}", parent=epoch - 1)
+
+    def put(
+        self, epoch: int, at: int, wal: bytes, confirmed: int, before: str = "", names: tuple[str, ...] = SET
+    ) -> str:
+        """A chunk that the site's key signed."""
+        body = chunk.seal_body(wal, [str(self.world.identity.to_public())])
+        sha, record = hashlib.sha256(body).hexdigest(), self.record(epoch)
+        start, end = BASE + at, BASE + at + len(wal)
+        header = chunk.Header(epoch, record.nonce, "acorn", 1, "42", start, end, BASE + confirmed, 1.0, sha, before)
+        for name in names:
+            data = chunk.encode(header, body, seals.signer(self.world.key))
+            assert self.world.vaults[name].put_new(layout.chunk(epoch, start), data)
+        return sha
+
+    def restore(self, *, here: int | None = None, accept: int | None = None) -> bytes:
+        """What is left for Postgres from where epoch 1 began."""
+        config: Any = SimpleNamespace(
+            sealed=SET,
+            record=self.record(2),
+            accept_end=None if accept is None else lsn.show(BASE + accept),
+            paths=SimpleNamespace(wal=self.world.folder),
+            key=lambda: str(self.world.identity),
+        )
+        legs = [
+            Leg(self.record(n), chunk.Start(n, f"nonce-{n}", at, 1, "42", "", 1.0), at, limit, {})
+            for n, at, limit in ((1, BASE, BASE + self.ENDS), (2, BASE + self.ENDS, None))
+        ]
+        place = None if here is None else Place(2, BASE + here)
+        parts = assemble(config, self.world.vaults, legs, self.segments, place)
+        return self.segments.read(1, BASE, parts[-1][2].end)
+
+
+@pytest.mark.parametrize("here", [None, 16, 20, 24])
+def test_what_a_standby_has_of_a_later_set_stays(tmp_path: Path, here: int | None) -> None:
+    """It crossed to another vault set on one timeline; the snapshot that a takeover begins with is from before: one file has both."""
+    host = Moved(tmp_path)
+    if here is not None:
+        host.segments.write(1, BASE, host.wal[:here])
+    assert host.restore(here=here) == host.wal
+
+
+def test_nothing_is_written_over_an_earlier_epochs_end(tmp_path: Path) -> None:
+    """A thief's chunk of epoch 2 that begins before that did, and is true from there on: what was acknowledged before stays."""
+    host = Moved(tmp_path)
+    host.put(2, 12, b"FORG" + host.OTHER[:4], 0, names=("elm",))
+    host.put(2, 18, host.OTHER[2:4], 0, "00" * 32, names=("elm",))  # so that all that begins before is read
+    assert host.restore() == host.wal
+
+
+def test_an_end_that_others_went_on_from_is_not_accepted(tmp_path: Path) -> None:
+    """A hole in an earlier epoch: accepting its end would leave zeros before what later ones wrote. It says how to go back there."""
+    host = Moved(tmp_path)
+    for vault in host.world.vaults.values():
+        vault.delete(layout.chunk(1, BASE + 8))
+    with pytest.raises(BrokenChain, match="WAL of epoch 1 from 0/1000008 to 0/1000010"):
+        host.restore()
+    with pytest.raises(VaultError, match=r"can't end at 0/1000008") as caught:
+        host.restore(accept=8)
+    assert "restore --site SITE --at 0/1000008 --of 1" in caught.value.next

@@ -102,7 +102,7 @@ class Behind:
         (birch.pg / MARKER).write_text(json.dumps({"nonce": "", "epoch": 1, "state": "following", **facts}))
         reached = {"epoch": 1, "from": "0/100000", "position": lsn.show(REACHED), "timeline": 1}
         (birch.folder / "wal/follow.json").write_text(json.dumps(reached))
-        self.segments = Segments(birch.folder / "wal/restored", MIB, self.fleet.identity)
+        self.segments = Segments(birch.folder / "wal/restored", MIB)
         self.segments.write(1, MIB, self.wal[: REACHED - MIB])
 
 

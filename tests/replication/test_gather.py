@@ -7,6 +7,7 @@ import random
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,6 +24,7 @@ from resilience.replication import chunk, layout, lsn, seals
 from resilience.replication.chain import Chain
 from resilience.replication.gather import Gathered
 from resilience.replication.objects import Place, ends
+from resilience.replication.reput import lacking
 from resilience.replication.segments import Segments
 
 BASE = 16 << 20
@@ -104,14 +106,18 @@ class World:
             data[-1] ^= 1
             self.vaults[name].objects[key] = bytes(data)
 
+    def write(self, segments: Segments, header: chunk.Header, body: bytes) -> None:
+        """What arrives is written, whatever it is."""
+        segments.write(header.timeline, header.start, chunk.open_body(header, body, str(self.identity)))
+
     def walk(
         self, sealed: tuple[str, ...] = SET, limit: int | None = None, accept: int | None = None, position: int = BASE
     ) -> tuple[Chain, Gathered, bytes]:
         """The chain, how it was gathered, and the bytes put together."""
         place = self.folder / secrets.token_hex(4)
-        segments = Segments(place / "restored", SEGMENT, str(self.identity))
+        segments = Segments(place / "restored", SEGMENT)
         gathered = Gathered(self.record, self.vaults, sealed, place / "objects")
-        chain = gathered.walk(position, limit, accept, segments.arrived)
+        chain = gathered.walk(position, limit, accept, partial(self.write, segments))
         segments.cut(1, chain.end)
         return chain, gathered, segments.read(1, BASE, chain.end)
 
@@ -189,7 +195,10 @@ def test_altered_in_one_vault_heals(world: World) -> None:
         world.alter(index, name)
     chain, gathered, wal = world.walk()
     assert wal == world.wal
-    assert all(("birch", h.start) not in gathered._altered or "birch" not in gathered.holders(h) for h in chain.headers)
+    assert all(
+        ("birch", h.start) not in gathered._altered or "birch" not in gathered.holders(h, chain.confirmed)
+        for h in chain.headers
+    )
 
 
 def test_what_was_written_over_is_read_as_it_was_put(world: World) -> None:
@@ -200,7 +209,7 @@ def test_what_was_written_over_is_read_as_it_was_put(world: World) -> None:
         world.alter(index)
     chain, gathered, wal = world.walk()
     assert wal == world.wal
-    assert all(gathered.holders(header) for header in chain.headers)
+    assert all(gathered.holders(header, chain.confirmed) for header in chain.headers)
     assert all(gathered.altered_in(name, chain) == [] for name in SET)
 
 
@@ -250,7 +259,30 @@ def test_a_tail_in_one_vault_only_is_used(world: World) -> None:
     world.lose(3, "birch", "elm")
     chain, gathered, wal = world.walk()
     assert wal == world.wal
-    assert gathered.holders(chain.headers[-1]) == {"cedar"}
+    assert gathered.holders(chain.headers[-1], chain.confirmed) == {"cedar"}
+
+
+class Flaky(MemoryVault):
+    """Lists all, and fails to give one object."""
+
+    lost = ""
+
+    def get(self, key: str) -> bytes | None:
+        """All but that one."""
+        if key == self.lost:
+            raise VaultError(f"{self.name} could not get {key}", "500", "Try again.")
+        return super().get(key)
+
+
+def test_what_a_vault_fails_to_give_is_no_copy(world: World) -> None:
+    """Before it was confirmed, a chunk that a vault lists and does not give counts for nothing there, wherever in the chain it is."""
+    world.vaults["elm"] = elm = Flaky("elm")
+    world.ship([100] * 3)
+    elm.lost = layout.chunk(1, world.bounds[1][0])
+    chain, gathered, wal = world.walk()
+    assert wal == world.wal
+    assert gathered.holders(chain.headers[1], chain.confirmed) == {"birch", "cedar"}
+    assert [key for key, _ in lacking("elm", [(gathered, chain)])] == [elm.lost]
 
 
 def test_a_listing_proves_no_copy(world: World) -> None:
@@ -260,8 +292,8 @@ def test_a_listing_proves_no_copy(world: World) -> None:
     world.alter(3, "birch")
     chain, gathered, wal = world.walk()
     assert wal == world.wal
-    assert gathered.holders(chain.headers[2]) == {"birch", "cedar"}
-    assert gathered.holders(chain.headers[3]) == {"cedar", "elm"}
+    assert gathered.holders(chain.headers[2], chain.confirmed) == {"birch", "cedar"}
+    assert gathered.holders(chain.headers[3], chain.confirmed) == {"cedar", "elm"}
     assert gathered.altered_in("elm", chain) == [layout.chunk(1, world.bounds[2][0])]
 
 

@@ -301,7 +301,7 @@ def test_somebody_elses_data_is_not_touched(
 
 def test_a_promotion_that_was_cut_short_is_judged_once(tmp_path: Path) -> None:
     """Postgres removes WAL before it notes its promotion: what was judged while that was there is not judged again, all else is."""
-    segments = Segments(tmp_path, 1 << 20, "")
+    segments = Segments(tmp_path, 1 << 20)
     check = Check(segments, 1, 0x3000100, 0x2FFFF00, "0/2FFFF80")
     check(0x2FFFF80)
     with pytest.raises(ShortRecovery):

@@ -12,6 +12,7 @@ from resilience.replication import epoch as epochs
 from resilience.replication import layout
 from tests.replication.conftest import buckets
 from tests.replication.harness import Fleet, Site, wait_until
+from tests.replication.test_follow import lose, promote
 from tests.vault_proxy import proxy
 from tests.vault_servers import Store, connections
 
@@ -78,7 +79,8 @@ def test_another_set_without_a_stop(sites: Callable[..., Site], wide: Fleet) -> 
 def test_a_standby_asks_nobody_who_left(sites: Callable[..., Site], wide: Fleet) -> None:
     """All before the change is here: it goes on with the vaults that are in the set and that it knows, and calls the other no more.
 
-    That one hangs by then: neither the change, nor what is written, nor the end of it waits for that.
+    That one hangs by then: neither the change, nor what is written, nor the end of it waits for that. It takes over with all of it,
+    though the snapshot that it began with is from before the change.
     """
     acorn = begun(sites, wide)
     store, spec = wide.stores["birch"]
@@ -103,6 +105,12 @@ def test_a_standby_asks_nobody_who_left(sites: Callable[..., Site], wide: Fleet)
         assert process.poll() is None
         process.terminate()
         assert process.wait(HANG_S) == 0
+        acorn.wait_confirmed()
+        lose(acorn)
+        wide.stores = {name: place for name, place in wide.stores.items() if name != "birch"}
+        elm.fleet = wide
+        promote(elm, wide)
+        assert elm.rows() == list(range(1, 151))
         between.be_well()
 
 
