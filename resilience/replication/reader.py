@@ -170,9 +170,14 @@ class Reader(threading.Thread):
         self.errors[what] += 1
 
     def _pass_over(self, incoming: Incoming, start: int) -> bool:
-        """Go on behind a chunk that only this vault lacks, once it lacked it for a while."""
+        """Go on behind what only this vault lacks, once it lacked it for a while.
+
+        Where no chunk is known to begin, one is bound to begin at the end of what was delivered: this vault had nothing
+        near where the standby began, or is so far behind that the chunk was forgotten.
+        """
         known = incoming.known(start)
-        if known is None or incoming.position < known.end:
+        end = incoming.position if known is None else known.end
+        if not start < end <= incoming.position:
             self._lacking_since = 0.0
             return False
         now = time.monotonic()
@@ -182,5 +187,5 @@ class Reader(threading.Thread):
         log.warning("a hole in this vault", vault=self.vault.name, start=lsn.show(start))
         self.holes += 1
         self._lacking_since = 0.0
-        self._at = (incoming, known.end)
+        self._at = (incoming, end)
         return True

@@ -150,6 +150,35 @@ def test_readers_look_and_pass_over_a_hole(incoming: Incoming, tmp_path: Path) -
     assert ends(incoming) == [10]
 
 
+def test_a_vault_that_had_nothing_near_the_beginning_is_read_once_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby begins in the middle of a chunk, whose name a vault that is far behind can't tell."""
+    monkeypatch.setattr("resilience.replication.reader.SKIP", 0.0)
+    begins = 3 * layout.NEAR
+    incoming = Incoming(Leg(RECORD, START, begins, None, {}), begins, lambda: None)
+    vaults = [MemoryVault(name) for name in RECORD.vaults[:3]]
+    whole(vaults[:2], begins - 5, begins + 5)
+    readers = [Reader(vault, lambda: incoming, tmp_path, 0.01, str(IDENTITY)) for vault in vaults]
+
+    def read() -> None:
+        for one in readers * 3:
+            one.step()
+        for found in incoming.deliverable():
+            incoming.delivered(found)
+
+    read()
+    assert incoming.position == begins + 5
+    read()
+    whole(vaults, begins + 5, begins + 15)
+    read()
+    assert [one.position for one in readers] == [begins + 15] * 3
+    assert [one.holes for one in readers] == [0, 0, 1]
+    whole(vaults[1:], begins + 15, begins + 25)
+    read()
+    assert incoming.position == begins + 25, "the third vault counts"
+
+
 def test_an_altered_chunk_counts_as_absent(incoming: Incoming, tmp_path: Path) -> None:
     """What was not signed for this epoch is not kept."""
     vault = MemoryVault(RECORD.vaults[0])
