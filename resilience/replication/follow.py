@@ -103,7 +103,7 @@ class Follower:
                     looked = time.monotonic()
         finally:
             self._end()
-            self._note(self._incoming.position)
+        self._note(self._incoming.position)
         if self._ended or self._onward is None:
             return None
         for vault in self._vaults.values():  # what is tried again would still call one that is out of the set
@@ -150,8 +150,8 @@ class Follower:
             incoming.delivered(header)
             self._report.delivered(header)
             headers.append(header)
-        if headers and headers[-1].end // self._segments.size != self._noted // self._segments.size:
-            self._note(headers[-1].end)
+        if headers and incoming.position // self._segments.size != self._noted // self._segments.size:
+            self._note(incoming.position)
         frontier = incoming.frontier
         for reader in self._readers:
             if reader.position < frontier:
@@ -230,8 +230,9 @@ class Follower:
         position = self._incoming.position
         for path in self._objects.glob(f"{leg.record.number:08d}-*"):
             if int(path.name.split("-")[2], 16) > position:
-                path.unlink()
+                path.unlink(missing_ok=True)
         self._segments.cut(leg.start.timeline, position)
+        self._note(position)  # nobody writes it again once the next leg is noted
         if next_leg.start.timeline > leg.start.timeline:
             start = next_leg.start
             self._segments.branch(start.timeline, leg.start.timeline, start.start, start.history)

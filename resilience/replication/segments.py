@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -60,11 +61,12 @@ class Segments:
             self.write(timeline, start, self.read(parent, start, switch))
 
     def name(self, timeline: int, history: str) -> None:
-        """Keep a timeline's history file: no other timeline gets its number."""
+        """Keep a timeline's history file, durable with the next flush: no other timeline gets its number."""
         path = self.folder / f"{timeline:08X}.history"
         path.write_text(history)
         if self._owner is not None:
             os.chown(path, *self._owner)
+        _sync(path)
 
     def move(self, folder: Path) -> Segments:
         """Bring all of it to another folder of this file system: into `pg_wal`, where Postgres reads it in place."""
@@ -73,16 +75,11 @@ class Segments:
         return Segments(folder, self.size, self._owner)
 
     def flush(self, timeline: int, start: int, end: int) -> None:
-        """Make what was written there durable."""
-        while start < end:
-            path = self.path(timeline, start)
-            if path.exists():
-                fd = os.open(path, os.O_RDONLY)
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
-            start = lsn.segment_start(start, self.size) + self.size
+        """Make the segments durable that hold what was written there, under their names."""
+        for position in range(lsn.segment_start(start, self.size), end, self.size):
+            with suppress(FileNotFoundError):  # Postgres needs it no more
+                _sync(self.path(timeline, position))
+        _sync(self.folder)
 
     def cut(self, timeline: int, end: int) -> None:
         """Leave nothing of this timeline past `end`: a chunk behind an accepted hole must not be replayed."""
@@ -105,3 +102,11 @@ class Segments:
                 if self._owner is not None:
                     os.fchown(fd, *self._owner)
         return fd
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

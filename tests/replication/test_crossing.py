@@ -1,0 +1,121 @@
+"""A standby across a switch: what its disk has if the power goes meanwhile; on vaults in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resilience.replication import chunk, layout, lsn, seals, standby
+from resilience.replication import epoch as epochs
+from resilience.replication.chunk import Header, Opening, Start
+from resilience.replication.follow import Follower
+from resilience.replication.segments import Segments
+from tests.replication.harness import site_folder, wait_until
+from tests.replication.test_behind import END, MIB, SET, Behind, InMemory
+
+LAST = END - MIB // 2
+"""Where acorn's last chunk begins: nobody but the next opening record says that it counts."""
+CUT = LAST + MIB // 4
+HISTORY = f"1\t{lsn.show(CUT)}\tno recovery target specified\n"
+
+
+class Disk:
+    """The assembled segments as a power cut would leave them each time that `follow.json` was replaced.
+
+    A file has what it had when it was last synced, and is there if its folder was synced since.
+    """
+
+    def __init__(self, wal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left: list[tuple[dict[str, Any], dict[str, bytes]]] = []
+        """What `follow.json` said, and the files by name."""
+        self._wal = wal
+        self._bytes: dict[int, bytes] = {}
+        self._names: dict[str, int] = {}
+        for path in (*(wal / "restored").iterdir(), wal / "restored"):
+            self._synced(path)
+        monkeypatch.setattr(os, "fsync", lambda fd: self._synced(Path(f"/proc/self/fd/{fd}").readlink()))
+
+    def _synced(self, path: Path) -> None:
+        if path == self._wal / "restored":
+            self._names = {entry.name: entry.stat().st_ino for entry in path.iterdir()}
+        elif path.parent == self._wal / "restored":
+            self._bytes[path.stat().st_ino] = path.read_bytes()
+        elif path.name == ".follow.json.new":
+            files = {name: self._bytes.get(inode, b"") for name, inode in self._names.items()}
+            self.left.append((json.loads(path.read_bytes()), files))
+
+
+class Crossing(Behind):
+    """Birch follows acorn, then cedar, which went on from the cut on a timeline of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.cedar = self._epoch("cedar")
+        for record in self.fleet.records:
+            self._put(layout.epoch(record.number), epochs.encode(record))
+
+    def _opens(self) -> None:
+        """Cedar is opened, and ships as much as acorn had."""
+        sign, nonce = seals.signer(self.fleet.keys[3]), self.cedar.nonce
+        opening = Opening(3, nonce, 1, CUT, CUT, 1, "42", 1.0)
+        self._put(layout.opening(3), chunk.encode_opening(opening, sign))
+        self._put(layout.first(3), chunk.encode_start(Start(3, nonce, CUT, 2, "42", HISTORY, 1.0), sign))
+        body = chunk.seal_body(self.wal[CUT - MIB :], [self.fleet.recipient])
+        sha = hashlib.sha256(body).hexdigest()
+        header = Header(3, nonce, "cedar", 2, "42", CUT, END, CUT, 1.0, sha)
+        self._put(layout.chunk(3, CUT), chunk.encode(header, body, sign))
+
+    def crosses(self) -> None:
+        """Birch goes on from acorn to cedar; no Postgres is there to read what it delivers."""
+        self.birch.take(self.cedar)
+        told = json.loads(self.birch.config(standby=True).read_text()) | {"sealed": SET, "held": self.vaults}
+        follower = Follower(InMemory.model_validate(told))
+        running = threading.Thread(target=follower.run)
+        running.start()
+        try:
+            self._wait_delivered(LAST)
+            self._opens()
+            self._wait_delivered(END)
+        finally:
+            follower.end()
+            running.join(60)
+
+    def _wait_delivered(self, position: int) -> None:
+        wait_until(lambda: self.birch.standby_status().get("delivered_lsn") == lsn.show(position), lsn.show(position))
+
+
+@pytest.fixture
+def crossing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Crossing]:
+    """That standby, before it follows."""
+    monkeypatch.setattr(standby, "prepare", lambda *_: None)
+    monkeypatch.setattr(standby, "alive", lambda _: True)
+    with site_folder() as folder:
+        yield Crossing(folder)
+
+
+def test_what_follow_json_says_is_there_after_a_power_cut(
+    crossing: Crossing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody writes that WAL again: both timelines' segments up to the position, and the history that joins them."""
+    disk = Disk(crossing.config.paths.wal, monkeypatch)
+    crossing.crosses()
+    assert {(noted["epoch"], noted["timeline"]) for noted, _ in disk.left} == {(1, 1), (3, 2)}
+    for at, (noted, files) in enumerate(disk.left):
+        segments = Segments(tmp_path / str(at), MIB)
+        for name, data in files.items():
+            (segments.folder / name).write_bytes(data)
+        position = lsn.parse(noted["position"])
+        crossed = noted["timeline"] == 2
+        end = CUT if crossed else position
+        assert segments.read(1, MIB, end) == crossing.wal[: end - MIB], noted
+        if crossed:
+            begins = lsn.segment_start(CUT, MIB)
+            assert segments.read(2, begins, position) == crossing.wal[begins - MIB : position - MIB], noted
+            assert (segments.folder / "00000002.history").read_text() == HISTORY, noted
