@@ -285,8 +285,9 @@ def _wal(
     parts = assemble(config, vaults, found, segments, here, looked_at)
     chains.one_system((h for _, _, chain in parts for h in chain.headers), first.system_id)
     if reached is not None:
-        for _, gathered, chain in parts:
-            follow.refuse_too_far(gathered, chain)
+        for leg, gathered, chain in parts:
+            if leg.record.number >= reached["epoch"]:  # what ended before was crossed with nothing past its cut
+                follow.refuse_too_far(gathered, chain)
     end = parts[-1][2].end
     _refuse_unseen(config, known, parts[-1])
     if end < first.stop:

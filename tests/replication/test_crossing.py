@@ -1,4 +1,4 @@
-"""A standby across a switch: what its disk has if the power goes meanwhile; on vaults in memory."""
+"""A standby across a switch: what its disk has if the power goes meanwhile, and what it can do afterwards; on vaults in memory."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from resilience.replication import chunk, layout, lsn, seals, standby
+from resilience.replication import chunk, layout, lsn, restore, seals, standby
 from resilience.replication import epoch as epochs
 from resilience.replication.chunk import Header, Opening, Start
 from resilience.replication.follow import Follower
+from resilience.replication.objects import keep
 from resilience.replication.segments import Segments
 from tests.replication.harness import site_folder, wait_until
 from tests.replication.test_behind import END, MIB, SET, Behind, InMemory
@@ -119,3 +120,16 @@ def test_what_follow_json_says_is_there_after_a_power_cut(
             begins = lsn.segment_start(CUT, MIB)
             assert segments.read(2, begins, position) == crossing.wal[begins - MIB : position - MIB], noted
             assert (segments.folder / "00000002.history").read_text() == HISTORY, noted
+
+
+def test_a_chunk_that_came_too_late_keeps_no_standby_from_taking_over(crossing: Crossing) -> None:
+    """It lies past a cut that was crossed since, and was being read meanwhile: this copy can't have replayed it."""
+    crossing.crosses()
+    late = crossing.vaults["elm"].get(layout.chunk(1, LAST))
+    assert late is not None
+    found = chunk.decode(late, crossing.fleet.records[0])
+    assert found is not None
+    keep(crossing.config.paths.wal / "objects", found[0], late)
+    crossing.seal_again()
+    merged = restore.main(crossing.config)
+    assert (merged["end_lsn"], merged["restic_s"]) == (lsn.show(END), 0), "its own files"
