@@ -227,13 +227,14 @@ class Follower:
     def _switch(self, leg: Leg, next_leg: Leg) -> None:
         if self._legs:
             self._legs.pop(0)
-        position = self._incoming.position
+        position, branches = self._incoming.position, next_leg.start.timeline > leg.start.timeline
+        if branches and self._segments.go_past(leg.start.timeline, position):
+            self._anew(position)
         for path in self._objects.glob(f"{leg.record.number:08d}-*"):
             if int(path.name.split("-")[2], 16) > position:
                 path.unlink(missing_ok=True)
-        self._segments.cut(leg.start.timeline, position)
         self._note(position)  # nobody writes it again once the next leg is noted
-        if next_leg.start.timeline > leg.start.timeline:
+        if branches:
             start = next_leg.start
             self._segments.branch(start.timeline, leg.start.timeline, start.start, start.history)
         self._incoming = self._begin(next_leg)

@@ -81,17 +81,25 @@ class Segments:
                 _sync(self.path(timeline, position))
         _sync(self.folder)
 
+    def go_past(self, timeline: int, end: int) -> bool:
+        """Whether there is WAL of this timeline past `end`, which may have been replayed."""
+        upto = lsn.segment_start(end, self.size) + self.size
+        return bool(self.read(timeline, end, upto).strip(b"\0") or self._after(self.path(timeline, end)))
+
     def cut(self, timeline: int, end: int) -> None:
         """Leave nothing of this timeline past `end`: a chunk behind an accepted hole must not be replayed."""
         last = self.path(timeline, end)
-        for path in self.folder.glob(f"{timeline:08X}" + "?" * 16):
-            if path.name > last.name:
-                path.unlink()
+        for path in self._after(last):
+            path.unlink()
         if last.exists() and end % self.size:
             os.truncate(last, end % self.size)
             os.truncate(last, self.size)
         elif last.exists():
             last.unlink()
+
+    def _after(self, segment: Path) -> list[Path]:
+        """The segments of the same timeline after this one."""
+        return [path for path in self.folder.glob(segment.name[:8] + "?" * 16) if path.name > segment.name]
 
     def _open(self, timeline: int, position: int) -> int:
         path = self.path(timeline, position)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from resilience.errors import Refused
 from resilience.replication import chunk, layout, lsn, restore, seals, standby
 from resilience.replication import epoch as epochs
+from resilience.replication.base import MARKER
 from resilience.replication.chunk import Header, Opening, Start
 from resilience.replication.follow import Follower
 from resilience.replication.objects import keep
 from resilience.replication.segments import Segments
 from tests.replication.harness import site_folder, wait_until
-from tests.replication.test_behind import END, MIB, SET, Behind, InMemory
+from tests.replication.test_behind import END, MIB, REACHED, SET, Behind, InMemory
 
 LAST = END - MIB // 2
 """Where acorn's last chunk begins: nobody but the next opening record says that it counts."""
@@ -78,18 +80,19 @@ class Crossing(Behind):
         self.birch.take(self.cedar)
         told = json.loads(self.birch.config(standby=True).read_text()) | {"sealed": SET, "held": self.vaults}
         follower = Follower(InMemory.model_validate(told))
-        running = threading.Thread(target=follower.run)
-        running.start()
-        try:
-            self._wait_delivered(LAST)
-            self._opens()
-            self._wait_delivered(END)
-        finally:
-            follower.end()
-            running.join(60)
+        with ThreadPoolExecutor(max_workers=1) as aside:
+            running = aside.submit(follower.run)
+            try:
+                self._wait_delivered(LAST, running)
+                self._opens()
+                self._wait_delivered(END, running)
+            finally:
+                follower.end()
+            running.result()
 
-    def _wait_delivered(self, position: int) -> None:
-        wait_until(lambda: self.birch.standby_status().get("delivered_lsn") == lsn.show(position), lsn.show(position))
+    def _wait_delivered(self, position: int, running: Future[Any]) -> None:
+        told = lsn.show(position)
+        wait_until(lambda: running.done() or self.birch.standby_status().get("delivered_lsn") == told, told)
 
 
 @pytest.fixture
@@ -120,6 +123,14 @@ def test_what_follow_json_says_is_there_after_a_power_cut(
             begins = lsn.segment_start(CUT, MIB)
             assert segments.read(2, begins, position) == crossing.wal[begins - MIB : position - MIB], noted
             assert (segments.folder / "00000002.history").read_text() == HISTORY, noted
+
+
+def test_a_copy_that_was_given_more_than_the_next_epoch_kept_is_made_anew(crossing: Crossing) -> None:
+    """By a run that was killed before it noted that, or by a takeover that came to nothing: its Postgres may have replayed it."""
+    crossing.segments.write(1, REACHED, crossing.wal[REACHED - MIB : CUT + 9 - MIB])
+    with pytest.raises(Refused, match=f"held WAL past {lsn.show(CUT)}"):
+        crossing.crosses()
+    assert json.loads((crossing.config.paths.pg / MARKER).read_text())["state"] == "cloning"
 
 
 def test_a_chunk_that_came_too_late_keeps_no_standby_from_taking_over(crossing: Crossing) -> None:
