@@ -49,7 +49,7 @@ def assemble(
         arrived = partial(_arrived, segments, leg, config.key()) if here is None else opened.arrived
         chain = gathered.walk(leg.position, leg.limit, accept, arrived, differ)
         _refuse_end_before(leg, later, chain, accept)
-        _write(segments, gathered, opened, _unwritten(gathered, chain, here))
+        _write(segments, gathered, opened, _unwritten(gathered, chain, here), chain.end)
         parent = parts[-1][0].start.timeline if parts else 0
         if leg.start.timeline > max(1, parent):
             _branch(segments, leg, parent, parts[-1][2] if parts else None)
@@ -111,10 +111,12 @@ def _unwritten(gathered: Gathered, chain: Chain, here: Place | None) -> list[Hea
     return [h for h in chain.headers if any(h.start < stray.end and stray.start < h.end for stray in strays)]
 
 
-def _write(segments: Segments, gathered: Gathered, opened: _Opened, headers: Sequence[Header]) -> None:
+def _write(segments: Segments, gathered: Gathered, opened: _Opened, headers: Sequence[Header], end: int) -> None:
+    """Write chunks, of each no more than lies before the chain's end: a standby's Postgres may read it at once."""
+
     def one(header: Header) -> None:
         begin = opened.lacks(header)
-        segments.write(header.timeline, begin, opened.take(header, gathered)[begin - header.start :])
+        segments.write(header.timeline, begin, opened.take(header, gathered)[begin - header.start : end - header.start])
 
     with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
         list(pool.map(one, headers))

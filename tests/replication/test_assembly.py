@@ -155,6 +155,13 @@ def test_a_running_standby_is_never_shown_a_stray(site: Site, forged: bytes) -> 
     assert sorted(site.segments.written[1:]) == [(8, SECOND), (16, LAST), (21, b"more")]
 
 
+def test_a_running_standby_is_never_shown_what_was_cut_off(site: Site) -> None:
+    """A chunk that lies across the end is written up to there."""
+    site.segments.write(1, BASE, FIRST)
+    assert site.restore(here=8, limit=12)[0] == WAL[:12]
+    assert site.segments.written[1:] == [(8, SECOND[:4])]
+
+
 def test_what_a_standby_has_is_never_written_over(tmp_path: Path) -> None:
     """A chunk that a thief puts across the end of what it was given, and that nothing else contradicts, changes nothing before it."""
     site = Site(tmp_path)
