@@ -34,7 +34,7 @@ from resilience.model import (
 from resilience.ports import Vault, World
 from resilience.replication import layout
 from resilience.replication.anchors import Ledgers, to_ask
-from resilience.replication.epoch import each, newest_epoch, newest_of, settled_of
+from resilience.replication.epoch import each, get_from, newest_epoch, newest_of, settled_of
 
 T = TypeVar("T")
 
@@ -78,7 +78,7 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
             _all(mirrors),
         )
     newest = newest_first(survey.epochs)
-    settled = settled_of(asked, newest, world.signer.verify)
+    settled = settled_of(get_from(asked), newest, world.signer.verify)
     answering = {n: v for n, v in asked.items() if not isinstance(survey.vaults[n].ledger, Unknown)}
     survey = replace(survey, ledgers=read(lambda: _ledgers(world, answering, newest)))
     return survey if settled is None else replace(survey, settled=settled.nonce)

@@ -20,6 +20,8 @@ from resilience.replication.seals import Sign, Verify
 T = TypeVar("T")
 SEALED = "resilience-sealed/1"
 NAMES = {field.name for field in fields(EpochRecord)}
+Get = Callable[[str], Mapping[str, object]]
+"""What vaults hold under a key (None: nothing), or the error, by their names."""
 
 
 def make_record(
@@ -115,6 +117,11 @@ def each(vaults: Mapping[str, Vault], ask: Callable[[Vault], T]) -> dict[str, T 
         return dict(zip(vaults, pool.map(one, vaults.values()), strict=True))
 
 
+def get_from(vaults: Mapping[str, Vault]) -> Get:
+    """All of these are asked, and waited for."""
+    return lambda key: each(vaults, lambda vault: vault.get(key))
+
+
 def newest_of(vaults: Mapping[str, Vault], check: Verify) -> EpochRecord | None:
     """The newest epoch that any vault shows; TooFewVaults when not one of them answers."""
     return next(iter(rivals_of(vaults, check)), None)
@@ -130,29 +137,29 @@ def rivals_of(vaults: Mapping[str, Vault], check: Verify) -> list[EpochRecord]:
             "; ".join(f"{name}: {answer}" for name, answer in answers.items()) or "There are no vaults.",
             "Bring a vault back and run the same command again.",
         )
-    return likeliest(vaults, answers, check)
+    return likeliest(get_from(vaults), answers, check)
 
 
 def numbered(vaults: Mapping[str, Vault], number: int, check: Verify) -> list[EpochRecord]:
     """All epochs of one number that any vault shows, first the one that was sealed for good."""
-    return likeliest(vaults, each(vaults, lambda vault: read(vault, number, check)), check)
+    return likeliest(get_from(vaults), each(vaults, lambda vault: read(vault, number, check)), check)
 
 
-def likeliest(vaults: Mapping[str, Vault], answers: Mapping[str, object], check: Verify) -> list[EpochRecord]:
+def likeliest(get: Get, answers: Mapping[str, object], check: Verify) -> list[EpochRecord]:
     """The epochs of one number among these answers, first the one that was sealed for good."""
     found = newest_first({name: answer for name, answer in answers.items() if isinstance(answer, EpochRecord)})
-    settled = settled_of(vaults, found, check)
+    settled = settled_of(get, found, check)
     return sorted(found, key=lambda record: record != settled)
 
 
-def settled_of(vaults: Mapping[str, Vault], rivals: Sequence[EpochRecord], check: Verify) -> EpochRecord | None:
+def settled_of(get: Get, rivals: Sequence[EpochRecord], check: Verify) -> EpochRecord | None:
     """Of several epochs of one number the one that was sealed for good: attested, opened, or written under.
 
     How many vaults show each says nothing once some are lost. None where there is one, or where nothing tells.
     """
 
     def went_on(record: EpochRecord) -> bool:
-        return _attested(vaults, record, check) or _opened(vaults, record) or _begun(vaults, record)
+        return _attested(get, record, check) or _opened(get, record) or _begun(get, record)
 
     return next(filter(went_on, rivals), None) if rivals[1:] else None
 
@@ -173,7 +180,7 @@ def to_fence(vaults: Mapping[str, Vault], parent: int, check: Verify) -> list[Ol
     found: list[Older] = []
     for known, opened in _back(vaults, parent, check):
         found += [Older(r, r.s if r in opened or not found else len(r.vaults) - r.k + 1) for r in known]
-        if any(_attested(vaults, record, check) for record in known):
+        if any(_attested(get_from(vaults), record, check) for record in known):
             break
     return found
 
@@ -198,18 +205,18 @@ def _back(
                 "A newer epoch must be sealed in enough of its vaults, and they are not known.",
                 "Bring a vault back and run the same command again. Nothing was promoted.",
             )
-        opened = [record for record in known if not record.parent or _opened(vaults, record)]
+        opened = [record for record in known if not record.parent or _opened(get_from(vaults), record)]
         yield known, opened
         number = 0 if opened else min(record.parent for record in known)
 
 
-def _opened(vaults: Mapping[str, Vault], record: EpochRecord) -> bool:
-    answers = each(vaults, lambda vault: vault.get(layout.opening(record.number)))
+def _opened(get: Get, record: EpochRecord) -> bool:
+    answers = get(layout.opening(record.number))
     return any(isinstance(a, bytes) and chunk.decode_opening(a, record) is not None for a in answers.values())
 
 
-def _begun(vaults: Mapping[str, Vault], record: EpochRecord) -> bool:
-    answers = each(vaults, lambda vault: vault.get(layout.first(record.number)))
+def _begun(get: Get, record: EpochRecord) -> bool:
+    answers = get(layout.first(record.number))
     return any(isinstance(a, bytes) and chunk.decode_start(a, record) is not None for a in answers.values())
 
 
@@ -219,8 +226,8 @@ def attest(vaults: Mapping[str, Vault], record: EpochRecord, sign: Sign) -> None
     each(vaults, lambda vault: vault.put_new(layout.sealed(record.number), data))
 
 
-def _attested(vaults: Mapping[str, Vault], record: EpochRecord, check: Verify) -> bool:
-    answers = each(vaults, lambda vault: vault.get(layout.sealed(record.number)))
+def _attested(get: Get, record: EpochRecord, check: Verify) -> bool:
+    answers = get(layout.sealed(record.number))
     found = [seals.verified_json(a, check) for a in answers.values() if isinstance(a, bytes)]
     return any(
         f and (f.get("format"), f.get("number"), f.get("nonce")) == (SEALED, record.number, record.nonce) for f in found

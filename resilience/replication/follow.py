@@ -52,7 +52,7 @@ class Follower:
         self._vaults = config.open()
         self._forward = Forward(config, self._vaults)
         self._forward.look()
-        self._forward.each = Prompt(self._vaults).each
+        self._forward.get = Prompt(self._vaults).get
         base = following(config) or clone(config, self._vaults, self._forward.known)
         self._base = base
         self._segments = Segments(config.paths.wal / "restored", base["segment_size"], owner_of(config))

@@ -6,20 +6,19 @@ Nothing here believes an absence: a record that cannot be read now is looked for
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from resilience.errors import UsageError
+from resilience.errors import ResilienceError, UsageError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chunk, layout
 from resilience.replication import epoch as epochs
 from resilience.replication.chunk import Opening
 from resilience.replication.config import Config
+from resilience.replication.records import that_counts
 from resilience.replication.trace import Leg, child_of, known_epochs, legs
 
 T = TypeVar("T")
-Each = Callable[[str, Callable[[Vault], Any]], Mapping[str, Any]]
-"""A question, by its name, to all vaults; answers and errors by theirs."""
 
 
 class Forward:
@@ -27,11 +26,13 @@ class Forward:
 
     def __init__(self, config: Config, vaults: Mapping[str, Vault]) -> None:
         self._vaults = vaults
-        self.each: Each = lambda _, ask: epochs.each(vaults, ask)
+        self.get = epochs.get_from(vaults)
         """How all vaults are asked: every one is waited for, unless somebody sees to it that none is."""
         self._verify = config.verify
+        self._said: dict[str, dict[str, object]] = {}
+        """What each vault said last, by key: whoever is slow, or answers now and then, is heard all the same."""
         self.known = known_epochs(config, vaults)
-        self._rivals: dict[int, list[EpochRecord]] = {}
+        self._given = dict(self.known)
 
     @property
     def newest(self) -> EpochRecord:
@@ -48,14 +49,8 @@ class Forward:
 
     def look(self) -> None:
         """Look for the epochs after the newest."""
-        while True:
-            number = self.newest.number + 1
-            answers = self.each(layout.epoch(number), lambda vault, n=number: epochs.read(vault, n, self._verify))  # type: ignore[misc]
-            rivals = epochs.likeliest(self._vaults, answers, self._verify)
-            if not rivals:
-                return
-            self._rivals[number] = rivals
-            self.known[number] = rivals[0]
+        while rivals := self._shown(self.newest.number + 1):
+            self.known[rivals[0].number] = rivals[0]
 
     def leg(self, number: int, position: int) -> list[Leg]:
         """The legs from a position up to this epoch's, oldest first."""
@@ -64,7 +59,8 @@ class Forward:
     def after(self, current: Leg) -> tuple[int | None, Leg | None]:
         """Where a later epoch cut this leg, and the leg that follows; None where neither is told yet.
 
-        One that goes on from an older epoch passes over all between: where this is one of them, it cuts all of it.
+        As in `trace.back`, whoever began WAL of its own says where it went on, else the newest that was opened; and one that goes
+        on from an older epoch passes over all between: where this is one of them, it cuts all of it.
         """
         number, path = self.newest.number, list[tuple[EpochRecord, Opening]]()
         while number > current.record.number:
@@ -75,24 +71,50 @@ class Forward:
             return 0, None
         cut: int | None = None
         for record, opening in path:
-            cut = opening.end if cut is None else min(cut, opening.end)
-            start = self._read(layout.first(record.number), lambda d, r=record: chunk.decode_start(d, r))  # type: ignore[misc]
+            if not _ends(opening, current):
+                break
+            cut = opening.end
+            start = self._read(record, layout.first(record.number), chunk.decode_start)
             if start is not None:
                 return cut, Leg(record, start, start.start, None, {})
         return cut, None
 
+    def _shown(self, number: int) -> list[EpochRecord]:
+        """All epochs of this number that vaults show; of two rivals the one that was promoted may be heard last."""
+        if number in self._given:
+            return [self._given[number]]
+        said = self._hear(layout.epoch(number))
+        found = {name: epochs.decode(data, self._verify) for name, data in said.items() if isinstance(data, bytes)}
+        shown = {name: record for name, record in found.items() if record is not None and record.number == number}
+        return epochs.likeliest(self._hear, shown, self._verify)
+
     def _opened(self, number: int) -> list[tuple[EpochRecord, Opening]]:
         """The epochs of this number that were opened: one at most, where nobody sealed in too few vaults."""
-        rivals = self._rivals.get(number, [self.known[number]])
-        found = [
-            (record, self._read(layout.opening(number), lambda d, r=record: chunk.decode_opening(d, r)))  # type: ignore[misc]
-            for record in rivals
-        ]
+        key = layout.opening(number)
+        found = [(record, self._read(record, key, chunk.decode_opening)) for record in self._shown(number)]
         opened = [(record, opening) for record, opening in found if opening is not None]
         self.known.update((number, record) for record, _ in opened[:1])
         return opened
 
-    def _read(self, key: str, decode: Callable[[bytes], T | None]) -> T | None:
-        answers = self.each(key, lambda vault: vault.get(key))
-        found = (decode(answer) for answer in answers.values() if isinstance(answer, bytes))
-        return next((record for record in found if record is not None), None)
+    def _read(self, record: EpochRecord, key: str, decode: Callable[[bytes, EpochRecord], T | None]) -> T | None:
+        """An epoch's record, from any vault; where two that its site signed differ, the one of them that counts, else BrokenChain."""
+        heard = self._hear(key)
+        decoded = {name: decode(data, record) for name, data in heard.items() if isinstance(data, bytes)}
+        held = {name: said for name, said in decoded.items() if said is not None}
+        if not held:
+            return None
+        return held[that_counts(held, [name for name in record.vaults if name not in heard], record, key)]
+
+    def _hear(self, key: str) -> Mapping[str, object]:
+        said = self._said.setdefault(key, {})
+        said.update((n, answer) for n, answer in self.get(key).items() if not isinstance(answer, ResilienceError))
+        return said
+
+
+def _ends(opening: Opening, leg: Leg) -> bool:
+    """Whether it says where this leg ends, and not where one ends of which nothing is heard yet.
+
+    That one has a timeline of its own, since another host was promoted; or the same host went on with another vault set,
+    and put nothing past that under this epoch.
+    """
+    return opening.parent <= leg.record.number or opening.timeline == leg.start.timeline

@@ -87,9 +87,9 @@ class Incoming:
         self._wake()
 
     def cut(self, end: int) -> None:
-        """A later epoch opened with this as the leg's end."""
+        """A later epoch opened with this as the leg's end; who goes on past one that never began may have found more."""
         with self._lock:
-            self.limit = end if self.limit is None else min(end, self.limit)
+            self.limit = end
         self._wake()
 
     @property

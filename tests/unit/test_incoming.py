@@ -96,6 +96,9 @@ def test_an_opening_record_cuts_and_settles(incoming: Incoming) -> None:
         incoming.delivered(one)
     assert incoming.done
     assert incoming.position == 15
+    incoming.cut(25)  # nothing was written under that epoch, and who was promoted after it had found more
+    assert not incoming.done
+    assert [incoming.end_of(one) for one in incoming.deliverable()] == [20, 25]
 
 
 @pytest.mark.parametrize("delivered", [False, True])

@@ -1,4 +1,4 @@
-"""Who stands by waits for no vault that hangs, and asks it nothing more until it has answered."""
+"""Who stands by waits for no vault that hangs, and asks it nothing twice until it has answered."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.errors import VaultError
 from resilience.replication.prompt import Prompt
+from tests.unit.test_gone_back import first_leg, followed, goes_on, vault_with
 
 
 class Hangs(MemoryVault):
@@ -35,13 +36,25 @@ class Refuses(MemoryVault):
         raise VaultError(f"{self.name} could not get {key}", "403", "Bring it back.")
 
 
+def let_answer(prompt: Prompt, *vaults: Hangs) -> None:
+    """What they were asked by now, and nothing later."""
+    for vault in vaults:
+        vault.go.set()
+    until = time.monotonic() + 20
+    while prompt._owing:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    for vault in vaults:
+        vault.go.clear()
+
+
 def test_a_vault_that_hangs_keeps_nobody_waiting() -> None:
     """It is asked once; the others each time. Once it has answered, it is asked again."""
     birch, cedar, elm = MemoryVault("birch"), Refuses("cedar"), Hangs("elm")
     birch.put_new("a", b"there")
     prompt = Prompt({vault.name: vault for vault in (birch, cedar, elm)})
     for _ in range(3):
-        found = prompt.each("a", lambda vault: vault.get("a"))
+        found = prompt.get("a")
         assert set(found) == {"birch", "cedar"}
         assert found["birch"] == b"there"
         assert isinstance(found["cedar"], VaultError)
@@ -49,7 +62,7 @@ def test_a_vault_that_hangs_keeps_nobody_waiting() -> None:
     elm.put_new("a", b"late")
     elm.go.set()
     until = time.monotonic() + 20
-    while prompt.each("a", lambda vault: vault.get("a")).get("elm") != b"late":
+    while prompt.get("a").get("elm") != b"late":
         assert time.monotonic() < until
 
 
@@ -58,23 +71,47 @@ def test_a_vault_that_is_always_slower_is_heard() -> None:
     cedar, elm = Refuses("cedar"), Hangs("elm")
     elm.put_new("a", b"there")
     prompt = Prompt({"cedar": cedar, "elm": elm})
-    assert set(prompt.each("a", lambda vault: vault.get("a"))) == {"cedar"}
+    assert set(prompt.get("a")) == {"cedar"}
+    let_answer(prompt, elm)
+    assert prompt.get("a")["elm"] == b"there"
     elm.go.set()
-    until = time.monotonic() + 20
-    while "elm" in prompt._owing:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    elm.go.clear()
-    assert prompt.each("a", lambda vault: vault.get("a"))["elm"] == b"there"
-    elm.go.set()
-    assert prompt.each("b", lambda vault: vault.get("b")).get("elm") is None
+    assert prompt.get("b").get("elm") is None
+
+
+def test_a_standby_goes_on_that_hears_all_its_vaults_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside one that refuses at once; what each says late is kept, whatever else it was asked meanwhile."""
+    monkeypatch.setattr("resilience.replication.prompt.GRACE", 0.05)
+    late = [Hangs("a"), Hangs("b")]
+    known = vault_with(2, vault=late[0])[1]
+    vault_with(2, vault=late[1])
+    vaults = {vault.name: vault for vault in (*late, Refuses("c"))}
+    forward, prompt = followed(known, **vaults), Prompt(vaults)
+    forward.get = prompt.get
+    for _ in range(5):
+        found = goes_on(forward, first_leg(known))
+        let_answer(prompt, *late)
+    assert found == (500, 2)
+
+
+def test_a_vault_that_owes_an_answer_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked for other keys, and nobody waits for those."""
+    monkeypatch.setattr("resilience.replication.prompt.GRACE", 1.0)
+    cedar, elm = MemoryVault("cedar"), Hangs("elm")
+    prompt = Prompt({"cedar": cedar, "elm": elm})
+    began = time.monotonic()
+    for key in "abcd":
+        assert set(prompt.get(key)) == {"cedar"}
+    assert time.monotonic() - began < 3.0
+    assert elm.asked == 4
+    let_answer(prompt, elm)
 
 
 def test_a_fault_in_the_program_is_no_vault_s_answer() -> None:
     """It is raised where it was asked for."""
 
-    def ask(_: object) -> None:
-        raise ZeroDivisionError
+    class Faulty(MemoryVault):
+        def get(self, key: str) -> bytes | None:
+            raise ZeroDivisionError(key)
 
     with pytest.raises(ZeroDivisionError):
-        Prompt({"birch": MemoryVault("birch")}).each("a", ask)
+        Prompt({"birch": Faulty("birch")}).get("a")
