@@ -35,6 +35,8 @@ def _of(ship: object) -> Iterator[str]:
         yield f"ship gets nothing from Postgres: {error}"
     if stopped := facts.get("stopped"):
         yield f"this standby is given nothing more: {stopped}"
+    if error := facts.get("next_epoch_error"):
+        yield f"this standby can't tell what comes next: {error}"
     if since := _time(facts.get("degraded_since")):
         yield f"commits count as async since {since}: fewer than k vaults take them"
     if since := _time(facts.get("writes_stopped_since")):

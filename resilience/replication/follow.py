@@ -184,10 +184,12 @@ class Follower:
         """Go on across a switch, keep Postgres running, say how things are."""
         try:
             self._cross()
+            self._report.next_epoch_error = None
         except Refused:
             raise
         except ResilienceError as error:
             log.warning("cannot look for a newer epoch", what=error.what, why=error.why)
+            self._report.next_epoch_error = f"{error.what}. {error.next}"
         self._tell_stopped()
         self._keep_running()
         self._report.write(self._incoming)

@@ -50,6 +50,8 @@ class StandbyReport:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._unreplayed: deque[tuple[int, float]] = deque()
         self._db: psycopg.Connection[Any] | None = None
+        self.next_epoch_error: str | None = None
+        """Why it can't be told which epoch comes next."""
         self._written = 0.0
         self._metrics_written = 0.0
 
@@ -93,6 +95,7 @@ class StandbyReport:
             "ledger_entries": self._entries.held,
             "kept": self._prune.facts,
             "stopped": incoming.stopped,
+            "next_epoch_error": self.next_epoch_error,
             "vaults": {
                 r.vault.name: {
                     "lsn": lsn.show(r.position),

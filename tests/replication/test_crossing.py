@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -64,18 +64,22 @@ class Crossing(Behind):
         for record in self.fleet.records:
             self._put(layout.epoch(record.number), epochs.encode(record))
 
-    def _opens(self) -> None:
+    def opening(self, end: int) -> bytes:
+        """That cedar goes on from acorn, from there."""
+        opening = Opening(3, self.cedar.nonce, 1, end, end, 1, "42", 1.0)
+        return chunk.encode_opening(opening, seals.signer(self.fleet.keys[3]))
+
+    def opens(self) -> None:
         """Cedar is opened, and ships as much as acorn had."""
         sign, nonce = seals.signer(self.fleet.keys[3]), self.cedar.nonce
-        opening = Opening(3, nonce, 1, CUT, CUT, 1, "42", 1.0)
-        self._put(layout.opening(3), chunk.encode_opening(opening, sign))
+        self._put(layout.opening(3), self.opening(CUT))
         self._put(layout.first(3), chunk.encode_start(Start(3, nonce, CUT, 2, "42", HISTORY, 1.0), sign))
         body = chunk.seal_body(self.wal[CUT - MIB :], [self.fleet.recipient])
         sha = hashlib.sha256(body).hexdigest()
         header = Header(3, nonce, "cedar", 2, "42", CUT, END, CUT, 1.0, sha)
         self._put(layout.chunk(3, CUT), chunk.encode(header, body, sign))
 
-    def crosses(self) -> None:
+    def crosses(self, opens: Callable[[], None] | None = None) -> None:
         """Birch goes on from acorn to cedar; no Postgres is there to read what it delivers."""
         self.birch.take(self.cedar)
         told = json.loads(self.birch.config(standby=True).read_text()) | {"sealed": SET, "held": self.vaults}
@@ -84,7 +88,7 @@ class Crossing(Behind):
             running = aside.submit(follower.run)
             try:
                 self._wait_delivered(LAST, running)
-                self._opens()
+                (opens or self.opens)()
                 self._wait_delivered(END, running)
             finally:
                 follower.end()
@@ -144,3 +148,21 @@ def test_a_chunk_that_came_too_late_keeps_no_standby_from_taking_over(crossing: 
     crossing.seal_again()
     merged = restore.main(crossing.config)
     assert (merged["end_lsn"], merged["restic_s"]) == (lsn.show(END), 0), "its own files"
+
+
+def test_why_nobody_knows_what_comes_next_is_said(crossing: Crossing) -> None:
+    """A thief with cedar's key puts other openings into two vaults: birch waits, says for what, and goes on once they are gone."""
+
+    def says() -> str:
+        return crossing.birch.standby_status().get("next_epoch_error") or ""
+
+    def disputed() -> None:
+        for at, vault in enumerate(crossing.vaults.values()):
+            vault.put_new(layout.opening(3), crossing.opening(CUT + at))
+        wait_until(lambda: f"one {layout.opening(3)} that counts" in says(), says)
+        for vault in crossing.vaults.values():
+            vault.delete(layout.opening(3))
+        crossing.opens()
+
+    crossing.crosses(disputed)
+    assert says() == ""

@@ -212,6 +212,7 @@ def test_a_primary_that_says_nothing_is_critical(desk: Desk, monkeypatch: pytest
         ({"degraded_since": 1.7e9}, "acorn: commits count as async since"),
         ({"writes_stopped_since": 1.7e9}, "acorn: nobody may write since"),
         ({"stopped": "Two histories part at 0/3."}, "acorn: this standby is given nothing more: Two histories part"),
+        ({"next_epoch_error": "Missing: one opening."}, "acorn: this standby can't tell what comes next: Missing: one"),
     ],
 )
 def test_an_alarm_is_critical(desk: Desk, told: Mapping[str, Any], said: str) -> None:
