@@ -28,7 +28,7 @@ def alone(
     gives_way: bool = False,
     say: Callable[[str], object] = sys.stderr.write,
 ) -> Iterator[None]:
-    """Nobody else on this machine is `at` it meanwhile; Locked where somebody is.
+    """Nobody else on this machine does this meanwhile; Locked where somebody is `at` it.
 
     An `urgent` command interrupts one that `gives_way`: it can be run again at any time.
     """

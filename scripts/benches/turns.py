@@ -32,16 +32,20 @@ from tests.replication.harness import site_folder, wait_until
 KEPT = "min_wal_size = 1GB"
 """Segments are used again, as in a database that has been written to for a while; new ones are filled with zeros first."""
 CAUGHT_UP_S = 300
+LEAST = 2
+"""Rounds; of one no spread can be told."""
 
 
 def main() -> int:
     """Take turns, print each round and the medians, leave the figures."""
     parser = argparse.ArgumentParser(prog="scripts/bench turns", description=__doc__)
     parser.add_argument("--size", type=float, default=10, metavar="GB", help="the database (default 10)")
-    parser.add_argument("--rounds", type=int, default=10, help="how often all take their turn (default 10)")
+    parser.add_argument("--rounds", type=int, default=10, help="how often all take their turn (default 10, at least 2)")
     parser.add_argument("--seconds", type=int, default=10, help="pgbench for so long, each (default 10)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="leave {figure: median} there")
     args = parser.parse_args()
+    if args.rounds < LEAST:
+        parser.error(f"--rounds {args.rounds}: of one round no spread can be told; say at least {LEAST}.")
     caches.use_programs()
     adopt_orphans()
     with new_store() as (at, tls), site_folder() as folder:
