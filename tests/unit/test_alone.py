@@ -33,7 +33,8 @@ def holder(path: Path, *, gives_way: bool) -> subprocess.Popen[str]:
     told = f"import sys; sys.argv_path = {str(path)!r}; sys.gives_way = {gives_way!r}\n"
     process = subprocess.Popen([sys.executable, "-c", told + HOLD], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
+    with process.stdout as told_us:
+        assert told_us.readline() == "held\n"
     return process
 
 
