@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 
 import httpx
@@ -23,6 +24,10 @@ os.environ["RESILIENCE_LAB_INSTANCE"] = INSTANCE + WORKER if WORKER else instanc
 
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 """Stacks' tests leave gRPC in a worker; with its support of forks a child may be aborted before it is restic (exit -6)."""
+
+sys.unraisablehook = lambda _: None
+"""Connections that other people's code leaves open complain when they are collected. To show one is to parse its lines, and if
+Python 3.11 is parsing something else just then, that fails ("AST constructor recursion depth mismatch"): a test of somebody else's."""
 
 settings.register_profile(
     "resilience", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]

@@ -15,7 +15,6 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import Case
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
-from schemathesis.specs.openapi import schemas as _schemas  # noqa: F401 - not while threads run: CPython 3.11 compiles in one at a time
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
