@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -194,6 +195,37 @@ def _flushed(db: psycopg.Connection[TupleRow]) -> int:
 
 def _put_new(vault: Vault, key: str, data: bytes) -> bool:
     return vault.put_new(key, data)
+
+
+class Streamed(Nothing):
+    """The floor of reading: PostgreSQL's own receiver takes the stream as fast as it comes, and what it writes stays in memory."""
+
+    name = "no copy, stream read by pg_receivewal"
+
+    def begin(self, site: Site) -> None:
+        """Start receiving."""
+        self.folder = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="resilience-bench-"))
+        where = ["-h", str(site.folder / "socket"), "-p", str(site.port), "-U", "postgres"]
+        tool = [str(site.bin / "pg_receivewal"), *where, "-D", str(self.folder), "-S", "streamed"]
+        with site.connect() as db:  # a slot would keep all that is written while others have their turn
+            db.execute("SELECT pg_create_physical_replication_slot('streamed', true)")
+        self.receiver = subprocess.Popen(tool, stderr=subprocess.DEVNULL)
+        until(lambda: any(self.folder.iterdir()))
+
+    def kill(self, site: Site) -> None:
+        """Receive no more, and keep nothing of it."""
+        self.receiver.kill()
+        self.receiver.wait()
+        shutil.rmtree(self.folder)
+        with site.connect() as db:
+            db.execute("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'streamed'")
+            until(lambda: not _streamed(db))
+            db.execute("SELECT pg_drop_replication_slot('streamed')")
+
+
+def _streamed(db: psycopg.Connection[TupleRow]) -> bool:
+    row = db.execute("SELECT active FROM pg_replication_slots WHERE slot_name = 'streamed'").fetchone()
+    return bool(row and row[0])
 
 
 class PgBackRest(Copy):

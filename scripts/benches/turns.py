@@ -1,9 +1,9 @@
 """scripts/bench turns: what copying takes from an app's transactions, turn about on one large database.
 
 A database of its own for each way (`replication --growth`) also measures how warm each copy of 10 GB happens to be, and
-on two cores that is worth more than what is measured. Here nothing but the way changes: no copy, ours, and a floor that
-reads and packs nothing but puts as many bytes into the same stores. Each round takes all three, in every order in turn, each
-after a checkpoint, and compares them with no copy in the same round.
+on two cores that is worth more than what is measured. Here nothing but the way changes: no copy, ours, and two floors: the
+stream read by PostgreSQL's own receiver and kept nowhere, and nothing read, but as many bytes put into the same stores. Each
+round takes all four, in another order, each after a checkpoint, and compares them with no copy in the same round.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ import statistics
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import cycle, islice, permutations
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 from resilience import caches
 from resilience.replication import lsn
-from scripts.benches._copies import Copy, Nothing, Ours, Puts
+from scripts.benches._copies import Copy, Nothing, Ours, Puts, Streamed
 from scripts.benches._filled import fill, lay
 from scripts.benches._world import Site, Store, adopt_orphans, new_store, pgbench
 from scripts.benches.replication import CLIENTS, SETTINGS
@@ -49,10 +48,9 @@ def main() -> int:
     caches.use_programs()
     adopt_orphans()
     with new_store() as (at, tls), site_folder() as folder:
-        ways = [kind(at, tls, secrets.token_hex(4)) for kind in (Nothing, Puts, Ours)]
+        ways = [kind(at, tls, secrets.token_hex(4)) for kind in (Nothing, Streamed, Puts, Ours)]
         with _filled(at, tls, args.size, ways[-1], folder) as site:
-            orders = islice(cycle(permutations(ways)), args.rounds + 1)
-            _, *rounds = [_round(order, site, args.seconds) for order in orders]
+            _, *rounds = [_round(_order(ways, n), site, args.seconds) for n in range(args.rounds + 1)]
     figures = _figures(rounds)
     for name, value in figures.items():
         print(f"{name}: {value:,.2f}")
@@ -77,6 +75,12 @@ def _filled(at: Store, tls: int, gigabytes: float, ours: Copy, folder: Path) -> 
         yield site
     finally:
         site.end()
+
+
+def _order(ways: Sequence[Copy], number: int) -> Sequence[Copy]:
+    """Each way comes first, second … equally often, before and after each other."""
+    turned = [*ways[number % len(ways) :], *ways[: number % len(ways)]]
+    return turned[::-1] if number // len(ways) % 2 else turned
 
 
 def _round(ways: Iterable[Copy], site: Site, seconds: int) -> dict[str, float]:
