@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
 from resilience.adapters.answers import closed
-from resilience.adapters.s3_reads import Absent, Reads
+from resilience.adapters.s3_direct import SMALL, TAKEN, Absent, Direct, md5
 from resilience.adapters.vendor_words import in_words
 from resilience.adapters.versions import remove_each
 from resilience.errors import VaultError, VaultSilent, VendorClosed
@@ -25,11 +23,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CONNECTIONS = 32
-SMALL = 128 << 10
-"""Bytes that are on their way before anybody could have answered."""
 ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
-TAKEN, CONFLICT = 412, 409
-"""To a conditional create: the object is there; another create of it is under way, which may still die."""
+CONFLICT = 409
+"""To a conditional create: another create of the object is under way, which may still die."""
 TRIES, PAUSE_S = 3, 0.3
 
 
@@ -61,12 +57,15 @@ class S3Vault:
         events: Any = self.client.meta.events  # the stubs know of no handler that answers
         events.register("needs-retry.s3.PutObject", _again_after_a_conflict)
         who = Credentials(access_key_id, secret_access_key)
-        self._reads = Reads(self.client, spec.bucket, who, CONNECTIONS)
+        self._direct = Direct(self.client, spec.bucket, who, CONNECTIONS)
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Create `key` if absent, by `If-None-Match: *`."""
+        made = self._direct.put_new(key, data)
+        if made is not None:
+            return made
         try:
-            self.client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentMD5=_md5(data), IfNoneMatch="*")
+            self.client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentMD5=md5(data), IfNoneMatch="*")
         except ClientError as error:
             if _status(error) == TAKEN:
                 return False
@@ -77,7 +76,7 @@ class S3Vault:
 
     def get(self, key: str) -> bytes | None:
         """The whole object; None only on a 404."""
-        found = self._reads.get(key)
+        found = self._direct.get(key)
         if found is not None:
             return None if isinstance(found, Absent) else found
         try:
@@ -194,7 +193,7 @@ class S3Vault:
     def close(self) -> None:
         """Idle connections end, and none is made any more."""
         self.client.meta.events.register_first("before-send.s3", _refuse_to_send)
-        self._reads.close()
+        self._direct.close()
         self.client.close()
 
     def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
@@ -224,11 +223,6 @@ def _again_after_a_conflict(response: Any, attempts: int, **_: object) -> float 
     """Seconds to wait before the next try where another create of the same object was under way; boto3 tries none by itself."""
     conflict = response is not None and response[0].status_code == CONFLICT
     return PAUSE_S if conflict and attempts < TRIES else None
-
-
-def _md5(data: bytes) -> str:
-    """What the store compares with what came: SeaweedFS takes a request that ends after its headers for an empty object."""
-    return b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
 def _refuse_to_send(request: AWSPreparedRequest, **_: object) -> None:

@@ -36,8 +36,9 @@ CHUNK_LIMIT = 4 << 20
 HEARTBEAT = 1.0
 GATHER = 0.2
 RECONNECT = 0.5
-SIP = 0.02
-"""While a chunk fills, Postgres' messages gather for so long: reading each by itself costs more than what is in it."""
+SIP = 0.05
+"""While a chunk fills, Postgres' messages gather for so long: each by itself costs more to send and to read than what is in it.
+Where they fill the connection before, Postgres sends fewer and larger ones."""
 MUCH = 64 << 10
 """So much at once means that Postgres may be waiting for room: then it is read as it comes."""
 POLL = 0.05
@@ -294,13 +295,12 @@ class Ship:
             if told.held != self._spool.held():  # whoever drains this site waits for the slowest vault to be told of
                 due = min(due, time.monotonic() + OFTEN)
             self._rest(stream, due - time.monotonic(), sip=bool(batch.parts) and not much)
-            self._tell(stream, told)  # before the next chunk is made durable: commits wait for this
             much = self._drain(stream, batch) >= MUCH
+            self._tell(stream, told)  # before the next chunk is made durable: commits wait for this
             now = time.monotonic()
             if batch.parts and (now >= flushed_at + self._wait(spacing) or batch.size >= CHUNK_LIMIT):
                 self._keep(batch)
                 batch, flushed_at = Batch(), now
-            self._tell(stream, told)
 
     def _rest(self, stream: Stream, seconds: float, *, sip: bool) -> None:
         """Until a vault has moved, there is WAL (or a sip of it has gathered), or the time is up."""

@@ -22,6 +22,7 @@ POSTGRES_EPOCH = 946_684_800.0
 XLOG_DATA = struct.Struct("!cQQq")
 KEEPALIVE = struct.Struct("!cQqB")
 STATUS = struct.Struct("!cQQQqB")
+WAL = ord("w")
 OK = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 SLOT = "ship"
 
@@ -104,21 +105,22 @@ class Stream:
     def receive(self) -> Received | None:
         """WAL that has arrived, or None when there is nothing right now. Never waits."""
         while True:
-            with self._talking():
+            try:
                 count, data = self._pg.get_copy_data(1)
                 if count == 0:
                     self._pg.consume_input()
                     count, data = self._pg.get_copy_data(1)
+            except OperationalError as error:
+                raise self._broke() from error
             if count == 0:
                 return None
             if count < 0:
                 raise self._lost("Postgres ended the replication stream")
-            message = bytes(data)
-            if message[:1] == b"w":
-                _, start, end, sent = XLOG_DATA.unpack_from(message)
+            if data[0] == WAL:
+                _, start, end, sent = XLOG_DATA.unpack_from(data)
                 self.server_end = max(self.server_end, end)
-                return Received(start, message[XLOG_DATA.size :], POSTGRES_EPOCH + sent / 1e6)
-            _, end, _, wants = KEEPALIVE.unpack_from(message)
+                return Received(start, bytes(data[XLOG_DATA.size :]), POSTGRES_EPOCH + sent / 1e6)
+            _, end, _, wants = KEEPALIVE.unpack_from(data)
             self.server_end = max(self.server_end, end)
             self.reply_requested = self.reply_requested or bool(wants)
 
@@ -152,7 +154,10 @@ class Stream:
         try:
             yield
         except OperationalError as error:
-            raise self._lost("The replication connection broke") from error
+            raise self._broke() from error
+
+    def _broke(self) -> StreamLost:
+        return self._lost("The replication connection broke")
 
     def _lost(self, what: str) -> StreamLost:
         return StreamLost(

@@ -228,6 +228,26 @@ def _streamed(db: psycopg.Connection[TupleRow]) -> bool:
     return bool(row and row[0])
 
 
+class Least(Puts):
+    """The least that a copy can do: both floors at once."""
+
+    name = "the least: stream read, bytes put, 3 vaults"
+
+    def __init__(self, at: Store, tls: int, tag: str) -> None:
+        super().__init__(at, tls, tag)
+        self.streamed = Streamed(at, tls, tag)
+
+    def begin(self, site: Site) -> None:
+        """Start receiving and putting."""
+        self.streamed.begin(site)
+        super().begin(site)
+
+    def kill(self, site: Site) -> None:
+        """Do neither any more."""
+        super().kill(site)
+        self.streamed.kill(site)
+
+
 class PgBackRest(Copy):
     """pgBackRest with archive-async and two encrypted repositories."""
 

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,10 +58,27 @@ def store(folder: Path) -> Iterator[tuple[Store, int]]:
 
 
 @contextmanager
-def new_store() -> Iterator[tuple[Store, int]]:
-    """Such a store, with nothing in it, whose files go when it does."""
-    with tempfile.TemporaryDirectory(prefix="resilience-bench-") as folder, store(Path(folder) / "s3") as found:
+def new_store(*, elsewhere: bool = False) -> Iterator[tuple[Store, int]]:
+    """Such a store, with nothing in it, whose files go when it does.
+
+    One that stands for a store elsewhere has its files in memory and runs where nobody else would (`SCHED_IDLE`): it takes
+    neither this machine's disk nor its cores from those that are measured.
+    """
+    memory = "/dev/shm" if elsewhere else None  # noqa: S108 - a folder of its own is made there
+    with tempfile.TemporaryDirectory(prefix="resilience-bench-", dir=memory) as folder, ExitStack() as stack:
+        with _idle() if elsewhere else nullcontext():
+            found = stack.enter_context(store(Path(folder) / "s3"))
         yield found
+
+
+@contextmanager
+def _idle() -> Iterator[None]:
+    """What is begun meanwhile runs only where a core has nothing else to do."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _certificate(folder: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import URLLib3Session
@@ -18,16 +20,18 @@ if TYPE_CHECKING:
 
 TIMEOUTS_S: Any = (2, 10)  # the stubs know of one for both
 """For a connection, and between two pieces: the client's own, as a lease's read must not be given up early on a busy machine."""
-GET = "s3.GetObject"
-THERE, ABSENT = 200, 404
+GET, PUT = "s3.GetObject", "s3.PutObject"
+THERE, ABSENT, TAKEN = 200, 404, 412
+SMALL = 128 << 10
+"""Bytes that are on their way before anybody could have answered."""
 
 
 class Absent:
     """The store says that it has no such object."""
 
 
-class Reads:
-    """One try at each object; whatever is not plainly there or absent is left to the client, who knows what it means.
+class Direct:
+    """One try at each object; whatever is not plainly there, absent or taken is left to the client, who knows what it means.
 
     Whoever counts or forbids the client's requests, by its events, counts or forbids these.
     """
@@ -43,26 +47,51 @@ class Reads:
 
     def get(self, key: str) -> bytes | Absent | None:
         """What the store gives at once; None where the client has to be asked."""
-        request = AWSRequest("GET", self._root + quote(key, safe="/~"), {"User-Agent": "resilience"})
-        self._auth.add_auth(request)
-        prepared = request.prepare()
-        try:
-            self._events.emit_until_response(f"before-send.{GET}", request=prepared)
-            answer = self._session.send(prepared)
-        except BotoCoreError:
+        answer = self._send(GET, AWSRequest("GET", self._at(key), {"User-Agent": "resilience"}))
+        if answer is None:
             return None
-        heard = {"status_code": answer.status_code, "headers": answer.headers}
-        self._events.emit(f"response-received.{GET}", response_dict=heard)
         data: bytes = answer.content
         if answer.status_code == THERE:
             return data if answer.headers.get("Content-Length") == str(len(data)) else None
         return Absent() if answer.status_code == ABSENT and self._code(data) == "NoSuchKey" else None
 
+    def put_new(self, key: str, data: bytes) -> bool | None:
+        """Whether the store made the object, or has one; None where the client has to be asked, as it may have made it."""
+        headers = {"User-Agent": "resilience", "If-None-Match": "*", "Content-MD5": md5(data)}
+        if len(data) > SMALL:
+            headers["Expect"] = "100-continue"
+        answer = self._send(PUT, AWSRequest("PUT", self._at(key), headers, data))
+        return None if answer is None else {THERE: True, TAKEN: False}.get(answer.status_code)
+
     def close(self) -> None:
         """Idle connections end."""
         self._session.close()
+
+    def _at(self, key: str) -> str:
+        return self._root + quote(key, safe="/~")
+
+    def _send(self, operation: str, request: AWSRequest) -> AWSResponse | None:
+        """The whole answer; None where there is none."""
+        request.context["has_streaming_input"] = (
+            True  # under TLS the checksum is signed, not every byte: as the client does it
+        )
+        self._auth.add_auth(request)
+        prepared = request.prepare()
+        try:
+            self._events.emit_until_response(f"before-send.{operation}", request=prepared)
+            answer = self._session.send(prepared)
+        except BotoCoreError:
+            return None
+        heard = {"status_code": answer.status_code, "headers": answer.headers}
+        self._events.emit(f"response-received.{operation}", response_dict=heard)
+        return answer
 
     def _code(self, body: bytes) -> str:
         answer = {"status_code": ABSENT, "headers": {}, "body": body}
         told = self._parser.parse(answer, None)  # type: ignore[arg-type]  # an error has no shape
         return str(told["Error"].get("Code", ""))
+
+
+def md5(data: bytes) -> str:
+    """What the store compares with what came: SeaweedFS takes a request that ends after its headers for an empty object."""
+    return b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
