@@ -36,6 +36,10 @@ class Batch:
         self.size += len(received.data)
         self.sent_at = received.sent_at
 
+    def clear(self) -> None:
+        """It is in the spool."""
+        self.parts, self.size = [], 0
+
 
 @dataclass
 class Told:

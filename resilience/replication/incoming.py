@@ -105,6 +105,8 @@ class Incoming:
 
     def deliverable(self) -> list[Header]:
         """Chunks that join at the position, as far as they may be delivered."""
+        if self.done:  # else a chunk that reaches past the cut is taken for new each time
+            return []
         with self._lock:
             record = self.leg.record
             chain = chains.merge(self.position, self._held, self.limit)

@@ -10,8 +10,11 @@ import zstandard
 
 ZLIB: Final = "resilience-wal/1"
 ZSTD: Final = "resilience-wal/2"
-LEVEL: Final = 3
-"""Beside level 1 a sixth smaller for a third more time, on pages that are logged whole."""
+MUCH: Final = 1 << 20
+"""Bytes of WAL in one chunk from which on the primary's cores are what is short, and not the vaults' disks."""
+LEVEL, LEVEL_OF_MUCH = 3, 1
+"""Level 3 takes a third more time than 1; on pages that are logged whole and packed by lz4 it is smaller by a twentieth in pieces
+of 4 MiB, without lz4 by a sixth (`scripts/bench packing`)."""
 
 
 LIMIT: Final = 8 << 20
@@ -24,7 +27,7 @@ class NotUnpacked(ValueError):
 
 def pack(wal: bytes) -> bytes:
     """WAL as one zstd frame that says its size."""
-    return zstandard.ZstdCompressor(level=LEVEL).compress(wal)
+    return zstandard.ZstdCompressor(level=LEVEL_OF_MUCH if len(wal) >= MUCH else LEVEL).compress(wal)
 
 
 def unpack(form: str, packed: bytes, size: int) -> bytes:

@@ -30,7 +30,7 @@ from resilience.replication.promotion import await_promotion
 from resilience.replication.quorum import held_by
 from resilience.replication.report import OFTEN, Report
 from resilience.replication.spool import Spool
-from resilience.replication.stream import Stream, System
+from resilience.replication.stream import Stream, StreamLost, System
 
 CHUNK_LIMIT = 4 << 20
 HEARTBEAT = 1.0
@@ -287,20 +287,33 @@ class Ship:
 
     def _pump(self, stream: Stream) -> None:
         """Receive, batch, spool, confirm."""
-        batch, flushed_at, much = Batch(), 0.0, False
-        spacing, told = self._config.spacing_ms / 1000, Told()
+        batch = Batch()
         self._report.postgres_error = None
+        try:
+            self._receive(stream, batch)
+        except StreamLost:
+            if batch.parts and self._lease.following is None:  # where Postgres is gone for good nobody else has this
+                self._keep(batch)
+            raise
+
+    def _receive(self, stream: Stream, batch: Batch) -> None:
+        """Take what comes and cut it into chunks, until told to stop; what is not in one yet is in `batch`."""
+        flushed_at, much, full, told = 0.0, False, False, Told()
+        spacing = self._config.spacing_ms / 1000
         while not self._stopping.is_set() and self._lease.following is None:
             due = flushed_at + self._wait(spacing) if batch.parts else told.at + HEARTBEAT
             if told.held != self._spool.held():  # whoever drains this site waits for the slowest vault to be told of
                 due = min(due, time.monotonic() + OFTEN)
-            self._rest(stream, due - time.monotonic(), sip=bool(batch.parts) and not much)
+            if not full:  # else more was read off the connection than it was asked for
+                self._rest(stream, due - time.monotonic(), sip=bool(batch.parts) and not much)
             much = self._drain(stream, batch) >= MUCH
+            full = batch.size >= CHUNK_LIMIT
             self._tell(stream, told)  # before the next chunk is made durable: commits wait for this
             now = time.monotonic()
-            if batch.parts and (now >= flushed_at + self._wait(spacing) or batch.size >= CHUNK_LIMIT):
+            if batch.parts and (full or now >= flushed_at + self._wait(spacing)):
                 self._keep(batch)
-                batch, flushed_at = Batch(), now
+                batch.clear()
+                flushed_at = now
 
     def _rest(self, stream: Stream, seconds: float, *, sip: bool) -> None:
         """Until a vault has moved, there is WAL (or a sip of it has gathered), or the time is up."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import select
+import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +21,8 @@ from resilience.replication.vaults import open_vault
 
 CREDENTIALS = {"s3": {"access_key_id": "a", "secret_access_key": "b"}, "gcs": {"token": "t"}}
 HTML = "<!doctype html><title>403</title>That's an error."
+LINE = 4 << 20
+"""Bytes a second; what the kernel keeps for a connection that waits is less than a second's."""
 Ask = Callable[[Vault], object]
 ASKS: dict[str, Ask] = {
     "put": lambda vault: vault.put_new("epoch/1", b"x"),
@@ -71,6 +76,41 @@ def answering(
     finally:
         server.shutdown()
         server.server_close()
+
+
+@pytest.mark.parametrize("said", [xml("InternalError"), HTML])
+def test_an_error_that_comes_with_200(said: str) -> None:
+    """A store, or what stands before it, that has trouble may say so with the status of success: nothing was made."""
+    with answering("s3", 200, said) as vault, pytest.raises(VaultSilent):
+        vault.put_new("epoch/1", b"x")
+
+
+def test_a_large_object_by_a_narrow_line() -> None:
+    """It is asked for before it is sent, and goes once, however long it takes as long as it goes on."""
+    seen: list[tuple[bool, int]] = []
+
+    def take(server: socket.socket) -> None:
+        line, _ = server.accept()
+        with line, line.makefile("rb") as come:
+            line.settimeout(10)
+            told = dict(
+                row.lower().split(b": ", 1) for row in iter(lambda: come.readline().strip(), b"") if b": " in row
+            )
+            asked = not select.select([line], [], [], 0.2)[0]
+            line.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            began, got, size = time.monotonic(), 0, int(told[b"content-length"])
+            while got < size and (piece := come.read1(1 << 16)):
+                got += len(piece)
+                time.sleep(max(0.0, began + got / LINE - time.monotonic()))  # the line is as narrow as that
+            seen.append((asked, got))
+            line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        Thread(target=take, args=(server,), daemon=True).start()
+        spec = VaultSpec("elm", "elm-corp", "s3", f"http://127.0.0.1:{server.getsockname()[1]}", "vault")
+        assert open_vault(spec, CREDENTIALS["s3"]).put_new("wal/1", bytes(3 * LINE))
+    assert seen == [(True, 3 * LINE)]
 
 
 @pytest.mark.parametrize(("size", "expects"), [(1, None), (100_000, None), (1 << 20, "100-continue")])

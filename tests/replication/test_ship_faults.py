@@ -54,6 +54,20 @@ def sender(site: Site) -> dict[str, Any]:
     return dict(zip(names, row, strict=True)) if row else {}
 
 
+def test_what_was_received_outlives_postgres(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """A chunk is not full yet when Postgres' disk is gone: what ship has of it by then is put all the same."""
+    fleet.durability, fleet.spacing_ms = "async", 2_000
+    acorn = sites(fleet, "acorn")
+    acorn.begin()
+    with acorn.connect() as db:
+        db.execute("INSERT INTO rows VALUES (1, 'the last')")
+    end = acorn.wal_end()
+    wait_until(lambda: lsn.parse(sender(acorn)["sent"]) >= end, acorn.told)
+    assert acorn.status()["confirmed_lsn"] < lsn.show(end)
+    acorn.kill_postgres()
+    wait_until(lambda: lsn.parse(acorn.status()["confirmed_lsn"]) >= end, acorn.told)
+
+
 def test_a_keepalive_confirms_nothing(sites: Callable[..., Site], fleet: Fleet) -> None:
     """With too few vaults the server is answered in time and again, and never told more than k vaults hold."""
     fleet.durability = "quorum"
