@@ -65,9 +65,11 @@ class Direct:
         """Whether the store made the object, or has one; None where the client has to be asked, as it may have made it."""
         headers = {"User-Agent": "resilience", "If-None-Match": "*", "Content-MD5": md5(data)}
         answer = self._send(PUT, AWSRequest("PUT", self._at(key), headers, _body(data)))
-        if answer is None or answer.content:  # a store that has trouble may say so with 200
-            return False if answer is not None and answer.status_code == TAKEN else None
-        return {THERE: True, TAKEN: False}.get(answer.status_code)
+        if answer is None:
+            return None
+        if answer.status_code == TAKEN:
+            return False
+        return True if answer.status_code == THERE and not answer.content else None  # trouble may be told with 200
 
     def close(self) -> None:
         """Idle connections end."""
@@ -78,9 +80,7 @@ class Direct:
 
     def _send(self, operation: str, request: AWSRequest) -> AWSResponse | None:
         """The whole answer; None where there is none."""
-        request.context["has_streaming_input"] = (
-            True  # under TLS the checksum is signed, not every byte: as the client does it
-        )
+        request.context["has_streaming_input"] = True  # as the client: under TLS the checksum is signed, not every byte
         self._auth.add_auth(request)
         prepared = request.prepare()
         if isinstance(request.data, io.BytesIO):
