@@ -202,7 +202,7 @@ def test_the_keyboard_is_enough(open_page: Open, device: Device) -> None:
     assert box is not None
     assert 0 <= box["x"] < device.width
     page.keyboard.press("Enter")
-    assert page.url.endswith("#main")
+    expect(page).to_have_url(re.compile("#main$"))
 
 
 def test_scripts_add_small_comforts_only(open_page: Open, plaza: Site, device: Device, name: str) -> None:
