@@ -29,11 +29,11 @@ class Segments:
             part = view[: self.size - start % self.size]
             fd = self._open(timeline, start)
             try:
-                os.pwrite(fd, part, start % self.size)
+                written = _write(fd, part, start % self.size, self.path(timeline, start))
             finally:
                 os.close(fd)
-            start += len(part)
-            view = view[len(part) :]
+            start += written
+            view = view[written:]
 
     def read(self, timeline: int, start: int, end: int) -> bytes:
         """WAL from `start` up to `end`, as far as files are there."""
@@ -110,6 +110,15 @@ class Segments:
                 if self._owner is not None:
                     os.fchown(fd, *self._owner)
         return fd
+
+
+def _write(fd: int, part: memoryview, offset: int, path: Path) -> int:
+    """How much of it was written: a disk that is nearly full takes what there is room for, and the rest is asked for again."""
+    try:
+        return os.pwrite(fd, part, offset)
+    except OSError as error:
+        error.filename = str(path)  # else nobody knows whose disk it is
+        raise
 
 
 def _sync(path: Path) -> None:
