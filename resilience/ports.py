@@ -217,6 +217,9 @@ class Plane(Protocol):
         saw them.
         """
 
+    def proven(self, site: Site, outputs: SiteOutputs, vault: str) -> None:
+        """Tell the site's ship that this vault gave the database back just now, so that its metrics say when."""
+
     def prune(self, vault: str, snapshot: str, *, really: bool) -> Mapping[str, Any]:
         """Remove from this vault what lies before a snapshot; without `really` only say what would go."""
 

@@ -224,6 +224,11 @@ class SshPlane:
         of, config = self._double(vault)
         return self.commands.here("verify", config, "--vault", of)
 
+    def proven(self, site: Site, outputs: SiteOutputs, vault: str) -> None:
+        """A note on the host, which ship reads; it takes no credential."""
+        config = self.config.bare(site, self.config.newest(site))
+        self.commands.there(outputs, "verified", config, "--vault", vault)
+
     def prune(self, vault: str, snapshot: str, *, really: bool) -> Mapping[str, Any]:
         """Remove from this vault what lies before a snapshot, with the operator's own credentials."""
         epoch = self.config.seen()

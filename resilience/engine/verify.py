@@ -75,7 +75,22 @@ def verify(
         facts = {key: found[name].get(key) for key in (*KEPT, "what", "why") if key in found[name]}
         world.log.append(Event(world.clock.now(), "verified", {"vault": name, **facts}))
         proofs.keep(world, fleet.name, name, facts)
+    if epoch is not None:
+        _tell(world, fleet.site(epoch.site), [name for name in found if found[name]["ok"] and name in epoch.vaults])
     return found
+
+
+def _tell(world: World, site: Site, proven: Sequence[str]) -> None:
+    """The site that may write shows it in its metrics; where it does not answer, what is signed and journalled stands."""
+
+    def tell() -> None:
+        outputs = world.clouds[site.name].outputs(site)
+        if outputs is None:
+            return
+        for vault in proven:
+            world.plane.proven(site, outputs, vault)
+
+    read(tell)
 
 
 def _awaited(

@@ -40,6 +40,7 @@ COMMANDS = {
     "restore-at": "restore_at",
     "point": "point",
     "verify": "verify",
+    "verified": "notes",
     "witness": "witness",
     "prune": "prune",
     "removed": "removed",
@@ -56,6 +57,7 @@ MORE = {
     "restore-at": ("at", "of"),
     "point": ("at", "of"),
     "verify": ("vault", "at"),
+    "verified": ("vault",),
     "prune": ("vault", "snapshot", "really"),
     "catch-up": ("vault", "begin", "until"),
     "caught-up": ("vault", "begin", "until"),
@@ -128,7 +130,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--config", required=True, metavar="FILE")
     parser.add_argument("--snapshot", help="verify-snapshot, prune: its id; the newest in the vault where absent")
-    parser.add_argument("--vault", help="verify-snapshot, verify, catch-up, caught-up: the vault")
+    parser.add_argument("--vault", help="verify-snapshot, verify, verified, catch-up, caught-up: the vault")
     parser.add_argument(
         "--at", metavar="TIME|LSN", help="restore-at, verify, point: up to where; all that there is where absent"
     )

@@ -1,10 +1,12 @@
-"""Notes that one command leaves for another on the same host: a snapshot was taken, one was verified."""
+"""Notes that one command leaves for another on the same host: a snapshot was taken, a vault was verified."""
 
 from __future__ import annotations
 
 import json
+import time
 from typing import Any, Literal
 
+from resilience.errors import UsageError
 from resilience.replication.config import Config, write_atomic
 
 Kind = Literal["snapshot", "verified", "caught-up"]
@@ -22,3 +24,17 @@ def read(config: Config, kind: Kind) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return facts
+
+
+def main(config: Config, vault: str | None) -> dict[str, Any]:
+    """verified, on the primary: this vault gave the database back just now, so that ship can say when; by vault, in seconds."""
+    if vault not in config.record.vaults:
+        raise UsageError(
+            f"{vault} is no vault of epoch {config.record.number}.",
+            f"They are: {', '.join(config.record.vaults)}.",
+            "Give one of them as --vault.",
+        )
+    known = {name: at for name, at in (read(config, "verified") or {}).items() if name in config.record.vaults}
+    told = {**known, vault: time.time()}
+    keep(config, "verified", told)
+    return told

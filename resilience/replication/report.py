@@ -70,7 +70,8 @@ class Report:
         record = self._config.record
         confirmed = self._spool.confirmed(record.k) if self._spool.shipped(record.k) else 0
         expires = self._lease.expires()
-        vaults = {courier.vault.name: self._vault(courier) for courier in self._couriers}
+        verified = notes.read(self._config, "verified") or {}
+        vaults = {c.vault.name: {**self._vault(c), "verified_at": verified.get(c.vault.name)} for c in self._couriers}
         writes = self._limits.writes
         return {
             "at": time.time(),
@@ -93,7 +94,6 @@ class Report:
             "outbox_error": self._outbox.error,
             "limits_error": self._limits.error,
             "snapshot": notes.read(self._config, "snapshot"),
-            "verified": notes.read(self._config, "verified"),
             "vaults": vaults,
         }
 
@@ -130,7 +130,6 @@ class Report:
             "unprotected": ("1 while no snapshot leads past WAL that was lost.", facts["gap"] is not None),
             "postgres_connected": ("1 while WAL streams from Postgres.", facts["postgres_error"] is None),
             "snapshot_time_seconds": ("When the last snapshot was labelled.", (facts["snapshot"] or {}).get("at")),
-            "verified_time_seconds": ("When a restore was last verified.", (facts["verified"] or {}).get("at")),
         }
         found = [
             Metric(name, "gauge", told, () if value is None else (Sample(float(value)),))
@@ -151,9 +150,13 @@ class Report:
             for name, (key, told) in gauges.items()
         ]
         holes = tuple(Sample(facts["hole"] is not None, {"vault": vault}) for vault, facts in vaults.items())
+        verified = tuple(
+            Sample(facts["verified_at"], {"vault": vault}) for vault, facts in vaults.items() if facts["verified_at"]
+        )
         return [
             *found,
             Metric("vault_left_behind", "gauge", "1 while it lacks WAL no longer kept.", holes),
+            Metric("vault_verified_time_seconds", "gauge", "When it last gave the database back.", verified),
             *self._puts(),
         ]
 

@@ -36,6 +36,14 @@ class SimPlane:
         """Nothing to copy: a simulated ship leaves no vault behind."""
         return self._on(outputs, "catch_up", 1.0, lambda _: {"vault": vault, "chunks": 0, "objects": 0})
 
+    def proven(self, site: Site, outputs: SiteOutputs, vault: str) -> None:
+        """Its ship says it from now on."""
+
+        def note(host: Host) -> None:
+            host.verified[vault] = self.sim.now
+
+        self._on(outputs, "proven", 0.3, note)
+
     def without(self, vaults: frozenset[str], *, forced: bool = False) -> SimPlane:
         """The same, with no door to these vaults."""
         return replace(self, left_out=self.left_out | vaults, forced=forced)
@@ -399,7 +407,13 @@ def _empty(host: Host) -> None:
 
 def _shipped(host: Host) -> Mapping[str, Any]:
     vaults = {
-        v: {"lsn": f"0/{put:X}", "lag_bytes": len(host.wal) - put, "backlog_objects": 0} for v, put in host.put.items()
+        v: {
+            "lsn": f"0/{put:X}",
+            "lag_bytes": len(host.wal) - put,
+            "backlog_objects": 0,
+            "verified_at": host.verified.get(v),
+        }
+        for v, put in host.put.items()
     }
     lag = len(host.wal) - host.confirmed
     return {"age_s": 0.0, "lag_bytes": lag, "confirmed_lsn": f"0/{host.confirmed:X}", "vaults": vaults}

@@ -55,6 +55,8 @@ class Host:
     ships: EpochRecord | None = None
     put: dict[str, int] = field(default_factory=dict)
     """By vault: how much of `wal` it holds."""
+    verified: dict[str, float] = field(default_factory=dict)
+    """By vault: when it gave the database back, as the operator told."""
     confirmed: int = 0
     lease_until: int = 0
     lease_ms: int = 0

@@ -20,7 +20,7 @@ from resilience.lab import Lab
 from tests.lab.copies import posts_in
 from tests.lab.test_lab_aside import ask
 from tests.lab.users import as_users
-from tests.replication.harness import site_folder
+from tests.replication.harness import site_folder, wait_until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(900)]
 HAZARDS = ["loses-writes", "no-spare-vault", "old-name-served", "never-run-here"]
@@ -194,6 +194,9 @@ def test_a_vault_shows_what_the_primary_sees(operator: Operator) -> None:
     assert found["compared_tables"] == len(found["tables"]) > 10
     vaults = operator.run("status")["vaults"]
     assert [vaults[name]["compared"] for name in ("birch", "cedar", "elm")] == [None, True, None]
+    wait_until(
+        lambda: 'vault_verified_time_seconds{vault="cedar"} ' in ask(operator.lab, METRICS, ACORN), "ship's word"
+    )
 
 
 ONE_POST = """
@@ -204,6 +207,7 @@ client = Client("http://plaza.test")
 enter(client)
 print(client.post(sys.argv[1])["id"])
 """
+METRICS = "cat /run/resilience/metrics/ship.prom"
 FLUSHED = "cd /; runuser -u postgres -- psql -XAtc 'SELECT pg_current_wal_flush_lsn()' plaza"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -108,9 +109,14 @@ def test_a_vault_that_hangs_is_left_behind_and_catches_up(sites: Callable[..., S
     copied = acorn.run("catch-up", *ends, config=acorn.config("reader"))
     assert copied["chunks"] > 0
     assert elm.requests - before < 20, "the primary took no part in it"
+    assert acorn.status()["vaults"]["birch"]["verified_at"] is None
+    acorn.run("verified", "--vault", "birch", config=acorn.ship_config())
     acorn.run("caught-up", *ends, config=acorn.ship_config())
     wait_until(lambda: acorn.status()["vaults"]["elm"]["hole"] is None, acorn.told)
     assert lsn.parse(acorn.status()["vaults"]["elm"]["lsn"]) >= end
+    assert time.time() - acorn.status()["vaults"]["birch"]["verified_at"] < 600
+    wait_until(lambda: '\nresilience_vault_verified_time_seconds{vault="birch"} ' in metrics(acorn), acorn.told)
+    assert 'verified_time_seconds{vault="elm"}' not in metrics(acorn), "nobody verified that one"
     vaults = fleet.vaults()
     keys = chunks(vaults["birch"])
     assert keys == chunks(vaults["elm"])

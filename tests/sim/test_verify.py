@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from resilience.engine.observe import observe
@@ -24,6 +24,7 @@ class Plane:
     asked: list[tuple[Any, ...]]
     ship: dict[str, Any] | None = None
     seen: dict[str, Any] | None = None
+    told: list[tuple[str, str]] = field(default_factory=list)
 
     def witness(self, site: Site, outputs: SiteOutputs) -> dict[str, Any]:
         """What the primary says that it sees."""
@@ -46,6 +47,10 @@ class Plane:
             raise ResilienceError("acorn does not answer.", "It is gone.", "Look.")
         return self.ship
 
+    def proven(self, site: Site, outputs: SiteOutputs, vault: str) -> None:
+        """Remember what the primary was told."""
+        self.told.append((site.name, vault))
+
     def prune(self, vault: str, snapshot: str, *, really: bool) -> dict[str, Any]:
         """Remember what was asked."""
         self.asked.append((vault, snapshot, really))
@@ -67,6 +72,7 @@ def test_every_vault_is_proven_by_itself() -> None:
     assert [found[vault]["ok"] for vault in ("birch", "cedar", "elm")] == [True, False, False]
     assert "rows are not those of birch" in found["elm"]["what"]
     assert plane.asked == [("birch", None), ("cedar", "0/5"), ("elm", "0/5")]
+    assert plane.told == [("acorn", "birch")], "its metrics say it of that one alone"
     seen = observe(stage.world, stage.fleet).vaults
     assert seen["birch"].verified is not None
     assert seen["cedar"].verified is None
@@ -200,11 +206,21 @@ def test_the_simulated_plane_verifies_too() -> None:
     found = verify(stage.world, stage.fleet)
     assert {facts["compared"] for facts in found.values()} == {True}
     assert stage.posted > before + len(found)
+    acorn = stage.fleet.site("acorn")
+    outputs = stage.world.clouds["acorn"].outputs(acorn)
+    assert outputs is not None
+
+    def told() -> dict[str, Any]:
+        return dict(stage.world.plane.status(acorn, outputs)["vaults"])
+
+    first = {name: facts["verified_at"] for name, facts in told().items()}
+    assert None not in first.values()
     stage.state.vaults["elm"].snapshots.clear()
     stage.state.vaults["cedar"].chains[1].rows["forged"] = 0.0
     found = verify(stage.world, stage.fleet)
     assert [name for name, facts in found.items() if not facts["ok"]] == ["cedar", "elm"]
     assert list(found["cedar"]["unlike"]) == ["writes"]
+    assert [name for name, facts in told().items() if facts["verified_at"] > first[name]] == ["birch"]
 
 
 def test_nothing_gives_way_to_what_was_not_proven_long_ago() -> None:
