@@ -20,6 +20,8 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What a system says that has no room left."""
 IN_WORDS = "no space left on device"
 MB = 1e6
+AGAIN = "Give it room, then run the same command again: it begins anew what was half made, and touches nothing else."
+GOES_ON = "Give it room: this standby goes on by itself, and nothing is lost meanwhile."
 
 
 class DiskFull(ResilienceError):
@@ -29,15 +31,15 @@ class DiskFull(ResilienceError):
     """How many bytes were to come, if that is known."""
 
 
-def full(where: Path, size: int | None = None) -> DiskFull:
-    """No room where this file or folder was to be; `size`: how many bytes were to come, if that is known."""
+def full(where: Path, size: int | None = None, then: str = AGAIN) -> DiskFull:
+    """No room where this file or folder was to be; `size`: how many bytes were to come, if that is known; `then`: what to do."""
     there = next(path for path in (where, *where.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     wants = f"{size / MB:.0f} MB were to come, " if size else ""
     error = DiskFull(
         f"The disk that holds {where} is full.",
         f"{wants}{free / MB:.0f} MB are free there now; WAL since the snapshot needs room beside the files.",
-        "Give it room, then run the same command again: it begins anew what was half made, and touches nothing else.",
+        then,
     )
     error.size = size
     return error

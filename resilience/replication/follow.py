@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -20,7 +21,7 @@ import structlog
 from resilience.errors import BrokenChain, Refused, ResilienceError
 from resilience.model import EpochRecord
 from resilience.replication import chain as chains
-from resilience.replication import chunk, lsn, standby
+from resilience.replication import chunk, disk, lsn, standby
 from resilience.replication.base import CLONING, afresh, clone, empty, following, owner_of
 from resilience.replication.chain import Chain
 from resilience.replication.chunk import Header
@@ -62,6 +63,7 @@ class Follower:
         self._legs = self._where()
         self._incoming = self._begin(self._legs.pop(0))
         self._noted = 0
+        self._looked = 0.0
         self._stopped: str | None = None
         self._onward: Config | None = None
         self._ended = False
@@ -90,17 +92,14 @@ class Follower:
         standby.prepare(self._config, self._segments)
         for thread in (*self._readers, self._entries, self._prune, *([self._pictures] if self._pictures else [])):
             thread.start()
-        looked = 0.0
         try:
             while not self._stopping.is_set():
                 self._awake.wait(LOOK)
                 self._awake.clear()
-                if self._deliver():
-                    standby.poke(self._config)
-                    self._report.write(self._incoming)
-                if time.monotonic() >= looked + LOOK:
-                    self._look()
-                    looked = time.monotonic()
+                try:
+                    self._step()
+                except OSError as error:
+                    self._wait_for_room(error)
         finally:
             self._end()
         self._note(self._incoming.position)
@@ -109,6 +108,25 @@ class Follower:
         for vault in self._vaults.values():  # what is tried again would still call one that is out of the set
             vault.close()
         return self._onward
+
+    def _step(self) -> None:
+        """Deliver what there is, and look around now and then; what a full disk cuts short is done again by the next."""
+        if self._deliver():
+            standby.poke(self._config)
+            self._report.write(self._incoming)
+        if time.monotonic() >= self._looked + LOOK:
+            self._look()
+            self._looked = time.monotonic()
+
+    def _wait_for_room(self, error: OSError) -> None:
+        """Say that the disk is full; whatever else it is ends follow."""
+        if error.errno not in disk.FULL:
+            raise error
+        full = disk.full(Path(error.filename or self._config.paths.wal), then=disk.GOES_ON)
+        if self._report.full is None:
+            log.error("the disk is full", what=full.what, next=full.next)
+        self._report.full = f"{full.what} {full.why} {full.next}"
+        self._report.write(self._incoming)
 
     def end(self) -> None:
         """End, and go on with nothing."""
@@ -192,6 +210,7 @@ class Follower:
             self._report.next_epoch_error = f"{error.what}. {error.next}"
         self._tell_stopped()
         self._keep_running()
+        self._report.full = None
         self._report.write(self._incoming)
 
     def _tell_stopped(self) -> None:
@@ -227,8 +246,7 @@ class Follower:
         self._switch(leg, following_leg)
 
     def _switch(self, leg: Leg, next_leg: Leg) -> None:
-        if self._legs:
-            self._legs.pop(0)
+        """Nothing of it is remembered before all is on the disk, so that what a full one cuts short may be done again."""
         position, branches = self._incoming.position, next_leg.start.timeline > leg.start.timeline
         if branches and self._segments.go_past(leg.start.timeline, position):
             self._anew(position)
@@ -239,11 +257,13 @@ class Follower:
         if branches:
             start = next_leg.start
             self._segments.branch(start.timeline, leg.start.timeline, start.start, start.history)
+        if self._legs:
+            self._legs.pop(0)
         self._incoming = self._begin(next_leg)
+        self._leave_behind(next_leg.record)
         self._noted = 0
         self._note(next_leg.position)
         standby.poke(self._config)
-        self._leave_behind(next_leg.record)
 
     def _leave_behind(self, record: EpochRecord) -> None:
         """All before this epoch is here, so nothing is wanted any more from vaults that are not in its set: they may be lost."""

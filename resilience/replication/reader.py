@@ -12,7 +12,7 @@ import structlog
 
 from resilience.errors import ResilienceError, VaultError
 from resilience.ports import Vault
-from resilience.replication import chunk, layout, lsn
+from resilience.replication import chunk, disk, layout, lsn
 from resilience.replication.chunk import Header
 from resilience.replication.courier import PAUSES
 from resilience.replication.incoming import Incoming
@@ -40,6 +40,8 @@ class Reader(threading.Thread):
         self.error: str | None = None
         self.failures = 0
         self.holes = 0
+        self.full: str | None = None
+        """What to do where chunks can't be kept, because the disk is full."""
         self.errors: Counter[str] = Counter()
         """Questions that failed, by class, and chunks that came altered, or are others than elsewhere."""
         self._incoming = incoming
@@ -79,17 +81,21 @@ class Reader(threading.Thread):
                 continue
             if self.failures:
                 log.info("vault is back", vault=self.vault.name, failures=self.failures)
-                self.failures, self.error = 0, None
+                self.failures, self.error, self.full = 0, None, None
             if not found:
                 self._wake.wait(self._spacing if time.monotonic() < self._lively_until else IDLE)
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1
+        self.full = None
+        if isinstance(error, OSError) and error.errno in disk.FULL:
+            error = disk.full(self._folder, then=disk.GOES_ON)
+            self.full = f"{error.what} {error.why} {error.next}"
         self.errors[error_class(error)] += 1
         self.error = f"{error.what}: {error.why}" if isinstance(error, ResilienceError) else repr(error)
         if self.failures == 1 or self.failures % 60 == 0:
             log.warning(
-                "vault cannot be read",
+                "what it holds cannot be kept" if self.full else "vault cannot be read",
                 vault=self.vault.name,
                 why=self.error,
                 failures=self.failures,

@@ -52,6 +52,8 @@ class StandbyReport:
         self._db: psycopg.Connection[Any] | None = None
         self.next_epoch_error: str | None = None
         """Why it can't be told which epoch comes next."""
+        self.full: str | None = None
+        """What to do where WAL can't be given to Postgres, because the disk is full."""
         self._written = 0.0
         self._metrics_written = 0.0
 
@@ -94,7 +96,7 @@ class StandbyReport:
             "pictures_lacking": self._pictures.lacking if self._pictures else None,
             "ledger_entries": self._entries.held,
             "kept": self._prune.facts,
-            "stopped": incoming.stopped,
+            "stopped": incoming.stopped or next(filter(None, (self.full, *(r.full for r in self._readers))), None),
             "next_epoch_error": self.next_epoch_error,
             "vaults": {
                 r.vault.name: {

@@ -20,6 +20,7 @@ from resilience.replication.chunk import Header, Opening, Start
 from resilience.replication.follow import Follower
 from resilience.replication.objects import keep
 from resilience.replication.segments import Segments
+from tests.replication.disks import fill, tmpfs
 from tests.replication.harness import site_folder, wait_until
 from tests.replication.test_behind import END, MIB, REACHED, SET, Behind, InMemory
 
@@ -166,3 +167,42 @@ def test_why_nobody_knows_what_comes_next_is_said(crossing: Crossing) -> None:
 
     crossing.crosses(disputed)
     assert says() == ""
+
+
+@pytest.fixture(params=["objects", "restored"])
+def small_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Crossing, Path]]:
+    """Where chunks are kept, or where Postgres finds its WAL, is a small disk."""
+    monkeypatch.setattr(standby, "prepare", lambda *_: None)
+    monkeypatch.setattr(standby, "alive", lambda _: True)
+    with site_folder() as folder:
+        small = folder / "birch/wal" / request.param
+        small.mkdir(parents=True)
+        with tmpfs(small, "16m"):
+            yield Crossing(folder), small
+
+
+def test_a_full_disk_is_told_and_gone_on_from(small_disk: tuple[Crossing, Path]) -> None:
+    """It says which, and what to do; once there is room it goes on, and crosses, as if nothing had been, and says nothing more."""
+    crossing, small = small_disk
+
+    def says() -> str:
+        return crossing.birch.standby_status().get("stopped") or ""
+
+    def is_full_until_told(filling: Path) -> None:
+        wait_until(lambda: f"The disk that holds {small}" in says() and "Give it room" in says(), says, 30)
+        filling.unlink()
+        wait_until(lambda: not says(), says, 30)
+
+    def opens() -> None:
+        filling = fill(small)
+        crossing.opens()
+        if small.name == "restored":
+            is_full_until_told(filling)  # crossing itself makes room where chunks are kept
+
+    filling = fill(small)
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        crosses = aside.submit(crossing.crosses, opens)
+        is_full_until_told(filling)
+        crosses.result()
+    segments, begins = Segments(crossing.config.paths.wal / "restored", MIB), lsn.segment_start(CUT, MIB)
+    assert segments.read(2, begins, END) == crossing.wal[begins - MIB :]

@@ -17,6 +17,7 @@ from resilience.replication.objects import Span, is_object
 from tests.replication import kills
 from tests.replication.chaos import Writer, proxied
 from tests.replication.conftest import buckets
+from tests.replication.disks import fill, tmpfs
 from tests.replication.harness import Fleet, Site, wait_until
 from tests.vault_proxy import Proxy
 from tests.vault_servers import Store
@@ -240,24 +241,63 @@ def rot_a_header(standby: Site) -> None:
     path.write_bytes(line[:at] + digit + line[at + 1 :] + newline + body)
 
 
-def test_follows_and_is_promoted(faulty: tuple[Fleet, dict[str, Proxy]], sites: Callable[..., Site]) -> None:
+def goes_on_once_its_disk_has_room(acorn: Site, standby: Site) -> None:
+    """Its Postgres finds no room for WAL and ends: that is said, and what to do; with room again all comes through."""
+
+    def is_full_and_says_so() -> bool:
+        fill(standby.pg)  # also what Postgres gave back meanwhile
+        return "Give it room" in (standby.standby_status()["stopped"] or "")
+
+    fill(standby.pg)
+    acorn.insert(101, 105)
+    with acorn.connect() as db:
+        db.execute("SELECT pg_switch_wal()")
+    acorn.insert(106, 110)
+    wait_until(is_full_and_says_so, standby.told_by_standby)
+    assert "No space left on device" in (standby.folder / "socket/postgres.log").read_text()
+    (standby.pg / "filling").unlink()
+    wait_until(lambda: standby.has(110), standby.told_by_standby)
+    wait_until(lambda: standby.standby_status()["stopped"] is None, standby.told_by_standby)
+
+
+def follows_past_faults(acorn: Site, standby: Site, proxies: dict[str, Proxy]) -> None:
+    """Of vaults, then of its own disk."""
+    follows_past_bad_vaults(acorn, standby, proxies)
+    goes_on_once_its_disk_has_room(acorn, standby)
+
+
+@pytest.fixture
+def pair(faulty: tuple[Fleet, dict[str, Proxy]], sites: Callable[..., Site]) -> Iterator[tuple[Site, Site]]:
+    """A primary, and a standby whose database has a small disk of its own."""
+    acorn, birch = sites(faulty[0], "acorn"), sites(faulty[0], "birch", standby=True)
+    birch.pg.mkdir()
+    with tmpfs(birch.pg, "256m"):
+        try:
+            yield acorn, birch
+        finally:
+            birch.end()
+
+
+def test_follows_and_is_promoted(
+    faulty: tuple[Fleet, dict[str, Proxy]], pair: tuple[Site, Site], sites: Callable[..., Site]
+) -> None:
     """Rows can be read at the standby; it is promoted with all, and another, begun from its snapshot, follows on.
 
-    Each commit waits for two vaults, and none that was acknowledged is missing. The new one's ship was started before it
-    was promoted, and waited.
+    Each commit waits for two vaults, and none that was acknowledged is missing, though the standby's disk was full for a while.
+    The new one's ship was started before it was promoted, and waited.
     """
     fleet, proxies = faulty
-    acorn = sites(fleet, "acorn")
+    acorn, birch = pair
     acorn.begin()
     ask_for_quorum(acorn)
     write_two_segments(acorn)
-    birch, cedar = sites(fleet, "birch", standby=True), sites(fleet, "cedar", standby=True)
+    cedar = sites(fleet, "cedar", standby=True)
     pictures = birch.config(standby=True, media_query=PICTURES)
     birch.follow(pictures)
     wait_until(lambda: birch.has(60), birch.told_by_standby)
     taken = keeps_what_may_be_needed(birch, pictures)
     cedar.follow()
-    follows_past_bad_vaults(acorn, birch, proxies)
+    follows_past_faults(acorn, birch, proxies)
     follows_the_ledger(birch, fleet)
     be_strange(acorn)
     picture = add_picture(acorn)
@@ -265,7 +305,7 @@ def test_follows_and_is_promoted(faulty: tuple[Fleet, dict[str, Proxy]], sites: 
     wait_until(lambda: place(birch.folder / "media", picture).exists(), birch.told_by_standby)
     status = birch.standby_status()
     assert (status["role"], status["follows"], status["readable"]) == ("standby", "acorn", True)
-    acorn.insert(101, 150)
+    acorn.insert(111, 150)
     acorn.wait_confirmed()
     lose_ship(acorn)
     lose(acorn)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from resilience.replication.segments import Segments
+from tests.replication.disks import tmpfs
 
 SEGMENT = 1 << 20
 
@@ -17,11 +18,8 @@ SEGMENT = 1 << 20
 @pytest.fixture
 def half_a_segment(tmp_path: Path) -> Iterator[Path]:
     """A disk that has room for half of a segment of WAL."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SEGMENT // 2}", "tmpfs", str(tmp_path)], check=True)
-    try:
+    with tmpfs(tmp_path, str(SEGMENT // 2)):
         yield tmp_path
-    finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 def test_wal_that_the_disk_takes_in_part_is_not_written(half_a_segment: Path) -> None:
