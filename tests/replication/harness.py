@@ -275,6 +275,7 @@ class Site:
             capture_output=True,
             text=True,
             cwd=ROOT,
+            env={**os.environ, **self.environment},
             timeout=300,
         )
         (self.folder / f"{command}.log").write_text(done.stderr)

@@ -19,6 +19,7 @@ from tests.replication.chaos import Writer, proxied
 from tests.replication.conftest import buckets
 from tests.replication.disks import fill, tmpfs
 from tests.replication.harness import Fleet, Site, wait_until
+from tests.replication.test_lease import DAY, clock_is_off, with_a_clock
 from tests.vault_proxy import Proxy
 from tests.vault_servers import Store
 
@@ -260,16 +261,27 @@ def goes_on_once_its_disk_has_room(acorn: Site, standby: Site) -> None:
     wait_until(lambda: standby.standby_status()["stopped"] is None, standby.told_by_standby)
 
 
+def follows_under_a_clock_that_jumps(acorn: Site, standby: Site) -> None:
+    """A day on, then a day back: what comes is shown all the same. It stays a day back."""
+    for day, rows in ((DAY, 115), (-DAY, 120)):
+        (standby.folder / "jump").write_text(str(day))
+        wait_until(lambda day=day: clock_is_off(standby.standby_status(), day), standby.told_by_standby)  # type: ignore[misc]
+        acorn.insert(rows - 4, rows)
+        wait_until(lambda rows=rows: standby.has(rows), standby.told_by_standby)  # type: ignore[misc]
+
+
 def follows_past_faults(acorn: Site, standby: Site, proxies: dict[str, Proxy]) -> None:
-    """Of vaults, then of its own disk."""
+    """Of vaults, of its own disk and of its clock, one after another."""
     follows_past_bad_vaults(acorn, standby, proxies)
     goes_on_once_its_disk_has_room(acorn, standby)
+    follows_under_a_clock_that_jumps(acorn, standby)
 
 
 @pytest.fixture
 def pair(faulty: tuple[Fleet, dict[str, Proxy]], sites: Callable[..., Site]) -> Iterator[tuple[Site, Site]]:
-    """A primary, and a standby whose database has a small disk of its own."""
+    """A primary, and a standby whose database has a small disk of its own and whose clock can jump."""
     acorn, birch = sites(faulty[0], "acorn"), sites(faulty[0], "birch", standby=True)
+    with_a_clock(birch)
     birch.pg.mkdir()
     with tmpfs(birch.pg, "256m"):
         try:
@@ -283,8 +295,8 @@ def test_follows_and_is_promoted(
 ) -> None:
     """Rows can be read at the standby; it is promoted with all, and another, begun from its snapshot, follows on.
 
-    Each commit waits for two vaults, and none that was acknowledged is missing, though the standby's disk was full for a while.
-    The new one's ship was started before it was promoted, and waited.
+    Each commit waits for two vaults, and none that was acknowledged is missing, though the standby's disk was full for a while, and
+    its clock jumped while it followed and before it took over. The new one's ship was started before it was promoted, and waited.
     """
     fleet, proxies = faulty
     acorn, birch = pair
@@ -305,7 +317,7 @@ def test_follows_and_is_promoted(
     wait_until(lambda: place(birch.folder / "media", picture).exists(), birch.told_by_standby)
     status = birch.standby_status()
     assert (status["role"], status["follows"], status["readable"]) == ("standby", "acorn", True)
-    acorn.insert(111, 150)
+    acorn.insert(121, 150)
     acorn.wait_confirmed()
     lose_ship(acorn)
     lose(acorn)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import cycle
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
 from resilience.errors import Exit
 from resilience.replication import epoch as epochs
@@ -62,6 +63,11 @@ def with_a_clock(site: Site) -> Path:
     jump.write_text("0")
     site.environment |= {"PYTHONPATH": str(site.folder / "clock"), "JUMP": str(jump)}
     return jump
+
+
+def clock_is_off(status: Mapping[str, Any], day: float) -> bool:
+    """Whether what a process says of itself is by a clock that is so many seconds off."""
+    return bool(abs(status["at"] - time.time() - day) < DAY / 2)
 
 
 def leased(sites: Callable[..., Site], fleet: Fleet) -> Site:
