@@ -10,6 +10,12 @@ from resilience.model import Fleet, Site, VaultSpec
 from resilience.model.cost import Cost, CostLine, HostPrice, Prices, StoragePrice, Usage
 
 SECONDS_A_MONTH = 30 * 86400
+LOOKS_A_LEASE = 3
+"""So often ship looks for a newer epoch while it has nothing to put; after each PUT once."""
+GETS_A_CHUNK = 2.5
+"""What a hot standby asks of each vault for one chunk: it, the next one that is not there yet, a newer epoch."""
+GETS_IDLE = 3.5
+"""What it asks a second while nothing is written."""
 
 
 def cost(fleet: Fleet, prices: Prices, usage: Usage) -> Cost:
@@ -30,8 +36,18 @@ def _month(fleet: Fleet, prices: Prices, usage: Usage) -> Iterator[CostLine]:
         yield _line(f"vault {vault.name}: {usage.stored_gb:g} GB kept", held, price)
         if vault.copies_only:
             continue
-        puts = usage.busy * SECONDS_A_MONTH * 1000 / fleet.replication.spacing_ms
+        puts, gets = _asked(fleet, usage.busy)
         yield _line(f"vault {vault.name}: {puts:,.0f} PUTs of WAL", puts / 1000 * price.puts_1000, price)
+        yield _line(f"vault {vault.name}: {gets:,.0f} GETs", gets / 1000 * price.gets_1000, price)
+
+
+def _asked(fleet: Fleet, busy: float) -> tuple[float, float]:
+    """PUTs and GETs a month at one vault: of ship, and of each standby that follows."""
+    standbys = sum(site.standby == "hot" for site in fleet.sites if site != fleet.primary)
+    puts = busy * SECONDS_A_MONTH * 1000 / fleet.replication.spacing_ms
+    idle = (1 - busy) * SECONDS_A_MONTH
+    by_ship = puts + idle * LOOKS_A_LEASE / fleet.replication.lease_s
+    return puts, by_ship + standbys * (puts * GETS_A_CHUNK + idle * GETS_IDLE)
 
 
 def _evacuation(fleet: Fleet, prices: Prices, usage: Usage) -> Iterator[CostLine]:

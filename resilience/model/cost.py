@@ -26,6 +26,7 @@ class StoragePrice:
     currency: str
     gb_month: float
     puts_1000: float
+    gets_1000: float
     egress_gb: float
     note: str
     source: str

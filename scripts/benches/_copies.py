@@ -397,5 +397,5 @@ class Received(Copy):
 
 
 ALL = (Nothing, Ours, OursToTwo, OursQuorum, PgBackRest, Received)
-GROWN = (Nothing, Puts, Ours, OursQuorum, PgBackRest)
+GROWN = (Nothing, Puts, Ours, OursQuorum, PgBackRest, Received)
 """Measured beside databases of several sizes."""

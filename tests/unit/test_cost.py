@@ -57,6 +57,20 @@ def test_spacing_costs_puts() -> None:
     assert puts(dense) == pytest.approx(10 * puts(fleet), rel=0.01)
 
 
+def test_a_standby_that_follows_costs_gets() -> None:
+    """While nothing is written ship looks for a newer epoch three times a lease, and a hot standby asks 3.5 times a second besides."""
+    fleet = config.load(HOBBY)
+    followed = replace(fleet, sites=(fleet.sites[0], replace(fleet.sites[1], standby="hot")))
+
+    def gets(of: Fleet) -> list[float]:
+        return [line.amount or 0.0 for line in cost(of, load_prices(), Usage(50, 0.0)).month if "GETs" in line.what]
+
+    month = 30 * 86400
+    by_ship = month * 3 / fleet.replication.lease_s / 1000 * 0.0004
+    assert gets(fleet) == pytest.approx([by_ship] * 2, abs=0.01)
+    assert gets(followed) == pytest.approx([by_ship + month * 3.5 / 1000 * 0.0004] * 2, abs=0.01)
+
+
 def test_more_than_a_price_covers_has_none() -> None:
     """A base price that holds for 1 TB says nothing of two."""
     fleet = config.load(HOBBY)
