@@ -301,7 +301,7 @@ def unfinished(path: Path) -> Path:
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
-    """Replace a file at once, durably: readers see the old one or the new one."""
+    """Replace a file at once: readers see the old one or the new one; after a power cut too, and by then the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = unfinished(path)
     with open(new, "wb", opener=lambda p, f: os.open(p, f, mode)) as file:
@@ -311,6 +311,16 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, i
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Let the names in a folder outlive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def environment() -> Mapping[str, Any]:

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 from resilience.errors import Refused
 from resilience.replication import lsn
+from resilience.replication.config import sync_folder
 from resilience.replication.lease import now
 from resilience.replication.quorum import held_by
 
@@ -308,8 +309,4 @@ def write_durably(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
