@@ -7,20 +7,26 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from resilience.adapters.rules import for_postgres
 from resilience.model import Replication
 from resilience.replication import lsn
+from resilience.replication.metrics import PREFIX
 from tests.replication.harness import Fleet, Site, wait_until
 from tests.replication.test_lease import DAY, stop, with_a_clock
 from tests.replication.test_ship_faults import chunks
 from tests.vault_proxy import Proxy, proxy
+
+PRICES = {"birch": 5.0, "cedar": 0.4}
+"""Of 1,000 PUTs; elm's is not known."""
 
 
 @pytest.fixture
@@ -64,6 +70,28 @@ def metrics(site: Site) -> str:
     """What ship wrote for Prometheus."""
     path = site.folder / "run/metrics/ship.prom"
     return path.read_text() if path.exists() else ""
+
+
+def measured(site: Site) -> dict[str, float]:
+    """The same as Prometheus reads it: by name and labels, `put_seconds_count birch wal`."""
+    samples = [s for family in text_string_to_metric_families(metrics(site)) for s in family.samples]
+    return {" ".join([s.name.removeprefix(PREFIX), *s.labels.values()]): s.value for s in samples}
+
+
+def tells_of_each_vault(told: dict[str, float]) -> None:
+    """Elm refuses, the others have all: who is behind and by how much, how long PUTs took, what they cost where it is known."""
+    assert told["epoch"] == 1
+    assert told["vault_lag_bytes elm"] > 1 << 20
+    assert told["vault_lag_seconds elm"] > 0
+    for vault, price in PRICES.items():
+        assert told[f"vault_lag_bytes {vault}"] < told["vault_lag_bytes elm"]
+        assert told[f"vault_lag_seconds {vault}"] < told["vault_lag_seconds elm"]
+        puts = told[f"put_seconds_count {vault} wal"]
+        assert puts == told[f"put_seconds_bucket {vault} wal +Inf"] > 0
+        assert told[f"put_seconds_sum {vault} wal"] > 0
+        assert told[f"put_cost_total {vault} wal"] == pytest.approx(puts / 1000 * price)
+    assert told["put_seconds_count elm wal"] == 0, "what was refused is no PUT"
+    assert "put_cost_total elm wal" not in told, "nobody said its price"
 
 
 def secrets(site: Site) -> set[str]:
@@ -127,6 +155,8 @@ def test_a_vault_that_hangs_is_left_behind_and_catches_up(sites: Callable[..., S
 
 def test_writes_stop_where_the_operator_chose_so(sites: Callable[..., Site], fleet: Fleet, elm: Proxy) -> None:
     """Past the limit nobody may write, not even who was at it; half of it taken, they may again."""
+    priced = {name: replace(spec, price_per_1000_puts=PRICES.get(name)) for name, (_, spec) in fleet.stores.items()}
+    fleet.stores = {name: (store, priced[name]) for name, (store, _) in fleet.stores.items()}
     acorn = sites(fleet, "acorn")
     begun(acorn)
     elm.status, elm.writes_only = 403, True
@@ -142,9 +172,11 @@ def test_writes_stop_where_the_operator_chose_so(sites: Callable[..., Site], fle
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         acorn.insert(3, 3)
     assert acorn.rows() == [], "reading goes on"
-    wait_until(lambda: "put_errors_total" in metrics(acorn), acorn.told)
-    assert 'class="Trouble"' in metrics(acorn)
-    assert 'resilience_spool_chunks{vault="elm"}' in metrics(acorn)
+    wait_until(lambda: measured(acorn)["writes_stopped"], acorn.told)
+    told = measured(acorn)
+    assert told["put_errors_total elm wal Trouble"] > 0
+    assert told["spool_chunks elm"] > 0
+    tells_of_each_vault(told)
     said = acorn.told() + metrics(acorn) + (acorn.folder / "ship.log").read_text()
     assert not [secret for secret in secrets(acorn) if secret in said]
     elm.status = None
@@ -254,10 +286,13 @@ def test_a_slot_that_was_lost(sites: Callable[..., Site], fleet: Fleet) -> None:
         assert db.execute(told).fetchone() == (None,), "nothing is confirmed"
     acorn.insert(25, 30)
     acorn.wait_confirmed()
+    began = time.time()
     acorn.run("snapshot", config=acorn.ship_config())
     wait_until(lambda: acorn.status()["gap"] is None, acorn.told)
     acorn.insert(31, 40)
     acorn.wait_confirmed()
+    wait_until(lambda: began < measured(acorn)["snapshot_time_seconds"] < time.time(), lambda: metrics(acorn))
+    assert measured(acorn)["unprotected"] == 0
     acorn.kill_postgres()
     acorn.end()
     birch = sites(fleet, "birch")
