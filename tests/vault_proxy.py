@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         status, headers, data = self._ask(body)
         if proxy.accept_and_fail and writes:
             self._answer(500, [], b"<Error><Code>InternalError</Code></Error>")
-        elif proxy.flip and self.command == "GET" and status == 200 and "wal/" in self.path and data:
+        elif proxy.flip and self.command == "GET" and status == 200 and self._gives_chunk() and data:
             self._answer(status, headers, data[:-1] + bytes([data[-1] ^ 1]))
         else:
             self._answer(status, headers, data)
@@ -88,6 +88,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _concerns(self) -> bool:
         """Whether this request is one of those that the vault treats badly."""
         return re.search(self.proxy.only, urllib.parse.unquote(self.path)) is not None
+
+    def _gives_chunk(self) -> bool:
+        """Whether a GET is for what is in an object under wal/; of GCS one may also ask what it knows of an object."""
+        path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
+        return "wal/" in path and not path.startswith("/storage/")
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":

@@ -187,7 +187,7 @@ class GcsVault:
 
     def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
         """The error that tells an account that is closed from a store that has trouble."""
-        response: Any = getattr(error, "response", None)
+        response: Any = None if isinstance(error, DataCorruption) else getattr(error, "response", None)  # that was read
         text = f"{error} {getattr(response, 'text', '')}"
         if (found := CLOSED.search(text)) is not None:
             return VendorClosed(self._vendor, found.group())

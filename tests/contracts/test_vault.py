@@ -216,6 +216,19 @@ def test_half_an_object_is_an_error_never_an_object(stores: dict[str, Store]) ->
         assert vault.get("wal/1") == b"whole"
 
 
+def test_a_body_that_came_altered_is_an_error_never_an_object(stores: dict[str, Store]) -> None:
+    """Google's library compares it with the hash that the store tells, and has nothing left of it to explain with."""
+    spec = make_bucket(stores["gcs"], next(NAMES))
+    with proxy(spec.endpoint) as between:
+        vault = open_vault(replace(spec, endpoint=between.endpoint), stores["gcs"].credentials["operator"])
+        assert vault.put_new("wal/1", b"whole")
+        between.flip = True
+        with pytest.raises(VaultError, match="could not get wal/1"):
+            vault.get("wal/1")
+        between.be_well()
+        assert vault.get("wal/1") == b"whole"
+
+
 def test_a_put_that_ends_after_its_headers_puts_nothing(stores: dict[str, Store]) -> None:
     """As a ship that is killed there leaves it: what it puts again is taken, and is all that there is."""
     spec = make_bucket(stores["s3"], "cut")
