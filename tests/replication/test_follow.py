@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -10,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from resilience.replication import layout, lsn, proof, seals
 from resilience.replication.fetch_media import place
+from resilience.replication.metrics import PREFIX
 from resilience.replication.objects import Span, is_object
 from tests.replication import kills
 from tests.replication.chaos import Writer, proxied
@@ -20,6 +23,7 @@ from tests.replication.conftest import buckets
 from tests.replication.disks import fill, tmpfs
 from tests.replication.harness import Fleet, Site, wait_until
 from tests.replication.test_lease import DAY, clock_is_off, with_a_clock
+from tests.replication.test_limits import secrets
 from tests.vault_proxy import Proxy
 from tests.vault_servers import Store
 
@@ -232,6 +236,23 @@ def bring_ledger_and_ship(standby: Site, fleet: Fleet) -> None:
     wait_until(lambda: "waiting for the promotion" in (standby.folder / "ship.log").read_text(), "ship")
 
 
+def told_all_but_secrets(standby: Site, config: Path) -> None:
+    """What vaults did wrong and where this copy stands, to whoever reads its log, its status or its metrics; nothing that opens anything."""
+    log = (standby.folder / "follow.log").read_text()
+    assert '"vault cannot be read"' in log
+    wait_until(lambda: 'errors_total{vault="birch",class="' in metrics(standby), lambda: metrics(standby))
+    families = text_string_to_metric_families(metrics(standby))
+    told = {s.name.removeprefix(PREFIX): s.value for family in families for s in family.samples if not s.labels}
+    status = standby.standby_status()
+    assert (status["role"], status["follows"], status["readable"]) == ("standby", "acorn", True)
+    assert told["standby_epoch"] == status["epoch"] == 1
+    assert told["standby_snapshot_time_seconds"] == pytest.approx(status["snapshot_at"])
+    held = secrets(config)
+    assert {"of-standbys-only", standby.fleet.identity} < held
+    said = log + metrics(standby) + json.dumps(status)
+    assert not [secret for secret in held if secret in said]
+
+
 def rot_a_header(standby: Site) -> None:
     """One digit of what a kept chunk says of its database, in the line before its body."""
     folder = standby.folder / "wal" / "objects"
@@ -315,8 +336,7 @@ def test_follows_and_is_promoted(
     picture = add_picture(acorn)
     acorn.restart()
     wait_until(lambda: place(birch.folder / "media", picture).exists(), birch.told_by_standby)
-    status = birch.standby_status()
-    assert (status["role"], status["follows"], status["readable"]) == ("standby", "acorn", True)
+    told_all_but_secrets(birch, pictures)
     acorn.insert(121, 150)
     acorn.wait_confirmed()
     lose_ship(acorn)
