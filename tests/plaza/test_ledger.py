@@ -183,6 +183,30 @@ def test_nobody_hears_done_before_it_is_held_elsewhere(sites: Sites) -> None:
     assert not file_of(site, 2).exists()
 
 
+def test_nobody_hears_gone_before_it_is_held_elsewhere(sites: Sites) -> None:
+    """An account and a post are erased here at once, though nobody waits for copies of a commit; said to be only once held."""
+    site = sites()
+    site.settings["LEDGER_WAIT_S"] = "2"
+    site.start()
+    author = site.client("writer")
+    post, kept = author.status_post("mine"), author.status_post("mine too")
+    client = browser(site, "writer")
+    site.lose_keeper()
+    with site.http(author) as http:
+        answer = http.delete(f"/api/v1/statuses/{post.id}")
+        assert (answer.status_code, "not yet safe elsewhere" in answer.json()["error"]) == (503, True)
+    answer = send(client, "/settings/delete", {"password": PASSWORD})
+    assert (answer.status_code, "not yet safe elsewhere" in answer.text) == (503, True)
+    assert "location" not in answer.headers
+    assert httpx.get(f"{site.base}/api/v1/statuses/{kept.id}").status_code == 404
+    assert [entry(site, seq)["action"] for seq in (1, 2)] == ["erase-status", "erase-account"]
+    held = [site.folder / "held/ledger" / f"{seq:08d}" for seq in (1, 2)]
+    assert not any(path.exists() for path in held)
+    site.keep()
+    wait_until(lambda: all(path.exists() for path in held))
+    assert not file_of(site, 3).exists()
+
+
 def report_on_two(moderator: Mastodon, author: Mastodon) -> tuple[str, list[str]]:
     """A report about two posts of somebody: its id, and theirs."""
     posts = [str(author.status_post(f"bad {n}").id) for n in range(2)]
