@@ -25,6 +25,9 @@ os.environ["RESILIENCE_LAB_INSTANCE"] = INSTANCE + WORKER if WORKER else instanc
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
 """Stacks' tests leave gRPC in a worker; with its support of forks a child may be aborted before it is restic (exit -6)."""
 
+os.environ.setdefault("PGCTLTIMEOUT", "300")
+"""Where Postgres comes up or goes down slowly, since the machine is busy, `pg_ctl` is not done waiting after a minute."""
+
 sys.unraisablehook = lambda _: None
 """Connections that other people's code leaves open complain when they are collected. To show one is to parse its lines, and if
 Python 3.11 is parsing something else just then, that fails ("AST constructor recursion depth mismatch"): a test of somebody else's."""

@@ -22,7 +22,7 @@ class Proxy:
     def __init__(self, target: str) -> None:
         self.target = urllib.parse.urlsplit(target).netloc
         self.address = ""
-        self.requests = 0
+        self.requests = self.puts = 0
         self.hang = threading.Event()
         """While it is clear nothing is answered."""
         self.be_well()
@@ -69,6 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
         proxy.requests += 1
         body = self._body()
         writes = self.command in {"PUT", "POST"}
+        proxy.puts += writes
         if self._concerns() and (writes or not proxy.writes_only):
             proxy.hang.wait()
             time.sleep(proxy.delay)

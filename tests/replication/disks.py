@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -22,8 +22,7 @@ def tmpfs(folder: Path, size: str) -> Iterator[None]:
 def fill(folder: Path) -> Path:
     """Take all room of the disk that holds this folder, also what was given back since; whoever removes this file gives it back."""
     filling = folder / "filling"
-    with filling.open("ab") as file:
+    with filling.open("ab", buffering=0) as file, suppress(OSError):  # others may be at it, and take the last of it
         while room := shutil.disk_usage(folder).free:
             file.write(bytes(room))
-            file.flush()
     return filling

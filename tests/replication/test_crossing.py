@@ -189,9 +189,9 @@ def test_a_full_disk_is_told_and_gone_on_from(small_disk: tuple[Crossing, Path])
         return crossing.birch.standby_status().get("stopped") or ""
 
     def is_full_until_told(filling: Path) -> None:
-        wait_until(lambda: f"The disk that holds {small}" in says() and "Give it room" in says(), says, 30)
+        wait_until(lambda: f"The disk that holds {small}" in says() and "Give it room" in says(), says)
         filling.unlink()
-        wait_until(lambda: not says(), says, 30)
+        wait_until(lambda: not says(), says)
 
     def opens() -> None:
         filling = fill(small)

@@ -105,6 +105,16 @@ def secrets(config: Path) -> set[str]:
     return found - {None}
 
 
+def shows(site: Site, setting: str, value: str) -> None:
+    """Wait until whoever connects now has it so: Postgres reads its settings anew in its own time."""
+
+    def shown() -> bool:
+        with site.connect() as db:
+            return db.execute("SELECT current_setting(%s)", (setting,)).fetchone() == (value,)
+
+    wait_until(shown, f"{setting} to be {value}")
+
+
 def begun(site: Site, *settings: str) -> None:
     """A database that writes nothing by itself."""
     site.create("checkpoint_timeout = 1h", "autovacuum = off", "full_page_writes = off", *settings)
@@ -135,22 +145,21 @@ def test_a_vault_that_hangs_is_left_behind_and_catches_up(sites: Callable[..., S
     hole = status["vaults"]["elm"]["hole"]
     assert lsn.parse(status["vaults"]["elm"]["lsn"]) == lsn.parse(hole["from"]) < end, "it counts for nothing yet"
     ends = ("--vault", "elm", "--from", hole["from"], "--until", hole["until"])
-    before = elm.requests
+    before = elm.puts
     copied = acorn.run("catch-up", *ends, config=acorn.config("reader"))
     assert copied["chunks"] > 0
-    assert elm.requests - before < 20, "the primary took no part in it"
+    assert elm.puts - before < copied["chunks"], "the primary took no part in it"
     assert acorn.status()["vaults"]["birch"]["verified_at"] is None
     acorn.run("verified", "--vault", "birch", config=acorn.ship_config())
     acorn.run("caught-up", *ends, config=acorn.ship_config())
     wait_until(lambda: acorn.status()["vaults"]["elm"]["hole"] is None, acorn.told)
-    assert lsn.parse(acorn.status()["vaults"]["elm"]["lsn"]) >= end
+    wait_until(lambda: lsn.parse(acorn.status()["vaults"]["elm"]["lsn"]) >= end, acorn.told)
     assert time.time() - acorn.status()["vaults"]["birch"]["verified_at"] < 600
     wait_until(lambda: '\nresilience_vault_verified_time_seconds{vault="birch"} ' in metrics(acorn), acorn.told)
     assert 'verified_time_seconds{vault="elm"}' not in metrics(acorn), "nobody verified that one"
     vaults = fleet.vaults()
-    keys = chunks(vaults["birch"])
-    assert keys == chunks(vaults["elm"])
-    assert all(vaults["birch"].get(key) == vaults["elm"].get(key) for key in keys)
+    wait_until(lambda: chunks(vaults["birch"]) == chunks(vaults["elm"]), "what Postgres wrote by itself since")
+    assert all(vaults["birch"].get(key) == vaults["elm"].get(key) for key in chunks(vaults["elm"]))
     assert vaults["elm"].list("ledger/") == vaults["birch"].list("ledger/")
     assert acorn.run("catch-up", *ends, config=acorn.config("reader"))["chunks"] == 0
 
@@ -171,6 +180,7 @@ def test_writes_stop_where_the_operator_chose_so(sites: Callable[..., Site], fle
         wait_until(lambda: acorn.status()["writes_stopped_since"], acorn.told)
         with pytest.raises(psycopg.OperationalError):
             writer.execute("INSERT INTO rows VALUES (2, '')")
+    shows(acorn, "default_transaction_read_only", "on")
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         acorn.insert(3, 3)
     assert acorn.rows() == [], "reading goes on"
@@ -183,6 +193,7 @@ def test_writes_stop_where_the_operator_chose_so(sites: Callable[..., Site], fle
     assert not [secret for secret in secrets(acorn.config("ship")) if secret in said]
     elm.status = None
     wait_until(lambda: acorn.status()["writes_stopped_since"] is None, acorn.told)
+    shows(acorn, "default_transaction_read_only", "off")
     acorn.insert(4, 4)
     assert acorn.status()["vaults"]["elm"]["hole"] is None
 
@@ -194,7 +205,7 @@ def test_commits_go_on_degraded_where_the_operator_chose_so(
 
     The clock is set back by a day while they wait: how long something waits is not told by the time of day.
     """
-    fleet.durability, fleet.k, fleet.lease_s = "quorum", 3, 5.0
+    fleet.durability, fleet.k, fleet.lease_s = "quorum", 3, 9.0
     acorn = sites(fleet, "acorn")
     jump = with_a_clock(acorn)
     begun(acorn)
@@ -213,6 +224,7 @@ def test_commits_go_on_degraded_where_the_operator_chose_so(
         wait_until(lambda: acorn.status()["commits"] == "async", acorn.told)
         assert acorn.status()["degraded_since"]
         db.execute("RESET synchronous_commit")
+        wait_until(lambda: db.execute("SHOW synchronous_commit").fetchone() == ("local",), "it to count here")
         db.execute("INSERT INTO rows VALUES (5, '')")
         strict.execute("SET synchronous_commit = on")
         waiting = Thread(target=strict.execute, args=("INSERT INTO rows VALUES (6, '')",))
@@ -244,13 +256,13 @@ def test_wal_that_the_slot_keeps_never_fills_the_disk(sites: Callable[..., Site]
     with suppress(psycopg.OperationalError):  # who is at it when writes stop is ended
         noise(acorn, 35)
     wait_until(lambda: acorn.status()["writes_stopped_since"], acorn.told)
+    shows(acorn, "default_transaction_read_only", "on")
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         noise(acorn, 1)
     stop(ship)
     ship = acorn.ship(behind(acorn.ship_config(), elm, backlog_mb=10_000_000))
     wait_until(lambda: "full before the limit of 10000000 MB" in str(acorn.status()["alarms"]), acorn.told)
-    with acorn.connect() as db:
-        wait_until(lambda: db.execute("SHOW default_transaction_read_only").fetchone() == ("off",), acorn.told)
+    shows(acorn, "default_transaction_read_only", "off")
     stop(ship)
     noise(acorn, 150)
     with acorn.connect() as db:
@@ -272,6 +284,8 @@ def test_a_slot_that_was_lost(sites: Callable[..., Site], fleet: Fleet) -> None:
     ship.send_signal(signal.SIGTERM)
     assert ship.wait(120) == 0
     with acorn.connect() as db:
+        held = "SELECT FROM pg_replication_slots WHERE active"
+        wait_until(lambda: not db.execute(held).fetchall(), "Postgres to see that ship has gone")
         db.execute("SELECT pg_drop_replication_slot('ship')")
         for n in range(21, 25):
             db.execute("INSERT INTO rows VALUES (%s, 'lost')", (n,))
@@ -285,6 +299,7 @@ def test_a_slot_that_was_lost(sites: Callable[..., Site], fleet: Fleet) -> None:
     wait_until(lambda: "unprotected" in str(acorn.status()["alarms"]), acorn.told)
     with acorn.connect() as db:
         told = "SELECT flush_lsn FROM pg_stat_replication WHERE application_name = 'ship'"
+        wait_until(lambda: db.execute(told).fetchall(), "ship to be connected")
         assert db.execute(told).fetchone() == (None,), "nothing is confirmed"
     acorn.insert(25, 30)
     acorn.wait_confirmed()
