@@ -40,7 +40,7 @@ class Waits(MemoryVault):
         """The object, in its turn."""
         self.asked.append(key)
         if key in self.after:
-            assert self.after[key].wait(20), key
+            assert self.after[key].wait(120), key
         return super().get(key)
 
 
