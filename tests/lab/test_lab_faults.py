@@ -59,6 +59,11 @@ def _fetch(lab: Lab, url: str, within_s: float = 60) -> str:
     return _as_users(lab, FETCH, url, str(within_s))
 
 
+PROBE = """
+import contextlib, socket
+with contextlib.suppress(OSError):
+    socket.create_connection(("198.18.1.100", 22), timeout=2)
+"""
 HELD = """
 import socket
 held = socket.create_connection(("198.18.1.2", 80))
@@ -138,8 +143,7 @@ def test_every_call_to_the_dead_is_counted_and_named(lost: Lab, inside: object) 
     assert inside(_rent, lost.directory, "birch", 2) == "198.18.2.100"  # type: ignore[operator]
     assert lost.blackhole_complete()
     inside(_call_the_dead)  # type: ignore[operator]
-    probe = "timeout 2 bash -c 'exec 3<>/dev/tcp/198.18.1.100/22' || true"
-    processes.run(["sh", "-c", probe], space=f"{places.HOST_SPACE}birch-1")
+    processes.run([sys.executable, "-c", PROBE], space=f"{places.HOST_SPACE}birch-1")
     seen = {(call["from"], call["vendor"], call["address"], call["port"]) for call in lost.blackhole_calls()}
     assert seen == {
         ("operator", "acorn", "198.18.1.2", 80),

@@ -20,6 +20,7 @@ from resilience.config import load
 from resilience.errors import Locked, ResilienceError
 from resilience.keys import ssh_key_pair
 from resilience.lab import Lab
+from tests.vault_servers import free_ports
 
 pytestmark = pytest.mark.lab
 
@@ -217,8 +218,7 @@ def test_users_find_the_name_where_both_vendors_point_it(lab: Lab, inside: objec
 
 def test_a_browser_on_this_machine_follows_the_name(lab: Lab, inside: object) -> None:
     """A port of the machine's loopback goes to wherever the name points: here a bucket, that answers by itself."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     lab.forward(port)
     with pytest.raises(ResilienceError, match=str(port)):
         lab.forward(port)
