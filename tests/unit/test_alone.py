@@ -22,7 +22,7 @@ sys.argv = ["resilience", "snapshot", "--due"]
 try:
     with alone(Path(sys.argv_path), gives_way=sys.gives_way):
         print("held", flush=True)
-        threading.Event().wait(60)
+        threading.Event().wait(600)
 except KeyboardInterrupt:
     sys.exit(130)
 """
@@ -47,13 +47,16 @@ def refused(path: Path, process: subprocess.Popen[str], *, urgent: bool) -> None
     assert f"kill {process.pid}" in error.value.next
 
 
-def test_what_can_wait_gives_way_to_a_failover_and_to_nothing_else(tmp_path: Path) -> None:
+def test_what_can_wait_gives_way_to_a_failover_and_to_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A timer's snapshot is interrupted, undoes what it was at, and says so; the failover goes on at once."""
+    monkeypatch.setattr("resilience.cli.alone.GIVES_WAY_S", 120.0)
     path, said = tmp_path / ".lock", list[str]()
     process = holder(path, gives_way=True)
     refused(path, process, urgent=False)
     with alone(path, urgent=True, say=said.append):
-        assert process.wait(30) == 130
+        assert process.wait(120) == 130
     assert "Interrupting `resilience snapshot --due`" in said[0]
 
 
@@ -72,7 +75,7 @@ def test_words_of_a_dead_holder_are_nobodys(tmp_path: Path) -> None:
     """Its number may be another process's by now: that one is left alone."""
     path = tmp_path / ".lock"
     process = holder(path, gives_way=True)
-    stranger = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait(60)"])
+    stranger = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait(600)"])
     try:
         path.write_text(json.dumps({"pid": stranger.pid, "command": "resilience snapshot", "gives_way": True}))
         with pytest.raises(Locked), alone(path, urgent=True):

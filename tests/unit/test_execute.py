@@ -187,11 +187,11 @@ def test_copies_are_made_while_resolvers_keep_the_old_address() -> None:
 
     def copies() -> None:
         copying.set()
-        assert coming.wait(30)
+        assert coming.wait(120)
 
     def comes() -> None:
         coming.set()
-        assert copying.wait(30)
+        assert copying.wait(120)
 
     plane, outside = Watched(stage.world.plane, {"snapshot": copies}), ByName(stage.world.outside, before=comes)
     world = replace(stage.world, together=side_by_side, plane=cast("Plane", plane), outside=cast("Outside", outside))
@@ -208,7 +208,7 @@ def test_pictures_come_once_the_app_is_open_and_are_not_waited_for() -> None:
     coming = threading.Event()
 
     def bring() -> None:
-        assert coming.wait(30)
+        assert coming.wait(120)
 
     def came() -> None:
         assert stage.world.app.facts(stage.state.outputs["birch"])["media"]["missing"]

@@ -20,7 +20,7 @@ def test_files_go_side_by_side_and_nobody_else_s(tmp_path: Path, monkeypatch: py
     (lab / "hosts/below").symlink_to(others)
     (lab / "fleet.toml").symlink_to(others / "0")
     (lab / cleanup.CLAIM).touch()
-    both, unlink, gone = threading.Barrier(2, timeout=30), Path.unlink, list[str]()
+    both, unlink, gone = threading.Barrier(2, timeout=120), Path.unlink, list[str]()
 
     def watched(path: Path, missing_ok: bool = False) -> None:  # noqa: FBT001, FBT002 - as it is
         both.wait()

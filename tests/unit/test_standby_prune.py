@@ -279,7 +279,7 @@ def test_a_look_that_fails_is_told_and_followed_by_another(world: World, monkeyp
     monkeypatch.setattr(world.prune, "look", look)
     monkeypatch.setattr("resilience.replication.standby_prune.EVERY", 0.01)
     world.prune.start()
-    world.prune.join(30)
+    world.prune.join(120)
     assert told == [{"error": "RuntimeError: nobody thought of this"}]
     assert world.prune.facts is not None
     assert "error" not in world.prune.facts
