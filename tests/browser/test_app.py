@@ -109,11 +109,11 @@ def test_cut_off_and_found_again_at_another_host(chromium: Browser, fleet: Fleet
     expect(page.get_by_text("All is well.")).to_be_visible()
     fleet.sign("We have moved.", [fleet.site.base, plaza.base])
     fleet.mirrored(fleet.file)
-    page.goto(fleet.site.base + "/public")
+    page.goto(fleet.site.base + "/public", wait_until="commit")  # it may go on elsewhere before it is loaded
     page.wait_for_url(re.compile(re.escape(plaza.base)))
     expect(page.get_by_role("heading", name="A small place to talk.")).to_be_visible()
     fleet.mirrored(first)
-    page.goto(fleet.site.base + "/")
+    page.goto(fleet.site.base + "/", wait_until="commit")
     page.wait_for_url(re.compile(re.escape(plaza.base)))
     page.context.close()
 

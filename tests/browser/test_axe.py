@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Error, Page
 from starlette.routing import Match
 
 from resilience import caches
@@ -62,8 +62,23 @@ class Looker:
             self.page.goto(path)
             self.look()
 
+    def press(self, button: str) -> None:
+        """Press it, and look at the page that it leads to."""
+        with self.page.expect_navigation():
+            self.page.get_by_role("main").get_by_role("button", name=button).click()
+        self.look()
+
     def look(self) -> None:
-        """Look at the page that is open, once its style is there."""
+        """Look at the page that is open; again, where it loaded itself anew meanwhile, as one's place in line does."""
+        try:
+            self._look()
+        except Error as error:
+            if "Execution context was destroyed" not in error.message:
+                raise
+            self._look()
+
+    def _look(self) -> None:
+        """Once its style is there."""
         self.page.wait_for_load_state()
         path = re.sub(r"^https?://[^/]+|[?#].*$", "", self.page.url)
         scope: dict[str, Any] = {"type": "http", "path": path, "method": "GET", "headers": []}
@@ -155,18 +170,15 @@ def test_the_pages_on_the_way(looking: Callable[[str], Looker], plaza: Site, nam
     inside = looking(name)
     inside.page.goto("/settings/security")
     inside.page.locator("#password3").fill(PASSWORD)
-    inside.page.get_by_role("button", name="Make new codes").click()
-    inside.look()
+    inside.press("Make new codes")
     inside.page.goto("/settings/security")
     inside.page.locator("#password2").fill(PASSWORD)
-    inside.page.get_by_role("button", name="Set it up").click()
-    inside.look()
+    inside.press("Set it up")
     guest = looking("")
     guest.page.goto("/login")
     guest.page.get_by_label("Username").fill(name)
     guest.page.get_by_label("Password").fill("not the password")
-    guest.page.get_by_role("main").get_by_role("button", name="Log in").click()
-    guest.look()
+    guest.press("Log in")
     with plaza.http(moderator) as http:
         suspend = {"type": "suspend", "text": "not kind"}
         assert http.post(f"/api/v1/admin/accounts/{author.me().id}/action", data=suspend).status_code == 200

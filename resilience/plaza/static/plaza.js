@@ -23,9 +23,10 @@ for (const input of document.querySelectorAll("input[data-preview]")) {
 
 // One row for a picture at a time: the next appears when the one before is used.
 document.querySelectorAll(".picture-row").forEach((row, number, all) => {
-  row.hidden = number > 0;
-  row.querySelector("input[type=file]").addEventListener("change", () => {
-    if (all[number + 1]) all[number + 1].hidden = false;
+  const chosen = (one) => one.querySelector("input[type=file]").files.length > 0;
+  row.hidden = number > 0 && !chosen(row) && !chosen(all[number - 1]);
+  row.addEventListener("change", () => {
+    if (all[number + 1] && chosen(row)) all[number + 1].hidden = false;
   });
 });
 
