@@ -71,20 +71,20 @@ def free_ports(count: int) -> list[int]:
         with socket.socket() as probe, socket.socket() as twin, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             twin.bind(("127.0.0.1", port + 10000))
-            _claim(port)
+            claim(port)
             given.append(port)
     return given
 
 
-def _claim(port: int) -> None:
+def claim(port: int) -> None:
     """Keep a name that only one process of this machine can have, for as long as this one lives."""
-    claim = socket.socket(socket.AF_UNIX)
+    name = socket.socket(socket.AF_UNIX)
     try:
-        claim.bind(f"\0resilience-tests-{port}")
+        name.bind(f"\0resilience-tests-{port}")
     except OSError:
-        claim.close()
+        name.close()
         raise
-    CLAIMED.append(claim)
+    CLAIMED.append(name)
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

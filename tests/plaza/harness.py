@@ -29,6 +29,7 @@ from mastodon import Mastodon
 from PIL import Image
 
 from resilience import caches
+from tests.vault_servers import claim
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "correct horse battery"
@@ -300,12 +301,14 @@ def write_key(path: Path, key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -
 def free_port() -> int:
     """A port on loopback that nobody listens on.
 
-    It is taken only later, when the server starts: so it is one of many, below those that connections go out from.
+    It is taken only later, when the server starts: so nobody else who asks here is given it, and it is below those that
+    connections go out from.
     """
     while True:
         port = 10_000 + secrets.randbelow(10_000)
         with socket.socket() as server, suppress(OSError):
             server.bind(("127.0.0.1", port))
+            claim(port)
             return port
 
 

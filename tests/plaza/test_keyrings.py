@@ -55,7 +55,7 @@ def work(site: Site, smiths: int = 1, meanwhile: Callable[[], object] | None = N
         plaza = assemble(from_env(site.env))
         await plaza.db.open()
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(300):
                 await asyncio.gather(*(_done(Locksmith(plaza, MOST), meanwhile) for _ in range(smiths)))
         finally:
             await plaza.db.close()

@@ -11,6 +11,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ def copied(site: Site, since: str) -> Iterator[tuple[Path, bytes]]:
     for path in sorted([*data.glob(f"base/{oid}/*"), *data.glob("global/*"), *data.glob("pg_wal/*")]):
         is_old = path.parent.name == "pg_wal" and path.name < since
         if path.is_file() and not is_old and not str(path).startswith(apart):
-            yield path, path.read_bytes()
+            with suppress(FileNotFoundError):  # Postgres was rid of it meanwhile
+                yield path, path.read_bytes()
     assert any(f"/{oid}/" in path for path in apart)
 
 

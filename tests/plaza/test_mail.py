@@ -51,7 +51,7 @@ class Inbox:
 
     def up(self) -> None:
         """Answer."""
-        self._controller = Controller(self, hostname="127.0.0.1", port=self.port)
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, ready_timeout=120)
         self._controller.start()
 
     def down(self) -> None:

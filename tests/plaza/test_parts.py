@@ -126,7 +126,7 @@ def test_a_replay_that_breaks_is_begun_again() -> None:
     async def opened() -> int:
         gate, tasks = Gate(), Tasks()
         tasks.start("gate", partial(gate.keep, Stumbling()))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while gate.why_closed is not None:  # noqa: ASYNC110 (the gate tells nobody; it is asked)
                 await asyncio.sleep(0.01)
         await tasks.end()

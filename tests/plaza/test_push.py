@@ -43,7 +43,7 @@ class Device:
         class Service(BaseHTTPRequestHandler):
             """Takes what is posted."""
 
-            timeout: ClassVar[float] = 5
+            timeout: ClassVar[float] = 120
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
