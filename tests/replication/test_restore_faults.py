@@ -38,6 +38,15 @@ from tests.sim.stage import Stage
 from tests.vault_proxy import Proxy
 from tests.vault_servers import Store
 
+LONG_S = 150.0
+PATIENT = f"""
+from resilience.adapters import s3, s3_direct
+usual = s3.Config
+s3.Config = lambda **told: usual(**told | {{"read_timeout": {LONG_S}}})
+s3_direct.TIMEOUTS_S = (2, {LONG_S})
+"""
+"""One try at a vault that hangs takes longer than all else may, also on a machine that is busy."""
+
 
 def chunks(fleet: Fleet) -> list[str]:
     """Names of the chunks in the first epoch."""
@@ -175,7 +184,7 @@ def small_disk(sites: Callable[..., Site], lost: Fleet) -> Iterator[Site]:
         yield birch
     finally:
         birch.end()
-        subprocess.run(["umount", folder], check=True)
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def test_a_full_disk_is_told_and_gone_on_from(small_disk: Site) -> None:
@@ -234,6 +243,7 @@ def test_a_vault_that_hangs_is_waited_for_once(
     """An S3 vault answers nothing, neither what is asked nor what is put: 10 s for the first question, and two others have all."""
     lost, proxies = behind
     birch = sites(lost, "birch")
+    birch.begin_with(PATIENT)
     proxies["elm"].hang.clear()
     began = time.monotonic()
     assert birch.run("restore", config=birch.config(sealed=["birch", "cedar"]))["snapshot_vault"] != "elm"
@@ -241,7 +251,7 @@ def test_a_vault_that_hangs_is_waited_for_once(
     proxies["elm"].be_well()
     birch.run("recover")
     assert birch.rows() == list(range(1, 201))
-    assert took < 60, "99 s with three tries at the first question and at each of two puts"
+    assert took < LONG_S, "nobody waits until a client gives up"
     held = {name: vault.exists(layout.opening(birch.record.number)) for name, vault in lost.vaults().items()}
     assert held["birch"], held
     assert held["cedar"], held
@@ -253,6 +263,7 @@ def test_a_vault_that_begins_to_hang_is_not_waited_for_at_its_puts(
     """It gives all it is asked for, and then takes nothing: 10 s for all puts together, once two others have everything."""
     lost, proxies = behind
     birch = sites(lost, "birch")
+    birch.begin_with(PATIENT)
     proxies["elm"].writes_only = True
     proxies["elm"].hang.clear()
     began = time.monotonic()
@@ -261,7 +272,7 @@ def test_a_vault_that_begins_to_hang_is_not_waited_for_at_its_puts(
     proxies["elm"].be_well()
     birch.run("recover")
     assert birch.rows() == list(range(1, 201))
-    assert took < 45, "two puts are tried three times each, for 10 s"
+    assert took < LONG_S, "nobody waits until a client gives up"
     held = {name: vault.exists(layout.opening(birch.record.number)) for name, vault in lost.vaults().items()}
     assert held["birch"], held
     assert held["cedar"], held
