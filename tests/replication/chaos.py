@@ -97,9 +97,7 @@ class Lineage:
         self._site = self._make(fleet.seal("site1"))
         self._site.begin()
         self._standby: HotStandby | None = None
-        with self._site.connect() as db:
-            db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
-            db.execute("SELECT pg_reload_conf()")
+        self._site.ask_for_quorum()
 
     def end(self) -> None:
         """Leave nothing running."""
@@ -236,9 +234,7 @@ class Lineage:
         self._compare(site)
         self._site = site
         site.ship()
-        with site.connect() as db:
-            db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
-            db.execute("SELECT pg_reload_conf()")
+        site.ask_for_quorum()
         if damage is emptied:
             site.run("init-repo", config=site.config("operator"))
             site.wait_confirmed()

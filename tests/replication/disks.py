@@ -22,7 +22,8 @@ def tmpfs(folder: Path, size: str) -> Iterator[None]:
 def fill(folder: Path) -> Path:
     """Take all room of the disk that holds this folder, also what was given back since; whoever removes this file gives it back."""
     filling = folder / "filling"
-    with filling.open("ab", buffering=0) as file, suppress(OSError):  # others may be at it, and take the last of it
+    with filling.open("ab", buffering=0) as file:
         while room := shutil.disk_usage(folder).free:
-            file.write(bytes(room))
+            with suppress(OSError):  # somebody else took it meanwhile
+                file.write(bytes(room))
     return filling

@@ -42,6 +42,11 @@ def postgres_bin() -> Path:
     return own if own.exists() else caches.tools() / "usr/lib/postgresql/15/bin"
 
 
+def pem(key: Ed25519PrivateKey) -> bytes:
+    """A key as a host keeps it."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
 UNLOGGED = "in-no-log-and-no-copy"
 """What a table says that Postgres keeps out of its log."""
 
@@ -152,9 +157,7 @@ class Site:
         """Work under this epoch; where it lets this site write, with the key that signs in it."""
         self.record = record
         if record.site == self.name:
-            key = self.fleet.keys[record.number]
-            pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            (self.folder / "site.key").write_bytes(pem)
+            (self.folder / "site.key").write_bytes(pem(self.fleet.keys[record.number]))
 
     def as_postgres(self, *argv: str) -> list[str]:
         """A command run as Postgres' user."""
@@ -406,9 +409,15 @@ class Site:
         assert set(taken) == set(self.record.vaults), told
         return dict(taken)
 
-    def insert(self, first: int, last: int) -> None:
-        """Rows with these numbers, one commit each."""
+    def ask_for_quorum(self) -> None:
+        """From now on commits wait for ship."""
         with self.connect() as db:
+            db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
+            db.execute("SELECT pg_reload_conf()")
+
+    def insert(self, first: int, last: int, **options: str) -> None:
+        """Rows with these numbers, one commit each."""
+        with self.connect(**options) as db:
             for n in range(first, last + 1):
                 db.execute("INSERT INTO rows VALUES (%s, repeat('x', 200))", (n,))
 

@@ -189,13 +189,6 @@ def lose_ship(site: Site) -> None:
     assert killed - site.status()["at"] <= lost["seconds"] <= time.time() - site.status()["at"]
 
 
-def ask_for_quorum(site: Site) -> None:
-    """Commits wait for ship."""
-    with site.connect() as db:
-        db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
-        db.execute("SELECT pg_reload_conf()")
-
-
 def lose(site: Site) -> None:
     """Power off."""
     site.kill_postgres()
@@ -326,7 +319,7 @@ def test_follows_and_is_promoted(
     fleet, proxies = faulty
     acorn, birch = pair
     acorn.begin()
-    ask_for_quorum(acorn)
+    acorn.ask_for_quorum()
     write_two_segments(acorn)
     cedar = sites(fleet, "cedar", standby=True)
     pictures = birch.config(standby=True, media_query=PICTURES)
@@ -396,7 +389,7 @@ def test_a_takeover_that_is_killed_goes_on(faulty: tuple[Fleet, dict[str, Proxy]
     primary.begin()
     told: list[str] = []
     for name in ("birch", "cedar"):
-        ask_for_quorum(primary)
+        primary.ask_for_quorum()
         standby = sites(fleet, name, standby=True)
         standby.follow()
         lose_while_written(primary, standby, writer)

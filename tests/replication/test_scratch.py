@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import boto3
 import psycopg
 import pytest
 
+from resilience import caches
 from resilience.replication import layout, lsn, seals
 from resilience.replication.apart import give, split
 from resilience.replication.config import load
@@ -24,22 +26,20 @@ from tests.replication.conftest import HALF
 from tests.replication.harness import UNLOGGED, Fleet, Site
 
 
+def copy_beside(reader: Site, command: str, *argv: str, fails: bool = False) -> tuple[dict[str, Any], list[int]]:
+    """Run a command in fresh folders, with credentials that only read; its answer, and the rows of its copy."""
+    place = reader.folder / f"copy{time.monotonic_ns()}"
+    paths = {name: str(place / name) for name in ("pg", "media", "ledger", "outbox", "held", "spool", "wal", "run")}
+    place.mkdir()
+    config = reader.config(standby=True, signing_key_file=None, paths={**paths, "restic": str(caches.restic())})
+    told = reader.run(command, *argv, config=config, fails=fails)
+    return told, [] if fails or command == "verify" else rows_in(reader, place)
+
+
 @pytest.fixture
 def beside(sites: Callable[..., Site], lost: Fleet) -> Callable[..., Any]:
-    """Runs a command in fresh folders, with credentials that only read; its answer, and the rows of its copy."""
-    reader = sites(lost, "reader", standby=True)
-
-    def run(command: str, *argv: str, fails: bool = False) -> tuple[dict[str, Any], list[int]]:
-        place = reader.folder / f"copy{time.monotonic_ns()}"
-        paths = {name: str(place / name) for name in ("pg", "media", "ledger", "outbox", "held", "spool", "wal", "run")}
-        place.mkdir()
-        from resilience import caches
-
-        config = reader.config(standby=True, signing_key_file=None, paths={**paths, "restic": str(caches.restic())})
-        told = reader.run(command, *argv, config=config, fails=fails)
-        return told, [] if fails or command == "verify" else rows_in(reader, place)
-
-    return run
+    """Copies of what a lost primary left."""
+    return partial(copy_beside, sites(lost, "reader", standby=True))
 
 
 def rows_in(site: Site, place: Path) -> list[int]:

@@ -5,24 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import psycopg
-import pytest
-
 from resilience.ports import Vault
 from resilience.replication import layout, lsn, seals
-from tests.replication.chaos import Writer
-from tests.replication.disks import fill
 from tests.replication.harness import Fleet, Site, wait_until
 
 DEAD = "http://127.0.0.1:9"
@@ -301,119 +292,3 @@ def test_a_cancelled_wait_is_only_a_warning(sites: Callable[..., Site], fleet: F
         waiting.join(120)
         assert other.execute("SELECT to_regclass('rows')::text").fetchone() == ("rows",), "committed all the same"
     assert "canceling wait for synchronous replication due to user request" in notices
-
-
-def test_a_full_disk_stops_nothing_for_good(sites: Callable[..., Site], fleet: Fleet) -> None:
-    """The spool's disk is full: ship says so, quorum commits wait; with room again they are acknowledged, no gap."""
-    fleet.durability = "quorum"
-    acorn = sites(fleet, "acorn")
-    acorn.create("autovacuum = off", "full_page_writes = off")
-    with acorn.connect() as db:
-        db.execute("CREATE TABLE rows (n int PRIMARY KEY, filler text)")
-        db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
-        db.execute("SELECT pg_reload_conf()")
-    spool = str(acorn.folder / "spool")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", spool], check=True)
-    try:
-        acorn.ship()
-        acorn.wait_everywhere()
-        spooled = acorn.folder / "spool/00000001/wal"
-        wait_until(lambda: len(list(spooled.iterdir())) == 1, "what every vault has to go now, and make no room later")
-        filling = fill(acorn.folder / "spool")
-        waiting = Thread(target=acorn.insert, args=(1, 5))
-        waiting.start()
-        wait_until(lambda: "spool" in str(acorn.status()["postgres_error"]), acorn.told)
-        assert waiting.is_alive()
-        filling.unlink()
-        waiting.join(120)
-        assert acorn.rows() == [1, 2, 3, 4, 5]
-        acorn.wait_confirmed()
-        for process in acorn.processes:
-            process.kill()
-            process.wait()
-    finally:
-        subprocess.run(["umount", "--lazy", spool], check=True)
-
-
-@pytest.fixture
-def small_disk(sites: Callable[..., Site], fleet: Fleet) -> Iterator[Site]:
-    """A primary whose database has a small disk of its own; commits wait for two vaults."""
-    fleet.durability = "quorum"
-    acorn = sites(fleet, "acorn")
-    acorn.pg.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", str(acorn.pg)], check=True)
-    try:
-        acorn.begin()
-        with acorn.connect() as db:
-            db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
-            db.execute("SELECT pg_reload_conf()")
-        yield acorn
-    finally:
-        acorn.end()
-        subprocess.run(["umount", "--lazy", str(acorn.pg)], check=True)
-
-
-def use_up(acorn: Site) -> Path:
-    """Fill the database's disk, and write until Postgres can have no new segment of WAL."""
-    filling = fill(acorn.pg)
-    with suppress(psycopg.Error):
-        while True:
-            with acorn.connect(options="-c synchronous_commit=local") as db:
-                db.execute("SELECT pg_logical_emit_message(true, 'test', repeat('x', 1 << 20))")
-    return filling
-
-
-def test_a_full_disk_of_the_database_loses_nothing(small_disk: Site, sites: Callable[..., Site]) -> None:
-    """Postgres ends in a panic while commits wait; once there is room it is started, and ship goes on from its slot.
-
-    There is no gap, and elsewhere everything that was acknowledged is there, before the panic and after.
-    """
-    acorn, writer = small_disk, Writer(iter(range(1, 1 << 40)))
-    with writer.at(acorn):
-        wait_until(lambda: len(writer.acknowledged) > 20, acorn.told)
-        filling = use_up(acorn)
-        assert re.search(
-            r"PANIC:  could not write to file .*No space left on device",
-            (acorn.folder / "socket/postgres.log").read_text(),
-        )
-        wait_until(lambda: acorn.status()["postgres_error"], acorn.told)
-        filling.unlink()
-        before = len(writer.acknowledged)
-
-        def goes_on() -> bool:
-            if not acorn.running():  # it may still have been at the recovery for which there was no room
-                acorn.start()
-            return len(writer.acknowledged) > before + 20
-
-        wait_until(goes_on, acorn.told)
-    acorn.wait_confirmed()
-    status = acorn.status()
-    assert (status["postgres_error"], status["gap"]) == (None, None)
-    assert writer.acknowledged <= set(acorn.rows())
-    acorn.end()
-    birch = sites(acorn.fleet, "birch")
-    birch.run("restore")
-    birch.run("recover")
-    assert writer.acknowledged <= set(birch.rows())
-
-
-def test_one_ship_a_spool(sites: Callable[..., Site], fleet: Fleet) -> None:
-    """A second ship on the same spool is refused; a spool that was copied puts nothing and says so."""
-    acorn = sites(fleet, "acorn")
-    acorn.create()
-    first = acorn.ship()
-    acorn.wait_everywhere()
-    assert acorn.ship().wait(120) == 5
-    shutil.copytree(acorn.folder / "spool", acorn.folder / "older")
-    first.kill()
-    first.wait()
-    (acorn.folder / "run/ship-status.json").unlink()
-    acorn.ship()
-    acorn.wait_confirmed()
-    wait_until(lambda: acorn.status()["vaults"]["elm"]["puts"] > 1, acorn.told)
-    acorn.processes[-1].kill()
-    acorn.processes[-1].wait()
-    shutil.rmtree(acorn.folder / "spool")
-    (acorn.folder / "older").rename(acorn.folder / "spool")
-    acorn.ship()
-    wait_until(lambda: "rolled back" in (acorn.folder / "ship.log").read_text(), acorn.told)
