@@ -410,10 +410,11 @@ class Site:
         return dict(taken)
 
     def ask_for_quorum(self) -> None:
-        """From now on commits wait for ship."""
+        """From now on commits wait for ship; Postgres reads its settings anew in its own time."""
         with self.connect() as db:
             db.execute("ALTER SYSTEM SET synchronous_standby_names = 'ship'")
             db.execute("SELECT pg_reload_conf()")
+            wait_until(lambda: db.execute("SHOW synchronous_standby_names").fetchone() == ("ship",), "commits to wait")
 
     def insert(self, first: int, last: int, **options: str) -> None:
         """Rows with these numbers, one commit each."""
