@@ -63,12 +63,13 @@ def sites() -> Iterator[Callable[..., Site]]:
 
 @pytest.fixture(scope="session")
 def history(stores: dict[str, Store]) -> Fleet:
-    """What a lost primary left in three vaults: a snapshot, and 200 rows in many chunks after it."""
-    fleet = Fleet(buckets(stores))
+    """What a lost primary left in three vaults: a snapshot, and 200 rows in many chunks after it, each acknowledged by two vaults."""
+    fleet = Fleet(buckets(stores), durability="quorum")
     with site_folder() as folder:
         acorn = Site(folder, "acorn", fleet, fleet.seal("acorn"))
         try:
             acorn.begin()
+            acorn.ask_for_quorum()
             for first in range(1, 200, 20):
                 acorn.insert(first, first + 19)
                 position = acorn.wait_everywhere()
@@ -77,6 +78,7 @@ def history(stores: dict[str, Store]) -> Fleet:
             acorn.kill_postgres()
         finally:
             acorn.end()
+    fleet.durability = "async"  # how the next site writes is for each test to say
     return fleet
 
 
