@@ -22,7 +22,17 @@ from resilience.replication.courier import switch_point
 from resilience.replication.follow import STATE
 from resilience.replication.ready import ADVANCE, make_ready
 from resilience.replication.segments import Segments
-from resilience.replication.standby import alive, connected, one, own, poke, prepare, settle, withdraw
+from resilience.replication.standby import (
+    alive,
+    connected,
+    one,
+    own,
+    poke,
+    prepare,
+    settle,
+    with_settings_as_high,
+    withdraw,
+)
 from resilience.replication.stream import SLOT
 from resilience.replication.tail import refuse_short
 
@@ -63,14 +73,33 @@ def _recover(config: Config) -> dict[str, Any]:
         _discard(config)
         return dict(state["recovered"])
     merged = state["merged"]
-    end, confirmed = lsn.parse(merged["end_lsn"]), lsn.parse(merged["confirmed_lsn"])
+    end = lsn.parse(merged["end_lsn"])
     folder = Path(state.get("segments", config.paths.wal / "restored"))  # older restores named no folder
     segments = Segments(folder, int(state["segment_size"]))
-    began, replay_s = time.monotonic(), 0.0
+    began = time.monotonic()
+
+    def ready() -> None:
+        prepare(config, segments, timeline=str(merged["timeline"]))
+
     if _was_promoted(config, state):
         withdraw(config)
     elif JUDGED not in state or not alive(config):  # else it may be at its promotion
-        prepare(config, segments, timeline=str(merged["timeline"]))
+        ready()
+    state, recovered, replay_s = with_settings_as_high(config, ready, lambda: _replay_and_promote(config, segments))
+    skip = _skip(config, state, end)
+    recovered |= {"replay_s": replay_s, "skipped": skip, **make_ready(config, skip)}
+    mark(config, "promoted", merged=merged, segment_size=segments.size, recovered=recovered)
+    own(config, config.paths.pg / MARKER)
+    _discard(config)
+    log.info("promoted", seconds=round(time.monotonic() - began, 3), **recovered)
+    return recovered
+
+
+def _replay_and_promote(config: Config, segments: Segments) -> tuple[dict[str, Any], dict[str, Any], float]:
+    """What is noted of the copy by then, where it was promoted, and the seconds until all was replayed."""
+    state = marker(config) or {}
+    merged, began, replay_s = state["merged"], time.monotonic(), 0.0
+    end, confirmed = lsn.parse(merged["end_lsn"]), lsn.parse(merged["confirmed_lsn"])
     with connected(config) as db:
         if _in_recovery(db):
             poke(config)
@@ -83,13 +112,7 @@ def _recover(config: Config) -> dict[str, Any]:
             promote(db, slot=True)
         recovered = _promoted(config, db, state.get(JUDGED), merged["end_lsn"])
         settle(config, db)
-    skip = _skip(config, state, end)
-    recovered |= {"replay_s": replay_s, "skipped": skip, **make_ready(config, skip)}
-    mark(config, "promoted", merged=merged, segment_size=segments.size, recovered=recovered)
-    own(config, config.paths.pg / MARKER)
-    _discard(config)
-    log.info("promoted", seconds=round(time.monotonic() - began, 3), **recovered)
-    return recovered
+    return state, recovered, replay_s
 
 
 def _discard(config: Config) -> None:

@@ -197,12 +197,20 @@ def opened(copy: Copy, moment: Moment) -> Iterator[psycopg.Connection[Any]]:
     """Its server, replayed up to the moment and promoted; stopped at the end, whatever happens."""
     config = copy.config
     target = [f"recovery_target_time = '{moment.show()}'", "recovery_target_action = 'pause'"] if moment.at else []
-    standby.prepare(config, copy.segments, target)
     check = Check(copy.segments, copy.leg.start.timeline, copy.end, copy.chain.confirmed)
-    try:
+
+    def ready() -> None:
+        standby.prepare(config, copy.segments, target)
+
+    def replays() -> None:
         with standby.connected(config) as db:
             standby.poke(config)
             replay(db, copy.end, check, target=bool(target))
+
+    ready()
+    try:
+        standby.with_settings_as_high(config, ready, replays)
+        with standby.connected(config) as db:
             promote(db, slot=False)
             standby.settle(config, db)
             yield db

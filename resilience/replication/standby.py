@@ -8,12 +8,13 @@ import pwd
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+import structlog
 
 from resilience.errors import Locked, ShortRecovery
 from resilience.replication import control, writes
@@ -21,6 +22,7 @@ from resilience.replication.base import WAL
 from resilience.replication.config import Config, write_atomic
 from resilience.replication.segments import Segments
 
+T = TypeVar("T")
 BEGIN, END = "# resilience: recovery begins", "# resilience: recovery ends"
 STARVED = 10.0
 """Seconds for which Postgres may ask for one and the same segment before it is consistent."""
@@ -40,6 +42,8 @@ NEEDED = {
     "max_locks_per_transaction": "max_locks_per_xact",
 }
 """Setting → what pg_controldata calls it."""
+
+log = structlog.get_logger()
 
 
 def prepare(config: Config, segments: Segments, target: Sequence[str] = (), timeline: str = "latest") -> None:
@@ -95,14 +99,34 @@ def needed(config: Config) -> dict[str, int]:
     return {name: int(values[f"{shown} setting"]) for name, shown in NEEDED.items()}
 
 
-def raise_settings(config: Config, segments: Segments) -> None:
-    """Where the primary's settings rose, replay pauses: start again with settings that are as high."""
+def outgrown(config: Config) -> bool:
+    """Whether replay pauses because the primary's settings rose past those that Postgres runs with here."""
     with suppress(psycopg.Error), psycopg.connect(config.postgres.dsn, autocommit=True, connect_timeout=1) as db:
         paused = one(db, "SELECT pg_is_wal_replay_paused()")
-        lower = [n for n, value in needed(config).items() if paused and int(one(db, f"SHOW {n}")) < value]
-        if lower:
-            prepare(config, segments)
-            subprocess.run(config.postgres.stop, check=False, capture_output=True)
+        return bool(paused and any(int(one(db, f"SHOW {name}")) < value for name, value in needed(config).items()))
+    return False
+
+
+def raise_settings(config: Config, segments: Segments) -> None:
+    """Where the primary's settings rose: start again with settings that are as high."""
+    if outgrown(config):
+        prepare(config, segments)
+        subprocess.run(config.postgres.stop, check=False, capture_output=True)
+
+
+def with_settings_as_high(config: Config, ready: Callable[[], None], replays: Callable[[], T]) -> T:
+    """What `replays` gives; where Postgres ends or pauses because the primary's settings rose, it is made `ready` and started anew."""
+    while True:
+        before = needed(config)
+        try:
+            return replays()
+        except ShortRecovery:
+            ended = not alive(config) and needed(config) != before
+            if not ended and not outgrown(config):
+                raise
+        log.info("the primary's settings rose", needed=needed(config))
+        subprocess.run(config.postgres.stop, check=False, capture_output=True)
+        ready()
 
 
 @contextmanager

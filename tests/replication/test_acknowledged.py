@@ -172,12 +172,20 @@ def its_key_is_wrong_then_missing(primary: Primary) -> None:
     acorn.ship()
 
 
+def its_settings_rise(primary: Primary) -> None:
+    """It is started again with more connections than when its snapshot was taken: a copy must then allow as many."""
+    with primary.site.connect(options="-c synchronous_commit=local") as db:
+        db.execute("ALTER SYSTEM SET max_connections = 120")
+    primary.site.restart()
+
+
 FAULTS: tuple[Callable[[Primary], None], ...] = (
     its_clock_jumps,
     its_key_is_wrong_then_missing,
     the_spools_disk_is_full,
     the_databases_disk_is_full,
     another_ship_and_an_older_spool,
+    its_settings_rise,
 )
 
 
