@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from resilience.lab import Lab
+from resilience.replication import lsn
 from tests.lab.copies import posts_in
 from tests.lab.test_lab_aside import ask
 from tests.lab.users import as_users
@@ -98,6 +99,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     lab.up(keep=True)
     try:
         someone = Operator(lab)
+        someone.run("kit", "add", "leaver")
         someone.run("up", "acorn")
         yield someone
     finally:
@@ -105,12 +107,50 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     assert left == []
 
 
-def test_up_again_changes_nothing(operator: Operator) -> None:
-    """The second `up` of the same site finds everything there."""
+WRITTEN = "cd /; runuser -u postgres -- psql -XAtc \"SELECT pg_logical_emit_message(true, 'test', 'written')\" plaza"
+OPENED = """
+import json, sys, time
+from pathlib import Path
+from resilience import config
+from resilience.adapters.kit import Kit
+from resilience.errors import VaultError
+from resilience.lab import Lab
+from resilience.replication import chunk, layout, lsn, seals
+from resilience.replication.vaults import open_vault
+Lab(Path(sys.argv[1])).enter_operator()
+fleet, kit = config.load(Path(sys.argv[1]) / "fleet.toml"), Kit(Path(sys.argv[1]) / "kit")
+vaults = [open_vault(spec, kit.vault(spec.name, "reader")) for spec in fleet.sealing]
+people = [path.stem for path in (kit.directory / "age").glob("*.txt") if path.stem != "recipients"]
+def opens(body, name):
+    try:
+        return bool(seals.decrypt(body, kit.identity(name)))
+    except VaultError:
+        return False
+def told(vault, at):
+    key = [key for key in vault.list("wal/") if layout.chunk_start(key) is not None][at]
+    header, body = chunk.split(vault.get(key))
+    return lsn.parse(json.loads(header)["end"]), sorted(name for name in people if opens(body, name))
+until = time.monotonic() + 60
+while any(told(vault, -1)[0] < int(sys.argv[2]) for vault in vaults):
+    assert time.monotonic() < until
+    time.sleep(0.1)
+print(json.dumps([[told(vault, at)[1] for at in (0, -1)] for vault in vaults]))
+"""
+
+
+def test_up_again_changes_nothing_but_who_can_open_copies(operator: Operator) -> None:
+    """The second `up` of the same site finds everything there; who was added opens what is put from then on, who was removed does not."""
+    operator.run("kit", "add", "escrow")
+    operator.run("kit", "remove", "leaver")
     outputs = operator.run("up", "acorn")
     assert outputs["addresses"] == ["198.18.1.100"]
     sealed = [e for e in operator.journal() if e["kind"] == "sealing"]
     assert len(sealed) == 1
+    position = lsn.parse(ask(operator.lab, WRITTEN, ACORN).strip())
+    argv = [sys.executable, "-c", OPENED, str(operator.lab.directory), str(position)]
+    told = subprocess.run(argv, env={**os.environ, "PYTHONPATH": CHECKOUT}, check=True, capture_output=True, text=True)
+    stay = ["operator", "standby"]
+    assert json.loads(told.stdout) == [[["leaver", *stay], ["escrow", *stay]]] * 3
 
 
 def test_status_says_who_may_write(operator: Operator) -> None:
