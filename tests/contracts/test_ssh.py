@@ -91,8 +91,9 @@ def test_commands_run_side_by_side(shell: Shell) -> None:
 def test_a_command_without_end_is_killed_on_the_host(shell: Shell) -> None:
     """When its time is over the command ends there too, so that a repetition meets nothing of it."""
     began = time.monotonic()
-    with pytest.raises(CommandFailed, match="no end after 1 s"):
-        shell.run("echo $$ >/run/stuck; exec sleep 300", timeout=1)
+    while shell.run("test -s /run/stuck").exit:  # a busy host may need all of its time to begin
+        with pytest.raises(CommandFailed, match="no end after 1 s"):
+            shell.run("echo $$ >/run/stuck; exec sleep 300", timeout=1)
     assert time.monotonic() - began < 200
     assert shell.run("kill -0 $(cat /run/stuck)").exit == 1
 
@@ -184,4 +185,4 @@ def test_a_first_boot_is_waited_for_and_never_trusted(host: PlainHost, tmp_path:
                 "permitrootlogin without-password\npasswordauthentication no\nhostkey /etc/ssh/ssh_host_ed25519_key"
             )
             shell.run("sh", stdin=before.encode())
-        wait_until_up(host.login, 30, first_boot=True).close()
+        wait_until_up(host.login, 120, first_boot=True).close()
