@@ -156,11 +156,11 @@ def test_a_standbys_pictures_do_not_wait_for_a_vault_that_hangs(
         pictures = Pictures(config, query, vaults, stopping)
         pictures.start()
         try:
-            wait_until(lambda: pictures.seen >= 60 and pictures.lacking == 1, "all that the others have", 60)
+            wait_until(lambda: pictures.seen >= 60 and pictures.lacking == 1, "all that the others have")
             assert proxies["birch"].requests - before < 20, "each of sixty was looked for there first"
             monkeypatch.setattr(patient, "AGAIN", 1.0)
             proxies["birch"].be_well()
-            wait_until(lambda: pictures.lacking == 0, "what was in the one that hung", 60)
+            wait_until(lambda: pictures.lacking == 0, "what was in the one that hung")
         finally:
             proxies["birch"].be_well()
             stopping.set()

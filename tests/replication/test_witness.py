@@ -199,6 +199,7 @@ def test_copies_show_what_the_primary_saw(
     A table that is changed while it is counted is left out. One row that was changed on the primary's disk is told by its table. A position at which more is committed than was seen is
     told as such; a witness that somebody else signed is none.
     """
+    fleet.lease_s = 120.0  # while ship is stopped nobody renews it
     acorn = sites(fleet, "acorn")
     begun(acorn)
     relaxed = (plain, {"options": "-c synchronous_commit=off"})
