@@ -226,7 +226,7 @@ class Lineage:
         merged = self._run(site, "restore", config, chance, seed, hot=by_standby)
         assert not by_standby or merged["restic_s"] == 0, f"{self.told}: the standby's own copy was not used"
         self._heal()
-        if damage is one_altered:
+        if damage is one_altered and self.altered:
             self.fleet.vaults()[name].delete(self.altered)  # as the operator is told to; another's copy is put there
         recovered = self._run(site, "recover", config, chance, seed, hot=by_standby)
         if self._killing(seed):
@@ -342,14 +342,16 @@ def emptied(lineage: Lineage, name: str) -> None:
 def one_lost(lineage: Lineage, name: str) -> None:
     """The last chunk is gone."""
     vault = lineage.fleet.vaults()[name]
-    vault.delete(_chunks(lineage, name)[-1])
+    for last in _chunks(lineage, name)[-1:]:  # none came where it was bad from the first moment on
+        vault.delete(last)
 
 
 def one_altered(lineage: Lineage, name: str) -> None:
     """A bit of some chunk flipped."""
-    chunks = _chunks(lineage, name)
-    lineage.altered = chunks[len(chunks) // 2]
-    lineage.fleet.alter(name, lineage.altered)
+    chunks, lineage.altered = _chunks(lineage, name), ""
+    for some in chunks[len(chunks) // 2 :][:1]:
+        lineage.altered = some
+        lineage.fleet.alter(name, some)
 
 
 def refusing(lineage: Lineage, name: str) -> None:
