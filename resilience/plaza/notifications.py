@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import LiteralString
 
 from psycopg.rows import DictRow
@@ -77,7 +77,7 @@ def in_groups(found: Sequence[Notification], grouped: Sequence[str] = GROUPED) -
 def _key(one: Notification, grouped: Sequence[str]) -> str:
     if one.kind not in grouped:
         return f"ungrouped-{one.id}"
-    return f"{one.kind}-{one.post.id if one.post else f'{one.created_at:%Y%m%d}'}"
+    return f"{one.kind}-{one.post.id if one.post else f'{one.created_at.astimezone(UTC):%Y%m%d}'}"
 
 
 async def clear(conn: Connection, me: int) -> None:

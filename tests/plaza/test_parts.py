@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from html.parser import HTMLParser
 
@@ -19,6 +20,8 @@ from resilience.plaza.errors import Refused
 from resilience.plaza.gate import Gate
 from resilience.plaza.ids import Ids, parse_id
 from resilience.plaza.ledger import canonical
+from resilience.plaza.notifications import Notification, in_groups
+from resilience.plaza.notify import FOLLOW
 from resilience.plaza.paging import Page, link_header, read_page
 from resilience.plaza.passwords import PROFILES
 from resilience.plaza.ratelimit import Limit
@@ -104,6 +107,13 @@ def test_link_headers_keep_what_was_asked_for() -> None:
     )
     assert 'rel="next"' not in link_header("http://x/api", {}, [5], page)
     assert link_header("http://x/api", {}, [], page) == ""
+
+
+def test_who_follows_since_one_day_is_grouped_by_utcs_day() -> None:
+    """As the group is looked up; not by the day of the database's own time zone."""
+    evening = datetime(2026, 1, 2, 13, tzinfo=timezone(timedelta(hours=14)))
+    told = Notification(1, FOLLOW, None, None, evening)  # type: ignore[arg-type]
+    assert list(in_groups([told])) == ["follow-20260101"]
 
 
 class Stumbling(Eraser):

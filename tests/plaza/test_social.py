@@ -234,6 +234,7 @@ def test_notifications_in_groups(plaza: Site, name: str) -> None:
         other.status_favourite(post)
     for other in others[:2]:
         other.account_follow(me.me())
+    plaza.sql("UPDATE notifications SET created_at = now() WHERE kind = 'follow'")  # of one day, also at midnight
     others[0].status_post(f"@{name} well", in_reply_to_id=post)
     with plaza.http(me) as http:
         answer = http.get("/api/v2/notifications")
