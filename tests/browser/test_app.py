@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from resilience.plaza import endpoints
 from tests.browser.conftest import PATIENCE_MS
@@ -76,6 +77,16 @@ def install(chromium: Browser, site: Site) -> Page:
     return page
 
 
+def leads(page: Page, lost: str, there: str) -> None:
+    """Open the lost site and be led to the other one; again, where whoever was asked took more than the page's five seconds."""
+    for _ in range(4):
+        page.goto(lost, wait_until="commit")  # it may go on before it is loaded
+        with suppress(PlaywrightTimeout):
+            page.wait_for_url(re.compile(re.escape(there)), timeout=PATIENCE_MS / 4)
+            return
+    pytest.fail(f"{lost} leads nowhere")
+
+
 def test_it_can_be_installed(chromium: Browser, fleet: Fleet) -> None:
     """Chromium finds nothing that is missing for an app on the home screen."""
     page = install(chromium, fleet.site)
@@ -109,12 +120,10 @@ def test_cut_off_and_found_again_at_another_host(chromium: Browser, fleet: Fleet
     expect(page.get_by_text("All is well.")).to_be_visible()
     fleet.sign("We have moved.", [fleet.site.base, plaza.base])
     fleet.mirrored(fleet.file)
-    page.goto(fleet.site.base + "/public", wait_until="commit")  # it may go on elsewhere before it is loaded
-    page.wait_for_url(re.compile(re.escape(plaza.base)))
+    leads(page, fleet.site.base + "/public", plaza.base)
     expect(page.get_by_role("heading", name="A small place to talk.")).to_be_visible()
     fleet.mirrored(first)
-    page.goto(fleet.site.base + "/", wait_until="commit")
-    page.wait_for_url(re.compile(re.escape(plaza.base)))
+    leads(page, fleet.site.base + "/", plaza.base)
     page.context.close()
 
 

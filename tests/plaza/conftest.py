@@ -6,11 +6,22 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
+import httpx
 import pytest
 
+from resilience.adapters import plaza_client
 from tests.plaza.harness import Postgres, Site, migrated, running_postgres
 
 NUMBERS = count(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def patient_users() -> Iterator[None]:
+    """A drill's users give a site up after seconds; a busy machine takes longer now and then."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("TIMEOUT", "IN_LINE"):
+            patch.setattr(plaza_client, name, httpx.Timeout(120))
+        yield
 
 
 @pytest.fixture(scope="session")

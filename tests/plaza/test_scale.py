@@ -55,7 +55,7 @@ def full(postgres: Postgres, template: str, tmp_path_factory: pytest.TempPathFac
     texts: Path = folder / "texts"
     texts.write_text("\n%\n".join(f"word{n % 150} of post {n}" for n in range(300)))
     site = Site(folder, postgres, postgres.new_database(template))
-    site.run("bulk-load", "--users", "300", "--posts", str(POSTS), "--texts", str(texts))
+    site.run("bulk-load", "--users", "300", "--posts", str(POSTS), "--texts", str(texts), within_s=600)
     site.sql(
         """INSERT INTO favourites (id, account_id, status_id)
         SELECT row_number() OVER (), (SELECT min(id) FROM accounts), id FROM statuses"""

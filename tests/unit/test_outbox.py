@@ -94,6 +94,8 @@ def test_what_somebody_waits_for_goes_first(host: Host) -> None:
     for kind, name in (("media", "post"), ("key", KEY), ("ledger", "00000001.json")):
         host.hand_over(kind, name)
     waits(outbox, 3, "birch", "cedar", "elm")
+    queue, failed = outbox.queue("birch"), outbox.queue("birch").failures
+    wait_until(lambda: queue.failures > failed + 1, "a try that sees all of them")
     host.open(outbox, "birch")
     assert host.vaults["birch"].put == [
         layout.ledger(1, 1),
