@@ -50,13 +50,16 @@ class Progress(NamedTuple):
     """Chunks put since the last look."""
 
 
-def next_move(progress: Progress, *, more: bool) -> Move:
-    """Put first and look after: an epoch that is sealed in between is then seen, or the chunk is found by its sealer."""
+def next_move(progress: Progress, *, more: bool, mended: bool = False) -> Move:
+    """Put first and look after: an epoch that is sealed in between is then seen, or the chunk is found by its sealer.
+
+    So after what somebody else put into a vault that was left behind (`mended`).
+    """
     if not progress.begun:
         return Move.BEGIN
     if more and progress.row < BATCH:
         return Move.PUT
-    return Move.LOOK if progress.row else Move.REST
+    return Move.LOOK if progress.row or mended else Move.REST
 
 
 def after_begin(progress: Progress, position: int) -> Progress:
@@ -137,7 +140,8 @@ class Courier(threading.Thread):
         """Make the next move; False when there is nothing to do."""
         progress = self.progress
         found = self._spool.next_for(self.vault.name, after=progress.put) if progress.begun else None
-        match next_move(progress, more=found is not None):
+        mended = self._spool.mended(self.vault.name)
+        match next_move(progress, more=found is not None, mended=mended is not None):
             case Move.BEGIN:
                 return self._begin()
             case Move.PUT if found is not None:
@@ -148,8 +152,13 @@ class Courier(threading.Thread):
                 clean = self._lease.look(self.vault)
                 self.progress = after_look(progress, clean=clean)
                 if clean:
+                    if mended is not None:
+                        self._spool.fill(self.vault.name, mended)
+                        log.warning("a vault has caught up", vault=self.vault.name)
                     self._spool.advance(self.vault.name, self.progress.counted)
                     self._moved()
+                elif not progress.row:  # nothing new to look after: the next nudge asks again
+                    return False
             case _:
                 return False
         return True

@@ -28,17 +28,18 @@ log = structlog.get_logger()
 
 def watch(path: Path, stopping: threading.Event) -> None:
     """Look until told to stop, under whatever configuration there is by then."""
-    seen, told = 0, _told(path)
+    seen, told, unnoted = 0, _told(path), False
     while not stopping.wait(EVERY):
         if (changed := _changed(path)) != seen:
             seen, told = changed, _told(path)
         if told is None or not told.leased:
             continue
         config = turn.start(told)
+        unnoted = unnoted and not lapse.note(config)
         left = _left(config)
         if left is not None and left <= 0 and accepts(config.postgres.dsn):
             log.error("the lease ran out, and nobody stopped Postgres", ago_s=round(-left, 3))
-            lapse.note(config)
+            unnoted = not lapse.note(config)
             fence(config)
             kill(config)
 

@@ -225,9 +225,17 @@ def certify(
             " ".join(str([_shown(said) for said in told])[:1000].split()),
             "Nothing was labelled. Look at that host before anything of it is trusted.",
         )
+    labelled, errors = dict[str, str](), list[ResilienceError]()
     for label in taken:
-        vaults[label.vault].put_new(label.key, encode(label, sign))
-    return {label.vault: label.snapshot for label in taken}
+        try:
+            vaults[label.vault].put_new(label.key, encode(label, sign))
+            labelled[label.vault] = label.snapshot
+        except ResilienceError as error:
+            log.warning("a snapshot cannot be labelled", vault=label.vault, what=error.what, why=error.why)
+            errors.append(error)
+    if errors and not labelled:
+        raise errors[0]
+    return labelled
 
 
 def _shown(said: object) -> object:

@@ -22,9 +22,17 @@ PAUSE = 1.0
 log = structlog.get_logger()
 
 
-def note(config: Config) -> None:
-    """Remember that writes were stopped for want of answers, not by a newer epoch."""
-    write_atomic(config.paths.spool / MARK, b"")
+def note(config: Config) -> bool:
+    """Remember that writes were stopped for want of answers, not by a newer epoch; False where the disk takes nothing.
+
+    Before they are: whoever is killed in between would leave a Postgres that nobody starts again. But nothing waits for it.
+    """
+    try:
+        write_atomic(config.paths.spool / MARK, b"")
+    except OSError as error:
+        log.warning("it cannot be noted yet that writes are stopped", why=str(error))
+        return False
+    return True
 
 
 def refuse_lapsed(config: Config) -> None:

@@ -101,7 +101,11 @@ class Lease:
         until = self._until(self._seconds)
         if until > self._noted + NOTE_EVERY or self._noted == 0.0:
             kept = tenure.Tenure(self._record.nonce, tenure.boot(), self._clean, self._first, until)
-            tenure.write(self._note, kept)
+            try:
+                tenure.write(self._note, kept)
+            except OSError as error:  # the guard holds Postgres to the older note, which ends sooner
+                log.warning("the lease cannot be noted", why=str(error))
+                return
             self._noted = until
 
     def wait_until_lost(self, stopping: threading.Event) -> str | None:

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import structlog
-from psycopg import Error
+from psycopg import Error, connect
 
 from resilience.replication import lsn, notes
 from resilience.replication.catch_up import filled
 from resilience.replication.config import Config
-from resilience.replication.lease import Lease
+from resilience.replication.lease import Lease, now
 from resilience.replication.outbox import Outbox
 from resilience.replication.spool import Spool
 from resilience.replication.writes import Writes
 
 EVERY = 1.0
+SILENT = 5.0
+"""Where the stream said nothing for so long, Postgres is asked how far it is."""
 log = structlog.get_logger()
 
 
@@ -61,18 +64,36 @@ def decide(rules: Rules, backlog: Mapping[str, int], whole: frozenset[str], kept
 class Limits(threading.Thread):
     """Looks once a second; acts, and says in `alarms` what a person should know."""
 
-    def __init__(self, config: Config, spool: Spool, outbox: Outbox, lease: Lease, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        config: Config,
+        spool: Spool,
+        outbox: Outbox,
+        lease: Lease,
+        stopping: threading.Event,
+        nudge: Callable[[], None],
+    ) -> None:
         super().__init__(name="limits", daemon=True)
         self.alarms: list[str] = []
         self.error: str | None = None
         self.writes = Writes(config.postgres.dsn, config.paths.spool / "writes")
         self.server_end = 0
+        """How far Postgres' WAL goes, by what was heard of it last."""
+        self._heard_at = 0.0
         self._config = config
         self._rules = Rules(config.backlog_mb << 20, config.past_backlog, config.record.k)
         self._spool = spool
         self._outbox = outbox
         self._lease = lease
         self._stopping = stopping
+        self._nudge = nudge
+        """Let couriers look again: what was caught up with counts after a look alone."""
+
+    def hear(self, position: int) -> None:
+        """The stream, or Postgres itself, says how far the WAL goes; 0 where it says nothing."""
+        if position:
+            self._heard_at = now()
+            self.server_end = max(position, self.server_end)
 
     @property
     def commits(self) -> str:
@@ -99,6 +120,8 @@ class Limits(threading.Thread):
     def _look(self) -> None:
         if self._lease.superseded is not None:
             return
+        if now() > self._heard_at + SILENT:
+            self.hear(flushed(self._config.postgres.dsn))
         names = self._config.record.vaults
         backlog = {name: self.backlog(name) for name in names}
         whole = frozenset(name for name in names if self._spool.hole(name) is None) - self._config.apart
@@ -115,8 +138,8 @@ class Limits(threading.Thread):
     def _mend(self) -> None:
         """What was told meanwhile: a hole that was filled; a snapshot from past lost WAL, in k vaults."""
         caught = filled(self._config)
-        if caught is not None and self._spool.fill(*caught):
-            log.warning("a vault has caught up", vault=caught[0])
+        if caught is not None and self._spool.mend(*caught):
+            self._nudge()
         gap, taken = self._spool.gap, notes.read(self._config, "snapshot")
         if gap is None or taken is None or taken["nonce"] != self._config.record.nonce:
             return
@@ -148,6 +171,14 @@ class Limits(threading.Thread):
         if free < limit - max(backlog.values()):
             told.append(f"{free >> 20} MB of the disk are free: it would be full before the limit of {limit >> 20} MB")
         return told
+
+
+def flushed(dsn: str) -> int:
+    """How far Postgres' own WAL goes; 0 where it does not answer, or only follows."""
+    with suppress(Error), connect(dsn, autocommit=True, connect_timeout=5) as db:
+        found = db.execute("SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() END").fetchone()
+        return lsn.parse(found[0]) if found and found[0] else 0
+    return 0
 
 
 def lag_seconds(spool: Spool, k: int) -> float:

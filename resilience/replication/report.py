@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from resilience.replication import lsn, metrics, notes
 from resilience.replication.config import Config
 from resilience.replication.courier import Courier
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 NAME = "ship-status.json"
 OFTEN = 0.2
 METRICS_EVERY = 5.0
+log = structlog.get_logger()
 
 
 class Report:
@@ -46,24 +49,33 @@ class Report:
         self._path = config.paths.run / NAME
         self._written = 0.0
         self._metrics_written = 0.0
-        self._server_end = 0
+        self._unsaid = False
         self._path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(self, server_end: int = 0, *, at_once: bool = False) -> bool:
         """Say how things are, at most a few times a second; what went wrong, at once. Whether it was said."""
-        self._server_end = self._limits.server_end = max(server_end, self._server_end)
+        self._limits.hear(server_end)
         now = time.monotonic()
         if now < self._written + OFTEN and not at_once:
             return False
-        facts = self.facts()
+        try:
+            self._say(self.facts(), now)
+        except OSError as error:
+            # Nobody is told, which `status` shows by the age; what is shipped does not wait for that.
+            if not self._unsaid:
+                log.warning("the status cannot be written", why=str(error))
+            self._unsaid, self._written = True, now
+            return False
+        self._unsaid, self._written = False, now
+        return True
+
+    def _say(self, facts: dict[str, Any], now: float) -> None:
         new = self._path.with_suffix(".new")
         new.write_text(json.dumps(facts, indent=1))
         new.replace(self._path)
-        self._written = now
         if now >= self._metrics_written + METRICS_EVERY:
             metrics.write(self._config.paths.run, "ship", self._metrics(facts))
             self._metrics_written = now
-        return True
 
     def facts(self) -> dict[str, Any]:
         """Epoch, positions, what is wrong, and lag by vault, in bytes and in seconds."""
@@ -84,9 +96,9 @@ class Report:
             "writes_stopped_since": writes.stopped_since,
             "alarms": self._limits.alarms,
             "gap": self._spool.gap.facts() if self._spool.gap else None,
-            "server_lsn": lsn.show(self._server_end),
+            "server_lsn": lsn.show(self._limits.server_end),
             "confirmed_lsn": lsn.show(confirmed),
-            "lag_bytes": max(0, self._server_end - confirmed),
+            "lag_bytes": max(0, self._limits.server_end - confirmed),
             "lag_seconds": sorted(v["lag_seconds"] for v in vaults.values())[record.k - 1],
             "lease_left_s": None if expires is None else round(expires - lease_now(), 3),
             "superseded_by": self._lease.superseded.number if self._lease.superseded else None,
@@ -106,7 +118,7 @@ class Report:
             "counts": courier.progress.counted > 0,
             "apart": name in self._config.apart,
             "lsn": lsn.show(self._spool.held()[name]),
-            "lag_bytes": max(0, self._server_end - self._spool.held()[name]),
+            "lag_bytes": max(0, self._limits.server_end - self._spool.held()[name]),
             "lag_seconds": round(self._spool.lag(name), 3),
             "backlog_chunks": chunks,
             "backlog_objects": objects,
@@ -118,9 +130,13 @@ class Report:
         }
 
     def _metrics(self, facts: dict[str, Any]) -> list[Metric]:
+        told = facts["postgres_error"] is None  # else there is WAL of which ship knows nothing, and no age
         whole = {
             "epoch": ("Number of the epoch under which this site ships.", facts["epoch"]),
-            "confirmed_lag_seconds": ("Age of the oldest WAL that k vaults do not hold.", facts["lag_seconds"]),
+            "confirmed_lag_seconds": (
+                "Age of the oldest WAL that k vaults do not hold.",
+                facts["lag_seconds"] if told else None,
+            ),
             "confirmed_lag_bytes": ("WAL that k vaults do not hold.", facts["lag_bytes"]),
             "lease_left_seconds": ("Until this site must stop writing unless vaults answer.", facts["lease_left_s"]),
             "alarms": ("Alarms that stand now.", len(facts["alarms"])),
@@ -132,22 +148,23 @@ class Report:
             "snapshot_time_seconds": ("When the last snapshot was labelled.", (facts["snapshot"] or {}).get("at")),
         }
         found = [
-            Metric(name, "gauge", told, () if value is None else (Sample(float(value)),))
-            for name, (told, value) in whole.items()
+            Metric(name, "gauge", text, () if value is None else (Sample(float(value)),))
+            for name, (text, value) in whole.items()
         ]
-        return found + self._by_vault(facts["vaults"])
+        return found + self._by_vault(facts["vaults"], told=told)
 
-    def _by_vault(self, vaults: dict[str, Any]) -> list[Metric]:
+    def _by_vault(self, vaults: dict[str, Any], *, told: bool) -> list[Metric]:
+        age = {"vault_lag_seconds": ("lag_seconds", "Age of the oldest WAL that this vault lacks.")} if told else {}
         gauges = {
-            "vault_lag_seconds": ("lag_seconds", "Age of the oldest WAL that this vault lacks."),
+            **age,
             "vault_lag_bytes": ("lag_bytes", "WAL that this vault lacks."),
             "spool_chunks": ("backlog_chunks", "Chunks kept for this vault."),
             "spool_bytes": ("backlog_bytes", "Bytes of disk kept for this vault, pictures and ledger included."),
             "outbox_objects": ("backlog_objects", "Pictures, keys and ledger entries kept for this vault."),
         }
         found = [
-            Metric(name, "gauge", told, tuple(Sample(facts[key], {"vault": vault}) for vault, facts in vaults.items()))
-            for name, (key, told) in gauges.items()
+            Metric(name, "gauge", text, tuple(Sample(facts[key], {"vault": vault}) for vault, facts in vaults.items()))
+            for name, (key, text) in gauges.items()
         ]
         holes = tuple(Sample(facts["hole"] is not None, {"vault": vault}) for vault, facts in vaults.items())
         verified = tuple(

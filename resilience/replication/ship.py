@@ -85,7 +85,7 @@ class Ship:
             Courier(vault, self._spool, self._record, self._lease, self._moved) for vault in self._vaults.values()
         ]
         self._outbox = Outbox(config, self._vaults, self._lease)
-        self._limits = Limits(config, self._spool, self._outbox, self._lease, self._stopping)
+        self._limits = Limits(config, self._spool, self._outbox, self._lease, self._stopping, self._nudge)
         self._report = Report(config, self._spool, self._couriers, self._outbox, self._lease, self._limits)
         self._system: System | None = None
         last = self._spool.last()
@@ -169,11 +169,13 @@ class Ship:
         if self._lost is None:
             return
         log.error("this site may no longer write", why=self._lost)
-        if self._lease.superseded is None:
-            lapse.note(self._config)
+        superseded = self._lease.superseded is not None
+        noted = superseded or lapse.note(self._config)
         fence(self._config)
-        if self._lease.superseded is not None:
+        if superseded:
             self._hand_over()
+        while not noted and not self._stopping.wait(lapse.PAUSE):
+            noted = lapse.note(self._config)
         self._end()
         kill(self._config)
 
@@ -256,8 +258,7 @@ class Ship:
         if reserved > self._spool.end:
             log.error("WAL is lost", since=lsn.show(self._spool.end), until=lsn.show(reserved))
             self._spool.skip(reserved)
-        for courier in self._couriers:
-            courier.nudge()
+        self._nudge()
         return self._spool.end
 
     def _first(self, stream: Stream, system: System, reserved: int) -> chunk.Start:
@@ -284,6 +285,11 @@ class Ship:
             at=begun.at,
         )
         return chunk.encode_opening(opening, self._sign)
+
+    def _nudge(self) -> None:
+        """There may be something for the vaults."""
+        for courier in self._couriers:
+            courier.nudge()
 
     def _pump(self, stream: Stream) -> None:
         """Receive, batch, spool, confirm."""
@@ -369,8 +375,7 @@ class Ship:
         )
         self._spool.add(batch.start, batch.end, chunk.encode(header, body, self._sign))
         self._before = header.sha256
-        for courier in self._couriers:
-            courier.nudge()
+        self._nudge()
 
 
 def fence(config: Config, wait: Callable[[float], None] = time.sleep) -> None:

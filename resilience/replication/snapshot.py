@@ -88,10 +88,17 @@ def main(config: Config) -> dict[str, Any]:
             at=time.time(),
             **about,
         )
-        config.open((name,))[name].put_new(label.key, labels.encode(label, sign))
-    told = {"at": time.time(), "nonce": config.record.nonce, "start_lsn": str(start), "vaults": sorted(taken)}
+        try:
+            config.open((name,))[name].put_new(label.key, labels.encode(label, sign))
+        except ResilienceError as error:
+            failed[name] = f"{error.what}: {error.why}"
+            log.warning("a snapshot cannot be labelled", vault=name, what=error.what, why=error.why)
+    labelled = {name: snapshot for name, snapshot in taken.items() if name not in failed}
+    if not labelled:
+        raise VaultError("No vault took a label.", "; ".join(failed.values()), "No snapshot counts; try again.")
+    told = {"at": time.time(), "nonce": config.record.nonce, "start_lsn": str(start), "vaults": sorted(labelled)}
     notes.keep(config, "snapshot", told)
-    return {"snapshots": taken, "failed": failed, "start_lsn": start, "stop_lsn": stop}
+    return {"snapshots": labelled, "failed": failed, "start_lsn": start, "stop_lsn": stop}
 
 
 def copy_into_each(config: Config, vaults: Sequence[VaultConfig], folder: str) -> dict[str, str | ResilienceError]:

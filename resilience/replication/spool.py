@@ -86,6 +86,7 @@ class Spool:
         self._holes = {vault: Hole.read(self._hole_notes / vault) for vault in vaults}
         self._left = {vault: _on_our_clock(hole.since) for vault, hole in self._holes.items() if hole is not None}
         self._at = {vault: self._read_position(vault) for vault in self._holes}
+        self._mended: dict[str, Hole] = {}
         self._noted: dict[str, int] = {}
         self._gap = Hole.read(self._folder / "gap")
         self._floor = 0
@@ -158,8 +159,13 @@ class Spool:
         self._gap = None
 
     def add(self, start: int, end: int, data: bytes) -> None:
-        """Keep a chunk, durably."""
-        write_durably(self._path(start, end), data)
+        """Keep a chunk, durably, or leave nothing: another one will begin here."""
+        path = self._path(start, end)
+        try:
+            write_durably(path, data)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
         with self._lock:
             self._chunks.append(Kept(start, end, len(data), now()))
 
@@ -210,15 +216,31 @@ class Spool:
         self.tidy()
         return hole
 
-    def fill(self, vault: str, hole: Hole) -> bool:
-        """The vault was given what it lacked; False when that is not (or no longer) all that it lacks."""
+    def mend(self, vault: str, hole: Hole) -> bool:
+        """The vault was given what it lacked; False when that is not (or no longer) all that it lacks.
+
+        Not by this ship: it counts once a look after this moment finds no newer epoch there (`fill`).
+        """
         with self._lock:
             lacks = self._holes[vault]
             if lacks is None or (lacks.start, lacks.end) != (hole.start, hole.end):
                 return False
+            self._mended[vault] = lacks
+            return True
+
+    def mended(self, vault: str) -> Hole | None:
+        """What the vault lacked, has been given, and does not count for yet."""
+        with self._lock:
+            return self._mended.get(vault)
+
+    def fill(self, vault: str, hole: Hole) -> None:
+        """A look that began after `mend` found no newer epoch: from now on the vault counts for what it was given."""
+        with self._lock:
+            self._mended.pop(vault, None)
+            if self._holes[vault] != hole:  # left behind again: it lacks more
+                return
             self._holes[vault] = None
         (self._hole_notes / vault).unlink()
-        return True
 
     def hole(self, vault: str) -> Hole | None:
         """What a vault that was left behind lacks before its newest chunks."""

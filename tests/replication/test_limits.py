@@ -303,6 +303,31 @@ def test_wal_that_the_slot_keeps_never_fills_the_disk(sites: Callable[..., Site]
     wait_until(lambda: "unprotected" in str(acorn.status()["alarms"]), acorn.told)
 
 
+def test_wal_that_nobody_streams_counts(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """Where Postgres lets no ship in, what it keeps counts towards the limit all the same, and no age is made up."""
+    acorn = sites(fleet, "acorn")
+    begun(acorn)
+    acorn.ship(acorn.ship_config(backlog_mb=4, past_backlog="stop"))
+    acorn.wait_confirmed()
+    wait_until(lambda: measured(acorn).get("confirmed_lag_seconds") is not None, lambda: metrics(acorn))
+    hba = acorn.pg / "pg_hba.conf"
+    usual = hba.read_text()
+    hba.write_text(f"local replication all reject\n{usual}")
+    with acorn.connect() as db:
+        db.execute("SELECT pg_reload_conf()")
+        db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+    wait_until(lambda: "pg_hba" in (acorn.status()["postgres_error"] or ""), acorn.told)
+    noise(acorn, 200)
+    wait_until(lambda: acorn.status()["writes_stopped_since"], acorn.told)
+    assert any("Postgres keeps" in alarm for alarm in acorn.status()["alarms"]), acorn.told()
+    wait_until(lambda: measured(acorn)["confirmed_lag_bytes"] > 4 << 20, lambda: metrics(acorn))
+    assert "confirmed_lag_seconds" not in measured(acorn)
+    hba.write_text(usual)
+    with acorn.connect() as db:
+        db.execute("SELECT pg_reload_conf()")
+    wait_until(lambda: acorn.status()["writes_stopped_since"] is None, acorn.told)
+
+
 def drop_slot(acorn: Site, ship: Popen[bytes]) -> None:
     """Ship is stopped, and what was written since is thrown away, though nobody has it."""
     ship.send_signal(signal.SIGTERM)
@@ -318,11 +343,11 @@ def drop_slot(acorn: Site, ship: Popen[bytes]) -> None:
         db.execute("CHECKPOINT")
 
 
-def test_a_slot_that_was_lost(sites: Callable[..., Site], fleet: Fleet) -> None:
+def test_a_slot_that_was_lost(sites: Callable[..., Site], fleet: Fleet, elm: Proxy) -> None:
     """Unprotected until a snapshot leads past what Postgres threw away; a quorum commit waits until then, and then goes through.
 
     A restore has all that was acknowledged before and after, though its clock is a day back and the primary's settings rose after
-    the snapshot.
+    the snapshot. A vault that takes the snapshot's files and not its label keeps nobody from being protected by the others.
     """
     fleet.durability = "quorum"
     acorn, writer = sites(fleet, "acorn"), Writer(iter(range(1000, 1 << 40)))
@@ -346,7 +371,8 @@ def test_a_slot_that_was_lost(sites: Callable[..., Site], fleet: Fleet) -> None:
         acorn.wait_confirmed()
         assert len(writer.acknowledged) == before, "what vaults hold leads nowhere"
         began = time.time()
-        acorn.run("snapshot", config=acorn.ship_config())
+        elm.only, elm.status = "/label/", 403
+        assert list(acorn.run("snapshot", config=behind(acorn.ship_config(), elm))["failed"]) == ["elm"]
         wait_until(lambda: acorn.status()["gap"] is None, acorn.told)
         wait_until(lambda: len(writer.acknowledged) > before + 20, acorn.told)
     with acorn.connect() as db:

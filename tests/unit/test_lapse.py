@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from resilience.replication import lapse
+from resilience.replication import guard, lapse
 
 STARTS = 'n=$(cat tries 2>/dev/null || echo 0); echo $((n + 1)) > tries; [ "$n" -ge {} ]'
 """A start that is refused so many times, as of a unit that is masked once more after it was unmasked."""
@@ -47,3 +50,38 @@ def test_it_does_not_start_it_where_another_site_may_write_by_then(
     assert lapse.go_on(config, lambda _: None) is None
     assert (tmp_path / "tries").read_text() == "1\n"
     assert (tmp_path / lapse.MARK).exists()
+
+
+def test_writes_are_stopped_where_that_cannot_be_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that takes nothing keeps nobody from being fenced; it is noted once there is room."""
+    spool, stopping, fenced = tmp_path / "spool", threading.Event(), list[str]()
+    spool.touch()  # nothing can be written below a file
+    config = SimpleNamespace(
+        paths=SimpleNamespace(spool=spool), postgres=SimpleNamespace(dsn=""), leased=True, record=None
+    )
+
+    def fence(_: object) -> None:
+        fenced.append("fenced")
+        spool.unlink()
+
+    monkeypatch.setattr(guard, "_told", lambda _: config)
+    monkeypatch.setattr(guard, "_left", lambda _: -1.0)
+    monkeypatch.setattr("resilience.replication.turn.start", lambda told: told)
+    monkeypatch.setattr(guard, "accepts", lambda _: not fenced)
+    monkeypatch.setattr(guard, "fence", fence)
+    monkeypatch.setattr(guard, "kill", lambda _: fenced.append("killed"))
+    watching = threading.Thread(target=guard.watch, args=(tmp_path / "none", stopping))
+    watching.start()
+    until(lambda: (spool / lapse.MARK).exists() or not watching.is_alive())
+    stopping.set()
+    watching.join(60)
+    assert fenced == ["fenced", "killed"]
+    assert (spool / lapse.MARK).exists()
+
+
+def until(what: Callable[[], object]) -> None:
+    """Wait for a thread."""
+    end = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.01)

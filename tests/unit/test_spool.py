@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -144,8 +145,10 @@ def test_a_vault_left_behind_is_kept_nothing_for(spool: Spool, tmp_path: Path) -
     assert spool.lag("elm") > 0
     restarted = again(tmp_path)
     assert restarted.hole("elm") == hole
-    assert not restarted.fill("elm", Hole(100, 300, hole.since)), "that is not all it lacks"
-    assert restarted.fill("elm", hole)
+    assert not restarted.mend("elm", Hole(100, 300, hole.since)), "that is not all it lacks"
+    assert restarted.mend("elm", hole)
+    assert restarted.held()["elm"] == 100, "nobody looked there since: a newer epoch may have been sealed before"
+    restarted.fill("elm", hole)
     assert restarted.held()["elm"] == 500
     assert again(tmp_path).hole("elm") is None
 
@@ -164,7 +167,9 @@ def test_a_vault_left_behind_before_the_first_chunk_lacks_no_wal(tmp_path: Path,
     for vault in VAULTS:
         made.advance(vault, 200)
     assert [made.confirmed(k) for k in (2, 3)] == [200, 100]
-    assert again(tmp_path).fill("elm", hole)
+    filled = again(tmp_path)
+    assert filled.mend("elm", hole)
+    filled.fill("elm", hole)
     grown = made.leave("elm")
     assert (grown.start, grown.end) == (100, 200)
 
@@ -208,3 +213,21 @@ def test_each_ship_is_another_life(spool: Spool, tmp_path: Path) -> None:
     restarted.live()
     assert restarted.life == 2
     assert restarted.life_record != spool.life_record
+
+
+def test_a_chunk_whose_name_is_not_durable_is_not_there(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is streamed again may be cut elsewhere: two chunks that begin at one position would have one name in a vault."""
+    with monkeypatch.context() as broken:
+        broken.setattr("resilience.replication.spool.sync_folder", fails)
+        with pytest.raises(OSError, match="Too many open files"):
+            spool.add(400, 500, b"chunk 400")
+    assert spool.end == 400
+    spool.add(400, 600, b"a longer one")
+    assert [path.name for path in (tmp_path / "00000001/wal").glob(f"{400:016X}-*")] == [f"{400:016X}-{600:016X}"]
+
+
+def fails(folder: Path) -> None:
+    """As where no file can be opened any more."""
+    raise OSError(errno.EMFILE, "Too many open files", str(folder))

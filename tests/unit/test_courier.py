@@ -1,0 +1,83 @@
+"""A vault that others filled counts once a look since then found no newer epoch there: it may have been sealed, and read, before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.errors import VaultError
+from resilience.model import EpochRecord
+from resilience.replication.courier import Courier
+from resilience.replication.lease import Lease
+from resilience.replication.spool import Spool
+
+
+class Cut(MemoryVault):
+    """A vault that can be cut off."""
+
+    cut = False
+
+    def get(self, key: str) -> bytes | None:
+        """What lies there, while it is reached."""
+        if self.cut:
+            raise VaultError("elm does not answer.", "The line is cut.", "Wait.")
+        return super().get(key)
+
+
+RECORD = EpochRecord(1, "acorn", "n", 0, ("birch", "cedar", "elm"), 2, 2, 0.0, "")
+
+
+def until(what: Callable[[], object]) -> None:
+    """Wait for a thread."""
+    end = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def elm() -> Cut:
+    """A vault that was left behind."""
+    return Cut("elm")
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    """Chunks for three vaults."""
+    made = Spool(tmp_path, 1, RECORD.vaults)
+    made.begin(b"start")
+    made.floor(100)
+    return made
+
+
+@pytest.fixture
+def courier(spool: Spool, elm: Cut) -> Iterator[Courier]:
+    """Its courier, at work."""
+    made = Courier(elm, spool, RECORD, Lease(RECORD, lambda *_: True, None), lambda: None)
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+        made.join(60)
+
+
+def test_what_was_caught_up_with_counts_after_a_look(spool: Spool, elm: Cut, courier: Courier) -> None:
+    """Cut off since, it counts for no more than before its hole, whoever says that this is filled; then it is asked, and does."""
+    spool.add(100, 200, b"one")
+    hole = spool.leave("elm")
+    spool.add(200, 300, b"two")
+    courier.nudge()
+    until(lambda: courier.progress.counted == 300)
+    elm.cut = True
+    assert spool.mend("elm", hole)
+    courier.nudge()
+    until(lambda: courier.error)
+    assert (spool.held()["elm"], spool.hole("elm")) == (100, hole)
+    elm.cut = False
+    until(lambda: spool.hole("elm") is None)
+    assert spool.held()["elm"] == 300
