@@ -494,7 +494,7 @@ def test_certificates_travel(shaped: Shaped, shell: Shell, trusted: Trusted, app
     trusted.keep(second)
     trusted.authorities[1].stop()
     anew(shell)
-    shell.check(f"until {REFUSED}; do sleep 0.1; done")
+    shell.check(f"until {REFUSED}; do sleep 0.1; done", timeout=300)
     with pytest.raises(ResilienceError, match=f"no certificate for {NAME}") as caught:
         trusted.gate.certificate(outputs)
     assert "connection refused" in caught.value.why
