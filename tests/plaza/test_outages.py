@@ -121,7 +121,7 @@ def test_plaza_survives_a_restart_of_postgres(running: Site, own: Postgres) -> N
 
 
 def test_a_full_pool_is_not_called_an_absence(running: Site) -> None:
-    """Every connection waits for a lock: whoever comes then hears that it is busy, and it is ready again right after."""
+    """Every connection waits for a lock: whoever comes then hears that it is busy, and it is ready again after."""
     api = running.client("crowd")
     with running.http(api) as http, ThreadPoolExecutor(20) as pool:
         with psycopg.connect(running.url) as holder:
@@ -143,7 +143,7 @@ def test_a_full_pool_is_not_called_an_absence(running: Site) -> None:
             assert {answer.json()["error"] for answer in refused} == {BUSY}
             assert "Too busy to look: all 10 connections" in http.get("/readyz").json()["why"]
         assert [one.result().status_code for one in asked].count(200) == 10
-        assert running.ready()
+        wait_until(running.ready, running.log)
 
 
 def test_a_long_absence_is_over_as_soon_as_postgres_is_back(running: Site, own: Postgres) -> None:
