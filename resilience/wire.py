@@ -32,6 +32,7 @@ from resilience.adapters.signer import KitSigner
 from resilience.adapters.strangers import strangers
 from resilience.adapters.supplies import VaultSupplies
 from resilience.adapters.threads import side_by_side
+from resilience.adapters.unopened import Unopened
 from resilience.adapters.vendor_clients import paced
 from resilience.engine.past import sealed_into
 from resilience.engine.preflight import Doors
@@ -87,8 +88,8 @@ def real_world(home: Home, fleet: Fleet, log: Log, budget: Budgets | None = None
         lab.enter_operator()
     kit = Kit(home.directory / fleet.kit)
     shells = Shells(kit)
-    vaults = {v.name: open_vault(v, kit.vault(v.name, "operator"), "operator") for v in fleet.sealing}
-    mirrors = {v.name: open_vault(v, kit.vault(v.name, "operator"), "operator") for v in fleet.mirrors}
+    vaults = {v.name: _opened(kit, v, "operator") for v in fleet.sealing}
+    mirrors = {v.name: _opened(kit, v, "operator") for v in fleet.mirrors}
     signer, app = KitSigner(kit), PlazaOnHost(shells, home.directory / "material")
     supplies = VaultSupplies(fleet, kit, vaults, signer)
     rules = caddy_rules(app.ready_path, app.sign_up_paths)
@@ -127,6 +128,15 @@ def real_world(home: Home, fleet: Fleet, log: Log, budget: Budgets | None = None
     finally:
         users.close()
         shells.close()
+
+
+def _opened(kit: Kit, spec: VaultSpec, principal: str) -> Vault:
+    """A vault as this principal sees it; where its credentials open nothing, one that does not answer: the others go on."""
+    credentials = kit.vault(spec.name, principal)
+    try:
+        return open_vault(spec, credentials, principal)
+    except ResilienceError as error:
+        return Unopened(spec.name, error)
 
 
 def site_cloud(home: Home, fleet: Fleet, site: Site) -> Cloud:
@@ -214,10 +224,7 @@ def preflight_doors(home: Home, fleet: Fleet, budget: Budgets) -> Doors:
     lacking = kit_lacks(home, fleet)
     return Doors(
         principals={
-            v.name: {
-                who: paced(open_vault(v, kit.vault(v.name, who), who), budget(v.vendor))
-                for who in _principals(fleet, kit, v)
-            }
+            v.name: {who: paced(_opened(kit, v, who), budget(v.vendor)) for who in _principals(fleet, kit, v)}
             for v in fleet.vaults
             if all(kit.has(v.name, who) for who in _principals(fleet, kit, v))
         },
@@ -252,8 +259,12 @@ def _lacking(kit: Kit, fleet: Fleet) -> Iterator[str]:
         lambda: kit.passphrase_file,
         lambda: kit.ssh_key,
         kit.identity,
-        *(lambda v=v, p=p: kit.vault(v.name, p) for v in fleet.sealing for p in _principals(fleet, kit, v)),
-        *(lambda v=v: kit.vault(v.name, "operator") for v in fleet.mirrors),
+        *(
+            lambda v=v, p=p: open_vault(v, kit.vault(v.name, p), p)
+            for v in fleet.sealing
+            for p in _principals(fleet, kit, v)
+        ),
+        *(lambda v=v: open_vault(v, kit.vault(v.name, "operator"), "operator") for v in fleet.mirrors),
         *(lambda v=v: kit.restic_password(v.name) for v in fleet.sealing),
         *(lambda z=z: kit.dns(z.vendor) for z in fleet.names.zones),
         *(lambda v=v: kit.account(v.name) for v in fleet.vendors if v.account),

@@ -83,25 +83,35 @@ class Kit:
 
     def vault(self, vault: str, principal: str) -> dict[str, str]:
         """Credentials of one principal (ship, standby, reader, operator) at one vault."""
-        found = json.loads(self._text(f"vaults/{vault}.json"))
+        found = self._principals(vault)
         if principal not in found:
             raise MissingPart(
                 f"The kit has no credentials of {principal} at vault {vault}.",
-                f"{self.directory}/vaults/{vault}.json names: {', '.join(found)}.",
+                f"{self.directory / _vault_file(vault)} names: {', '.join(found)}.",
                 "Make them at the vendor with the rights in docs/threat-model.md, and add them.",
             )
-        return {str(k): str(v) for k, v in found[principal].items()}
+        return found[principal]
 
     def has(self, vault: str, principal: str) -> bool:
         """Whether there are credentials of this principal at this vault."""
-        path = self.directory / f"vaults/{vault}.json"
-        return path.is_file() and principal in json.loads(path.read_text())
+        return (self.directory / _vault_file(vault)).is_file() and principal in self._principals(vault)
 
     def keep_vault(self, vault: str, credentials: dict[str, dict[str, str]]) -> None:
         """Keep what a vault's stack made, beside what was there."""
-        path = self.directory / "vaults" / f"{vault}.json"
-        held = json.loads(path.read_text()) if path.exists() else {}
+        path = self.directory / _vault_file(vault)
+        held = self._principals(vault) if path.exists() else {}
         keys.keep(path, json.dumps({**held, **credentials}, indent=1).encode())
+
+    def _principals(self, vault: str) -> dict[str, dict[str, str]]:
+        """Everybody's credentials at one vault, from a file that a person may have typed."""
+        path = self._file(_vault_file(vault))
+        try:
+            found = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise _no_credentials(path, f"It is no JSON: {error}.") from error
+        if not isinstance(found, dict) or not all(isinstance(theirs, dict) for theirs in found.values()):
+            raise _no_credentials(path, "It is JSON, and no object that holds an object for each principal.")
+        return {who: {name: str(value) for name, value in theirs.items()} for who, theirs in found.items()}
 
     def restic_password(self, vault: str) -> str:
         """Password of the snapshots in one vault."""
@@ -229,6 +239,18 @@ class Kit:
 
     def _text(self, name: str) -> str:
         return self._file(name).read_text().strip()
+
+
+def _vault_file(vault: str) -> str:
+    return f"vaults/{vault}.json"
+
+
+def _no_credentials(path: Path, why: str) -> MissingPart:
+    return MissingPart(
+        f"{path} holds no credentials that can be read.",
+        why,
+        "Write it as the vault's page in docs/vendors shows (s3.md, gcp.md, sftp.md), then `resilience check`.",
+    )
 
 
 def _site_file(site: str, epoch: int) -> str:

@@ -66,7 +66,7 @@ def _open(place: VaultSpec, credentials: Mapping[str, str], principal: str) -> V
         return GcsVault(place, credentials["token"])
     except KeyError as error:
         raise UsageError(
-            f"{place.name} cannot be opened{f' as {principal}' if principal else ''}",
+            f"{place.name} cannot be opened{f' as {principal}' if principal else ''}.",
             f"Its credentials lack {error}.",
             "An S3 vault takes access_key_id and secret_access_key, a GCS vault token or service_account, "
             "an SFTP one user, private_key and host_key.",

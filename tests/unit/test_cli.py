@@ -366,6 +366,24 @@ def test_a_new_fleet_from_nothing_to_what_its_kit_still_lacks(typed: Type) -> No
     )
 
 
+def test_credentials_that_cannot_be_read_are_an_error_that_names_them(typed: Type) -> None:
+    """`status` says which file and where a right one is shown; `check` has it in a line of its own, with all else."""
+    fleet_file((ROOT / "examples/hobby.toml").read_text())
+    assert typed("kit", "make").status == 0
+    path = Path("kit/vaults/google.json")
+    path.parent.mkdir()
+    path.write_text("{'operator': 1}")
+    for words in (("status",), ("status", "--json")):
+        found = typed(*words)
+        assert found.status == 1
+        assert "kit/vaults/google.json holds no credentials" in found.err
+        assert "docs/vendors" in found.err
+    checked = json.loads(typed("check", "--json").out)["findings"]
+    said = [finding["said"] for finding in checked if finding["grade"] == "fail"]
+    assert sum("vaults/google.json" in one for one in said) == 1
+    assert sum("vaults/amazon.json" in one for one in said) == 1
+
+
 def test_no_kit_for_a_lab_nor_for_a_bad_file(typed: Type) -> None:
     """Exit 2, and no folder."""
     for text in (

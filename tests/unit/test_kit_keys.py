@@ -17,12 +17,14 @@ from resilience.adapters import kit_first, kit_shares
 from resilience.adapters.credentials import NEEDED
 from resilience.adapters.kit import Kit
 from resilience.adapters.kit_keys import KitKeys
-from resilience.errors import Refused, ResilienceError, UsageError, VaultError
+from resilience.adapters.unopened import Unopened
+from resilience.errors import MissingPart, Refused, ResilienceError, UsageError, VaultError, VaultSilent
 from resilience.lab import kit as lab_kit
 from resilience.model import Event, Fleet
 from resilience.model.rights import PRINCIPALS
 from resilience.replication import seals
-from resilience.wire import Home, holds_copies, kit_lacks
+from resilience.wire import Home, holds_copies, kit_lacks, real_world
+from tests.plain_host import key_pair
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.toml"))
 
@@ -152,13 +154,20 @@ def test_shares_of_another_kit_or_an_altered_file(kit: Kit, tmp_path: Path) -> N
         kit_shares.split(kit.directory, tmp_path / "three", 3, 1)
 
 
-def fill(kit: Path, fleet: Fleet) -> None:
+def whoever(folder: Path) -> dict[str, str]:
+    """Credentials with which a vault of any kind can be opened."""
+    public = key_pair(folder / "box")
+    named = dict.fromkeys(("token", "access_key_id", "secret_access_key", "user"), "x")
+    return {**named, "private_key": (folder / "box").read_text(), "host_key": public}
+
+
+def fill(kit: Path, fleet: Fleet, theirs: dict[str, str]) -> None:
     """What a person puts into a first kit, file by file as it was listed."""
     for name, what in kit_first.by_hand(fleet):
         path = kit / name
         path.parent.mkdir(exist_ok=True)
         variables = [word for stack in NEEDED.values() for word in stack if word in what]
-        whom = {principal: {"token": "x"} for principal in PRINCIPALS if principal in what}
+        whom = {principal: theirs for principal in PRINCIPALS if principal in what}
         path.write_text(json.dumps(whom) if name.startswith("vaults/") else "\n".join(f"{v}=x" for v in variables))
 
 
@@ -176,10 +185,56 @@ def test_a_first_kit_and_what_it_lists_is_a_whole_kit(tmp_path: Path, example: P
     listed = [name for name, _ in kit_first.by_hand(fleet) if not name.startswith("acme/")]
     listed += [f"vaults/{vault.name}.json" for vault in fleet.vaults if vault.stack in kit_first.MAKES_PRINCIPALS]
     assert all(any(name in lack for name in listed) for lack in kit_lacks(home, fleet))
-    fill(kit, fleet)
+    theirs = whoever(tmp_path)
+    fill(kit, fleet, theirs)
     for vault in (vault for vault in fleet.vaults if vault.stack in kit_first.MAKES_PRINCIPALS):
-        Kit(kit).keep_vault(vault.name, {principal: {"token": "x"} for principal in PRINCIPALS})
+        Kit(kit).keep_vault(vault.name, dict.fromkeys(PRINCIPALS, theirs))
     assert kit_lacks(home, fleet) == ()
+
+
+def hobby(folder: Path) -> tuple[Home, Fleet]:
+    """The smallest example, with a kit that lacks nothing."""
+    home = Home(folder / "fleet.toml")
+    home.file.write_bytes((EXAMPLES[0].parent / "hobby.toml").read_bytes())
+    fleet = config.load(home.file)
+    kit_first.make(home.kit(), fleet)
+    fill(home.kit(), fleet, whoever(folder))
+    return home, fleet
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("{", "no JSON"), ("[]", "no object"), ('{"operator": "x"}', "no object"), (b"\xff{}", "no JSON")],
+)
+def test_credentials_that_are_none_are_named(tmp_path: Path, text: str | bytes, why: str) -> None:
+    """The file, what is wrong with it and where a right one is shown; `check` lists it with all else."""
+    home, fleet = hobby(tmp_path)
+    path = home.kit() / "vaults/amazon.json"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with (
+        pytest.raises(MissingPart, match=r"vaults/amazon\.json") as said,
+        real_world(home, fleet, home.journal),
+    ):
+        pass
+    assert why in said.value.why
+    assert "docs/vendors" in said.value.next
+    (told,) = kit_lacks(home, fleet)
+    assert str(path) in told
+    assert why in told
+
+
+def test_a_vault_that_its_credentials_do_not_open_is_one_that_does_not_answer(tmp_path: Path) -> None:
+    """The others are opened; whoever asks this one is told why, and never that it refused."""
+    home, fleet = hobby(tmp_path)
+    path = home.kit() / "vaults/amazon.json"
+    path.write_text(path.read_text().replace("secret_access_key", "secret_key"))
+    with real_world(home, fleet, home.journal) as (world, _):
+        for ask in (world.vaults["amazon"].list, world.vaults["amazon"].get):
+            with pytest.raises(VaultSilent, match=r"amazon cannot be opened as operator.*secret_access_key"):
+                ask("epoch/")
+        assert not isinstance(world.vaults["google"], Unopened)
+    assert all("amazon cannot be opened" in told for told in kit_lacks(home, fleet))
+    assert len(kit_lacks(home, fleet)) == len(PRINCIPALS) - 1, "nothing follows there, so nobody is its standby"
 
 
 def test_a_first_kit_is_written_once_and_whole(tmp_path: Path) -> None:
