@@ -93,8 +93,10 @@ def the_spools_disk_is_full(primary: Primary) -> None:
     """Ship says so; what was acknowledged by then is in the vaults already. With room again it goes on."""
 
     def is_full_and_says_so() -> bool:
-        fill(primary.spool)  # also what ship gave back meanwhile
-        return "spool" in str(primary.site.status()["postgres_error"])
+        fill(primary.spool)  # also what ship gives back, until every vault has all that it could keep
+        status = primary.site.status()
+        waits = [vault["backlog_chunks"] for vault in status["vaults"].values()]
+        return not any(waits) and "spool" in str(status["postgres_error"])
 
     wait_until(is_full_and_says_so, primary.site.told)
     primary.is_all_restored()
@@ -142,7 +144,6 @@ def another_ship_and_an_older_spool(primary: Primary) -> None:
     _swap(primary.spool, acorn.folder / "older", kept)
     acorn.ship()
     wait_until(lambda: "rolled back" in (acorn.folder / "ship.log").read_text(), acorn.told)
-    primary.is_all_restored()
     stop(primary.ship)
     _swap(primary.spool, kept, acorn.folder / "older")
     acorn.ship()
@@ -168,7 +169,6 @@ def its_key_is_wrong_then_missing(primary: Primary) -> None:
     key.unlink()
     assert acorn.ship().wait(120) == Exit.ERROR
     assert f"The signing key {key} cannot be used" in (acorn.folder / "ship.log").read_text()
-    primary.is_all_restored()
     aside.rename(key)
     acorn.ship()
 
@@ -192,7 +192,7 @@ FAULTS: tuple[Callable[[Primary], None], ...] = (
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_what_was_acknowledged_is_in_a_restore_after(fault: Callable[[Primary], None], primary: Primary) -> None:
-    """Before the fault, during it and after it."""
+    """Before the fault and after it; while the spool's disk is full, too."""
     with primary.writer.at(primary.site):
         primary.acknowledges()
         fault(primary)
