@@ -20,7 +20,8 @@ from resilience.errors import NoSnapshot, Refused, ResilienceError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import disk, label, lsn
-from resilience.replication.config import Config, VaultConfig, unfinished, write_atomic
+from resilience.replication.brought import refuse_planted
+from resilience.replication.config import Config, VaultConfig, made_anew, unfinished, write_atomic
 from resilience.replication.label import Label
 from resilience.replication.patient import PATIENCE
 from resilience.replication.restic import Repository, Stalled
@@ -117,7 +118,8 @@ def _unfit(here: Mapping[str, str], found: Label) -> Refused | None:
 def bring(config: Config, group: list[Label], state: str) -> Label | None:
     """The data directory from the first vault, or else mirror, that gives all of it; the label names which.
 
-    Who stalls is passed over, and asked again, for as long as it takes, where nobody else has it.
+    Who stalls is passed over, and asked again, for as long as it takes, where nobody else has it. What no snapshot of ours
+    holds counts as damaged.
     """
     places = list(_places(config, group))
     for patience in (PATIENCE, None):
@@ -125,7 +127,8 @@ def bring(config: Config, group: list[Label], state: str) -> Label | None:
         for choice, place, where in places:
             try:
                 repository = Repository(config.paths.restic, where, choice.repository)
-                repository.restore(choice.snapshot, choice.path, config.paths.pg, patience)
+                repository.restore(choice.snapshot, choice.path, config.paths.pg, patience, but=MARKER)
+                refuse_planted(config.paths.pg)
             except disk.DiskFull as error:
                 empty(config.paths.pg, but=MARKER)
                 raise disk.full(config.paths.pg, error.size) from error
@@ -151,8 +154,9 @@ def _places(config: Config, group: list[Label]) -> Iterator[tuple[Label, str, Va
 def finish(config: Config, used: Label) -> None:
     """Put the label's files beside restic's, and give everything to Postgres' user."""
     pg = config.paths.pg
-    (pg / "backup_label").write_text(used.backup_label)
-    (pg / "global/pg_control").write_bytes(used.control)
+    for name, data in (("backup_label", used.backup_label.encode()), ("global/pg_control", used.control)):
+        with made_anew(pg / name) as file:
+            file.write(data)
     own(config, [pg, *pg.rglob("*"), config.paths.wal, *config.paths.wal.rglob("*")])
     pg.chmod(0o700)
 
@@ -172,20 +176,26 @@ def own(config: Config, paths: Iterable[Path]) -> None:
 
 def afresh(config: Config, state: str) -> None:
     """An empty data directory, but for the marker: it is there before anything is removed, so that whoever is killed here may go on."""
+    if os.path.lexists(begun := unfinished(config.paths.pg / MARKER)):
+        _remove(begun)  # a snapshot may have brought it, as a folder
     mark(config, state)
     empty(config.paths.pg, but=MARKER)
+    config.paths.pg.chmod(0o700)  # nobody runs what a snapshot says may run as somebody else
 
 
 def empty(folder: Path, but: str | None = None) -> None:
     """Remove what a half-made copy left."""
     folder.mkdir(parents=True, exist_ok=True)
     for entry in folder.iterdir():
-        if entry.name == but:
-            continue
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+        if entry.name != but:
+            _remove(entry)
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir() and not entry.is_symlink():
+        shutil.rmtree(entry)
+    else:
+        entry.unlink()
 
 
 def cut_off(vaults: Mapping[str, Vault], known: Mapping[int, EpochRecord], found: Label) -> bool:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, BinaryIO, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -304,14 +304,21 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, i
     """Replace a file at once: readers see the old one or the new one; after a power cut too, and by then the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = unfinished(path)
-    with open(new, "wb", opener=lambda p, f: os.open(p, f, mode)) as file:
-        if owner is not None:
-            os.fchown(file.fileno(), *owner)
+    with made_anew(new, mode, owner) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
     sync_folder(path.parent)
+
+
+def made_anew(path: Path, mode: int = 0o644, owner: tuple[int, int] | None = None) -> BinaryIO:
+    """A new file under this name, to be written: whatever had the name is gone, and no link is followed."""
+    path.unlink(missing_ok=True)
+    file = open(path, "xb", opener=lambda p, f: os.open(p, f, mode))  # noqa: SIM115 - the caller's
+    if owner is not None:
+        os.fchown(file.fileno(), *owner)
+    return file
 
 
 def sync_folder(folder: Path) -> None:

@@ -111,14 +111,19 @@ class Repository:
         out = self._run(*argv, str(path), *map(str, beside), vanish_under=path)
         return str(next(m["snapshot_id"] for m in _messages(out) if m.get("message_type") == "summary"))
 
-    def restore(self, snapshot: str, path: str, target: Path, patience: float | None = None) -> None:
-        """Bring a snapshot's folder back into `target`; Stalled once nothing more came for so many seconds, DiskFull where it has no room.
+    def restore(
+        self, snapshot: str, path: str, target: Path, patience: float | None = None, but: str | None = None
+    ) -> None:
+        """Bring a snapshot's folder back into `target`, `but` for one file of it; Stalled once nothing more came for so many seconds, DiskFull where it has no room.
 
-        restic itself asks a vault that fails again and again, for a quarter of an hour.
+        restic itself asks a vault that fails again and again, for a quarter of an hour. Rights that lie beside a file's mode are
+        left out: they may let anybody in.
         """
         watch = Watch(patience)
+        left_out = ["--exclude-xattr", "*", *(["--exclude", f"/{but}"] if but else [])]
+        argv = ["restore", "--no-lock", "--json", f"{snapshot}:{path}", "--target", str(target), *left_out]
         try:
-            self._run("restore", "--no-lock", "--json", f"{snapshot}:{path}", "--target", str(target), watch=watch)
+            self._run(*argv, watch=watch)
         except VaultError as error:
             if disk.IN_WORDS in error.why:
                 raise disk.full(target, watch.total) from error

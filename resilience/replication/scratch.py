@@ -26,13 +26,15 @@ from resilience.replication import lsn, standby
 from resilience.replication.assembly import assemble
 from resilience.replication.base import CLONING, WAL, afresh, bring, empty, finish, fitting, owner_of
 from resilience.replication.chain import Chain
-from resilience.replication.config import Config
+from resilience.replication.config import Config, made_anew
 from resilience.replication.forward import Forward
 from resilience.replication.label import Label
 from resilience.replication.recover import Check, promote, replay
 from resilience.replication.segments import Segments
 from resilience.replication.trace import Leg, astray, child_of, legs
 
+OPTIONS = "-c session_preload_libraries= -c local_preload_libraries="
+"""Of each session in a copy: over what its databases and roles have set, which is part of the snapshot."""
 log = structlog.get_logger()
 
 
@@ -95,10 +97,11 @@ def settle_in(config: Config) -> Config:
     )
     control = [str(config.postgres.bin / "pg_ctl"), "-D", str(pg), "-w", "-t", "3600"]
     user = config.postgres.user
-    own = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if os.geteuid() == 0 else []
+    other = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", "--no-new-privs"]
+    own = other if os.geteuid() == 0 else []
     server = config.postgres.model_copy(
         update={
-            "dsn": f"host={run} port=5432 user={user} dbname=postgres",
+            "dsn": f"host={run} port=5432 user={user} dbname=postgres options='{OPTIONS}'",
             "start": [*own, *control, "-l", f"{run}/postgres.log", "-o", options, "start"],
             "stop": [*own, *control, "-m", "fast", "stop"],
         }
@@ -127,6 +130,7 @@ def make(config: Config, vaults: Mapping[str, Vault], moment: Moment, of: int | 
         if used is None:
             continue
         finish(config, used)
+        configure(config)
         return _with_wal(config, vaults, found, used, moment)
     raise NoSnapshot(
         "No vault holds a snapshot from before that that can be used.",
@@ -144,9 +148,21 @@ def _fresh(config: Config) -> None:
         raise Refused(
             f"{config.paths.pg} is not empty.", "Nothing is ever restored over what is there.", "Name another folder."
         )
-    hba = config.paths.run / "hba.conf"
-    hba.write_text("local all all trust\n")
-    os.chown(hba, *owner_of(config))
+    with made_anew(config.paths.run / "hba.conf", owner=owner_of(config)) as hba:
+        hba.write(b"local all all trust\n")
+
+
+def configure(config: Config) -> None:
+    """Settings of our own alone, here and for whoever starts the copy afterwards: those that came with it may name a library or a command."""
+    settings = {
+        "postgresql.conf": f"listen_addresses = ''\nfsync = {'on' if config.postgres.fsync else 'off'}\n",
+        "postgresql.auto.conf": "",
+        "pg_hba.conf": "local all all peer\n",
+        "pg_ident.conf": "",
+    }
+    for name, text in settings.items():
+        with made_anew(config.paths.pg / name, 0o600, owner_of(config)) as file:
+            file.write(text.encode())
 
 
 def reach(

@@ -70,8 +70,12 @@ class Segments:
 
     def move(self, folder: Path) -> Segments:
         """Bring all of it to another folder of this file system: into `pg_wal`, where Postgres reads it in place."""
-        for path in list(self.folder.iterdir()):
-            path.rename(folder / path.name)
+        into = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            for path in list(self.folder.iterdir()):
+                os.rename(path, path.name, dst_dir_fd=into)
+        finally:
+            os.close(into)
         return Segments(folder, self.size, self._owner)
 
     def flush(self, timeline: int, start: int, end: int) -> None:

@@ -17,8 +17,8 @@ import psycopg
 import structlog
 
 from resilience.errors import Locked, ShortRecovery
-from resilience.replication import control, writes
-from resilience.replication.base import WAL
+from resilience.replication import control, settings
+from resilience.replication.base import WAL, owner_of
 from resilience.replication.config import Config, write_atomic
 from resilience.replication.segments import Segments
 
@@ -49,7 +49,7 @@ log = structlog.get_logger()
 def prepare(config: Config, segments: Segments, target: Sequence[str] = (), timeline: str = "latest") -> None:
     """Tell Postgres to read the assembled WAL and to wait at its end; idempotent."""
     pg = config.paths.pg
-    (pg / "standby.signal").touch()
+    write_atomic(pg / "standby.signal", b"", 0o600, owner_of(config))
     lines = [
         BEGIN,
         *(IN_PLACE if segments.folder == pg / WAL else _fed_from(config, segments.folder)),
@@ -65,16 +65,14 @@ def prepare(config: Config, segments: Segments, target: Sequence[str] = (), time
         *(f"{name} = {value}" for name, value in needed(config).items()),
         END,
     ]
-    own(config, pg / "standby.signal")
     _set(config, lines)
 
 
 def _set(config: Config, lines: Sequence[str]) -> None:
     """Our block of settings, after the site's own: at once, since Postgres may start, or we may be killed, meanwhile."""
     auto = config.paths.pg / "postgresql.auto.conf"
-    text = without_block(auto) + "".join(f"{line}\n" for line in lines)
-    user = pwd.getpwnam(config.postgres.user)
-    write_atomic(auto, text.encode(), 0o600, (user.pw_uid, user.pw_gid))
+    text = settings.kept(config.postgres.bin, without_block(auto)) + "".join(f"{line}\n" for line in lines)
+    write_atomic(auto, text.encode(), 0o600, owner_of(config))
 
 
 def _fed_from(config: Config, folder: Path) -> list[str]:
@@ -154,9 +152,8 @@ def poke(config: Config) -> None:
 
 
 def without_block(path: Path) -> str:
-    """What the copied site had set for good: not what `prepare` put there, nor how its writes stood at that moment."""
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    text = "".join(line for line in lines if line.partition("=")[0].strip() not in writes.OURS)
+    """What the copied site had set for good, but for what `prepare` put there; nothing where Postgres' user made a link of it."""
+    text = settings.read(path)
     if BEGIN in text:
         head, _, rest = text.partition(BEGIN)
         text = head + rest.partition(END + "\n")[2]
@@ -166,7 +163,7 @@ def without_block(path: Path) -> str:
 def own(config: Config, path: Path) -> None:
     """Give a file to Postgres' user."""
     user = pwd.getpwnam(config.postgres.user)
-    os.chown(path, user.pw_uid, user.pw_gid)
+    os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from resilience.replication.config import Config
 
@@ -52,7 +53,8 @@ def databases(db: psycopg.Connection[Any]) -> list[str]:
 
 def session(config: Config, database: str, **more: str) -> psycopg.Connection[Any]:
     """Into one database, where a row's text is what it is everywhere."""
-    options = " ".join(f"-c {name}={value}" for name, value in {**SETTINGS, **more}.items())
+    own = str(conninfo_to_dict(config.postgres.dsn).get("options", ""))
+    options = " ".join([own, *(f"-c {name}={value}" for name, value in {**SETTINGS, **more}.items())])
     return psycopg.connect(config.postgres.dsn, dbname=database, options=options, autocommit=True)
 
 

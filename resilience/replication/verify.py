@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import time
 from collections.abc import Sequence
@@ -137,9 +138,9 @@ def _page_check(copy: Copy) -> None:
 
 
 def _program(copy: Copy, name: str, *argv: str) -> None:
-    done = subprocess.run(
-        [str(copy.config.postgres.bin / name), *argv], check=False, capture_output=True, text=True, cwd="/"
-    )
+    command = [str(copy.config.postgres.bin / name), *argv]
+    env = {**os.environ, "PGOPTIONS": scratch.OPTIONS}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/", env=env)
     if done.returncode:
         said = (done.stderr or done.stdout).strip()[-600:]
         raise VaultError(

@@ -30,7 +30,7 @@ from resilience.replication.restic import Repository
 from resilience.replication.segments import Segments
 from resilience.replication.vaults import open_vault, place
 from resilience.simulation import simulated_fleet
-from tests.replication import kills
+from tests.replication import kills, thief
 from tests.replication.chaos import proxied
 from tests.replication.conftest import buckets
 from tests.replication.harness import Fleet, Site, pem, wait_until
@@ -146,12 +146,15 @@ def test_a_forged_label_is_not_believed(sites: Callable[..., Site], lost: Fleet)
     assert "No vault holds a snapshot" in error["what"]
 
 
-def test_labels_that_a_thief_signs_stop_nothing(sites: Callable[..., Site], lost: Fleet) -> None:
+def test_what_a_thief_labels_stops_nothing(sites: Callable[..., Site], lost: Fleet, tmp_path: Path) -> None:
     """With the site's key and all that the host may put, no label leads a restore away from the true snapshot.
 
     They name snapshots that are not there, lie past the end, are of another machine, or say nonsense; some are
-    back-dated, some of tomorrow, and all are in every vault.
+    back-dated, some of tomorrow, and all are in every vault. The newest is of a folder full of links: nothing is written through any.
     """
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "authorized_keys").write_text("mine")
     vaults, sign = lost.vaults(), seals.signer(lost.keys[1])
     record = replace(lost.record("birch", lost.keys[1]), signature="0" * 128)
     for name, vault in vaults.items():
@@ -169,9 +172,13 @@ def test_labels_that_a_thief_signs_stop_nothing(sites: Callable[..., Site], lost
             assert vault.put_new(forged.key, labels.encode(forged, sign)), name
         assert vault.put_new(layout.epoch(9), epochs.encode(replace(record, number=9, parent=8))), "a forged epoch"
     birch = sites(lost, "birch")
+    thief.plant(lost, birch, thief.make_up(tmp_path, victim), list(vaults))
     birch.run("restore")
+    told = (birch.folder / "restore.log").read_text()
+    assert told.count("This copy was not made by our snapshot: ") == len(vaults), told
     birch.run("recover")
     assert birch.rows() == list(range(1, 201))
+    assert [(path.name, path.read_text()) for path in victim.iterdir()] == [("authorized_keys", "mine")]
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from resilience.replication.apart import give, split
 from resilience.replication.config import load
 from resilience.replication.layout import repository
 from resilience.replication.restic import Repository
+from tests.replication import thief
 from tests.replication.conftest import HALF
 from tests.replication.harness import UNLOGGED, Fleet, Site, wait_until
 
@@ -88,9 +89,18 @@ def test_at_a_time(beside: Callable[..., Any], lost: Fleet) -> None:
     assert rows == list(range(1, HALF + 1))
 
 
-def test_each_vault_by_itself(beside: Callable[..., Any], lost: Fleet) -> None:
-    """Every vault alone gives the same rows and contents; a vault that lost a chunk, or has one altered, is told."""
+def test_each_vault_by_itself(
+    beside: Callable[..., Any], lost: Fleet, sites: Callable[..., Site], tmp_path: Path
+) -> None:
+    """Every vault alone gives the same rows and contents; a vault that lost a chunk, or has one altered, is told.
+
+    A snapshot that a thief made up is passed over, and nothing on this machine is written through its links.
+    """
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    thief.plant(lost, sites(lost, "acorn", standby=True), thief.make_up(tmp_path, victim), ["birch"])
     found = {vault: beside("verify", "--vault", vault)[0] for vault in ("birch", "elm")}
+    assert not list(victim.iterdir())
     assert {f["rows"] for f in found.values()} == {200}
     assert len({f["digest"] for f in found.values()}) == 1
     begun = lsn.parse(next(iter(found.values()))["start_lsn"])
