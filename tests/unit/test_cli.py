@@ -384,6 +384,38 @@ def test_credentials_that_cannot_be_read_are_an_error_that_names_them(typed: Typ
     assert sum("vaults/amazon.json" in one for one in said) == 1
 
 
+@pytest.mark.parametrize(
+    "words", [("history", "nowhere"), ("history", "--json", "no/where"), ("history", "fleet.toml")]
+)
+def test_the_history_of_no_folder(typed: Type, words: tuple[str, ...]) -> None:
+    """A slip of the finger is told, and makes nothing."""
+    fleet_file()
+    found = typed(*words)
+    assert found.status == 2
+    assert f"There is no folder {words[-1]}." in found.err
+    assert [path.name for path in Path().iterdir()] == ["fleet.toml"]
+
+
+def test_the_history_of_a_fleet_that_never_drilled(typed: Type) -> None:
+    """Nothing is remembered, which is no error, and nothing is made."""
+    found = typed("history")
+    assert (found.status, found.out, found.err) == (0, "0 drills.\n", "")
+    assert json.loads(typed("history", "--json").out)["entries"] == []
+    assert not [*Path().iterdir()]
+
+
+def test_a_history_is_shown_though_its_picture_cannot_be_written(typed: Type) -> None:
+    """What was asked for is said; the picture's path and why are told."""
+    page = Path("reports/history.html")
+    page.parent.mkdir()
+    assert "Trend: reports/history.html" in typed("history").out
+    page.unlink()
+    page.mkdir()
+    found = typed("history")
+    assert (found.status, found.out.splitlines()[-1]) == (0, "0 drills.")
+    assert found.err == "The picture was not written: reports/history.html: Is a directory.\n"
+
+
 def test_no_kit_for_a_lab_nor_for_a_bad_file(typed: Type) -> None:
     """Exit 2, and no folder."""
     for text in (
