@@ -416,6 +416,15 @@ def test_a_history_is_shown_though_its_picture_cannot_be_written(typed: Type) ->
     assert found.err == "The picture was not written: reports/history.html: Is a directory.\n"
 
 
+@pytest.mark.parametrize("amount", ["stored-gb=inf", "stored-gb=nan", "stored-gb=-1", "busy=nan"])
+def test_what_is_no_amount_has_no_cost(typed: Type, amount: str) -> None:
+    """JSON knows no Infinity, and nobody is billed for it."""
+    fleet_file()
+    found = typed("cost", "--json", f"--{amount}")
+    assert found.status == 2
+    assert not re.search("Infinity|NaN", found.out)
+
+
 def test_no_kit_for_a_lab_nor_for_a_bad_file(typed: Type) -> None:
     """Exit 2, and no folder."""
     for text in (
