@@ -7,6 +7,7 @@ Exit status, everywhere: 0 done or met, 1 error, 2 usage, 3 promise missed, 4 un
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from types import FrameType
@@ -53,10 +54,53 @@ def main() -> None:
     signal.signal(signal.SIGHUP, _terminated)
     caches.use_programs()
     try:
-        app(standalone_mode=True)
+        _run()
     except ResilienceError as error:
         say_error(error)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(1)  # whoever read it went away, and wants no more
+    except OSError as error:
+        if error.filename is None:  # the output may be what is full
+            _drop_output()
+        told = _of_this_machine(error)
+        say_error(told)
+        sys.exit(told.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted. What was under way is undone or can be run again.\n")
         sys.exit(130)
+    finally:
+        _let_go_of_output()
+
+
+def _run() -> None:
+    """The command, and what it printed is out."""
+    try:
+        app(standalone_mode=True)
+    except SystemExit:
+        sys.stdout.flush()
+        raise
+
+
+def _of_this_machine(error: OSError) -> ResilienceError:
+    """What this machine could not do, with the path where the system names one: a full disk, a folder that is not ours to write."""
+    where = f"{error.filename}: " if error.filename else ""
+    return ResilienceError(
+        f"{where}{error.strerror or str(error) or type(error).__name__}.",
+        "This machine refused it."
+        if where
+        else "This machine refused to read or write; of the place it named none: standard output, maybe.",
+        "See to room and rights there (df, ls -l), then type the same line again.",
+    )
+
+
+def _let_go_of_output() -> None:
+    """What nobody takes is dropped: Python would try it again at its end, and change the exit status."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

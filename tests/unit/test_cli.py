@@ -425,6 +425,28 @@ def test_what_is_no_amount_has_no_cost(typed: Type, amount: str) -> None:
     assert not re.search("Infinity|NaN", found.out)
 
 
+def test_what_this_machine_refuses_is_said_in_three_lines(typed: Type) -> None:
+    """An OSError that nobody foresaw names its path; exit 1, and no traceback."""
+    fleet_file()
+    Path(".lock").mkdir()
+    found = typed("stack", "forget", "acorn")
+    assert (found.status, found.out) == (1, "")
+    assert [line.split(":")[0] for line in found.err.splitlines()] == ["Error", "Why", "Next"]
+    assert f"{Path('.lock').resolve()}: Is a directory." in found.err
+
+
+@pytest.mark.parametrize("words", [("cost",), ("cost", "--json")])
+def test_a_full_output_is_an_error(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Whoever keeps what is printed is told that it is not whole: exit 1, in three lines, once."""
+    (tmp_path / "fleet.toml").write_text(GOOD)
+    program = [sys.executable, "-c", "from resilience.cli import main; main()", *words]
+    with Path("/dev/full").open("w") as full:
+        found = subprocess.run(program, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert found.returncode == 1
+    assert [line.split(":")[0] for line in found.stderr.splitlines()] == ["Error", "Why", "Next"]
+    assert "No space left on device" in found.stderr
+
+
 def test_no_kit_for_a_lab_nor_for_a_bad_file(typed: Type) -> None:
     """Exit 2, and no folder."""
     for text in (
