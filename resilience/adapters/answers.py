@@ -1,4 +1,4 @@
-"""What vendors answer about an account: codes that mean it is closed, and where clients keep them. Standard library only."""
+"""What vendors answer about an account: codes that mean it is closed, and where clients keep them; and what no vendor would answer. Standard library only."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ BILLING = frozenset({"BILLING_DISABLED", "accountDisabled", "UserProjectAccountP
 WORDS = re.compile(r"[\w.]+", re.ASCII)
 
 
+class OddAnswer(Exception):
+    """A store's answer that means neither yes nor no: whatever stands in its place said it."""
+
+
 def codes_in(body: str) -> Iterator[str]:
     """Every code, reason or state in an answer, in JSON or XML; HTML has none."""
     try:
@@ -56,7 +60,8 @@ def codes_of(error: Exception) -> Iterator[str]:
     """Every code that a vendor's own client keeps in its error: boto3, Google's, hcloud, or requests underneath."""
     response: Any = getattr(error, "response", None)
     if isinstance(response, dict):
-        yield str(response.get("Error", {}).get("Code", ""))
+        told = response.get("Error")
+        yield str(told.get("Code", "") if isinstance(told, dict) else "")
     elif hasattr(response, "text"):
         yield from codes_in(str(response.text))
     if isinstance(code := getattr(error, "code", None), str):

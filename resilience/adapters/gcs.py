@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import requests
@@ -19,10 +19,11 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from google.oauth2.credentials import Credentials
 from requests.adapters import HTTPAdapter
 
+from resilience.adapters.answers import OddAnswer
 from resilience.adapters.google_credentials import quiet
-from resilience.adapters.vendor_words import in_words
+from resilience.adapters.vendor_words import in_words, said
 from resilience.adapters.versions import remove_each
-from resilience.errors import UsageError, VaultError, VaultSilent, VendorClosed
+from resilience.errors import ResilienceError, UsageError, VaultError, VaultSilent, VendorClosed
 from resilience.model import VaultSpec
 
 TIMEOUT = (2, 10)
@@ -35,7 +36,10 @@ CLOSED = re.compile(
 CONFLICT = 409
 SILENT = frozenset({CONFLICT, 429, 500, 502, 503, 504})
 """Busy (also with the same object) or broken: nothing was refused."""
-TROUBLE = (GoogleAPICallError, RetryError, GoogleAuthError, DataCorruption, requests.RequestException, OSError)
+NO_ANSWER = (RetryError, DataCorruption, requests.RequestException, OSError)
+LISTING = "storage#objects"
+REMOVED = frozenset({b"", b"null"})
+"""What comes with a removal: Google says nothing, and fake-gcs-server this."""
 
 
 def _to_be_tried_again(error: Exception) -> bool:
@@ -67,6 +71,23 @@ def _credentials(token: str, service_account: str) -> Any:
         ) from error
 
 
+def _refuse_odd(answer: requests.Response, **_: object) -> None:
+    """OddAnswer to a redirect, which requests would follow up to 30 times, and to a removal that is answered with a page."""
+    if answer.is_redirect:
+        told = answer.headers["Location"]
+        raise OddAnswer(
+            f"It answers {answer.status_code}, a redirect to {told}; none is followed. The fleet file names the endpoint."
+        )
+    if answer.request.method == "DELETE" and answer.ok and answer.content.strip() not in REMOVED:
+        raise OddAnswer("It answers with a page where a store says nothing more.")
+
+
+def _refuse_nothing(blob: Any) -> None:
+    """OddAnswer where a store said yes, and not to which generation of the object."""
+    if blob.generation is None:
+        raise OddAnswer("It says yes without a generation, as a page that stands in a store's place does.")
+
+
 class _Closed(HTTPAdapter):
     """In the place of a connection, once a vault is closed."""
 
@@ -90,24 +111,25 @@ class GcsVault:
         self.session = client._http  # noqa: SLF001 - the pool has no other door
         for scheme in ("http://", "https://"):
             self.session.mount(scheme, HTTPAdapter(pool_maxsize=32))
+        self.session.hooks["response"].append(_refuse_odd)
         self._client = client
         self._bucket = client.bucket(spec.bucket)
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Create `key` if absent, by `ifGenerationMatch=0`."""
         blob = self._bucket.blob(key)
-        try:
-            blob.upload_from_string(
-                data,
-                content_type="application/octet-stream",
-                if_generation_match=0,
-                timeout=TIMEOUT,
-                retry=PUT_RETRY,
-            )
-        except PreconditionFailed:
-            return False
-        except TROUBLE as error:
-            raise self._explain("put", key, error) from error
+        with self._doing("put", key):
+            try:
+                blob.upload_from_string(
+                    data,
+                    content_type="application/octet-stream",
+                    if_generation_match=0,
+                    timeout=TIMEOUT,
+                    retry=PUT_RETRY,
+                )
+            except PreconditionFailed:
+                return False
+            _refuse_nothing(blob)
         return True
 
     def get(self, key: str) -> bytes | None:
@@ -116,15 +138,14 @@ class GcsVault:
         What came altered is read again, and where it stays so given as it came: readers go by signatures and hashes, and
         take it from another vault. As an error it would stand for a vault that says nothing, without which no end is proven.
         """
-        try:
+        with self._doing("get", key):
             try:
-                return self._download(key, "auto")
-            except DataCorruption:
-                return self._download(key, None)
-        except NotFound:
-            return None
-        except TROUBLE as error:
-            raise self._explain("get", key, error) from error
+                try:
+                    return self._download(key, "auto")
+                except DataCorruption:
+                    return self._download(key, None)
+            except NotFound:
+                return None
 
     def _download(self, key: str, checksum: Literal["auto"] | None) -> bytes:
         data: bytes = self._bucket.blob(key).download_as_bytes(timeout=TIMEOUT, retry=RETRY, checksum=checksum)
@@ -132,59 +153,48 @@ class GcsVault:
 
     def exists(self, key: str) -> bool:
         """Whether `key` is there."""
-        try:
-            return bool(self._bucket.blob(key).exists(timeout=TIMEOUT, retry=RETRY))
-        except TROUBLE as error:
-            raise self._explain("look for", key, error) from error
+        blob = self._bucket.blob(key)
+        with self._doing("look for", key):
+            try:
+                blob.reload(timeout=TIMEOUT, retry=RETRY)
+            except NotFound:
+                return False
+            _refuse_nothing(blob)
+        return True
 
     def list(self, prefix: str) -> list[str]:
         """Keys with this prefix, in order."""
-        try:
-            blobs = self._client.list_blobs(self._bucket, prefix=prefix, timeout=TIMEOUT, retry=RETRY)
-            return sorted(str(blob.name) for blob in blobs)
-        except TROUBLE as error:
-            raise self._explain("list", prefix, error) from error
+        with self._doing("list", prefix):
+            return sorted(blob.name for blob in self._blobs(prefix))
 
     def delete(self, key: str) -> None:
         """Remove `key`; no error when absent."""
-        try:
+        with self._doing("delete", key), suppress(NotFound):
             self._bucket.blob(key).delete(timeout=TIMEOUT, retry=RETRY)
-        except NotFound:
-            return
-        except TROUBLE as error:
-            raise self._explain("delete", key, error) from error
 
     def erase(self, key: str) -> None:
         """Remove every generation of `key` that nothing holds, the newest first."""
 
         def remove(generation: int) -> None:
-            try:
-                with suppress(NotFound):
-                    self._bucket.blob(key, generation=generation).delete(timeout=TIMEOUT, retry=RETRY)
-            except TROUBLE as error:
-                raise self._explain("erase", key, error) from error
+            with self._doing("erase", key), suppress(NotFound):
+                self._bucket.blob(key, generation=generation).delete(timeout=TIMEOUT, retry=RETRY)
 
-        try:
-            found = self._client.list_blobs(self._bucket, prefix=key, versions=True, timeout=TIMEOUT, retry=RETRY)
-            kept = sorted(blob.generation for blob in found if blob.name == key)
-        except TROUBLE as error:
-            raise self._explain("erase", key, error) from error
+        with self._doing("erase", key):
+            kept = sorted(blob.generation for blob in self._blobs(key, versions=True) if blob.name == key)
         remove_each(reversed(kept), remove)
 
     def hidden(self, prefix: str) -> Sequence[str]:
         """Keys of which only older generations are kept."""
-        try:
-            kept = self._client.list_blobs(self._bucket, prefix=prefix, versions=True, timeout=TIMEOUT, retry=RETRY)
-            return sorted({str(blob.name) for blob in kept} - set(self.list(prefix)))
-        except TROUBLE as error:
-            raise self._explain("list the generations below", prefix, error) from error
+        with self._doing("list the generations below", prefix):
+            kept = {blob.name for blob in self._blobs(prefix, versions=True)}
+        return sorted(kept - set(self.list(prefix)))
 
     def put_over(self, key: str, data: bytes) -> None:
         """Write over whatever is there: nothing here does that, and a probe tries whether a thief could."""
-        try:
-            self._bucket.blob(key).upload_from_string(data, timeout=TIMEOUT, retry=RETRY)
-        except TROUBLE as error:
-            raise self._explain("write over", key, error) from error
+        blob = self._bucket.blob(key)
+        with self._doing("write over", key):
+            blob.upload_from_string(data, timeout=TIMEOUT, retry=RETRY)
+            _refuse_nothing(blob)
 
     def close(self) -> None:
         """Idle connections end, and none is made any more."""
@@ -195,14 +205,34 @@ class GcsVault:
             for key in pools.keys():  # noqa: SIM118 - no mapping to go through
                 pools[key].close()  # `clear` only forgets them, until Python finds that nobody needs them
 
+    def _blobs(self, prefix: str, *, versions: bool = False) -> Iterator[Any]:
+        """What is listed; OddAnswer to a page that is no listing, which the library takes for an empty one."""
+        found = self._client.list_blobs(
+            self._bucket, prefix=prefix, versions=versions or None, timeout=TIMEOUT, retry=RETRY
+        )
+        for page in found.pages:
+            if page.raw_page.get("kind") != LISTING:
+                raise OddAnswer(f"It answers with {page.raw_page.get('kind')} where a store answers with {LISTING}.")
+            yield from page
+
+    @contextmanager
+    def _doing(self, did: str, key: str) -> Iterator[None]:
+        """Whatever goes wrong is this vault's error, also where an answer is so odd that Google's library stumbles over it."""
+        try:
+            yield
+        except ResilienceError:
+            raise
+        except Exception as error:
+            raise self._explain(did, key, error) from error
+
     def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
         """The error that tells an account that is closed from a store that has trouble."""
         response: Any = None if isinstance(error, DataCorruption) else getattr(error, "response", None)  # that was read
-        text = f"{error} {getattr(response, 'text', '')}"
+        text = f"{said(error)} {getattr(response, 'text', '')}"
         if (found := CLOSED.search(text)) is not None:
             return VendorClosed(self._vendor, found.group())
         status = getattr(error, "code", None) if isinstance(error, GoogleAPICallError) else None
-        silent = not isinstance(error, GoogleAuthError) and (status is None or status in SILENT)
+        silent = isinstance(error, NO_ANSWER) or status in SILENT
         return (VaultSilent if silent else VaultError)(
             f"{self.name} could not {did} {key}",
             in_words(error),

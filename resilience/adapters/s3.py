@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from xml.etree.ElementTree import ParseError, XMLPullParser
 
 import boto3
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
-from resilience.adapters.answers import closed
+from resilience.adapters.answers import OddAnswer, closed
 from resilience.adapters.s3_direct import SMALL, TAKEN, Absent, Direct, md5
 from resilience.adapters.vendor_words import in_words
 from resilience.adapters.versions import remove_each
-from resilience.errors import VaultError, VaultSilent, VendorClosed
+from resilience.errors import ResilienceError, VaultError, VaultSilent, VendorClosed
 from resilience.model import VaultSpec
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 CONFLICT = 409
 """To a conditional create: another create of the object is under way, which may still die."""
 TRIES, PAUSE_S = 3, 0.3
+MOVED, REFUSED = 300, 400
+LISTINGS = {"ListObjectsV2": "ListBucketResult", "ListObjectVersions": "ListVersionsResult"}
+"""What the answer's first element must be."""
+WITHOUT_BODY = frozenset({"PutObject", "DeleteObject"})
 
 
 class S3Vault:
@@ -56,139 +62,120 @@ class S3Vault:
         self.client.meta.events.register("request-created.s3.PutObject", _send_at_once_if_small)
         events: Any = self.client.meta.events  # the stubs know of no handler that answers
         events.register("needs-retry.s3.PutObject", _again_after_a_conflict)
+        events.register_last("before-parameter-build.s3", _follow_no_redirect)
+        events.register_last("before-parse.s3", _refuse_odd)  # after botocore's own look for trouble told with 200
         who = Credentials(access_key_id, secret_access_key)
         self._direct = Direct(self.client, spec.bucket, who, CONNECTIONS)
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Create `key` if absent, by `If-None-Match: *`."""
-        made = self._direct.put_new(key, data)
-        if made is not None:
-            return made
-        try:
-            self.client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentMD5=md5(data), IfNoneMatch="*")
-        except ClientError as error:
-            if _status(error) == TAKEN:
-                return False
-            raise self._explain("put", key, error) from error
-        except BotoCoreError as error:
-            raise self._explain("put", key, error) from error
+        with self._doing("put", key):
+            made = self._direct.put_new(key, data)
+            if made is not None:
+                return made
+            try:
+                self.client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentMD5=md5(data), IfNoneMatch="*")
+            except ClientError as error:
+                if _status(error) == TAKEN:
+                    return False
+                raise
         return True
 
     def get(self, key: str) -> bytes | None:
         """The whole object; None only on a 404."""
-        found = self._direct.get(key)
-        if found is not None:
-            return None if isinstance(found, Absent) else found
-        try:
-            return self.client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            if _code(error) in ABSENT:
-                return None
-            raise self._explain("get", key, error) from error
-        except (BotoCoreError, OSError) as error:
-            raise self._explain("get", key, error) from error
+        with self._doing("get", key):
+            found = self._direct.get(key)
+            if found is not None:
+                return None if isinstance(found, Absent) else found
+            try:
+                return self.client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            except ClientError as error:
+                if _code(error) in ABSENT:
+                    return None
+                raise
 
     def first(self, key: str) -> bytes | None:
         """The oldest version of `key` that the bucket keeps; None where there never was one."""
-        try:
-            pages = self.client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key)
-            kept = [v for page in pages for v in page.get("Versions", []) if v["Key"] == key]
+        with self._doing("read the first version of", key):
+            kept = [v for page in self._versions(key) for v in page.get("Versions", []) if v["Key"] == key]
             if not kept:
                 return None
             oldest = min(reversed(kept), key=lambda version: version["LastModified"])  # a store lists the newest first
             found = self.client.get_object(Bucket=self._bucket, Key=key, VersionId=oldest["VersionId"])
             return found["Body"].read()
-        except (ClientError, BotoCoreError, OSError) as error:
-            raise self._explain("read the first version of", key, error) from error
 
     def exists(self, key: str) -> bool:
         """Whether `key` is there."""
-        try:
-            self.client.head_object(Bucket=self._bucket, Key=key)
-        except ClientError as error:
-            if _code(error) in ABSENT:
-                return False
-            raise self._explain("look for", key, error) from error
-        except BotoCoreError as error:
-            raise self._explain("look for", key, error) from error
+        with self._doing("look for", key):
+            try:
+                told = self.client.head_object(Bucket=self._bucket, Key=key)
+            except ClientError as error:
+                if _code(error) in ABSENT:
+                    return False
+                raise
+            if "ETag" not in told:
+                raise OddAnswer("It says yes without an ETag, as a page that stands in a store's place does.")
         return True
 
     def list(self, prefix: str) -> list[str]:
         """Keys with this prefix, in order."""
-        try:
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-            return sorted(entry["Key"] for page in pages for entry in page.get("Contents", []))
-        except (ClientError, BotoCoreError) as error:
-            raise self._explain("list", prefix, error) from error
+        with self._doing("list", prefix):
+            return sorted(
+                _key(entry) for page in self._pages("list_objects_v2", prefix) for entry in page.get("Contents", [])
+            )
 
     def delete(self, key: str) -> None:
         """Remove `key`; no error when absent."""
-        try:
+        with self._doing("delete", key):
             self.client.delete_object(Bucket=self._bucket, Key=key)
-        except (ClientError, BotoCoreError) as error:
-            raise self._explain("delete", key, error) from error
 
     def erase(self, key: str) -> None:
         """Remove every version of `key` that nothing holds: what hides it first and the oldest last, so that what is left stays listed."""
 
         def remove(version: str) -> None:
-            try:
+            with self._doing("erase", key):
                 self.client.delete_object(Bucket=self._bucket, Key=key, VersionId=version)
-            except (ClientError, BotoCoreError) as error:
-                raise self._explain("erase", key, error) from error
 
-        try:
-            pages = list(self.client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=key))
+        with self._doing("erase", key):
+            pages = list(self._versions(key))
             hides = [v["VersionId"] for page in pages for v in page.get("DeleteMarkers", []) if v["Key"] == key]
             kept = [v["VersionId"] for page in pages for v in page.get("Versions", []) if v["Key"] == key]
-        except (ClientError, BotoCoreError) as error:
-            raise self._explain("erase", key, error) from error
         remove_each((*hides, *kept), remove)
 
     def hidden(self, prefix: str) -> Sequence[str]:
         """Keys that a delete hid, of which versions are kept."""
-        try:
-            pages = list(self.client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix))
-        except (ClientError, BotoCoreError) as error:
-            raise self._explain("list the versions below", prefix, error) from error
-        deleted = {mark["Key"] for page in pages for mark in page.get("DeleteMarkers", []) if mark["IsLatest"]}
-        return sorted({v["Key"] for page in pages for v in page.get("Versions", []) if v["Key"] in deleted})
+        with self._doing("list the versions below", prefix):
+            pages = list(self._versions(prefix))
+            deleted = {mark["Key"] for page in pages for mark in page.get("DeleteMarkers", []) if mark["IsLatest"]}
+            return sorted({v["Key"] for page in pages for v in page.get("Versions", []) if v["Key"] in deleted})
 
     def locked_until(self, key: str) -> float | None:
         """Until when the bucket's lock holds `key`; None where it has none."""
-        try:
+        with self._doing("look for the lock of", key):
             told: Mapping[str, Any] = self.client.head_object(Bucket=self._bucket, Key=key)
-        except (ClientError, BotoCoreError) as error:
-            raise self._explain("look for the lock of", key, error) from error
-        until: datetime | None = told.get("ObjectLockRetainUntilDate")
-        return None if until is None else until.timestamp()
+            until: datetime | None = told.get("ObjectLockRetainUntilDate")
+            return None if until is None else until.timestamp()
 
     def put_over(self, key: str, data: bytes) -> None:
         """Write over whatever is there: nothing here does that, and a probe tries whether a thief could."""
-        try:
+        with self._doing("write over", key):
             self.client.put_object(Bucket=self._bucket, Key=key, Body=data)
-        except (ClientError, BotoCoreError) as error:
-            raise self._explain("write over", key, error) from error
 
     def written_over(self) -> dict[str, Sequence[str]]:
         """Objects of which there is more than what was put first: the versions since, by key."""
         found: dict[str, list[tuple[datetime, str]]] = {}
-        try:
-            for page in self.client.get_paginator("list_object_versions").paginate(Bucket=self._bucket):
+        with self._doing("list the versions of", "its objects"):
+            for page in self._versions(""):
                 for version in reversed(page.get("Versions", [])):
                     found.setdefault(version["Key"], []).append((version["LastModified"], version["VersionId"]))
-        except (ClientError, BotoCoreError) as error:
-            raise self._explain("list the versions of", "its objects", error) from error
         ordered = {key: sorted(versions, key=lambda v: v[0]) for key, versions in found.items() if len(versions) > 1}
         return {key: [version for _, version in versions[1:]] for key, versions in ordered.items()}
 
     def remove_versions(self, key: str, versions: Iterable[str]) -> None:
         """Remove exactly these versions."""
-        try:
+        with self._doing("remove versions of", key):
             for version in versions:
                 self.client.delete_object(Bucket=self._bucket, Key=key, VersionId=version)
-        except (ClientError, BotoCoreError) as error:
-            raise self._explain("remove versions of", key, error) from error
 
     def close(self) -> None:
         """Idle connections end, and none is made any more."""
@@ -196,11 +183,32 @@ class S3Vault:
         self._direct.close()
         self.client.close()
 
+    def _versions(self, prefix: str) -> Iterable[Mapping[str, Any]]:
+        return self._pages("list_object_versions", prefix)
+
+    def _pages(self, listing: Any, prefix: str) -> Iterator[Mapping[str, Any]]:
+        """All pages of a listing; OddAnswer where the last one says that there are more, and not where."""
+        page: Mapping[str, Any] = {}
+        for page in self.client.get_paginator(listing).paginate(Bucket=self._bucket, Prefix=prefix):
+            yield page
+        if page.get("IsTruncated"):
+            raise OddAnswer("It ends a listing halfway.")
+
+    @contextmanager
+    def _doing(self, did: str, key: str) -> Iterator[None]:
+        """Whatever goes wrong is this vault's error, also where an answer is so odd that botocore stumbles over it."""
+        try:
+            yield
+        except ResilienceError:
+            raise
+        except Exception as error:
+            raise self._explain(did, key, error) from error
+
     def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
         """The error that tells an account that is closed from a store that has trouble."""
         return closed(self._vendor, error) or (VaultSilent if _silent(error) else VaultError)(
             f"{self.name} could not {did} {key}",
-            in_words(error),
+            _elsewhere(error) or in_words(error),
             f"Look at {self.name}'s endpoint, at whether its bucket is yours, and at the rights of vaults/{self.name}.json in the kit.",
         )
 
@@ -208,9 +216,52 @@ class S3Vault:
 def _silent(error: Exception) -> bool:
     """Whether nothing was answered, or that the store is busy (also with the same object) or broken; 501 is an answer."""
     if not isinstance(error, ClientError):
-        return True
+        return isinstance(error, BotoCoreError | OSError)
     status = _status(error)
     return status in {CONFLICT, 429} or (status >= 500 and status != 501)  # noqa: PLR2004
+
+
+def _elsewhere(error: Exception) -> str:
+    """Where a redirect leads, in words; empty where the answer is none."""
+    if not isinstance(error, ClientError) or not MOVED <= _status(error) < REFUSED:
+        return ""
+    headers: Mapping[str, str] = error.response["ResponseMetadata"].get("HTTPHeaders", {})
+    told = headers.get("location") or headers.get("x-amz-bucket-region") or "no place that it names"
+    return f"It answers {_status(error)}, a redirect to {told}; none is followed. The fleet file names endpoint and region."
+
+
+def _follow_no_redirect(params: Any, context: dict[str, Any], **_: object) -> None:
+    """As though botocore had followed one: it asks where the bucket is, is sent on again, and so on until Python gives up."""
+    context["s3_redirect"]["redirected"] = True
+
+
+def _refuse_odd(operation_model: Any, response_dict: dict[str, Any], **_: object) -> None:
+    """OddAnswer to a success that is none: botocore takes any XML for an empty listing, and any page for a put or a removal."""
+    name, body = operation_model.name, response_dict["body"]
+    if response_dict["status_code"] >= MOVED:
+        return
+    if name in LISTINGS and (root := _root(body)) != LISTINGS[name]:
+        raise OddAnswer(f"It answers with {root or 'no XML'} where a store answers with {LISTINGS[name]}.")
+    if name in WITHOUT_BODY and body:
+        raise OddAnswer("It answers with a page where a store says nothing more.")
+
+
+def _key(entry: Mapping[str, Any]) -> str:
+    key = entry["Key"]
+    if not isinstance(key, str):
+        raise OddAnswer("It lists an object that has more than one name.")
+    return key
+
+
+def _root(body: bytes) -> str:
+    """The name of the first element; empty where none begins soon."""
+    parser: Any = XMLPullParser(["start"])
+    try:
+        parser.feed(body[:4096])
+        _, element = next(iter(parser.read_events()))
+    except (ParseError, StopIteration):
+        return ""
+    return str(element.tag).rpartition("}")[2]
 
 
 def _send_at_once_if_small(request: AWSRequest, **_: object) -> None:

@@ -18,7 +18,6 @@ from resilience.adapters.ssh import Login, connect
 from resilience.errors import ResilienceError, UsageError, VaultError
 from resilience.model import VaultSpec
 
-TROUBLE = (OSError, EOFError, paramiko.SSHException, ResilienceError)
 STALE_S = 30.0
 """A server that says nothing for so long is taken for gone."""
 
@@ -125,7 +124,7 @@ class SftpVault:
         try:
             sftp = self._session()
             yield sftp
-        except TROUBLE as error:
+        except Exception as error:  # also what paramiko stumbles over
             why = error.why if isinstance(error, ResilienceError) else f"{type(error).__name__}: {error}"
             raise VaultError(
                 f"{self.name} could not {did} {key}",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from resilience.adapters.answers import OddAnswer
+
 Flag = re.IGNORECASE
 
 
@@ -87,5 +89,15 @@ def meaning(output: str) -> Meaning | None:
 
 def in_words(error: Exception) -> str:
     """What a client of a vendor's raised, with what it means put first where somebody here knows."""
-    told, means = f"{type(error).__name__}: {error}", meaning(str(error))
+    if isinstance(error, OddAnswer):
+        return str(error)
+    told, means = f"{type(error).__name__}: {said(error)}", meaning(said(error))
     return told if means is None else f"{means.what[:1].upper()}{means.what[1:]}. {told}"
+
+
+def said(error: Exception) -> str:
+    """What it says; Google's errors stumble over answers that are none when they are to say something."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - as it says
+        return "it cannot be told"

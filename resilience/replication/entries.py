@@ -50,8 +50,8 @@ class Entries(threading.Thread):
         self, config: Config, vaults: Mapping[str, Vault], epoch: Callable[[], int], stopping: threading.Event
     ) -> None:
         super().__init__(name="entries", daemon=True)
-        self.held = 0
-        """The number of the last entry that is here."""
+        self.held: int | None = None
+        """The number of the last entry that is here; None until a vault was looked at."""
         self._config = config
         self._vaults = list(vaults.values())
         self._epoch = epoch
@@ -67,7 +67,7 @@ class Entries(threading.Thread):
             try:
                 self.cycle()
                 failed = False
-            except (ResilienceError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the next vault is looked at
                 if not failed:
                     log.warning("the ledger cannot be looked at", vault=self._vaults[0].name, why=str(error))
                 failed = True
@@ -80,6 +80,7 @@ class Entries(threading.Thread):
             self._listed_under = epoch
         while any(self._bring(layout.ledger(number, self._last[1] + 1)) for number in {self._last[0], epoch} if number):
             pass
+        self.held = self._last[1]
 
     def _list(self) -> None:
         keys = [key for key in self._vaults[0].list(layout.LEDGER) if layout.ENTRY.fullmatch(key)]
@@ -96,5 +97,4 @@ class Entries(threading.Thread):
             write_atomic(path, plain, 0o600)
         if named:
             self._last = max(self._last, (int(named["epoch"]), int(named["seq"])))
-            self.held = self._last[1]
         return True

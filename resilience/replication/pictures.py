@@ -38,7 +38,7 @@ class Pictures(threading.Thread):
         self.seen = 0
         """Rows looked at since the start."""
         self.lacking: int | None = None
-        """Pictures that rows name and no vault gave yet; None until all rows were looked at once."""
+        """Pictures that rows name and no vault gave yet; None until all rows were looked at, and while they cannot be."""
         self._config = config
         self._query = query
         self._vaults = vaults
@@ -49,11 +49,14 @@ class Pictures(threading.Thread):
 
     def run(self) -> None:
         """Look for new rows until told to stop; what no vault has yet is asked for again."""
-        self._vaults = sounded_out(self._vaults)
+        sounded = False
         while not self._stopping.wait(EVERY):
             try:
+                if not sounded:
+                    self._vaults, sounded = sounded_out(self._vaults), True
                 self._cycle()
-            except (psycopg.Error, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and they are looked for again
+                self.lacking = None
                 log.warning("pictures cannot be looked for", why=" ".join(str(error).split()))
 
     def _cycle(self) -> None:

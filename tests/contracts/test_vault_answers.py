@@ -6,7 +6,7 @@ import json
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain, repeat
@@ -25,7 +25,8 @@ CREDENTIALS = {"s3": {"access_key_id": "a", "secret_access_key": "b"}, "gcs": {"
 HTML = "<!doctype html><title>403</title>That's an error."
 LINE = 4 << 20
 """Bytes a second; what the kernel keeps for a connection that waits is less than a second's."""
-Ask = Callable[[Vault], object]
+MADE = '{"generation": "1"}'
+Ask = Callable[[Any], object]
 ASKS: dict[str, Ask] = {
     "put": lambda vault: vault.put_new("epoch/1", b"x"),
     "get": lambda vault: vault.get("epoch/1"),
@@ -45,10 +46,15 @@ def google(code: int, message: str, reason: str) -> str:
 
 @contextmanager
 def answering(
-    kind: str, status: int, body: str, asked: list[str | None] | None = None, then: int | None = None
+    kind: str,
+    status: int,
+    body: str,
+    asked: list[str | None] | None = None,
+    then: int | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Iterator[Vault]:
     """A vault whose store gives one answer to everything, or another from the second on, and notes what each request expects first."""
-    later = (status, body) if then is None else (then, "{}" if kind == "gcs" else "")
+    later = (status, body) if then is None else (then, MADE if kind == "gcs" else "")
     answers = chain([(status, body)], repeat(later))
 
     class Handler(BaseHTTPRequestHandler):
@@ -62,10 +68,13 @@ def answering(
             self.send_response(answer)
             self.send_header("Content-Type", "application/json" if said.startswith("{") else "application/xml")
             self.send_header("Content-Length", str(len(said)))
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(said.encode())
+            if self.command != "HEAD":
+                self.wfile.write(said.encode())
 
-        do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - the base class's names
+        do_PUT = do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815 - the base class's names
 
         def log_message(self, *_: object) -> None:
             """Nothing: the test looks at what the vault says."""
@@ -246,3 +255,85 @@ def test_a_conflict_that_ends_is_not_told(kind: str, body: str, then: int) -> No
     """The other create died, and ours goes through; or it went through, and the store says at the next try that it did."""
     with answering(kind, 409, body, then=then) as vault:
         assert vault.put_new("epoch/1", b"x") is (then == 200)
+
+
+EVERY: dict[str, Ask] = {
+    **ASKS,
+    "exists": lambda vault: vault.exists("epoch/1"),
+    "delete": lambda vault: vault.delete("epoch/1"),
+    "erase": lambda vault: vault.erase("epoch/1"),
+    "hidden": lambda vault: vault.hidden("epoch/"),
+    "put over": lambda vault: vault.put_over("epoch/1", b"x"),
+}
+OF_S3: dict[str, Ask] = {
+    **EVERY,
+    "first": lambda vault: vault.first("epoch/1"),
+    "written over": lambda vault: vault.written_over(),
+    "remove versions": lambda vault: vault.remove_versions("epoch/1", ["v"]),
+}
+PAGE = "<html><body>down for maintenance</body></html>"
+WORD = "<R><Error>x</Error></R>"
+ENTRY = "<ListBucketResult><Contents>{}</Contents></ListBucketResult>"
+ELSEWHERE = {"Location": "http://127.0.0.1:9/"}
+NOTHING: Mapping[str, str] = {}
+READ = frozenset({"get"})
+"""What is got proves itself, whatever it is."""
+NO_BODY = frozenset({"exists"})
+"""A HEAD is answered by its status alone."""
+ODD_S3 = [
+    (200, PAGE, NOTHING, READ),
+    (200, "<junk", NOTHING, READ),
+    (200, "junk", NOTHING, READ),
+    *((200, ENTRY.format(f"<Key>a</Key>{more}"), NOTHING, READ) for more in ("<Size>z</Size>", "<Key>b</Key>")),
+    (200, ENTRY.format("<Key>a</Key><LastModified>z</LastModified>"), NOTHING, READ),
+    (200, ENTRY.format("<Size>1</Size>"), NOTHING, READ),
+    (200, "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>", NOTHING, READ),
+    (404, WORD, NOTHING, NO_BODY),
+    (404, PAGE, NOTHING, NO_BODY),
+    (403, WORD, NOTHING, frozenset[str]()),
+    *((status, PAGE, ELSEWHERE, frozenset[str]()) for status in (301, 302, 303, 307, 308)),
+    (400, "<Error><Code>AuthorizationHeaderMalformed</Code><Region>../x</Region></Error>", NOTHING, frozenset[str]()),
+]
+GONE = frozenset({"get", "exists", "delete"})
+ITEMS: list[object] = [5, [{}], ["a"], [5]]
+ODD_GCS = [
+    *((200, body, NOTHING, READ) for body in ("[]", "[1]", '"x"', "{}", '{"kind": "x"}', PAGE)),
+    *((200, json.dumps({"kind": "storage#objects", "items": told}), NOTHING, READ) for told in ITEMS),
+    *((403, body, NOTHING, frozenset[str]()) for body in ("[1]", '{"error": "x"}', '{"error": {"errors": 5}}')),
+    *((404, body, NOTHING, GONE) for body in ("[1]", '{"error": "x"}', '{"error": {"errors": [5]}}')),
+    *((status, PAGE, ELSEWHERE, frozenset[str]()) for status in (301, 302, 303, 307, 308)),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "asks", "status", "body", "headers", "taken"),
+    [*(("s3", OF_S3, *odd) for odd in ODD_S3), *(("gcs", EVERY, *odd) for odd in ODD_GCS)],
+)
+def test_an_odd_answer_is_the_vaults_error(
+    kind: str, asks: dict[str, Ask], status: int, body: str, headers: Mapping[str, str], taken: frozenset[str]
+) -> None:
+    """Whatever stands in a store's place and whatever it says: no crash of ours, no success, no empty listing, few requests."""
+    asked: list[str | None] = []
+    with answering(kind, status, body, asked, headers=headers) as vault:
+        told = {name: _told(vault, ask) for name, ask in asks.items()}
+    wrong = {name: answer for name, answer in told.items() if name not in taken and "elm could not" not in answer}
+    assert not wrong
+    assert len(asked) < 4 * len(asks)
+
+
+def _told(vault: Vault, ask: Ask) -> str:
+    try:
+        return f"answered {ask(vault)!r}"
+    except VaultError as error:
+        return error.what
+    except Exception as error:  # noqa: BLE001 - whatever came instead is what the test is about
+        return f"crashed: {error!r}"
+
+
+@pytest.mark.parametrize("kind", ["s3", "gcs"])
+def test_a_redirect_says_where_it_leads(kind: str) -> None:
+    """Nobody is sent elsewhere with our credentials; whoever moved a bucket has the fleet file to say so."""
+    with answering(kind, 307, "", headers=ELSEWHERE) as vault, pytest.raises(VaultError) as caught:
+        vault.list("epoch/")
+    assert "307, a redirect to http://127.0.0.1:9/" in caught.value.why
+    assert not isinstance(caught.value, VaultSilent)

@@ -171,6 +171,7 @@ class Backblaze(BaseHTTPRequestHandler):
     def _answer(self, status: int, said: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(said)))
+        self.send_header("ETag", '"e"')
         self.end_headers()
         self.wfile.write(said)
 
