@@ -22,6 +22,7 @@ from resilience.replication import lsn
 from tests.lab.test_failover import Operator, another_machine, killed_at
 from tests.lab.test_lab_aside import ask
 from tests.lab.users import appoint, as_users, join, lost_of, on_host, writing
+from tests.replication.harness import wait_until
 from tests.sim.test_runbooks import commands
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(1200)]
@@ -208,7 +209,7 @@ def test_thirty_hours_and_ninety_eight_posts(operator: Operator, letter: Path, t
         as_users(operator.lab, DECIDING)
         before = len(operator.journal())
         evacuated(operator, to="cedar")
-        assert users.recent(5.0) > 0
+        wait_until(lambda: users.recent(5.0) > 0, "users to write on")
         writes, missing = lost_of(users)
     assert missing == []
     moved = operator.journal()[before:]
