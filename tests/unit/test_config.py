@@ -87,6 +87,9 @@ bucket = "plaza-vault"
 WRONG = [
     ("a typo in a key", "rto_s = 90", "rto = 90", ["fleet.toml:7", "promise.rto", "rto_s"]),
     ("a missing key", "rpo_s = 2\n", "", ["promise.rpo_s", "missing"]),
+    ("no table of the fleet", GOOD[:GOOD.index("[promise]")], "", ["fleet", "missing", "a table [fleet]", "examples/"]),
+    ("no vault", GOOD[GOOD.index("[[vault]]"):], "", ["vault", "missing", "a table [[vault]]", "examples/"]),
+    ("no zone", GOOD[GOOD.index("[[names.zone]]"):GOOD.index("[replication]")], "", ["names.zone", "a table [[names.zone]]"]),
     ("an unknown vendor", 'vendor = "acorn"\nstack', 'vendor = "akorn"\nstack', ["site[0].vendor", "akorn", "acorn"]),
     ("a vault at the primary's vendor", 'vendor = "birch"\nkind', 'vendor = "acorn"\nkind', ["vault[0].vendor", "primary"]),
     ("k + s <= n", "k = 2\ns = 2", "k = 1\ns = 2", ["replication.s", "more than n = 3", "s = 3"]),
