@@ -29,7 +29,7 @@ from resilience.model import (
 def load(path: Path) -> Fleet:
     """The fleet declared in `path`; FleetError (exit 2) for anything wrong with it."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin it with a mark
     except FileNotFoundError:
         raise FleetError(
             str(path),

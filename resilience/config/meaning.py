@@ -12,6 +12,8 @@ from resilience.config.schema import FleetFile, SiteTable, VaultTable, VendorTab
 from resilience.config.sites import Finding, address_findings, site_findings
 
 APPS = ("plaza",)
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]")
+"""What some store takes: most want 63 small letters at most, Google lets names with dots be longer."""
 
 
 def findings(f: FleetFile) -> Iterator[Finding]:
@@ -72,6 +74,9 @@ def _references(f: FleetFile) -> Iterator[Finding]:
 
 def _buckets(f: FleetFile) -> Iterator[Finding]:
     for i, vault in enumerate(f.vault):
+        if not (vault.bucket.strip() if vault.kind == "sftp" else BUCKET.fullmatch(vault.bucket)):
+            hint = "Write 3 to 63 letters, digits, dots and hyphens, as at the vendor; for SFTP, the folder on the box."
+            yield ("vault", i, "bucket"), f'"{vault.bucket}" is no bucket\'s name', hint
         if vault.stack and (vault.kind == "sftp" or (vault.stack == "gcp") != (vault.kind == "gcs")):
             hint = 'A bucket of stack "gcp" is of kind "gcs"; those of "aws" and "s3" are of kind "s3".'
             yield ("vault", i, "stack"), f'stack "{vault.stack}" makes no bucket of kind "{vault.kind}"', hint

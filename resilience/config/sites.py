@@ -27,7 +27,10 @@ def site_findings(f: FleetFile) -> Iterator[Finding]:
 def address_findings(loc: Loc, given: Sequence[str]) -> Iterator[Finding]:
     """Texts that should be addresses or networks, and are not."""
     for address in given:
-        if _network(address) is None:
+        if within := _around(address):
+            hint = f"Write {within} for the whole network, or {address.partition('/')[0]} for that address alone."
+            yield loc, f'"{address}" is an address within a network: its host bits are set', hint
+        elif _network(address) is None:
             yield loc, f'"{address}" is not an address or network', "Write it like 192.0.2.10."
 
 
@@ -36,6 +39,15 @@ def _network(text: str) -> Network | None:
         return ipaddress.ip_network(text)
     except ValueError:
         return None
+
+
+def _around(text: str) -> Network | None:
+    """The network that an address with a length lies in; None for a network, and for what is neither."""
+    try:
+        within = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return None
+    return within if _network(text) is None else None
 
 
 def _stack(i: int, site: SiteTable) -> Iterator[Finding]:

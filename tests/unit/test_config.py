@@ -113,6 +113,9 @@ WRONG = [
     ("a kind of disk where there is none", 'stack = "lab"', 'stack = "hetzner"\nregion = "fsn1"\ndisk = "luks"', ["site[0].disk", "hetzner"]),
     ("a disk's key where there is no disk", 'stack = "lab"', 'stack = "lab"\ndisk_key = true', ["site[0].disk_key", "kernel"]),
     ("SSH from nowhere", 'stack = "lab"', 'stack = "hetzner"\nregion = "fsn1"', ["fleet.operators", "acorn"]),
+    ("a network with host bits", "lab = true", 'lab = true\noperators = ["203.0.113.7/24"]', ["fleet.operators", "host bits", "203.0.113.0/24", "203.0.113.7 "]),
+    ("a vault without a bucket", '"plaza-vault"', '""', ["vault[0].bucket", "no bucket's name"]),
+    ("a bucket that no store takes", '"plaza-vault"', '"Corner Vault!"', ["vault[0].bucket", "Corner Vault!"]),
     ("SSH from the world", "lab = true", 'lab = true\noperators = ["0.0.0.0/1"]', ["fleet.operators", "world"]),
     ("a public network behind a site", 'stack = "lab"', 'stack = "lab"\nnetwork = "8.8.0.0/24"', ["site[0].network", "private"]),
     ("one host for two sites", 'stack = "lab"', 'stack = "baremetal"\naddresses = ["198.18.3.0/24"]', ["site[1].addresses", "overlaps", "acorn"]),
@@ -168,6 +171,13 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """No file: the error says which one, and what to do."""
     with pytest.raises(FleetError, match=r"lab up"):
         config.load(tmp_path / "none.toml")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path: Path) -> None:
+    """Editors on Windows begin a file with it; the fleet is the same."""
+    path = tmp_path / "fleet.toml"
+    path.write_text(GOOD, encoding="utf-8-sig")
+    assert config.load(path) == config.parse(GOOD)
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
