@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from resilience.decide.certificates import tls_declared, tls_observed
 from resilience.decide.locks import locked_copies, untold
@@ -24,7 +26,7 @@ LEFT_TO_YOU = "See the vendor's page in docs/vendors for what to look up, and wh
 def declared(fleet: Fleet) -> tuple[Finding, ...]:
     """What the file alone tells."""
     file = (_losses(fleet), _companions(fleet), _name(fleet), tls_declared(fleet), _stacks(fleet))
-    vaults = (_thieves(fleet), _locks(locked_copies(fleet)), _boundaries(fleet))
+    vaults = (_thieves(fleet), _locks(locked_copies(fleet)), _boundaries(fleet), _in_the_clear(fleet))
     return tuple(finding for part in (*file, _disks(fleet), *vaults) for finding in part)
 
 
@@ -148,6 +150,23 @@ def _boundaries(fleet: Fleet) -> Iterator[Finding]:
             )
             advice = 'Make the policy that docs/vendors/aws.md shows, then say so: boundary = "arn:aws:iam::…".'
             yield Finding("vault", spec.name, "warn", said, advice)
+
+
+def _in_the_clear(fleet: Fleet) -> Iterator[Finding]:
+    """Whether a vault is asked by plain HTTP over lines that others share."""
+    for spec in fleet.vaults:
+        where = urlsplit(spec.endpoint)
+        if where.scheme == "http" and not fleet.lab and not _near(where.hostname or ""):
+            said = f"{spec.endpoint} is asked without TLS: whoever is on the way sees names, and can alter answers"
+            yield Finding("vault", spec.name, "warn", said, "Write https://…, as the store's own page has it.")
+
+
+def _near(host: str) -> bool:
+    """Whether this is an address of this machine or of a private network."""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return host == "localhost"
 
 
 def _locks(told: Iterable[tuple[str, str, str]]) -> Iterator[Finding]:

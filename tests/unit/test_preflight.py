@@ -102,6 +102,24 @@ def test_one_company_is_told() -> None:
     assert of(declared(replace(METAL, vendors=vendors)), "independence", "wasabi")[0].grade == "warn"
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "lab", "told"),
+    [
+        ("http://s3.example.net", False, True),
+        ("http://8.8.8.8:9000", False, True),
+        ("https://s3.example.net", False, False),
+        ("http://127.0.0.1:9000", False, False),
+        ("http://10.0.0.5", False, False),
+        ("http://s3.example.net", True, False),
+    ],
+)
+def test_a_vault_that_is_asked_in_the_clear(endpoint: str, *, lab: bool, told: bool) -> None:
+    """Plain HTTP to a public host is a warning; within a lab, this machine or a private network it is none."""
+    vaults = (replace(METAL.vaults[0], endpoint=endpoint), *METAL.vaults[1:])
+    found = of(declared(replace(METAL, vaults=vaults, lab=lab)), "vault", METAL.vaults[0].name)
+    assert [finding.grade for finding in found if "without TLS" in finding.said] == ["warn"] * told
+
+
 def test_a_name_that_lives_longer_than_the_promise_fails() -> None:
     """A TTL above the promised time makes the promise impossible."""
     slow = replace(METAL, names=replace(METAL.names, ttl_s=3600))
