@@ -38,6 +38,12 @@ def split(kit: Path, target: Path, people: int, needed: int) -> list[Path]:
             "No single person may hold the kit, and SLIP-39 makes at most 16 shares.",
             "Choose 2 or more of at most 16, for example --need 3 --of 5.",
         )
+    if not kit.exists():
+        raise MissingPart(
+            f"There is no kit in {kit}.",
+            "Nothing could be shared.",
+            "A new fleet's: `resilience kit make` first. Else give the fleet file that the kit is kept with: --fleet FILE.",
+        )
     if lacking := [name for name in WHOLE if not (kit / name).is_file()]:
         raise MissingPart(
             f"{kit} is no whole kit: it lacks {', '.join(lacking)}.",

@@ -151,6 +151,7 @@ def combine(
     """
     try:
         words = [path.read_text() for path in share]
+        _refuse_one_twice(share, words)
         files = kit_shares.combine(sealed, words, to)
     except OSError as error:
         raise UsageError(
@@ -159,6 +160,19 @@ def combine(
             "Like: --sealed kit.age --share share-1.txt --share share-2.txt --share share-3.txt --to kit",
         ) from error
     _said(as_json, f"{to} holds the kit: {files} files.", {"files": files, "kit": str(to)})
+
+
+def _refuse_one_twice(share: list[Path], words: list[str]) -> None:
+    """Refuse two files that hold the same share: one of them was meant to be another person's."""
+    first: dict[tuple[str, ...], Path] = {}
+    for path, text in zip(share, words, strict=True):
+        other = first.setdefault(tuple(text.split()), path)
+        if other is not path:
+            raise UsageError(
+                f"{other} and {path} are the same share." if other != path else f"{path} is given twice.",
+                "Each share counts once, however often it is given.",
+                "Give one more person's share in its place.",
+            )
 
 
 def _said(as_json: bool, told: str, value: Mapping[str, object], *more: str) -> None:

@@ -447,6 +447,42 @@ def test_a_full_output_is_an_error(tmp_path: Path, words: tuple[str, ...]) -> No
     assert "No space left on device" in found.stderr
 
 
+def test_a_kit_that_is_not_there_has_no_shares(typed: Type) -> None:
+    """It says how one is made, and makes no folder."""
+    fleet_file()
+    found = typed("kit", "split", "--to", "shares")
+    assert (found.status, found.out) == (1, "")
+    assert f"There is no kit in {Path('kit').resolve()}." in found.err
+    assert "resilience kit make" in found.err
+    assert [path.name for path in Path().iterdir()] == ["fleet.toml"]
+
+
+def test_one_share_twice_is_one_share(typed: Type) -> None:
+    """Both files are named, also where the words stand on other lines; nothing is opened."""
+    fleet_file((ROOT / "examples/hobby.toml").read_text())
+    assert typed("kit", "make").status == 0
+    assert typed("kit", "split", "--to", "shares", "--need", "2", "--of", "3").status == 0
+    copy = Path("typed.txt")
+    copy.write_text(Path("shares/share-1.txt").read_text().replace(" ", "\n"))
+    opening = (
+        "kit",
+        "combine",
+        "--sealed",
+        "shares/kit.age",
+        "--to",
+        "new",
+        "--share",
+        "shares/share-1.txt",
+        "--share",
+    )
+    found = typed(*opening, "typed.txt")
+    assert found.status == 2
+    assert "shares/share-1.txt and typed.txt are the same share." in found.err
+    assert "shares/share-1.txt is given twice." in typed(*opening, "shares/share-1.txt").err
+    assert not Path("new").exists()
+    assert typed(*opening, "shares/share-2.txt").status == 0
+
+
 def test_no_kit_for_a_lab_nor_for_a_bad_file(typed: Type) -> None:
     """Exit 2, and no folder."""
     for text in (
