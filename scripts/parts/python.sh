@@ -100,7 +100,7 @@ python_checkout() {
 #!$VENV/bin/python
 import sys
 
-from resilience.cli import main
+from resilience.entry import main
 
 sys.exit(main())
 PROGRAM

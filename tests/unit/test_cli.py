@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -481,6 +483,19 @@ def test_one_share_twice_is_one_share(typed: Type) -> None:
     assert "shares/share-1.txt is given twice." in typed(*opening, "shares/share-1.txt").err
     assert not Path("new").exists()
     assert typed(*opening, "shares/share-2.txt").status == 0
+
+
+def test_an_interrupt_while_the_program_loads(tmp_path: Path) -> None:
+    """One line and exit 130, as later on: what it loads is interrupted here, as by Ctrl-C."""
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")
+    module, _, function = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"][
+        "resilience"
+    ].partition(":")
+    assert f"from {module} import {function}\n" in (ROOT / "scripts/parts/python.sh").read_text()
+    program = [sys.executable, "-c", f"from {module} import {function}; {function}()", "status"]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    found = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout, found.stderr) == (130, "", "Interrupted.\n")
 
 
 def test_no_kit_for_a_lab_nor_for_a_bad_file(typed: Type) -> None:
