@@ -183,7 +183,7 @@ def kit_findings(lacking: tuple[str, ...]) -> Iterator[Finding]:
             "credentials",
             "fail",
             what,
-            "Bring the kit that has it; a new fleet's comes from `resilience kit make` (docs/first-day.md says who makes what).",
+            "Bring the kit that has it; a new fleet's comes from `resilience kit make` (docs/first-day.md says who makes what, docs/vendors what a vault's file holds).",
         )
     if not lacking:
         yield Finding("kit", "credentials", "pass", "every key that a failover needs is there")

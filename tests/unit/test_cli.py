@@ -382,6 +382,7 @@ def test_credentials_that_cannot_be_read_are_an_error_that_names_them(typed: Typ
         assert "docs/vendors" in found.err
     checked = json.loads(typed("check", "--json").out)["findings"]
     said = [finding["said"] for finding in checked if finding["grade"] == "fail"]
+    assert all("docs/vendors" in finding["next"] for finding in checked if "vaults/" in finding["said"])
     assert sum("vaults/google.json" in one for one in said) == 1
     assert sum("vaults/amazon.json" in one for one in said) == 1
 
