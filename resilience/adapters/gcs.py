@@ -20,6 +20,7 @@ from google.oauth2.credentials import Credentials
 from requests.adapters import HTTPAdapter
 
 from resilience.adapters.answers import OddAnswer
+from resilience.adapters.bounded import PIECE, Held, bounded
 from resilience.adapters.google_credentials import quiet
 from resilience.adapters.vendor_words import in_words, said
 from resilience.adapters.versions import remove_each
@@ -38,6 +39,8 @@ SILENT = frozenset({CONFLICT, 429, 500, 502, 503, 504})
 """Busy (also with the same object) or broken: nothing was refused."""
 NO_ANSWER = (RetryError, DataCorruption, requests.RequestException, OSError)
 LISTING = "storage#objects"
+MEDIA = "alt=media"
+"""In the address of an object's body, which goes into a file that has a bound."""
 REMOVED = frozenset({b"", b"null"})
 """What comes with a removal: Google says nothing, and fake-gcs-server this."""
 
@@ -78,6 +81,8 @@ def _refuse_odd(answer: requests.Response, **_: object) -> None:
         raise OddAnswer(
             f"It answers {answer.status_code}, a redirect to {told}; none is followed. The fleet file names the endpoint."
         )
+    if MEDIA not in str(answer.request.url) or not answer.ok:
+        answer._content = bounded(answer.iter_content(PIECE), answer.close)  # noqa: SLF001 - it reads without end
     if answer.request.method == "DELETE" and answer.ok and answer.content.strip() not in REMOVED:
         raise OddAnswer("It answers with a page where a store says nothing more.")
 
@@ -148,8 +153,11 @@ class GcsVault:
                 return None
 
     def _download(self, key: str, checksum: Literal["auto"] | None) -> bytes:
-        data: bytes = self._bucket.blob(key).download_as_bytes(timeout=TIMEOUT, retry=RETRY, checksum=checksum)
-        return data
+        held = Held()
+        self._bucket.blob(key).download_to_file(
+            held, raw_download=True, timeout=TIMEOUT, retry=RETRY, checksum=checksum
+        )
+        return held.getvalue()
 
     def exists(self, key: str) -> bool:
         """Whether `key` is there."""

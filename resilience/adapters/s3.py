@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError, XMLPullParser
 
@@ -14,7 +15,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 
 from resilience.adapters.answers import OddAnswer, closed
-from resilience.adapters.s3_direct import SMALL, TAKEN, Absent, Direct, md5
+from resilience.adapters.bounded import PIECE, bounded
+from resilience.adapters.s3_direct import SMALL, TAKEN, Absent, Bounded, Direct, md5
 from resilience.adapters.vendor_words import in_words
 from resilience.adapters.versions import remove_each
 from resilience.errors import ResilienceError, VaultError, VaultSilent, VendorClosed
@@ -59,6 +61,7 @@ class S3Vault:
                 response_checksum_validation="when_required",
             ),
         )
+        self.client._endpoint.http_session.__class__ = Bounded  # type: ignore[attr-defined]  # noqa: SLF001 - made with its options, and no other door
         self.client.meta.events.register("request-created.s3.PutObject", _send_at_once_if_small)
         events: Any = self.client.meta.events  # the stubs know of no handler that answers
         events.register("needs-retry.s3.PutObject", _again_after_a_conflict)
@@ -88,7 +91,7 @@ class S3Vault:
             if found is not None:
                 return None if isinstance(found, Absent) else found
             try:
-                return self.client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+                return _whole(self.client.get_object(Bucket=self._bucket, Key=key))
             except ClientError as error:
                 if _code(error) in ABSENT:
                     return None
@@ -101,8 +104,7 @@ class S3Vault:
             if not kept:
                 return None
             oldest = min(reversed(kept), key=lambda version: version["LastModified"])  # a store lists the newest first
-            found = self.client.get_object(Bucket=self._bucket, Key=key, VersionId=oldest["VersionId"])
-            return found["Body"].read()
+            return _whole(self.client.get_object(Bucket=self._bucket, Key=key, VersionId=oldest["VersionId"]))
 
     def exists(self, key: str) -> bool:
         """Whether `key` is there."""
@@ -211,6 +213,11 @@ class S3Vault:
             _elsewhere(error) or in_words(error),
             f"Look at {self.name}'s endpoint, at whether its bucket is yours, and at the rights of vaults/{self.name}.json in the kit.",
         )
+
+
+def _whole(found: Mapping[str, Any]) -> bytes:
+    """An object's body; that it is whole is looked at with the last, empty piece."""
+    return bounded(iter(partial(found["Body"].read, PIECE), b""), found["Body"].close)
 
 
 def _silent(error: Exception) -> bool:

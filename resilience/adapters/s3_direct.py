@@ -12,10 +12,14 @@ from urllib.parse import quote
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.credentials import Credentials
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ConnectionClosedError, ReadTimeoutError
 from botocore.httpsession import URLLib3Session
 from botocore.parsers import create_parser
 from botocore.utils import get_environ_proxies
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ReadTimeoutError as Stalled
+
+from resilience.adapters.bounded import bounded
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -28,6 +32,23 @@ GET, PUT = "s3.GetObject", "s3.PutObject"
 THERE, ABSENT, TAKEN = 200, 404, 412
 SMALL = 128 << 10
 """Bytes that are on their way before anybody could have answered."""
+
+
+class Bounded(URLLib3Session):
+    """Botocore's session, with a bound to what it reads into memory by itself: all but the body of an object that is there."""
+
+    def send(self, request: Any) -> Any:
+        """The answer, whole where it is no such body."""
+        whole, request.stream_output = not request.stream_output, True
+        answer: Any = super().send(request)
+        if whole or answer.status_code != THERE:
+            try:
+                answer._content = bounded(answer.raw.stream(), answer.raw.close)  # noqa: SLF001 - it reads without end
+            except Stalled as error:
+                raise ReadTimeoutError(endpoint_url=request.url, error=error) from error
+            except HTTPError as error:
+                raise ConnectionClosedError(endpoint_url=request.url, request=request, error=error) from error
+        return answer
 
 
 class Absent:
@@ -45,7 +66,7 @@ class Direct:
         self._root = f"{endpoint.rstrip('/')}/{bucket}/"
         self._auth = S3SigV4Auth(credentials, "s3", client.meta.region_name)
         proxies = get_environ_proxies(endpoint)
-        self._session = URLLib3Session(
+        self._session = Bounded(
             timeout=TIMEOUTS_S, max_pool_connections=connections, proxies=proxies, socket_options=AT_ONCE
         )
         self._parser = create_parser("rest-xml")
@@ -88,7 +109,7 @@ class Direct:
             headers["Expect"] = b"100-continue"  # as bytes: else the connection does not wait for the answer
         try:
             self._events.emit_until_response(f"before-send.{operation}", request=prepared)
-            answer = self._session.send(prepared)
+            answer: AWSResponse = self._session.send(prepared)
         except BotoCoreError:
             return None
         heard = {"status_code": answer.status_code, "headers": answer.headers}

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import paramiko
 
+from resilience.adapters.bounded import Held
 from resilience.adapters.ssh import Login, connect
 from resilience.errors import ResilienceError, UsageError, VaultError
 from resilience.model import VaultSpec
@@ -58,7 +59,7 @@ class SftpVault:
 
     def get(self, key: str) -> bytes | None:
         """The whole object; None only when the server says that there is no such file."""
-        held = io.BytesIO()
+        held = Held()
         with self._doing("get", key) as sftp:
             try:
                 sftp.getfo(self._path(key), held)

@@ -7,7 +7,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import chain, repeat
 from threading import Thread
@@ -337,3 +337,44 @@ def test_a_redirect_says_where_it_leads(kind: str) -> None:
         vault.list("epoch/")
     assert "307, a redirect to http://127.0.0.1:9/" in caught.value.why
     assert not isinstance(caught.value, VaultSilent)
+
+
+@contextmanager
+def pouring(kind: str, status: str) -> Iterator[Vault]:
+    """A vault whose store answers everything with 64 MiB, of which it does not say how much they are."""
+
+    def pour(server: socket.socket) -> None:
+        while True:
+            try:
+                line, _ = server.accept()
+            except OSError:
+                return
+            with line, suppress(OSError):
+                line.recv(1 << 16)
+                line.sendall(f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n\r\n".encode())
+                for _ in range(64):
+                    line.sendall(bytes(1 << 20))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Thread(target=pour, args=(server,), daemon=True).start()
+        spec = VaultSpec("elm", "elm-corp", kind, f"http://127.0.0.1:{server.getsockname()[1]}", "vault")  # type: ignore[arg-type]
+        yield open_vault(spec, CREDENTIALS[kind])
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "403 Forbidden"])
+@pytest.mark.parametrize("kind", ["s3", "gcs"])
+def test_what_a_vault_gives_has_a_bound(kind: str, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However it is asked, and whether it gives an object, a listing or its reasons: nobody's memory is filled."""
+    monkeypatch.setattr("resilience.adapters.bounded.LARGEST", 8 << 20)
+    with pouring(kind, status) as vault:
+        for name in ("get", "list"):
+            with pytest.raises(VaultError, match="more than 8 MiB"):
+                ASKS[name](vault)
+
+
+def test_an_object_is_not_unpacked() -> None:
+    """What its store calls packed is got as it lies there: a few bytes can be unpacked to any size."""
+    packed = {"Content-Encoding": "gzip"}
+    with answering("gcs", 200, "as it is", headers=packed) as vault:
+        assert vault.get("epoch/1") == b"as it is"
