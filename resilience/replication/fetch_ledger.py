@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import count
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +24,8 @@ from resilience.replication.originals import Altered, read_good
 from resilience.replication.seals import Verify
 
 FETCHERS = 12
+ROUNDS = 1000
+"""Entries in a row that no listing names: more than any listing is behind."""
 log = structlog.get_logger()
 
 
@@ -43,7 +46,8 @@ def fetch(config: Config, newest: int) -> dict[str, Any]:
     known = [record.record() for record in (*config.parent_epochs, config.epoch)]
     _refuse_too_few(Ledgers((known[-1],)), listed, silent)
     answering = {name: vaults[name] for name in listed}
-    _look_further(answering, listed, newest)
+    identity = config.key()
+    _look_further(answering, listed, newest, lambda vault, key: entry(vault, key, identity) is not None)
     keys = [key for found in listed.values() for key in found]
     asked = (answering, keys, newest, config.verify, known)
     _refuse_too_few(to_ask(*asked), listed, silent)
@@ -76,13 +80,28 @@ def _refuse_too_few(ledgers: Ledgers, listed: Mapping[str, list[str]], silent: M
     )
 
 
-def _look_further(vaults: Mapping[str, Vault], listed: dict[str, list[str]], newest: int) -> None:
-    """A listing may be stale: whatever may come next is asked for by name, in each vault, until nobody has it."""
+def _look_further(
+    vaults: Mapping[str, Vault], listed: dict[str, list[str]], newest: int, opens: Callable[[Any, str], bool]
+) -> None:
+    """A listing may be stale: whatever may come next is asked for by name, in each vault, until nobody has it.
+
+    That a vault says yes is not enough, for it may say so to everything: an entry counts where it was read and opens.
+    """
     asked: set[str] = set()
-    while names := _next_names(listed.values(), newest) - asked:
+    more: list[str] = []
+    for _ in range(ROUNDS):
+        if not (names := _next_names(listed.values(), newest) - asked):
+            return
         asked |= names
-        for name, found in _holding(vaults, sorted(names)).items():
-            listed[name] = [*listed[name], *found]
+        found = _holding(vaults, sorted(names), opens)
+        more = [name for name, keys in found.items() if keys]
+        for name, keys in found.items():
+            listed[name] = [*listed[name], *keys]
+    raise VaultError(
+        f"The ledger has no end in {', '.join(more)}.",
+        f"{ROUNDS} entries in a row were found there that no vault lists, and there are more.",
+        "Look into that vault; while it makes entries up, plan anew with its vendor as lost (`--lost`).",
+    )
 
 
 def _next_names(listings: Iterable[Iterable[str]], newest: int) -> set[str]:
@@ -99,21 +118,28 @@ def _next_names(listings: Iterable[Iterable[str]], newest: int) -> set[str]:
     return names
 
 
-def _holding(vaults: Mapping[str, Vault], keys: Sequence[str]) -> dict[str, list[str]]:
+def _holding(
+    vaults: Mapping[str, Vault], keys: Sequence[str], opens: Callable[[Any, str], bool]
+) -> dict[str, list[str]]:
     """Which of these each vault has; one that does not answer has none."""
     pairs = [(name, key) for name in vaults for key in keys]
     with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
-        answers = list(pool.map(lambda pair: _has(vaults[pair[0]], pair[1]), pairs))
+        answers = list(pool.map(lambda pair: _has(vaults[pair[0]], pair[1], opens), pairs))
     held = [pair for pair, there in zip(pairs, answers, strict=True) if there]
     return {name: [key for holder, key in held if holder == name] for name in vaults}
 
 
-def _has(vault: Vault, key: str) -> bool:
+def _has(vault: Vault, key: str, opens: Callable[[Any, str], bool]) -> bool:
     try:
-        return vault.exists(key)
+        if not vault.exists(key):
+            return False
+        if not opens(vault, key):
+            log.warning("a vault says that it has an entry, and gives none that opens", vault=vault.name, key=key)
+            return False
     except ResilienceError as error:
         log.warning("an entry cannot be asked for", vault=vault.name, key=key, why=error.why)
         return False
+    return True
 
 
 def by_epochs(listings: Iterable[Iterable[str]], newest: int) -> dict[int, dict[int, str]]:
@@ -217,11 +243,11 @@ def _never_opened(vaults: Mapping[str, Vault], number: int, records: Collection[
 
 
 def _refuse_gap(chosen: Mapping[int, str]) -> None:
-    absent = [seq for seq in range(1, max(chosen, default=0) + 1) if seq not in chosen]
-    if absent:
+    absent = next(seq for seq in count(1) if seq not in chosen)
+    if absent < max(chosen, default=0):
         raise BrokenChain(
-            f"ledger entry {absent[0]}",
-            f"ledger entry {absent[0] - 1}",
+            f"ledger entry {absent}",
+            f"ledger entry {absent - 1}",
             "Bring back a vault that holds it; nothing may be opened before every takedown is known.",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from resilience.errors import BrokenChain, UsageError, VaultError
 from resilience.model import EpochRecord
 from resilience.replication import anchors, config, fetch_ledger, layout, lsn
 from resilience.replication.courier import switch_point
+from resilience.replication.entries import entry
 from resilience.replication.fetch_ledger import choose
 from resilience.replication.restic import only_vanished
 from resilience.replication.restore import CHUNK, cut_bytes
@@ -103,7 +105,7 @@ def test_a_stale_listing_hides_no_entry() -> None:
     for seq in (1, 2, 3):
         vaults["cedar"].put_new(layout.ledger(1, seq), b"")
     listed = {"birch": [layout.ledger(1, 1)], "cedar": [layout.ledger(1, 1)]}
-    fetch_ledger._look_further(vaults, listed, 1)
+    fetch_ledger._look_further(vaults, listed, 1, MemoryVault.exists)
     assert listed == {"birch": [layout.ledger(1, 1)], "cedar": [layout.ledger(1, seq) for seq in (1, 2, 3)]}
 
 
@@ -116,8 +118,45 @@ def test_no_listing_names_an_epochs_first_entry(hidden: list[tuple[int, int]]) -
         for key in (*there, *keys(*hidden)):
             vault.put_new(key, b"")
     listed = {name: list(there) for name in vaults}
-    fetch_ledger._look_further(vaults, listed, 4)
+    fetch_ledger._look_further(vaults, listed, 4, MemoryVault.exists)
     assert [sorted(found) for found in listed.values()] == [sorted([*there, *keys(*hidden)])] * 2
+
+
+class Yes(MemoryVault):
+    """Has whatever it is asked for, and gives nothing."""
+
+    def exists(self, key: str) -> bool:
+        """Yes."""
+        return True
+
+
+def test_a_vault_that_has_everything_is_asked_for_it() -> None:
+    """A yes is no entry: one that no listing names counts once it was read and opens."""
+    listed = {"elm": [layout.ledger(1, 1)], "cedar": []}
+    fetch_ledger._look_further(
+        {"elm": MemoryVault("elm"), "cedar": Yes("cedar")},
+        listed,
+        1,
+        lambda vault, key: entry(vault, key, "AGE-SECRET-KEY-none") is not None,
+    )
+    assert listed == {"elm": [layout.ledger(1, 1)], "cedar": []}
+
+
+def test_a_vault_that_gives_entries_without_end_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever knows for whom entries are sealed could make them as they are asked for."""
+    monkeypatch.setattr(fetch_ledger, "ROUNDS", 5)
+    with pytest.raises(VaultError, match="cedar"):
+        fetch_ledger._look_further({"cedar": Yes("cedar")}, {"cedar": []}, 1, lambda *_: True)
+
+
+def test_a_gap_is_found_without_counting_to_its_end() -> None:
+    """One object, named as the last entry that can be, is not a hundred million numbers in memory."""
+    tracemalloc.start()
+    with pytest.raises(BrokenChain, match="ledger entry 2 "):
+        choose(keys((1, 1), (1, 9_999_999)), 1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20
 
 
 def test_how_much_was_cut_off_tells_how_many_numbers_to_skip() -> None:
