@@ -45,12 +45,18 @@ systemctl stop resilience-postgres
 systemctl unmask --quiet resilience-postgres
 home=/var/lib/resilience; to=$home/aside/$nonce
 install -d -m 700 "$to"
-for what in pg wal spool media ledger outbox held created; do
-  if [ -e "$home/$what" ]; then mv "$home/$what" "$to/"; fi
-done
+move() {  # Where a run was cut short, a boot has made empty folders again of what that run moved.
+  if [ ! -e "$home/$1" ]; then return; fi
+  if [ ! -e "$to/$1" ]; then mv "$home/$1" "$to/$1"; return; fi
+  if [ -z "$(find "$home/$1" ! -type d -print -quit)" ]; then rm -r "$home/$1"; return; fi
+  n=1
+  while [ -e "$to/$1.$n" ]; do n=$((n + 1)); done
+  mv "$home/$1" "$to/$1.$n"
+}
+for what in pg wal spool media ledger outbox held created; do move "$what"; done
 rm -f "$home"/gate/*
-mv /etc/resilience/ship.json "$to/"
 systemd-tmpfiles --create /etc/tmpfiles.d/resilience.conf
+mv /etc/resilience/ship.json "$to/"  # last: without it there is nothing to set aside
 printf '{"aside": "%s"}\\n' "$to"
 """
 STAND_DOWN = """

@@ -1,0 +1,114 @@
+"""An old primary's files are set aside whatever cuts it short: the real script, in a shell, in a folder that stands for the host."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from resilience.adapters import leaving
+
+TMPFILES = Path(leaving.__file__).parent.parent / "host/files/tmpfiles.conf"
+OLD = ("pg/PG_VERSION", "wal/0001", "spool/chunk", "media/aa/picture", "ledger/1", "outbox/media/2", "created")
+MADE_AGAIN = ("pg", "wal", "spool", "media", "ledger", "outbox", "held")
+DIES_AFTER = """#!/bin/bash
+/bin/mv "$@" || exit
+echo >> "{moves}"
+if [ "$(wc -l < "{moves}")" = "$dies_after" ]; then kill -9 $PPID; fi
+"""
+
+
+@dataclass
+class Host:
+    """A primary of the epoch `old`, in a folder; it may lose power right after one of the moves."""
+
+    root: Path
+    dies_after: int = 0
+
+    def __post_init__(self) -> None:
+        for name in OLD:
+            self.file(f"var/lib/resilience/{name}").write_text(f"old {name}")
+        self.file("etc/resilience/ship.json").write_text('{"epoch": {"nonce": "old"}}')
+        self.command("systemctl", "#!/bin/sh\n")
+        self.command("systemd-tmpfiles", "#!/bin/sh\ntouch $root/boot\n")
+        self.command("mv", DIES_AFTER.format(moves=self.root / "moves"))
+        self.boot()
+
+    def file(self, name: str) -> Path:
+        """A file of the host, in a folder that is there."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def command(self, name: str, text: str) -> None:
+        """A command that the host has instead of this machine's."""
+        self.file(f"bin/{name}").write_text(text)
+        (self.root / "bin" / name).chmod(0o755)
+
+    def boot(self) -> None:
+        """What systemd-tmpfiles makes wherever it is not."""
+        for line in TMPFILES.read_text().splitlines():
+            if line.startswith("d "):
+                (self.root / line.split()[1].lstrip("/")).mkdir(parents=True, exist_ok=True)
+
+    def check(self, command: str, *, stdin: bytes | None = None, timeout: float = 60.0) -> str:
+        """As a host's shell does."""
+        moved = command
+        for folder in ("/var/lib/resilience", "/etc/resilience"):
+            moved = moved.replace(folder, f"{self.root}{folder}")
+        path = {"PATH": f"{self.root}/bin:{os.environ['PATH']}", "root": str(self.root)}
+        env = {**os.environ, **path, "dies_after": str(self.dies_after)}
+        said = subprocess.run(["bash", "-c", moved], env=env, capture_output=True, timeout=timeout, check=True).stdout
+        if (self.root / "boot").exists():
+            self.boot()
+        return said.decode()
+
+
+def test_all_of_the_older_epoch_is_set_aside(tmp_path: Path) -> None:
+    """Moved as it is; what the host then has is what a new one has."""
+    host = Host(tmp_path)
+    assert leaving.set_aside(host, "new") == {"aside": f"{tmp_path}/var/lib/resilience/aside/old"}
+    is_as_new(host)
+    assert leaving.set_aside(host, "new") == {"aside": ""}
+
+
+@pytest.mark.parametrize("dies_after", range(1, 10))
+def test_a_host_that_lost_power_half_way_is_set_aside_all_the_same(tmp_path: Path, dies_after: int) -> None:
+    """Its boot makes the folders anew that were moved: those empty ones are no reason to stop for ever."""
+    host = Host(tmp_path, dies_after)
+    with pytest.raises(subprocess.CalledProcessError):
+        leaving.set_aside(host, "new")
+    host.boot()
+    host.dies_after = 0
+    leaving.set_aside(host, "new")
+    is_as_new(host)
+
+
+def test_what_was_written_after_that_boot_is_kept_too(tmp_path: Path) -> None:
+    """Beside what was moved before, and over none of it, however often the host dies."""
+    host = Host(tmp_path, dies_after=3)
+    for written in ("first", "second"):
+        with pytest.raises(subprocess.CalledProcessError):
+            leaving.set_aside(host, "new")
+        host.boot()
+        host.file("var/lib/resilience/wal/0002").write_text(written)
+        (tmp_path / "moves").unlink()
+        host.dies_after = 1
+    host.dies_after = 0
+    leaving.set_aside(host, "new")
+    is_as_new(host)
+    aside = tmp_path / "var/lib/resilience/aside/old"
+    assert sorted(file.read_text() for file in aside.glob("wal*/0002")) == ["first", "second"]
+
+
+def is_as_new(host: Host) -> None:
+    """All that was there lies aside, and nothing but empty folders where it lay."""
+    home, aside = host.root / "var/lib/resilience", host.root / "var/lib/resilience/aside/old"
+    assert {name: (aside / name).read_text() for name in OLD} == {name: f"old {name}" for name in OLD}
+    assert [str(file) for what in MADE_AGAIN for file in (home / what).rglob("*") if not file.is_dir()] == []
+    assert all((home / what).is_dir() for what in MADE_AGAIN)
+    assert not (host.root / "etc/resilience/ship.json").exists()
+    assert (aside / "ship.json").exists()
