@@ -95,17 +95,41 @@ def _gone(world: World, fleet: Fleet, outputs: SiteOutputs) -> Gone:
     """What the ledger names, as far as it was seen long enough ago, without what a row names."""
     ledger = world.plane.removed()
     now = world.clock.now()
-    seen = [event for event in world.log.read() if event.kind == "ledger-seen"]
-    if not seen or int(seen[-1].data["entries"]) != int(ledger["entries"]):
-        seen.append(Event(now, "ledger-seen", {"entries": ledger["entries"], "head": ledger["head"]}))
-        world.log.append(seen[-1])
+    sight = {"entries": ledger["entries"], "head": ledger["head"]}
+    seen = [event.data for event in world.log.read() if event.kind == "ledger-seen"]
+    if not seen or seen[-1] != sight:
+        world.log.append(Event(now, "ledger-seen", sight))
     until = now - fleet.replication.erase_after_days * DAY
-    through = max((int(event.data["entries"]) for event in seen if event.when <= until), default=0)
+    sights = [event for event in _standing(world) if event.kind == "ledger-seen"]
+    through = max((_reach(event) for event in sights if event.when <= until), default=0)
     through = min(through, int(ledger["entries"]))
     due = {name: number for name, number in ledger["pictures"].items() if number <= through}
     named = world.app.still_named(outputs, sorted(due)) if due else frozenset()
     left = {name: number for name, number in due.items() if name not in named}
     return Gone(left, named, through, int(ledger["entries"]) - through)
+
+
+def _standing(world: World) -> list[Event]:
+    """Sights of the ledger and runs by it, without those that reached entries which were gone since, or others.
+
+    What stands under their numbers now was made later: nobody saw it then, and no vault was rid of it.
+    """
+    kept: list[Event] = []
+    sight: Mapping[str, Any] = {}
+    for event in world.log.read():
+        if event.kind == "ledger-seen":
+            entries = int(event.data["entries"])
+            forked = sight.get("entries") == entries and sight["head"] != event.data["head"]
+            kept = [old for old in kept if _reach(old) < entries or (_reach(old) == entries and not forked)]
+            sight = event.data
+        if event.kind in {"ledger-seen", "erased"}:
+            kept.append(event)
+    return kept
+
+
+def _reach(event: Event) -> int:
+    """Up to which entry it saw the ledger, or went by it."""
+    return int(event.data["entries" if event.kind == "ledger-seen" else "through"])
 
 
 def _todo(world: World, vault: str, gone: Gone, listed: frozenset[str]) -> list[str]:
@@ -116,7 +140,7 @@ def _todo(world: World, vault: str, gone: Gone, listed: frozenset[str]) -> list[
 
 def _done(world: World, vault: str) -> int:
     """Up to which entry this vault was rid of everything that opens."""
-    return max((int(e.data["through"]) for e in _erased(world, vault) if not e.data["refused"]), default=0)
+    return max((_reach(event) for event in _erased(world, vault) if not event.data["refused"]), default=0)
 
 
 def _shown(listed: frozenset[str]) -> frozenset[str]:
@@ -125,7 +149,7 @@ def _shown(listed: frozenset[str]) -> frozenset[str]:
 
 
 def _erased(world: World, vault: str) -> Sequence[Event]:
-    return [event for event in world.log.read() if event.kind == "erased" and event.data["vault"] == vault]
+    return [event for event in _standing(world) if event.kind == "erased" and event.data["vault"] == vault]
 
 
 def _fresh(gone: Gone, listed: frozenset[str], names: Sequence[str], done: int) -> tuple[int, int]:

@@ -270,3 +270,56 @@ def test_a_failover_after_erasing_misses_nothing(stage: Stage) -> None:
     outputs = stage.state.outputs["birch"]
     facts = stage.world.app.facts(outputs)
     assert (facts["media"]["missing"], facts["takedowns"]["resurrected"]) == ([], [])
+
+
+@dataclass
+class Told:
+    """A plane whose vaults hold this ledger now."""
+
+    rows: Sequence[str]
+
+    def removed(self) -> dict[str, Any]:
+        """Its entries; a row and its picture have one name here."""
+        return {
+            "entries": len(self.rows),
+            "head": self.rows[-1],
+            "pictures": {row: n for n, row in enumerate(self.rows, 1)},
+        }
+
+
+def erased_by(stage: Stage, *rows: str) -> dict[str, Any]:
+    """What an erasure by a ledger that names these rows did; all of them were taken down."""
+    for row in sorted(set(rows) & stage.state.hosts["acorn"].rows.keys() - stage.state.hosts["acorn"].hidden):
+        stage.take_down("acorn", row)
+    stage.state.pass_time(1.0)
+    plane: Any = Told(rows)
+    return erase(replace(stage.world, plane=plane), stage.fleet, really=True)
+
+
+@pytest.mark.parametrize("since", [("post3",), ("post3", "post4", "post9")])
+def test_entries_in_the_place_of_others_were_not_seen_before(stage: Stage, since: tuple[str, ...]) -> None:
+    """A thief's entries went, or others stand there: what comes under their numbers counts from its own first day."""
+    erased_by(stage, "post3", "post4", "post8")
+    later(stage)
+    assert erased_by(stage, *since)["through"] == 0
+    rows = (*since, "post5", "post6", "post7")[:3]
+    assert erased_by(stage, *rows)["waiting"] == 3
+    assert all(holds(stage, row) for row in rows)
+    later(stage)
+    assert erased_by(stage, *rows)["waiting"] == 0
+    assert not any(holds(stage, row) for row in rows)
+
+
+def test_a_vault_was_rid_only_of_the_entries_that_stand(stage: Stage) -> None:
+    """It was rid of a thief's entries; of those under the same numbers since, also what a delete hid goes."""
+    rows = ("post3", "post4", "post8")
+    erased_by(stage, *rows)
+    later(stage)
+    assert erased_by(stage, *rows)["vaults"]["elm"]["erased"] == 3
+    assert erased_by(stage, *rows)["vaults"]["elm"]["erased"] == 0
+    erased_by(stage, "post3")
+    erased_by(stage, "post3", "post5", "post6")
+    later(stage)
+    for vault in stage.state.vaults.values():
+        vault.pictures -= {"post5", "post6"}
+    assert erased_by(stage, "post3", "post5", "post6")["vaults"]["elm"]["erased"] == 3
