@@ -5,7 +5,7 @@ What is accepted is journalled with what it loses; a verdict over such a journal
 
 from __future__ import annotations
 
-from resilience.engine.run import Run
+from resilience.engine.run import Run, written_by
 from resilience.errors import Refused, UsageError
 from resilience.model import Event, Plan
 from resilience.ports import World
@@ -58,15 +58,11 @@ def _accepted(world: World, plan: Plan) -> str | None:
 
 def _stopped_at(world: World, plan: Plan | None) -> Event | None:
     """The step that this plan stopped at last, if that was a broken chain whose good end is a position."""
-    last: dict[str, Event] = {}
-    for event in world.log.read():
-        if event.kind == "plan":
-            last = {}
-        elif event.kind in {"step-failed", "step-done"}:
-            last[str(event.data["id"])] = event
+    done = (event for event in (written_by(world, plan) if plan else ()) if event.kind in {"step-failed", "step-done"})
+    last = {str(event.data["id"]): event for event in done}
     failed = [event for event in last.values() if event.kind == "step-failed"]
     broken = [event for event in failed if "/" in str(event.data.get("good_until", ""))]
-    return broken[-1] if plan is not None and broken else None
+    return broken[-1] if broken else None
 
 
 def _shown(end: str) -> str:

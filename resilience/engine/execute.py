@@ -21,6 +21,9 @@ from resilience.ports import World, in_turn
 
 Note = Callable[[str, Step, Mapping[str, Any]], None]
 
+BESIDE = frozenset({"snapshot", "open"})
+"""Plans that change nothing about which site is to serve: a timer's, or what a stopped command says to type."""
+
 
 @dataclass(frozen=True)
 class Approval:
@@ -82,6 +85,7 @@ def execute(world: World, fleet: Fleet, plan: Plan, watch: Callable[[Event], Non
     """
     closed = frozenset(v.name for v in fleet.vaults if v.vendor in plan.lost or v.name in plan.unheard)
     run, telling = Run(world.without(closed, forced=plan.forced), fleet, plan), threading.Lock()
+    run.note("under-way", digest=plan.digest)
 
     def note(kind: str, step: Step, data: Mapping[str, Any]) -> None:
         head = {"id": step.id, "action": step.action, "phase": str(step.phase)}
@@ -109,12 +113,19 @@ def _carry_out(run: Run, step: Step, note: Note) -> None:
 
 
 def unfinished(world: World, kind: str) -> Plan | None:
-    """The newest plan of this kind that was approved and neither finished nor overtaken."""
+    """The newest plan of this kind that was approved and neither finished nor overtaken.
+
+    Once it set out to seal, what is done beside it does not overtake it: planned anew, it would leave the site that it made.
+    """
     found: Plan | None = None
+    sealing = False
     for event in world.log.read():
         if event.kind == "plan":
             plan = Plan.from_json(event.data["plan"])
-            found = plan if plan.kind == kind else None
+            if not (sealing and plan.kind in BESIDE):
+                found, sealing = (plan if plan.kind == kind else None), False
+        elif event.kind == "step-started" and event.data["action"] == "seal":
+            sealing = found is not None
         elif event.kind == "finished" and found and event.data["digest"] == found.digest:
             found = None
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,13 +75,10 @@ class Run:
     def events(self, kind: str) -> list[Event]:
         """What the journal has of this kind by this very plan, as far as it is not finished; a plan before it left other traces."""
         found: list[Event] = []
-        ours = False
-        for event in self.world.log.read():
-            if event.kind == "plan":
-                ours = event.data["plan"]["digest"] == self.plan.digest
-            elif event.kind == "finished" and event.data["digest"] == self.plan.digest:
+        for event in written_by(self.world, self.plan):
+            if event.kind == "finished":
                 found.clear()
-            elif event.kind == kind and ours:
+            elif event.kind == kind:
                 found.append(event)
         return found
 
@@ -109,6 +106,16 @@ class Run:
         if newest is None:
             raise _not_ours("This plan's site", "there is no epoch")
         return newest
+
+
+def written_by(world: World, plan: Plan) -> Iterator[Event]:
+    """What this very plan wrote into the journal, in all its attempts; what was done between them is left out."""
+    ours = False
+    for event in world.log.read():
+        if event.kind in {"plan", "under-way"}:
+            ours = event.data.get("plan", event.data)["digest"] == plan.digest
+        elif ours:
+            yield event
 
 
 def _not_ours(site: str, holder: str) -> Refused:
