@@ -8,9 +8,13 @@ import typer
 
 from resilience.cli.approval import Accepted
 from resilience.cli.context import Context, say_json
+from resilience.engine.past import past_of
 from resilience.engine.stack_state import destroy
-from resilience.errors import Refused
-from resilience.replication.epoch import newest_of
+from resilience.errors import Refused, TooFewVaults
+from resilience.ports import World
+from resilience.replication.epoch import surely_newest
+
+ANYWAY = "To destroy it whatever it holds, add --accept loses-writes"
 
 
 def run(
@@ -21,18 +25,34 @@ def run(
 ) -> None:
     """Destroy SITE's hosts. The primary only with --accept loses-writes. Vaults stay.
 
-    Refused where another machine has put a newer state of the stack into the vaults.
+    Where too few vaults answer to say who the primary is, it takes the same. Refused where another machine has put a newer state of the stack into the vaults.
 
     Exit status: 0 done, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
     with context.world(site=site) as (fleet, world), context.alone():
-        epoch = newest_of(world.vaults, world.signer.verify)
-        if epoch and epoch.site == site and "loses-writes" not in (accept or ()):
-            raise Refused(
-                f"{site} is the primary: epoch {epoch.number} lets it write.",
-                "Users would be cut off, and what no vault holds yet would be lost.",
-                "Fail over first; or, if the service is to end, add --accept loses-writes",
-            )
+        if "loses-writes" not in (accept or ()):
+            _refuse_primary(world, site)
         destroy(world, fleet.name, fleet.site(site))
     say_json({"site": site, "down": True}) if as_json else typer.echo(f"{site} is down.")
+
+
+def _refuse_primary(world: World, site: str) -> None:
+    """Refused where this site may write, or where that can't be ruled out: vaults that missed a failover show an older epoch."""
+    try:
+        epoch = surely_newest(world.vaults, world.signer.verify)
+    except TooFewVaults as error:
+        raise TooFewVaults(f"{site} may be the primary. {error.what}", error.why, f"{error.next} {ANYWAY}") from error
+    if epoch and epoch.site == site:
+        raise Refused(
+            f"{site} is the primary: epoch {epoch.number} lets it write.",
+            "Users would be cut off, and what no vault holds yet would be lost.",
+            "Fail over first; or, if the service is to end, add --accept loses-writes",
+        )
+    shown, sealed = epoch.number if epoch else 0, past_of(world.log.read()).sealed
+    if sealed > shown:
+        raise Refused(
+            f"{site} may be the primary.",
+            f"This machine's journal says that epoch {sealed} was sealed, and the vaults that answer show {shown}.",
+            f"Bring back a vault that holds it and run the same command again. {ANYWAY}",
+        )

@@ -140,6 +140,27 @@ def rivals_of(vaults: Mapping[str, Vault], check: Verify) -> list[EpochRecord]:
     return likeliest(get_from(vaults), answers, check)
 
 
+def surely_newest(vaults: Mapping[str, Vault], check: Verify) -> EpochRecord | None:
+    """The newest epoch there is; TooFewVaults where a newer one could lie in vaults that do not answer.
+
+    One that was forced may all the same: it is in fewer.
+    """
+    answers = each(vaults, lambda vault: newest_epoch(vault, check))
+    newest = next(iter(likeliest(get_from(vaults), answers, check)), None)
+    asked = newest.vaults if newest else tuple(vaults)
+    needed = len(newest.vaults) - newest.s + 1 if newest else len(vaults)
+    there = [name for name in asked if name in vaults and not isinstance(answers[name], ResilienceError)]
+    if len(there) >= max(1, needed):
+        return newest
+    silent = {name: answers.get(name, "it may not be called") for name in asked if name not in there}
+    raise TooFewVaults(
+        f"Nobody knows which epoch is the newest: {len(there)} of the {needed} vaults answer that it takes to tell.",
+        "; ".join(f"{name}: {a.what if isinstance(a, ResilienceError) else a}" for name, a in silent.items())
+        or "There are no vaults.",
+        "Bring a vault back and run the same command again.",
+    )
+
+
 def numbered(vaults: Mapping[str, Vault], number: int, check: Verify) -> list[EpochRecord]:
     """All epochs of one number that any vault shows, first the one that was sealed for good."""
     return likeliest(get_from(vaults), each(vaults, lambda vault: read(vault, number, check)), check)
