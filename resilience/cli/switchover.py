@@ -29,7 +29,7 @@ def run(
 ) -> None:
     """Show the plan without --digest; with it, do that plan: for maintenance, or to come home. Refused on any doubt.
 
-    Interrupted, it goes on when run again.
+    Interrupted, it goes on when run again; refused, it is planned anew.
 
     Exit status: 0 the other site serves, 1 error, 2 usage, 5 refused.
     """

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from resilience.decide.difference import differences
-from resilience.engine.run import Run
+from resilience.engine.run import Run, sets_out_to_seal
 from resilience.engine.steps import ACTIONS
 from resilience.errors import BrokenChain, Refused, ResilienceError
 from resilience.model import Event, Fleet, Plan, SignOff, Step
@@ -94,9 +94,14 @@ def execute(world: World, fleet: Fleet, plan: Plan, watch: Callable[[Event], Non
             world.log.append(event)
             watch(event)
 
-    for group in plan.groups:
-        lanes = [[partial(_carry_out, run, step, note) for step in lane] for lane in group]
-        world.together([partial(in_turn, lane) for lane in lanes])
+    try:
+        for group in plan.groups:
+            lanes = [[partial(_carry_out, run, step, note) for step in lane] for lane in group]
+            world.together([partial(in_turn, lane) for lane in lanes])
+    except Refused:
+        if plan.kind == "switchover" and not run.set_out_to_seal():
+            run.note("ended", digest=plan.digest)  # everything is as it was: what was approved was for facts of then
+        raise
     world.log.append(Event(world.clock.now(), "finished", {"digest": plan.digest}))
 
 
@@ -113,7 +118,7 @@ def _carry_out(run: Run, step: Step, note: Note) -> None:
 
 
 def unfinished(world: World, kind: str) -> Plan | None:
-    """The newest plan of this kind that was approved and neither finished nor overtaken.
+    """The newest plan of this kind that was approved and neither finished, nor ended as it was refused, nor overtaken.
 
     Once it set out to seal, what is done beside it does not overtake it: planned anew, it would leave the site that it made.
     """
@@ -124,9 +129,9 @@ def unfinished(world: World, kind: str) -> Plan | None:
             plan = Plan.from_json(event.data["plan"])
             if not (sealing and plan.kind in BESIDE):
                 found, sealing = (plan if plan.kind == kind else None), False
-        elif event.kind == "step-started" and event.data["action"] == "seal":
+        elif sets_out_to_seal(event):
             sealing = found is not None
-        elif event.kind == "finished" and found and event.data["digest"] == found.digest:
+        elif event.kind in {"finished", "ended"} and found and event.data["digest"] == found.digest:
             found = None
     return found
 

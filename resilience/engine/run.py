@@ -76,11 +76,15 @@ class Run:
         """What the journal has of this kind by this very plan, as far as it is not finished; a plan before it left other traces."""
         found: list[Event] = []
         for event in written_by(self.world, self.plan):
-            if event.kind == "finished":
+            if event.kind in {"finished", "ended"}:
                 found.clear()
             elif event.kind == kind:
                 found.append(event)
         return found
+
+    def set_out_to_seal(self) -> bool:
+        """Whether this very plan ever began its seal: before that, nothing is decided."""
+        return any(sets_out_to_seal(event) for event in self.events("step-started"))
 
     def others_epoch(self, site: str) -> EpochRecord:
         """The newest epoch; Refused where it lets this very site write."""
@@ -106,6 +110,11 @@ class Run:
         if newest is None:
             raise _not_ours("This plan's site", "there is no epoch")
         return newest
+
+
+def sets_out_to_seal(event: Event) -> bool:
+    """Whether a plan's seal begins here."""
+    return event.kind == "step-started" and event.data["action"] == "seal"
 
 
 def written_by(world: World, plan: Plan) -> Iterator[Event]:

@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from resilience.decide import plan_switchover
-from resilience.engine.execute import Approval, approve, execute
+from resilience.engine import orders
+from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe
 from resilience.engine.steps import hand_over
 from resilience.errors import Refused
@@ -18,7 +19,7 @@ from resilience.model import Stage as Gate
 from resilience.model.fleet import Durability
 from resilience.ports import Plane
 from resilience.simulation.shipping import may_acknowledge
-from tests.sim.plans import PLANS, stood_by
+from tests.sim.plans import ORDER, PLANS, SIGNED, stood_by
 from tests.sim.stage import Stage, attempt, day_one
 from tests.sim.sweep import How, breaks, tried
 
@@ -311,16 +312,31 @@ def test_a_closed_site_is_not_moved() -> None:
         stage.operator.switchover()
 
 
-def test_a_drain_that_was_refused_can_be_tried_again() -> None:
-    """Once the vault is reached again, the same command goes on."""
+def test_a_move_that_was_refused_is_planned_anew() -> None:
+    """Nothing was decided: what was approved was for facts of then, and an order since needs somebody who signs."""
     stage = day_one()
     stage.state.hosts["acorn"].cut_off = {"elm"}
     stage.post(3, "acorn")
-    assert attempt(stage.operator.switchover) is not None
+    assert "goes on serving" in str(attempt(stage.operator.switchover))
+    assert unfinished(stage.world, "switchover") is None
     stage.state.hosts["acorn"].cut_off = set()
     stage.state.pass_time(1.0)
+    orders.record(stage.world, ORDER)
+    assert str(attempt(stage.operator.switchover)).startswith("Refused: Nobody signed off")
+    assert stage.post(1, "acorn") == 1
+    stage.operator.sign_offs = (SIGNED,)
     assert attempt(stage.operator.switchover) is None
     assert written(stage) <= set(stage.state.hosts["birch"].rows)
+
+
+def test_a_drain_that_was_killed_goes_on() -> None:
+    """Nobody was told anything: interrupted, it is still the plan that was approved."""
+    stage = day_one()
+    stage.break_next("plane.acorn.shipped", how="killed", call=2)
+    assert "killed" in str(attempt(stage.operator.switchover))
+    assert unfinished(stage.world, "switchover") is not None
+    assert attempt(stage.operator.switchover) is None
+    assert stage.post(1) == 1
 
 
 def test_the_old_vendor_closes_in_the_middle() -> None:
