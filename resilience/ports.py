@@ -95,8 +95,8 @@ class Cloud(Protocol):
     def state(self, site: Site) -> bytes | None:
         """The stack's state, exported, without any credential; None when there is none."""
 
-    def adopt(self, site: Site, exported: bytes) -> None:
-        """Take over a state that another machine exported; Refused where this one has its own."""
+    def adopt(self, site: Site, exported: bytes, *, over: bool = False) -> None:
+        """Take over a state that another machine exported; Refused where this one has its own, unless `over`: then that is put aside."""
 
 
 @dataclass(frozen=True, slots=True)

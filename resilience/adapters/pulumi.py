@@ -8,6 +8,7 @@ Plain `pulumi up` runs the same program on the same state; `stacks/README.md` sa
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import logging
 import os
@@ -135,12 +136,16 @@ class PulumiCloud:
             return None
         return json.dumps({"version": 3, "deployment": deployment}, indent=1, sort_keys=True).encode()
 
-    def adopt(self, site: Site, exported: bytes) -> None:
-        """Let the engine take over a state that another machine exported, without a call to any vendor."""
+    def adopt(self, site: Site, exported: bytes, *, over: bool = False) -> None:
+        """Let the engine take over a state that another machine exported, without a call to any vendor.
+
+        A state of this machine's own is replaced only when told to, and a copy of it put aside before.
+        """
         import pulumi.automation as auto
 
-        if self.state_file(site).exists():
-            raise already_there(site, self.state_file(site))
+        own = self.state_file(site)
+        if own.exists() and not over:
+            raise already_there(site, own)
         try:
             told = json.loads(exported)
             deployment = auto.Deployment(version=int(told["version"]), deployment=told["deployment"])
@@ -150,7 +155,17 @@ class PulumiCloud:
                 f"{type(error).__name__}: {error}",
                 "Look at the other vaults' state/ for this site.",
             ) from error
+        if own.exists():
+            self._copy_aside(site, own)
         self.operate(site, "restore", lambda: self.stack(site).import_stack(deployment))
+
+    def _copy_aside(self, site: Site, own: Path) -> None:
+        """Named by its contents, so that no other copy is written over."""
+        aside = (
+            self.backend.state / "overtaken" / f"{site.name}-{hashlib.sha256(own.read_bytes()).hexdigest()[:16]}.json"
+        )
+        aside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.copy2(own, aside)
 
     def operate(self, site: Site, verb: str, action: Callable[[], T]) -> T:
         """Run one engine operation, with what a killed run left cleared away and errors in our words."""

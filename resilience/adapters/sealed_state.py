@@ -35,6 +35,6 @@ class SealedState:
         plain = self.cloud.state(site)
         return None if plain is None else encrypt(plain, self.recipients)
 
-    def adopt(self, site: Site, exported: bytes) -> None:
+    def adopt(self, site: Site, exported: bytes, *, over: bool = False) -> None:
         """Take over what another machine encrypted."""
-        self.cloud.adopt(site, decrypt(exported, self.identity()))
+        self.cloud.adopt(site, decrypt(exported, self.identity()), over=over)

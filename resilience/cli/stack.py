@@ -47,7 +47,9 @@ def restore(
     site: Annotated[str, typer.Argument(help="A site of the fleet.")],
     as_json: Json = False,
 ) -> None:
-    """Bring a stack's state to this machine from the vaults: the newest that the operator signed; only where none is here.
+    """Bring a stack's state to this machine from the vaults: the newest that the operator signed; only where none is here, or an older one.
+
+    An older one is put aside first (`state/overtaken/`): another machine made the site anew since.
 
     It says when that state was put, which vaults did not answer and which objects were not believed: where something newer
     may be held back, look before you run `up` or `down` with it.

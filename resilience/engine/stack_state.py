@@ -49,28 +49,21 @@ def destroy(world: World, fleet: str, site: Site) -> None:
 
 def _refuse_older(world: World, fleet: str, site: Site) -> None:
     """Refused where another machine put a newer state of this stack into the vaults: it made hosts that this one does not know."""
-    known = {e.data["key"] for e in world.log.read() if e.kind == "state-known" and e.data["site"] == site.name}
-    try:
-        kept = states.newest(world.vaults, states.Stack(fleet, site.name), world.signer.verify)
-    except MissingPart:
-        return
-    if known and kept.key not in known:
+    kept = _newest(world, fleet, site)
+    if kept is not None and _overtakes(world, site, kept):
         put = datetime.fromtimestamp(kept.at_ms / 1000, UTC).isoformat(timespec="seconds")
         raise Refused(
             f"What this machine knows of {site.name}'s hosts is not the newest.",
             f"{kept.vault} holds a state that another machine put there at {put}; the emptied one would hide its hosts.",
-            f"Take that over: `resilience stack forget {site.vendor}`, then `resilience stack restore {site.name}`.",
+            f"Take that over: `resilience stack restore {site.name}`, then run the same command again.",
         )
 
 
 def bring(run: Run, site: Site) -> Facts:
-    """Where this machine knows nothing of the stack: the newest state in the vaults, so that nothing is made twice."""
-    cloud = run.world.clouds[site.name]
-    if cloud.outputs(site) is not None or cloud.state(site) is not None:
-        return {}
-    try:
-        kept = states.newest(run.world.vaults, states.Stack(run.fleet.name, site.name), run.world.signer.verify)
-    except MissingPart:
+    """The newest state in the vaults, where this machine knows nothing of the stack or another one has overtaken it."""
+    cloud, kept = run.world.clouds[site.name], _newest(run.world, run.fleet.name, site)
+    own = cloud.outputs(site) is not None or cloud.state(site) is not None
+    if kept is None or (own and not _overtakes(run.world, site, kept)):
         return {}
     _adopt(run.world, site, kept)
     return {"adopted": kept.key, "from": kept.vault, "doubts": [*kept.passed_over, *kept.silent]}
@@ -83,8 +76,22 @@ def take_over(world: World, fleet: str, site: Site) -> states.Kept:
     return kept
 
 
+def _newest(world: World, fleet: str, site: Site) -> states.Kept | None:
+    """None where no vault that answers holds one."""
+    try:
+        return states.newest(world.vaults, states.Stack(fleet, site.name), world.signer.verify)
+    except MissingPart:
+        return None
+
+
+def _overtakes(world: World, site: Site, kept: states.Kept) -> bool:
+    """Whether another machine put it after all that this one knows; what vaults show when they hold the newest back is older."""
+    known = [e.data["key"] for e in world.log.read() if e.kind == "state-known" and e.data["site"] == site.name]
+    return bool(known) and kept.at_ms > max(layout.state_at(key) or 0 for key in known)
+
+
 def _adopt(world: World, site: Site, kept: states.Kept) -> None:
-    world.clouds[site.name].adopt(site, kept.sealed)
+    world.clouds[site.name].adopt(site, kept.sealed, over=_overtakes(world, site, kept))
     note_known(world, site.name, kept.key)
 
 

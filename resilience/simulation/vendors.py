@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from resilience.errors import VendorClosed
+from resilience.errors import Refused, VendorClosed
 from resilience.model import RecordSpec, Site, SiteOutputs
 from resilience.simulation.fleet import VENDORS
 from resilience.simulation.state import Host, State
@@ -33,12 +33,16 @@ class SimCloud:
     sim: State
     elsewhere: set[str] = field(default_factory=set)
     """Sites of whose hosts this machine knows nothing, whoever made them."""
+    older: dict[str, SiteOutputs] = field(default_factory=dict)
+    """What this machine believes of sites that another one made anew since; it sees no reason to make anything."""
 
     def up(self, site: Site) -> SiteOutputs:
         """Make the host; one that is gone is made anew, and where nothing is known of one a second takes its place."""
         number = VENDORS.index(site.vendor) + 1
 
         def make() -> SiteOutputs:
+            if site.name in self.older:
+                return self.older[site.name]
             host = self.sim.hosts.get(site.name)
             if host is None or not host.alive or site.name in self.elsewhere:
                 self.sim.machines += 1
@@ -70,12 +74,21 @@ class SimCloud:
 
         return self.sim.ask(f"cloud.{site.name}.state", None, 0.0, export)
 
-    def adopt(self, site: Site, exported: bytes) -> None:
+    def adopt(self, site: Site, exported: bytes, *, over: bool = False) -> None:
         """From here on this machine knows what others do."""
-        self.sim.ask(f"cloud.{site.name}.adopt", None, 0.5, lambda: self.elsewhere.discard(site.name))
+
+        def know() -> None:
+            if self._known(site) and not over:
+                raise Refused(
+                    f"{site.name} has a state on this machine already.", "It may be newer.", "Use it as it is."
+                )
+            self.elsewhere.discard(site.name)
+            self.older.pop(site.name, None)
+
+        self.sim.ask(f"cloud.{site.name}.adopt", None, 0.5, know)
 
     def _known(self, site: Site) -> SiteOutputs | None:
-        return None if site.name in self.elsewhere else self.sim.outputs.get(site.name)
+        return None if site.name in self.elsewhere else self.older.get(site.name, self.sim.outputs.get(site.name))
 
 
 @dataclass

@@ -102,6 +102,22 @@ def test_a_state_comes_back_on_an_empty_machine(on: Make, vendor: Vendor) -> Non
         here.adopt(ACORN, found)
 
 
+def test_a_newer_state_takes_the_place_of_an_older_one(on: Make, vendor: Vendor, tmp_path: Path) -> None:
+    """Another machine made the site anew: its host is the one from then on, nothing is made, and the older state is kept."""
+    old, new = on("laptop"), on("other")
+    gone = old.up(ACORN)
+    older = old.state_file(ACORN).read_bytes()
+    vendor.hosts.clear()
+    made = new.up(ACORN)
+    exported, calls = new.state(ACORN), len(vendor.wanted)
+    assert exported is not None
+    assert made != gone
+    old.adopt(ACORN, exported, over=True)
+    assert old.outputs(ACORN) == made == old.up(ACORN)
+    assert len(vendor.wanted) == calls
+    assert [file.read_bytes() for file in (tmp_path / "laptop/state/overtaken").iterdir()] == [older]
+
+
 def test_a_site_that_was_destroyed_is_believed_in_by_nobody(on: Make, vendor: Vendor) -> None:
     """What is exported after `down` has no host in it: whoever takes that over makes the site anew."""
     old, new = on("laptop"), on("other")

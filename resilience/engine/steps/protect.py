@@ -9,7 +9,7 @@ from resilience.engine import certificates, orders
 from resilience.engine import mirror as mirrors
 from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
-from resilience.engine.stack_state import keep
+from resilience.engine.stack_state import bring, keep
 from resilience.errors import ResilienceError, TooFewVaults
 from resilience.model import EpochRecord, Step, Unknown
 from resilience.replication import layout
@@ -115,7 +115,9 @@ def stand_by(run: Run, step: Step) -> Facts:
 
 
 def state(run: Run, step: Step) -> Facts:
-    """Keep the stack's state in the vaults, as a new object each time it changed."""
+    """Keep the stack's state in the vaults, as a new object; one that another machine put since is gone on with, not covered."""
     site = run.fleet.site(step.subject)
     epoch = run.epoch(site.name) if run.plan.kind == "failover" else None
-    return keep(run.world, run.fleet.name, site, epoch.vaults if epoch else tuple(run.world.vaults))
+    brought = {} if run.world.clouds[site.name].state(site) is None else bring(run, site)
+    kept = keep(run.world, run.fleet.name, site, epoch.vaults if epoch else tuple(run.world.vaults))
+    return {**kept, **brought}

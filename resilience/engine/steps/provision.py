@@ -15,13 +15,10 @@ def supplies(run: Run, step: Step) -> Facts:
 
 
 def provision(run: Run, step: Step) -> Facts:
-    """Make the site's hosts, unless another machine made them; their state is in the vaults before anything depends on them."""
+    """Make the site's hosts, unless another machine made them, then or since; their state is in the vaults before anything depends on them."""
     site = run.fleet.site(step.subject)
+    brought = {} if _keeps_its_own(run, site) else bring(run, site)
     outputs = run.world.clouds[site.name].outputs(site)
-    brought: Facts = {}
-    if outputs is None and _never_knew(run, site):
-        brought = bring(run, site)
-        outputs = run.world.clouds[site.name].outputs(site)
     if run.plan.kind == "failover" and site.standby == "hot" and outputs is not None and _stands_by(run, site, outputs):
         return {**outputs.to_json(), **brought, "already": True}
     made = run.world.clouds[site.name].up(site)
@@ -29,15 +26,18 @@ def provision(run: Run, step: Step) -> Facts:
     return {**made.to_json(), **brought, "state": kept["vaults"]}
 
 
-def _never_knew(run: Run, site: Site) -> bool:
-    """Whether this machine had no part in the site's hosts: what it let go itself (`stack forget`) it does not take over again.
+def _keeps_its_own(run: Run, site: Site) -> bool:
+    """Whether nothing is brought: a rehearsal's host is its own, and what this machine let go (`stack forget`) it does not take over again.
 
     Hosts that an interrupted command made for the epoch before are taken over all the same.
     """
     if run.plan.kind == "rehearsal":
+        return True
+    cloud = run.world.clouds[site.name]
+    if cloud.outputs(site) is not None or cloud.state(site) is not None:
         return False
     knew = any(e.kind == "state-known" and e.data["site"] == site.name for e in run.world.log.read())
-    return not knew or _begun_before(run, site)
+    return knew and not _begun_before(run, site)
 
 
 def _begun_before(run: Run, site: Site) -> bool:
