@@ -49,18 +49,21 @@ def add(
 def list_orders(
     ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False
 ) -> None:
-    """List the orders that the vaults hold.
+    """List the orders that the vaults hold, and name vaults that did not list theirs.
 
     Exit status: 0 listed, 1 error.
     """
     context: Context = ctx.obj
     with context.world() as (_, world):
-        found = orders.recorded(world, world.vaults)
+        listing = orders.listing(world, world.vaults)
+    found = listing.orders
+    for name, error in listing.silent.items():
+        typer.echo(f"{name} did not list its orders: {error.why}", err=True)
     if as_json:
         say_json([asdict(order) for order in found])
         return
     for order in found:
         down = f", down: {', '.join(order.down)}" if order.down else ""
         typer.echo(f"{order.issued} {order.authority}: {order.reference}{down}")
-    if not found:
+    if not found and not listing.silent:
         typer.echo("No order is recorded.")

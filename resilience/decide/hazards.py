@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from resilience.decide.certificates import without_certificate
-from resilience.decide.quorum import VaultSet, missed, usable
+from resilience.decide.quorum import VaultSet, missed, orders_missed, usable
 from resilience.model import EpochRecord, Fleet, Hazard, Point, Survey, Unknown, known
 
 
@@ -45,6 +45,18 @@ def hazards(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
             f"Nobody ever brought the app back at {way.target}: how long it takes, and whether it works, is not known."
         )
         yield Hazard("never-run-here", why)
+    yield from _orders(fleet, survey, way)
+
+
+def _orders(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
+    listed = {
+        vault.name
+        for vault in fleet.vaults
+        if vault.vendor not in way.lost and vault.name in survey.vaults and vault.name not in survey.orders_unread
+    }
+    if doubt := orders_missed(dict.fromkeys((way.old, *(known(survey.ledgers) or ()))), listed):
+        why = f"{doubt}: what was ordered down could be shown again, and nobody be asked to sign off."
+        yield Hazard("missed-order", why)
     for order in survey.orders:
         whom = f"on {order.vendor}" if order.vendor else "on us"
         why = (

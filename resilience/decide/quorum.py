@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from resilience.errors import TooFewVaults
@@ -68,6 +69,18 @@ def missed(survey: Survey, shown: EpochRecord) -> str | None:
         f"Epoch {known} was sealed, as this machine's journal or a site's ship says, and the vaults that are left show epoch "
         f"{shown.number}: what was written since is in none of them"
     )
+
+
+def orders_missed(records: Iterable[EpochRecord], listed: Container[str]) -> str:
+    """Why an order could be missed where only these vaults list theirs; empty where none can: n - k + 1 of a set hold each."""
+    for record in records:
+        there = [name for name in record.vaults if name in listed]
+        if len(there) < record.k:
+            return (
+                f"{len(there)} of {', '.join(record.vaults)} (epoch {record.number}) list their orders, and it takes "
+                f"{record.k} to miss none"
+            )
+    return ""
 
 
 def silent(fleet: Fleet, survey: Survey, lost: frozenset[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from resilience.decide.names import wanted
 from resilience.engine import proofs
 from resilience.engine.certificates import travelling
 from resilience.engine.mirror import look
-from resilience.engine.orders import recorded
+from resilience.engine.orders import listing
 from resilience.engine.past import past_of
 from resilience.errors import ResilienceError, TooFewVaults, VendorClosed
 from resilience.model import (
@@ -65,6 +65,7 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
         seen = _all(vaults)
         proven = pool.submit(proofs.newest, world, asked).result()
         failed = proofs.failed(world, proven)
+        listed = listing(world, asking.vaults)
         survey = Survey(
             world.clock.now(),
             _all(accounts),
@@ -72,10 +73,11 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
             _all(sites),
             _all(zones),
             past_of(world.log.read(), world.history()),
-            recorded(world, asking.vaults),
+            listed.orders,
             registration.result(),
             certificate.result(),
             _all(mirrors),
+            orders_unread=frozenset(listed.silent),
         )
     newest = newest_first(survey.epochs)
     settled = settled_of(get_from(asked), newest, world.signer.verify)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TypeAlias
 
 from resilience.errors import ResilienceError, TooFewVaults, VaultError
 from resilience.model import LegalOrder
@@ -14,6 +15,7 @@ from resilience.replication.epoch import each, newest_of
 from resilience.replication.seals import Sign, Verify
 
 PREFIX = "order/"
+Answer: TypeAlias = dict[str, bytes | None] | ResilienceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,14 @@ class Recorded:
 
     held: tuple[str, ...]
     lacking: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The orders that vaults show and the operator signed, by reference; and which vaults did not list theirs, each with why."""
+
+    orders: tuple[LegalOrder, ...]
+    silent: Mapping[str, ResilienceError]
 
 
 def record(world: World, order: LegalOrder) -> Recorded:
@@ -55,15 +65,18 @@ def encode(order: LegalOrder, sign: Sign) -> bytes:
     return seals.canonical(seals.sign_json(asdict(order), sign))
 
 
-def recorded(world: World, vaults: Mapping[str, Vault]) -> tuple[LegalOrder, ...]:
-    """Every order that any of these vaults shows and the operator signed, by reference."""
-    found = {order.reference: order for data in _shown(world, vaults).values() if (order := _order(world, data))}
-    return tuple(found[reference] for reference in sorted(found))
+def listing(world: World, vaults: Mapping[str, Vault]) -> Listing:
+    """Every order that any of these vaults shows, and who did not say."""
+    answers = _answers(vaults)
+    shown = _shown(world, answers).values()
+    found = {order.reference: order for data in shown if (order := _order(world, data))}
+    silent = {name: answer for name, answer in answers.items() if isinstance(answer, ResilienceError)}
+    return Listing(tuple(found[reference] for reference in sorted(found)), silent)
 
 
 def spread(world: World) -> Mapping[str, int | ResilienceError]:
     """Give each vault the orders that it lacks and another one has; how many that were, or why it took none."""
-    shown = _shown(world, world.vaults).values()
+    shown = _shown(world, _answers(world.vaults)).values()
     known = {key(order): data for data in shown if (order := _order(world, data))}
 
     def give(vault: Vault) -> int:
@@ -73,9 +86,12 @@ def spread(world: World) -> Mapping[str, int | ResilienceError]:
     return each(world.vaults, give) if known else {}
 
 
-def _shown(world: World, vaults: Mapping[str, Vault]) -> dict[str, bytes]:
-    """Whatever these vaults have under names of orders; of two under one name the one that the operator signed."""
-    answers = each(vaults, lambda vault: {name: vault.get(name) for name in vault.list(PREFIX)})
+def _answers(vaults: Mapping[str, Vault]) -> Mapping[str, Answer]:
+    return each(vaults, lambda vault: {name: vault.get(name) for name in vault.list(PREFIX)})
+
+
+def _shown(world: World, answers: Mapping[str, Answer]) -> dict[str, bytes]:
+    """Whatever vaults have under names of orders; of two under one name the one that the operator signed."""
     found: dict[str, bytes] = {}
     for answer in answers.values():
         for name, data in ({} if isinstance(answer, ResilienceError) else answer).items():

@@ -32,6 +32,7 @@ HAZARDS = frozenset(
         "loses-writes",
         "mass-erasure",
         "missed-epoch",
+        "missed-order",
         "name-stays",
         "name-waits",
         "never-run-here",

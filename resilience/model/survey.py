@@ -151,6 +151,8 @@ class Survey:
     """What journals tell of earlier runs."""
     orders: tuple[LegalOrder, ...] = ()
     """Legal orders that any vault shows."""
+    orders_unread: frozenset[str] = field(default=frozenset(), kw_only=True)
+    """Vaults that may be called and did not list theirs."""
     registration: Reading[Registration] = Unknown("no RDAP address is declared")
     """How the domain stands with its registry."""
     certificate: Reading[tuple[Certificate, tuple[str, ...]] | None] = None

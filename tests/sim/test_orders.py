@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,101 @@ from resilience.engine import orders
 from resilience.engine.execute import Approval, approve
 from resilience.engine.observe import survey_after_loss
 from resilience.engine.past import past_of
-from resilience.errors import Refused, TooFewVaults, UsageError
+from resilience.errors import Refused, TooFewVaults, UsageError, VaultSilent
 from resilience.model import SignOff
 from tests.sim.plans import ORDER, SIGNED, ordered
-from tests.sim.stage import attempt, day_one
+from tests.sim.stage import Stage, attempt, day_one
 from tests.sim.typed import typing_at
+
+
+@dataclass
+class Unlisting:
+    """A vault that answers, but lists no orders while it is to fail at that."""
+
+    inner: Any
+    failing: bool = False
+
+    def __getattr__(self, verb: str) -> Any:
+        """As it is."""
+        return getattr(self.inner, verb)
+
+    def list(self, prefix: str) -> list[str]:
+        """No orders."""
+        if self.failing and prefix == orders.PREFIX:
+            raise VaultSilent("elm did not answer", "ReadTimeout", "Try again.")
+        listed: list[str] = self.inner.list(prefix)
+        return listed
+
+
+def unlisting(stage: Stage) -> Unlisting:
+    """Make elm such a vault, for the operator."""
+    elm = Unlisting(stage.world.vaults["elm"])
+    stage.world = replace(stage.world, vaults={**stage.world.vaults, "elm": elm})
+    stage.operator = replace(stage.operator, world=stage.world, sign_offs=(SIGNED,))
+    return elm
+
+
+def in_two_of_three() -> Stage:
+    """The order lies in cedar, which is lost as well, and in elm."""
+    stage = ordered()
+    del stage.state.vaults["birch"].objects[orders.key(ORDER)]
+    stage.state.lose("cedar")
+    return stage
+
+
+def hazards_of(stage: Stage) -> set[str]:
+    """Of a failover now."""
+    survey, dead = survey_after_loss(stage.world, stage.fleet, frozenset())
+    return {hazard.name for hazard in plan_failover(stage.fleet, survey, declared=dead).hazards}
+
+
+def test_an_order_that_may_be_missed_is_a_hazard() -> None:
+    """Its vault answers, but for its orders: what the others list proves nothing, and that has to be accepted."""
+    stage = in_two_of_three()
+    elm = unlisting(stage)
+    assert "missed-order" not in hazards_of(stage)
+    elm.failing = True
+    assert "missed-order" in hazards_of(stage)
+    assert "legal-order" not in hazards_of(stage)
+    stage.operator.failover("birch")
+    assert stage.post(1) == 1
+
+
+def test_nothing_is_opened_where_an_order_may_be_missed_since_the_plan() -> None:
+    """The vault fails once at the step that obeys: it stops there, and the same command goes on and obeys."""
+    stage = in_two_of_three()
+    elm = unlisting(stage)
+    stage.break_next("app.birch.replay_ledger", how="killed")
+    assert "killed" in str(attempt(partial(stage.operator.failover, "birch")))
+    elm.failing = True
+    assert "TooFewVaults: Not every vault says what was ordered down" in str(
+        attempt(partial(stage.operator.failover, "birch"))
+    )
+    assert not stage.state.hosts["birch"].serving
+    elm.failing = False
+    stage.operator.failover("birch")
+    assert {"post7", "post8"} <= stage.state.hosts["birch"].hidden
+
+
+def test_a_vault_that_fails_alone_stops_nobody() -> None:
+    """Any two of three vaults show each order: it is obeyed by what the others list."""
+    stage = ordered()
+    elm = unlisting(stage)
+    elm.failing = True
+    assert "missed-order" not in hazards_of(stage)
+    stage.operator.failover("birch")
+    assert {"post7", "post8"} <= stage.state.hosts["birch"].hidden
+
+
+def test_a_list_of_orders_names_the_vaults_that_lack_in_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """That none was found is not said where one may lie in a vault that did not list its own."""
+    stage = day_one()
+    unlisting(stage).failing = True
+    typing_at(stage, stage.world, monkeypatch, tmp_path)
+    said = CliRunner().invoke(cli.app, ("order", "list"))
+    assert said.exit_code == 0
+    assert said.stdout == ""
+    assert said.stderr == "elm did not list its orders: ReadTimeout\n"
 
 
 def test_an_order_is_found_from_any_machine_and_cant_be_forged() -> None:
@@ -28,7 +119,7 @@ def test_an_order_is_found_from_any_machine_and_cant_be_forged() -> None:
     stage = ordered()
     stage.state.vaults["elm"].objects["order/0000.json"] = b'{"reference": "x", "signature": "00"}'
     world = stage.other_operator().world
-    assert orders.recorded(world, world.vaults) == (ORDER,)
+    assert orders.listing(world, world.vaults) == orders.Listing((ORDER,), {})
 
 
 def test_nothing_is_done_under_an_order_until_somebody_signs_off() -> None:

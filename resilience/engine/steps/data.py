@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from resilience.decide.quorum import orders_missed
 from resilience.engine.broken_chain import accepted_end
 from resilience.engine.looking import app_facts, note_media
 from resilience.engine.observe import read
-from resilience.engine.orders import recorded
+from resilience.engine.orders import Listing, listing
 from resilience.engine.run import Facts, Run
-from resilience.errors import ResilienceError, ShortRecovery
+from resilience.errors import ResilienceError, ShortRecovery, TooFewVaults
 from resilience.model import EpochRecord, Event, Step, Unknown
 from resilience.ports import Merged
 from resilience.replication import lsn
+from resilience.replication.epoch import to_read
 
 
 def create(run: Run, step: Step) -> Facts:
@@ -139,11 +141,28 @@ def ledger(run: Run, step: Step) -> Facts:
 
 def _obey(run: Run, site: str) -> int:
     """What an authority ordered down stays down, whatever the copies that were brought back hold."""
-    found = [order for order in recorded(run.world, run.world.vaults) if order.down]
+    listed = listing(run.world, run.world.vaults)
+    if listed.silent and "missed-order" not in run.hazards:
+        _refuse_missed(run, listed)
+    found = [order for order in listed.orders if order.down]
     return sum(
         run.world.app.take_down(run.outputs(site), order.down, f"{order.authority}, {order.reference}")
         for order in found
     )
+
+
+def _refuse_missed(run: Run, listed: Listing) -> None:
+    """Orders lie in the vaults of the epochs that this one goes on from; where the plan sealed none, in its own."""
+    epoch = run.newest()
+    sealed = bool(epoch.parent) and any(step.action == "seal" for step in run.plan.steps)
+    records = to_read(run.world.vaults, epoch.parent, run.world.signer.verify) if sealed else [epoch]
+    if doubt := orders_missed(records, run.world.vaults.keys() - listed.silent.keys()):
+        raise TooFewVaults(
+            f"Not every vault says what was ordered down: {doubt}.",
+            "; ".join(f"{name}: {error.why}" for name, error in listed.silent.items()),
+            "Nothing was opened. Bring a vault back and run the same command again; where they are gone for good, plan "
+            "anew with --lost for each vendor, and accept `missed-order` by name.",
+        )
 
 
 def ship(run: Run, step: Step) -> Facts:
