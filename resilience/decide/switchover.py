@@ -9,6 +9,7 @@ from typing import Any
 from resilience.decide.certificates import certify, unusable
 from resilience.decide.hazards import Way, hazards
 from resilience.decide.heard import unheard
+from resilience.decide.naming import naming
 from resilience.decide.opening import opening, pictures, stages
 from resilience.decide.quorum import newest_epoch, next_set, usable
 from resilience.decide.target import Wording, choose
@@ -126,11 +127,7 @@ def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...], pictures_until: fl
     yield step("start", Phase.START, "Start the app, behind a closed gate.", then=True)
     yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
     yield from opening(target, [stage for stage in opened if stage != Stage.SIGN_UPS], Phase.START)
-    for zone in fleet.names.zones:
-        yield step("point", Phase.NAME, f"Users find {target} through {zone.vendor}.", zone.vendor, site=target)
-    yield from certify(fleet, target)
-    walk = f"A user's journey by {fleet.names.host} succeeds."
-    yield step("confirm", Phase.NAME, walk, stage=str(opened[-1]))
+    yield from naming(fleet, target, frozenset(), opened[-1], tuple(certify(fleet, target)))
     yield from lane(opening(target, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME), "then")
     yield from lane([pictures(target)], "beside")
     yield from join(fleet, target, old, following)

@@ -8,6 +8,7 @@ from typing import Any
 from resilience.decide.certificates import certify
 from resilience.decide.hazards import lapse_s
 from resilience.decide.locks import unlike
+from resilience.decide.naming import pointing
 from resilience.decide.opening import opening, stages
 from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable
 from resilience.decide.vaults import complete
@@ -104,10 +105,7 @@ def _primary(
     if not first_day:
         yield _step(site, "verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
     yield from opening(site, stages(None), Phase.START, first_day=first_day)
-    for zone in (zone for zone in fleet.names.zones if zone.vendor not in lost):
-        reason = f"Users find {site} through {zone.vendor}."
-        step_id = f"{Phase.NAME}.point.{zone.vendor}"
-        yield Step(step_id, "point", zone.vendor, Phase.NAME, reason, {"site": site})
+    yield from pointing((zone for zone in fleet.names.zones if zone.vendor not in lost), site)
     yield from certify(fleet, site)
     yield from complete(site, unlocked)
     yield _step(site, "protect", Phase.PROTECT, "A snapshot in each vault, verified.")

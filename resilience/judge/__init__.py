@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from resilience.judge import clocks, counts, rehearsal, writes
+from resilience.judge import clocks, counts, naming, rehearsal, writes
 from resilience.judge.clocks import PARTS, Recovery, planned, recovery, split
 from resilience.judge.evidence import Evidence, Findings, Impossible
 from resilience.judge.protection import protection
@@ -91,6 +91,7 @@ def _measured(evidence: Evidence, findings: Findings) -> Verdict:
         back = recovery(evidence)
         rto = clocks.rto(frame, evidence, back, findings)
     counts.damage(evidence, findings)
+    naming.unmoved(evidence, findings)
     return Verdict(
         verdict="unknown",
         fault=fault,

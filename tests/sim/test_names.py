@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from resilience.adapters.threads import side_by_side
 from resilience.decide import plan_failover
 from resilience.decide.names import registered as registered_as
 from resilience.decide.names import wanted
@@ -16,7 +17,7 @@ from resilience.judge import judge
 from resilience.model import Fleet, Registration, Survey
 from resilience.simulation import simulated_fleet, simulated_world
 from tests.sim.drills import as_if_real, run
-from tests.sim.stage import Operator, Stage, day_one
+from tests.sim.stage import Operator, Stage, attempt, begun, day_one, fleet_with
 
 SERVERS = {"acorn": ("ns1.acorn.test",), "dover": ("ns1.dover.test", "ns2.dover.test")}
 
@@ -183,3 +184,68 @@ def test_a_spare_zone_is_no_part_of_the_others_name_servers() -> None:
     seen = Registration("plaza.test", ("ok",), None, (*SERVERS["acorn"], *SERVERS["dover"]))
     told = registered_as(replace(simulated_fleet(), names=names), Survey(0.0, registration=seen))
     assert not [finding for finding in told if "delegated" in finding.said]
+
+
+def served_at_three() -> Stage:
+    """A third vendor serves the name, too; a real operator's steps run side by side."""
+    fleet = fleet_with()
+    elm = replace(fleet.names.zones[1], vendor="elm", nameservers=("ns1.elm.test",))
+    stage = begun(replace(fleet, names=replace(fleet.names, zones=(*fleet.names.zones, elm))))
+    stage.operator = Operator(stage, replace(stage.world, together=side_by_side))
+    return stage
+
+
+def done_since(stage: Stage, begun_at: int) -> dict[str, str]:
+    """How each step ended that was carried out since."""
+    ended = {"step-done", "step-failed"}
+    return {e.data["id"]: e.kind for e in stage.world.log.read()[begun_at:] if e.kind in ended}
+
+
+def test_a_dns_vendor_that_dies_meanwhile_keeps_the_name_from_moving_at_no_other() -> None:
+    """The others lead users to the new site, which is protected; it stops at the dead one, and says what to do without it."""
+    stage = served_at_three()
+    stage.state.lose("acorn")
+    stage.break_next("zone.dover.point", how="closed")
+    lines = len(stage.world.log.read())
+    with pytest.raises(ResilienceError, match="dover answers as for a closed account") as stopped:
+        stage.operator.failover()
+    assert stopped.value.next == "If dover is gone: `resilience protect --lost acorn --lost dover`."
+    ended = done_since(stage, lines)
+    assert [step for step, how in ended.items() if how == "step-failed"] == ["name.point.dover"]
+    assert {ended[f"{step}.birch"] for step in ("name.confirm", "protect.protect")} == {"step-done"}
+    assert stage.state.zones["elm"] == stage.state.outputs["birch"].addresses
+    assert "finished" not in {event.kind for event in stage.world.log.read()[lines:]}
+    stage.state.lose("dover")
+    assert "dover" in str(attempt(stage.operator.failover))
+    stage.operator.protect(lost=("acorn", "dover"))
+    assert stage.world.log.read()[-1].kind == "finished"
+    stage.state.pass_time(120.0)
+    assert stage.post(1) == 1
+
+
+def test_a_switchover_and_up_move_the_name_where_they_can() -> None:
+    """A zone that fails is told, and the one behind it is pointed all the same."""
+    stage = served_at_three()
+    stage.break_next("zone.acorn.point")
+    with pytest.raises(ResilienceError, match=r"zone\.acorn\.point") as stopped:
+        stage.operator.switchover("birch")
+    assert stopped.value.next.endswith("If acorn is gone: `resilience protect --lost acorn`.")
+    assert stage.state.zones["dover"] == stage.state.zones["elm"] == stage.state.outputs["birch"].addresses
+    stage.operator.switchover()
+    del stage.state.zones["elm"]
+    stage.break_next("zone.dover.point")
+    with pytest.raises(ResilienceError, match=r"zone\.dover\.point"):
+        stage.operator.up("birch")
+    assert stage.state.zones["elm"] == stage.state.outputs["birch"].addresses
+
+
+def test_a_zone_at_the_sites_own_vendor_leaves_no_way_but_another_site() -> None:
+    """Where that vendor is gone, so is the site: `protect` would refuse it."""
+    fleet = fleet_with()
+    birch = replace(fleet.names.zones[1], vendor="birch")
+    stage = begun(replace(fleet, names=replace(fleet.names, zones=(*fleet.names.zones, birch))))
+    stage.state.lose("acorn")
+    stage.break_next("zone.birch.point", how="closed")
+    with pytest.raises(ResilienceError) as stopped:
+        stage.operator.failover()
+    assert stopped.value.next == "If birch is gone: `resilience plan --lost acorn --lost birch`."

@@ -301,6 +301,22 @@ def test_the_old_address_may_come_from_the_step_that_pointed_there() -> None:
     assert judge([events[0], pointed, *events[1:]]).verdict == "met"
 
 
+def test_a_dns_vendor_where_the_name_was_not_moved_is_no_success() -> None:
+    """Users who get through elsewhere prove nothing about those it leads; told later, or counted as lost, it is settled."""
+    step = {"id": "name.point.dover", "action": "point", "phase": "name", "subject": "dover"}
+    failed = Event(DAY + 600.0, "step-failed", {**step, "what": "dover is silent"})
+    told = Event(DAY + 601.0, "step-done", {**step, "facts": {"address": NEW}})
+    planned = next(event for event in healthy() if event.kind == "plan")
+    without_it = Event(DAY + 601.0, "plan", {"plan": {**planned.data["plan"], "lost": ["dover"]}})
+    verdict = judge([*healthy(), failed])
+    assert verdict.verdict == "unknown"
+    assert reasons(verdict, "Name") == [
+        "Name: it was not moved at dover (dover is silent), which may lead users to the old site."
+    ]
+    assert judge([*healthy(), failed, told]).verdict == "met"
+    assert not reasons(judge([*healthy(), failed, without_it]), "Name")
+
+
 def test_nobody_back_after_the_promised_time_is_missed() -> None:
     """A journey that still fails after the promised time proves a miss without any number."""
     verdict = judge(with_journey(DAY + 95, ok=False, why="no answer"))

@@ -9,7 +9,7 @@ import stamina
 from resilience.engine import certificates
 from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
-from resilience.errors import ResilienceError
+from resilience.errors import ResilienceError, VendorClosed
 from resilience.model import Stage, Step, Unknown
 from resilience.ports import Journey
 
@@ -22,8 +22,20 @@ def point(run: Run, step: Step) -> Facts:
     site = str(step.args["site"])
     run.epoch(site)
     names, outputs = run.fleet.names, run.outputs(site)
-    run.world.zones[step.subject].point(names.host, outputs.addresses[:1], names.ttl_s)
+    try:
+        run.world.zones[step.subject].point(names.host, outputs.addresses[:1], names.ttl_s)
+    except ResilienceError as error:
+        kept = "" if isinstance(error, VendorClosed) else f"{error.next} "  # a closed account's is for a site's vendor
+        error.next = f"{kept}If {step.subject} is gone: `{_without(run, step.subject, site)}`."
+        raise
     return {"host": names.host, "address": outputs.addresses[0], "ttl_s": names.ttl_s}
+
+
+def _without(run: Run, vendor: str, site: str) -> str:
+    """The command that goes on without this DNS vendor, too: from another site, where the site is at that vendor."""
+    command = "plan" if run.fleet.site(site).vendor == vendor else "protect"
+    lost = dict.fromkeys((*run.plan.lost, vendor))
+    return " ".join(["resilience", command, *(f"--lost {name}" for name in lost)])
 
 
 def delegate(run: Run, step: Step) -> Facts:
