@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from resilience.decide.difference import differences
+from resilience.engine.declared import refuse_undeclared
 from resilience.engine.run import Run, sets_out_to_seal
 from resilience.engine.steps import ACTIONS
 from resilience.errors import BrokenChain, Refused, ResilienceError
@@ -81,8 +82,10 @@ def execute(world: World, fleet: Fleet, plan: Plan, watch: Callable[[Event], Non
     """Run the plan's groups in order, the lanes of each side by side.
 
     A step that fails ends its lane, and the plan once the group's other lanes have ended; its error is raised.
-    Vaults at vendors that the plan counts as lost have no door in the World that the steps see.
+    Vaults at vendors that the plan counts as lost have no door in the World that the steps see. Refused where the fleet
+    no longer declares what a step needs.
     """
+    refuse_undeclared(fleet, plan)
     closed = frozenset(v.name for v in fleet.vaults if v.vendor in plan.lost or v.name in plan.unheard)
     run, telling = Run(world.without(closed, forced=plan.forced), fleet, plan), threading.Lock()
     run.note("under-way", digest=plan.digest)

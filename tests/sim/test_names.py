@@ -12,7 +12,7 @@ from resilience.decide.names import registered as registered_as
 from resilience.decide.names import wanted
 from resilience.engine.drill import Drill
 from resilience.engine.observe import survey_after_loss
-from resilience.errors import ResilienceError
+from resilience.errors import Refused, ResilienceError
 from resilience.judge import judge
 from resilience.model import Fleet, Registration, Survey
 from resilience.simulation import simulated_fleet, simulated_world
@@ -249,3 +249,22 @@ def test_a_zone_at_the_sites_own_vendor_leaves_no_way_but_another_site() -> None
     with pytest.raises(ResilienceError) as stopped:
         stage.operator.failover()
     assert stopped.value.next == "If birch is gone: `resilience plan --lost acorn --lost birch`."
+
+
+@pytest.mark.parametrize("gone", ["zone dover", "vault cedar", "site birch"])
+def test_what_was_taken_out_of_the_fleet_file_meanwhile_is_refused_by_its_name(gone: str) -> None:
+    """An interrupted plan that needs it goes no further, and says why and what to do."""
+    stage = day_one()
+    stage.state.lose("acorn")
+    stage.break_next("zone.dover.point")
+    assert attempt(stage.operator.failover)
+    kind, name = gone.split()
+    fleet = stage.fleet
+    less = {
+        "zone": replace(fleet, names=replace(fleet.names, zones=fleet.names.zones[:1])),
+        "vault": replace(fleet, vaults=tuple(vault for vault in fleet.vaults if vault.name != name)),
+        "site": replace(fleet, sites=tuple(site for site in fleet.sites if site.name != name)),
+    }
+    stage.fleet = less[kind]
+    with pytest.raises(Refused, match=f"needs the {gone}, and the fleet file declares none"):
+        stage.operator.failover()
