@@ -109,9 +109,10 @@ class Kit:
             found = json.loads(path.read_bytes())
         except ValueError as error:
             raise _no_credentials(path, f"It is no JSON: {error}.") from error
-        if not isinstance(found, dict) or not all(isinstance(theirs, dict) for theirs in found.values()):
+        if not isinstance(found, dict):
             raise _no_credentials(path, "It is JSON, and no object that holds an object for each principal.")
-        return {who: {name: str(value) for name, value in theirs.items()} for who, theirs in found.items()}
+        principals = {who: theirs for who, theirs in found.items() if isinstance(theirs, dict)}
+        return {who: {name: str(value) for name, value in theirs.items()} for who, theirs in principals.items()}
 
     def restic_password(self, vault: str) -> str:
         """Password of the snapshots in one vault."""

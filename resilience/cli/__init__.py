@@ -6,6 +6,7 @@ Exit status, everywhere: 0 done or met, 1 error, 2 usage, 3 promise missed, 4 un
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -21,6 +22,13 @@ from resilience.cli.commands import Commands
 from resilience.cli.context import Context, say_error
 from resilience.errors import ResilienceError
 
+REFUSED = frozenset(
+    {
+        errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EIO, errno.EISDIR, errno.EMFILE, errno.ENOENT,
+        errno.ENOSPC, errno.ENOTDIR, errno.ENOTEMPTY, errno.EPERM, errno.EROFS, errno.ETXTBSY, errno.ELOOP, errno.ENAMETOOLONG
+    }
+)  # fmt: skip
+"""What this machine answers where a file or a folder is not to be had."""
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
@@ -61,6 +69,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.exit(1)  # whoever read it went away, and wants no more
     except OSError as error:
+        if error.errno not in REFUSED:  # a fault of ours, or of a network: all that is known of it is shown
+            raise
         if error.filename is None:  # the output may be what is full
             _drop_output()
         told = _of_this_machine(error)
@@ -78,7 +88,8 @@ def _run() -> None:
     try:
         app(standalone_mode=True)
     except SystemExit:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # nobody gave us one
+            sys.stdout.flush()
         raise
 
 
@@ -97,7 +108,8 @@ def _of_this_machine(error: OSError) -> ResilienceError:
 def _let_go_of_output() -> None:
     """What nobody takes is dropped: Python would try it again at its end, and change the exit status."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError:
         _drop_output()
 

@@ -12,8 +12,8 @@ from resilience.config.schema import FleetFile, SiteTable, VaultTable, VendorTab
 from resilience.config.sites import Finding, address_findings, site_findings
 
 APPS = ("plaza",)
-BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]")
-"""What some store takes: most want 63 small letters at most, Google lets names with dots be longer."""
+BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")
+"""What some store takes: most want 3 to 63 small letters, old ones took more."""
 
 
 def findings(f: FleetFile) -> Iterator[Finding]:

@@ -89,11 +89,10 @@ class Limits(threading.Thread):
         self._nudge = nudge
         """Let couriers look again: what was caught up with counts after a look alone."""
 
-    def hear(self, position: int) -> None:
-        """The stream, or Postgres itself, says how far the WAL goes; 0 where it says nothing."""
-        if position:
-            self._heard_at = now()
-            self.server_end = max(position, self.server_end)
+    def hear(self, position: int, at: float) -> None:
+        """How far the WAL goes, as the stream, or Postgres itself, said at that time."""
+        self.server_end = max(position, self.server_end)
+        self._heard_at = max(at, self._heard_at)
 
     @property
     def commits(self) -> str:
@@ -121,11 +120,12 @@ class Limits(threading.Thread):
         if self._lease.superseded is not None:
             return
         if now() > self._heard_at + SILENT:
-            self.hear(flushed(self._config.postgres.dsn))
+            self.hear(flushed(self._config.postgres.dsn), now())
         names = self._config.record.vaults
         backlog = {name: self.backlog(name) for name in names}
         whole = frozenset(name for name in names if self._spool.hole(name) is None) - self._config.apart
-        kept = max(0, self.server_end - self._spool.confirmed(self._rules.k)) if self.server_end else 0
+        confirmed = self._spool.confirmed(self._rules.k)  # 0 before ship knows where this epoch's WAL begins
+        kept = max(0, self.server_end - confirmed) if confirmed else 0
         self._mend()
         decision = decide(self._rules, backlog, whole, kept, stopped=self.writes.stopped_since is not None)
         for name in decision.leave:

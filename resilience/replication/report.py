@@ -52,9 +52,8 @@ class Report:
         self._unsaid = False
         self._path.parent.mkdir(parents=True, exist_ok=True)
 
-    def write(self, server_end: int = 0, *, at_once: bool = False) -> bool:
+    def write(self, *, at_once: bool = False) -> bool:
         """Say how things are, at most a few times a second; what went wrong, at once. Whether it was said."""
-        self._limits.hear(server_end)
         now = time.monotonic()
         if now < self._written + OFTEN and not at_once:
             return False

@@ -313,6 +313,7 @@ class Ship:
             if not full:  # else more was read off the connection than it was asked for
                 self._rest(stream, due - time.monotonic(), sip=bool(batch.parts) and not much)
             much = self._drain(stream, batch) >= MUCH
+            self._limits.hear(stream.server_end, stream.heard_at)
             full = batch.size >= CHUNK_LIMIT
             self._tell(stream, told)  # before the next chunk is made durable: commits wait for this
             now = time.monotonic()
@@ -336,7 +337,7 @@ class Ship:
                 stream.confirm(None if self._spool.gap else confirmed)
             told.position, told.at = confirmed, now
         held = self._spool.held()
-        if (held != told.held or now == told.at) and self._report.write(stream.server_end):
+        if (held != told.held or now == told.at) and self._report.write():
             told.held = held
 
     def _wait(self, spacing: float) -> float:

@@ -57,6 +57,7 @@ log = structlog.get_logger()
 def main(config: Config) -> dict[str, Any]:
     """Take a snapshot into each vault of the epoch at once; fails only when no vault has one."""
     sign = config.sign()
+    refuse_links(config.paths.pg)
     chosen = [v for v in config.vaults if v.name in config.record.vaults]
     folder = layout.repository(config.record.number)
     with psycopg.connect(config.postgres.dsn, autocommit=True) as db:
@@ -137,6 +138,18 @@ def _without_new(pg: Path, known: Sequence[str]) -> VaultError | None:
         return None
     what = f"{len(new)} unlogged relation(s) were made while the snapshot was taken: {', '.join(new[:3])}"
     return VaultError(what, "What they hold is to be in no copy, and this one may have it.", "Take the snapshot again.")
+
+
+def refuse_links(pg: Path) -> None:
+    """Refused where something in the data directory is a link: whoever restores takes such a copy for one that a thief made."""
+    apart = {*EMPTIED, *LEFT_OUT}
+    links = sorted(str(path.relative_to(pg)) for path in (*pg.glob("*"), *pg.glob("*/*")) if path.is_symlink())
+    if found := [name for name in links if name.partition("/")[0] not in apart or name == "pg_wal"]:
+        raise Refused(
+            f"In the data directory there are links: {', '.join(found[:3])}.",
+            "A copy that has any is restored nowhere, since a thief could lead a restore anywhere by one.",
+            f"Stop Postgres, put what they lead to in their place below {pg}, and start it again.",
+        )
 
 
 def facts(db: psycopg.Connection[Any]) -> dict[str, Any]:

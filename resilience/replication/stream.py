@@ -17,6 +17,7 @@ from psycopg import OperationalError, conninfo, pq
 
 from resilience.errors import ResilienceError
 from resilience.replication import lsn
+from resilience.replication.lease import now as lease_now
 
 POSTGRES_EPOCH = 946_684_800.0
 XLOG_DATA = struct.Struct("!cQQq")
@@ -58,6 +59,8 @@ class Stream:
         if self._pg.status != pq.ConnStatus.OK:
             raise self._lost("Postgres refuses the replication connection")
         self.server_end = 0
+        self.heard_at = 0.0
+        """When Postgres last said anything, on the lease's clock."""
         self.reply_requested = False
 
     def close(self) -> None:
@@ -116,6 +119,7 @@ class Stream:
                 return None
             if count < 0:
                 raise self._lost("Postgres ended the replication stream")
+            self.heard_at = lease_now()
             if data[0] == WAL:
                 _, start, end, sent = XLOG_DATA.unpack_from(data)
                 self.server_end = max(self.server_end, end)

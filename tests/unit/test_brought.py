@@ -16,11 +16,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from resilience.errors import VaultError
+from resilience.errors import Refused, VaultError
 from resilience.replication import base, scratch, settings, standby, tally, verify
 from resilience.replication.brought import refuse_planted
 from resilience.replication.config import Postgres, write_atomic
 from resilience.replication.segments import Segments
+from resilience.replication.snapshot import refuse_links
 from tests.replication.harness import postgres_bin
 
 
@@ -210,3 +211,15 @@ def test_a_copy_is_started_by_settings_of_our_own(copy: SimpleNamespace) -> None
         verify._index_check(copy)  # type: ignore[arg-type]
     finally:
         subprocess.run(config.postgres.stop, check=True, capture_output=True, cwd="/")
+
+
+def test_a_snapshot_that_no_restore_would_take_is_not_made(tmp_path: Path) -> None:
+    """A link in the data directory is told on the day it matters to nobody yet."""
+    (tmp_path / "base/5").mkdir(parents=True)
+    (tmp_path / "log").symlink_to("/var/log")
+    refuse_links(tmp_path)
+    for name in ("pg_wal", "server.crt"):
+        (tmp_path / name).symlink_to("/somewhere")
+        with pytest.raises(Refused, match=rf"there are links: {name}\."):
+            refuse_links(tmp_path)
+        (tmp_path / name).unlink()

@@ -450,6 +450,13 @@ def test_a_full_output_is_an_error(tmp_path: Path, words: tuple[str, ...]) -> No
     assert "No space left on device" in found.stderr
 
 
+def test_no_output_at_all_changes_no_exit_status(tmp_path: Path) -> None:
+    """As under a supervisor that closes it."""
+    program = [sys.executable, "-c", "from resilience.cli import main; main()", "cost"]
+    found = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *program], cwd=tmp_path, capture_output=True, check=False)
+    assert (found.returncode, b"Traceback" in found.stderr) == (2, False), found.stderr
+
+
 def test_a_kit_that_is_not_there_has_no_shares(typed: Type) -> None:
     """It says how one is made, and makes no folder."""
     fleet_file()

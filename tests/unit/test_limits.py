@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
-from resilience.replication.limits import Decision, Rules, decide
+from resilience.replication.limits import Decision, Limits, Rules, decide
+from resilience.replication.spool import Spool
+from resilience.replication.writes import Writes
 
 ALL = frozenset({"birch", "cedar", "elm"})
 NOTHING = Decision((), stop=False)
@@ -44,3 +53,51 @@ def test_decisions(
     """A limit of 100 bytes, k = 2 of three vaults."""
     full = dict.fromkeys(sorted(ALL), 0) | backlog
     assert decide(Rules(100, past, 2), full, whole, kept, stopped=stopped) == expected  # type: ignore[arg-type]
+
+
+def test_what_an_epoch_has_not_begun_to_ship_counts_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much WAL a database ever wrote: only from where this epoch begins is it kept for the vaults, and then it counts."""
+    monkeypatch.setattr("resilience.replication.limits.EVERY", 0.01)
+    monkeypatch.setattr("resilience.replication.limits.flushed", lambda _: 20 << 30)
+    config: Any = SimpleNamespace(
+        record=SimpleNamespace(vaults=sorted(ALL), k=2, nonce="n"),
+        paths=SimpleNamespace(spool=tmp_path),
+        postgres=SimpleNamespace(dsn=""),
+        backlog_mb=4096,
+        past_backlog="drop",
+        durability="async",
+        apart=frozenset(),
+    )
+    outbox: Any = SimpleNamespace(backlog=lambda _: (0, 0), passed_over=None)
+    lease: Any = SimpleNamespace(superseded=None)
+    spool, stopping, asked = Spool(tmp_path, 1, sorted(ALL)), Event(), list[bool]()
+    limits = Limits(config, spool, outbox, lease, stopping, lambda: None)
+    limits.writes = cast(
+        "Writes",
+        SimpleNamespace(
+            stopped_since=None, degraded_since=None, be=lambda *, stopped, degraded: asked.append(stopped or degraded)
+        ),
+    )
+    limits.start()
+    try:
+        until(lambda: len(asked) > 2)
+        assert (limits.server_end, set(asked), limits.alarms) == (20 << 30, {False}, [])
+        spool.floor((20 << 30) - 100)
+        until(lambda: len(asked) > 5)
+        assert set(asked) == {False}
+        limits.hear(40 << 30, 0.0)
+        until(lambda: asked[-1])
+        assert any("Postgres keeps" in alarm for alarm in limits.alarms)
+    finally:
+        stopping.set()
+        limits.join(120)
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait for a thread."""
+    end = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.005)

@@ -55,6 +55,7 @@ def test_a_vault_that_hangs_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch
     birch.put_new("a", b"there")
     prompt = Prompt({vault.name: vault for vault in (birch, cedar, elm)})
     assert "elm" not in prompt.get("a")
+    wait_until(lambda: prompt._owing == {("a", "elm")}, "the others' answers")
     monkeypatch.setattr("resilience.replication.prompt.GRACE", 600.0)
     for _ in range(2):
         found = prompt.get("a")
