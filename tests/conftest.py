@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Generator
 
 import httpx
@@ -31,6 +32,10 @@ os.environ.setdefault("PGCTLTIMEOUT", "300")
 sys.unraisablehook = lambda _: None
 """Connections that other people's code leaves open complain when they are collected. To show one is to parse its lines, and if
 Python 3.11 is parsing something else just then, that fails ("AST constructor recursion depth mismatch"): a test of somebody else's."""
+
+traceback._extract_caret_anchors_from_line_segment = lambda _: None  # type: ignore[attr-defined]
+"""To point at a part of a line, Python 3.11 parses it, and fails as above, or lets another thread fail so, if that one is parsing too: a
+thread of a server that logs a traceback made a test of somebody else's fail, or pytest itself (INTERNALERROR), once in some thousand."""
 
 settings.register_profile(
     "resilience", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]

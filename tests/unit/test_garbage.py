@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import gc
 import inspect
+import threading
+import time
+import traceback
 
 
 class Left:
@@ -28,3 +31,37 @@ def test_garbage_that_complains_while_python_parses() -> None:
             assert ast.parse(source).body
     finally:
         gc.set_threshold(*before)
+
+
+class LetsOthersOn:
+    """Collected, it lets another thread have its turn, in the middle of whatever was interrupted."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        time.sleep(0)
+
+
+def test_a_traceback_in_one_thread_while_another_parses() -> None:
+    """As a server's thread logs one, while pytest or Hypothesis looks at the source of a test."""
+    source, done, told = inspect.getsource(ast), threading.Event(), list[str]()
+
+    def fails() -> None:
+        while not done.is_set():
+            try:
+                told.append(str({}["a"]["b"]))  # type: ignore[index]
+            except KeyError as error:
+                told[:] = traceback.format_exception(error)
+
+    thread = threading.Thread(target=fails)
+    thread.start()
+    try:
+        for _ in range(3):
+            for _ in range(300):
+                LetsOthersOn()
+            assert ast.parse(source).body
+    finally:
+        done.set()
+        thread.join(120)
+    assert "KeyError: 'a'\n" in told
