@@ -65,7 +65,7 @@ class S3Vault:
         self.client.meta.events.register("request-created.s3.PutObject", _send_at_once_if_small)
         events: Any = self.client.meta.events  # the stubs know of no handler that answers
         events.register("needs-retry.s3.PutObject", _again_after_a_conflict)
-        events.register_last("before-parameter-build.s3.HeadBucket", _follow_no_redirect)
+        events.register_last("before-parameter-build.s3", _follow_no_redirect)
         events.register_last("before-parse.s3", _refuse_odd)  # after botocore's own look for trouble told with 200
         who = Credentials(access_key_id, secret_access_key)
         self._direct = Direct(self.client, spec.bucket, who, CONNECTIONS)
@@ -237,12 +237,13 @@ def _elsewhere(error: Exception) -> str:
     return f"It answers {_status(error)}, a redirect to {told}; none is followed. The fleet file names endpoint and region."
 
 
-def _follow_no_redirect(params: Any, context: dict[str, Any], **_: object) -> None:
+def _follow_no_redirect(model: Any, context: dict[str, Any], **_: object) -> None:
     """As though botocore had followed one: asked where a bucket is, a store that sends everything on would be asked again until Python gives up.
 
     Only that question: AWS tells the bucket's region where the fleet file names another, and botocore signs for that one at the same address.
     """
-    context["s3_redirect"]["redirected"] = True
+    if model.name == "HeadBucket":
+        context["s3_redirect"]["redirected"] = True
 
 
 def _refuse_odd(operation_model: Any, response_dict: dict[str, Any], **_: object) -> None:
