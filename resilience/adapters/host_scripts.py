@@ -61,7 +61,8 @@ while time.monotonic() < until:
         seen = json.load(open("{run}/ship-status.json"))
     except (OSError, ValueError):
         seen = {{}}
-    if seen.get("epoch") == {number} and seen.get("confirmed_lsn", "0/0") != "0/0":
+    streams = seen.get("postgres_error") is None
+    if seen.get("epoch") == {number} and seen.get("confirmed_lsn", "0/0") != "0/0" and streams:
         raise SystemExit(0)
     time.sleep(0.05)
 raise SystemExit("ship has no chunk confirmed after 50 s; it says: " + json.dumps(seen))

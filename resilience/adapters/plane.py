@@ -155,9 +155,13 @@ class SshPlane:
         self.shells(outputs).check(line, timeout=60)
 
     def start_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
-        """Start Postgres, and ship unless that was begun; return when ship says it ships under this epoch."""
+        """Start Postgres, and ship unless that was begun; return when ship says it ships under this epoch.
+
+        This ship, and no earlier one: while it starts the lease may end, and Postgres with it until ship has asked the vaults.
+        """
         begun = f'[ "$(cat {BEGUN} 2>/dev/null)" = {epoch.nonce} ] && systemctl is-active -q resilience-ship'
-        ship = f"{{ {begun} || systemctl restart resilience-ship; }}"
+        anew = f"systemctl stop resilience-ship; rm -f {RUN}/ship-status.json; systemctl start resilience-ship"
+        ship = f"{{ {begun} || {{ {anew}; }}; }}"
         line = f"{STAND_STILL}; {UNMASK}; systemctl start resilience-postgres && {ship} && rm -f {BEGUN}"
         self.shells(outputs).check(line, timeout=3600)  # after a power cut Postgres syncs all and replays first
         script = AWAIT_SHIP.format(number=epoch.number, run=RUN)
