@@ -66,13 +66,15 @@ class HostGate:
         return self.shell(outputs).check(f"{wait}; cat {ROOT}", timeout=30)
 
     def certificate(self, outputs: SiteOutputs, wait_s: float = 0.0) -> SealedCertificate:
-        """Taken out of the proxy's storage; where there is none the proxy is started again, so that it asks at once."""
+        """Taken out of the proxy's storage; where there is none, or none that it serves, the proxy is started again: it asks at once, or loads it."""
         shell, take = self.shell(outputs), f"{TAKE} {shlex.quote(self.host)}"
         for wait, before in ((0.0, ""), *([(wait_s, f"{self.renew}; ")] if wait_s else ())):
             said = shell.check(f"{before}{take} --wait {wait:g}", timeout=wait + 30)
             bundle = json.loads(said.strip().splitlines()[-1])
             try:
                 found = usable(bundle["files"], self.host, time.time())
+                if not bundle.get("served", True):  # a host that was set up earlier does not say
+                    raise Unusable("the proxy has one, and does not serve it")  # noqa: TRY301 - as any other
             except Unusable as error:
                 why = str(error)
                 continue

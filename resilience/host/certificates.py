@@ -1,6 +1,6 @@
 """Caddy's certificates as they travel: taken out of its storage, and given to a new host's.
 
-On a host: `python3 -m resilience.host.certificates take HOST [--wait S]` prints `{"files": {path: text}}`;
+On a host: `python3 -m resilience.host.certificates take HOST [--wait S]` prints `{"files": {path: text}, "served": bool}`;
 `give BUNDLE` puts what such a bundle holds into the storage, where nothing newer is there.
 """
 
@@ -11,10 +11,12 @@ import json
 import os
 import pwd
 import re
+import socket
+import ssl
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryptography import x509
@@ -26,6 +28,8 @@ from resilience.model.certificate import Certificate
 TRAVELS = re.compile(r"(certificates(?!/local/)|acme)(/(?!\.)[\w.@+*-]+){2,4}", re.ASCII)
 """Certificates with their keys, and accounts at authorities; no locks, no answers about revocation."""
 SECRET = 0o600
+PROXY = ("127.0.0.1", 443)
+ANSWERS_WITHIN_S = 5.0
 Bundle = Mapping[str, str]
 
 
@@ -148,23 +152,36 @@ def main() -> int:
         bundle.unlink()
         return 0
     with _acting_as(asked.user):
-        files = take(asked.storage, asked.what, asked.wait)
-    print(json.dumps({"files": files}))  # noqa: T201 - its answer
+        files, served = take(asked.storage, asked.what, asked.wait)
+    print(json.dumps({"files": files, "served": served}))  # noqa: T201 - its answer
     return 0
 
 
-def take(storage: Path, host: str, wait_s: float) -> dict[str, str]:
-    """What is in the storage, once a certificate of this name is, for so many seconds at most."""
+def take(storage: Path, host: str, wait_s: float) -> tuple[dict[str, str], bool]:
+    """What is in the storage, and whether the proxy serves this name; once it does, for so many seconds at most."""
     until = time.monotonic() + wait_s
     while True:
-        bundle = pack(storage)
-        try:
+        bundle, served = pack(storage), False
+        with suppress(Unusable):
             usable(bundle, host, time.time())
-        except Unusable:
-            if time.monotonic() < until:
-                time.sleep(0.1)
-                continue
-        return bundle
+            served = serves(host)
+        if served or time.monotonic() >= until:
+            return bundle, served
+        time.sleep(0.1)
+
+
+def serves(host: str) -> bool:
+    """Whether the proxy here has a certificate for this name in use: one that lies in its storage may not be."""
+    whoever = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    whoever.check_hostname, whoever.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection(PROXY, ANSWERS_WITHIN_S) as line,
+            whoever.wrap_socket(line, server_hostname=host) as secured,
+        ):
+            return bool(secured.getpeercert(binary_form=True))
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

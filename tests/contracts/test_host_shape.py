@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience import caches
 from resilience.adapters.gate import HostGate
-from resilience.adapters.host_places import POSTGRES
-from resilience.adapters.host_tls import tls_files
+from resilience.adapters.host_places import POSTGRES, PYTHON
+from resilience.adapters.host_tls import BUNDLE, tls_files
 from resilience.adapters.kit import Kit
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.adapters.plaza_client import Client, NotServed
@@ -447,12 +447,12 @@ def trusted(shaped: Shaped, shell: Shell, tmp_path: Path) -> Iterator[Trusted]:
         anew(shell, "")
 
 
-def give(trusted: Trusted, shell: Shell) -> None:
+def give(trusted: Trusted, shell: Shell, then: str = f"{KILLED}; systemctl start caddy") -> None:
     """Put what the fleet holds now on the host, as shaping it for a new epoch does."""
     for file in trusted.files:
         shell.put(file.path, file.content.encode(), int(file.mode, 8))
         shell.check(f"chown {file.owner}:{file.group} {file.path}")
-    shell.check(f"{KILLED}; systemctl start caddy")
+    shell.check(then)
 
 
 def anew(shell: Shell, then: str = "systemctl start caddy") -> None:
@@ -501,6 +501,12 @@ def test_certificates_travel(shaped: Shaped, shell: Shell, trusted: Trusted, app
     give(trusted, shell)
     assert served(shaped, trusted) == second.certificate.fingerprint
     assert trusted.gate.certificate(outputs).certificate == second.certificate
+    anew(shell)
+    give(trusted, shell, f"{PYTHON} -m resilience.host.certificates give {BUNDLE}")
+    with pytest.raises(ssl.SSLError):
+        served(shaped, trusted)  # it lies in the storage of a proxy that began without
+    assert trusted.gate.certificate(outputs, wait_s=60).certificate == second.certificate
+    assert served(shaped, trusted) == second.certificate.fingerprint
     assert (
         shell.check(f"find {STORAGE} -path '*/certificates/*' -name '*.key' -printf '%m %u\n' | sort -u") == "600 caddy"
     )
