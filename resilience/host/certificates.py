@@ -80,8 +80,9 @@ def _serves(bundle: Bundle, name: str, host: str, now: float) -> Certificate:
         leaf = x509.load_pem_x509_certificate(bundle[name].encode())
         key = serialization.load_pem_private_key(bundle[f"{name.removesuffix('.crt')}.key"].encode(), None)
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        json.loads(bundle[f"{name.removesuffix('.crt')}.json"])  # Caddy writes it last, and loads none without
     except (ValueError, KeyError, x509.ExtensionNotFound) as error:
-        raise Unusable(f"{name} or its key can't be read: {error}") from error
+        raise Unusable(f"{name}, its key or what Caddy notes of it can't be read: {error}") from error
     issuer = leaf.issuer.rfc4514_string()
     end = leaf.not_valid_after_utc
     if host not in names.get_values_for_type(x509.DNSName):

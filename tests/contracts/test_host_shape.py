@@ -501,6 +501,9 @@ def test_certificates_travel(shaped: Shaped, shell: Shell, trusted: Trusted, app
     give(trusted, shell)
     assert served(shaped, trusted) == second.certificate.fingerprint
     assert trusted.gate.certificate(outputs).certificate == second.certificate
+    shell.check(f"{KILLED}; find {STORAGE} -name '{NAME}.json' -delete; systemctl start caddy")
+    with pytest.raises(ssl.SSLError):
+        served(shaped, trusted)  # a certificate without Caddy's note of it is none to Caddy
     anew(shell)
     give(trusted, shell, f"{PYTHON} -m resilience.host.certificates give {BUNDLE}")
     with pytest.raises(ssl.SSLError):

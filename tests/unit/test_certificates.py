@@ -60,6 +60,16 @@ def issued(issuer: str, host: str = HOST, days: int = 90) -> dict[str, str]:
     }
 
 
+@pytest.mark.parametrize("note", [None, '{"sans": ['])
+def test_one_that_is_being_written_is_none_yet(note: str | None) -> None:
+    """Caddy writes its note last, and loads no certificate without: one that travels so would serve nobody at the new site."""
+    bundle = issued("one")
+    name = next(name for name in bundle if name.endswith(".json"))
+    half = {key: text for key, text in bundle.items() if key != name} | ({} if note is None else {name: note})
+    with pytest.raises(Unusable, match="can't be read"):
+        usable(half, HOST, NOW.timestamp())
+
+
 def test_the_one_that_lasts_longest_serves() -> None:
     """Two authorities issued: the proxy goes on with either, and the later end counts."""
     found = usable({**issued("one", days=10), **issued("two", days=80)}, HOST, NOW.timestamp())
