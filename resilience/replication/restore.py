@@ -189,8 +189,13 @@ def _cold(config: Config, vaults: Mapping[str, Vault], group: list[Label], openi
     with ThreadPoolExecutor(max_workers=2) as pool:
         files = pool.submit(_files, config, group)
         written = pool.submit(disk.keep_up, config, files)
-        walked = _wal(config, vaults, first, opening, None)
-        writers = {} if walked is None else _again(config, vaults, walked[1])
+        try:
+            walked = _wal(config, vaults, first, opening, None)
+            writers = {} if walked is None else _again(config, vaults, walked[1])
+        except OSError as error:
+            if error.errno in disk.FULL:
+                files.result()  # restic comes to the same end, and says how much was to come
+            raise
         used, restic_s = files.result()
         if walked is None or used is None:
             return None
