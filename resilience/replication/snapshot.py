@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import platform
 import time
 from collections.abc import Sequence
@@ -143,7 +144,8 @@ def _without_new(pg: Path, known: Sequence[str]) -> VaultError | None:
 def refuse_links(pg: Path) -> None:
     """Refused where something in the data directory is a link: whoever restores takes such a copy for one that a thief made."""
     apart = {*EMPTIED, *LEFT_OUT}
-    links = sorted(str(path.relative_to(pg)) for path in (*pg.glob("*"), *pg.glob("*/*")) if path.is_symlink())
+    paths = (Path(folder, name) for folder, folders, files in os.walk(pg) for name in (*folders, *files))
+    links = sorted(str(path.relative_to(pg)) for path in paths if path.is_symlink())
     if found := [name for name in links if name.partition("/")[0] not in apart or name == "pg_wal"]:
         raise Refused(
             f"In the data directory there are links: {', '.join(found[:3])}.",
