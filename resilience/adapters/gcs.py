@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Literal
 
 import requests
@@ -22,9 +22,9 @@ from requests.adapters import HTTPAdapter
 from resilience.adapters.answers import OddAnswer
 from resilience.adapters.bounded import PIECE, Held, bounded
 from resilience.adapters.google_credentials import quiet
-from resilience.adapters.vendor_words import in_words, said
+from resilience.adapters.vendor_words import explained, in_words, said
 from resilience.adapters.versions import remove_each
-from resilience.errors import ResilienceError, UsageError, VaultError, VaultSilent, VendorClosed
+from resilience.errors import UsageError, VaultError, VaultSilent, VendorClosed
 from resilience.model import VaultSpec
 
 TIMEOUT = (2, 10)
@@ -223,15 +223,8 @@ class GcsVault:
                 raise OddAnswer(f"It answers with {page.raw_page.get('kind')} where a store answers with {LISTING}.")
             yield from page
 
-    @contextmanager
-    def _doing(self, did: str, key: str) -> Iterator[None]:
-        """Whatever goes wrong is this vault's error, also where an answer is so odd that Google's library stumbles over it."""
-        try:
-            yield
-        except ResilienceError:
-            raise
-        except Exception as error:
-            raise self._explain(did, key, error) from error
+    def _doing(self, did: str, key: str) -> AbstractContextManager[None]:
+        return explained(self._explain, did, key)
 
     def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
         """The error that tells an account that is closed from a store that has trouble."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,9 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 from resilience.adapters.answers import OddAnswer, closed
 from resilience.adapters.bounded import PIECE, bounded
 from resilience.adapters.s3_direct import SMALL, TAKEN, Absent, Bounded, Direct, md5
-from resilience.adapters.vendor_words import in_words
+from resilience.adapters.vendor_words import explained, in_words
 from resilience.adapters.versions import remove_each
-from resilience.errors import ResilienceError, VaultError, VaultSilent, VendorClosed
+from resilience.errors import VaultError, VaultSilent, VendorClosed
 from resilience.model import VaultSpec
 
 if TYPE_CHECKING:
@@ -196,15 +196,8 @@ class S3Vault:
         if page.get("IsTruncated"):
             raise OddAnswer("It ends a listing halfway.")
 
-    @contextmanager
-    def _doing(self, did: str, key: str) -> Iterator[None]:
-        """Whatever goes wrong is this vault's error, also where an answer is so odd that botocore stumbles over it."""
-        try:
-            yield
-        except ResilienceError:
-            raise
-        except Exception as error:
-            raise self._explain(did, key, error) from error
+    def _doing(self, did: str, key: str) -> AbstractContextManager[None]:
+        return explained(self._explain, did, key)
 
     def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
         """The error that tells an account that is closed from a store that has trouble."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from resilience.adapters.answers import OddAnswer
+from resilience.errors import ResilienceError
 
 Flag = re.IGNORECASE
 
@@ -101,3 +104,14 @@ def said(error: Exception) -> str:
         return str(error)
     except Exception:  # noqa: BLE001 - as it says
         return "it cannot be told"
+
+
+@contextmanager
+def explained(explain: Callable[[str, str, Exception], ResilienceError], did: str, key: str) -> Iterator[None]:
+    """Whatever goes wrong in the block is the vault's error, also where an answer is so odd that the vendor's library stumbles over it."""
+    try:
+        yield
+    except ResilienceError:
+        raise
+    except Exception as error:
+        raise explain(did, key, error) from error

@@ -309,7 +309,7 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644, owner: tuple[int, i
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def made_anew(path: Path, mode: int = 0o644, owner: tuple[int, int] | None = None) -> BinaryIO:
@@ -321,9 +321,9 @@ def made_anew(path: Path, mode: int = 0o644, owner: tuple[int, int] | None = Non
     return file
 
 
-def sync_folder(folder: Path) -> None:
-    """Let the names in a folder outlive a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Let what is in a file, or the names in a folder, outlive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

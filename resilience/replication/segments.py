@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from resilience.replication import lsn
+from resilience.replication.config import sync
 
 
 class Segments:
@@ -66,7 +67,7 @@ class Segments:
         path.write_text(history)
         if self._owner is not None:
             os.chown(path, *self._owner)
-        _sync(path)
+        sync(path)
 
     def move(self, folder: Path) -> Segments:
         """Bring all of it to another folder of this file system: into `pg_wal`, where Postgres reads it in place."""
@@ -82,8 +83,8 @@ class Segments:
         """Make the segments durable that hold what was written there, under their names."""
         for position in range(lsn.segment_start(start, self.size), end, self.size):
             with suppress(FileNotFoundError):  # Postgres needs it no more
-                _sync(self.path(timeline, position))
-        _sync(self.folder)
+                sync(self.path(timeline, position))
+        sync(self.folder)
 
     def go_past(self, timeline: int, end: int) -> bool:
         """Whether there is WAL of this timeline past `end`, which may have been replayed."""
@@ -123,11 +124,3 @@ def _write(fd: int, part: memoryview, offset: int, path: Path) -> int:
     except OSError as error:
         error.filename = str(path)  # else nobody knows whose disk it is
         raise
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from resilience.errors import Refused
 from resilience.replication import lsn
-from resilience.replication.config import sync_folder
+from resilience.replication.config import sync
 from resilience.replication.lease import now
 from resilience.replication.quorum import held_by
 
@@ -331,4 +331,4 @@ def write_durably(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)

@@ -220,7 +220,7 @@ def test_a_chunk_whose_name_is_not_durable_is_not_there(
 ) -> None:
     """What is streamed again may be cut elsewhere: two chunks that begin at one position would have one name in a vault."""
     with monkeypatch.context() as broken:
-        broken.setattr("resilience.replication.spool.sync_folder", fails)
+        broken.setattr("resilience.replication.spool.sync", fails)
         with pytest.raises(OSError, match="Too many open files"):
             spool.add(400, 500, b"chunk 400")
     assert spool.end == 400
