@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -67,6 +68,12 @@ class Letter:
         found = self.deadlines(since)
         return found[0] if len(found) == 1 and CLOCK.search(found[0].words) else None
 
+    def named(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Which of these its sender bears; else those in its subject and text."""
+        known = tuple(names)
+        by_sender = _words_in(self.header("From"), known)
+        return by_sender or _words_in(f"{self.header('Subject')}\n{self.text}", known)
+
     def pages_of(self, host: str) -> tuple[str, ...]:
         """Addresses at our public name, in its order, each once; without the dot that ends a sentence."""
         found = re.findall(rf"https?://{re.escape(host)}/[^\s<>\"')\]]+", self.text)
@@ -81,6 +88,10 @@ def read_letter(data: bytes) -> Letter:
         return Letter(data.decode("utf-8", "replace"), (), digest)
     headers = tuple((name, str(value)) for name, value in message.items())
     return Letter(_text_of(message), headers, digest)
+
+
+def _words_in(text: str, words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(word for word in words if re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE))
 
 
 def _text_of(message: EmailMessage) -> str:

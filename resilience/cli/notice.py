@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +15,9 @@ from resilience.adapters.letter import Letter, read_letter
 from resilience.adapters.notice_files import NoticeFiles
 from resilience.cli.context import Context, declared, say_json
 from resilience.engine.serving import serving_site
-from resilience.errors import UsageError
+from resilience.errors import ResilienceError, UsageError
 from resilience.model import Fleet, Notice
+from resilience.replication.epoch import surely_newest
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A vendor's letter, and what is done about it.")
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
@@ -25,24 +27,26 @@ Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 def add(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="The letter: plain text, or an e-mail with its headers (.eml).")],
-    vendor: Annotated[str, typer.Option(help="Who wrote it; the primary's vendor where absent.")] = "",
+    vendor: Annotated[str, typer.Option(help="Who wrote it; the vendor of the site that serves where absent.")] = "",
     deadline: Annotated[
         str, typer.Option(help="When the account ends, where the letter does not say so clearly.")
     ] = "",
     offline: Annotated[
-        bool, typer.Option("--offline", help="Only keep it; put nothing before the moderators.")
+        bool, typer.Option("--offline", help="Only keep it; put nothing before the moderators. It takes --vendor.")
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Keep a vendor's letter, find its deadline, and put the posts it names before the moderators.
 
-    Exit status: 0 kept, 1 error, 2 usage: no such file, or a deadline that has to be said.
+    Exit status: 0 kept, 1 error, 2 usage: no such file, or a deadline or a vendor that has to be said.
     """
     context: Context = ctx.obj
     fleet = context.home.load()
     data = _read(file)
     letter = read_letter(data)
-    notice = _notice(fleet, letter, vendor, _deadline(letter, deadline))
+    ends_at = _deadline(letter, deadline)
+    declared(fleet, [vendor] if vendor else None)
+    notice = _notice(fleet, letter, vendor or _writer(context, fleet, letter, offline=offline), ends_at)
     place = kept(context).keep(notice, data)
     queued: dict[str, object] = {}
     if notice.posts and not offline:
@@ -155,11 +159,45 @@ def _given(text: str) -> float:
     return at.timestamp()
 
 
+def _writer(context: Context, fleet: Fleet, letter: Letter, *, offline: bool) -> str:
+    """Whose it is where nobody said: of the vendor whose site serves; UsageError where it names another, or nobody can look."""
+    vendors = [vendor.name for vendor in fleet.vendors]
+    named = letter.named(vendors)
+    if offline:
+        raise _unsaid("Nobody is asked offline which site serves.", named or vendors)
+    try:
+        serving = _serving_vendor(context)
+    except ResilienceError as error:
+        raise _unsaid(f"No vault tells which site serves. {error.what}", named or vendors) from error
+    if others := [name for name in named if name != serving]:
+        raise UsageError(
+            f"The letter names {', '.join(others)}, and {serving} is where {fleet.names.host} is served.",
+            "An account that is taken for another's is not left in time.",
+            f"Say whose letter it is: {_options(dict.fromkeys([*others, serving]))}",
+        )
+    return serving
+
+
+def _serving_vendor(context: Context) -> str:
+    with context.world() as (fleet, world):
+        epoch = surely_newest(world.vaults, world.signer.verify)
+    if epoch is None:
+        raise ResilienceError("No vault shows an epoch.", "Nothing was ever brought up.", "Run `resilience status`.")
+    return fleet.site(epoch.site).vendor
+
+
+def _unsaid(why: str, vendors: Iterable[str]) -> UsageError:
+    return UsageError("Whose letter it is has to be said.", why, f"Say it: {_options(vendors)}")
+
+
+def _options(vendors: Iterable[str]) -> str:
+    return " or ".join(f"--vendor {name}" for name in vendors)
+
+
 def _notice(fleet: Fleet, letter: Letter, vendor: str, deadline_at: float) -> Notice:
-    declared(fleet, [vendor] if vendor else None)
     sent = letter.sent_at
     return Notice(
-        vendor=vendor or fleet.primary.vendor,
+        vendor=vendor,
         reference=letter.header("Message-ID").strip("<>") or letter.sha256[:16],
         subject=letter.header("Subject"),
         sender=letter.header("From"),

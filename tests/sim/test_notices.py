@@ -1,0 +1,120 @@
+"""A vendor's letter, as it is typed: filed under whom it is from, and obeyed by whoever serves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from resilience import cli
+from resilience.errors import UsageError
+from tests.sim.stage import Stage, day_one
+from tests.sim.typed import typing_at
+
+
+def typed(*words: str) -> Result:
+    """One command line."""
+    return CliRunner().invoke(cli.app, words)
+
+
+def usage(*words: str) -> UsageError:
+    """What a command line that cannot be meant so is told."""
+    said = typed(*words)
+    assert isinstance(said.exception, UsageError), (said.output, said.exception)
+    return said.exception
+
+
+def answer(*words: str) -> Any:
+    """What a command that went well prints for machines."""
+    said = typed(*words, "--json")
+    assert said.exit_code == 0, (said.output, said.exception)
+    return json.loads(said.stdout)
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
+    """A fleet that moved from acorn to birch."""
+    made = day_one()
+    made.operator.switchover()
+    typing_at(made, made.world, monkeypatch, tmp_path)
+    return made
+
+
+Letters = Callable[..., str]
+
+
+@pytest.fixture
+def letter(tmp_path: Path) -> Letters:
+    """Writes a letter, an e-mail where it is from somebody, and says where it lies."""
+
+    def write(text: str, sender: str = "", reference: str = "") -> str:
+        head = f"From: {sender}\nDate: Mon, 13 Nov 2023 10:00:00 +0000\nMessage-ID: <{reference}>\n\n" if sender else ""
+        place = tmp_path / f"letter-{len(list(tmp_path.glob('letter-*')))}"
+        place.write_text(head + text)
+        return str(place)
+
+    return write
+
+
+def plan_of(error: UsageError) -> dict[str, Any]:
+    """The plan that waits for its digest."""
+    assert error.what == "No plan was approved.", error
+    found: dict[str, Any] = json.loads(Path("plans", f"{error.next.split()[-1]}.json").read_text())
+    return found
+
+
+def test_after_a_move_a_letter_is_of_whom_serves(stage: Stage, letter: Letters) -> None:
+    """Typed as the runbook says: filed under birch, where the app went, and the way out of birch is planned."""
+    added = answer("notice", "add", letter("The account ends within 30 hours."))
+    assert added["vendor"] == "birch"
+    assert plan_of(usage("evacuate"))["source"] == "birch"
+    assert stage.post(1) == 1
+
+
+def test_who_wrote_it_has_to_be_said_where_nobody_can_look(stage: Stage, letter: Letters) -> None:
+    """Offline; where one old vault answers, which shows acorn's epoch still; and where none does."""
+    text = letter("The account ends within 30 hours.")
+    assert "--vendor" in usage("notice", "add", text, "--offline").next
+    for lost in (("elm", "cedar"), ("birch",)):
+        for vendor in lost:
+            stage.state.lose(vendor)
+        told = usage("notice", "add", text)
+        assert "--vendor acorn or --vendor birch" in told.next
+        assert "No vault tells which site serves" in told.why
+    assert answer("notice", "list") == []
+    assert answer("notice", "add", text, "--offline", "--vendor", "birch")["vendor"] == "birch"
+    assert answer("notice", "add", text, "--vendor", "birch")["vendor"] == "birch"
+
+
+@pytest.mark.parametrize(
+    ("text", "sender", "other"),
+    [
+        ("The account ends within 30 hours.", "Acorn Trust <abuse@acorn.test>", "acorn"),
+        ("Acorn ends your account within 30 hours.", "", "acorn"),
+        ("Acorn ends your account within 30 hours; go to birch.", "", "acorn"),
+        ("Acorn ends your account within 30 hours.", "Our operator <me@plaza.test>", "acorn"),
+        ("Your zone goes within 30 hours.", "abuse@dover.test", "dover"),
+    ],
+)
+def test_a_letter_that_names_another_vendor_is_not_guessed(
+    stage: Stage, letter: Letters, text: str, sender: str, other: str
+) -> None:
+    """By its sender, else by its words: the operator says whose it is, and nothing is filed before."""
+    told = usage("notice", "add", letter(text, sender, "1@it"))
+    assert other in told.what
+    assert f"--vendor {other}" in told.next
+    assert "--vendor birch" in told.next
+    assert answer("notice", "list") == []
+    assert stage.monitor.newest() is not None
+
+
+def test_a_sender_outweighs_words(stage: Stage, letter: Letters) -> None:
+    """Birch may write of acorn; a name within a longer word is none."""
+    words = "Unlike acorn we end your account within 30 hours. Felm, elms."
+    assert answer("notice", "add", letter(words, "abuse@birch.test", "1@it"))["vendor"] == "birch"
+    assert answer("notice", "add", letter("Cedars and elms go within 30 hours."))["vendor"] == "birch"
+    assert stage.post(1) == 1
