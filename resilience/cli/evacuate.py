@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -13,8 +14,9 @@ from resilience.cli.context import Context, say_json
 from resilience.cli.notice import chosen, when
 from resilience.decide.evacuation import Evacuation
 from resilience.engine.measure import Moving, measure
+from resilience.engine.observe import read
 from resilience.engine.serving import serving_site
-from resilience.errors import UsageError
+from resilience.errors import ResilienceError, UsageError
 from resilience.model import Fleet, Notice
 from resilience.render import words
 
@@ -34,16 +36,26 @@ def run(
     context: Context = ctx.obj
     notice = chosen(context, reference)
     with context.world() as (fleet, world), context.alone(urgent=True):
-        source = serving_site(world, fleet).site
-        if fleet.site(source).vendor == notice.vendor:
-            target = to or _target(fleet, source, notice)
-            found = measure(world, fleet, Moving(notice, source, target), _keys(context, fleet))
+        serving = serving_site(world, fleet)
+        half = notice.received_at + (notice.deadline_at - notice.received_at) / 2
+        asked = switchover.Asked(to, digest, tuple(accept or ()), pictures_until=half)
+        going = switchover.interrupted(world, asked)
+        site = serving.site
+        if fleet.site(site).vendor == notice.vendor:
+            target = to or _target(fleet, site, notice)
+            found = measure(world, fleet, Moving(notice, site, target), _keys(context, fleet))
             typer.echo(evacuation_text(notice, found, target), err=True)
-            half = notice.received_at + (notice.deadline_at - notice.received_at) / 2
-            asked = switchover.Asked(target, digest, tuple(accept or ()), pictures_until=half)
-            source = switchover.move(context, fleet, world, asked, silent=as_json).target
-    done = {"site": source, "vendor": fleet.site(source).vendor}
-    say_json(done) if as_json else typer.echo(f"{source} serves {fleet.names.host}; nothing serves at {notice.vendor}.")
+            site = switchover.move(context, fleet, world, replace(asked, to=target), silent=as_json).target
+        elif going is not None and fleet.site(going.source).vendor == notice.vendor:
+            switchover.move(context, fleet, world, asked, silent=as_json)
+        elif read(lambda: world.app.serving(serving)) is not True:
+            raise ResilienceError(
+                f"{site} may write, and does not serve.",
+                "A move to it has not come to its end.",
+                "Run what was interrupted again: `resilience switchover`, or `resilience failover`.",
+            )
+    done = {"site": site, "vendor": fleet.site(site).vendor}
+    say_json(done) if as_json else typer.echo(f"{site} serves {fleet.names.host}; nothing serves at {notice.vendor}.")
 
 
 def evacuation_text(notice: Notice, found: Evacuation, target: str) -> str:

@@ -63,11 +63,17 @@ class Asked:
     """When it moves although old pictures are still to come."""
 
 
+def interrupted(world: World, asked: Asked) -> Plan | None:
+    """The move that was interrupted, where what was typed can mean it."""
+    plan = unfinished(world, "switchover")
+    return plan if plan and asked.digest in {None, plan.digest} and asked.to in {None, plan.target} else None
+
+
 def move(context: Context, fleet: Fleet, world: World, asked: Asked, *, silent: bool) -> Plan:
     """Go on with what was interrupted, or do the approved plan; UsageError with the plan shown where none is."""
     with Progress.for_people(silent=silent) as progress:
-        plan = unfinished(world, "switchover")
-        if plan is None or asked.digest not in {None, plan.digest} or asked.to not in {None, plan.target}:
+        plan = interrupted(world, asked)
+        if plan is None:
             survey = observe(world, fleet)
             plan = plan_switchover(fleet, survey, to=asked.to, pictures_until=asked.pictures_until)
             expected = forecast(fleet, survey, plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from resilience import cli
-from resilience.errors import UsageError
-from tests.sim.stage import Stage, day_one
+from resilience.errors import ResilienceError, UsageError
+from resilience.simulation import SimLog
+from tests.sim.stage import Stage, attempt, day_one
 from tests.sim.typed import typing_at
 
 
@@ -118,3 +120,31 @@ def test_a_sender_outweighs_words(stage: Stage, letter: Letters) -> None:
     assert answer("notice", "add", letter(words, "abuse@birch.test", "1@it"))["vendor"] == "birch"
     assert answer("notice", "add", letter("Cedars and elms go within 30 hours."))["vendor"] == "birch"
     assert stage.post(1) == 1
+
+
+@pytest.mark.parametrize("door", ["plane.cedar.shape", "plane.cedar.restore", "app.cedar.start"])
+def test_an_evacuation_that_was_interrupted_goes_on(
+    stage: Stage, letter: Letters, door: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Cut off after its seal nobody serves: the same line is not told that all is done."""
+    answer("notice", "add", letter("The account ends within 30 hours."))
+    shown = plan_of(usage("evacuate", "--to", "cedar"))
+    approval = ("--digest", usage("evacuate", "--to", "cedar").next.split()[-1])
+    accepted = [f"--accept={hazard['name']}" for hazard in shown["hazards"]]
+    stage.break_next(door, how="killed", call=2 if door.endswith("shape") else 1)
+    assert "killed" in str(attempt(lambda: _raised(typed("evacuate", "--to", "cedar", *approval, *accepted))))
+    newest = stage.monitor.newest()
+    assert newest is not None
+    assert newest.site == "cedar", "it was cut off after the seal"
+    with monkeypatch.context() as elsewhere:
+        typing_at(stage, replace(stage.world, log=SimLog(stage.state)), elsewhere, tmp_path)
+        said = typed("evacuate")
+        assert isinstance(said.exception, ResilienceError), "another machine knows of no move"
+        assert said.exception.what == "cedar may write, and does not serve."
+    assert answer("evacuate") == {"site": "cedar", "vendor": "cedar"}
+    assert stage.post(1) == 1
+
+
+def _raised(said: Result) -> None:
+    if said.exception is not None:
+        raise said.exception
