@@ -12,6 +12,7 @@
     ├── ShortRecovery          1   recovery ended before the end of the chain
     └── VaultError             1   one vault did not do what was asked
         ├── VaultSilent        1   it did not answer, or was too busy to: that is no refusal
+        ├── Oversized          1   what it holds is larger than anything of its kind: as good as altered
         ├── TooFewVaults       1   not enough of them to seal, or to be sure
         ├── NoSnapshot         1   none of them gives a snapshot that can be used
         └── BrokenChain        1   data is missing everywhere, and is good until …
@@ -99,6 +100,10 @@ class VaultError(ResilienceError):
 
 class VaultSilent(VaultError):
     """A vault did not answer, or was too busy to: it refused nothing, and nothing is known of it."""
+
+
+class Oversized(VaultError):
+    """A vault answered with more than anything of that name can be: somebody else put it there."""
 
 
 class TooFewVaults(VaultError):

@@ -55,7 +55,7 @@ class Vault(Protocol):
         """Create `key` if absent. True: created; False: the store says that something is there (untouched); else raises."""
 
     def get(self, key: str) -> bytes | None:
-        """The whole object; None only when the store says that it does not exist."""
+        """The whole object; None only when the store says that it does not exist. Oversized where it is larger than its kind."""
 
     def exists(self, key: str) -> bool:
         """Whether `key` is there, read after write."""

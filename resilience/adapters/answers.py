@@ -36,6 +36,10 @@ class OddAnswer(Exception):
     """A store's answer that means neither yes nor no: whatever stands in its place said it."""
 
 
+class TooLarge(OddAnswer):
+    """More than anything of that name can be."""
+
+
 def codes_in(body: str) -> Iterator[str]:
     """Every code, reason or state in an answer, in JSON or XML; HTML has none."""
     try:

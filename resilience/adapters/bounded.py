@@ -6,35 +6,40 @@ import io
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from resilience.adapters.answers import OddAnswer
+from resilience.adapters.answers import TooLarge
+from resilience.replication import layout
 
-LARGEST = 256 << 20
-"""Bytes of one answer: twice the largest thing that is got whole, a mirror's copy of the packages hosts are set up from."""
+LARGEST = layout.ANY
+"""Bytes of an answer that is no object."""
 PIECE = 1 << 20
 
 
-def bounded(pieces: Iterable[bytes], close: Callable[[], None]) -> bytes:
-    """All pieces together; OddAnswer once they are too many, and the line is closed."""
-    held, size = [], 0
+def bounded(pieces: Iterable[bytes], close: Callable[[], None], most: int | None = None) -> bytes:
+    """All pieces together; TooLarge once they are too many, and the line is closed."""
+    most, held, size = most or LARGEST, [], 0
     for piece in pieces:
         size += len(piece)
-        if size > LARGEST:
+        if size > most:
             close()
-        refuse_above(size)
+        refuse_above(most, size)
         held.append(piece)
     return b"".join(held)
 
 
-def refuse_above(size: int) -> None:
-    """OddAnswer for more than the bound."""
-    if size > LARGEST:
-        raise OddAnswer(f"It gives more than {LARGEST >> 20} MiB, and nothing here is so large.")
+def refuse_above(most: int, size: int) -> None:
+    """TooLarge for more than the bound."""
+    if size > most:
+        raise TooLarge(f"It gives more than {most >> 20} MiB, and nothing of this kind is so large.")
 
 
 class Held(io.BytesIO):
     """A file in memory that takes no more than that."""
 
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
     def write(self, data: Any) -> int:
         """As any file."""
-        refuse_above(self.tell() + len(data))
+        refuse_above(self._most, self.tell() + len(data))
         return super().write(data)

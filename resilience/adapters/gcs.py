@@ -22,10 +22,11 @@ from requests.adapters import HTTPAdapter
 from resilience.adapters.answers import OddAnswer
 from resilience.adapters.bounded import PIECE, Held, bounded
 from resilience.adapters.google_credentials import quiet
-from resilience.adapters.vendor_words import explained, in_words, said
+from resilience.adapters.vendor_words import explained, fault, in_words, said
 from resilience.adapters.versions import remove_each
-from resilience.errors import UsageError, VaultError, VaultSilent, VendorClosed
+from resilience.errors import UsageError, VaultError, VendorClosed
 from resilience.model import VaultSpec
+from resilience.replication import layout
 
 TIMEOUT = (2, 10)
 RETRY = DEFAULT_RETRY.with_timeout(5).with_delay(initial=0.2, maximum=1.0)
@@ -153,7 +154,7 @@ class GcsVault:
                 return None
 
     def _download(self, key: str, checksum: Literal["auto"] | None) -> bytes:
-        held = Held()
+        held = Held(layout.most(key))
         self._bucket.blob(key).download_to_file(
             held, raw_download=True, timeout=TIMEOUT, retry=RETRY, checksum=checksum
         )
@@ -234,7 +235,7 @@ class GcsVault:
             return VendorClosed(self._vendor, found.group())
         status = getattr(error, "code", None) if isinstance(error, GoogleAPICallError) else None
         silent = isinstance(error, NO_ANSWER) or status in SILENT
-        return (VaultSilent if silent else VaultError)(
+        return fault(error, silent=silent)(
             f"{self.name} could not {did} {key}",
             in_words(error),
             f"Look at {self.name}'s endpoint, at whether its bucket is yours, and at the rights of vaults/{self.name}.json in the kit.",

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from resilience.errors import VaultError
+from resilience.errors import Oversized, VaultError
+from resilience.replication import layout
 
 
 class MemoryVault:
@@ -29,7 +30,11 @@ class MemoryVault:
     def get(self, key: str) -> bytes | None:
         """The whole object, or None."""
         with self._asked():
-            return self.objects.get(key)
+            data = self.objects.get(key)
+            if data is not None and len(data) > layout.most(key):
+                why = f"It is more than {layout.most(key) >> 20} MiB, and nothing of this kind is so large."
+                raise Oversized(f"{self.name} could not get {key}", why, "Find out who put it there.")
+            return data
 
     def exists(self, key: str) -> bool:
         """Whether `key` is there."""

@@ -17,10 +17,11 @@ from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionEr
 from resilience.adapters.answers import OddAnswer, closed
 from resilience.adapters.bounded import PIECE, bounded
 from resilience.adapters.s3_direct import SMALL, TAKEN, Absent, Bounded, Direct, md5
-from resilience.adapters.vendor_words import explained, in_words
+from resilience.adapters.vendor_words import explained, fault, in_words
 from resilience.adapters.versions import remove_each
-from resilience.errors import VaultError, VaultSilent, VendorClosed
+from resilience.errors import VaultError, VendorClosed
 from resilience.model import VaultSpec
+from resilience.replication import layout
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest, AWSRequest
@@ -87,11 +88,11 @@ class S3Vault:
     def get(self, key: str) -> bytes | None:
         """The whole object; None only on a 404."""
         with self._doing("get", key):
-            found = self._direct.get(key)
+            found = self._direct.get(key, layout.most(key))
             if found is not None:
                 return None if isinstance(found, Absent) else found
             try:
-                return _whole(self.client.get_object(Bucket=self._bucket, Key=key))
+                return _whole(self.client.get_object(Bucket=self._bucket, Key=key), layout.most(key))
             except ClientError as error:
                 if _code(error) in ABSENT:
                     return None
@@ -104,7 +105,8 @@ class S3Vault:
             if not kept:
                 return None
             oldest = min(reversed(kept), key=lambda version: version["LastModified"])  # a store lists the newest first
-            return _whole(self.client.get_object(Bucket=self._bucket, Key=key, VersionId=oldest["VersionId"]))
+            found = self.client.get_object(Bucket=self._bucket, Key=key, VersionId=oldest["VersionId"])
+            return _whole(found, layout.most(key))
 
     def exists(self, key: str) -> bool:
         """Whether `key` is there."""
@@ -201,16 +203,16 @@ class S3Vault:
 
     def _explain(self, did: str, key: str, error: Exception) -> VaultError | VendorClosed:
         """The error that tells an account that is closed from a store that has trouble."""
-        return closed(self._vendor, error) or (VaultSilent if _silent(error) else VaultError)(
+        return closed(self._vendor, error) or fault(error, silent=_silent(error))(
             f"{self.name} could not {did} {key}",
             _elsewhere(error) or in_words(error),
             f"Look at {self.name}'s endpoint, at whether its bucket is yours, and at the rights of vaults/{self.name}.json in the kit.",
         )
 
 
-def _whole(found: Mapping[str, Any]) -> bytes:
+def _whole(found: Mapping[str, Any], most: int) -> bytes:
     """An object's body; that it is whole is looked at with the last, empty piece."""
-    return bounded(iter(partial(found["Body"].read, PIECE), b""), found["Body"].close)
+    return bounded(iter(partial(found["Body"].read, PIECE), b""), found["Body"].close, most)
 
 
 def _silent(error: Exception) -> bool:

@@ -37,13 +37,13 @@ SMALL = 128 << 10
 class Bounded(URLLib3Session):
     """Botocore's session, with a bound to what it reads into memory by itself: all but the body of an object that is there."""
 
-    def send(self, request: Any) -> Any:
+    def send(self, request: Any, most: int | None = None) -> Any:
         """The answer, whole where it is no such body."""
         whole, request.stream_output = not request.stream_output, True
         answer: Any = super().send(request)
         if whole or answer.status_code != THERE:
             try:
-                answer._content = bounded(answer.raw.stream(), answer.raw.close)  # noqa: SLF001 - it reads without end
+                answer._content = bounded(answer.raw.stream(), answer.raw.close, most)  # noqa: SLF001 - it reads without end
             except Stalled as error:
                 raise ReadTimeoutError(endpoint_url=request.url, error=error) from error
             except HTTPError as error:
@@ -72,9 +72,9 @@ class Direct:
         self._parser = create_parser("rest-xml")
         self._events: Any = client.meta.events  # the stubs know half of it
 
-    def get(self, key: str) -> bytes | Absent | None:
+    def get(self, key: str, most: int) -> bytes | Absent | None:
         """What the store gives at once; None where the client has to be asked."""
-        answer = self._send(GET, AWSRequest("GET", self._at(key), {"User-Agent": "resilience"}))
+        answer = self._send(GET, AWSRequest("GET", self._at(key), {"User-Agent": "resilience"}), most)
         if answer is None:
             return None
         data: bytes = answer.content
@@ -99,7 +99,7 @@ class Direct:
     def _at(self, key: str) -> str:
         return self._root + quote(key, safe="/~")
 
-    def _send(self, operation: str, request: AWSRequest) -> AWSResponse | None:
+    def _send(self, operation: str, request: AWSRequest, most: int | None = None) -> AWSResponse | None:
         """The whole answer; None where there is none."""
         request.context["has_streaming_input"] = True  # as the client: under TLS the checksum is signed, not every byte
         self._auth.add_auth(request)
@@ -109,7 +109,7 @@ class Direct:
             headers["Expect"] = b"100-continue"  # as bytes: else the connection does not wait for the answer
         try:
             self._events.emit_until_response(f"before-send.{operation}", request=prepared)
-            answer: AWSResponse = self._session.send(prepared)
+            answer: AWSResponse = self._session.send(prepared, most)
         except BotoCoreError:
             return None
         heard = {"status_code": answer.status_code, "headers": answer.headers}

@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 
 import paramiko
 
-from resilience.adapters.bounded import Held
+from resilience.adapters.bounded import refuse_above
 from resilience.adapters.ssh import Login, connect
-from resilience.errors import ResilienceError, UsageError, VaultError
+from resilience.adapters.vendor_words import fault
+from resilience.errors import ResilienceError, UsageError
 from resilience.model import VaultSpec
+from resilience.replication import layout
 
 STALE_S = 30.0
 """A server that says nothing for so long is taken for gone."""
@@ -59,13 +61,16 @@ class SftpVault:
 
     def get(self, key: str) -> bytes | None:
         """The whole object; None only when the server says that there is no such file."""
-        held = Held()
         with self._doing("get", key) as sftp:
             try:
-                sftp.getfo(self._path(key), held)
+                file = sftp.open(self._path(key), "rb")
             except FileNotFoundError:
                 return None
-        return held.getvalue()
+            with file:
+                size = file.stat().st_size or 0
+                refuse_above(layout.most(key), size)  # whatever is asked for ahead is in memory
+                file.prefetch(size)
+                return file.read(size)
 
     def exists(self, key: str) -> bool:
         """Whether `key` is there."""
@@ -127,7 +132,7 @@ class SftpVault:
             yield sftp
         except Exception as error:  # also what paramiko stumbles over
             why = error.why if isinstance(error, ResilienceError) else f"{type(error).__name__}: {error}"
-            raise VaultError(
+            raise fault(error, silent=False)(
                 f"{self.name} could not {did} {key}",
                 why,
                 f"Look at {self.name}'s endpoint, at its host key in the kit, and at the account's rights and quota.",

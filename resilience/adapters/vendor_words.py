@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from resilience.adapters.answers import OddAnswer
-from resilience.errors import ResilienceError
+from resilience.adapters.answers import OddAnswer, TooLarge
+from resilience.errors import Oversized, ResilienceError, VaultError, VaultSilent
 
 Flag = re.IGNORECASE
 
@@ -96,6 +96,11 @@ def in_words(error: Exception) -> str:
         return str(error)
     told, means = f"{type(error).__name__}: {said(error)}", meaning(said(error))
     return told if means is None else f"{means.what[:1].upper()}{means.what[1:]}. {told}"
+
+
+def fault(error: Exception, *, silent: bool) -> type[VaultError]:
+    """Which error of a vault it is."""
+    return Oversized if isinstance(error, TooLarge) else VaultSilent if silent else VaultError
 
 
 def said(error: Exception) -> str:

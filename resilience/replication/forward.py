@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from resilience.errors import ResilienceError, UsageError
+from resilience.errors import Oversized, ResilienceError, UsageError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chunk, layout
@@ -107,8 +107,13 @@ class Forward:
 
     def _hear(self, key: str) -> Mapping[str, object]:
         said = self._said.setdefault(key, {})
-        said.update((n, answer) for n, answer in self.get(key).items() if not isinstance(answer, ResilienceError))
+        said.update((n, answer) for n, answer in self.get(key).items() if _is_word(answer))
         return said
+
+
+def _is_word(answer: object) -> bool:
+    """Whether a vault was heard; something that is too large lies there as surely as something altered."""
+    return isinstance(answer, Oversized) or not isinstance(answer, ResilienceError)
 
 
 def _ends(opening: Opening, leg: Leg) -> bool:

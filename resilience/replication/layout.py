@@ -18,6 +18,22 @@ STATE = "state/"
 POSITION = re.compile(r"[0-9A-F]{16}")
 NEAR = 16 << 20
 """A chunk is smaller than this, so the one that holds a position begins within it, or within the one before."""
+RECORD, CHUNK, FILE, ANY = 1 << 20, 9 << 20, 66 << 20, 256 << 20
+"""Bytes that an object has at most, by its kind. A record: a start with a timeline's history, or a label with pg_control, has some KiB. A
+chunk: ship puts 4 MiB of WAL and one message of Postgres into one, and nobody unpacks more than 8 MiB; what can't be packed grows by
+a thousandth, sealed as much again and a line for each recipient. A file: the app hands over 64 MiB at most, sealed likewise. Any:
+twice the largest thing that is got whole, a mirror's copy of the packages hosts are set up from."""
+MOST = {
+    "wal": RECORD,
+    "epoch": RECORD,
+    "label": RECORD,
+    "verified": RECORD,
+    "tls": RECORD,
+    "media": FILE,
+    "ledger": FILE,
+}
+KIND = re.compile(rf"(rehearsal/[^/]+/|[^/]+/)??(?P<kind>{'|'.join(MOST)}|state|supplies|order|restic|standby)/")
+"""The folder that tells what an object is, also below a rehearsal's name or, in a mirror, a vault's."""
 NUMBERED = re.compile(r"epoch/(?P<number>\d{8})\.json", re.ASCII)
 KEPT = re.compile(r"state/[^/]+/(?P<at_ms>\d{1,16})\.json", re.ASCII)
 LABELLED = re.compile(r"label/\d{8}/(?P<start>[0-9A-F]{16})-(?P<snapshot>[0-9a-f]+)(\.standby)?\.json", re.ASCII)
@@ -33,6 +49,13 @@ class Part(NamedTuple):
     payload: str
     """sha256 of the payload, also in its header's name: so the two of one sealing are never taken for another's."""
     is_header: bool
+
+
+def most(key: str) -> int:
+    """Bytes that an object of this name has at most: what is larger, somebody put there to fill a reader's memory."""
+    found = KIND.match(key)
+    kind = found["kind"] if found else ""
+    return CHUNK if kind == "wal" and chunk_start(key) is not None else MOST.get(kind, ANY)
 
 
 def epoch(number: int) -> str:

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import structlog
 
-from resilience.errors import ResilienceError
+from resilience.errors import Oversized, ResilienceError
 from resilience.ports import Vault
 
 T = TypeVar("T")
@@ -47,7 +47,10 @@ class Altered:
 
 def read_good(vault: Vault, key: str, decode: Callable[[bytes], T | None]) -> tuple[bytes, T] | Altered | None:
     """The object and what it says, as it is or as it was put first; Altered; None when it is absent."""
-    data = vault.get(key)
+    try:
+        data = vault.get(key)
+    except Oversized:
+        return _first(vault, key, decode)
     if data is None:
         return None
     said = decode(data)

@@ -20,7 +20,7 @@ from resilience.replication import label as labels
 from resilience.replication.config import Config, VaultConfig
 from resilience.replication.forward import Forward
 from resilience.replication.label import Label
-from resilience.replication.originals import KeepsHidden
+from resilience.replication.originals import KeepsHidden, read_good
 from resilience.replication.restic import Repository
 
 AT_ONCE = 8
@@ -81,9 +81,8 @@ def _refuse_gap(vault: Vault, epoch: EpochRecord, starts: Sequence[int], positio
     """Refused unless one of the chunks that are kept really holds the position from which the snapshot replays."""
 
     def holds(start: int) -> bool:
-        data = vault.get(layout.chunk(epoch.number, start))
-        found = None if data is None else chunk.decode(data, epoch)
-        return found is not None and found[0].start == start and found[0].end > position
+        found = read_good(vault, layout.chunk(epoch.number, start), lambda data: chunk.decode(data, epoch))
+        return isinstance(found, tuple) and found[1][0].start == start and found[1][0].end > position
 
     if not any(holds(s) for s in reversed(starts) if position - packing.LIMIT <= s <= position):
         raise Refused(

@@ -18,6 +18,7 @@ from resilience.replication.courier import PAUSES
 from resilience.replication.incoming import Incoming
 from resilience.replication.metrics import error_class
 from resilience.replication.objects import keep, object_path
+from resilience.replication.originals import Altered, read_good
 
 IDLE = 0.5
 """Seconds between questions while nothing is written."""
@@ -138,13 +139,13 @@ class Reader(threading.Thread):
     def _ask(self, incoming: Incoming, start: int) -> Header | None:
         """The chunk at this position when the vault has it whole, and no vault has another one there."""
         key = layout.chunk(incoming.leg.record.number, start)
-        data = self.vault.get(key)
-        if data is None:
+        read = read_good(self.vault, key, lambda data: _at(start, chunk.decode(data, incoming.leg.record)))
+        if read is None:
             return None
-        found = chunk.decode(data, incoming.leg.record)
-        if found is None or found[0].start != start or found[0].end <= start:
+        if isinstance(read, Altered):
             self._tell(ALTERED, key, "an altered chunk", start)
             return None
+        data, found = read
         known = incoming.known(start)
         if known != found[0] and not self._opens(incoming, *found):
             return None
@@ -195,3 +196,8 @@ class Reader(threading.Thread):
         self._lacking_since = 0.0
         self._at = (incoming, end)
         return True
+
+
+def _at(start: int, found: tuple[Header, bytes] | None) -> tuple[Header, bytes] | None:
+    """A chunk that begins where its name says."""
+    return found if found is not None and found[0].start == start < found[0].end else None

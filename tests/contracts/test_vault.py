@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,9 +24,10 @@ from botocore.exceptions import EndpointConnectionError
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.adapters.s3 import S3Vault
 from resilience.adapters.ssh import HostKeyMismatch
-from resilience.errors import UsageError, VaultError
+from resilience.errors import Oversized, UsageError, VaultError
 from resilience.model import VaultSpec
 from resilience.ports import Vault
+from resilience.replication import layout
 from resilience.replication.mirrored import Mirrored
 from resilience.replication.originals import Altered, KeepsHidden, KeepsVersions, TellsLock, read_good
 from resilience.replication.vaults import open_vault
@@ -80,6 +82,31 @@ def test_an_empty_object_is_an_object(vault: Vault) -> None:
     """Nothing to hold is not the same as not there."""
     assert vault.put_new("held", b"")
     assert vault.get("held") == b""
+
+
+def _refuse_large(vault: Vault, key: str) -> None:
+    """Three times what its kind may be, which is altered, without being taken into memory."""
+    assert vault.put_new(key, bytes(3 * layout.most(key)))
+    tracemalloc.start()
+    with pytest.raises(Oversized, match=f"more than {layout.most(key) >> 20} MiB"):
+        vault.get(key)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * layout.most(key)
+    assert isinstance(read_good(vault, key, lambda data: data), Altered)
+
+
+@pytest.mark.parametrize("key", [layout.chunk(1, 1 << 24), layout.first(1), "label/00000001/1-abc.json"])
+def test_what_is_larger_than_its_kind_is_altered(vault: Vault, key: str) -> None:
+    """Whoever may only put must not end a reader by an object's size: it is told at once, and by another name than silence."""
+    _refuse_large(vault, key)
+
+
+def test_boto3_takes_no_more(stores: dict[str, Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client is asked wherever the direct way does not tell."""
+    monkeypatch.setattr("resilience.adapters.s3_direct.Direct.get", lambda *_: None)
+    store = stores["s3"]
+    _refuse_large(open_vault(make_bucket(store, next(NAMES)), store.credentials["operator"]), layout.chunk(1, 1 << 24))
 
 
 def test_objects_are_written_once(vault: Vault) -> None:
@@ -363,6 +390,8 @@ def test_the_first_version_outlives_whoever_writes_over_it(stores: dict[str, Sto
     assert vault.get(key) == b"written over 2"
     assert vault.first(key) == b"as it was put"
     whole = read_good(vault, key, lambda data: data if data.startswith(b"as") else None)
+    client.put_object(Bucket=spec.bucket, Key=key, Body=bytes(layout.most(key) + 1))
+    assert read_good(vault, key, lambda data: data) == (b"as it was put", b"as it was put")
     assert whole == (b"as it was put", b"as it was put")
     assert isinstance(read_good(vault, key, lambda _: None), Altered)
     assert read_good(vault, "wal/none", lambda data: data) is None

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.errors import BrokenChain, TooFewVaults, VaultError
 from resilience.model import EpochRecord
-from resilience.replication import chunk, layout, lsn, seals
+from resilience.replication import chunk, layout, lsn, packing, seals
 from resilience.replication.chain import Chain
 from resilience.replication.gather import Gathered
 from resilience.replication.objects import Place, ends
@@ -211,6 +211,32 @@ def test_what_was_written_over_is_read_as_it_was_put(world: World) -> None:
     assert wal == world.wal
     assert all(gathered.holders(header, chain.confirmed) for header in chain.headers)
     assert all(gathered.altered_in(name, chain) == [] for name in SET)
+
+
+def test_what_is_too_large_for_a_chunk_is_altered(world: World) -> None:
+    """Whoever may put one in the place of a chunk keeps nobody from what other vaults hold, and where all have one the end is not unproven but spoilt."""
+    world.ship([100] * 3)
+    large = bytes(20 << 20)
+    world.vaults["birch"].objects[layout.chunk(1, world.bounds[1][0])] = large
+    chain, gathered, wal = world.walk()
+    assert wal == world.wal
+    assert gathered.altered_in("birch", chain) == [layout.chunk(1, world.bounds[1][0])]
+    for vault in world.vaults.values():
+        vault.objects[layout.chunk(1, world.bounds[2][1])] = large
+    with pytest.raises(BrokenChain, match="altered in birch, cedar, elm"):
+        world.walk()
+
+
+def test_the_largest_chunk_has_room(world: World) -> None:
+    """As much WAL as is unpacked at all, which nothing makes smaller, for as many recipients as nobody has."""
+    body = chunk.seal_body(random.Random(1).randbytes(packing.LIMIT), [str(world.identity.to_public())] * 1000)
+    assert len(body) + chunk.HEADER_LIMIT < layout.most(layout.chunk(1, BASE))
+    assert (
+        layout.most(f"rehearsal/r1/{layout.chunk(1, BASE)}")
+        == layout.most(f"elm/{layout.chunk(1, BASE)}")
+        == layout.CHUNK
+    )
+    assert layout.most("state/wal/1.json") == layout.most("elm/restic/00000001/data/ab") == layout.ANY
 
 
 def test_altered_in_all_is_a_broken_chain(world: World) -> None:

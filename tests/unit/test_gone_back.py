@@ -221,6 +221,16 @@ def test_of_two_openings_the_one_that_counts_is_believed() -> None:
     vaults["c"].of = ("",)
     with pytest.raises(BrokenChain):
         goes_on(forward, first_leg(known))
+    four = {name: MemoryVault(name) for name in "abcd"}
+    for one in four.values():
+        vault_with(2, vault=one)
+    known[2] = replace(known[2], vaults=tuple("abcd"), signature="")
+    known[2] = replace(known[2], signature=CERTIFY(epochs.payload(known[2])))
+    for name, data in zip("cd", (thief, bytes(layout.RECORD + 1)), strict=True):
+        four[name].objects[layout.opening(2)] = data
+    for one in four.values():
+        one.objects[layout.epoch(2)] = epochs.encode(known[2])
+    assert goes_on(followed(known, **four), first_leg(known)) == (500, 2), "what is too large was heard, and is none"
     vaults["a"].objects[layout.opening(2)] = true
     assert goes_on(forward, first_leg(known)) == (500, 2)
 

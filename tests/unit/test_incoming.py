@@ -182,12 +182,14 @@ def test_a_vault_that_had_nothing_near_the_beginning_is_read_once_it_has(
     assert incoming.position == begins + 25, "the third vault counts"
 
 
-def test_an_altered_chunk_counts_as_absent(incoming: Incoming, tmp_path: Path) -> None:
-    """What was not signed for this epoch is not kept."""
+@pytest.mark.parametrize("size", [7, layout.CHUNK + 1])
+def test_an_altered_chunk_counts_as_absent(incoming: Incoming, tmp_path: Path, size: int) -> None:
+    """What was not signed for this epoch is not kept, and what is larger than any chunk no failure of its vault."""
     vault = MemoryVault(RECORD.vaults[0])
-    vault.put_new(layout.chunk(RECORD.number, 0), b"rubbish")
+    vault.put_new(layout.chunk(RECORD.number, 0), bytes(size))
     reader = Reader(vault, lambda: incoming, tmp_path, 0.01, str(IDENTITY))
     assert not reader.step()
+    assert reader.errors == {"Altered": 1}
     assert not list(tmp_path.iterdir())
 
 
