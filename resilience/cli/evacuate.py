@@ -11,7 +11,7 @@ import typer
 from resilience.cli import switchover
 from resilience.cli.approval import Accepted
 from resilience.cli.context import Context, say_json
-from resilience.cli.notice import chosen, when
+from resilience.cli.notice import chosen, kept, pressing, when
 from resilience.decide.evacuation import Evacuation
 from resilience.engine.measure import Moving, measure
 from resilience.engine.observe import read
@@ -20,10 +20,12 @@ from resilience.errors import ResilienceError, UsageError
 from resilience.model import Fleet, Notice
 from resilience.render import words
 
+WHICH = "Which notice; where absent, the one of the vendor whose site serves that has its deadline ahead."
+
 
 def run(
     ctx: typer.Context,
-    reference: Annotated[str, typer.Argument(help="Which notice; the one with the next deadline where absent.")] = "",
+    reference: Annotated[str, typer.Argument(help=WHICH)] = "",
     digest: Annotated[str | None, typer.Option(help="Digest of the plan that was read.")] = None,
     accept: Accepted = None,
     to: Annotated[str | None, typer.Option(help="The site to move to.")] = None,
@@ -31,22 +33,25 @@ def run(
 ) -> None:
     """Show what is still to copy and whether it is done before the deadline; with --digest, move by a switchover.
 
-    Exit status: 0 moved, 1 error, 2 usage: no plan was approved, 5 refused.
+    Where no deadline of the vendor whose site serves lies ahead, or several do, it names them: say which.
+
+    Exit status: 0 moved, 1 error, 2 usage: no plan was approved, or which notice has to be said, 5 refused.
     """
     context: Context = ctx.obj
-    notice = chosen(context, reference)
     with context.world() as (fleet, world), context.alone(urgent=True):
         serving = serving_site(world, fleet)
-        half = notice.received_at + (notice.deadline_at - notice.received_at) / 2
-        asked = switchover.Asked(to, digest, tuple(accept or ()), pictures_until=half)
+        site, asked = serving.site, switchover.Asked(to, digest, tuple(accept or ()))
         going = switchover.interrupted(world, asked)
-        site = serving.site
+        left = fleet.site(going.source if going is not None and going.target == site else site).vendor
+        notice = chosen(context, reference) if reference else pressing(kept(context).all(), left, world.clock.now())
         if fleet.site(site).vendor == notice.vendor:
             target = to or _target(fleet, site, notice)
             found = measure(world, fleet, Moving(notice, site, target), _keys(context, fleet))
             typer.echo(evacuation_text(notice, found, target), err=True)
-            site = switchover.move(context, fleet, world, replace(asked, to=target), silent=as_json).target
-        elif going is not None and fleet.site(going.source).vendor == notice.vendor:
+            half = notice.received_at + (notice.deadline_at - notice.received_at) / 2
+            asked = replace(asked, to=target, pictures_until=half)
+            site = switchover.move(context, fleet, world, asked, silent=as_json).target
+        elif going is not None and left == notice.vendor:
             switchover.move(context, fleet, world, asked, silent=as_json)
         elif read(lambda: world.app.serving(serving)) is not True:
             raise ResilienceError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from resilience.model import Fleet, Notice
 from resilience.replication.epoch import surely_newest
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="A vendor's letter, and what is done about it.")
+FROM_LETTERS = "What is to be done, and by when, is read from the vendor's letter."
 Json = Annotated[bool, typer.Option("--json", help="For machines.")]
 
 
@@ -84,7 +86,7 @@ def list_notices(ctx: typer.Context, as_json: Json = False) -> None:
 def evidence(
     ctx: typer.Context,
     to: Annotated[Path, typer.Option(help="The file to write.")],
-    reference: Annotated[str, typer.Argument(help="Which notice; the one with the next deadline where absent.")] = "",
+    reference: Annotated[str, typer.Argument(help="Which notice; the newest that names posts where absent.")] = "",
     as_json: Json = False,
 ) -> None:
     """Write what was decided about each named post, with what it was, into one signed file for the appeal.
@@ -92,11 +94,14 @@ def evidence(
     Exit status: 0 written, 1 error, 2 usage.
     """
     context: Context = ctx.obj
-    notice = chosen(context, reference)
+    notice = chosen(context, reference) if reference else _newest_with_posts(context)
     with context.world() as (fleet, world):
         data = world.app.evidence(serving_site(world, fleet), notice)
     to.write_bytes(data)
-    say_json({"file": str(to), "bytes": len(data)}) if as_json else typer.echo(f"{to}: {len(data):,} bytes.")
+    about = {"vendor": notice.vendor, "reference": notice.reference}
+    say_json({"file": str(to), "bytes": len(data), **about}) if as_json else typer.echo(
+        f"{to}: {len(data):,} bytes, about {notice.vendor}'s letter {notice.reference}."
+    )
 
 
 def kept(context: Context) -> NoticeFiles:
@@ -104,16 +109,58 @@ def kept(context: Context) -> NoticeFiles:
     return NoticeFiles(context.home.directory / "notices")
 
 
-def chosen(context: Context, reference: str = "") -> Notice:
-    """One notice by its reference, else the one with the next deadline."""
-    found = [notice for notice in kept(context).all() if reference in {"", notice.reference}]
+def chosen(context: Context, reference: str) -> Notice:
+    """The notice of this reference, as it was added last."""
+    found = [notice for notice in kept(context).all() if notice.reference == reference]
     if not found:
         raise UsageError(
-            f"There is no notice {reference}." if reference else "No notice was added.",
-            "What is to be done, and by when, is read from the vendor's letter.",
-            "Add it: resilience notice add FILE",
+            f"There is no notice {reference}.", FROM_LETTERS, "See those there are: resilience notice list"
         )
-    return found[0]
+    return max(found, key=lambda notice: notice.received_at)
+
+
+def pressing(notices: list[Notice], vendor: str, now: float) -> Notice:
+    """The one letter of this vendor whose deadline lies ahead; UsageError that names the others where it is not one."""
+    if not notices:
+        raise UsageError("No notice was added.", FROM_LETTERS, "Add it: resilience notice add FILE")
+    theirs = [notice for notice in notices if notice.vendor == vendor]
+    ahead = [notice for notice in theirs if notice.deadline_at > now]
+    if not theirs:
+        raise UsageError(
+            f"No letter of {vendor} was added, whose site may write.",
+            f"There are: {_listed(notices)}.",
+            f"Add it: resilience notice add FILE. Was one of these {vendor}'s, add it again with --vendor {vendor}",
+        )
+    if not ahead:
+        raise UsageError(
+            f"The deadline of {vendor} has passed, and its site was not left.",
+            f"Its letters: {_listed(theirs)}.",
+            f"To leave all the same: {_evacuate(theirs[-1])}",
+        )
+    if len(ahead) > 1:
+        raise UsageError(
+            f"{len(ahead)} letters of {vendor} have a deadline that lies ahead.",
+            f"They are: {_listed(ahead)}.",
+            f"Say which, such as the next: {_evacuate(ahead[0])}",
+        )
+    return ahead[0]
+
+
+def _listed(notices: list[Notice]) -> str:
+    return "; ".join(f"{one.vendor}'s {one.reference}, {when(one.deadline_at)}" for one in notices)
+
+
+def _evacuate(notice: Notice) -> str:
+    return f"resilience evacuate {shlex.quote(notice.reference)}"
+
+
+def _newest_with_posts(context: Context) -> Notice:
+    found = [notice for notice in kept(context).all() if notice.posts]
+    if not found:
+        raise UsageError(
+            "No notice that names posts was added.", FROM_LETTERS, "Add the letter: resilience notice add FILE"
+        )
+    return max(found, key=lambda notice: notice.received_at)
 
 
 def when(at: float) -> str:

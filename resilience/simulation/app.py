@@ -52,14 +52,25 @@ class SimApp:
         """Remember it on the host."""
 
         def take(_host: Host) -> Mapping[str, Any]:
-            self.sim.notices[notice.reference] = notice.posts
+            self.sim.notices[notice.vendor, notice.reference] = notice.posts
             return {"named": len(notice.posts), "unknown": 0, "open": len(notice.posts)}
 
         return self._on(outputs, "take_notice", 0.5, take)
 
     def evidence(self, outputs: SiteOutputs, notice: Notice) -> bytes:
         """The addresses that were named."""
-        return self._on(outputs, "evidence", 0.5, lambda _host: "\n".join(self.sim.notices[notice.reference]).encode())
+
+        def tell(_host: Host) -> bytes:
+            posts = self.sim.notices.get((notice.vendor, notice.reference))
+            if posts is None:
+                raise ResilienceError(
+                    f"{outputs.site} knows no notice {notice.reference} of {notice.vendor}.",
+                    "It was never put before the moderators there.",
+                    "Add the letter again: `resilience notice add FILE`.",
+                )
+            return "\n".join(posts).encode()
+
+        return self._on(outputs, "evidence", 0.5, tell)
 
     def fill(self, outputs: SiteOutputs, size: str, seed: int) -> Mapping[str, Any]:
         """Nothing is too much in memory: the users' own seed is all there is."""

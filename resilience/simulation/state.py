@@ -145,8 +145,8 @@ class State:
     confirmed: set[str] = field(default_factory=set)
     """Rows of which ship knew that k vaults held them, and saw no newer epoch after."""
     taken_down: set[str] = field(default_factory=set)
-    notices: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """Posts that a vendor's letter names, by its reference; rows like all others, so they come along."""
+    notices: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """Posts that a letter names, by its vendor and reference; rows like all others, so they come along."""
     events: list[Event] = field(default_factory=list)
     called_dead: list[dict[str, Any]] = field(default_factory=list)
     goes_on: list[Callable[[], None]] = field(default_factory=list)

@@ -235,7 +235,7 @@ def test_thirty_hours_and_ninety_eight_posts(operator: Operator, letter: Path, t
         98,
     )
     assert all(post["decided_at"] for post in notice["posts"])
-    assert operator.run("evacuate") == {"site": "cedar", "vendor": "cedar"}
+    assert operator.run("evacuate", "98-posts@acorn.test") == {"site": "cedar", "vendor": "cedar"}
 
 
 def evacuated(operator: Operator, to: str) -> None:

@@ -17,6 +17,9 @@ from resilience.simulation import SimLog
 from tests.sim.stage import Stage, attempt, day_one
 from tests.sim.typed import typing_at
 
+PAST, SOON, LATER = "2023-11-01T12:00Z", "2023-11-15T12:00Z", "2023-11-16T12:00Z"
+"""The simulation begins on 14 November 2023."""
+
 
 def typed(*words: str) -> Result:
     """One command line."""
@@ -122,12 +125,94 @@ def test_a_sender_outweighs_words(stage: Stage, letter: Letters) -> None:
     assert stage.post(1) == 1
 
 
+def test_the_letter_that_lies_ahead_of_whom_serves_is_obeyed(stage: Stage, letter: Letters, tmp_path: Path) -> None:
+    """Last year's of acorn, an older one of birch that was withdrawn, and today's of birch: today's, with half of its own time."""
+    host = stage.fleet.names.host
+    old = answer("notice", "add", letter(f"http://{host}/@ann/1"), "--vendor", "acorn", "--deadline", PAST)
+    gone = answer("notice", "add", letter(f"http://{host}/@ann/2"), "--vendor", "birch", "--deadline", PAST)
+    today = answer("notice", "add", letter(f"http://{host}/@ann/3. The account ends within 30 hours."))
+    planned = plan_of(usage("evacuate", "--to", "cedar"))
+    until = next(step["args"]["until"] for step in planned["steps"] if step["action"] == "ahead")
+    assert until == pytest.approx((today["received_at"] + today["deadline_at"]) / 2)
+    assert planned["source"] == "birch"
+    for reference, page in ((), "3"), ((old["reference"],), "1"), ((gone["reference"],), "2"):
+        answer("notice", "evidence", *reference, "--to", str(tmp_path / "evidence"))
+        assert (tmp_path / "evidence").read_text() == f"http://{host}/@ann/{page}"
+
+
+def test_several_that_lie_ahead_are_named(stage: Stage, letter: Letters) -> None:
+    """Each with its deadline, the next first; one of them is typed."""
+    assert typed("notice", "add", letter("Go.", "abuse@birch.test", "2@birch"), "--deadline", LATER).exit_code == 0
+    assert typed("notice", "add", letter("Go now.", "abuse@birch.test", "1@birch"), "--deadline", SOON).exit_code == 0
+    told = usage("evacuate")
+    assert told.why.index("1@birch") < told.why.index("2@birch")
+    assert "resilience evacuate 1@birch" in told.next
+    assert plan_of(usage("evacuate", "2@birch"))["source"] == "birch"
+    assert stage.post(1) == 1
+
+
+def test_a_vendor_that_is_late_is_left_by_naming_its_letter(stage: Stage, letter: Letters) -> None:
+    """The deadline has passed and birch still serves: said, with what to type."""
+    adding = ("notice", "add", letter("Go.", "abuse@birch.test", "1@birch"), "--deadline", PAST)
+    assert typed(*adding).exit_code == 0
+    told = usage("evacuate")
+    assert "passed" in told.what
+    assert "resilience evacuate 1@birch" in told.next
+    assert plan_of(usage("evacuate", "1@birch"))["source"] == "birch"
+    assert stage.post(1) == 1
+
+
+def test_letters_of_others_alone_move_nobody_and_are_no_success(stage: Stage, letter: Letters) -> None:
+    """A letter under the wrong vendor is not taken for an evacuation that is done; named, it is told that nothing serves there."""
+    assert "notice add" in usage("evacuate").next
+    adding = ("notice", "add", letter("Go.", "abuse@acorn.test", "1@acorn"), "--deadline", SOON, "--vendor", "acorn")
+    assert typed(*adding).exit_code == 0
+    told = usage("evacuate")
+    assert "birch" in told.what
+    assert "1@acorn" in told.why
+    assert "--vendor birch" in told.next
+    assert answer("evacuate", "1@acorn") == {"site": "birch", "vendor": "birch"}
+    assert "notice list" in usage("evacuate", "7@acorn").next
+    assert stage.post(1) == 1
+
+
+def test_what_to_type_can_be_typed(stage: Stage, letter: Letters) -> None:
+    """A message's id may hold what a shell reads."""
+    adding = ("notice", "add", letter("Go.", "abuse@birch.test", "$x&1@birch"), "--deadline", PAST)
+    assert typed(*adding).exit_code == 0
+    assert "resilience evacuate '$x&1@birch'" in usage("evacuate").next
+    assert stage.post(1) == 1
+
+
+def test_evidence_is_about_a_letter_that_names_posts(stage: Stage, letter: Letters, tmp_path: Path) -> None:
+    """A reminder after it names none; which letter it is about is said."""
+    words, to = ("notice", "evidence"), ("--to", str(tmp_path / "evidence"))
+    assert "names posts" in usage(*words, *to).what
+    page = f"http://{stage.fleet.names.host}/@ann/1"
+    first = letter(f"{page} must go.", "abuse@birch.test", "1@birch")
+    assert typed("notice", "add", first, "--deadline", LATER).exit_code == 0
+    assert typed("notice", "add", letter("Hurry.", "abuse@birch.test", "2@birch"), "--deadline", LATER).exit_code == 0
+    said = typed(*words, *to)
+    assert "birch's letter 1@birch" in said.output, (said.output, said.exception)
+    assert (tmp_path / "evidence").read_text() == page
+    assert answer(*words, *to)["reference"] == "1@birch"
+
+
+def test_evidence_of_a_letter_that_was_only_kept(stage: Stage, letter: Letters, tmp_path: Path) -> None:
+    """Offline nothing was put before the moderators, so there is nothing to show."""
+    text = letter(f"http://{stage.fleet.names.host}/@ann/1 must go within 30 hours.")
+    answer("notice", "add", text, "--offline", "--vendor", "birch")
+    said = typed("notice", "evidence", "--to", str(tmp_path / "evidence"))
+    assert isinstance(said.exception, ResilienceError)
+    assert "knows no notice" in said.exception.what
+
+
 @pytest.mark.parametrize("door", ["plane.cedar.shape", "plane.cedar.restore", "app.cedar.start"])
 def test_an_evacuation_that_was_interrupted_goes_on(
     stage: Stage, letter: Letters, door: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Cut off after its seal nobody serves: the same line is not told that all is done."""
-    answer("notice", "add", letter("The account ends within 30 hours."))
+    reference = answer("notice", "add", letter("The account ends within 30 hours."))["reference"]
     shown = plan_of(usage("evacuate", "--to", "cedar"))
     approval = ("--digest", usage("evacuate", "--to", "cedar").next.split()[-1])
     accepted = [f"--accept={hazard['name']}" for hazard in shown["hazards"]]
@@ -138,7 +223,7 @@ def test_an_evacuation_that_was_interrupted_goes_on(
     assert newest.site == "cedar", "it was cut off after the seal"
     with monkeypatch.context() as elsewhere:
         typing_at(stage, replace(stage.world, log=SimLog(stage.state)), elsewhere, tmp_path)
-        said = typed("evacuate")
+        said = typed("evacuate", reference)
         assert isinstance(said.exception, ResilienceError), "another machine knows of no move"
         assert said.exception.what == "cedar may write, and does not serve."
     assert answer("evacuate") == {"site": "cedar", "vendor": "cedar"}
