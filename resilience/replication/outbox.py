@@ -51,6 +51,7 @@ class Outbox:
         self.error: str | None = None
         self.passed_over: str | None = None
         """What lies in the outbox and no app of ours hands over; None where nothing does."""
+        self._misplaced: Mapping[str, str] = {}
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._holders: dict[tuple[str, str], set[str]] = {}
@@ -78,6 +79,23 @@ class Outbox:
     def backlog(self, vault: str) -> tuple[int, int]:
         """Objects that a vault still lacks, and what they take of the disk at most."""
         return self.queue(vault).backlog()
+
+    def lacking(self) -> dict[str, int]:
+        """Objects that each vault still lacks, what lies in the outbox among them.
+
+        Counted in the order in which they move on, so that none on its way is in nobody's count; some may be in two.
+        """
+        handed_over = self._handed_over()
+        first = sorted(self.queues, key=lambda queue: not queue.apart)  # their headers go on into the others' queues
+        return {queue.vault.name: handed_over + queue.backlog()[0] for queue in first}
+
+    def _handed_over(self) -> int:
+        """What the app handed over and no queue has yet."""
+        count = 0
+        for kind in SOURCES:
+            with suppress(FileNotFoundError, NotADirectoryError), appfolders.opened(self._source, kind) as folder:
+                count += sum(f"{kind}/{name}" not in self._misplaced for name in _names(folder))
+        return count
 
     def leave(self, vault: str) -> None:
         """Keep no more pictures and keys for a vault that is left behind; the ledger is kept whatever it takes."""
@@ -156,7 +174,8 @@ class Outbox:
 
     def _pass_over(self, found: Mapping[str, str]) -> None:
         """Say what stays where it is, whenever that changed."""
-        first = [f"{what} ({why})" for what, why in sorted(found.items())[:3]]
+        self._misplaced = found
+        first = [f"{_shown(what)} ({why})" for what, why in sorted(found.items())[:3]]
         more = f" and {len(found) - len(first)} more" if len(found) > len(first) else ""
         told = f"no app hands these over, and they stay in the outbox: {', '.join(first)}{more}" if found else None
         if told is not None and told != self.passed_over:
@@ -168,13 +187,12 @@ class Outbox:
         passed: dict[str, str] = {}
         try:
             with appfolders.opened(self._source, kind) as folder:
-                with os.scandir(folder) as entries:
-                    names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+                names = sorted(_names(folder))
                 for name in names:
                     try:
                         self._take(folder, kind, name)
                     except appfolders.Misplaced as error:
-                        passed[f"{kind}/{_shown(name)}"] = error.seen
+                        passed[f"{kind}/{name}"] = error.seen
         except FileNotFoundError:
             return passed
         except NotADirectoryError:
@@ -201,9 +219,15 @@ def _refuse_name(kind: str, name: str) -> None:
         raise appfolders.Misplaced(Path(kind, name), "another name")
 
 
+def _names(folder: int) -> list[str]:
+    """What lies there finished: the app writes aside, under a name with a dot before it."""
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries if not entry.name.startswith(".")]
+
+
 def _shown(name: str) -> str:
     """A name as a person may be shown it, whoever chose it."""
-    return re.sub(r"[^0-9A-Za-z._-]", "?", name)[:80]
+    return re.sub(r"[^0-9A-Za-z._/-]", "?", name)[:80]
 
 
 class Queue(threading.Thread):

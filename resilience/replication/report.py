@@ -77,15 +77,20 @@ class Report:
             self._metrics_written = now
 
     def facts(self) -> dict[str, Any]:
-        """Epoch, positions, what is wrong, and lag by vault, in bytes and in seconds."""
+        """Epoch, positions, what is wrong, and lag by vault, in bytes and in seconds; nothing of it is older than `at`."""
+        at = time.time()
         record = self._config.record
         confirmed = self._spool.confirmed(record.k) if self._spool.shipped(record.k) else 0
         expires = self._lease.expires()
         verified = notes.read(self._config, "verified") or {}
-        vaults = {c.vault.name: {**self._vault(c), "verified_at": verified.get(c.vault.name)} for c in self._couriers}
+        lacking = self._outbox.lacking()
+        vaults = {
+            c.vault.name: {**self._vault(c, lacking[c.vault.name]), "verified_at": verified.get(c.vault.name)}
+            for c in self._couriers
+        }
         writes = self._limits.writes
         return {
-            "at": time.time(),
+            "at": at,
             "site": self._config.site,
             "epoch": record.number,
             "nonce": record.nonce,
@@ -108,10 +113,10 @@ class Report:
             "vaults": vaults,
         }
 
-    def _vault(self, courier: Courier) -> dict[str, Any]:
+    def _vault(self, courier: Courier, objects: int) -> dict[str, Any]:
         name = courier.vault.name
         chunks, size = self._spool.backlog(name)
-        objects, objects_size = self._outbox.backlog(name)
+        objects_size = self._outbox.backlog(name)[1]
         hole = self._spool.hole(name)
         return {
             "counts": courier.progress.counted > 0,

@@ -233,6 +233,28 @@ def test_a_lost_spool_is_told(sites: Callable[..., Site], fleet: Fleet) -> None:
     assert fleet.vaults()["birch"].list("wal/") == before
 
 
+def test_a_picture_that_was_handed_over_is_in_every_word_of_ship(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """Whatever moment its report is from: what lies in the outbox by then and no vault has is counted, so that no drain passes over it."""
+    acorn = sites(fleet, "acorn")
+    acorn.create()
+    acorn.ship(without(acorn.ship_config(), "elm"))
+    acorn.wait_confirmed()
+    handed: list[float] = []
+    told: dict[float, int] = {}
+
+    def told_often() -> bool:
+        data = os.urandom(100)
+        (acorn.folder / "outbox/media" / hashlib.sha256(data).hexdigest()).write_bytes(data)
+        handed.append(time.time())
+        status = acorn.status()
+        told[status["at"]] = status["vaults"]["elm"]["backlog_objects"]
+        return len(told) > 5
+
+    wait_until(told_often, acorn.told)
+    missed = {at: (counted, lay) for at, counted in told.items() if counted < (lay := sum(h <= at for h in handed))}
+    assert missed == {}
+
+
 def test_pictures_and_ledger(sites: Callable[..., Site], fleet: Fleet) -> None:
     """What the app leaves in the outbox is in every vault, readable by the identity alone, and comes back."""
     acorn = sites(fleet, "acorn")

@@ -216,3 +216,24 @@ def test_what_a_vault_takes_at_once_waits_no_more(host: Host) -> None:
         sys.setswitchinterval(usual)
     wait_until(lambda: all(len(host.vaults[name].put) == 400 for name in ("birch", "cedar")), "the headers")
     wait_until(lambda: not any(any(outbox.backlog(name)) for name in ("birch", "cedar")), "the queues")
+
+
+def test_what_is_handed_over_is_lacking_until_a_vault_has_it(host: Host) -> None:
+    """From the moment the app hands it over, whoever waits until a vault lacks nothing waits for it: also before any queue has it."""
+    outbox = host.ship("birch", "cedar", "elm", apart="elm")
+    host.open(outbox, "birch", "cedar", "elm")
+    for number in range(40):
+        host.hand_over("media", f"post{number}")
+        assert outbox.lacking()["cedar"] or layout.media(f"post{number}") in host.vaults["cedar"].put
+    wait_until(lambda: not any(outbox.lacking().values()), "the queues")
+    assert len(host.vaults["cedar"].put) == 80, "the pictures, and headers of what elm keeps of them"
+
+
+def test_what_no_app_hands_over_keeps_nobody_waiting(host: Host) -> None:
+    """It is told, stays where it is, and is lacking nowhere."""
+    outbox = host.ship("birch", "cedar")
+    host.hand_over("media", "no name of a picture.jpg")
+    wait_until(lambda: "no?name" in str(outbox.passed_over), "a look")
+    assert outbox.lacking() == {"birch": 0, "cedar": 0}
+    host.hand_over("media", "post")
+    assert outbox.lacking() == {"birch": 1, "cedar": 1}
