@@ -251,7 +251,6 @@ class SimPlane:
             for held in reached.values():
                 held.snapshots[name] = dict(rows)
                 held.objects[f"label/{source.ships.number:08d}/{len(rows):016X}-{name}.json"] = b""
-                held.pictures |= host.pictures
             return dict.fromkeys(reached, name)
 
         return self._on(outputs, "snapshot", 4.0, take)
@@ -401,7 +400,7 @@ def _empty(host: Host) -> None:
     host.serving = host.fenced = False
     host.stage, host.opened_under = Stage.CLOSED, ""
     host.promoted_under = host.walked_under = ""
-    host.ships, host.wal, host.put, host.confirmed = None, [], {}, 0
+    host.ships, host.wal, host.put, host.pictured, host.confirmed = None, [], {}, {}, 0
     host.hidden = set()
 
 
@@ -410,7 +409,7 @@ def _shipped(host: Host) -> Mapping[str, Any]:
         v: {
             "lsn": f"0/{put:X}",
             "lag_bytes": len(host.wal) - put,
-            "backlog_objects": 0,
+            "backlog_objects": len(host.wal) - host.pictured[v],
             "verified_at": host.verified.get(v),
         }
         for v, put in host.put.items()

@@ -6,6 +6,8 @@ that it may not write stops its database, and puts what it already acknowledged 
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from resilience.model import EpochRecord, Stage
 from resilience.replication import layout
 from resilience.simulation.state import Held, Host, State
@@ -18,6 +20,7 @@ def start_ship(state: State, host: Host, record: EpochRecord, lease_s: float) ->
     """Ship under this epoch from now on; nothing may be written before the vaults were asked."""
     if host.ships is None or host.ships.nonce != record.nonce:
         host.put = dict.fromkeys(record.vaults, 0)
+        host.pictured = dict.fromkeys(record.vaults, 0)
         host.confirmed = 0
     host.ships = record
     host.lease_ms = round(lease_s * 1000)
@@ -89,9 +92,10 @@ def _go_on(state: State, host: Host, newer: EpochRecord) -> None:
     for name, held in mine.items():
         held.open(newer, host.rows, state.carried[newer.site, newer.number])
         held.pictures |= host.pictures
-        host.put[name] = len(host.wal)
+        host.put[name] = host.pictured[name] = len(host.wal)
         held.chain(newer.number).shipped_by = host.number
     host.put = {name: host.put.get(name, 0) if name in mine else 0 for name in newer.vaults}
+    host.pictured = {name: host.pictured.get(name, 0) if name in mine else 0 for name in newer.vaults}
     host.ships, host.promoted_under = newer, newer.nonce
     host.restored_under = host.walked_under = newer.nonce
     ship(state, host)
@@ -136,18 +140,23 @@ def reachable(state: State, host: Host, record: EpochRecord) -> dict[str, Held]:
 
 
 def _put(host: Host, name: str, held: Held, until: float) -> None:
-    """Pictures go before the rows that name them."""
+    """Pictures go before the rows that name them, unless the vault is slow: nothing waits for them."""
     record = host.ships
-    position = host.put.get(name, 0)
     if record is None:
         return
     chain = held.chain(record.number)
-    while position < len(host.wal) and host.rows[host.wal[position]] <= until:
-        row = host.wal[position]
-        held.pictures.add(row)
-        chain.rows[row] = host.rows[row]
-        position += 1
-    host.put[name] = position
+    if name not in host.slow:
+        pictures = _due(host, host.pictured.get(name, 0), until)
+        held.pictures.update(pictures)
+        host.pictured[name] = host.pictured.get(name, 0) + len(pictures)
+    rows = _due(host, host.put.get(name, 0), until)
+    chain.rows |= {row: host.rows[row] for row in rows}
+    host.put[name] = host.put.get(name, 0) + len(rows)
+
+
+def _due(host: Host, position: int, until: float) -> list[str]:
+    """What was written from this position on and by then."""
+    return list(takewhile(lambda row: host.rows[row] <= until, host.wal[position:]))
 
 
 def _confirm(state: State, host: Host, record: EpochRecord) -> None:

@@ -55,6 +55,8 @@ class Host:
     ships: EpochRecord | None = None
     put: dict[str, int] = field(default_factory=dict)
     """By vault: how much of `wal` it holds."""
+    pictured: dict[str, int] = field(default_factory=dict)
+    """By vault: of how much of `wal` it holds the pictures."""
     verified: dict[str, float] = field(default_factory=dict)
     """By vault: when it gave the database back, as the operator told."""
     confirmed: int = 0
@@ -65,6 +67,8 @@ class Host:
     """ship stopped the database for good."""
     cut_off: set[str] = field(default_factory=set)
     """Vaults that this host can't reach."""
+    slow: set[str] = field(default_factory=set)
+    """Vaults that take its WAL and, for now, no picture."""
     walked_under: str = ""
     """Nonce under which a user's journey by address got through here."""
 
