@@ -1,4 +1,4 @@
-"""Heard: whether what ship says of itself may be gone by."""
+"""Heard: what ship says of itself, and whether that may be gone by."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 FRESH_S = 5.0
 """Ship says how things are once a second."""
+SOON = 100
+"""So many objects go while writes pause: a vault takes them one after the other, from most stores five in a second and more."""
 
 
 def unheard(site: str, said: Mapping[str, Any]) -> str | None:
@@ -21,3 +23,10 @@ def unheard(site: str, said: Mapping[str, Any]) -> str | None:
     if error := said.get("postgres_error"):
         return f"ship of {site} gets nothing from Postgres: {error} (on its host: `journalctl -u resilience-ship`)"
     return None
+
+
+def lacking(said: Mapping[str, Any], at_most: int = 0) -> str | None:
+    """Which vaults lack more of what the app handed over than so many; None where no vault does."""
+    left = {vault: seen["backlog_objects"] for vault, seen in said["vaults"].items()}
+    told = [f"{vault} lacks {count} objects" for vault, count in left.items() if count > at_most]
+    return f"{', '.join(told)} (pictures, keys, ledger entries)" if told else None

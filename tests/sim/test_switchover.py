@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -227,6 +227,94 @@ def test_vaults_that_stay_behind_leave_everything_as_it_was() -> None:
     newest = stage.monitor.newest()
     assert newest is not None
     assert newest.number == 1
+
+
+def slow(begin: Callable[[], Stage], pictures: int = 3, *vaults: str) -> Stage:
+    """A stage where elm, or these vaults, take WAL and, for now, no picture: so many wait for each, and nothing else does."""
+    stage = begin()
+    stage.state.pass_time(1.0)
+    stage.state.hosts["acorn"].slow = {*vaults} or {"elm"}
+    assert stage.post(pictures, "acorn") == pictures
+    stage.state.pass_time(1.0)
+    seen = stage.world.plane.shipped(stage.fleet.site("acorn"), stage.state.outputs["acorn"])["vaults"]
+    assert {vault: (told["lag_bytes"], told["backlog_objects"]) for vault, told in seen.items()} == {
+        vault: (0, pictures if vault in stage.state.hosts["acorn"].slow else 0) for vault in stage.state.vaults
+    }
+    return stage
+
+
+def goes_on_serving(stage: Stage) -> None:
+    """As far open as it was, under its epoch; users can write."""
+    assert stage.state.hosts["acorn"].stage == Gate.SIGN_UPS
+    assert stage.post(1, "acorn") == 1
+    newest = stage.monitor.newest()
+    assert newest is not None
+    assert newest.number == 1
+
+
+@pytest.mark.parametrize("vaults", [("elm",), ("birch", "cedar", "elm")])
+@pytest.mark.parametrize("begin", [day_one, stood_by])
+def test_pictures_that_a_vault_still_lacks_refuse_it(
+    begin: Callable[[], Stage], vaults: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All WAL is there, and they are not: sealed away they would be on the old host alone. It is opened again as it was."""
+    monkeypatch.setattr(hand_over, "DRAIN_S", 0.2)
+    stage = slow(begin, 3, *vaults)
+    stage.state.moderators = 1
+    stage.operator.open("acorn", Gate.SIGN_UPS)
+    closed = stage.state.doors.calls["gate.acorn.set"]
+    with pytest.raises(Refused, match="acorn goes on serving") as refused:
+        stage.operator.switchover()
+    assert all(f"{vault} lacks 3 objects" in refused.value.why for vault in vaults)
+    assert stage.state.doors.calls["gate.acorn.set"] == closed + 2
+    goes_on_serving(stage)
+
+
+@pytest.mark.parametrize("begin", [day_one, stood_by])
+def test_pictures_that_go_while_it_drains_come_along(begin: Callable[[], Stage]) -> None:
+    """Waited for, while writes pause; then the move goes on, and no picture is on the old host alone."""
+    stage, looks = slow(begin), list[str]()
+    acorn = stage.state.hosts["acorn"]
+
+    def look(door: str) -> None:
+        if door == "plane.acorn.shipped" and acorn.stage == Gate.READ_ONLY:
+            looks.append(door)
+            acorn.slow = {"elm"} if len(looks) < 2 else set()
+
+    stage.state.watchers.append(look)
+    stage.operator.switchover()
+    assert len(looks) > 2
+    assert acorn.pictures <= stage.state.vaults["elm"].pictures
+    assert written(stage) <= set(stage.state.hosts["birch"].rows) & stage.state.hosts["birch"].pictures
+    assert stage.post(1) == 1
+
+
+def test_nobody_waits_for_more_pictures_than_a_pause_has_time_for() -> None:
+    """Refused while everybody can write; typed again once most have gone, it goes through."""
+    stage = slow(day_one, 101)
+    stage.state.moderators = 1
+    stage.operator.open("acorn", Gate.SIGN_UPS)
+    closed = stage.state.doors.calls["gate.acorn.set"]
+    with pytest.raises(Refused, match="acorn goes on serving") as refused:
+        stage.operator.switchover()
+    assert "elm lacks 101 objects" in refused.value.why
+    assert stage.state.doors.calls["gate.acorn.set"] == closed
+    goes_on_serving(stage)
+    stage.state.hosts["acorn"].slow = set()
+    stage.state.pass_time(1.0)
+    assert attempt(stage.operator.switchover) is None
+
+
+def test_what_ship_said_before_the_site_was_closed_drains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its word may be a second old: a picture that was handed over since is in nobody's count yet."""
+    monkeypatch.setattr(hand_over, "DRAIN_S", 0.2)
+    stage = day_one()
+    stage.state.pass_time(1.0)
+    stage.operator.world = replace(stage.operator.world, plane=LastWords(stage.world.plane, {"age_s": 4.9}, "drain"))
+    with pytest.raises(Refused, match="acorn goes on serving") as refused:
+        stage.operator.switchover()
+    assert "since it was closed" in refused.value.why
+    assert stage.post(1, "acorn") == 1
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 
 import stamina
 
-from resilience.decide.heard import unheard
+from resilience.decide.heard import lacking, unheard
 from resilience.engine.run import Facts, Run
 from resilience.errors import Refused, ResilienceError
 from resilience.model import EpochRecord, Stage, Step
@@ -93,19 +93,31 @@ def _open_again(run: Run, site: str) -> None:
 
 
 def _drained(run: Run, name: str) -> Facts:
-    site = run.fleet.site(name)
+    site, clock = run.fleet.site(name), run.world.clock
+    began = clock.uptime().seconds
 
     @stamina.retry(on=_Behind, attempts=None, timeout=DRAIN_S, wait_initial=0.05, wait_max=0.2)
     def ask() -> Facts:
+        since = clock.uptime().seconds - began
         status = run.world.plane.shipped(site, run.outputs(name))
-        if why := unheard(name, status):
+        if why := unheard(name, status) or _unsaid(name, status, since) or _behind(status):
             raise _Behind(f"After {DRAIN_S:.0f} s {why}.")
-        behind = {vault: seen["lag_bytes"] for vault, seen in status["vaults"].items() if seen["lag_bytes"]}
-        if behind or status["lag_bytes"]:
-            raise _Behind(f"After {DRAIN_S:.0f} s vaults still lack bytes: {behind}.")
         return {"confirmed_lsn": status["confirmed_lsn"]}
 
     return ask()
+
+
+def _unsaid(site: str, said: Mapping[str, Any], since_s: float) -> str | None:
+    """What was written right before the site was closed is in nobody's count that is older."""
+    return f"ship of {site} said nothing since it was closed" if abs(said["age_s"]) > since_s else None
+
+
+def _behind(said: Mapping[str, Any]) -> str | None:
+    """Which vaults lack WAL, or pictures, keys and ledger entries."""
+    behind = {vault: seen["lag_bytes"] for vault, seen in said["vaults"].items() if seen["lag_bytes"]}
+    if behind or said["lag_bytes"]:
+        return f"vaults still lack bytes: {behind}"
+    return lacking(said)
 
 
 def stand_down(run: Run, step: Step) -> Facts:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from resilience.decide.gates import Findings, unmet
-from resilience.decide.heard import unheard
+from resilience.decide.heard import SOON, lacking, unheard
 from resilience.engine.anchor import anchor
 from resilience.engine.looking import app_facts, missing_media, note_media
 from resilience.engine.observe import read
@@ -115,13 +115,20 @@ def close(run: Run, step: Step) -> Facts:
         return {"stage": str(at), "already": True}  # what serves there now is what was restored
     if not stage.covers(at):
         if run.plan.kind == "switchover":
-            _refuse_unheard(run, step.subject)
+            _refuse_undrainable(run, step.subject)
         run.world.gate.set(outputs, stage)
         run.note("closed", stage=str(stage), site=step.subject, was=str(at))
     return {"stage": str(stage if not stage.covers(at) else at), "was": str(at)}
 
 
-def _refuse_unheard(run: Run, site: str) -> None:
-    """Ship may have died since the plan was made: nobody is kept from writing for a drain that can't pass."""
-    if why := unheard(site, run.world.plane.shipped(run.fleet.site(site), run.outputs(site))):
+def _refuse_undrainable(run: Run, site: str) -> None:
+    """Ship may have died since the plan was made, or a vault be slow: nobody is kept from writing for a drain that can't pass."""
+    said = run.world.plane.shipped(run.fleet.site(site), run.outputs(site))
+    if why := unheard(site, said):
         raise Refused(f"{site} goes on serving.", f"{why[0].upper()}{why[1:]}.", "Mend that, then run this again.")
+    if why := lacking(said, SOON):
+        raise Refused(
+            f"{site} goes on serving: more waits for its vaults than goes while writes pause.",
+            f"At most {SOON} are waited for at each: {why}.",
+            "Nothing was closed. Wait until they have gone; where they do not, see why on its host (`journalctl -u resilience-ship`). Then plan again.",
+        )
