@@ -233,6 +233,7 @@ class HostConfig:
         return {
             "site": site.name,
             "fleet": self.fleet.name,
+            **({"rehearsal": self.fleet.rehearsal} if self.fleet.rehearsal else {}),
             "epoch": asdict(epoch),
             "parent_epochs": [asdict(parent) for parent in parents],
             "operator_public_key": self.signer.public,

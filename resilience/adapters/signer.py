@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience.adapters.kit import Kit
 from resilience.errors import MissingPart, ResilienceError
 from resilience.model import EpochRecord
+from resilience.replication import seals
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class KitSigner:
     """The operator's signature, and the public keys of sites; private halves stay in the kit."""
 
     kit: Kit
+    beneath: str = ""
+    """In a rehearsal the prefix of all that it puts: what is signed for it is nothing elsewhere."""
 
     @property
     def public(self) -> str:
@@ -32,15 +34,11 @@ class KitSigner:
 
     def sign(self, payload: bytes) -> str:
         """Ed25519 signature by the operator, hex."""
-        return self._operator.sign(payload).hex()
+        return seals.sign_beneath(seals.signer(self._operator), self.beneath)(payload)
 
     def verify(self, payload: bytes, signature: str) -> bool:
-        """Whether the operator signed this payload."""
-        try:
-            self._operator.public_key().verify(bytes.fromhex(signature), payload)
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+        """Whether the operator signed this payload, for the fleet or for this rehearsal."""
+        return seals.check_beneath(seals.verifier(self.public), self.beneath)(payload, signature)
 
     def site_key(self, site: str, epoch: int) -> str:
         """Public key (hex) with which the site's host signs in this epoch; made when absent."""

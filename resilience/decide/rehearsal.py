@@ -8,7 +8,7 @@ from resilience.decide.failover import plan_failover
 from resilience.decide.opening import pictures
 from resilience.errors import UsageError
 from resilience.model import Fleet, Plan, Site, Survey
-from resilience.model.rights import REHEARSALS
+from resilience.model.rights import beneath
 
 SUFFIX = "-rehearsal"
 LAST = "verify"
@@ -23,7 +23,7 @@ def rehearsal_fleet(fleet: Fleet, to: str | None, name: str, source: str) -> Fle
     `source` is the site that may write now; without `to` the first other site that can be made from nothing is taken.
     """
     site = _like(fleet, to, source)
-    vaults = tuple(replace(vault, beneath=f"{REHEARSALS}{name}/") for vault in fleet.vaults)
+    vaults = tuple(replace(vault, beneath=beneath(name)) for vault in fleet.vaults)
     names = replace(fleet.names, zones=(), registrar="", authorities=())
     return replace(fleet, sites=(*fleet.sites, site), vaults=vaults, names=names, rehearsal=name)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, TypeVar
 
+from resilience.model.rights import beneath
 from resilience.model.stack import ENCRYPTED, SIZES, STACKS, Evidence, Machine
 
 Durability = Literal["async", "quorum"]
@@ -234,6 +235,11 @@ class Fleet:
     """The rehearsal that this copy of the fleet is for; its app sends nothing to anybody."""
     operators: tuple[str, ...] = ()
     """Networks (CIDR) the operators come from: nobody else reaches a host by SSH."""
+
+    @property
+    def beneath(self) -> str:
+        """In a rehearsal the prefix of all that it puts, by which its signatures are told from the fleet's; else empty."""
+        return beneath(self.rehearsal)
 
     @property
     def primary(self) -> Site:

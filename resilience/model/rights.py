@@ -31,6 +31,11 @@ RESTIC = {
 """restic reads its own index and keys to know what is there already; the data stays unreadable."""
 
 
+def beneath(rehearsal: str) -> str:
+    """The prefix of all that this rehearsal puts; empty outside of one."""
+    return f"{REHEARSALS}{rehearsal}/" if rehearsal else ""
+
+
 def may(principal: str, verb: str, key: str) -> bool:
     """Whether a principal may `create`, `replace`, `read`, `list` or `remove` this key (or prefix)."""
     if principal == "operator":

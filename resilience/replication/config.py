@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from resilience.errors import UsageError
 from resilience.model import EpochRecord, VaultSpec, payload_only
+from resilience.model.rights import beneath
 from resilience.ports import Vault
 from resilience.replication import epoch as epochs
 from resilience.replication import seals
@@ -153,6 +154,8 @@ class Config(Table):
 
     site: str
     fleet: str
+    rehearsal: str = ""
+    """The rehearsal that this host is for; empty where it is the fleet's."""
     epoch: Record
     parent_epochs: tuple[Record, ...] = ()
     operator_public_key: str
@@ -191,6 +194,10 @@ class Config(Table):
 
     @model_validator(mode="after")
     def _meaning(self) -> Self:
+        wanted = beneath(self.rehearsal)
+        if astray := [vault.name for vault in self.vaults if vault.beneath != wanted]:
+            msg = f"beneath of {', '.join(astray)} is not {wanted!r}, as the host of {self.rehearsal or 'no'} rehearsal has it"
+            raise ValueError(msg)
         record = self.record
         check_quorums(len(record.vaults), record.k, record.s)
         if not self.verify(epochs.payload(record), record.signature):
@@ -241,8 +248,9 @@ class Config(Table):
         return number
 
     def verify(self, payload: bytes, signature: str) -> bool:
-        """Whether the operator signed this payload."""
-        return seals.verify(self.operator_public_key, payload, signature)
+        """Whether the operator signed this payload, for the fleet or for the rehearsal that this host is for."""
+        check = seals.verifier(self.operator_public_key)
+        return seals.check_beneath(check, beneath(self.rehearsal))(payload, signature)
 
     def sign(self) -> seals.Sign:
         """The site's signature for this epoch; UsageError when the key is not the epoch's."""

@@ -88,7 +88,7 @@ def read(vault: Vault, number: int, check: Verify) -> EpochRecord | None:
     if record is None or record.number != number:
         raise VaultError(
             f"{vault.name} holds an epoch {number} that the operator did not sign",
-            "The object was altered, or somebody else may write under epoch/.",
+            "The object was altered, or is a rehearsal's, or somebody else may write under epoch/.",
             f"Look at {layout.epoch(number)} in {vault.name}; take the vault out of the set until it is explained.",
         )
     return record

@@ -70,6 +70,17 @@ def verifier(public: str) -> Verify:
     return lambda payload, signature: verify(public, payload, signature)
 
 
+def sign_beneath(sign: Sign, prefix: str) -> Sign:
+    """How a rehearsal whose objects lie below `prefix` signs: whoever reads elsewhere takes it for no signature at all."""
+    return lambda payload: sign(prefix.encode() + payload)
+
+
+def check_beneath(check: Verify, prefix: str) -> Verify:
+    """What such a rehearsal believes: what the fleet's operator signed, and what it signed itself."""
+    own = prefix.encode()
+    return (lambda payload, said: check(payload, said) or check(own + payload, said)) if prefix else check
+
+
 def sign_json(value: Mapping[str, Any], sign: Sign) -> dict[str, Any]:
     """The value with its signature beside it."""
     body = {name: value[name] for name in value if name != "signature"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from resilience.model import Event
 from resilience.ports import Uptime
-from resilience.replication.seals import public_hex
+from resilience.replication import seals
 from resilience.simulation.state import State, site_private
 
 
@@ -54,19 +54,20 @@ class SimSigner:
     """Signatures that only this simulation makes: a keyed digest stands for Ed25519."""
 
     sim: State
+    beneath: str = ""
 
     def sign(self, payload: bytes) -> str:
         """A digest."""
-        return self.sim.ask("signer.sign", None, 0.0, lambda: _digest(payload))
+        return self.sim.ask("signer.sign", None, 0.0, lambda: seals.sign_beneath(_digest, self.beneath)(payload))
 
     def verify(self, payload: bytes, signature: str) -> bool:
         """Compare digests."""
-        return _digest(payload) == signature
+        return seals.check_beneath(lambda said, by: _digest(said) == by, self.beneath)(payload, signature)
 
     def site_key(self, site: str, epoch: int) -> str:
         """The public half of a key that anybody can make."""
         number = self.sim.carried.get((site, epoch), epoch)
-        return self.sim.ask("signer.site_key", None, 0.0, lambda: public_hex(site_private(site, number)))
+        return self.sim.ask("signer.site_key", None, 0.0, lambda: seals.public_hex(site_private(site, number)))
 
     def carry_over(self, site: str, older: int, newer: int) -> None:
         """The newer epoch has the older one's key."""

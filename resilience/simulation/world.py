@@ -30,6 +30,6 @@ def simulated_world(state: State, fleet: Fleet) -> World:
         outside=SimOutside(state, fleet),
         zones={z.vendor: SimZone(state, z.vendor) for z in fleet.names.zones},
         log=SimLog(state, state.events),
-        signer=SimSigner(state),
+        signer=SimSigner(state, fleet.beneath),
         supplies=SimSupplies(state),
     )

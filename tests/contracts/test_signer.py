@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,9 +26,15 @@ def kit(tmp_path: Path) -> Kit:
 
 
 @pytest.fixture(params=["simulated", "kit"])
-def signer(request: pytest.FixtureRequest, kit: Kit) -> Signer:
-    """The port, on the fake and on the real thing."""
-    return SimSigner(State()) if request.param == "simulated" else KitSigner(kit)
+def beneath(request: pytest.FixtureRequest, kit: Kit) -> Callable[[str], Signer]:
+    """The port for a rehearsal below this prefix, on the fake and on the real thing."""
+    return partial(SimSigner, State()) if request.param == "simulated" else partial(KitSigner, kit)
+
+
+@pytest.fixture
+def signer(beneath: Callable[[str], Signer]) -> Signer:
+    """The port, for the fleet itself."""
+    return beneath("")
 
 
 def test_only_what_was_signed_is_accepted(signer: Signer) -> None:
@@ -36,6 +44,14 @@ def test_only_what_was_signed_is_accepted(signer: Signer) -> None:
     assert not signer.verify(b"epoch 3", signature)
     assert not signer.verify(b"epoch 2", signature[:-2] + ("00" if signature[-2:] != "00" else "11"))
     assert not signer.verify(b"epoch 2", "no hex")
+
+
+def test_what_is_signed_in_a_rehearsal_holds_there_alone(beneath: Callable[[str], Signer], signer: Signer) -> None:
+    """It holds neither for the fleet nor in another rehearsal; what the fleet's own signature is on holds in both."""
+    one, other = beneath("rehearsal/r1/"), beneath("rehearsal/r2/")
+    signature = one.sign(b"epoch 2")
+    assert [by.verify(b"epoch 2", signature) for by in (one, other, signer)] == [True, False, False]
+    assert [by.verify(b"epoch 2", signer.sign(b"epoch 2")) for by in (one, other, signer)] == [True, True, True]
 
 
 def test_a_site_has_one_key_an_epoch(signer: Signer) -> None:
