@@ -10,6 +10,7 @@ import typer
 from resilience.cli.context import Context, say_json
 from resilience.config.prices import load_prices
 from resilience.decide.preflight import declared, kit_findings, observed
+from resilience.decide.quorum import newest_epoch
 from resilience.engine.observe import observe
 from resilience.engine.preflight import look, remembered
 from resilience.engine.probe import note
@@ -32,9 +33,7 @@ def run(
     """
     context: Context = ctx.obj
     fleet = context.home.load()
-    findings = declared(fleet)
-    if not offline:
-        findings += _tried(context)
+    findings = declared(fleet) if offline else _tried(context, fleet)
     _say(context, fleet, findings, as_json=as_json)
     grades = {finding.grade for finding in findings}
     if "fail" in grades:
@@ -43,13 +42,13 @@ def run(
         raise typer.Exit(Exit.UNKNOWN)
 
 
-def _tried(context: Context) -> tuple[Finding, ...]:
-    """What is seen from here; where the kit can't even open every door, all that it lacks."""
+def _tried(context: Context, fleet: Fleet) -> tuple[Finding, ...]:
+    """What is seen from here, beside the file; where the kit can't even open every door, all that it lacks."""
     try:
         return _seen(context)
     except MissingPart:
-        if lacking := kit_lacks(context.home, context.home.load()):
-            return tuple(kit_findings(lacking))
+        if lacking := kit_lacks(context.home, fleet):
+            return (*declared(fleet), *kit_findings(lacking))
         raise
 
 
@@ -63,7 +62,10 @@ def _seen(context: Context) -> tuple[Finding, ...]:
                 note(world.log, world.clock.now(), probe)
         survey = observe(world, fleet)
         seen = replace(seen, replay=replay(survey, world.log.read()))
-        return observed(fleet, survey, seen, load_prices())
+        epoch = newest_epoch(survey)
+        serving = next((site for site in fleet.sites if epoch and site.name == epoch.site), None)
+        file = declared(fleet, serving)
+        return (*file, *observed(fleet, survey, seen, load_prices()))
 
 
 def _say(context: Context, fleet: Fleet, findings: tuple[Finding, ...], *, as_json: bool) -> None:

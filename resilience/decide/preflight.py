@@ -13,7 +13,7 @@ from resilience.decide.quorum import newest_epoch, with_companions
 from resilience.decide.replaying import replaying
 from resilience.decide.restoring import restoring
 from resilience.decide.standing import destroyable
-from resilience.model import CLOUDS, Fleet, Survey, Unknown
+from resilience.model import CLOUDS, Fleet, Site, Survey, Unknown
 from resilience.model.cost import Prices
 from resilience.model.finding import Finding, Grade, Seen
 from resilience.model.probe import Probe
@@ -23,9 +23,10 @@ CLOCKS_APART_S = 60.0
 LEFT_TO_YOU = "See the vendor's page in docs/vendors for what to look up, and where."
 
 
-def declared(fleet: Fleet) -> tuple[Finding, ...]:
-    """What the file alone tells."""
-    file = (_losses(fleet), _companions(fleet), _name(fleet), tls_declared(fleet), _stacks(fleet))
+def declared(fleet: Fleet, serving: Site | None = None) -> tuple[Finding, ...]:
+    """What the file alone tells of a fleet that is served from there; from its first site where nobody looked."""
+    home = serving or fleet.primary
+    file = (_losses(fleet, home), _companions(fleet, home), _name(fleet), tls_declared(fleet), _stacks(fleet))
     vaults = (_thieves(fleet), _locks(locked_copies(fleet)), _boundaries(fleet), _in_the_clear(fleet))
     return tuple(finding for part in (*file, _disks(fleet), *vaults) for finding in part)
 
@@ -51,9 +52,9 @@ def observed(fleet: Fleet, survey: Survey, seen: Seen, prices: Prices) -> tuple[
     )
 
 
-def _losses(fleet: Fleet) -> Iterator[Finding]:
+def _losses(fleet: Fleet, serving: Site) -> Iterator[Finding]:
     """Each vendor in turn: whether a site is left to go to, and an epoch could still be sealed."""
-    set_now = fleet.vaults_for(fleet.primary.name)
+    set_now = fleet.vaults_for(serving.name)
     for vendor in fleet.vendors:
         lost = with_companions(fleet, frozenset({vendor.name}))
         sites = [site.name for site in fleet.sites if site.vendor not in lost]
@@ -69,10 +70,10 @@ def _losses(fleet: Fleet) -> Iterator[Finding]:
             yield Finding("losing", vendor.name, "pass", f"{sites[0]} and vaults {', '.join(left)} would be left")
 
 
-def _companions(fleet: Fleet) -> Iterator[Finding]:
+def _companions(fleet: Fleet, serving: Site) -> Iterator[Finding]:
     """Vendors that belong together leave together."""
     parents = {vendor.name: vendor.parent for vendor in fleet.vendors if vendor.parent}
-    home = fleet.vendor(fleet.primary.vendor)
+    home = fleet.vendor(serving.vendor)
     for vendor in fleet.vendors:
         related = {vendor.name, parents.get(vendor.name)} & {home.name, parents.get(home.name)} - {None}
         if vendor != home and related:
