@@ -53,7 +53,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench replication", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="how often everything is measured (default 3)")
     parser.add_argument("--seconds", type=int, default=10, help="pgbench for so long, each (default 10)")
-    parser.add_argument("--scale", type=int, default=10, help="pgbench scale: 15 MB each (default 10)")
+    parser.add_argument("--clients", type=int, default=CLIENTS, help=f"pgbench's at a time (default {CLIENTS})")
+    parser.add_argument(
+        "--scale", type=int, default=10, help="pgbench scale: 15 MB each; clients share so many rows (default 10)"
+    )
     parser.add_argument("--bulk", type=int, default=20, help="then a load of so much, for CPU and bytes (default 20)")
     sizes = parser.add_mutually_exclusive_group()
     for name, what in (("restore", "also restore"), ("growth", "instead of all that, measure beside")):
@@ -142,7 +145,7 @@ def _run(
             site = copy.place(folder)
             try:
                 _begin(copy, site, args.scale, filled)
-                found[copy.name] = _measure(copy, site, args.seconds, args.bulk)
+                found[copy.name] = _measure(copy, site, args)
             finally:
                 copy.kill(site)
                 site.end()
@@ -166,15 +169,15 @@ def _begin(copy: Copy, site: Site, scale: int, filled: Path | None) -> None:
     copy.begin(site)
 
 
-def _measure(copy: Copy, site: Site, seconds: int, bulk: int) -> dict[str, float]:
+def _measure(copy: Copy, site: Site, args: argparse.Namespace) -> dict[str, float]:
     """Throughput, CPU, stored bytes; then commits of one client, and the loss when all is killed at once."""
     others = _children() - _postmaster(site) - {p.pid for p in site.processes} - _own(copy)
     wal, stored, used = site.wal_end(), copy.bytes(site), cpu_seconds(others)
-    said = pgbench(site, "-n", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds))
+    said = pgbench(site, "-n", "-c", str(args.clients), "-j", "2", "-T", str(args.seconds))
     middle = site.wal_end()
     _settle(copy, site, middle)
     halfway = cpu_seconds(others)
-    pgbench(site, "-i", "-q", "-I", "dtg", "-s", str(bulk), database="bulk")
+    pgbench(site, "-i", "-q", "-I", "dtg", "-s", str(args.bulk), database="bulk")
     end = site.wal_end()
     _settle(copy, site, end)
     gigabytes = (end - wal) / GB
