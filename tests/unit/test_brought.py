@@ -194,6 +194,12 @@ def copy() -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(config=scratch.settle_in(config), label=SimpleNamespace(vault="elm"))  # type: ignore[arg-type]
 
 
+def interfaces(db: psycopg.Connection[Any]) -> list[str]:
+    """The network as Postgres sees it."""
+    (told,) = db.execute("SELECT pg_read_file('/proc/net/dev')").fetchone() or ("",)
+    return [line.partition(":")[0].strip() for line in told.splitlines() if ":" in line]
+
+
 def test_a_copy_is_started_by_settings_of_our_own(copy: SimpleNamespace) -> None:
     """None of his is obeyed, whether files, the database or nobody names it; tables are counted, and pg_amcheck runs."""
     config = copy.config
@@ -206,6 +212,7 @@ def test_a_copy_is_started_by_settings_of_our_own(copy: SimpleNamespace) -> None
             files = db.execute("SELECT name, setting FROM pg_file_settings ORDER BY 1").fetchall()
             assert files == [("fsync", "off"), ("listen_addresses", "")]
             assert tally.whole(config, db) == {}
+            assert interfaces(db) == ["lo"], "what he put into the database could call him"
         with tally.session(config, "theirs") as theirs:
             assert theirs.execute("SHOW session_preload_libraries").fetchone() == ("",)
         verify._index_check(copy)  # type: ignore[arg-type]
