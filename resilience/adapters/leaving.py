@@ -1,4 +1,4 @@
-"""What is asked of a host that was the primary: to stop for good, and to make room for a copy made anew."""
+"""What is asked of a host that was the primary: whose database it has, to stop for good, and to make room for a copy made anew."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def set_aside(shell: Shell, newest_nonce: str) -> Mapping[str, Any]:
     return dict(json.loads(said.strip().splitlines()[-1]))
 
 
+def database(shell: Shell) -> Mapping[str, Any]:
+    """Whether there is one, and the nonce of the epoch under which it was brought there: {there, nonce}."""
+    return dict(json.loads(shell.check(DATABASE)))
+
+
 def stand_down(shell: Shell, site: str) -> Mapping[str, Any]:
     """Stop the app, let ship hand over the last WAL, and read from Postgres' control file where it ends."""
     said = shell.check(STAND_DOWN, timeout=90)
@@ -36,6 +41,17 @@ def stand_down(shell: Shell, site: str) -> Mapping[str, Any]:
     return {"end_lsn": found["end"]}
 
 
+DATABASE = """
+python3 - <<'END'
+import json, os
+pg = "/var/lib/resilience/pg"
+try:
+    noted = json.load(open(pg + "/resilience.json"))
+except (OSError, ValueError):
+    noted = {}
+print(json.dumps({"there": os.path.exists(pg + "/PG_VERSION"), "nonce": noted.get("nonce", "")}))
+END
+"""
 SET_ASIDE = """
 set -e
 nonce=$(python3 -c 'import json; print(json.load(open("/etc/resilience/ship.json"))["epoch"]["nonce"])' 2>/dev/null || true)

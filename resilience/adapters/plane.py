@@ -276,6 +276,12 @@ class SshPlane:
         now, _, told = self.shells(outputs).check(f"date +%s.%N && cat {RUN}/ship-status.json").partition("\n")
         return _aged(json.loads(told), now)
 
+    def database(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """By the note that restores leave in its folder."""
+        if site.disk_key:  # locked, it would look like a host where nothing was
+            self._open_disk(site, outputs)
+        return leaving.database(self.shells(outputs))
+
     def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:
         """Make room where an older epoch left something."""
         if site.disk_key:  # locked, it would look like a host where nothing was

@@ -93,6 +93,8 @@ def _primary(
         reason = f"{site} may write, into {', '.join(chosen.vaults)}; nobody else."
         yield _step(site, "seal", Phase.DECIDE, reason, **args)
     yield _step(site, "provision", Phase.PROVISION, "Make the hosts from the stack.")
+    if not first_day:
+        yield _step(site, "recognize", Phase.PROVISION, "The database there is the one that its epoch was sealed for.")
     yield _step(site, "shape", Phase.PROVISION, "Install from the supplies in the vaults.")
     if first_day:
         yield _step(site, "create", Phase.DATA, "An empty database.")

@@ -61,6 +61,21 @@ def marker(config: Config) -> dict[str, Any] | None:
     return value if value.get("nonce") == config.record.nonce else None
 
 
+def refuse_another(config: Config) -> None:
+    """Refused unless the data directory came into being under this epoch, or under the one that it continues; on the first day nothing is noted."""
+    nonces, own = {config.record.nonce}, config
+    while (before := own.before) is not None:
+        own = before
+        nonces.add(own.record.nonce)
+    noted = _marked(config).get("nonce")
+    if noted not in nonces and (noted or own.record.parent):
+        raise Refused(
+            f"{config.paths.pg} is not the database that epoch {config.record.number} was sealed for.",
+            "It was neither restored nor brought to its end under that epoch: a failover or a restore to here stopped half-way.",
+            "Nothing of it was shipped. Type the command that stopped again: it goes on.",
+        )
+
+
 def mark(config: Config, state: str, **facts: object) -> None:
     """Note how far we got."""
     value = {"nonce": config.record.nonce, "epoch": config.record.number, "state": state, **facts}

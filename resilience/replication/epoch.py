@@ -166,6 +166,14 @@ def numbered(vaults: Mapping[str, Vault], number: int, check: Verify) -> list[Ep
     return likeliest(get_from(vaults), each(vaults, lambda vault: read(vault, number, check)), check)
 
 
+def own_epochs(vaults: Mapping[str, Vault], record: EpochRecord, check: Verify) -> list[EpochRecord]:
+    """The epochs under which this record's host has written without a break, the newest first: all but the last only continue."""
+    own = [record]
+    while own[-1].parent and (older := [r for r in numbered(vaults, own[-1].parent, check) if continues(own[-1], r)]):
+        own.append(older[0])
+    return own
+
+
 def likeliest(get: Get, answers: Mapping[str, object], check: Verify) -> list[EpochRecord]:
     """The epochs of one number among these answers, first the one that was sealed for good."""
     found = newest_first({name: answer for name, answer in answers.items() if isinstance(answer, EpochRecord)})

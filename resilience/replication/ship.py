@@ -20,6 +20,7 @@ import structlog
 
 from resilience.errors import Refused, ResilienceError, UsageError
 from resilience.replication import chunk, control, lapse, lsn, seals, tenure, turn
+from resilience.replication.base import refuse_another
 from resilience.replication.batch import Batch, Told
 from resilience.replication.config import Config
 from resilience.replication.courier import Courier, start_record, switch_point
@@ -263,6 +264,7 @@ class Ship:
 
     def _first(self, stream: Stream, system: System, reserved: int) -> chunk.Start:
         """This epoch's first position: the switch point, or where the slot began on timeline 1."""
+        refuse_another(self._config)
         history = stream.history(system.timeline)
         before = self._config.before
         start = turn.closed(before) if before else None

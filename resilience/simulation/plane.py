@@ -65,6 +65,8 @@ class SimPlane:
 
         def install(host: Host) -> Mapping[str, Any]:
             host.shaped = True
+            if epoch.site == site.name:
+                host.told_under = epoch.nonce
             return {"packages": "supplies"}
 
         return self._on(outputs, "shape", 22.0, install)
@@ -114,6 +116,7 @@ class SimPlane:
             _need(host.shaped, "There is no restic.", "The host has no shape yet.")
             host.follows = False
             if host.promoted_under != epoch.nonce:
+                _need(not host.promoted_under, "There is a database.", "It may be somebody's only copy.")
                 rows = merging.opening(self.sim, epoch, host, self.left_out, forced=self.forced, until=until)
                 _empty(host)
                 host.rows, host.restored_under, host.opens = dict(rows), epoch.nonce, epoch
@@ -272,13 +275,20 @@ class SimPlane:
         """What each vault lacks."""
         return self._on(outputs, "shipped", 0.1, _shipped)
 
+    def database(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
+        """Whatever is there, of whichever epoch."""
+        return self._on(
+            outputs, "database", 0.1, lambda host: {"there": bool(host.promoted_under), "nonce": host.promoted_under}
+        )
+
     def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:
         """A database of an older epoch is out of the way."""
 
         def move(host: Host) -> Mapping[str, Any]:
-            if not host.promoted_under or newest.nonce == host.promoted_under:
+            if host.told_under in {"", newest.nonce}:
                 return {"aside": ""}
             _empty(host)
+            host.told_under = ""
             host.rows, host.pictures, host.ledger = {}, set(), {}
             return {"aside": "/aside"}
 

@@ -255,6 +255,20 @@ def test_a_picture_that_was_handed_over_is_in_every_word_of_ship(sites: Callable
     assert missed == {}
 
 
+def test_a_database_of_an_older_epoch_ships_nothing(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """An epoch was sealed for the very site, and the restore under it never came: what lies there is not what it was sealed for."""
+    acorn = sites(fleet, "acorn")
+    acorn.create()
+    ship = acorn.ship()
+    acorn.wait_confirmed()
+    ship.terminate()
+    ship.wait()
+    acorn.take(fleet.seal("acorn"))
+    acorn.ship()
+    wait_until(lambda: "is not the database that epoch 2" in str(acorn.status().get("postgres_error")), acorn.told)
+    assert [name for vault in fleet.vaults().values() for name in vault.list("wal/00000002")] == []
+
+
 def test_pictures_and_ledger(sites: Callable[..., Site], fleet: Fleet) -> None:
     """What the app leaves in the outbox is in every vault, readable by the identity alone, and comes back."""
     acorn = sites(fleet, "acorn")

@@ -99,6 +99,18 @@ def test_it_goes_on_where_it_was_interrupted() -> None:
             assert set(stage.state.hosts["acorn"].rows) == GOOD, door
 
 
+def test_up_brings_back_no_database_of_before_the_restore() -> None:
+    """Typed because service is wanted back: the epoch is the site's, what lies there is not what it was sealed for, and nothing is touched."""
+    stage = bad_day()
+    stage.break_next("plane.acorn.stand_down")
+    assert attempt(lambda: restore(stage, "0/19")) is not None
+    with pytest.raises(Refused, match="the database of that epoch is not there"):
+        stage.operator.up("acorn")
+    assert str(stage.state.hosts["acorn"].stage) == "closed"
+    restore(stage, "0/19")
+    assert set(stage.state.hosts["acorn"].rows) == GOOD
+
+
 def test_what_can_t_be_done_is_said_before_anything_is() -> None:
     """A moment that cuts nothing off, one that is not there, and a site at a lost vendor: no step runs."""
     stage = bad_day()

@@ -104,6 +104,17 @@ def test_what_was_written_after_that_boot_is_kept_too(tmp_path: Path) -> None:
     assert sorted(file.read_text() for file in aside.glob("wal*/0002")) == ["first", "second"]
 
 
+def test_it_is_told_whose_database_a_host_has(tmp_path: Path) -> None:
+    """By the note of the restore that brought it; one that was made there has none, and a new host has no database."""
+    host = Host(tmp_path)
+    assert leaving.database(host) == {"there": True, "nonce": ""}
+    note = host.file("var/lib/resilience/pg/resilience.json")
+    note.write_text('{"nonce": "abc", "state": "promoted"}')
+    assert leaving.database(host) == {"there": True, "nonce": "abc"}
+    leaving.set_aside(host, "new")
+    assert leaving.database(host) == {"there": False, "nonce": ""}
+
+
 def is_as_new(host: Host) -> None:
     """All that was there lies aside, and nothing but empty folders where it lay."""
     home, aside = host.root / "var/lib/resilience", host.root / "var/lib/resilience/aside/old"

@@ -13,6 +13,7 @@ ACTIONS: dict[str, Action] = {
     "supplies": provision.supplies,
     "seal": decide.seal,
     "provision": provision.provision,
+    "recognize": provision.recognize,
     "shape": provision.shape,
     "follow": data.follow,
     "create": data.create,

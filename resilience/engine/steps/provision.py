@@ -5,8 +5,9 @@ from __future__ import annotations
 from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
 from resilience.engine.stack_state import bring, keep
+from resilience.errors import Refused
 from resilience.model import Site, SiteOutputs, Step, Unknown
-from resilience.replication.epoch import numbered
+from resilience.replication.epoch import numbered, own_epochs
 
 
 def supplies(run: Run, step: Step) -> Facts:
@@ -51,6 +52,25 @@ def _stands_by(run: Run, site: Site, outputs: SiteOutputs) -> bool:
     """Whether the host is there and follows: then no engine has to look whether it should be made."""
     seen = read(lambda: run.world.plane.status(site, outputs))
     return not isinstance(seen, Unknown) and seen.get("role") == "standby"
+
+
+def recognize(run: Run, step: Step) -> Facts:
+    """Refused unless the database there came into being under the site's epoch: before anything on the host is told of that epoch.
+
+    Of an epoch that only continues another one it is that one's; nothing is noted in a database that was made on the first day.
+    """
+    site = run.fleet.site(step.subject)
+    found = run.world.plane.database(site, run.outputs(site.name))
+    epochs = own_epochs(run.world.vaults, run.epoch(site.name), run.world.signer.verify)
+    made_there = not found["nonce"] and not epochs[-1].parent
+    if not found["there"] or not (made_there or found["nonce"] in {epoch.nonce for epoch in epochs}):
+        raise Refused(
+            f"{site.name} stays as it is: epoch {epochs[0].number} lets it write, and the database of that epoch is not there.",
+            "A failover, a restore or a move to it stopped half-way"
+            + (", and what lies there is older." if found["there"] else "."),
+            "Type the command that stopped again: it goes on. Where nobody knows of one: `resilience plan`.",
+        )
+    return {"nonce": found["nonce"]}
 
 
 def shape(run: Run, step: Step) -> Facts:
