@@ -38,14 +38,14 @@ def run(
     Exit status: 0 moved, 1 error, 2 usage: no plan was approved, or which notice has to be said, 5 refused.
     """
     context: Context = ctx.obj
-    with context.world() as (fleet, world), context.alone(urgent=True):
+    with context.world(site=to) as (fleet, world), context.alone(urgent=True):
         serving = serving_site(world, fleet)
         site, asked = serving.site, switchover.Asked(to, digest, tuple(accept or ()))
         going = switchover.interrupted(world, asked)
         left = fleet.site(going.source if going is not None and going.target == site else site).vendor
         notice = chosen(context, reference) if reference else pressing(kept(context).all(), left, world.clock.now())
         if fleet.site(site).vendor == notice.vendor:
-            target = to or _target(fleet, site, notice)
+            target = _target(fleet, site, notice, to)
             found = measure(world, fleet, Moving(notice, site, target), _keys(context, fleet))
             typer.echo(evacuation_text(notice, found, target), err=True)
             half = notice.received_at + (notice.deadline_at - notice.received_at) / 2
@@ -87,7 +87,7 @@ def evacuation_text(notice: Notice, found: Evacuation, target: str) -> str:
     return "\n".join(lines)
 
 
-def _target(fleet: Fleet, source: str, notice: Notice) -> str:
+def _target(fleet: Fleet, source: str, notice: Notice, to: str | None) -> str:
     left = [site.name for site in fleet.sites if site.name != source and site.vendor != notice.vendor]
     if not left:
         raise UsageError(
@@ -95,7 +95,10 @@ def _target(fleet: Fleet, source: str, notice: Notice) -> str:
             f"All others are at {notice.vendor}, which ends the account.",
             "Declare a site at another vendor in the fleet file.",
         )
-    return left[0]
+    if to is not None and fleet.site(to).vendor == notice.vendor:
+        ways = " or ".join(f"--to {name}" for name in left)
+        raise UsageError(f"{to} is at {notice.vendor}, too.", "It goes when the account goes.", f"Say {ways}.")
+    return to or left[0]
 
 
 def _keys(context: Context, fleet: Fleet) -> int:

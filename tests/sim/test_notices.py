@@ -207,6 +207,17 @@ def test_evidence_of_a_letter_that_was_only_kept(stage: Stage, letter: Letters, 
     assert "knows no notice" in said.exception.what
 
 
+def test_where_to_go_is_looked_at_first(stage: Stage, letter: Letters) -> None:
+    """A name that no site has; and a site of the very vendor that ends the account is no way out."""
+    answer("notice", "add", letter("The account ends within 30 hours."))
+    assert "No site is called cedr." in usage("evacuate", "--to", "cedr").what
+    stage.fleet = replace(stage.fleet, sites=(*stage.fleet.sites, replace(stage.fleet.site("birch"), name="beech")))
+    told = usage("evacuate", "--to", "beech")
+    assert told.what == "beech is at birch, too."
+    assert "--to acorn or --to cedar" in told.next
+    assert stage.post(1) == 1
+
+
 @pytest.mark.parametrize("door", ["plane.cedar.shape", "plane.cedar.restore", "app.cedar.start"])
 def test_an_evacuation_that_was_interrupted_goes_on(
     stage: Stage, letter: Letters, door: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
