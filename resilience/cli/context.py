@@ -102,7 +102,7 @@ def declared(fleet: Fleet, lost: list[str] | None) -> frozenset[str]:
     vendors = {vendor.name for vendor in fleet.vendors}
     for name in lost or ():
         if vendor := next((one.vendor for one in fleet.sites if one.name == name not in vendors), None):
-            raise UsageError(f"{name} is a site, and no vendor.", NOT_DECLARED, f"Its vendor: --lost {vendor}.")
+            raise UsageError(f"{name} is a site, and no vendor.", NOT_DECLARED, f"Its vendor is {vendor}.")
         refuse_unknown("vendor", name, [vendor.name for vendor in fleet.vendors])
     return frozenset(lost or ())
 

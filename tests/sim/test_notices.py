@@ -95,6 +95,14 @@ def test_who_wrote_it_has_to_be_said_where_nobody_can_look(stage: Stage, letter:
     assert answer("notice", "add", text, "--vendor", "birch")["vendor"] == "birch"
 
 
+def test_a_site_s_name_is_no_vendor_s(stage: Stage, letter: Letters) -> None:
+    """Whose site it is, and no option that this command lacks."""
+    stage.fleet = replace(stage.fleet, sites=(*stage.fleet.sites, replace(stage.fleet.site("birch"), name="beech")))
+    told = usage("notice", "add", letter("The account ends within 30 hours."), "--vendor", "beech")
+    assert told.next == "Its vendor is birch."
+    assert answer("notice", "list") == []
+
+
 @pytest.mark.parametrize(
     ("text", "sender", "other"),
     [
