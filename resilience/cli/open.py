@@ -30,7 +30,8 @@ def run(
         dead = with_companions(fleet, declared(fleet, lost))
         asked = {name: vault for name, vault in world.vaults.items() if fleet.vault(name).vendor not in dead}
         epoch = newest_of(asked, world.signer.verify)
-        outputs = world.clouds[epoch.site].outputs(fleet.site(epoch.site)) if epoch else None
+        site = fleet.site(epoch.site) if epoch else None
+        outputs = world.clouds[site.name].outputs(site) if site else None
         if epoch is None or outputs is None:
             raise ResilienceError("No site serves yet.", "No epoch, or no host.", "Run `resilience up` first.")
         plan = plan_open(fleet, epoch.site, world.gate.stage(outputs), stage, dead)

@@ -30,7 +30,7 @@ def run(
 ) -> None:
     """Show vendors, vaults, sites and zones as they answer; what does not is unknown.
 
-    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or not compared with the primary, or no snapshot was taken, within the declared days, or WAL since it takes too long to replay; a vault failed its newest verification; or ship raises an alarm, commits wait for too few vaults, or nobody may write; or a standby goes on no more, or the site that may write does not say what it ships. A lab is never critical.
+    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or not compared with the primary, or no snapshot was taken, within the declared days, or WAL since it takes too long to replay; a vault failed its newest verification; or ship raises an alarm, commits wait for too few vaults, or nobody may write; or a standby goes on no more, or the site that may write does not say what it ships, or is not declared. A lab is never critical.
     """
     context: Context = ctx.obj
     with context.world(lost=lost) as (fleet, world):
@@ -43,6 +43,7 @@ def run(
         uncompared(fleet, survey),
         long_replay(context, fleet, survey.at),
         behind(late),
+        undeclared(fleet, survey),
         silent(fleet, survey),
         *(() if fleet.lab else alarming(survey)),
     )
@@ -63,6 +64,14 @@ def broken(fleet: Fleet, survey: Survey) -> str:
     if fleet.lab or not why:
         return ""
     return f"{', '.join(why)} failed the newest verification ({'; '.join(_by_reason(why))}): see to that, then resilience verify"
+
+
+def undeclared(fleet: Fleet, survey: Survey) -> str:
+    """That a site may write which the fleet file does not declare; empty where it does, and for a lab."""
+    epoch = newest_epoch(survey)
+    if fleet.lab or epoch is None or epoch.site in {site.name for site in fleet.sites}:
+        return ""
+    return f"epoch {epoch.number} lets {epoch.site} write, which the fleet file does not declare: put it back, for nothing can be planned without it"
 
 
 def silent(fleet: Fleet, survey: Survey) -> str:

@@ -50,7 +50,7 @@ def following(fleet: Fleet, survey: Survey, epoch: EpochRecord) -> str | None:
 
     So it must where WAL was lost: no standby gets past that.
     """
-    if (known(survey.sites[epoch.site].ship) or {}).get("gap"):
+    if (known(survey.sites[fleet.site(epoch.site).name].ship) or {}).get("gap"):
         return None
     said = {s.name: known(survey.sites[s.name].ship) or {} for s in fleet.sites if s.name != epoch.site}
     ready = {"role": "standby", "epoch": epoch.number, "readable": True}

@@ -57,7 +57,7 @@ def plan_switchover(
 
 
 def _doubts(fleet: Fleet, survey: Survey, old: EpochRecord, target: str) -> Iterator[str]:
-    yield from _unfit(old.site, survey.sites.get(old.site))
+    yield from _unfit(old.site, survey.sites.get(fleet.site(old.site).name))
     if len(usable(fleet, survey, old, frozenset())) < len(old.vaults):
         yield f"not every vault of epoch {old.number} answers"
     if survey.accounts.get(fleet.site(target).vendor) not in {True, None}:

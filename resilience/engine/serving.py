@@ -11,7 +11,8 @@ from resilience.replication.epoch import newest_of
 def serving_site(world: World, fleet: Fleet) -> SiteOutputs:
     """The outputs of the site that the newest epoch names."""
     epoch = newest_of(world.vaults, world.signer.verify)
-    outputs = world.clouds[epoch.site].outputs(fleet.site(epoch.site)) if epoch else None
+    site = fleet.site(epoch.site) if epoch else None
+    outputs = world.clouds[site.name].outputs(site) if site else None
     if outputs is None:
         raise ResilienceError(
             "No site serves.",

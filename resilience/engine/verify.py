@@ -51,6 +51,7 @@ def verify(
     from the others' is no copy.
     """
     epoch = newest_of(world.vaults, world.signer.verify)
+    writer = None if epoch is None else fleet.site(epoch.site)
     names = [name for name in (epoch.vaults if epoch else ()) if name in world.vaults] + list(world.mirrors)
     if unknown := [name for name in only if name not in names]:
         raise UsageError(
@@ -75,8 +76,8 @@ def verify(
         facts = {key: found[name].get(key) for key in (*KEPT, "what", "why") if key in found[name]}
         world.log.append(Event(world.clock.now(), "verified", {"vault": name, **facts}))
         proofs.keep(world, fleet.name, name, facts)
-    if epoch is not None:
-        _tell(world, fleet.site(epoch.site), [name for name in found if found[name]["ok"] and name in epoch.vaults])
+    if epoch is not None and writer is not None:
+        _tell(world, writer, [name for name in found if found[name]["ok"] and name in epoch.vaults])
     return found
 
 

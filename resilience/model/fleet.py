@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal, TypeVar
 
+from resilience.errors import UsageError
 from resilience.model.rights import beneath
 from resilience.model.stack import ENCRYPTED, SIZES, STACKS, Evidence, Machine
 
@@ -247,8 +248,16 @@ class Fleet:
         return self.sites[0]
 
     def site(self, name: str) -> Site:
-        """The site called `name`; KeyError when there is none."""
-        return next_named(self.sites, name)
+        """The site called `name`; UsageError when there is none: epochs may name what has left the file since."""
+        try:
+            return next_named(self.sites, name)
+        except KeyError:
+            raise UsageError(
+                f"No site is called {name}.",
+                "The fleet file does not declare it; where an epoch lets it write, it left the file too early, or the file here is an older one.",
+                f"Put {name} back into it, with its vendor: a site may leave the file once another one may write. "
+                f"Declared: {', '.join(site.name for site in self.sites)}.",
+            ) from None
 
     def vendor(self, name: str) -> Vendor:
         """The vendor called `name`; KeyError when there is none."""
