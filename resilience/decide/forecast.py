@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
+from resilience.decide.gates import LOSE_PICTURES
 from resilience.model import Fleet, PastRun, Phase, Plan, Point, Survey
 
 
@@ -39,13 +40,14 @@ def forecast(fleet: Fleet, survey: Survey, plan: Plan, point: Point | None = Non
     runs = here or like
     takes = _takes(runs)
     live_s = _lag(survey, plan.source)
-    lossless = not any(hazard.name == "loses-writes" for hazard in plan.hazards)
+    hazards = {hazard.name for hazard in plan.hazards}
+    lossless = "loses-writes" not in hazards
     found = Forecast(
         takes=takes,
         total_s=round(sum(takes[p] for p in takes if p != Phase.PROTECT) + fleet.names.ttl_s, 1) if takes else None,
         lost_s=0.0 if lossless else live_s if live_s is not None else _worst([run.lost_s for run in runs]),
         lost_writes=0 if lossless else _worst([run.lost_writes for run in runs]),
-        lost_objects=0 if lossless else _worst([run.lost_objects for run in runs]),
+        lost_objects=0 if hazards.isdisjoint(LOSE_PICTURES) else _worst([run.lost_objects for run in runs]),
         basis=_basis(plan, here, like, live_s),
     )
     return found if point is None else _cut_off(found, survey, point)

@@ -27,11 +27,18 @@ class Findings:
         return cls(*(int(found[key]) for key in ("ledger", "anchor", "missing", "corrupt", "resurrected")))
 
 
-def unmet(stage: Stage, found: Findings, hazards: frozenset[str]) -> str | None:
-    """Why a site must not be opened up to this stage; None where it may be. Who may write, or join, may read, too."""
+LOSE_PICTURES = ("loses-pictures", "loses-writes")
+"""Hazards of which one has to be accepted before a site is opened whose rows name pictures that are nowhere."""
+
+
+def unmet(stage: Stage, found: Findings, *, may_lose: bool) -> str | None:
+    """Why a site must not be opened up to this stage; None where it may be. Who may write, or join, may read, too.
+
+    `may_lose` says that it was accepted that pictures are gone; never that they are altered.
+    """
     if stage.covers(Stage.READ_ONLY) and (why := _ledger_behind(found)):
         return why
-    return _rows_without_media(found, hazards) if stage == Stage.WRITES else None
+    return _rows_without_media(found, may_lose=may_lose) if stage == Stage.WRITES else None
 
 
 def _ledger_behind(found: Findings) -> str | None:
@@ -42,9 +49,9 @@ def _ledger_behind(found: Findings) -> str | None:
     return None
 
 
-def _rows_without_media(found: Findings, hazards: frozenset[str]) -> str | None:
+def _rows_without_media(found: Findings, *, may_lose: bool) -> str | None:
     if found.corrupt:
         return f"{found.corrupt} pictures are not what their rows say"
-    if found.missing and "loses-writes" not in hazards:
-        return f"{found.missing} pictures that rows name are nowhere, although nothing may be lost"
+    if found.missing and not may_lose:
+        return f"{found.missing} pictures that rows name are nowhere, and nobody accepted that they are lost"
     return None

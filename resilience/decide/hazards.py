@@ -86,6 +86,12 @@ def _writing(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
         yield Hazard("loses-writes", "What only the vaults hold that can't be read is lost, also where commits waited.")
     elif way.lapse_s:
         yield Hazard("loses-writes", "Commits need not wait for vaults here: what no vault holds yet is lost.")
+    elif not way.planned:
+        why = (
+            "Commits wait for vaults, pictures do not: one that was still being uploaded may be in none, though the row that "
+            "names it is."
+        )
+        yield Hazard("loses-pictures", why)
 
 
 def thin(old: EpochRecord, following: VaultSet) -> Iterator[Hazard]:

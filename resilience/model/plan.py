@@ -29,6 +29,7 @@ HAZARDS = frozenset(
         "legal-order",
         "locked-copies",
         "long-pause",
+        "loses-pictures",
         "loses-writes",
         "mass-erasure",
         "missed-epoch",

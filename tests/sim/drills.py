@@ -9,12 +9,18 @@ from tests.sim.invariants import Monitor
 from tests.sim.stage import fleet_with
 
 
-def run(drill: Drill, fleet: Fleet | None = None) -> list[Event]:
-    """One drill with every invariant looked at; its journal."""
+def run(drill: Drill, fleet: Fleet | None = None, *, slow: bool = False) -> list[Event]:
+    """One drill with every invariant looked at; its journal. With `slow` vaults take no more pictures once users write."""
     state = State()
     fleet = fleet or fleet_with("quorum" if drill.durability == "quorum" else "async")
     state.delegated = tuple(server for zone in fleet.names.zones if not zone.spare for server in zone.nameservers)
     world, users = simulated_world(state, fleet), SimulatedUsers(state, fleet)
+
+    def take_no_pictures() -> None:
+        if slow and users.since is not None:
+            state.hosts[fleet.primary.name].slow = {*state.vaults}
+
+    state.goes_on.append(take_no_pictures)
     Monitor(state, fleet)
     run_drill(world, fleet, SimulatedGround(state, fleet, users), users, drill, lambda _event: None)
     return state.events

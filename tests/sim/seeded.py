@@ -12,6 +12,7 @@ from resilience.decide import with_companions
 from resilience.engine.execute import unfinished
 from resilience.model import Fleet
 from resilience.simulation import SimulatedGround, SimulatedUsers
+from resilience.simulation.state import Host
 from tests.sim.fleets import drawn, first_day, traits
 from tests.sim.stage import Stage, attempt
 
@@ -36,6 +37,10 @@ class Ended:
     """Writes that k vaults held and the site that may write lacks; in quorum that is every acknowledged one."""
     async_lost: int
     """Acknowledged before any vault held them, by the fleet's own word."""
+    pictures_lost: int
+    """Rows that show, at a site that serves, and whose picture was still being uploaded: it is in no vault."""
+    pictures_told: int
+    """How many of those the journal says are missing."""
     resumed: int
     called_dead: int
     """Calls of the plan to a lost vendor; a survey has to ask before it can know that a companion's vault is one."""
@@ -54,6 +59,7 @@ def fail_over(seed: int) -> Ended:
     stage.post(chance.randrange(5, 60))
     stage.state.pass_time(chance.uniform(0.0, 3.0))
     stage.post(chance.randrange(0, 10))
+    _upload(stage, random.Random(f"pictures {seed}"))
     _break_some(stage, chance, _called(fleet, fault, lost, seed))
     _inject(stage, fault, lost, seed)
     why, resumed = _insist(stage, chance, lost)
@@ -72,9 +78,29 @@ def fail_over(seed: int) -> Ended:
         acknowledged=len(acknowledged),
         missing=len(promised - rows),
         async_lost=len(acknowledged - promised - rows),
+        pictures_lost=len(_lost_pictures(stage)) if served else 0,
+        pictures_told=_told_missing(stage) if served else 0,
         resumed=resumed,
         called_dead=len(by_plan),
     )
+
+
+def _upload(stage: Stage, chance: random.Random) -> None:
+    """In every other story the last pictures are still being uploaded when the day comes; mostly their rows are shipped."""
+    if chance.random() < 0.5:
+        stage.state.hosts["acorn"].slow = {*stage.state.vaults}
+        stage.post(chance.randrange(3))
+    stage.state.pass_time(chance.uniform(0.0, 1.0))
+
+
+def _lost_pictures(stage: Stage) -> set[str]:
+    newest = stage.monitor.newest()
+    host = stage.state.hosts[newest.site] if newest else Host()
+    return set(host.rows) - host.hidden - host.pictures
+
+
+def _told_missing(stage: Stage) -> int:
+    return next((e.data["missing"] for e in reversed(stage.world.log.read()) if e.kind == "media-checked"), 0)
 
 
 def _begun(stage: Stage) -> bool:

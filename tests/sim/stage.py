@@ -204,6 +204,13 @@ class Stage:
         self.monitor.look("post")
         return taken
 
+    def post_slowly(self, site: str) -> str:
+        """A user posts a picture that is uploaded for long: its row is in the vaults, and told, and the picture in none."""
+        self.state.hosts[site].slow = {*self.state.vaults}
+        assert self.post(1, site) == 1
+        self.state.pass_time(1.0)
+        return f"post{self.posted - 1}"
+
     def take_down(self, site: str, row: str) -> None:
         """A moderator takes a post down."""
         take_down(self.state, self.state.hosts[site], row)

@@ -16,7 +16,14 @@ def test_no_acknowledged_write_is_lost(seed: int) -> None:
     ended = fail_over(seed)
     assert ended.missing == 0
     assert ended.called_dead == 0
+    assert ended.pictures_lost == ended.pictures_told
     assert ended.outcome == SERVED or ended.why.startswith("TooFewVaults")
+
+
+def test_stories_lose_pictures_and_serve() -> None:
+    """Of rows that are there, also where commits waited for vaults: their uploads were not done."""
+    served = [fail_over(seed) for seed in range(12)]
+    assert {"async", "quorum"} <= {trait for ended in served if ended.pictures_lost for trait in ended.fleet}
 
 
 def test_the_same_seed_is_the_same_story() -> None:

@@ -61,9 +61,11 @@ def test_a_vault_that_is_silent_is_named() -> None:
 
 
 def test_commits_that_waited_are_not_lost() -> None:
-    """In a quorum fleet nothing is written off beforehand."""
+    """In a quorum fleet no write is given up beforehand; a picture may be, for no commit waits for one."""
     quorum = replace(FLEET, replication=Replication(k=2, s=2, durability="quorum"))
-    assert named(plan_failover(quorum, survey())) == {"no-spare-vault", "old-name-served"}
+    assert named(plan_failover(quorum, survey())) == {"loses-pictures", "no-spare-vault", "old-name-served"}
+    forced = plan_failover(quorum, survey("birch", "cedar"), force=True)
+    assert named(forced).isdisjoint({"loses-pictures"}), "who accepts the loss of writes accepts that of pictures"
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,9 @@ def test_a_forecast_counts_objects() -> None:
     assert unknown.lost_objects is None
     assert "7 pictures" not in plan_text(plan, expected=unknown)
     quorum = replace(FLEET, replication=replace(FLEET.replication, durability="quorum"))
-    assert forecast(quorum, seen, plan_failover(quorum, survey())).lost_objects == 0
+    waited = forecast(quorum, seen, plan_failover(quorum, survey()))
+    assert (waited.lost_writes, waited.lost_objects) == (0, 7)
+    assert forecast(quorum, seen, replace(plan, kind="switchover", hazards=())).lost_objects == 0
     point = Point(1, "0/19", 5.0, "abc123", 1, "0/40", 9.0)
     assert forecast(FLEET, seen, plan, point).lost_objects is None
 

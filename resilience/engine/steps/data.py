@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resilience.decide.gates import LOSE_PICTURES
 from resilience.decide.quorum import orders_missed
 from resilience.engine.broken_chain import accepted_end
 from resilience.engine.looking import app_facts, note_media
@@ -108,7 +109,7 @@ def media(run: Run, step: Step) -> Facts:
     found = app_facts(run, site.name)["media"]
     missing = found["missing"]
     note_media(run, found, len(missing))
-    if missing and "loses-writes" not in run.hazards:
+    if missing and run.hazards.isdisjoint(LOSE_PICTURES):
         raise ResilienceError(
             f"{len(missing)} pictures that rows name could not be brought to {site.name}.",
             f"{', '.join(missing[:3])}: no vault that answers gives them as they were.",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from resilience.decide.gates import Findings, unmet
+from resilience.decide.gates import LOSE_PICTURES, Findings, unmet
 from resilience.decide.heard import SOON, lacking, unheard
 from resilience.engine.anchor import anchor
 from resilience.engine.looking import app_facts, missing_media, note_media
@@ -88,7 +88,8 @@ def open_up(run: Run, step: Step) -> Facts:
 def _refuse_unmet(run: Run, step: Step, stage: Stage, nonce: str) -> None:
     """What was found while the gate was closed still holds: nobody could write meanwhile."""
     looked = [event for event in run.world.log.read() if event.kind == "looked" and event.data["nonce"] == nonce]
-    why = unmet(stage, Findings.of(looked[-1].data), run.hazards) if looked else "nobody looked at it yet"
+    may_lose = not run.hazards.isdisjoint(LOSE_PICTURES)
+    why = unmet(stage, Findings.of(looked[-1].data), may_lose=may_lose) if looked else "nobody looked at it yet"
     if why is not None:
         raise Refused(
             f"{step.subject} is not opened up to {stage}.",
