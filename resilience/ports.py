@@ -183,6 +183,15 @@ class Plane(Protocol):
     def fetch_ahead(self, site: Site, outputs: SiteOutputs, within_s: float) -> Mapping[str, Any]:
         """Bring the pictures that vaults hold to a host that may not write yet, for so long: {objects, fetched, left, lost}, lost by name."""
 
+    def named(self, site: Site, outputs: SiteOutputs) -> Sequence[str]:
+        """All pictures that the rows of a site that serves name."""
+
+    def out_of_reach(self, site: Site, outputs: SiteOutputs, named: Sequence[str] = ()) -> Sequence[str]:
+        """Of these pictures, or of all that the rows of a host that follows name, those that it lacks and no vault gives.
+
+        What one gives is kept there.
+        """
+
     def nowhere(self, site: Site, outputs: SiteOutputs, named: Sequence[str]) -> Sequence[str]:
         """Which of these pictures no vault has; TooFewVaults where one that k vaults hold could be missed."""
 

@@ -144,6 +144,17 @@ class SshPlane:
         config, words = {**self.config.watcher(), "site": site.name}, ("--listed", "--within", f"{within_s:.0f}")
         return self.commands.there(outputs, "fetch-media", config, *words, timeout=within_s + 600)
 
+    def named(self, site: Site, outputs: SiteOutputs) -> Sequence[str]:
+        """Asked of the database, for which no credential is needed there."""
+        config = {**self.config.bare(site, self.config.newest(site)), "media_query": self.config.media_query}
+        return [str(name) for name in self.commands.there(outputs, "named", config, timeout=600)["named"]]
+
+    def out_of_reach(self, site: Site, outputs: SiteOutputs, named: Sequence[str] = ()) -> Sequence[str]:
+        """As a standby may."""
+        config = {**self.config.watcher(), "site": site.name, "named": list(named)}
+        found = self.commands.there(outputs, "fetch-media", config, timeout=A_DAY_S)
+        return [str(name) for name in found["lost"]]
+
     def nowhere(self, site: Site, outputs: SiteOutputs, named: Sequence[str]) -> Sequence[str]:
         """Listed from the host, which is nearer to the vaults than an operator may be."""
         config = {**self.config.reader(site, self.config.newest(site)), "named": list(named)}

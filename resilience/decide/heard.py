@@ -25,6 +25,14 @@ def unheard(site: str, said: Mapping[str, Any]) -> str | None:
     return None
 
 
+def unfollowed(site: str, said: Mapping[str, Any]) -> str | None:
+    """Why it is not known what a standby has, and what to do; None where it is."""
+    age_s = said.get("age_s")
+    if age_s is not None and abs(age_s) <= FRESH_S and said.get("lag_seconds") is not None:
+        return None
+    return f"{site} does not say how far it follows (on its host: `journalctl -u resilience-follow`)"
+
+
 def lacking(said: Mapping[str, Any], at_most: int = 0) -> str | None:
     """Which vaults lack more of what the app handed over than so many; None where no vault does."""
     left = {vault: seen["backlog_objects"] for vault, seen in said["vaults"].items()}

@@ -48,12 +48,12 @@ def plan_switchover(
             "Mend that and plan again. If the old site is lost, it is a failover: `resilience plan`.",
         )
     way = Way(old, target, next_set(fleet, target, frozenset()), frozenset(), planned=True)
-    found = [*(h for h in hazards(fleet, survey, way) if h.name not in MOOT), *_pause(fleet, target)]
+    follows = _follows(survey.sites.get(target))
+    found = [*(h for h in hazards(fleet, survey, way) if h.name not in MOOT), *_pause(target, follows=follows)]
     seen = survey.sites[old.site].stage
     opened = tuple(stage for stage in stages(None) if not isinstance(seen, Unknown) and seen.covers(stage))
-    return Plan(
-        "switchover", fleet.name, old.site, target, tuple(_steps(fleet, way, opened, pictures_until)), tuple(found)
-    )
+    steps = _steps(fleet, way, opened, pictures_until, follows=follows)
+    return Plan("switchover", fleet.name, old.site, target, tuple(steps), tuple(found))
 
 
 def _doubts(fleet: Fleet, survey: Survey, old: EpochRecord, target: str) -> Iterator[str]:
@@ -85,13 +85,21 @@ def _unfit(site: str, source: SiteReading | None) -> Iterator[str]:
         yield f"{site} is closed, and what nobody can use can't be seen to have moved (`resilience open read-only` first)"
 
 
-def _pause(fleet: Fleet, target: str) -> Iterator[Hazard]:
-    if fleet.site(target).standby == "cold":
+def _follows(target: SiteReading | None) -> bool:
+    """Whether it is a hot standby: one that is only declared is as cold as any other."""
+    told = None if target is None or isinstance(target.ship, Unknown) else target.ship
+    return told is not None and told.get("role") == "standby"
+
+
+def _pause(target: str, *, follows: bool) -> Iterator[Hazard]:
+    if not follows:
         why = f"{target} is cold: nobody can write while a copy is brought there; a hot standby pauses for seconds."
         yield Hazard("long-pause", why)
 
 
-def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...], pictures_until: float | None) -> Iterator[Step]:
+def _steps(
+    fleet: Fleet, way: Way, opened: tuple[Stage, ...], pictures_until: float | None, *, follows: bool
+) -> Iterator[Step]:
     """The move; the new site is opened as far as the old one was."""
     old, target, following = way.old, way.target, way.following
 
@@ -105,25 +113,21 @@ def _steps(fleet: Fleet, way: Way, opened: tuple[Stage, ...], pictures_until: fl
         "s": following.s,
     }
     vaults = ", ".join(following.vaults)
-    if fleet.site(target).standby == "cold":
-        yield from _cold(step, way, numbers, pictures_until)
-    else:
-        yield from _hot(step, way)
+    yield from _hot(step, way) if follows else _cold(step, way, numbers, pictures_until)
     yield step("close", Phase.DECIDE, "Users go on reading; writes pause here.", old.site, stage=str(Stage.READ_ONLY))
     yield step("drain", Phase.DECIDE, "All vaults hold all that was written, or it goes on as before.", old.site)
     yield step("seal", Phase.DECIDE, f"{old.site} can get no write confirmed; {target} may write.", **numbers)
     yield step("stand-down", Phase.DATA, "The old site stops, and says what it wrote last.", old.site)
     yield step("shape", Phase.PROVISION, "Keys and settings of the new epoch.", beside=True)
-    if fleet.site(target).standby == "hot":
+    if follows:
         yield step("begin", Phase.DATA, "Ship and the app start meanwhile; they wait for the promotion.", then=True)
     yield step("restore", Phase.DATA, "Newest good snapshot, and the WAL that any vault holds.")
     yield step("fetch", Phase.DATA, "Bring the ledger, whole.", beside=True)
     yield step("recover", Phase.DATA, "Replay to the end of the chain, not a byte less; promote.")
     yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
     yield step("first", Phase.DATA, "Bring what must be there before anybody is let in.", beside=True)
-    has_pictures = fleet.site(target).standby == "hot"
     ledger = step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.")
-    yield from lane([ledger], "beside" if has_pictures else "then")
+    yield from lane([ledger], "beside" if follows else "then")
     yield step("start", Phase.START, "Start the app, behind a closed gate.", then=True)
     yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
     yield from opening(target, [stage for stage in opened if stage != Stage.SIGN_UPS], Phase.START)
@@ -160,6 +164,8 @@ def _cold(
 def _hot(step: Callable[..., Step], way: Way) -> Iterator[Step]:
     """The host has nearly all already."""
     yield from _made(step, way.target)
+    reason = "Every picture that its rows name is there, or in a vault, or nothing is closed."
+    yield step("ahead", Phase.PROVISION, reason, follows=True)
     yield _copy(step, way)
     yield step("warm", Phase.PROVISION, "What comes next is loaded ahead of time, and waits.", beside=True)
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "recover": "recover",
     "fetch-ledger": "fetch_ledger",
     "fetch-media": "fetch_media",
+    "named": "named",
     "nowhere": "nowhere",
     "status": "status",
     "verify-snapshot": "verify_snapshot",

@@ -53,7 +53,7 @@ def main(
     vaults = sounded_out(config.open())
     if listed:
         return _all_listed(config, vaults, time.monotonic() + (within or inf))
-    names = config.named or _rows(config, first=first)
+    names = config.named or rows(config, first=first)
     left = _lacking(config, names)
     absent, lost = len(left), list[str]()
     with _listening(config.paths.outbox) as wanted:
@@ -137,7 +137,7 @@ def _asked_for(wanted: int | None) -> list[str]:
     return names
 
 
-def _rows(config: Config, *, first: bool) -> Sequence[str]:
+def rows(config: Config, *, first: bool = False) -> Sequence[str]:
     """What the app's rows name, in its own order."""
     query = _query(config)
     asked = query.first if first and query.first else query.sql

@@ -179,6 +179,27 @@ class SimPlane:
 
         return self._on(outputs, "fetch_ahead", 60.0, fetch)
 
+    def named(self, site: Site, outputs: SiteOutputs) -> Sequence[str]:
+        """A row and its picture have one name here."""
+        return self._on(outputs, "named", 0.3, lambda host: sorted(host.rows))
+
+    def out_of_reach(self, site: Site, outputs: SiteOutputs, named: Sequence[str] = ()) -> Sequence[str]:
+        """A host that follows has the rows that k vaults hold."""
+
+        def fetch(host: Host) -> Sequence[str]:
+            _need(bool(named) or host.follows, "There are no rows.", "Nothing follows there.")
+            wanted = set(named) or self._followed()
+            for held in merging.readable(self.sim, self.left_out).values():
+                host.pictures |= held.pictures & wanted
+            return sorted(wanted - host.pictures)
+
+        return self._on(outputs, "out_of_reach", 1.0, fetch)
+
+    def _followed(self) -> set[str]:
+        """Rows that a standby has by now."""
+        source = self._writer()
+        return set() if source is None else source.rows.keys() - {*source.wal[source.confirmed :]}
+
     def nowhere(self, site: Site, outputs: SiteOutputs, named: Sequence[str]) -> Sequence[str]:
         """Those that no vault has."""
 
@@ -247,8 +268,8 @@ class SimPlane:
             _need(source is not None and source.ships is not None, "No snapshot.", "Nothing is shipped from here.")
             assert source is not None
             assert source.ships is not None
-            unheld = source.wal[source.confirmed :] if host.follows else []
-            rows = {row: at for row, at in source.rows.items() if row not in unheld}
+            held_by_k = self._followed() if host.follows else source.rows.keys()
+            rows = {row: at for row, at in source.rows.items() if row in held_by_k}
             name = f"{len(rows)}-{host.number}"
             reached = reachable(self.sim, host, source.ships)
             for held in reached.values():
@@ -379,7 +400,7 @@ class SimPlane:
                 writer = self._writer()
                 epoch = writer.ships.number if writer is not None and writer.ships is not None else None
                 told = {"role": "standby", "follows": "", "epoch": epoch, "readable": True}
-                return {**told, "lag_seconds": 0.0, "pictures_lacking": 0}
+                return {**told, "age_s": 0.0, "lag_seconds": 0.0, "pictures_lacking": 0}
             lag = 0.0 if host.confirmed == len(host.wal) else self.sim.now - host.rows[host.wal[host.confirmed]]
             sizes = {"db_bytes": 1000 * len(host.rows), "media_bytes": 50_000 * len(host.pictures)}
             return {

@@ -137,6 +137,23 @@ def add_picture(site: Site) -> str:
     return name
 
 
+def knows_what_no_vault_gives(site: Site, standby: Site, picture: str) -> None:
+    """Asked while both serve, by the rows of the one or of the other: a picture that is in no vault would stop a move half-way."""
+    lost = hashlib.sha256(b"in no vault").hexdigest()
+    with site.connect() as db:
+        db.execute("INSERT INTO pictures VALUES (8, %s)", (lost,))
+    bare = site.config(standby=True, media_query=PICTURES, vaults=[], sealed=[], identity=None)
+    named = site.run("named", config=bare)["named"]
+    assert sorted(named) == sorted([lost, picture])
+    wait_until(lambda: standby.standby_status()["pictures_lacking"] == 1, standby.told_by_standby)
+    for asked in (named, ()):
+        config = standby.config(standby=True, media_query=PICTURES, named=asked)
+        told = standby.run("fetch-media", config=config)
+        assert (told["objects"], told["lost"]) == (2, [lost])
+    with site.connect() as db:
+        db.execute("DELETE FROM pictures WHERE id = 8")
+
+
 def put_entry(fleet: Fleet, epoch: int, number: int, text: bytes) -> None:
     """A ledger entry in each vault."""
     for vault in fleet.vaults().values():
@@ -334,6 +351,7 @@ def test_follows_and_is_promoted(
     acorn.restart()
     wait_until(lambda: place(birch.folder / "media", picture).exists(), birch.told_by_standby)
     told_all_but_secrets(birch, pictures)
+    knows_what_no_vault_gives(acorn, birch, picture)
     acorn.insert(121, 150)
     acorn.wait_confirmed()
     lose_ship(acorn)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import stamina
 
-from resilience.decide.heard import lacking, unheard
+from resilience.decide.heard import lacking, unfollowed, unheard
 from resilience.engine.run import Facts, Run
 from resilience.errors import Refused, ResilienceError
-from resilience.model import EpochRecord, Stage, Step
+from resilience.model import EpochRecord, Site, Stage, Step
 
 DRAIN_S = 20.0
 AHEAD_S = 20 * 3600.0
@@ -36,22 +36,58 @@ def ahead(run: Run, step: Step) -> Facts:
 
     Refused, while nobody noticed anything, where one that a row names can't be had.
     """
-    site, source = run.fleet.site(step.subject), run.plan.source
+    site, source = run.fleet.site(step.subject), run.fleet.site(run.plan.source)
     if run.newest().site == site.name:
         return {"already": True}
+    if step.args.get("follows"):
+        if why := unfollowed(site.name, run.world.plane.status(site, run.outputs(site.name))):
+            raise Refused(
+                f"{source.name} goes on serving.", f"{why[0].upper()}{why[1:]}.", "Mend that, then plan again."
+            )
+        _refuse_out_of_reach(run, site)
+        return {}
     now = run.world.clock.now()
     within = min(AHEAD_S, float(step.args.get("until", now + AHEAD_S)) - now)
     if within <= 0:
         return {"too_late": True}
     brought = run.world.plane.fetch_ahead(site, run.outputs(site.name), within)
-    lost = brought["lost"] and sorted(run.world.app.still_named(run.outputs(source), brought["lost"]))
+    if brought["left"]:  # what rows name would be brought first, in time that nobody has
+        _refuse_lost(run, site, _still_named(run, brought["lost"]))
+    elif named := run.world.plane.named(source, run.outputs(source.name)):
+        _refuse_out_of_reach(run, site, named)
+    return {count: brought[count] for count in ("objects", "fetched", "left")}
+
+
+def _refuse_out_of_reach(run: Run, site: Site, named: Sequence[str] = ()) -> None:
+    """Refused where no vault gives one of these, or of all that a standby's rows name, also not a little later: one may be on its way."""
+    left = named
+
+    @stamina.retry(on=_Behind, attempts=None, timeout=DRAIN_S, wait_initial=0.2, wait_max=1.0)
+    def look() -> None:
+        nonlocal left
+        left = _still_named(run, run.world.plane.out_of_reach(site, run.outputs(site.name), left))
+        if left:
+            raise _Behind
+
+    try:
+        look()
+    except _Behind:
+        _refuse_lost(run, site, left)
+
+
+def _still_named(run: Run, pictures: Sequence[str]) -> Sequence[str]:
+    """What was deleted meanwhile is in nobody's way."""
+    return sorted(run.world.app.still_named(run.outputs(run.plan.source), pictures)) if pictures else ()
+
+
+def _refuse_lost(run: Run, site: Site, lost: Sequence[str]) -> None:
     if lost:
         raise Refused(
-            f"{source} goes on serving: {len(lost)} pictures that rows name could not be brought to {site.name}.",
+            f"{run.plan.source} goes on serving: {len(lost)} pictures that rows name could not be brought to {site.name}.",
             f"{', '.join(lost[:3])}: no vault that answers gives them as they were.",
-            "Nothing was closed. Bring a vault back that has them, or have what shows them deleted; run the same command again.",
+            "Nothing was closed. Wait where they are still on their way (`resilience status`), bring a vault back that has them, "
+            "or have what shows them deleted; run the same command again.",
         )
-    return {count: brought[count] for count in ("objects", "fetched", "left")}
 
 
 def clear(run: Run, step: Step) -> Facts:
