@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from resilience.cli.context import Context, declared, say_json
+from resilience.cli.context import Context, declared, refuse_unknown, say_json
 from resilience.decide import plan_open, with_companions
+from resilience.decide.opening import ACCEPTABLE
 from resilience.engine.execute import Approval, approve, execute
 from resilience.errors import ResilienceError
 from resilience.model import Stage
@@ -15,13 +16,30 @@ from resilience.render import Progress
 from resilience.replication.epoch import newest_of
 
 
+def _can_be(names: list[str] | None) -> list[str] | None:
+    """The names as they were typed; UsageError for one that opening a site does not ask for."""
+    for name in names or ():
+        refuse_unknown(
+            "hazard of opening a site", name, sorted(ACCEPTABLE), "Any other is accepted of the plan that has it."
+        )
+    return names
+
+
 def run(
     ctx: typer.Context,
     stage: Annotated[Stage, typer.Argument(help="closed, read-only, writes or sign-ups.")],
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(help=f"A loss that is for good: {', '.join(sorted(ACCEPTABLE))}.", callback=_can_be),
+    ] = None,
     lost: Annotated[list[str] | None, typer.Option(help="A vendor not to call.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Open the site that may write up to STAGE, each stage once its condition holds; or close it down to STAGE.
+
+    What was accepted of the plan that brought the site here holds as long as it serves under that epoch, on the machine
+    that did it. On another one, or where the loss was found later, it is accepted with --accept, by its name, once: from
+    then on it holds for all that is typed there. With the stage that the site is at, nothing is opened further.
 
     Exit status: 0 it is at STAGE, 1 error, 2 usage, 5 a condition does not hold.
     """
@@ -34,8 +52,9 @@ def run(
         outputs = world.clouds[site.name].outputs(site) if site else None
         if epoch is None or outputs is None:
             raise ResilienceError("No site serves yet.", "No epoch, or no host.", "Run `resilience up` first.")
-        plan = plan_open(fleet, epoch.site, world.gate.stage(outputs), stage, dead)
-        approve(world, plan, Approval(plan.digest, frozenset(), by="operator"))
+        accepted = frozenset(accept or ())
+        plan = plan_open(fleet, epoch, world.gate.stage(outputs), stage, dead, accepted)
+        approve(world, plan, Approval(plan.digest, accepted, by="operator"))
         execute(world, fleet, plan, progress.watch)
         at = world.gate.stage(outputs)
     say_json({"site": epoch.site, "stage": str(at)}) if as_json else typer.echo(f"{epoch.site} is at {at}.")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from resilience.model import Fleet, Phase, Plan, Stage, Step
+from resilience.errors import UsageError
+from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step
 
 NEEDS = {
     Stage.READ_ONLY: "Anybody may read, once the ledger is replayed up to its newest entry.",
@@ -32,16 +34,46 @@ def pictures(site: str) -> Step:
     return Step(f"{Phase.PROTECT}.media.{site}", "media", site, Phase.PROTECT, reason)
 
 
-def plan_open(fleet: Fleet, site: str, seen: Stage, wanted: Stage, lost: frozenset[str]) -> Plan:
-    """Open the site that may write from the stage it is at up to another one, or close it down to one."""
+ACCEPTABLE = {
+    "loses-pictures": "Pictures that rows name and no vault has are gone.",
+    "loses-writes": "What no vault holds is gone: pictures that rows name, too.",
+    "missed-order": "An order that only vaults hold which do not answer is forgotten, and what it names may be shown.",
+    "stale-ledger": "Takedowns that only vaults hold which do not answer are missed, and what they took down may be shown.",
+}
+"""What can be accepted once a site's epoch is sealed, where its plan did not, or another machine made it."""
+
+
+def plan_open(
+    fleet: Fleet,
+    epoch: EpochRecord,
+    seen: Stage,
+    wanted: Stage,
+    lost: frozenset[str],
+    accepted: frozenset[str] = frozenset(),
+) -> Plan:
+    """Open the site that may write from the stage it is at up to another one, or close it down to one.
+
+    What is `accepted`, by names of ACCEPTABLE, holds for this epoch from then on.
+    """
+    site = epoch.site
     if not wanted.covers(seen):
+        if accepted:
+            raise UsageError(
+                f"{site} is open up to {seen}, and closing it down to {wanted} needs nothing that is accepted.",
+                "A hazard is accepted where a site is looked at before it is opened.",
+                f"Leave --accept out; or, to accept it and open nothing further, `resilience open {seen}` with it.",
+            )
         reason = "From now on no more than this is let through."
         args = {"stage": str(wanted)}
         return _plan(fleet, site, lost, [Step(f"{Phase.START}.close.{site}", "close", site, Phase.START, reason, args)])
     further = [stage for stage in NEEDS if not seen.covers(stage) and wanted.covers(stage)]
-    look = Step(f"{Phase.START}.verify.{site}", "verify", site, Phase.START, "Rows, pictures and takedowns agree.")
-    steps = [look, *opening(site, further, Phase.START), pictures(site)] if further else []
-    return _plan(fleet, site, lost, steps)
+    under = {"under": epoch.nonce} if accepted else {}
+    look = Step(
+        f"{Phase.START}.verify.{site}", "verify", site, Phase.START, "Rows, pictures and takedowns agree.", under
+    )
+    steps = [look, *opening(site, further, Phase.START), pictures(site)] if further or accepted else []
+    hazards = tuple(Hazard(name, ACCEPTABLE[name]) for name in sorted(accepted))
+    return replace(_plan(fleet, site, lost, steps), hazards=hazards)
 
 
 def _plan(fleet: Fleet, site: str, lost: frozenset[str], steps: list[Step]) -> Plan:

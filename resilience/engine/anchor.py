@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resilience.engine.accepting import way_past
 from resilience.engine.run import Run
 from resilience.errors import ResilienceError, TooFewVaults
 from resilience.model import EpochRecord
@@ -18,12 +19,12 @@ def anchor(run: Run) -> int:
     epoch = run.newest()
     entries, doubt = _count(run, epoch)
     goes_on = _goes_on(run, epoch)
-    if doubt and not goes_on and "stale-ledger" not in run.hazards:
+    if doubt and not goes_on and not run.accepts(epoch, "stale-ledger"):
         raise TooFewVaults(
             f"Not every vault says what was taken down: {doubt}.",
             "What only the others hold would be shown again.",
-            "Nothing was opened. Bring a vault back and run the same command again; where they are gone for good, plan "
-            "anew with --lost for each vendor, and accept `stale-ledger` by name.",
+            "Nothing was opened. Bring a vault back and run the same command again; where they are gone for good, "
+            f"{way_past(run, 'stale-ledger', epoch.site)}.",
         )
     if epoch.parent and not (doubt and goes_on):
         anchors.leave(run.world.vaults, epoch, entries, run.world.signer.sign, run.world.signer.verify)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from resilience.errors import Refused, ResilienceError
 from resilience.model import EpochRecord, Event, Fleet, Plan, SiteOutputs
 from resilience.ports import World
-from resilience.replication.epoch import newest_of
+from resilience.replication.epoch import continues, newest_of, numbered
 
 Facts = Mapping[str, Any]
 """What a step found or did."""
@@ -42,10 +42,22 @@ class Run:
             )
         return outputs
 
-    @property
-    def hazards(self) -> frozenset[str]:
-        """Names of the plan's hazards: a plan runs only once all of them were accepted."""
-        return frozenset(hazard.name for hazard in self.plan.hazards)
+    def accepts(self, record: EpochRecord, *hazards: str) -> bool:
+        """Whether one of these hazards was accepted of this epoch: by this plan, or by one before it in this journal.
+
+        Where an epoch only changed the vault set the history is the same, and what was accepted of it still holds.
+        """
+        if any(hazard.name in hazards for hazard in self.plan.hazards):
+            return True
+        events = self.world.log.read()
+        return any(not accepted_of(events, each.nonce).isdisjoint(hazards) for each in self._gone_on_from(record))
+
+    def _gone_on_from(self, record: EpochRecord) -> Iterator[EpochRecord]:
+        yield record
+        older = numbered(self.world.vaults, record.parent, self.world.signer.verify) if record.parent else []
+        for before in older:
+            if continues(record, before):
+                yield from self._gone_on_from(before)
 
     def nonces(self) -> frozenset[str]:
         """Nonces of epochs that this journal set out to seal."""
@@ -110,6 +122,26 @@ class Run:
         if newest is None:
             raise _not_ours("This plan's site", "there is no epoch")
         return newest
+
+
+def accepted_of(events: Iterable[Event], nonce: str) -> frozenset[str]:
+    """Names of the hazards of the plans that sealed this epoch, or that were made under it to accept some: each was accepted."""
+    plans: dict[str, Plan] = {}
+    found, digest = set[str](), ""
+    for event in events:
+        if event.kind in {"plan", "under-way"}:
+            digest = event.data.get("plan", event.data)["digest"]
+        if event.kind == "plan":
+            plans[digest] = Plan.from_json(event.data["plan"])
+        if digest in plans and (_seals(event, nonce) or plans[digest].under == nonce):
+            found |= {hazard.name for hazard in plans[digest].hazards}
+    return frozenset(found)
+
+
+def _seals(event: Event, nonce: str) -> bool:
+    if event.kind == "step-done" and event.data.get("action") == "seal":
+        return bool(event.data["facts"].get("nonce") == nonce)
+    return event.kind == "sealing" and event.data["nonce"] == nonce
 
 
 def sets_out_to_seal(event: Event) -> bool:

@@ -111,6 +111,11 @@ class Plan:
     """Vaults that did not answer, and that a forced plan does without; a plan that is not forced has none."""
 
     @property
+    def under(self) -> str:
+        """Nonce of the epoch of which it accepts hazards, where it seals none of its own; else empty."""
+        return next((str(step.args["under"]) for step in self.steps if "under" in step.args), "")
+
+    @property
     def groups(self) -> tuple[tuple[tuple[Step, ...], ...], ...]:
         """The steps: one group after the other; in a group lanes, side by side; in a lane steps, one after the other."""
         found: list[list[tuple[Step, ...]]] = []

@@ -210,10 +210,12 @@ class SimPlane:
         return self._on(outputs, "nowhere", 0.3, look)
 
     def _enough(self, host: Host) -> dict[str, Held]:
-        """Vaults that answer, where they are so many that nothing k vaults held can be missed."""
+        """Vaults that answer; where one does not that is not left out, so many that nothing k vaults held can be missed."""
         vaults = merging.readable(self.sim, self.left_out)
         record = host.ships or host.opens
-        if record is not None and not self.forced:
+        silent = self.sim.vaults.keys() - vaults.keys() - self.left_out
+        doubtful = bool(silent) or any(held.rotten for held in vaults.values())
+        if record is not None and doubtful and not self.forced:
             merging.refuse_blind(vaults, record.number)
         return vaults
 

@@ -25,6 +25,7 @@ from resilience.model import Event, Fleet, Plan, SignOff
 from resilience.model import Stage as Gate
 from resilience.model.fleet import Durability
 from resilience.ports import Log, World
+from resilience.replication.epoch import newest_of
 from resilience.simulation import Break, Killed, SimLog, State, simulated_fleet, simulated_world
 from resilience.simulation.app import SimOutside
 from resilience.simulation.shipping import write
@@ -156,7 +157,11 @@ class Operator:
         """As `resilience open` does: planned anew each time, from how far it is open now."""
         fleet, outputs = self.stage.fleet, self.stage.state.outputs[site]
         dead = with_companions(fleet, frozenset(self.stage.state.dead))
-        plan = plan_open(fleet, site, self.world.gate.stage(outputs), wanted, dead)
+        asked = {name: vault for name, vault in self.world.vaults.items() if fleet.vault(name).vendor not in dead}
+        epoch = newest_of(asked, self.world.signer.verify)
+        assert epoch is not None
+        assert epoch.site == site
+        plan = plan_open(fleet, epoch, self.world.gate.stage(outputs), wanted, dead)
         approve(self.world, plan, Approval(plan.digest, frozenset(), by="operator"))
         execute(self.world, fleet, plan)
 

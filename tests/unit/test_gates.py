@@ -9,10 +9,11 @@ import pytest
 from resilience.decide import plan_open
 from resilience.decide.gates import Findings, unmet
 from resilience.decide.opening import stages
-from resilience.model import Stage
+from resilience.model import EpochRecord, Stage
 from resilience.simulation import simulated_fleet
 
 GOOD = Findings(ledger=5, anchor=5, missing=0, corrupt=0, resurrected=0)
+OLD = EpochRecord(2, "birch", "n" * 32, 1, ("cedar", "elm"), 1, 2, 0.0, "key", "signed")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_opening_looks_first_and_closing_does_not() -> None:
     fleet = simulated_fleet()
 
     def actions(seen: Stage, wanted: Stage) -> list[str]:
-        steps = plan_open(fleet, "birch", seen, wanted, frozenset()).steps
+        steps = plan_open(fleet, OLD, seen, wanted, frozenset()).steps
         return [f"{step.action} {step.args.get('stage', '')}".strip() for step in steps]
 
     assert actions(Stage.CLOSED, Stage.WRITES) == ["verify", "open read-only", "open writes", "media"]

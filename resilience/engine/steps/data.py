@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from resilience.decide.gates import LOSE_PICTURES
 from resilience.decide.quorum import orders_missed
+from resilience.engine.accepting import way_past
 from resilience.engine.broken_chain import accepted_end
 from resilience.engine.looking import app_facts, note_media
 from resilience.engine.observe import read
@@ -109,11 +110,12 @@ def media(run: Run, step: Step) -> Facts:
     found = app_facts(run, site.name)["media"]
     missing = found["missing"]
     note_media(run, found, len(missing))
-    if missing and run.hazards.isdisjoint(LOSE_PICTURES):
+    if missing and not run.accepts(run.epoch(site.name), *LOSE_PICTURES):
         raise ResilienceError(
             f"{len(missing)} pictures that rows name could not be brought to {site.name}.",
             f"{', '.join(missing[:3])}: no vault that answers gives them as they were.",
-            "The site serves without them. Bring a vault back and run the same command again.",
+            "The site serves without them. Bring a vault back and run the same command again; where they are gone for "
+            f"good, {way_past(run, 'loses-pictures', site.name)}.",
         )
     return {"fetched": fetched, "missing": len(missing)}
 
@@ -143,7 +145,7 @@ def ledger(run: Run, step: Step) -> Facts:
 def _obey(run: Run, site: str) -> int:
     """What an authority ordered down stays down, whatever the copies that were brought back hold."""
     listed = listing(run.world, run.world.vaults)
-    if listed.silent and "missed-order" not in run.hazards:
+    if listed.silent:
         _refuse_missed(run, listed)
     found = [order for order in listed.orders if order.down]
     return sum(
@@ -157,12 +159,13 @@ def _refuse_missed(run: Run, listed: Listing) -> None:
     epoch = run.newest()
     sealed = bool(epoch.parent) and any(step.action == "seal" for step in run.plan.steps)
     records = to_read(run.world.vaults, epoch.parent, run.world.signer.verify) if sealed else [epoch]
-    if doubt := orders_missed(records, run.world.vaults.keys() - listed.silent.keys()):
+    doubt = orders_missed(records, run.world.vaults.keys() - listed.silent.keys())
+    if doubt and not run.accepts(epoch, "missed-order"):
         raise TooFewVaults(
             f"Not every vault says what was ordered down: {doubt}.",
             "; ".join(f"{name}: {error.why}" for name, error in listed.silent.items()),
-            "Nothing was opened. Bring a vault back and run the same command again; where they are gone for good, plan "
-            "anew with --lost for each vendor, and accept `missed-order` by name.",
+            "Nothing was opened. Bring a vault back and run the same command again; where they are gone for good, "
+            f"{way_past(run, 'missed-order', epoch.site)}.",
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from resilience.decide.gates import LOSE_PICTURES, Findings, unmet
 from resilience.decide.heard import SOON, lacking, unheard
+from resilience.engine.accepting import way_past
 from resilience.engine.anchor import anchor
 from resilience.engine.looking import app_facts, missing_media, note_media
 from resilience.engine.observe import read
@@ -76,7 +77,7 @@ def open_up(run: Run, step: Step) -> Facts:
     if run.world.gate.stage(outputs).covers(stage):
         return {"stage": str(stage), "already": True}
     if not step.args.get("first_day"):
-        _refuse_unmet(run, step, stage, epoch.nonce)
+        _refuse_unmet(run, step, stage, epoch)
         if stage == Stage.SIGN_UPS and (held := _nobody_moderates(run, step.subject)):
             run.note("held", stage=str(stage), site=step.subject, why=held)
             return {"stage": str(run.world.gate.stage(outputs)), "held": held}
@@ -85,17 +86,31 @@ def open_up(run: Run, step: Step) -> Facts:
     return {"stage": str(stage)}
 
 
-def _refuse_unmet(run: Run, step: Step, stage: Stage, nonce: str) -> None:
+def _refuse_unmet(run: Run, step: Step, stage: Stage, epoch: EpochRecord) -> None:
     """What was found while the gate was closed still holds: nobody could write meanwhile."""
-    looked = [event for event in run.world.log.read() if event.kind == "looked" and event.data["nonce"] == nonce]
-    may_lose = not run.hazards.isdisjoint(LOSE_PICTURES)
-    why = unmet(stage, Findings.of(looked[-1].data), may_lose=may_lose) if looked else "nobody looked at it yet"
-    if why is not None:
-        raise Refused(
-            f"{step.subject} is not opened up to {stage}.",
-            f"{why[0].upper()}{why[1:]}.",
-            f"Mend that, then run `resilience open {stage}`; until then the site stays as far open as it is.",
+    mend = f"Mend that, then run `resilience open {stage}`"
+    looked = [event for event in run.world.log.read() if event.kind == "looked" and event.data["nonce"] == epoch.nonce]
+    if not looked:
+        raise _not_opened(step.subject, stage, "nobody looked at it yet", mend)
+    found = Findings.of(looked[-1].data)
+    if why := unmet(stage, found, may_lose=True):
+        raise _not_opened(step.subject, stage, why, mend)
+    if (why := unmet(stage, found, may_lose=False)) and not run.accepts(epoch, *LOSE_PICTURES):
+        way = way_past(run, "loses-pictures", step.subject)
+        raise _not_opened(
+            step.subject,
+            stage,
+            why,
+            f"Bring back a vault that has them and run the same command again; where they are gone for good, {way}",
         )
+
+
+def _not_opened(site: str, stage: Stage, why: str, then: str) -> Refused:
+    return Refused(
+        f"{site} is not opened up to {stage}.",
+        f"{why[0].upper()}{why[1:]}.",
+        f"{then}; until then the site stays as far open as it is.",
+    )
 
 
 def _nobody_moderates(run: Run, site: str) -> str | None:
