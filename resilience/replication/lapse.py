@@ -5,16 +5,15 @@ Whoever seals an epoch leaves it in s vaults, so n - s + 1 vaults that show none
 
 from __future__ import annotations
 
+import secrets
 import subprocess
-import time
-from collections.abc import Callable, Mapping
+import threading
+from pathlib import Path
 
 import structlog
 
 from resilience.errors import ResilienceError
-from resilience.replication import epoch as epochs
-from resilience.replication import tenure
-from resilience.replication.config import Config, write_atomic
+from resilience.replication.config import Config, sync
 from resilience.replication.lease import Lease
 
 MARK = "lapsed"
@@ -23,21 +22,33 @@ log = structlog.get_logger()
 
 
 def note(config: Config) -> bool:
-    """Remember that writes were stopped for want of answers, not by a newer epoch; False where the disk takes nothing.
+    """Remember that writes were stopped for want of answers, not by a newer epoch; False where no disk takes it.
 
     Before they are: whoever is killed in between would leave a Postgres that nobody starts again. But nothing waits for it.
+    Each note is a file of its own, so that whoever goes on from one takes no later one away.
     """
-    try:
-        write_atomic(config.paths.spool / MARK, b"")
-    except OSError as error:
-        log.warning("it cannot be noted yet that writes are stopped", why=str(error))
-        return False
-    return True
+    why = []
+    for folder in (config.paths.spool, config.paths.run):  # of a full disk the spool is, and `run` is in memory
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{MARK}-{secrets.token_hex(4)}").touch()
+            sync(folder)
+        except OSError as error:
+            why.append(str(error))
+        else:
+            return True
+    log.warning("it cannot be noted yet that writes are stopped", why=why)
+    return False
+
+
+def noted(config: Config) -> list[Path]:
+    """What says that writes were stopped so, and that nobody went on since."""
+    return [mark for folder in (config.paths.spool, config.paths.run) for mark in folder.glob(f"{MARK}*")]
 
 
 def refuse_lapsed(config: Config) -> None:
     """ResilienceError where writes were stopped while this ship ran, by the guard: only a start leads on from there."""
-    if (config.paths.spool / MARK).exists():
+    if noted(config):
         raise ResilienceError(
             "The lease ran out before this ship had asked enough vaults, and Postgres was stopped.",
             "The guard holds Postgres to the lease that was noted.",
@@ -45,45 +56,26 @@ def refuse_lapsed(config: Config) -> None:
         )
 
 
-def go_on(config: Config, wait: Callable[[float], None] = time.sleep) -> Mapping[str, float] | None:
-    """Where writes were stopped so: wait until enough vaults show no newer epoch, then start again.
+def go_on(config: Config, lease: Lease, stopping: threading.Event) -> None:
+    """Where writes were stopped so, start again; others ask the vaults meanwhile, and it ends where the lease no longer stands.
 
-    Returns when each vault was asked, on which the lease rests from then on; None where writes were not stopped.
+    What was noted since may have stopped what was started here: that is begun again.
     """
-    mark = config.paths.spool / MARK
-    if not mark.exists():
-        return None
-    log.warning("waiting for vaults before anybody may write again")
-    while (lease := _alone(config, wait)) is not None:
-        if _resumed(config):
-            mark.unlink()
-            return lease.since()
-        wait(PAUSE)  # whoever stopped Postgres may still be at it, and mask it after it was unmasked
-    return None
+    while (marks := noted(config)) and lease.stands() and not stopping.is_set():
+        if _resumed(config, lease):
+            for mark in marks:
+                mark.unlink(missing_ok=True)
+        else:
+            stopping.wait(PAUSE)  # whoever stopped Postgres may still be at it, and mask it after it was unmasked
 
 
-def _resumed(config: Config) -> bool:
-    """Whether each command was done; all are run."""
+def _resumed(config: Config, lease: Lease) -> bool:
+    """Whether each command was done while the lease stood; once it does not, no more are run."""
     ended = []
     for argv in config.postgres.resume:
+        if not lease.stands():
+            return False
         done = subprocess.run(argv, check=False, capture_output=True, text=True)
         log.warning("going on", command=argv, status=done.returncode, output=(done.stdout + done.stderr)[-500:])
         ended.append(done.returncode)
-    return not any(ended)
-
-
-def _alone(config: Config, wait: Callable[[float], None]) -> Lease | None:
-    """A lease once enough vaults show no newer epoch; None when one shows it."""
-    record, vaults = config.record, config.open(config.record.vaults)
-    lease = Lease(record, config.verify, config.lease_s if config.leased else None, {}, tenure.place(config))
-    try:
-        while True:
-            answers = epochs.each(vaults, lease.look).values()
-            if lease.superseded is not None:
-                return None
-            if sum(not isinstance(answer, ResilienceError) for answer in answers) > len(record.vaults) - record.s:
-                return lease
-            wait(PAUSE)
-    finally:
-        for vault in vaults.values():
-            vault.close()
+    return not any(ended) and lease.stands()

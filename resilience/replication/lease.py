@@ -91,8 +91,19 @@ class Lease:
         with self._changed:
             return max(self._until(self._seconds), self._asking)
 
+    def stands(self) -> bool:
+        """Whether answers alone let this site write now: enough vaults lately showed no newer epoch, and none showed one."""
+        with self._changed:
+            asked = self._asked()
+            lately = asked > 0 if self._seconds is None else asked + self._seconds > now()
+            return self.superseded is None and lately
+
+    def _asked(self) -> float:
+        """When enough vaults had been asked that showed no newer epoch."""
+        return sorted(self._clean.values(), reverse=True)[self._needed - 1]
+
     def _until(self, seconds: float) -> float:
-        return max(sorted(self._clean.values(), reverse=True)[self._needed - 1] + seconds, self._first)
+        return max(self._asked() + seconds, self._first)
 
     def _keep(self) -> None:
         """Note the lease for whoever comes after this process, some times a second at most: an older note ends sooner."""

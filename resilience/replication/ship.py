@@ -24,7 +24,7 @@ from resilience.replication.base import refuse_another
 from resilience.replication.batch import Batch, Told
 from resilience.replication.config import Config
 from resilience.replication.courier import Courier, start_record, switch_point
-from resilience.replication.lease import Lease, watches
+from resilience.replication.lease import Lease, now, watches
 from resilience.replication.limits import Limits
 from resilience.replication.outbox import Outbox
 from resilience.replication.promotion import await_promotion
@@ -100,10 +100,14 @@ class Ship:
         guard = threading.Thread(target=self._guard, name="guard", daemon=True)
         watched = watches(self._vaults, self._lease, self._config.lease_s / 3, self._stopping)
         threading.excepthook = self._crashed
-        for thread in (guard, *watched, *self._couriers, self._limits):
+        for watch in watched:
+            watch.start()
+        self._await_answers()
+        for thread in (guard, *self._couriers, self._limits):
             thread.start()
         self._outbox.start()
         try:
+            lapse.go_on(self._config, self._lease, self._stopping)
             while not self._stopping.is_set() and self._lease.following is None:
                 if self._lost is None:
                     lapse.refuse_lapsed(self._config)
@@ -128,6 +132,19 @@ class Ship:
                 "Look at `resilience status`. What this site shipped before the seal is in the chain.",
             )
         return onward
+
+    def _await_answers(self) -> None:
+        """Where a lease lapsed, and writes were stopped: wait until enough vaults show no newer epoch, or one shows it."""
+        if lapse.noted(self._config):
+            log.warning("waiting for vaults before anybody may write again")
+        while lapse.noted(self._config) and not self._lease.stands() and self._lease.superseded is None:
+            left = tenure.left(self._config, now())
+            if left is not None and left <= 0 and control.accepts(self._config.postgres.dsn):
+                log.error("Postgres runs without a lease: who started it again did not live to see it")
+                fence(self._config)
+                kill(self._config)
+            if self._stopping.wait(POLL):
+                return
 
     def _turn(self) -> Onward | None:
         """Close this epoch where the spool ends, once that is safe; nothing is confirmed meanwhile."""
@@ -408,7 +425,7 @@ def main(config: Config) -> dict[str, object]:
     seals_ready(config)
     config = turn.force(config)
     await_promotion(config.postgres.dsn)
-    onward: Onward | None = Onward(config, lapse.go_on(config))
+    onward: Onward | None = Onward(config, None)
     while onward is not None:
         onward = Ship(onward.config, onward.since).run()
     return {"stopped": True}

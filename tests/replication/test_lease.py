@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from itertools import cycle
@@ -114,6 +115,46 @@ def test_postgres_is_stopped_where_nobody_renews(sites: Callable[..., Site], fle
     wait_until(lambda: accepts(acorn.dsn), "Postgres to be started again, once vaults answer")
     acorn.wait_confirmed()
     assert acorn.leased_until() > ends
+
+
+def test_a_start_that_takes_longer_than_the_lease_does_not_end_it(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """Vaults are asked all the while that Postgres recovers: neither the guard, which reads the note, nor ship stops it again."""
+    acorn = leased(sites, fleet)
+    ship = acorn.ship()
+    guard = acorn.guard()
+    acorn.wait_confirmed()
+    stop(ship)
+    wait_until(lambda: not acorn.running(), "the guard to stop Postgres")
+    ends = acorn.leased_until()
+    again = acorn.ship(recovers(acorn, LEASE_S + 1))
+    wait_until(lambda: again.poll() is not None or (acorn.leased_until() > ends and accepts(acorn.dsn)), acorn.told)
+    assert (again.poll(), guard.poll()) == (None, None), acorn.told()
+    acorn.wait_confirmed()
+    assert "fencing" not in (acorn.folder / "ship.log").read_text()
+    assert not [*(acorn.folder / "spool").glob("lapsed*")]
+
+
+def test_nobody_writes_while_ship_waits_for_answers(sites: Callable[..., Site], fleet: Fleet) -> None:
+    """A ship was killed as it went on: Postgres runs, writes are still noted as stopped, and neither lease nor guard is there."""
+    acorn = leased(sites, fleet)
+    ship = acorn.ship()
+    acorn.wait_confirmed()
+    stop(ship)
+    (acorn.folder / "spool/lapsed-0").touch()
+    wait_until(lambda: now() > acorn.leased_until(), "the lease to run out")
+    waits = acorn.ship(without(acorn.ship_config(), "birch", "cedar"))
+    wait_until(lambda: not acorn.running(), "ship to stop Postgres")
+    assert waits.poll() is None
+    stop(waits)
+    acorn.ship()
+    wait_until(lambda: accepts(acorn.dsn), acorn.told)
+    acorn.wait_confirmed()
+
+
+def recovers(site: Site, seconds: float) -> Path:
+    """Ship's configuration where Postgres takes so long to be started again."""
+    told = json.loads(site.ship_config().read_text())["postgres"]
+    return site.ship_config(postgres={**told, "resume": [["sleep", str(seconds)], *told["resume"]]})
 
 
 def test_nobody_writes_where_no_lease_was_ever_noted(sites: Callable[..., Site], fleet: Fleet) -> None:

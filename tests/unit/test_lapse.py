@@ -17,47 +17,92 @@ STARTS = 'n=$(cat tries 2>/dev/null || echo 0); echo $((n + 1)) > tries; [ "$n" 
 """A start that is refused so many times, as of a unit that is masked once more after it was unmasked."""
 
 
+def lease(looks: int) -> Any:
+    """One that stands so many times that it is looked at."""
+    stands = iter([True] * looks)
+    return SimpleNamespace(stands=lambda: next(stands, False))
+
+
+class Hurry(threading.Event):
+    """Nothing is waited for; it is counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited = list[float | None]()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """At once."""
+        self.waited.append(timeout)
+        return False
+
+
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """What `go_on` is told of a host whose Postgres can't be started the first two times."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / lapse.MARK).touch()
-    resume = [["true"], ["sh", "-c", STARTS.format(2)]]
-    return SimpleNamespace(paths=SimpleNamespace(spool=tmp_path), postgres=SimpleNamespace(resume=resume))
+    told: Any = SimpleNamespace(
+        paths=SimpleNamespace(spool=tmp_path / "spool", run=tmp_path / "run"),
+        postgres=SimpleNamespace(resume=[["true"], ["sh", "-c", STARTS.format(2)]]),
+    )
+    assert lapse.note(told)
+    return told
 
 
-def test_it_starts_postgres_until_that_is_started(config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before each try the vaults say anew that there is no newer epoch; until then it is remembered that writes were stopped."""
-    asked, waited = list[bool](), list[float]()
-
-    def alone(*_: object) -> Any:
-        asked.append((tmp_path / lapse.MARK).exists())
-        return SimpleNamespace(since=lambda: {"elm": 1.0})
-
-    monkeypatch.setattr(lapse, "_alone", alone)
-    assert lapse.go_on(config, waited.append) == {"elm": 1.0}
-    assert (tmp_path / "tries").read_text() == "3\n"
-    assert (asked, waited) == ([True] * 3, [lapse.PAUSE] * 2)
-    assert not (tmp_path / lapse.MARK).exists()
+def tries(config: Any) -> int:
+    """How often Postgres was to be started."""
+    return int((config.paths.spool.parent / "tries").read_text())
 
 
-def test_it_does_not_start_it_where_another_site_may_write_by_then(
-    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A newer epoch between two tries ends them."""
-    leases = iter([SimpleNamespace(since=dict), None])
-    monkeypatch.setattr(lapse, "_alone", lambda *_: next(leases))
-    assert lapse.go_on(config, lambda _: None) is None
-    assert (tmp_path / "tries").read_text() == "1\n"
-    assert (tmp_path / lapse.MARK).exists()
+def test_it_starts_postgres_until_that_is_started(config: Any) -> None:
+    """Until then it is remembered that writes were stopped."""
+    stopping = Hurry()
+    lapse.go_on(config, lease(100), stopping)
+    assert (tries(config), stopping.waited) == (3, [lapse.PAUSE] * 2)
+    assert lapse.noted(config) == []
+
+
+def test_it_does_not_start_it_where_the_lease_no_longer_stands(config: Any) -> None:
+    """Between two tries, or two commands: nothing more is run, and it stays noted."""
+    lapse.go_on(config, lease(5), Hurry())
+    assert tries(config) == 1
+    assert lapse.noted(config)
+
+
+def test_it_stays_noted_where_the_lease_ended_while_postgres_started(config: Any) -> None:
+    """Whoever stops that Postgres may be killed before it notes so itself."""
+    config.postgres.resume = [["true"]]
+    lapse.go_on(config, lease(2), Hurry())
+    assert lapse.noted(config)
+
+
+def test_what_is_noted_while_postgres_starts_is_not_taken_away(config: Any) -> None:
+    """The guard stopped it again: it is started once more."""
+    again = f'n=$(cat tries 2>/dev/null || echo 0); echo $((n + 1)) > tries; [ "$n" -ge 1 ] || touch spool/{lapse.MARK}-again'
+    config.postgres.resume = [["sh", "-c", again]]
+    lapse.go_on(config, lease(100), Hurry())
+    assert tries(config) == 2
+    assert lapse.noted(config) == []
+
+
+def test_it_is_noted_in_memory_where_the_disk_takes_nothing(config: Any) -> None:
+    """So a ship that is started again goes on from there, whether or not there is room by then."""
+    for mark in lapse.noted(config):
+        mark.unlink()
+    config.paths.spool.rmdir()
+    config.paths.spool.touch()  # nothing can be written below a file
+    assert lapse.note(config)
+    assert [mark.parent for mark in lapse.noted(config)] == [config.paths.run]
 
 
 def test_writes_are_stopped_where_that_cannot_be_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that takes nothing keeps nobody from being fenced; it is noted once there is room."""
+    """Disks that take nothing keep nobody from being fenced; it is noted once there is room."""
     spool, stopping, fenced = tmp_path / "spool", threading.Event(), list[str]()
     spool.touch()  # nothing can be written below a file
-    config = SimpleNamespace(
-        paths=SimpleNamespace(spool=spool), postgres=SimpleNamespace(dsn=""), leased=True, record=None
+    config: Any = SimpleNamespace(
+        paths=SimpleNamespace(spool=spool, run=spool / "run"),
+        postgres=SimpleNamespace(dsn=""),
+        leased=True,
+        record=None,
     )
 
     def fence(_: object) -> None:
@@ -72,11 +117,11 @@ def test_writes_are_stopped_where_that_cannot_be_noted(tmp_path: Path, monkeypat
     monkeypatch.setattr(guard, "kill", lambda _: fenced.append("killed"))
     watching = threading.Thread(target=guard.watch, args=(tmp_path / "none", stopping))
     watching.start()
-    until(lambda: (spool / lapse.MARK).exists() or not watching.is_alive())
+    until(lambda: lapse.noted(config) or not watching.is_alive())
     stopping.set()
     watching.join(60)
     assert fenced == ["fenced", "killed"]
-    assert (spool / lapse.MARK).exists()
+    assert lapse.noted(config)
 
 
 def until(what: Callable[[], object]) -> None:
