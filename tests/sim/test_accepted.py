@@ -132,10 +132,16 @@ def test_elsewhere_a_lost_picture_is_accepted_once(
 def test_a_move_that_stopped_at_a_lost_picture_goes_on_once_that_is_accepted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """No plan of a switchover can carry it: what the error says to type is accepted for the epoch that the move sealed."""
+    """Vaults lost it after the look, and no plan of a switchover can carry that: it is accepted for the epoch that the move sealed."""
     theatre = day_one("quorum")
-    for held in theatre.state.vaults.values():
-        held.pictures.discard("post5")
+
+    def lose(door: str) -> None:
+        if door == "plane.acorn.stand_down":
+            theatre.state.hosts["birch"].pictures.discard("post5")
+            for held in theatre.state.vaults.values():
+                held.pictures.discard("post5")
+
+    theatre.state.watchers.append(lose)
     with pytest.raises(Refused, match="nowhere") as stopped:
         theatre.operator.switchover("birch")
     assert gate(theatre) == Stage.READ_ONLY
