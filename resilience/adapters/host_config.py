@@ -73,7 +73,7 @@ class HostConfig:
         }
         app = APP_ENV.format(data=DATA, etc=ETC, url=f"{names.scheme}://{names.host}")
         if self.fleet.rehearsal:
-            app += "SENDS=off\n"
+            app += f"SENDS=off\nLEDGER_PREFIX={self.fleet.beneath}\n"
         mine = {name: path.read_text() for name, path in self.kit.app_keys.items()}
         if (endpoints := self.kit.endpoints) is not None:
             mine |= {"endpoints.pub": endpoints[0], "endpoints.json": endpoints[1]}

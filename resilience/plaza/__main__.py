@@ -86,7 +86,7 @@ def replay_ledger(settings: Settings, options: argparse.Namespace) -> dict[str, 
     from resilience.plaza.ledger import Ledger
     from resilience.plaza.store import Store
 
-    ledger = Ledger(settings.ledger_dir, settings.outbox_dir, settings.held_dir, settings.ledger_key)
+    ledger = Ledger.of(settings)
     store = Store(settings.media_dir, settings.outbox_dir)
     lacking = keyrings.unpack(settings.database_url, store)
     done = asdict(Eraser(settings.database_url, ledger, store).replay())
@@ -99,7 +99,7 @@ def facts(settings: Settings, options: argparse.Namespace) -> dict[str, Any]:
     from resilience.plaza.ledger import Ledger
     from resilience.plaza.store import Store
 
-    ledger = Ledger(settings.ledger_dir, settings.outbox_dir, settings.held_dir, settings.ledger_key)
+    ledger = Ledger.of(settings)
     return gather(settings.database_url, ledger, Store(settings.media_dir, settings.outbox_dir))
 
 
@@ -121,7 +121,7 @@ def take_down(settings: Settings, options: argparse.Namespace) -> dict[str, Any]
     from resilience.plaza.ledger import Ledger
     from resilience.plaza.store import Store
 
-    ledger = Ledger(settings.ledger_dir, settings.outbox_dir, settings.held_dir, settings.ledger_key)
+    ledger = Ledger.of(settings)
     store = Store(settings.media_dir, settings.outbox_dir)
     eraser = Eraser(settings.database_url, ledger, store)
     if options.hold:

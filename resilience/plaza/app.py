@@ -85,7 +85,7 @@ def build(settings: Settings) -> Starlette:
 def assemble(settings: Settings) -> Plaza:
     """Everything a running plaza is made of."""
     store = Store(settings.media_dir, settings.outbox_dir)
-    ledger = make_ledger(settings)
+    ledger = Ledger.of(settings)
     keys, gate = Keys(store), Gate()
     db = Database(settings.database_url, keys, settings.ledger_wait_s)
     passwords = Passwords(settings.argon2)
@@ -113,11 +113,6 @@ def assemble(settings: Settings) -> Plaza:
         endpoints=Endpoints(settings.endpoints, settings.endpoints_key),
         tasks=Tasks(),
     )
-
-
-def make_ledger(settings: Settings) -> Ledger:
-    """The ledger where the settings say."""
-    return Ledger(settings.ledger_dir, settings.outbox_dir, settings.held_dir, settings.ledger_key)
 
 
 @asynccontextmanager

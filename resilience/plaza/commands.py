@@ -80,7 +80,7 @@ def export_evidence(settings: Settings, options: argparse.Namespace) -> dict[str
     from resilience.plaza.ledger import Ledger
     from resilience.plaza.store import Store
 
-    ledger = Ledger(settings.ledger_dir, settings.outbox_dir, settings.held_dir, settings.ledger_key)
+    ledger = Ledger.of(settings)
     store = Store(settings.media_dir, settings.outbox_dir)
     identity = options.hold_key.read_text() if options.hold_key else None
     return in_transaction(

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from resilience.plaza import files
 from resilience.plaza.errors import LedgerBroken, PlazaError
+from resilience.plaza.settings import Settings
 
 GENESIS = "0" * 64
 TAKEDOWN = "takedown"
@@ -118,12 +119,19 @@ def canonical(value: Mapping[str, Any]) -> bytes:
 class Ledger:
     """The directory of entries and the key that signs them."""
 
-    def __init__(self, directory: Path, outbox: Path, held: Path, key: Path) -> None:
+    def __init__(self, directory: Path, outbox: Path, held: Path, key: Path, prefix: str = "") -> None:
         self._directory = directory
         self._outbox = outbox / "ledger"
         self._held = held / "ledger"
         self._key = _load_key(key)
         self._public = self._key.public_key()
+        self._prefix = prefix.encode()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Ledger:
+        """The ledger where the settings say."""
+        folders = settings.ledger_dir, settings.outbox_dir, settings.held_dir
+        return cls(*folders, settings.ledger_key, settings.ledger_prefix)
 
     @property
     def public_hex(self) -> str:
@@ -131,8 +139,8 @@ class Ledger:
         return self._public.public_bytes_raw().hex()
 
     def sign(self, payload: bytes) -> str:
-        """A signature over something that isn't an entry, such as a list of evidence."""
-        return self._key.sign(payload).hex()
+        """A signature over an entry, or something else such as a list of evidence; of a rehearsed copy it holds there alone."""
+        return self._key.sign(self._prefix + payload).hex()
 
     def key_for(self, purpose: str) -> bytes:
         """A key of its own for something else that all sites of a fleet must be able to open (HKDF, RFC 5869)."""
@@ -156,7 +164,7 @@ class Ledger:
             "by": draft.by,
             **({"rows": [str(row) for row in draft.rows]} if draft.rows else {}),
         }
-        body = canonical({**fields, "signature": self._key.sign(canonical(fields)).hex()})
+        body = canonical({**fields, "signature": self.sign(canonical(fields))})
         return self.restore(_entry(fields, body))
 
     def restore(self, entry: Entry) -> Entry:
@@ -208,7 +216,8 @@ class Ledger:
             raise LedgerBroken(what, f"it can't be read ({error!r})", NEXT) from None
         if canonical({**fields, "signature": signature.hex()}) != body:
             raise LedgerBroken(what, "it is not in canonical form", NEXT)
-        _verify(self._public, signature, canonical(fields), what)
+        if not any(_signed(self._public, signature, prefix + canonical(fields)) for prefix in {b"", self._prefix}):
+            raise LedgerBroken(what, "its signature is not ours", NEXT)
         if found != (seq, prev):
             raise LedgerBroken(what, f"it says it is {found[0]} after {found[1][:12]}…", NEXT)
         return entry
@@ -243,11 +252,12 @@ def _sha(text: str) -> str:
     return text
 
 
-def _verify(key: Ed25519PublicKey, signature: bytes, payload: bytes, what: str) -> None:
+def _signed(key: Ed25519PublicKey, signature: bytes, payload: bytes) -> bool:
     try:
         key.verify(signature, payload)
     except InvalidSignature:
-        raise LedgerBroken(what, "its signature is not ours", NEXT) from None
+        return False
+    return True
 
 
 def _load_key(path: Path) -> Ed25519PrivateKey:

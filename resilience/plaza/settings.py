@@ -52,6 +52,8 @@ class Settings:
     """Requests of one kind, by its name, where they are not to be the usual number."""
     sends: bool = True
     """Off in a rehearsed copy: no mail and no push leaves it."""
+    ledger_prefix: str = ""
+    """In a rehearsed copy: with what all begins that it signs by the ledger's key, so that it is no entry of the fleet's."""
 
     @property
     def secure(self) -> bool:
@@ -98,6 +100,7 @@ def from_env(env: Mapping[str, str] = os.environ) -> Settings:
         api_limit=int(_number("API_LIMIT", env.get("API_LIMIT", "7500"))),
         limits=_limits(env.get("LIMITS", "")),
         sends=env.get("SENDS", "on") != "off",
+        ledger_prefix=env.get("LEDGER_PREFIX", ""),
     )
 
 

@@ -13,9 +13,10 @@ import psycopg
 import pytest
 
 from resilience.adapters.plaza import FIRST, WANTED
-from resilience.plaza.app import assemble, make_ledger
+from resilience.plaza.app import assemble
 from resilience.plaza.erasure import Eraser, erase_account
 from resilience.plaza.keys import MIME, SIZE, Keys
+from resilience.plaza.ledger import Ledger
 from resilience.plaza.locksmith import Locksmith
 from resilience.plaza.settings import from_env
 from resilience.plaza.store import Store
@@ -93,12 +94,12 @@ def loose(site: Site) -> list[str]:
 
 def eraser(site: Site) -> Eraser:
     """What erases somebody there."""
-    return Eraser(site.url, make_ledger(from_env(site.env)), Store(site.folder / "media", site.folder / "outbox"))
+    return Eraser(site.url, Ledger.of(from_env(site.env)), Store(site.folder / "media", site.folder / "outbox"))
 
 
 def named(site: Site) -> dict[str, int]:
     """What `resilience erase` reads from the ledger: names, and the last entry that names each."""
-    ledger = make_ledger(from_env(site.env))
+    ledger = Ledger.of(from_env(site.env))
     found: dict[str, int] = removed.read(sorted((site.folder / "ledger").glob("*.json")), ledger.public_hex)["pictures"]
     return found
 

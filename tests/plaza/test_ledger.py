@@ -20,11 +20,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mastodon import Mastodon, MastodonNotFoundError
 
 from resilience.adapters import plaza_client, plaza_users, plaza_workload
+from resilience.errors import BrokenChain
 from resilience.plaza.erasure import Eraser, erase_account, takedown
 from resilience.plaza.keys import SIZE
 from resilience.plaza.ledger import GENESIS, Draft, Ledger
 from resilience.plaza.migrations import head
+from resilience.plaza.settings import REQUIRED, from_env
 from resilience.plaza.store import Store
+from resilience.replication import removed
 from tests.plaza.harness import PASSWORD, Site, picture, sha_of, wait_until, write_key
 from tests.plaza.pages import browser, send
 
@@ -47,6 +50,32 @@ def eraser(site: Site) -> Eraser:
     folder = site.folder
     ledger = Ledger(folder / "ledger", folder / "outbox", folder / "held", folder / "ledger.key")
     return Eraser(site.url, ledger, Store(folder / "media", folder / "outbox"))
+
+
+def test_what_a_rehearsed_copy_writes_is_nothing_elsewhere(tmp_path: Path) -> None:
+    """It goes on after the fleet's entries, with the fleet's key, and reads both; the fleet, and another copy, believe none of it."""
+    write_key(tmp_path / "key", Ed25519PrivateKey.generate())
+
+    def ledger(prefix: str) -> Ledger:
+        env = {name: str(tmp_path) for name in REQUIRED} | {
+            "LEDGER_KEY": str(tmp_path / "key"),
+            "LEDGER_PREFIX": prefix,
+        }
+        return Ledger.of(from_env(env | {"LEDGER_DIR": str(tmp_path / "ledger")}))
+
+    (tmp_path / "ledger").mkdir()
+    fleet, rehearsed = ledger(""), ledger("rehearsal/r1/")
+    draft = Draft("erase-pictures", {}, (), "shown by nothing any more", "plaza")
+    first = fleet.append(1, GENESIS, draft)
+    second = rehearsed.append(2, first.sha256, draft)
+    assert (rehearsed.read().entries, rehearsed.read().broken) == ([first, second], None)
+    for other in (fleet, ledger("rehearsal/r2/")):
+        told = other.read()
+        assert told.entries == [first]
+        assert told.broken is not None
+        assert "signature is not ours" in told.broken.why
+    with pytest.raises(BrokenChain, match="ledger entry 2"):
+        removed.read([fleet.path(1), fleet.path(2)], fleet.public_hex)
 
 
 @contextmanager

@@ -177,6 +177,22 @@ def test_a_rehearsals_own_host_believes_it(stage: Stage) -> None:
     assert epochs.settled_of(epochs.get_from(stage.rehearsing.vaults), [stage.sealed, stage.first], host.verify)
 
 
+def test_its_app_signs_for_the_rehearsal_too(stage: Stage) -> None:
+    """What that app adds to the ledger, with the fleet's own key, is signed as what the operator signs there."""
+
+    def lines(world: World, site: str, epoch: EpochRecord) -> list[str]:
+        told = hosts(stage, world)
+        [app] = [f.content for f in told.keys(told.fleet.site(site), epoch) if f.path.endswith("app.env")]
+        return app.splitlines()
+
+    its, fleets = (
+        lines(stage.rehearsing, "birch-rehearsal", stage.sealed),
+        lines(stage.production, "acorn", stage.first),
+    )
+    assert set(its) - set(fleets) == {"SENDS=off", f"LEDGER_PREFIX={KEPT}"}
+    assert set(fleets) <= set(its)
+
+
 @pytest.mark.parametrize("change", [{"rehearsal": ""}, {"rehearsal": "r2"}])
 def test_no_other_host_believes_it(stage: Stage, change: dict[str, str]) -> None:
     """A configuration that says nothing of a rehearsal, or names another one, and this one's epoch."""
