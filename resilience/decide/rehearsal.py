@@ -51,7 +51,14 @@ def _like(fleet: Fleet, to: str | None, source: str) -> Site:
             _why_not(fleet, to, source),
             f"Sites that can: {', '.join(site.name for site in fit) or 'none; drill in a lab instead'}.",
         )
-    return replace(chosen, name=chosen.name + SUFFIX, standby="cold")
+    name = chosen.name + SUFFIX
+    if name in {site.name for site in fleet.sites}:
+        raise UsageError(
+            f"A rehearsal can't use {chosen.name}: its own site would be called {name}.",
+            "A site of that name is declared, and a rehearsal removes the hosts of its own before it begins.",
+            f"Rename {name} in the fleet file before anything runs there, or rehearse another site: `--to SITE`.",
+        )
+    return replace(chosen, name=name, standby="cold")
 
 
 def _why_not(fleet: Fleet, to: str | None, source: str) -> str:

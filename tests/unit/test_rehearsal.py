@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,6 +44,14 @@ def test_a_site_that_would_be_touched_is_refused(to: str, why: str) -> None:
     with pytest.raises(UsageError) as refused:
         rehearsal_fleet(FLEET, to, "r1", "acorn")
     assert why in refused.value.why
+
+
+def test_a_declared_site_is_never_taken_for_the_rehearsal_s() -> None:
+    """A rehearsal removes the hosts of its own site before it begins, by its name."""
+    beside = replace(FLEET.site("birch"), name="birch-rehearsal")
+    with pytest.raises(UsageError, match="birch-rehearsal") as refused:
+        rehearsal_fleet(replace(FLEET, sites=(*FLEET.sites, beside)), "birch", "r1", "acorn")
+    assert "rename" in refused.value.next.lower()
 
 
 def test_the_fleet_s_own_objects_are_never_changed() -> None:
