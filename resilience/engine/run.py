@@ -9,7 +9,7 @@ from typing import Any
 from resilience.errors import Refused, ResilienceError
 from resilience.model import EpochRecord, Event, Fleet, Plan, SiteOutputs
 from resilience.ports import World
-from resilience.replication.epoch import continues, newest_of, numbered
+from resilience.replication.epoch import newest_of, own_epochs
 
 Facts = Mapping[str, Any]
 """What a step found or did."""
@@ -50,14 +50,8 @@ class Run:
         if any(hazard.name in hazards for hazard in self.plan.hazards):
             return True
         events = self.world.log.read()
-        return any(not accepted_of(events, each.nonce).isdisjoint(hazards) for each in self._gone_on_from(record))
-
-    def _gone_on_from(self, record: EpochRecord) -> Iterator[EpochRecord]:
-        yield record
-        older = numbered(self.world.vaults, record.parent, self.world.signer.verify) if record.parent else []
-        for before in older:
-            if continues(record, before):
-                yield from self._gone_on_from(before)
+        own = own_epochs(self.world.vaults, record, self.world.signer.verify)
+        return any(not accepted_of(events, epoch.nonce).isdisjoint(hazards) for epoch in own)
 
     def nonces(self) -> frozenset[str]:
         """Nonces of epochs that this journal set out to seal."""
