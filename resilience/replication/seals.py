@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from resilience.errors import MissingPart, VaultError
 
 Sign = Callable[[bytes], str]
 Verify = Callable[[bytes, str], bool]
+SIGNATURE = re.compile("[0-9a-f]{128}")
 LAST_LINE = b"\n--- "
 """How the last line of an age file's header begins (age-encryption.org/v1)."""
 LONGEST_HEADER = 8192
@@ -56,7 +58,7 @@ def signer(key: Ed25519PrivateKey) -> Sign:
 
 def verify(public: str, payload: bytes, signature: str) -> bool:
     """Whether the key with this public half (hex) signed the payload; one signature is written in one way only."""
-    if signature != signature.lower():
+    if not SIGNATURE.fullmatch(signature):
         return False
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(bytes.fromhex(signature), payload)

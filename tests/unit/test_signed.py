@@ -258,3 +258,12 @@ def test_a_metric_may_be_without_bounds() -> None:
     """It is written as Prometheus reads it."""
     endless = metrics.Metric("x", "gauge", "x", (metrics.Sample(float("inf")), metrics.Sample(2.0)))
     assert metrics.text([endless]).splitlines()[2:] == ["resilience_x inf", "resilience_x 2"]
+
+
+@pytest.mark.parametrize("other", [" {}", "{}\n", "{} ", "0x{}", "{}00"])
+def test_a_signature_is_written_in_one_way_only(other: str) -> None:
+    """Else whoever has no key could give one object several shapes."""
+    said = SIGN(b"payload")
+    assert seals.verify(EPOCH.signer, b"payload", said)
+    assert not seals.verify(EPOCH.signer, b"payload", other.format(said))
+    assert not seals.verify(EPOCH.signer, b"payload", said.upper())
