@@ -200,7 +200,7 @@ class Replication:
     backlog_mb: int = 4096
     """What may wait on the primary's disk for one vault; Postgres lets go of WAL at twice that."""
     past_backlog: PastBacklog = "drop"
-    """Past it: leave the vault behind while k others lack nothing, or stop writes."""
+    """Past it: leave the vault behind while k others have no hole and are below it, or stop writes."""
 
     @property
     def leased(self) -> bool:

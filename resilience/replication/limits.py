@@ -1,7 +1,7 @@
 """Limits: what may pile up on the primary for vaults that don't take it, and what happens then.
 
-A vault may be left behind only while k others lack nothing; else, or where the operator chose so,
-writes stop. Both end by themselves: once the vaults have taken half of what had piled up.
+A vault may be left behind only while k others have no hole and are below the limit: what they lack stays here for them.
+Else, or where the operator chose so, writes stop. Both end by themselves: once the vaults have taken half of what had piled up.
 """
 
 from __future__ import annotations
