@@ -29,7 +29,7 @@ def database(shell: Shell) -> Mapping[str, Any]:
 
 
 def stand_down(shell: Shell, site: str) -> Mapping[str, Any]:
-    """Stop the app, let ship hand over the last WAL, and read from Postgres' control file where it ends."""
+    """Stop the app, let ship hand over the last WAL and the last pictures, and read from Postgres' control file where it ends."""
     said = shell.check(STAND_DOWN, timeout=90)
     found = dict(line.split("=", 1) for line in said.split("\n") if "=" in line)
     if found.get("state") != "shut down":
@@ -82,6 +82,14 @@ say() { runuser -u postgres -- env PGOPTIONS='-c synchronous_commit=local' \\
 say || true
 for _ in $(seq 200); do
   case $(systemctl is-active resilience-postgres) in active|deactivating) sleep 0.1;; *) break;; esac
+done
+left() {
+  cd /var/lib/resilience && find outbox/key outbox/media spool/outbox/*/key spool/outbox/*/header spool/outbox/*/media \
+    -type f ! -name '.*' -print -quit 2>/dev/null
+}
+for _ in $(seq 50); do  # ship hands over pictures of requests that were under way, and where no vault takes them ends by itself
+  if [ -z "$(left)" ] || ! systemctl is-active --quiet resilience-ship; then break; fi
+  sleep 0.1
 done
 control() { /usr/lib/postgresql/15/bin/pg_controldata /var/lib/resilience/pg | sed -n "s/^$1: *//p"; }
 if systemctl is-active --quiet resilience-postgres; then echo "state=still running"; exit 0; fi

@@ -89,6 +89,10 @@ class Outbox:
         first = sorted(self.queues, key=lambda queue: not queue.apart)  # their headers go on into the others' queues
         return {queue.vault.name: handed_over + queue.backlog()[0] for queue in first}
 
+    def held_by(self, k: int) -> bool:
+        """Whether k vaults lack nothing of what the app handed over."""
+        return sorted(self.lacking().values())[k - 1] == 0
+
     def _handed_over(self) -> int:
         """What the app handed over and no queue has yet."""
         count = 0

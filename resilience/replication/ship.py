@@ -198,7 +198,7 @@ class Ship:
         kill(self._config)
 
     def _hand_over(self) -> None:
-        """Put what Postgres still sends while it shuts down, so that the new site finds all of it.
+        """Put what Postgres still sends while it shuts down, and pictures of rows in it, so that the new site finds all of it.
 
         For one lease at most: the new site reads the chain no earlier than a lease after the seal. Until then a shutdown that
         takes long is not cut short: a Postgres that was killed never says where its WAL ends, which a switchover asks.
@@ -211,7 +211,8 @@ class Ship:
             elif held_by(self._record.k, (c.put_upto for c in self._couriers)) >= seen:
                 last = control.ended(self._config)
                 whole = last is not None and seen > last
-                if whole or (now - since > QUIET and control.is_gone(self._config.postgres.dsn)):
+                ended = whole or (now - since > QUIET and control.is_gone(self._config.postgres.dsn))
+                if ended and self._outbox.held_by(self._record.k):
                     break
             self._stopping.wait(POLL)
         log.info("handed over", position=lsn.show(self._spool.end), whole=whole)

@@ -8,13 +8,17 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 from resilience.ports import Vault
 from resilience.replication import layout, lsn, seals
+from tests.replication.chaos import proxied
+from tests.replication.conftest import buckets
 from tests.replication.harness import Fleet, Site, wait_until
+from tests.vault_servers import Store
 
 DEAD = "http://127.0.0.1:9"
 
@@ -170,6 +174,28 @@ def test_superseded_stops_postgres(sites: Callable[..., Site], fleet: Fleet) -> 
     acorn.start()
     assert acorn.ship().wait(120) == 5, "started again it stops again"
     wait_until(lambda: not acorn.running(), "Postgres to end")
+
+
+def test_pictures_of_the_last_moment_are_handed_over(sites: Callable[..., Site], stores: dict[str, Store]) -> None:
+    """Requests were under way when the seal came, and the stores are slow: while Postgres ends, two vaults are given all of it."""
+    with proxied(buckets(stores)) as (behind, proxies):
+        fleet = replace(behind, durability="async", lease_s=15.0)
+        acorn = sites(fleet, "acorn")
+        acorn.create()
+        ship = acorn.ship()
+        acorn.wait_confirmed()
+        for proxy in proxies.values():
+            proxy.delay, proxy.writes_only, proxy.only = 0.3, True, layout.MEDIA
+        proxies["elm"].delay = 60.0
+        names = []
+        for data in (os.urandom(100) for _ in range(30)):
+            names.append(layout.media(hashlib.sha256(data).hexdigest()))
+            (acorn.folder / "outbox" / names[-1]).write_bytes(data)
+        fleet.seal("birch")
+        assert ship.wait(120) == 5
+        for proxy in proxies.values():
+            proxy.be_well()
+        assert all(fleet.vaults()[name].get(key) for key in names for name in ("birch", "cedar"))
 
 
 def test_the_lease_lapses_without_vaults(sites: Callable[..., Site], fleet: Fleet) -> None:

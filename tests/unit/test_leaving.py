@@ -33,6 +33,7 @@ class Host:
             self.file(f"var/lib/resilience/{name}").write_text(f"old {name}")
         self.file("etc/resilience/ship.json").write_text('{"epoch": {"nonce": "old"}}')
         self.command("systemctl", "#!/bin/sh\n")
+        self.command("runuser", "#!/bin/sh\n")
         self.command("systemd-tmpfiles", "#!/bin/sh\ntouch $root/boot\n")
         self.command("mv", DIES_AFTER.format(moves=self.root / "moves"))
         self.boot()
@@ -123,3 +124,42 @@ def is_as_new(host: Host) -> None:
     assert all((home / what).is_dir() for what in MADE_AGAIN)
     assert not (host.root / "etc/resilience/ship.json").exists()
     assert (aside / "ship.json").exists()
+
+
+SYSTEMCTL = """#!/bin/sh
+case "$*" in
+  *postgres*) echo inactive; exit 3;;
+  "is-active --quiet resilience-ship") [ -e "$root/ships" ];;
+esac
+"""
+PUTS_ONE = """#!/bin/sh
+echo >> $root/slept
+rm -f $(find "$root/var/lib/resilience" -path '*outbox*' -type f | head -n 1)
+"""
+
+
+@pytest.mark.parametrize(("ships", "waited"), [(True, 3), (False, 0)])
+def test_what_was_handed_over_last_is_waited_for(tmp_path: Path, ships: bool, waited: int) -> None:  # noqa: FBT001
+    """Until neither the outbox nor a queue has a picture or a key; not where no ship is there that puts them."""
+    host = Host(tmp_path)
+    for name in ("outbox/key/1", "spool/outbox/elm/media/3"):
+        host.file(f"var/lib/resilience/{name}").write_text("waits")
+    host.command("systemctl", SYSTEMCTL)
+    host.command("sleep", PUTS_ONE)
+    if ships:
+        host.file("ships").touch()
+    host.check(leaving.STAND_DOWN)
+    slept = host.root / "slept"
+    assert (slept.read_text().count("\n") if slept.exists() else 0) == waited
+
+
+def test_ledger_entries_are_not_waited_for(tmp_path: Path) -> None:
+    """What is sealed away counts no more: ship puts none of them under an older epoch."""
+    host = Host(tmp_path)
+    (host.root / "var/lib/resilience/outbox/media/2").unlink()
+    host.file("var/lib/resilience/spool/outbox/elm/ledger/00000001.json").write_text("waits")
+    host.command("systemctl", SYSTEMCTL)
+    host.command("sleep", PUTS_ONE)
+    host.file("ships").touch()
+    host.check(leaving.STAND_DOWN)
+    assert not (host.root / "slept").exists()
