@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
+from itertools import pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import ParseError, XMLPullParser
 
@@ -101,12 +104,22 @@ class S3Vault:
     def first(self, key: str) -> bytes | None:
         """The oldest version of `key` that the bucket keeps; None where there never was one."""
         with self._doing("read the first version of", key):
-            kept = [v for page in self._versions(key) for v in page.get("Versions", []) if v["Key"] == key]
+            kept = _since_removed(list(self._versions(key))).get(key)
             if not kept:
                 return None
-            oldest = min(reversed(kept), key=lambda version: version["LastModified"])  # a store lists the newest first
-            found = self.client.get_object(Bucket=self._bucket, Key=key, VersionId=oldest["VersionId"])
+            found = self.client.get_object(Bucket=self._bucket, Key=key, VersionId=kept[0])
             return _whole(found, layout.most(key))
+
+    def versions_of(self, prefix: str) -> tuple[builtins.list[str], frozenset[str]]:
+        """Keys with this prefix, in order, and those of which the bucket keeps more than one version; what a delete hid is not there."""
+        with self._doing("list the versions below", prefix):
+            named, hidden = builtins.list[str](), set[str]()
+            for page in self._versions(prefix):
+                named += [_key(version) for version in page.get("Versions", [])]
+                hidden.update(mark["Key"] for mark in page.get("DeleteMarkers", []) if mark["IsLatest"])
+        named.sort()
+        over = frozenset(one for one, next_one in pairwise(named) if one == next_one)
+        return [key for key in dict.fromkeys(named) if key not in hidden], over
 
     def exists(self, key: str) -> bool:
         """Whether `key` is there."""
@@ -167,13 +180,9 @@ class S3Vault:
 
     def written_over(self) -> dict[str, Sequence[str]]:
         """Objects of which there is more than what was put first: the versions since, by key."""
-        found: dict[str, list[tuple[datetime, str]]] = {}
         with self._doing("list the versions of", "its objects"):
-            for page in self._versions(""):
-                for version in reversed(page.get("Versions", [])):
-                    found.setdefault(version["Key"], []).append((version["LastModified"], version["VersionId"]))
-        ordered = {key: sorted(versions, key=lambda v: v[0]) for key, versions in found.items() if len(versions) > 1}
-        return {key: [version for _, version in versions[1:]] for key, versions in ordered.items()}
+            found = _since_removed(self._versions(""))
+        return {key: versions[1:] for key, versions in found.items() if len(versions) > 1}
 
     def remove_versions(self, key: str, versions: Iterable[str]) -> None:
         """Remove exactly these versions."""
@@ -208,6 +217,27 @@ class S3Vault:
             _elsewhere(error) or in_words(error),
             f"Look at {self.name}'s endpoint, at whether its bucket is yours, and at the rights of vaults/{self.name}.json in the kit.",
         )
+
+
+def _since_removed(pages: Iterable[Mapping[str, Any]]) -> dict[str, builtins.list[str]]:
+    """Versions by key, the oldest first: where the operator removed an object and it was put again, those since; else all.
+
+    Only the operator's principal removes: what was there before, he knew to be none of ours.
+    """
+    found: dict[str, builtins.list[tuple[datetime, str]]] = {}
+    removed: dict[str, datetime] = {}
+    for page in pages:
+        for version in page.get("Versions", []):
+            found.setdefault(version["Key"], []).append((version["LastModified"], version["VersionId"]))
+        for mark in page.get("DeleteMarkers", []):
+            removed[mark["Key"]] = max(mark["LastModified"], removed.get(mark["Key"], mark["LastModified"]))
+    for key, at in removed.items():
+        since = [version for version in found.get(key, []) if version[0] >= at]
+        found[key] = since or found.get(key, [])
+    for versions in found.values():
+        versions.reverse()  # a store lists the newest first, also of two at one moment
+        versions.sort(key=itemgetter(0))
+    return {key: [name for _, name in versions] for key, versions in found.items()}
 
 
 def _whole(found: Mapping[str, Any], most: int) -> bytes:

@@ -9,15 +9,16 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
-from resilience.errors import ResilienceError
+from resilience.errors import Oversized, ResilienceError
 from resilience.model import EpochRecord, Fleet, MirrorReading, payload_only
 from resilience.model.rights import REHEARSALS
 from resilience.ports import Vault, World
 from resilience.replication import layout
 from resilience.replication.mirrored import Mirrored, within
-from resilience.replication.originals import KeepsVersions
+from resilience.replication.originals import AsPut, KeepsVersions
 
 AT_ONCE = 6
 """An SFTP server lets one login do ten things at a time."""
@@ -31,14 +32,15 @@ NAMED_BY_CONTENT = re.compile(
 def mirror(world: World, epoch: EpochRecord, name: str, locked: frozenset[str] = frozenset()) -> Mapping[str, Any]:
     """Copy to this mirror what it lacks of one vault, always the same one while that is there and keeps pictures whole; what was done."""
     of = _source(world, epoch, name, locked)
-    vault, copy = world.vaults[of], Mirrored(world.mirrors[name], within(of), name)
+    vault, copy = AsPut(world.vaults[of]), Mirrored(world.mirrors[name], within(of), name)
     wanted = [key for key in vault.list("") if plain(key) and not LEFT_OUT.match(key)]
     lacking = sorted(set(wanted) - set(copy.list("")), key=lambda key: (key.startswith(layout.LABEL), key))
     bodies = [key for key in lacking if not key.startswith(layout.LABEL)]
     with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix=f"mirror-{name}") as pool:
         answers = dict(zip(bodies, pool.map(lambda key: _copy(vault, copy, key), bodies), strict=True))
     altered = [key for key, size in answers.items() if size is None]
-    labels = [] if altered else [key for key in lacking if key.startswith(layout.LABEL)]
+    spoilt = any(NAMED_BY_CONTENT.fullmatch(key) for key in altered)
+    labels = [] if spoilt else [key for key in lacking if key.startswith(layout.LABEL)]
     for key in labels:  # last: a label says that all of its snapshot is there
         answers[key] = _copy(vault, copy, key)
     copied = [size for size in answers.values() if size is not None]
@@ -82,8 +84,9 @@ def _copy(vault: Vault, copy: Mirrored, key: str) -> int | None:
 
 def _versions(vault: Vault, key: str) -> Iterator[bytes]:
     """What is there, and what was put first where the store keeps that."""
-    if (data := vault.get(key)) is not None:
-        yield data
+    with suppress(Oversized):
+        if (data := vault.get(key)) is not None:
+            yield data
     if isinstance(vault, KeepsVersions) and (first := vault.first(key)) is not None:
         yield first
 

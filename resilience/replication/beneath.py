@@ -6,9 +6,11 @@ failover; nobody else ever looks below that name.
 
 from __future__ import annotations
 
+import builtins
+
 from resilience.errors import Refused
 from resilience.ports import Vault
-from resilience.replication.originals import KeepsVersions
+from resilience.replication.originals import KeepsVersions, TellsWrittenOver
 
 
 class Beneath:
@@ -62,3 +64,11 @@ class Beneath:
     def first(self, key: str) -> bytes | None:
         """The fleet's oldest version, where the store keeps versions."""
         return self._vault.first(key) if isinstance(self._vault, KeepsVersions) else None
+
+    def versions_of(self, prefix: str) -> tuple[builtins.list[str], frozenset[str]]:
+        """Keys of both, and what was written over of the fleet's, where the store says so; the rehearsal's own is as it is."""
+        if not isinstance(self._vault, TellsWrittenOver):
+            return self.list(prefix), frozenset()
+        own = [key.removeprefix(self._prefix) for key in self._vault.list(self._prefix + prefix)]
+        keys, over = self._vault.versions_of(prefix)
+        return sorted({*own, *keys}), over.difference(own)

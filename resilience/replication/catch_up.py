@@ -17,7 +17,7 @@ from resilience.replication import chunk, layout, lsn, notes
 from resilience.replication.apart import Owed, cut, give, owed
 from resilience.replication.config import Config
 from resilience.replication.epoch import each
-from resilience.replication.originals import Altered, read_good
+from resilience.replication.originals import Altered, as_put, read_good
 from resilience.replication.spool import Hole
 
 AT_ONCE = 12
@@ -74,7 +74,7 @@ class _Copier:
         self._record = config.record
         self._name = name
         self._apart = config.apart
-        self._readers = config.open()
+        self._readers = as_put(config.open())
         writers = config.open_to_write(config.record.vaults)
         self._writer = writers[name]
         self._keepers = [vault for other, vault in writers.items() if other not in config.apart]

@@ -17,7 +17,7 @@ from resilience.errors import ResilienceError
 from resilience.ports import Vault
 from resilience.replication import layout, seals
 from resilience.replication.config import Config, write_atomic
-from resilience.replication.originals import read_good
+from resilience.replication.originals import as_put, read_good
 
 EVERY = 2.0
 FETCHERS = 12
@@ -53,7 +53,7 @@ class Entries(threading.Thread):
         self.held: int | None = None
         """The number of the last entry that is here; None until a vault was looked at."""
         self._config = config
-        self._vaults = list(vaults.values())
+        self._vaults = list(as_put(vaults).values())
         self._epoch = epoch
         self._stopping = stopping
         self._last = (0, 0)

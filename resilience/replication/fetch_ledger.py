@@ -20,7 +20,7 @@ from resilience.replication.chunk import Opening, decode_opening
 from resilience.replication.config import Config
 from resilience.replication.entries import entry, place
 from resilience.replication.epoch import each
-from resilience.replication.originals import Altered, read_good
+from resilience.replication.originals import Altered, as_put, read_good
 from resilience.replication.seals import Verify
 
 FETCHERS = 12
@@ -39,7 +39,7 @@ def main(config: Config) -> dict[str, Any]:
 
 def fetch(config: Config, newest: int) -> dict[str, Any]:
     """Fetch all entries of epochs up to `newest`; those that are here already stay as they are."""
-    vaults = config.open()
+    vaults = as_put(config.open())
     answers = each(vaults, lambda vault: vault.list(layout.LEDGER))
     listed = {name: a for name, a in answers.items() if not isinstance(a, ResilienceError)}
     silent = {name: a for name, a in answers.items() if isinstance(a, ResilienceError)}

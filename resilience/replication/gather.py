@@ -20,7 +20,7 @@ from resilience.replication.chain import Chain
 from resilience.replication.chunk import Header
 from resilience.replication.epoch import each
 from resilience.replication.objects import Place, Span, ends, is_object, object_path
-from resilience.replication.originals import Altered, read_good
+from resilience.replication.originals import Altered, read_good, was_written_over
 from resilience.replication.records import meaning, that_counts
 
 FETCHERS = 12
@@ -219,6 +219,8 @@ class Gathered:
         if not path.exists():
             path.write_bytes(data)
         self._good[name][start] = header
+        if was_written_over(self._vaults[name], key):
+            self.healed.append(f"{name}: written over {key}")
         return True
 
     def _opens(self, header: Header, body: bytes) -> bool:

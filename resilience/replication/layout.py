@@ -34,6 +34,9 @@ MOST = {
 }
 KIND = re.compile(rf"(rehearsal/[^/]+/|[^/]+/)??(?P<kind>{'|'.join(MOST)}|state|supplies|order|restic|standby)/")
 """The folder that tells what an object is, also below a rehearsal's name or, in a mirror, a vault's."""
+GUARDED = re.compile(r"wal/\d{8}/|label/|ledger/", re.ASCII)
+"""What a thief with a site's key can make anew, so that it is read as good whenever it was put; all else the operator signs, or its
+content names it."""
 NUMBERED = re.compile(r"epoch/(?P<number>\d{8})\.json", re.ASCII)
 KEPT = re.compile(r"state/[^/]+/(?P<at_ms>\d{1,16})\.json", re.ASCII)
 LABELLED = re.compile(r"label/\d{8}/(?P<start>[0-9A-F]{16})-(?P<snapshot>[0-9a-f]+)(\.standby)?\.json", re.ASCII)
@@ -49,6 +52,12 @@ class Part(NamedTuple):
     payload: str
     """sha256 of the payload, also in its header's name: so the two of one sealing are never taken for another's."""
     is_header: bool
+
+
+def guarded(key: str) -> str | None:
+    """The folder that a key lies in, of those whose objects a site's signature or any recipient makes good; None for all others."""
+    found = GUARDED.match(key)
+    return found.group() if found else None
 
 
 def most(key: str) -> int:
@@ -91,7 +100,12 @@ def chunk(number: int, start: int) -> str:
 
 def chunks_near(number: int, position: int) -> str:
     """Prefix of the chunks that begin in the same 16 MiB of WAL as this position."""
-    return chunk(number, position)[: 1 - len(f"{NEAR:X}")]
+    return near(chunk(number, position)) or wal(number)
+
+
+def near(key: str) -> str | None:
+    """The same of a chunk by its name; None for any other."""
+    return None if chunk_start(key) is None else key[: 1 - len(f"{NEAR:X}")]
 
 
 def opening(number: int) -> str:

@@ -6,6 +6,7 @@ another: with a vault that never answers, each would wait for as long again.
 
 from __future__ import annotations
 
+import builtins
 import math
 import threading
 import time
@@ -20,7 +21,7 @@ from resilience.ports import Vault
 from resilience.replication import layout
 from resilience.replication.aside import begin
 from resilience.replication.epoch import each
-from resilience.replication.originals import KeepsVersions
+from resilience.replication.originals import AsPut, KeepsVersions, TellsWrittenOver
 
 PATIENCE = 10.0
 """Seconds for which a vault may give nothing before the others have to do without it."""
@@ -44,7 +45,8 @@ def sounded_out(vaults: Mapping[str, Vault]) -> dict[str, Vault]:
 
 def patience_with(vault: Vault) -> float:
     """Seconds for which it may still give nothing before the others have to do without it; 0 where that is so."""
-    return vault.patience if isinstance(vault, Patient) else PATIENCE
+    within = vault.vault if isinstance(vault, AsPut) else vault
+    return within.patience if isinstance(within, Patient) else PATIENCE
 
 
 class Patient:
@@ -89,6 +91,17 @@ class Patient:
         """The oldest version, where the store keeps versions."""
         vault = self._vault
         return self._read(lambda: vault.first(key), bool) if isinstance(vault, KeepsVersions) else None
+
+    def versions_of(self, prefix: str) -> tuple[builtins.list[str], frozenset[str]]:
+        """Keys with this prefix, and those that were written over, as far as the store says."""
+        vault = self._vault
+
+        def ask() -> tuple[builtins.list[str], frozenset[str]]:
+            if isinstance(vault, TellsWrittenOver):
+                return vault.versions_of(prefix)
+            return vault.list(prefix), frozenset()
+
+        return self._read(ask, lambda _: True)
 
     def delete(self, key: str) -> None:
         """Remove `key`."""

@@ -19,8 +19,8 @@ from resilience.replication import label as labels
 from resilience.replication.chunk import Header
 from resilience.replication.config import Config
 from resilience.replication.forward import Forward
-from resilience.replication.originals import first_good
-from resilience.replication.patient import patiently
+from resilience.replication.originals import as_put, first_good
+from resilience.replication.patient import sounded_out
 from resilience.replication.scratch import Moment, reach
 from resilience.replication.trace import Leg, back, child_of
 
@@ -28,7 +28,7 @@ from resilience.replication.trace import Leg, back, child_of
 def main(config: Config, at: str | None, of: int | None) -> dict[str, Any]:
     """The point, as JSON."""
     moment = Moment.parse(at)
-    vaults = patiently(config.open())
+    vaults = as_put(sounded_out(config.open()))
     forward = Forward(config, vaults)
     forward.look()
     newest, child = child_of(forward.newest), child_of(forward.record(of))

@@ -18,7 +18,7 @@ from resilience.replication.courier import PAUSES
 from resilience.replication.incoming import Incoming
 from resilience.replication.metrics import error_class
 from resilience.replication.objects import keep, object_path
-from resilience.replication.originals import Altered, read_good
+from resilience.replication.originals import Altered, AsPut, read_good
 
 IDLE = 0.5
 """Seconds between questions while nothing is written."""
@@ -37,7 +37,7 @@ class Reader(threading.Thread):
         self, vault: Vault, incoming: Callable[[], Incoming], folder: Path, spacing: float, identity: str
     ) -> None:
         super().__init__(name=f"reader-{vault.name}", daemon=True)
-        self.vault = vault
+        self.vault = AsPut(vault, layout.near)
         self.error: str | None = None
         self.failures = 0
         self.holes = 0

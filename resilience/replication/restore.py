@@ -43,6 +43,7 @@ from resilience.replication.chunk import Opening
 from resilience.replication.config import Config, Until
 from resilience.replication.label import Label
 from resilience.replication.objects import Place
+from resilience.replication.originals import as_put
 from resilience.replication.patient import patiently
 from resilience.replication.reput import put_again, put_opening
 from resilience.replication.segments import Segments
@@ -78,7 +79,7 @@ def _restore(config: Config, before: Mapping[str, Any] | None) -> Merged:
     standing = following(config)
     if standing is None and not cloning(config):
         refuse_foreign(config, before)
-    vaults = patiently(config.open())
+    vaults = as_put(patiently(config.open()))
     known = known_epochs(config, vaults)
     with ThreadPoolExecutor(max_workers=2) as aside:
         opened = aside.submit(own_opening, config, vaults)

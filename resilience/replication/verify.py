@@ -19,6 +19,7 @@ from resilience.replication.apart import joined, openable
 from resilience.replication.config import Config
 from resilience.replication.epoch import each
 from resilience.replication.fetch_media import opened
+from resilience.replication.originals import as_put
 from resilience.replication.scratch import Copy, Moment
 
 SAMPLE = 20
@@ -49,7 +50,7 @@ def _verify(config: Config, vault: str | None, at: str | None) -> dict[str, Any]
     alone = config.model_copy(update={"vaults": tuple(v for v in config.vaults if v.name == vault), "sealed": (vault,)})
     seen = None if config.witness is None else witness.read(config.witness, config)
     began, moment = time.monotonic(), Moment.parse(lsn.show(seen.position) if seen else at)
-    opened = alone.open()
+    opened = as_put(alone.open())
     copy = scratch.make(alone, opened, moment)
     brought = time.monotonic()
     with scratch.opened(copy, moment) as db:

@@ -29,7 +29,7 @@ from resilience.model import VaultSpec
 from resilience.ports import Vault
 from resilience.replication import layout
 from resilience.replication.mirrored import Mirrored
-from resilience.replication.originals import Altered, KeepsHidden, KeepsVersions, TellsLock, read_good
+from resilience.replication.originals import Altered, AsPut, KeepsHidden, KeepsVersions, TellsLock, read_good
 from resilience.replication.vaults import open_vault
 from tests.plain_host import key_pair
 from tests.sftp_box import Box, sftp_box
@@ -361,6 +361,37 @@ def test_a_locked_object_is_held_back_and_the_store_says_so(stores: dict[str, St
     assert vault.get("media/1") == b"held"
 
 
+def _wait_for_the_next_second(client: Any, spec: VaultSpec) -> None:
+    """By the store's own clock: it tells no more of when a version was put."""
+
+    def now() -> datetime:
+        client.put_object(Bucket=spec.bucket, Key=(name := next(NAMES)), Body=b"")
+        told: datetime = client.head_object(Bucket=spec.bucket, Key=name)["LastModified"]
+        return told
+
+    began = now()
+    while now() == began:
+        time.sleep(0.05)
+
+
+def test_what_the_operator_removed_is_no_first_version(stores: dict[str, Store]) -> None:
+    """Somebody put junk, the operator removed it by a delete alone, and what belongs there was put: that is the object, also for `revert`."""
+    client, spec, vault = _versioned(stores)
+    assert isinstance(vault, S3Vault)
+    for key in ("label/1", "label/2"):
+        client.put_object(Bucket=spec.bucket, Key=key, Body=b"junk")
+    _wait_for_the_next_second(client, spec)
+    for key in ("label/1", "label/2"):
+        client.delete_object(Bucket=spec.bucket, Key=key)
+    assert vault.put_new("label/1", b"as it was put")
+    assert vault.versions_of("label/")[0] == ["label/1"]
+    assert vault.first("label/1") == AsPut(vault).get("label/1") == b"as it was put"
+    assert vault.written_over() == {}
+    client.put_object(Bucket=spec.bucket, Key="label/1", Body=b"written over")
+    assert vault.first("label/1") == AsPut(vault).get("label/1") == b"as it was put"
+    assert list(vault.written_over()) == ["label/1"]
+
+
 def test_an_older_version_goes_where_the_newest_is_held(stores: dict[str, Store]) -> None:
     """Who may write over an object can't hold back by that what was there before: every version that no lock holds goes."""
     name, who = next(NAMES), stores["s3"].credentials["operator"]
@@ -394,4 +425,7 @@ def test_the_first_version_outlives_whoever_writes_over_it(stores: dict[str, Sto
     assert read_good(vault, key, lambda data: data) == (b"as it was put", b"as it was put")
     assert whole == (b"as it was put", b"as it was put")
     assert isinstance(read_good(vault, key, lambda _: None), Altered)
+    as_put = AsPut(vault)
+    assert [as_put.get(name) for name in (key, f"{key}-other")] == [b"as it was put", b"another"]
+    assert as_put.list("wal/00000001/") == [key, f"{key}-other"]
     assert read_good(vault, "wal/none", lambda data: data) is None

@@ -18,7 +18,7 @@ from resilience.adapters.memory_vault import MemoryVault
 from resilience.errors import BrokenChain, NoSnapshot, Refused
 from resilience.model import EpochRecord
 from resilience.ports import Vault
-from resilience.replication import chunk, layout, lsn, restore, seals
+from resilience.replication import chunk, layout, lsn, point, restore, seals
 from resilience.replication import label as labels
 from resilience.replication.base import MARKER
 from resilience.replication.chunk import Header, Start
@@ -26,6 +26,7 @@ from resilience.replication.config import Config
 from resilience.replication.objects import object_path
 from resilience.replication.segments import Segments
 from tests.replication.harness import Fleet, Site, site_folder
+from tests.replication.test_gather import Versioned
 from tests.unit.test_chunk import LABELLED
 
 MIB = 1 << 20
@@ -51,9 +52,9 @@ class InMemory(Config):
 class Behind:
     """Birch followed acorn up to some 2 MiB; the newest snapshot is at 4 of the 6 MiB that acorn shipped."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: type[MemoryVault] = MemoryVault) -> None:
         self.fleet = Fleet({}, members=SET)
-        self.vaults = {name: MemoryVault(name) for name in SET}
+        self.vaults = {name: kind(name) for name in SET}
         self.wal = random.Random(7).randbytes(END - MIB)
         first = self._epoch("acorn")
         sign = seals.signer(self.fleet.keys[1])
@@ -212,3 +213,76 @@ def test_what_a_thief_put_in_one_vault_is_passed_over(behind: Behind) -> None:
         behind.vaults["elm"].put_new(key, b"junk")
     assert restore.main(behind.config)["end_lsn"] == lsn.show(END)
     assert behind.vaults["elm"].get(layout.opening(2)) == b"junk"
+
+
+@pytest.fixture
+def versioned() -> Iterator[Behind]:
+    """The same, with stores that let anybody write over and keep what was there."""
+    with site_folder() as folder:
+        yield Behind(folder, Versioned)
+
+
+def _rewrite(behind: Behind, first: int) -> None:
+    """Whoever has the site's key makes up the WAL from there to the end, under the names and with the ends that are there, one after another."""
+    sign, before = seals.signer(behind.fleet.keys[1]), ""
+    for start in range(first, END, MIB // 2):
+        key = layout.chunk(1, start)
+        found = chunk.decode(behind.vaults["elm"].objects[key], behind.fleet.records[0])
+        assert found is not None
+        body = chunk.seal_body(bytes(MIB // 2), [behind.fleet.recipient])
+        header = replace(found[0], sha256=hashlib.sha256(body).hexdigest(), before=before, at=2.0)
+        before = header.sha256
+        for vault in behind.vaults.values():
+            vault.objects[key] = chunk.encode(header, body, sign)
+
+
+def test_a_history_that_was_written_over_everywhere_is_read_as_it_was_put(versioned: Behind) -> None:
+    """All vaults agree on his, by the site's own key, and nothing but the order of the versions tells."""
+    _rewrite(versioned, END - 3 * MIB // 2)
+    merged = restore.main(versioned.config)
+    assert merged["end_lsn"] == lsn.show(END)
+    assert versioned.segments.read(1, MIB, END) == versioned.wal
+    assert f"elm: written over {layout.chunk(1, END - MIB // 2)}" in merged["healed"]
+
+
+def test_where_a_history_ends_is_told_by_what_was_put(versioned: Behind) -> None:
+    """By the time that the site wrote into its last chunk, not by his."""
+    _rewrite(versioned, END - 3 * MIB // 2)
+    at = point.main(versioned.config, None, 1)
+    assert (at["end_lsn"], at["end_at"]) == (lsn.show(END), 1.0)
+
+
+def test_a_label_that_was_written_over_is_read_as_it_was_put(versioned: Behind) -> None:
+    """His says that the copy becomes whole only past all that there is."""
+    for name, vault in versioned.vaults.items():
+        label = replace(versioned.label, vault=name, stop_lsn=lsn.show(2 * END))
+        assert label.key in vault.objects
+        vault.objects[label.key] = labels.encode(label, seals.signer(versioned.fleet.keys[1]))
+    assert restore.main(versioned.config)["end_lsn"] == lsn.show(END)
+
+
+def test_a_start_that_was_written_over_is_read_as_it_was_put(versioned: Behind) -> None:
+    """His says that the epoch began on another database."""
+    record = versioned.fleet.records[0]
+    start = chunk.encode_start(Start(1, record.nonce, MIB, 1, "43", "", 1.0), seals.signer(versioned.fleet.keys[1]))
+    for vault in versioned.vaults.values():
+        vault.objects[layout.first(1)] = start
+    assert restore.main(versioned.config)["end_lsn"] == lsn.show(END)
+
+
+def test_what_is_written_over_is_looked_for_in_the_listings_that_are_made_anyway(
+    versioned: Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restore lists the versions of each folder of WAL once, in place of its names."""
+    asked: list[tuple[str, str]] = []
+    for name in ("list", "versions_of"):
+        usual = getattr(Versioned, name)
+
+        def noted(self: Versioned, prefix: str, *, name: str = name, usual: Any = usual) -> Any:
+            asked.append((name, prefix))
+            return usual(self, prefix)
+
+        monkeypatch.setattr(Versioned, name, noted)
+    assert restore.main(versioned.config)["end_lsn"] == lsn.show(END)
+    assert asked.count(("versions_of", layout.wal(1))) == len(SET)
+    assert asked.count(("list", layout.wal(1))) == len(SET), "by the fake itself"

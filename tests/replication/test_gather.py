@@ -18,12 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resilience.adapters.memory_vault import MemoryVault
-from resilience.errors import BrokenChain, TooFewVaults, VaultError
+from resilience.errors import BrokenChain, TooFewVaults, VaultError, VaultSilent
 from resilience.model import EpochRecord
 from resilience.replication import chunk, layout, lsn, packing, seals
+from resilience.replication.beneath import Beneath
 from resilience.replication.chain import Chain
 from resilience.replication.gather import Gathered
 from resilience.replication.objects import Place, ends
+from resilience.replication.originals import AsPut, as_put
 from resilience.replication.reput import lacking
 from resilience.replication.segments import Segments
 
@@ -55,6 +57,11 @@ class Versioned(MemoryVault):
     def first(self, key: str) -> bytes | None:
         """The oldest version."""
         return self.put_first.get(key)
+
+    def versions_of(self, prefix: str) -> tuple[list[str], frozenset[str]]:
+        """What is there, and what somebody wrote over."""
+        keys = self.list(prefix)
+        return keys, frozenset(key for key in keys if self.objects[key] != self.put_first.get(key, self.objects[key]))
 
 
 @dataclass
@@ -211,6 +218,47 @@ def test_what_was_written_over_is_read_as_it_was_put(world: World) -> None:
     assert wal == world.wal
     assert all(gathered.holders(header, chain.confirmed) for header in chain.headers)
     assert all(gathered.altered_in(name, chain) == [] for name in SET)
+
+
+class Closed(Versioned):
+    """Lists no versions for whoever reads."""
+
+    def versions_of(self, prefix: str) -> tuple[list[str], frozenset[str]]:
+        """Not for you."""
+        raise VaultError(
+            f"{self.name} could not list the versions below {prefix}", "AccessDenied", "Look at its rights."
+        )
+
+
+class Hung(Versioned):
+    """Does not answer who asks for versions."""
+
+    def versions_of(self, prefix: str) -> tuple[list[str], frozenset[str]]:
+        """Nothing comes."""
+        raise VaultSilent(f"{self.name} did not answer", "timed out", "Bring it back.")
+
+
+def test_where_versions_may_not_be_listed_the_newest_are_read() -> None:
+    """A refusal leaves the vault as readable as it was; silence says nothing of what was written over."""
+    key = layout.chunk(1, BASE)
+    for vault in (closed := Closed("elm")), (hung := Hung("fir")):
+        vault.put_new(key, b"as it was put")
+        vault.objects[key] = b"written over"
+    assert (AsPut(closed).get(key), AsPut(closed).list(layout.wal(1))) == (b"written over", [key])
+    with pytest.raises(VaultSilent):
+        AsPut(hung).get(key)
+
+
+def test_a_rehearsal_reads_its_own_as_it_is_and_the_fleets_as_it_was_put() -> None:
+    """What lies beneath its name was put by nobody else."""
+    fleets, own = layout.chunk(1, BASE), layout.chunk(2, BASE)
+    vault = Versioned("elm")
+    for key in (fleets, own, f"rehearsal/r1/{own}"):
+        vault.put_new(key, b"as it was put")
+        vault.objects[key] = b"written over"
+    seen = as_put({"elm": Beneath(vault, "rehearsal/r1/")})["elm"]
+    assert (seen.get(fleets), seen.get(own)) == (b"as it was put", b"written over")
+    assert seen.list(layout.wal(2)) == [own]
 
 
 def test_what_is_too_large_for_a_chunk_is_altered(world: World) -> None:

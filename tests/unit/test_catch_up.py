@@ -28,6 +28,10 @@ class Kept(MemoryVault):
         """The oldest version."""
         return self.firsts.get(key)
 
+    def versions_of(self, prefix: str) -> tuple[list[str], frozenset[str]]:
+        """What is there, and what somebody wrote over."""
+        return self.list(prefix), frozenset(self.firsts)
+
 
 def whole() -> bytes:
     """A chunk as ship put it."""
@@ -75,3 +79,12 @@ def test_what_was_put_first_counts(vaults: dict[str, Any]) -> None:
     vaults["elm"].put_new(key, b"written over")
     vaults["elm"].firsts = {key: whole()}
     assert catch_up_elm(vaults) == 0
+
+
+def test_an_entry_is_copied_as_it_was_put(vaults: dict[str, Any]) -> None:
+    """Not as somebody wrote over it since."""
+    key = layout.ledger(1, 1)
+    for name in ("birch", "cedar"):
+        vaults[name].objects[key], vaults[name].firsts[key] = b"a thief's", b"as it was put"
+    catch_up_elm(vaults)
+    assert vaults["elm"].get(key) == b"as it was put"

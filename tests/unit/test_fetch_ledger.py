@@ -17,6 +17,7 @@ from resilience.model import EpochRecord
 from resilience.replication import anchors, chunk, fetch_ledger, layout, seals
 from resilience.replication import epoch as epochs
 from resilience.simulation import SimulatedGround, SimulatedUsers
+from tests.replication.test_gather import Versioned
 from tests.sim.stage import day_one
 from tests.unit.test_epoch import CHECK, OPERATOR, SET, Dead
 
@@ -245,3 +246,16 @@ def test_nobody_keeps_a_new_site_shut_by_an_entry_to_come(planted: int) -> None:
     stage.operator.failover("birch", ("acorn",))
     looked = [event.data["anchor"] for event in stage.world.log.read() if event.kind == "looked"]
     assert looked == [2]
+
+
+def test_an_entry_that_was_written_over_is_read_as_it_was_put(tmp_path: Path) -> None:
+    """Whoever has the recipients can seal another in its place, in every vault that lets him."""
+    kept = {name: Versioned(name) for name in SET}
+    world = World(tmp_path)
+    for name, vault in kept.items():
+        for key, data in world.vaults[name].objects.items():
+            vault.put_new(key, data)
+        vault.objects[layout.ledger(1, 4)] = seals.encrypt(b"a thief's", [str(IDENTITY.to_public())])
+    world.vaults = {**kept}
+    assert world.fetch(2)["entries"] == 5
+    assert world.brought == [b"of 1"] * 5

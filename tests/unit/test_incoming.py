@@ -14,6 +14,7 @@ from resilience.replication.chunk import Header, Start
 from resilience.replication.incoming import Incoming
 from resilience.replication.reader import Reader
 from resilience.replication.trace import Leg
+from tests.replication.test_gather import Versioned
 from tests.unit.test_chunk import EPOCH, IDENTITY, SIGN
 
 START = Start(EPOCH.number, EPOCH.nonce, 0, 1, "77", "", 0.0)
@@ -225,3 +226,21 @@ def test_what_opens_for_nobody_counts_as_absent(incoming: Incoming, tmp_path: Pa
     assert incoming.stopped is None
     assert readers[0].errors == {"Altered": 3}
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_was_written_over_while_a_standby_was_behind_is_read_as_it_was_put(
+    incoming: Incoming, tmp_path: Path
+) -> None:
+    """All vaults hold his by now, and the site's key signed it; of each 16 MiB the versions are listed once."""
+    vaults = [Versioned(name) for name in RECORD.vaults[:2]]
+    whole([*vaults], 0, 10)
+    put_first = vaults[0].objects[layout.chunk(RECORD.number, 0)]
+    his = MemoryVault("his")
+    put(his, 0, 10, chunk.seal_body(b"y" * 10, [str(IDENTITY.to_public())]))
+    for vault in vaults:
+        vault.objects.update(his.objects)
+    readers = [Reader(vault, lambda: incoming, tmp_path, 0.01, str(IDENTITY)) for vault in vaults]
+    for reader in readers * 2:
+        reader.step()
+    assert ends(incoming) == [10]
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [put_first]

@@ -13,7 +13,9 @@ from resilience.engine.prune import bases
 from resilience.model import EpochRecord, Event, Fleet, MirrorReading, Unknown, VaultSpec
 from resilience.ports import World
 from resilience.render.text import survey_text
+from resilience.replication import layout
 from resilience.simulation import simulated_fleet
+from tests.replication.test_gather import Versioned
 from tests.sim.stage import Stage
 
 EPOCH = EpochRecord(1, "acorn", "n", 0, ("birch", "elm"), 1, 2, 0.0, "s")
@@ -68,6 +70,19 @@ def test_what_was_altered_is_not_copied_and_no_label_says_it_was() -> None:
     world = doors(birch=birch)
     assert mirror(world, EPOCH, "attic")["altered"] == [pack(b"pack")]
     assert held(world) == ["birch/media/1", "birch/wal/00000001/start"]
+
+
+def test_what_was_written_over_is_copied_as_it_was_put_and_nothing_too_large() -> None:
+    """Also where nothing but the versions tells; and what is larger than its kind stops nobody."""
+    birch = Versioned("birch")
+    for key, data in filled("birch").objects.items():
+        birch.put_new(key, data)
+    birch.objects[LABEL] = b"as well signed"
+    birch.objects[large := layout.chunk(1, 9)] = bytes(layout.CHUNK + 1)
+    world = doors(birch=birch)
+    assert mirror(world, EPOCH, "attic")["altered"] == [large]
+    assert f"birch/{large}" not in held(world)
+    assert world.mirrors["attic"].get(f"birch/{LABEL}") == b"birch"
 
 
 def test_no_key_leads_out_of_the_vaults_own_folder() -> None:
