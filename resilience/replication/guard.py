@@ -39,9 +39,10 @@ def watch(path: Path, stopping: threading.Event) -> None:
         left = _left(config)
         if left is not None and left <= 0 and accepts(config.postgres.dsn):
             log.error("the lease ran out, and nobody stopped Postgres", ago_s=round(-left, 3))
-            unnoted = not lapse.note(config)
+            lapse.note(config)
             fence(config)
             kill(config)
+            unnoted = not lapse.note(config)  # a ship that went on from the first one started what was ended here
 
 
 def _left(config: Config) -> float | None:

@@ -105,22 +105,47 @@ def test_writes_are_stopped_where_that_cannot_be_noted(tmp_path: Path, monkeypat
         record=None,
     )
 
-    def fence(_: object) -> None:
-        fenced.append("fenced")
-        spool.unlink()
-
     monkeypatch.setattr(guard, "_told", lambda _: config)
     monkeypatch.setattr(guard, "_left", lambda _: -1.0)
     monkeypatch.setattr("resilience.replication.turn.start", lambda told: told)
     monkeypatch.setattr(guard, "accepts", lambda _: not fenced)
-    monkeypatch.setattr(guard, "fence", fence)
+    monkeypatch.setattr(guard, "fence", lambda _: fenced.append("fenced"))
     monkeypatch.setattr(guard, "kill", lambda _: fenced.append("killed"))
     watching = threading.Thread(target=guard.watch, args=(tmp_path / "none", stopping))
     watching.start()
+    until(lambda: fenced[1:] or not watching.is_alive())
+    assert not lapse.noted(config)
+    spool.unlink()
     until(lambda: lapse.noted(config) or not watching.is_alive())
     stopping.set()
     watching.join(60)
     assert fenced == ["fenced", "killed"]
+    assert lapse.noted(config)
+
+
+def test_it_is_noted_once_more_when_postgres_is_dead(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ship that went on meanwhile, and took the first note away, started what the guard then ended for good."""
+    stopping, ended = threading.Event(), list[str]()
+    config.postgres.dsn, config.leased = "", True
+
+    def kill(_: object) -> None:
+        for mark in lapse.noted(config):
+            mark.unlink()
+        ended.append("killed")
+
+    monkeypatch.setattr(guard, "_told", lambda _: config)
+    monkeypatch.setattr(guard, "_left", lambda _: -1.0)
+    monkeypatch.setattr("resilience.replication.turn.start", lambda told: told)
+    monkeypatch.setattr(guard, "accepts", lambda _: not ended)
+    monkeypatch.setattr(guard, "fence", lambda _: None)
+    monkeypatch.setattr(guard, "kill", kill)
+    watching = threading.Thread(target=guard.watch, args=(tmp_path / "none", stopping))
+    watching.start()
+    until(lambda: ended)
+    stopping.set()
+    watching.join(60)
     assert lapse.noted(config)
 
 
