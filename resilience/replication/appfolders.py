@@ -26,6 +26,7 @@ MISPLACED = {errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOO
 
 REFUSED = {errno.ELOOP, errno.EAGAIN, errno.ENXIO}
 """What opening a link, a file that somebody holds a lease on, and a socket answer with."""
+APP = "The app's user"
 TOO_LARGE = f"more than {LARGEST >> 20} MiB"
 KINDS = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFDIR: "a folder", stat.S_IFSOCK: "a socket"}
 
@@ -33,12 +34,12 @@ KINDS = {stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFDIR: "a folder
 class Misplaced(ResilienceError):
     """Something lies there that no app of ours puts there."""
 
-    def __init__(self, path: Path, seen: str) -> None:
+    def __init__(self, path: Path, seen: str, whose: str = APP) -> None:
         self.seen = seen
         super().__init__(
             f"{str(path)!a} can't be used.",
-            f"The app's user owns that folder, and put something else there: {seen}.",
-            "Look at what the app's host runs; remove what is there, and run the same command again.",
+            f"{whose} owns that folder, and put something else there: {seen}.",
+            "Look at what runs on that host; remove what is there, and run the same command again.",
         )
 
 
@@ -100,11 +101,16 @@ def read(path: Path) -> bytes:
     return data
 
 
-def _refuse(path: Path, found: os.stat_result, owner: int | None) -> None:
+def refuse_other(path: Path, found: os.stat_result, owner: int | None, whose: str = APP) -> None:
+    """Misplaced where this is no file, or not the one's who should own it."""
     if not stat.S_ISREG(found.st_mode):
-        raise Misplaced(path, KINDS.get(stat.S_IFMT(found.st_mode), "no file"))
+        raise Misplaced(path, KINDS.get(stat.S_IFMT(found.st_mode), "no file"), whose)
     if owner is not None and found.st_uid != owner:
-        raise Misplaced(path, "somebody else's file")
+        raise Misplaced(path, "somebody else's file", whose)
+
+
+def _refuse(path: Path, found: os.stat_result, owner: int | None) -> None:
+    refuse_other(path, found, owner)
     if found.st_size > LARGEST:
         raise Misplaced(path, TOO_LARGE)
 
@@ -142,7 +148,7 @@ def give(fd: int, who: os.stat_result) -> None:
 
 def _write(folder: int, name: str, data: bytes, who: os.stat_result) -> None:
     aside = f".{name}.new"
-    with os.fdopen(_new(folder, aside), "wb") as file:
+    with os.fdopen(new(folder, aside), "wb") as file:
         file.write(data)
         file.flush()
         os.fchmod(file.fileno(), 0o640)
@@ -150,7 +156,7 @@ def _write(folder: int, name: str, data: bytes, who: os.stat_result) -> None:
     os.rename(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def _new(folder: int, name: str) -> int:
+def new(folder: int, name: str) -> int:
     """A file that this process made, in place of what a killed one, or somebody else, left."""
     try:
         return os.open(name, NEW, 0o600, dir_fd=folder)

@@ -172,7 +172,7 @@ def finish(config: Config, used: Label) -> None:
     for name, data in (("backup_label", used.backup_label.encode()), ("global/pg_control", used.control)):
         with made_anew(pg / name) as file:
             file.write(data)
-    own(config, [pg, *pg.rglob("*"), config.paths.wal, *config.paths.wal.rglob("*")])
+    own(config, [*pg.rglob("*"), pg])
     pg.chmod(0o700)
 
 
@@ -184,9 +184,9 @@ def owner_of(config: Config) -> tuple[int, int]:
 
 def own(config: Config, paths: Iterable[Path]) -> None:
     """Give these to Postgres' user."""
-    user = pwd.getpwnam(config.postgres.user)
+    owner = owner_of(config)
     for path in paths:
-        os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+        os.chown(path, *owner, follow_symlinks=False)
 
 
 def afresh(config: Config, state: str) -> None:

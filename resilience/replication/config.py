@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self
@@ -16,6 +18,7 @@ from resilience.model.rights import beneath
 from resilience.ports import Vault
 from resilience.replication import epoch as epochs
 from resilience.replication import seals
+from resilience.replication.appfolders import Misplaced, opened
 from resilience.replication.quorum import check_quorums
 from resilience.replication.vaults import open_vault, told_vault
 
@@ -327,6 +330,21 @@ def made_anew(path: Path, mode: int = 0o644, owner: tuple[int, int] | None = Non
     if owner is not None:
         os.fchown(file.fileno(), *owner)
     return file
+
+
+def ours(folder: Path) -> None:
+    """A folder in which nobody but this process' user puts anything, whoever could before; made where it is missing.
+
+    It lies in one that is ours, or root's. Misplaced where it is a link.
+    """
+    with suppress(FileExistsError):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with opened(folder) as there:
+            os.fchown(there, os.geteuid(), -1)
+            os.fchmod(there, stat.S_IMODE(os.fstat(there).st_mode) & ~0o022)
+    except NotADirectoryError as error:
+        raise Misplaced(folder, str(error.strerror), "Postgres' user") from error
 
 
 def sync(path: Path) -> None:

@@ -25,7 +25,7 @@ from resilience.replication import chunk, disk, lsn, standby
 from resilience.replication.base import CLONING, afresh, clone, empty, following, owner_of
 from resilience.replication.chain import Chain
 from resilience.replication.chunk import Header
-from resilience.replication.config import Config, write_atomic
+from resilience.replication.config import Config, ours, write_atomic
 from resilience.replication.entries import Entries
 from resilience.replication.forward import Forward
 from resilience.replication.gather import Gathered
@@ -50,6 +50,7 @@ class Follower:
 
     def __init__(self, config: Config) -> None:
         self._config = config
+        ours(config.paths.wal)
         self._vaults = config.open()
         self._forward = Forward(config, self._vaults)
         self._forward.look()
@@ -58,7 +59,7 @@ class Follower:
         self._base = base
         self._segments = Segments(config.paths.wal / "restored", base["segment_size"], owner_of(config))
         self._objects = config.paths.wal / "objects"
-        self._objects.mkdir(parents=True, exist_ok=True)
+        ours(self._objects)
         self._stopping, self._awake = threading.Event(), threading.Event()
         self._legs = self._where()
         self._incoming = self._begin(self._legs.pop(0))

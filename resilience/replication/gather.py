@@ -16,10 +16,12 @@ from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chain as chains
 from resilience.replication import chunk, layout, lsn, packing
+from resilience.replication.appfolders import is_file
 from resilience.replication.chain import Chain
 from resilience.replication.chunk import Header
+from resilience.replication.config import ours
 from resilience.replication.epoch import each
-from resilience.replication.objects import Place, Span, ends, is_object, object_path
+from resilience.replication.objects import Place, Span, ends, is_object, keep, object_path
 from resilience.replication.originals import Altered, read_good, was_written_over
 from resilience.replication.records import meaning, that_counts
 
@@ -64,7 +66,7 @@ class Gathered:
         self._asked: dict[str, set[int]] = {name: set() for name in vaults}
         self._altered: set[tuple[str, int]] = set()
         self._pool = ThreadPoolExecutor(max_workers=FETCHERS)
-        folder.mkdir(parents=True, exist_ok=True)
+        ours(folder)
 
     def walk(
         self,
@@ -215,9 +217,8 @@ class Gathered:
             self._altered.add((name, start))
             self.healed.append(f"{name}: opens for nobody {key}")
             return False
-        path = self._path(header)
-        if not path.exists():
-            path.write_bytes(data)
+        if not is_file(self._path(header)):
+            keep(self._folder, header, data)
         self._good[name][start] = header
         if was_written_over(self._vaults[name], key):
             self.healed.append(f"{name}: written over {key}")

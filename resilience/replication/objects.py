@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resilience.replication.chunk import Header
+from resilience.replication.config import made_anew
 
 NAME = re.compile(r"[0-9]{8}-[0-9A-F]{16}-[0-9A-F]{16}-[0-9a-f]{16}")
 
@@ -55,5 +56,6 @@ def keep(folder: Path, header: Header, data: bytes) -> None:
     """Keep a chunk's object, in one move."""
     path = object_path(folder, header)
     new = path.with_name(f".{path.name}.{threading.get_ident()}")
-    new.write_bytes(data)
+    with made_anew(new) as file:
+        file.write(data)
     new.replace(path)

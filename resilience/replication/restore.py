@@ -40,7 +40,7 @@ from resilience.replication.base import (
     refuse_foreign,
 )
 from resilience.replication.chunk import Opening
-from resilience.replication.config import Config, Until
+from resilience.replication.config import Config, Until, ours
 from resilience.replication.label import Label
 from resilience.replication.objects import Place
 from resilience.replication.originals import as_put
@@ -66,6 +66,7 @@ def main(config: Config) -> dict[str, Any]:
     ready(config)
     began = time.monotonic()
     with only_follower(config):
+        ours(config.paths.wal)
         merged = _restore(config, before)
     log.info("restored", seconds=round(time.monotonic() - began, 3), **asdict(merged))
     return asdict(merged)

@@ -1,14 +1,23 @@
-"""WAL segment files, put together from chunks for Postgres to read."""
+"""WAL segment files, put together from chunks for Postgres to read.
+
+Postgres' user owns the folder, since it removes there what it needs no more, and who rules a primary's database runs what he likes
+as that user. So root opens the folder and acts on what it opened, follows no link, makes files anew, and writes only into
+Postgres' own.
+"""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
 from resilience.replication import lsn
-from resilience.replication.config import sync
+from resilience.replication.appfolders import MISPLACED, READ, REFUSED, Misplaced, new, opened, refuse_other
+
+WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+OWNER = "Postgres' user"
 
 
 class Segments:
@@ -19,20 +28,20 @@ class Segments:
         self._owner = owner
         self.folder = folder
         self._lock = Lock()
-        folder.mkdir(parents=True, exist_ok=True)
-        if owner is not None:
-            os.chown(folder, *owner)
+        with suppress(FileExistsError):  # a link that leads nowhere, too
+            folder.mkdir(parents=True, exist_ok=True)
+        with self._at(folder) as there:
+            if owner is not None:
+                os.fchown(there, *owner)
 
     def write(self, timeline: int, start: int, wal: bytes) -> None:
         """Write WAL at a position, across segments."""
         view = memoryview(wal)
         while view:
             part = view[: self.size - start % self.size]
-            fd = self._open(timeline, start)
-            try:
-                written = _write(fd, part, start % self.size, self.path(timeline, start))
-            finally:
-                os.close(fd)
+            path = self.path(timeline, start)
+            with self._at(path) as folder, self._to_write(folder, path) as fd:
+                written = os.pwrite(fd, part, start % self.size)  # less, where a disk is nearly full
             start += written
             view = view[written:]
 
@@ -40,13 +49,12 @@ class Segments:
         """WAL from `start` up to `end`, as far as files are there."""
         parts = []
         while start < end:
-            path = self.path(timeline, start)
             upto = min(end, lsn.segment_start(start, self.size) + self.size)
-            if not path.exists():
+            try:
+                with self._to_read(self.path(timeline, start)) as fd:
+                    parts.append(os.pread(fd, upto - start, start % self.size))
+            except FileNotFoundError:
                 break
-            with path.open("rb") as file:
-                file.seek(start % self.size)
-                parts.append(file.read(upto - start))
             start = upto
         return b"".join(parts)
 
@@ -64,63 +72,125 @@ class Segments:
     def name(self, timeline: int, history: str) -> None:
         """Keep a timeline's history file, durable with the next flush: no other timeline gets its number."""
         path = self.folder / f"{timeline:08X}.history"
-        path.write_text(history)
-        if self._owner is not None:
-            os.chown(path, *self._owner)
-        sync(path)
+        with self._at(path) as folder, self._anew(folder, path.name) as fd:
+            with open(fd, "w", closefd=False, encoding="utf-8") as file:
+                file.write(history)
+            os.fsync(fd)
 
     def move(self, folder: Path) -> Segments:
         """Bring all of it to another folder of this file system: into `pg_wal`, where Postgres reads it in place."""
-        into = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
-            for path in list(self.folder.iterdir()):
-                os.rename(path, path.name, dst_dir_fd=into)
-        finally:
-            os.close(into)
-        return Segments(folder, self.size, self._owner)
+        moved = Segments(folder, self.size, self._owner)
+        with self._at(self.folder) as here, moved._at(folder) as there:
+            for name in _names(here):
+                if not name.startswith("."):  # what is half made
+                    os.rename(name, name, src_dir_fd=here, dst_dir_fd=there)
+        return moved
 
     def flush(self, timeline: int, start: int, end: int) -> None:
         """Make the segments durable that hold what was written there, under their names."""
         for position in range(lsn.segment_start(start, self.size), end, self.size):
             with suppress(FileNotFoundError):  # Postgres needs it no more
-                sync(self.path(timeline, position))
-        sync(self.folder)
+                self._sync(self.path(timeline, position))
+        with self._at(self.folder) as folder:
+            os.fsync(folder)
 
     def go_past(self, timeline: int, end: int) -> bool:
         """Whether there is WAL of this timeline past `end`, which may have been replayed."""
         upto = lsn.segment_start(end, self.size) + self.size
-        return bool(self.read(timeline, end, upto).strip(b"\0") or self._after(self.path(timeline, end)))
+        if self.read(timeline, end, upto).strip(b"\0"):
+            return True
+        with self._at(self.folder) as folder:
+            return bool(_after(folder, self.path(timeline, end).name))
 
     def cut(self, timeline: int, end: int) -> None:
         """Leave nothing of this timeline past `end`: a chunk behind an accepted hole must not be replayed."""
         last = self.path(timeline, end)
-        for path in self._after(last):
-            path.unlink()
-        if last.exists() and end % self.size:
-            os.truncate(last, end % self.size)
-            os.truncate(last, self.size)
-        elif last.exists():
-            last.unlink()
+        with self._at(last) as folder:
+            for name in _after(folder, last.name):
+                os.unlink(name, dir_fd=folder)
+            with suppress(FileNotFoundError):
+                if not end % self.size:
+                    os.unlink(last.name, dir_fd=folder)
+                    return
+                with self._own(folder, last) as fd:
+                    os.ftruncate(fd, end % self.size)
+                    os.ftruncate(fd, self.size)
 
-    def _after(self, segment: Path) -> list[Path]:
-        """The segments of the same timeline after this one."""
-        return [path for path in self.folder.glob(segment.name[:8] + "?" * 16) if path.name > segment.name]
+    @contextmanager
+    def _at(self, path: Path) -> Iterator[int]:
+        """The folder, for what has to do with `path`: an error names that, Misplaced where something has its name that nobody of ours puts there."""
+        try:
+            with opened(self.folder) as folder:
+                yield folder
+        except OSError as error:
+            if error.errno in MISPLACED | REFUSED and not isinstance(error, FileNotFoundError):
+                raise Misplaced(path, os.strerror(error.errno), OWNER) from error
+            error.filename = str(path)  # else nobody knows whose disk it is
+            raise
 
-    def _open(self, timeline: int, position: int) -> int:
-        path = self.path(timeline, position)
+    @contextmanager
+    def _to_read(self, path: Path) -> Iterator[int]:
+        with self._at(path) as folder, _opened(path, READ, folder) as fd:
+            refuse_other(path, os.fstat(fd), None, OWNER)
+            yield fd
+
+    def _sync(self, path: Path) -> None:
+        with self._to_read(path) as fd:
+            os.fsync(fd)
+
+    @contextmanager
+    def _to_write(self, folder: int, path: Path) -> Iterator[int]:
+        """The segment's file, made where it is missing."""
         with self._lock:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
-            if os.fstat(fd).st_size < self.size:
+            try:
+                os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:
+                with self._anew(folder, path.name) as made:
+                    os.ftruncate(made, self.size)
+        with self._own(folder, path) as fd:
+            yield fd
+
+    @contextmanager
+    def _own(self, folder: int, path: Path) -> Iterator[int]:
+        """A file of Postgres' own and of no other name, to be written: it could do so itself."""
+        with _opened(path, WRITE, folder) as fd:
+            found = os.fstat(fd)
+            refuse_other(path, found, os.geteuid() if self._owner is None else self._owner[0], OWNER)
+            if found.st_nlink > 1:
+                raise Misplaced(path, "a file that has another name as well", OWNER)
+            if found.st_size < self.size:
                 os.ftruncate(fd, self.size)
-                if self._owner is not None:
-                    os.fchown(fd, *self._owner)
-        return fd
+            yield fd
+
+    @contextmanager
+    def _anew(self, folder: int, name: str) -> Iterator[int]:
+        """A new file, which gets its name once it is whole and Postgres' own."""
+        aside = f".{name}.new"
+        fd = new(folder, aside)
+        try:
+            yield fd
+            os.fchmod(fd, 0o640)
+            if self._owner is not None:
+                os.fchown(fd, *self._owner)
+        finally:
+            os.close(fd)
+        os.rename(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def _write(fd: int, part: memoryview, offset: int, path: Path) -> int:
-    """How much of it was written: a disk that is nearly full takes what there is room for, and the rest is asked for again."""
+@contextmanager
+def _opened(path: Path, how: int, folder: int) -> Iterator[int]:
+    fd = os.open(path.name, how, dir_fd=folder)
     try:
-        return os.pwrite(fd, part, offset)
-    except OSError as error:
-        error.filename = str(path)  # else nobody knows whose disk it is
-        raise
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _after(folder: int, segment: str) -> list[str]:
+    """The segments of the same timeline after this one."""
+    return [n for n in _names(folder) if len(n) == len(segment) and n[:8] == segment[:8] and n > segment]
+
+
+def _names(folder: int) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries]

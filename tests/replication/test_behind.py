@@ -20,7 +20,7 @@ from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chunk, layout, lsn, point, restore, seals
 from resilience.replication import label as labels
-from resilience.replication.base import MARKER
+from resilience.replication.base import MARKER, owner_of
 from resilience.replication.chunk import Header, Start
 from resilience.replication.config import Config
 from resilience.replication.objects import object_path
@@ -103,7 +103,7 @@ class Behind:
         (birch.pg / MARKER).write_text(json.dumps({"nonce": "", "epoch": 1, "state": "following", **facts}))
         reached = {"epoch": 1, "from": "0/100000", "position": lsn.show(REACHED), "timeline": 1}
         (birch.folder / "wal/follow.json").write_text(json.dumps(reached))
-        self.segments = Segments(birch.folder / "wal/restored", MIB)
+        self.segments = Segments(birch.folder / "wal/restored", MIB, owner_of(self.config))
         self.segments.write(1, MIB, self.wal[: REACHED - MIB])
 
 

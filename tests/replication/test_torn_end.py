@@ -32,7 +32,8 @@ def torn(site: Site) -> dict[str, object]:
     merged = dict(value["merged"])  # type: ignore[call-overload]
     since = (site.pg / "backup_label").read_text().split("START WAL LOCATION: ")[1].split(" ")[0]
     start, boundary = list(crossing(site, since, merged["end_lsn"]))[-1]
-    Segments(site.pg / "pg_wal", SEGMENT).cut(1, boundary + 64)
+    owner = site.pg.stat()
+    Segments(site.pg / "pg_wal", SEGMENT, (owner.st_uid, owner.st_gid)).cut(1, boundary + 64)
     merged |= {"end_lsn": lsn.show(boundary + 64), "confirmed_lsn": lsn.show(start)}
     marker.write_text(json.dumps({**value, "merged": merged}))
     return {**value, "merged": merged, "judged": lsn.show(start)}

@@ -18,6 +18,7 @@ import pytest
 
 from resilience.errors import Refused, VaultError
 from resilience.replication import base, scratch, settings, standby, tally, verify
+from resilience.replication.appfolders import Misplaced
 from resilience.replication.brought import refuse_planted
 from resilience.replication.config import Postgres, write_atomic
 from resilience.replication.segments import Segments
@@ -105,7 +106,7 @@ def test_no_link_is_written_through(pg: Path, tmp_path: Path, monkeypatch: pytes
     standby.prepare(config, Segments(pg / base.WAL, 1 << 20))
     (pg / base.WAL).rmdir()
     (pg / base.WAL).symlink_to(victim)
-    with pytest.raises(OSError, match="Not a directory"):
+    with pytest.raises(Misplaced, match="can't be used"):
         Segments(tmp_path / "wal/restored", 1 << 20).move(pg / base.WAL)
     assert [path.name for path in victim.iterdir()] == ["secret"]
     assert secret.read_text() == "port = 1\nmine\n"

@@ -77,3 +77,9 @@ def test_a_failed_command_tells_its_last_words() -> None:
     """When a program on the host fails, its own complaint is in the error."""
     with pytest.raises(fetch.Failed, match="ended with 3: boo"):
         fetch.command("sh", "-c", "echo boo >&2; exit 3")
+
+
+def test_postgres_puts_nothing_where_root_keeps_objects() -> None:
+    """The folder above its segments is root's: Postgres' user enters it, and that is all."""
+    folders = {line.split()[1]: line.split()[2:] for line in site_host().folders.splitlines() if line.startswith("d ")}
+    assert folders["/var/lib/resilience/wal"] == ["0750", "root", "postgres"]
