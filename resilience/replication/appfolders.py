@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -46,6 +46,7 @@ class Misplaced(ResilienceError):
 @contextmanager
 def opened(top: Path, *below: str) -> Iterator[int]:
     """A folder whose parent is root's, or one below it; OSError where something else has its name."""
+    _refuse_path(top.joinpath(*below), below)
     held = [os.open(top, FOLDER)]
     try:
         for name in below:
@@ -115,9 +116,21 @@ def _refuse(path: Path, found: os.stat_result, owner: int | None) -> None:
         raise Misplaced(path, TOO_LARGE)
 
 
+def _below(top: Path, path: Path) -> tuple[str, ...]:
+    """The names that lead from `top` to a file in it; Misplaced where none do."""
+    parts = path.relative_to(top).parts if path.is_relative_to(top) else ()
+    _refuse_path(path, parts or (str(path),))
+    return parts
+
+
+def _refuse_path(path: Path, names: Iterable[str]) -> None:
+    if any(name in ("", ".", "..") or "/" in name for name in names):
+        raise Misplaced(path, "a name that leads elsewhere")
+
+
 def keep(top: Path, path: Path, data: bytes) -> None:
     """Write a file at once, into `top` or a folder of it, and give it, with that folder, to whoever owns `top`."""
-    *below, name = path.relative_to(top).parts
+    *below, name = _below(top, path)
     with _tell(path), opened(top) as above:
         who = os.fstat(above)
         if not below:
@@ -167,7 +180,7 @@ def new(folder: int, name: str) -> int:
 
 def remove(top: Path, path: Path) -> None:
     """Remove a file, if it is there."""
-    *below, name = path.relative_to(top).parts
+    *below, name = _below(top, path)
     with _tell(path), suppress(FileNotFoundError), opened(top, *below) as folder:
         os.unlink(name, dir_fd=folder)
 

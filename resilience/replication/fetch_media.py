@@ -29,6 +29,7 @@ from resilience.replication.config import Config, MediaQuery
 from resilience.replication.epoch import each
 from resilience.replication.originals import read_good
 from resilience.replication.patient import sounded_out
+from resilience.replication.removed import PICTURE
 
 FETCHERS = 12
 BATCH = 200
@@ -54,8 +55,11 @@ def main(
     if listed:
         return _all_listed(config, vaults, time.monotonic() + (within or inf))
     names = config.named or rows(config, first=first)
-    left = _lacking(config, names)
-    absent, lost = len(left), list[str]()
+    lost = [*dict.fromkeys(name for name in names if not is_picture(name))]
+    if lost:
+        log.warning("rows name what is no picture", how_many=len(lost))
+    left = _lacking(config, (name for name in names if is_picture(name)))
+    absent = len(left) + len(lost)
     with _listening(config.paths.outbox) as wanted:
         while some := [name for name in _asked_for(wanted) if name in left] or list(islice(left, BATCH)):
             lost += _bring(config, vaults, some)
@@ -179,6 +183,11 @@ def _remove_unnamed(config: Config, names: Sequence[str]) -> None:
             appfolders.remove(config.paths.media, place(config.paths.media, name))
         except appfolders.Misplaced as error:
             log.warning("what was erased cannot be removed", name=name, why=error.why)
+
+
+def is_picture(name: str) -> bool:
+    """Whether this is a picture's name, and no path: who rules a primary's database has rows name what he likes."""
+    return PICTURE.fullmatch(name) is not None
 
 
 def place(folder: Path, name: str) -> Path:

@@ -20,7 +20,7 @@ from resilience.replication import layout
 from resilience.replication.appfolders import is_file
 from resilience.replication.aside import begin
 from resilience.replication.config import Config, MediaQuery
-from resilience.replication.fetch_media import FETCHERS, fetch, place
+from resilience.replication.fetch_media import FETCHERS, fetch, is_picture, place
 from resilience.replication.patient import patience_with, sounded_out
 
 EVERY = 1.0
@@ -74,14 +74,18 @@ class Pictures(threading.Thread):
                 return
 
     def _bring(self, named: set[str]) -> None:
-        absent = sorted(n for n in named | self._missing if not is_file(place(self._config.paths.media, n)))
+        wanted = named | self._missing
+        strange = {name for name in wanted if not is_picture(name)}
+        if strange - self._missing:
+            log.warning("rows name what is no picture", how_many=len(strange))
+        absent = sorted(n for n in wanted - strange if not is_file(place(self._config.paths.media, n)))
 
         def ask(name: str) -> bool:
             asked = [vault for vault in self._vaults.values() if patience_with(vault)]
             return fetch(self._config.paths.media, name, asked, asked if self._some_apart else [], self._config.key())
 
         with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
-            self._missing = {name for name, had in zip(absent, pool.map(ask, absent), strict=True) if not had}
+            self._missing = strange | {name for name, had in zip(absent, pool.map(ask, absent), strict=True) if not had}
 
     def _sound_out_silent(self) -> None:
         """A vault that gives nothing is asked something small now and then, and no picture waits for the answer."""

@@ -165,3 +165,26 @@ def test_a_standbys_pictures_do_not_wait_for_a_vault_that_hangs(
             proxies["birch"].be_well()
             stopping.set()
             pictures.join(60)
+
+
+def test_what_is_no_pictures_name_is_told_as_lost_and_leads_nowhere(host: Site, tmp_path: Path) -> None:
+    """Rows of a hostile primary name paths, and name them only until somebody asks what to remove: nothing there goes, and pictures come."""
+    victim = host.folder.parent / f"victim-{host.folder.name}"
+    victim.symlink_to("usr/lib")  # a link, as /lib is: no file that could be taken for a picture
+    strange = [f"../{victim.name}", str(tmp_path / "absolute"), "..", "", NAMES["new"].upper(), f"{NAMES['new']}\n"]
+    (tmp_path / "absolute").touch()
+    with host.connect() as db:
+        db.execute("CREATE TABLE strange (name text)")
+        for name in strange:
+            db.execute("INSERT INTO strange VALUES (%s)", (name,))
+    once = "SELECT name FROM strange WHERE position('AS ' || 'named (name)' IN current_query()) = 0"
+    config = config_of(host, sql=f"SELECT sha256 FROM media UNION ALL {once}")  # noqa: S608 - ours
+    try:
+        told = fetch_media.main(config)
+        assert victim.is_symlink()
+    finally:
+        victim.unlink(missing_ok=True)
+    assert (told["objects"], told["fetched"]) == (len(NAMES) + len(strange), len(NAMES) - 1)
+    assert sorted(told["lost"]) == sorted([*strange, NAMES["lost"]])
+    assert here(host) == NAMES.keys() - {"lost"}
+    assert (tmp_path / "absolute").exists()

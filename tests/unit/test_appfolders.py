@@ -163,3 +163,17 @@ def test_sizes_are_told_whatever_lies_among_pictures(host: Host) -> None:
     host.app("ln", "-s", host.secret, folder / "out")
     host.app("ln", "-s", host.top, host.media / "zz")
     assert sizes.pictures(host.media)["media_bytes"] == len(PLAIN)
+
+
+@pytest.mark.parametrize("name", ["../ship.json", "aa/../../ship.json", "aa/..", "..", "."])
+def test_no_name_leads_out_of_the_folder(host: Host, name: str) -> None:
+    """Nor does one that is a path of its own: nothing is written, removed or opened there."""
+    before = host.root_keeps()
+    for path in (host.media / name, host.secret):
+        with pytest.raises(ResilienceError, match="can't be used"):
+            appfolders.keep(host.media, path, PLAIN)
+        with pytest.raises(ResilienceError, match="can't be used"):
+            appfolders.remove(host.media, path)
+    with pytest.raises(ResilienceError, match="can't be used"), appfolders.opened(host.media, *name.split("/")):
+        pass
+    assert host.root_keeps() == before

@@ -71,6 +71,23 @@ def test_pictures_are_looked_for_again(config: Any, monkeypatch: pytest.MonkeyPa
         pictures.join()
 
 
+def test_what_is_no_pictures_name_counts_as_lacking(
+    config: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is not looked for: a path that leads to a file elsewhere is no picture that is here."""
+    (tmp_path / "elsewhere").touch()
+    stopping = Event()
+    pictures = Pictures(config, SimpleNamespace(margin=0), {"cedar": Odd("cedar")}, stopping)  # type: ignore[arg-type]
+    names = ["../elsewhere", str(tmp_path / "elsewhere"), "ab" * 32]
+    monkeypatch.setattr(pictures, "_rows", lambda _: list(enumerate(names)))
+    pictures.start()
+    try:
+        until(lambda: pictures.lacking == len(names))
+    finally:
+        stopping.set()
+        pictures.join()
+
+
 def test_the_ledger_is_looked_at_again(config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which entries are here is told once a vault was looked at, be it that there is none."""
     vault, stopping, looked = Odd("cedar"), Event(), list[str]()
