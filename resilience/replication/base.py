@@ -21,7 +21,7 @@ from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import disk, label, lsn
 from resilience.replication.brought import refuse_planted
-from resilience.replication.config import Config, VaultConfig, made_anew, unfinished, write_atomic
+from resilience.replication.config import Config, VaultConfig, made_anew, ours, unfinished, write_atomic
 from resilience.replication.label import Label
 from resilience.replication.patient import PATIENCE
 from resilience.replication.restic import Repository, Stalled
@@ -190,12 +190,16 @@ def own(config: Config, paths: Iterable[Path]) -> None:
 
 
 def afresh(config: Config, state: str) -> None:
-    """An empty data directory, but for the marker: it is there before anything is removed, so that whoever is killed here may go on."""
+    """An empty data directory, but for the marker: it is there before anything is removed, so that whoever is killed here may go on.
+
+    Root's alone until `finish`: what still runs as Postgres' user could lead elsewhere whoever writes there.
+    """
+    ours(config.paths.pg)
+    config.paths.pg.chmod(0o700)
     if os.path.lexists(begun := unfinished(config.paths.pg / MARKER)):
         _remove(begun)  # a snapshot may have brought it, as a folder
     mark(config, state)
     empty(config.paths.pg, but=MARKER)
-    config.paths.pg.chmod(0o700)  # nobody runs what a snapshot says may run as somebody else
 
 
 def empty(folder: Path, but: str | None = None) -> None:

@@ -17,7 +17,7 @@ from psycopg.errors import ObjectNotInPrerequisiteState
 from resilience.errors import Refused, ResilienceError, ShortRecovery
 from resilience.replication import control, lsn
 from resilience.replication.base import MARKER, WAL, mark, marker
-from resilience.replication.config import Config
+from resilience.replication.config import Config, ours
 from resilience.replication.courier import switch_point
 from resilience.replication.follow import STATE
 from resilience.replication.ready import ADVANCE, make_ready
@@ -120,6 +120,7 @@ def _discard(config: Config) -> None:
 
     It is moved first, so that nothing which somebody puts in its place meanwhile goes with it.
     """
+    ours(config.paths.wal)
     (config.paths.wal / STATE).unlink(missing_ok=True)
     done = Path(tempfile.mkdtemp(dir=config.paths.wal, prefix="done-"))
     for part in ("restored", "objects"):

@@ -125,6 +125,23 @@ def test_a_copy_begins_anew_whatever_was_left(pg: Path, tmp_path: Path) -> None:
     assert stat.S_IMODE(pg.stat().st_mode) == 0o700
 
 
+def test_nobody_but_root_is_there_while_a_copy_comes(pg: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What still runs as Postgres' user, as which a thief's code ran, swaps no folder that restic writes into: the first word is root's already."""
+    shutil.chown(pg, "postgres")
+    pg.chmod(0o770)
+    seen: list[tuple[int, int]] = []
+
+    def watched(path: Path, data: bytes) -> None:
+        seen.append((pg.stat().st_uid, stat.S_IMODE(pg.stat().st_mode)))
+        write_atomic(path, data)
+
+    monkeypatch.setattr("resilience.replication.base.write_atomic", watched)
+    config: Any = SimpleNamespace(paths=SimpleNamespace(pg=pg), record=SimpleNamespace(nonce="n", number=2))
+    base.afresh(config, base.CLONING)
+    assert seen == [(0, 0o700)]
+    assert (pg.stat().st_uid, stat.S_IMODE(pg.stat().st_mode)) == (0, 0o700)
+
+
 def test_a_file_is_replaced_and_no_link_followed(tmp_path: Path) -> None:
     """Neither where it goes nor what it is made as first."""
     (tmp_path / "theirs").write_text("theirs")
