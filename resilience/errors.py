@@ -38,15 +38,20 @@ class Exit(IntEnum):
     REFUSED = 5
 
 
+def shown(text: str) -> str:
+    """Without what a terminal obeys: there may be words in it of a vendor, a host, or whoever rules a database."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else "?" for sign in text)
+
+
 class ResilienceError(Exception):
     """What happened, why, and what to do next."""
 
     exit_code: ClassVar[Exit] = Exit.ERROR
 
     def __init__(self, what: str, why: str, next: str) -> None:  # noqa: A002 - the word the reader sees
-        self.what = what
-        self.why = why
-        self.next = next
+        self.what = shown(what)
+        self.why = shown(why)
+        self.next = shown(next)
         super().__init__(what, why, next)
 
     def __str__(self) -> str:

@@ -26,6 +26,12 @@ def test_an_error_is_three_short_lines() -> None:
     assert str(error).splitlines() == ["birch was not reached", "Why: SSH was refused", "Next: Look at its firewall"]
 
 
+def test_nobody_whose_words_it_shows_rules_the_terminal() -> None:
+    """A name in a database, or what a vendor answers, moves no cursor and turns no line around; two lines stay two, in any script."""
+    error = ResilienceError("a\x1b[2Jb\rc", "\u202eno\x9b1m", "größer\n\t日本 😀")
+    assert (error.what, error.why, error.next) == ("a?[2Jb?c", "?no?1m", "größer\n\t日本 😀")
+
+
 @pytest.mark.parametrize("kind", list(every_error()), ids=lambda kind: kind.__name__)
 def test_the_drawn_tree_is_the_real_one(kind: type[ResilienceError]) -> None:
     """Each class is drawn in the module's docstring with the exit status it has."""
