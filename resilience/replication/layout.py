@@ -55,9 +55,15 @@ class Part(NamedTuple):
 
 
 def guarded(key: str) -> str | None:
-    """The folder that a key lies in, of those whose objects a site's signature or any recipient makes good; None for all others."""
+    """Below what a key is looked for, of those whose objects a site's signature or any recipient makes good; None for all others.
+
+    That is its folder, and of an epoch's records, which are read where nobody wants its chunks, their name alone.
+    """
     found = GUARDED.match(key)
-    return found.group() if found else None
+    if found is None:
+        return None
+    by_name = key != found.group() and key.startswith(WAL) and chunk_start(key) is None
+    return key if by_name else found.group()
 
 
 def most(key: str) -> int:

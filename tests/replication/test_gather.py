@@ -220,6 +220,32 @@ def test_what_was_written_over_is_read_as_it_was_put(world: World) -> None:
     assert all(gathered.altered_in(name, chain) == [] for name in SET)
 
 
+class Noting(Versioned):
+    """Remembers below what its versions were asked for."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.asked: list[str] = []
+
+    def versions_of(self, prefix: str) -> tuple[list[str], frozenset[str]]:
+        """As ever."""
+        self.asked.append(prefix)
+        return super().versions_of(prefix)
+
+
+def test_a_record_of_an_epoch_is_looked_for_by_its_name() -> None:
+    """Whoever reads where an older epoch ended wants none of its chunks, and they may be hundreds of thousands."""
+    vault = Noting("elm")
+    for key in (layout.opening(1), layout.first(1), layout.chunk(1, BASE)):
+        vault.put_new(key, b"as it was put")
+        vault.objects[key] = b"written over"
+    seen = AsPut(vault)
+    assert {seen.get(layout.opening(1)), seen.get(layout.first(1))} == {b"as it was put"}
+    assert vault.asked == [layout.opening(1), layout.first(1)]
+    assert seen.get(layout.chunk(1, BASE)) == b"as it was put"
+    assert vault.asked[2:] == [layout.wal(1)]
+
+
 class Closed(Versioned):
     """Lists no versions for whoever reads."""
 
