@@ -26,7 +26,7 @@ from resilience.replication import lsn, standby
 from resilience.replication.assembly import assemble
 from resilience.replication.base import CLONING, WAL, afresh, bring, empty, finish, fitting, owner_of
 from resilience.replication.chain import Chain
-from resilience.replication.config import Config, made_anew
+from resilience.replication.config import Config, made_anew, ours
 from resilience.replication.forward import Forward
 from resilience.replication.label import Label
 from resilience.replication.recover import Check, promote, replay
@@ -151,10 +151,11 @@ def make(config: Config, vaults: Mapping[str, Vault], moment: Moment, of: int | 
 
 
 def _fresh(config: Config) -> None:
-    for folder in (config.paths.pg, config.paths.wal, config.paths.run):
+    for folder in (config.paths.pg, config.paths.run):
         folder.mkdir(parents=True, exist_ok=True)
         os.chown(folder, *owner_of(config))
         folder.chmod(0o700)
+    ours(config.paths.wal)
     if any(config.paths.pg.iterdir()):
         raise Refused(
             f"{config.paths.pg} is not empty.", "Nothing is ever restored over what is there.", "Name another folder."
