@@ -90,7 +90,7 @@ def _upload(stage: Stage, chance: random.Random) -> None:
     if chance.random() < 0.5:
         stage.state.hosts["acorn"].slow = {*stage.state.vaults}
         stage.post(chance.randrange(3))
-    stage.state.pass_time(chance.uniform(0.0, 1.0))
+        stage.state.pass_time(chance.uniform(0.0, 1.0))
 
 
 def _lost_pictures(stage: Stage) -> set[str]:
