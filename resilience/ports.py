@@ -248,7 +248,7 @@ class Plane(Protocol):
         """What ship last said by itself, at once: {age_s, lag_bytes, confirmed_lsn, vaults: {name: {lag_bytes}}}."""
 
     def database(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
-        """The database on the host, running or not: {there, nonce}, the nonce that of the epoch under which it was brought, or empty."""
+        """The database on the host, running or not: {there, nonce, told}, by their nonces the epoch under which it was brought and the one the host was told, or empty."""
 
     def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:
         """Move away what an older epoch left on the host, whole; {aside: where, or empty}. Nothing of `newest` is touched."""

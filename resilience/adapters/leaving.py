@@ -24,7 +24,7 @@ def set_aside(shell: Shell, newest_nonce: str) -> Mapping[str, Any]:
 
 
 def database(shell: Shell) -> Mapping[str, Any]:
-    """Whether there is one, and the nonce of the epoch under which it was brought there: {there, nonce}."""
+    """Whether there is one, the nonce of the epoch under which it was brought there, and that of the epoch the host was told: {there, nonce, told}."""
     return dict(json.loads(shell.check(DATABASE)))
 
 
@@ -45,11 +45,13 @@ DATABASE = """
 python3 - <<'END'
 import json, os
 pg = "/var/lib/resilience/pg"
-try:
-    noted = json.load(open(pg + "/resilience.json"))
-except (OSError, ValueError):
-    noted = {}
-print(json.dumps({"there": os.path.exists(pg + "/PG_VERSION"), "nonce": noted.get("nonce", "")}))
+def read(path):
+    try:
+        return json.load(open(path))
+    except (OSError, ValueError):
+        return {}
+nonce, told = read(pg + "/resilience.json"), read("/etc/resilience/ship.json").get("epoch", {})
+print(json.dumps({"there": os.path.exists(pg + "/PG_VERSION"), "nonce": nonce.get("nonce", ""), "told": told.get("nonce", "")}))
 END
 """
 SET_ASIDE = """

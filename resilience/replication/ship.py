@@ -282,11 +282,11 @@ class Ship:
 
     def _first(self, stream: Stream, system: System, reserved: int) -> chunk.Start:
         """This epoch's first position: the switch point, or where the slot began on timeline 1."""
-        refuse_another(self._config)
         history = stream.history(system.timeline)
         before = self._config.before
         start = turn.closed(before) if before else None
-        if start is None:
+        if start is None:  # else this very host closed the epoch before, and goes on
+            refuse_another(self._config)
             start = switch_point(history) if history else reserved
         return start_record(self._record, start, system.timeline, system.system_id, history)
 

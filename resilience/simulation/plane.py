@@ -301,7 +301,14 @@ class SimPlane:
     def database(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Whatever is there, of whichever epoch."""
         return self._on(
-            outputs, "database", 0.1, lambda host: {"there": bool(host.promoted_under), "nonce": host.promoted_under}
+            outputs,
+            "database",
+            0.1,
+            lambda host: {
+                "there": bool(host.promoted_under),
+                "nonce": host.promoted_under,
+                "told": host.told_under,
+            },
         )
 
     def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:

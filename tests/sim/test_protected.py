@@ -293,3 +293,14 @@ def test_a_vault_that_missed_an_epoch_is_not_believed_without_a_word() -> None:
     survey = observe(stage.world, stage.fleet, dead | {"acorn"})
     plan = plan_failover(stage.fleet, survey, to="birch", declared=frozenset({"acorn", "cedar"}), force=True)
     assert "missed-epoch" in [hazard.name for hazard in plan.hazards]
+
+
+def test_up_of_a_site_whose_first_epoch_no_vault_has_any_more() -> None:
+    """Vaults were exchanged one by one since, and the old ones left the file: the host was told of the epoch, and that counts."""
+    stage = day_one()
+    stage.operator.vaults("elm")
+    for held in stage.state.vaults.values():
+        held.objects.pop(layout.epoch(1), None)
+    with pytest.raises(TooFewVaults, match="what was taken down"):  # which is another matter, and can be accepted
+        stage.operator.up("acorn")
+    assert "recognize" in {event.data["action"] for event in stage.state.events if event.kind == "step-done"}

@@ -108,12 +108,12 @@ def test_what_was_written_after_that_boot_is_kept_too(tmp_path: Path) -> None:
 def test_it_is_told_whose_database_a_host_has(tmp_path: Path) -> None:
     """By the note of the restore that brought it; one that was made there has none, and a new host has no database."""
     host = Host(tmp_path)
-    assert leaving.database(host) == {"there": True, "nonce": ""}
+    assert leaving.database(host) == {"there": True, "nonce": "", "told": "old"}
     note = host.file("var/lib/resilience/pg/resilience.json")
     note.write_text('{"nonce": "abc", "state": "promoted"}')
-    assert leaving.database(host) == {"there": True, "nonce": "abc"}
+    assert leaving.database(host) == {"there": True, "nonce": "abc", "told": "old"}
     leaving.set_aside(host, "new")
-    assert leaving.database(host) == {"there": False, "nonce": ""}
+    assert leaving.database(host) == {"there": False, "nonce": "", "told": ""}
 
 
 def is_as_new(host: Host) -> None:

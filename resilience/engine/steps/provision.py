@@ -57,13 +57,15 @@ def _stands_by(run: Run, site: Site, outputs: SiteOutputs) -> bool:
 def recognize(run: Run, step: Step) -> Facts:
     """Refused unless the database there came into being under the site's epoch: before anything on the host is told of that epoch.
 
-    Of an epoch that only continues another one it is that one's; nothing is noted in a database that was made on the first day.
+    Of an epoch that only continues another one it is that one's; nothing is noted in a database that was made on the first day. A host
+    is told of an epoch only once what it had before was set aside or recognized: older epochs may be in no vault any more.
     """
     site = run.fleet.site(step.subject)
     found = run.world.plane.database(site, run.outputs(site.name))
     epochs = own_epochs(run.world.vaults, run.epoch(site.name), run.world.signer.verify)
     made_there = not found["nonce"] and not epochs[-1].parent
-    if not found["there"] or not (made_there or found["nonce"] in {epoch.nonce for epoch in epochs}):
+    ours = made_there or not {found["nonce"], found["told"]}.isdisjoint(epoch.nonce for epoch in epochs)
+    if not (found["there"] and ours):
         raise Refused(
             f"{site.name} stays as it is: epoch {epochs[0].number} lets it write, and the database of that epoch is not there.",
             "A failover, a restore or a move to it stopped half-way"
