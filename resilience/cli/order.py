@@ -49,7 +49,7 @@ def add(
 def list_orders(
     ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False
 ) -> None:
-    """List the orders that the vaults hold, and name vaults that did not list theirs.
+    """List the orders that the vaults hold, and name vaults that did not list theirs, or hold something else.
 
     Exit status: 0 listed, 1 error.
     """
@@ -59,6 +59,8 @@ def list_orders(
     found = listing.orders
     for name, error in listing.silent.items():
         typer.echo(f"{name} did not list its orders: {error.why}", err=True)
+    for doubt in listing.doubts:
+        typer.echo(f"{doubt}.", err=True)
     if as_json:
         say_json([asdict(order) for order in found])
         return

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TypeAlias
+from dataclasses import asdict, dataclass, fields, replace
+from typing import NamedTuple
 
 from resilience.errors import ResilienceError, TooFewVaults, VaultError
 from resilience.model import LegalOrder
 from resilience.ports import Vault, World
-from resilience.replication import seals
+from resilience.replication import seals, signed
 from resilience.replication.epoch import each, newest_of
 from resilience.replication.seals import Sign, Verify
 
 PREFIX = "order/"
-Answer: TypeAlias = dict[str, bytes | None] | ResilienceError
+NAMED = re.compile(rf"{PREFIX}[0-9a-f]{{16}}\.json", re.ASCII)
+KEYS = {"signature", *(field.name for field in fields(LegalOrder))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,27 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The orders that vaults show and the operator signed, by reference; and which vaults did not list theirs, each with why."""
+    """The orders that vaults show and the operator signed, by reference."""
 
     orders: tuple[LegalOrder, ...]
     silent: Mapping[str, ResilienceError]
+    """Vaults that did not list theirs, or name an order that nobody gives: each with why."""
+    doubts: tuple[str, ...] = ()
+    """Each object that is not what it should be, in words."""
+
+
+class Signed(NamedTuple):
+    """An order as a vault holds it."""
+
+    order: LegalOrder
+    data: bytes
+
+
+class Shown(NamedTuple):
+    """What one vault has under names of orders: orders by their names, and names under which it has none."""
+
+    believed: dict[str, Signed]
+    doubted: list[str]
 
 
 def record(world: World, order: LegalOrder) -> Recorded:
@@ -66,52 +86,106 @@ def encode(order: LegalOrder, sign: Sign) -> bytes:
 
 
 def listing(world: World, vaults: Mapping[str, Vault]) -> Listing:
-    """Every order that any of these vaults shows, and who did not say."""
-    answers = _answers(vaults)
-    shown = _shown(world, answers).values()
-    found = {order.reference: order for data in shown if (order := _order(world, data))}
+    """Every order that any of these vaults shows, who did not say, and what speaks against what was shown."""
+    answers = _answers(world, vaults)
+    versions = _versions(answers)
     silent = {name: answer for name, answer in answers.items() if isinstance(answer, ResilienceError)}
-    return Listing(tuple(found[reference] for reference in sorted(found)), silent)
+    doubts = []
+    for vault, answer in answers.items():
+        for name in () if isinstance(answer, ResilienceError) else answer.doubted:
+            doubts.append(f"{vault} lists {name} and gives no order of that name")
+            if name not in versions:
+                silent[vault] = _hidden(vault, name)
+    for found in versions.values():
+        usual = _usual(found).order
+        differ = sorted(vault for vault, one in found.items() if one.order != usual)
+        doubts += [f"{vault} holds {usual.reference} with other words than most" for vault in differ]
+    orders = sorted(map(_merged, versions.values()), key=lambda order: order.reference)
+    return Listing(tuple(orders), silent, tuple(doubts))
 
 
 def spread(world: World) -> Mapping[str, int | ResilienceError]:
     """Give each vault the orders that it lacks and another one has; how many that were, or why it took none."""
-    shown = _shown(world, _answers(world.vaults)).values()
-    known = {key(order): data for data in shown if (order := _order(world, data))}
+    answers = _answers(world, world.vaults)
+    known = {name: _usual(found).data for name, found in _versions(answers).items()}
 
     def give(vault: Vault) -> int:
-        lacking = sorted(known.keys() - set(vault.list(PREFIX)))
-        return sum(vault.put_new(one, known[one]) for one in lacking)
+        answer = answers[vault.name]
+        if isinstance(answer, ResilienceError):
+            raise answer
+        lacking = sorted(known.keys() - answer.believed.keys())
+        taken = [name for name in lacking if not vault.put_new(name, known[name])]
+        for name in taken:
+            _require_same(vault, name, known[name])
+        return len(lacking) - len(taken)
 
     return each(world.vaults, give) if known else {}
 
 
-def _answers(vaults: Mapping[str, Vault]) -> Mapping[str, Answer]:
-    return each(vaults, lambda vault: {name: vault.get(name) for name in vault.list(PREFIX)})
+def _answers(world: World, vaults: Mapping[str, Vault]) -> Mapping[str, Shown | ResilienceError]:
+    return each(vaults, lambda vault: _shown(vault, world.signer.verify))
 
 
-def _shown(world: World, answers: Mapping[str, Answer]) -> dict[str, bytes]:
-    """Whatever vaults have under names of orders; of two under one name the one that the operator signed."""
-    found: dict[str, bytes] = {}
-    for answer in answers.values():
-        for name, data in ({} if isinstance(answer, ResilienceError) else answer).items():
-            if data is not None and (name not in found or _order(world, data)):
-                found[name] = data
+def _shown(vault: Vault, check: Verify) -> Shown:
+    """What a vault has under names of orders: an order counts under its own name alone."""
+    shown = Shown({}, [])
+    for name in filter(NAMED.fullmatch, vault.list(PREFIX)):
+        data = vault.get(name)
+        order = None if data is None else decode(data, check)
+        if data is not None and order is not None and key(order) == name:
+            shown.believed[name] = Signed(order, data)
+        else:
+            shown.doubted.append(name)
+    return shown
+
+
+def _versions(answers: Mapping[str, Shown | ResilienceError]) -> dict[str, dict[str, Signed]]:
+    """By name of an order, what each vault that shows it holds."""
+    found: dict[str, dict[str, Signed]] = {}
+    for vault, answer in answers.items():
+        for name, one in ({} if isinstance(answer, ResilienceError) else answer.believed).items():
+            found.setdefault(name, {})[vault] = one
     return found
 
 
-def _order(world: World, data: bytes) -> LegalOrder | None:
-    return decode(data, world.signer.verify)
+def _usual(shown: Mapping[str, Signed]) -> Signed:
+    """What most vaults show; of as many the one with the later date."""
+    votes = Counter(shown.values())
+    return max(votes, key=lambda one: (votes[one], one.order.issued, one.data))
+
+
+def _merged(shown: Mapping[str, Signed]) -> LegalOrder:
+    """What most vaults show; and down is whatever any signed words of it name: one vault's may be older, or all that is left."""
+    usual = _usual(shown).order
+    others = {post for one in shown.values() for post in one.order.down} - set(usual.down)
+    return replace(usual, down=(*usual.down, *sorted(others)))
 
 
 def _put(vault: Vault, key: str, data: bytes) -> None:
     """Raises unless the vault holds exactly this now; an order is never changed, a new one has a reference of its own."""
-    if not vault.put_new(key, data) and vault.get(key) != data:
-        raise VaultError(
-            f"{vault.name} holds something else as {key}",
-            "An order of this reference was recorded with other words, or somebody else put it there.",
-            "See `resilience order list`. What changed is an order of its own: give it another reference.",
-        )
+    if not vault.put_new(key, data):
+        _require_same(vault, key, data)
+
+
+def _require_same(vault: Vault, key: str, data: bytes) -> None:
+    if vault.get(key) != data:
+        raise _something_else(vault.name, key)
+
+
+def _hidden(vault: str, name: str) -> VaultError:
+    return VaultError(
+        f"{vault} does not give an order that it lists",
+        f"No vault that answers gives an order of the name {name}: one may be recorded there.",
+        f"Bring a vault back. Where nobody recorded such an order, look at the object in {vault} and remove it.",
+    )
+
+
+def _something_else(vault: str, key: str) -> VaultError:
+    return VaultError(
+        f"{vault} holds something else as {key}",
+        "An order of this reference was recorded with other words, or somebody else put it there.",
+        "See `resilience order list`. What changed is an order of its own: give it another reference.",
+    )
 
 
 def key(order: LegalOrder) -> str:
@@ -122,10 +196,6 @@ def key(order: LegalOrder) -> str:
 def decode(data: bytes, check: Verify) -> LegalOrder | None:
     """The order in an object, where the operator signed it."""
     value = seals.verified_json(data, check)
-    try:
-        if value is None:
-            return None
-        del value["signature"]
-        return LegalOrder(**{**value, "down": tuple(value["down"])})
-    except (TypeError, KeyError):
+    if value is None or value.keys() != KEYS:
         return None
+    return signed.read(value, LegalOrder)
