@@ -74,11 +74,13 @@ class Context:
 
 
 def sign_offs(given: list[str] | None) -> tuple[SignOff, ...]:
-    """`WHO; REFERENCE; YYYY-MM-DD` each; UsageError for anything else."""
+    """`WHO; REFERENCE; YYYY-MM-DD` each, where a reference may have semicolons; UsageError for anything else."""
     found = []
     for text in given or ():
-        parts = [part.strip() for part in text.split(";")]
-        if len(parts) != 3 or not all(parts) or not is_date(parts[2]):  # noqa: PLR2004
+        who, _, rest = text.partition(";")
+        reference, _, day = rest.rpartition(";")
+        parts = [part.strip() for part in (who, reference, day)]
+        if not all(parts) or not is_date(parts[2]):
             raise UsageError(
                 f"--sign-off {text!r} does not say who, for which order and when.",
                 "Later somebody will ask who stood for it.",

@@ -33,6 +33,8 @@ def add(
     """
     if not is_date(issued):
         raise UsageError(f"--issued {issued} is not a date.", "An order has one.", "Write it like 2026-11-25.")
+    _in_one_line("--reference", reference)
+    _in_one_line("--authority", authority)
     context: Context = ctx.obj
     with context.world() as (_, world), context.alone():
         order = LegalOrder(reference, authority, issued, vendor, tuple(down or ()))
@@ -69,3 +71,13 @@ def list_orders(
         typer.echo(f"{order.issued} {order.authority}: {order.reference}{down}")
     if not found and not listing.silent:
         typer.echo("No order is recorded.")
+
+
+def _in_one_line(option: str, text: str) -> None:
+    """UsageError for what nobody could read off a plan and type again."""
+    if not text or text != text.strip() or not text.isprintable():
+        raise UsageError(
+            f"{option} {text!r} is empty, or has blanks at an end or characters that nobody sees.",
+            "Whoever signs off types it again, as a plan prints it.",
+            "Write it in one line, with plain blanks between words.",
+        )

@@ -68,7 +68,7 @@ def approve(world: World, plan: Plan, approval: Approval, read: Plan | None = No
 
 def _refuse_unsigned(plan: Plan, approval: Approval) -> None:
     """An order is not accepted by a name alone: who stands for it, for which order, since when."""
-    orders = [hazard.reference for hazard in plan.hazards if hazard.name == "legal-order"]
+    orders = [hazard.reference.strip() for hazard in plan.hazards if hazard.name == "legal-order"]
     signed = {sign_off.reference for sign_off in approval.sign_offs}
     if left := [reference for reference in orders if reference not in signed]:
         raise Refused(
