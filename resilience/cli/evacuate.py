@@ -10,7 +10,7 @@ import typer
 
 from resilience.cli import switchover
 from resilience.cli.approval import Accepted
-from resilience.cli.context import Context, say_json
+from resilience.cli.context import Context, say_json, sign_offs
 from resilience.cli.notice import chosen, kept, pressing, when
 from resilience.decide.evacuation import Evacuation
 from resilience.engine.measure import Moving, measure
@@ -29,6 +29,7 @@ def run(
     digest: Annotated[str | None, typer.Option(help="Digest of the plan that was read.")] = None,
     accept: Accepted = None,
     to: Annotated[str | None, typer.Option(help="The site to move to.")] = None,
+    sign_off: Annotated[list[str] | None, typer.Option(help='"WHO; REFERENCE; DATE", for a legal order.')] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Show what is still to copy and whether it is done before the deadline; with --digest, move by a switchover.
@@ -38,9 +39,10 @@ def run(
     Exit status: 0 moved, 1 error, 2 usage: no plan was approved, or which notice has to be said, 5 refused.
     """
     context: Context = ctx.obj
+    asked = switchover.Asked(to, digest, tuple(accept or ()), sign_offs(sign_off))
     with context.world(site=to) as (fleet, world), context.alone(urgent=True):
         serving = serving_site(world, fleet)
-        site, asked = serving.site, switchover.Asked(to, digest, tuple(accept or ()))
+        site = serving.site
         going = switchover.interrupted(world, asked)
         left = fleet.site(going.source if going is not None and going.target == site else site).vendor
         notice = chosen(context, reference) if reference else pressing(kept(context).all(), left, world.clock.now())

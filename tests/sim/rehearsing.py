@@ -19,7 +19,7 @@ def rehearse(operator: Operator) -> None:
     stage = operator.stage
     beside = stage.beside = _beside(stage)
     fleet = rehearsal_fleet(stage.fleet, "birch", "r1", "acorn")
-    world = replace(simulated_world(beside, fleet), log=SimLog(beside))
+    world = replace(simulated_world(beside, fleet), log=SimLog(beside, beside.events))
     Rehearsal(operator.world, stage.fleet, world, fleet).run(frozenset(), lambda _: None)
 
 

@@ -10,8 +10,10 @@ from typer.testing import CliRunner, Result
 
 from resilience import cli
 from resilience.engine import orders
-from resilience.errors import UsageError
+from resilience.errors import Refused, UsageError
 from resilience.model import LegalOrder
+from tests.sim.plans import ORDER
+from tests.sim.rehearsing import rehearse, untouched
 from tests.sim.stage import Stage, day_one
 from tests.sim.typed import typing_at
 
@@ -70,3 +72,37 @@ def test_an_order_that_was_recorded_with_blanks_is_signed_off(stage: Stage) -> N
     """An earlier version took it: what it asks for is what is typed."""
     orders.record(stage.world, LegalOrder(" AZ 1 ", "court", "2026-11-25", ""))
     assert failed_over(stage, "Jane Roe; AZ 1; 2026-11-25").exit_code == 0
+
+
+def test_an_evacuation_is_signed_off(stage: Stage, tmp_path: Path) -> None:
+    """As in a failover: refused without it, done with it, and the journal keeps who stood for it."""
+    orders.record(stage.world, ORDER)
+    letter = tmp_path / "letter"
+    letter.write_text("The account ends within 30 hours.")
+    assert typed("notice", "add", str(letter)).exit_code == 0
+    shown = typed("evacuate").exception
+    assert isinstance(shown, UsageError)
+    digest = shown.next.split()[-1]
+    plan = json.loads(Path("plans", f"{digest}.json").read_text())
+    doing = ("evacuate", "--digest", digest, *(f"--accept={hazard['name']}" for hazard in plan["hazards"]))
+    refused = typed(*doing).exception
+    assert isinstance(refused, Refused)
+    assert refused.next == f'Add: --sign-off "WHO; {ORDER.reference}; YYYY-MM-DD"'
+    assert typed(*doing, "--sign-off", f"Jane Roe, counsel; {ORDER.reference}; 2026-11-25").exit_code == 0
+    decided = [event.data for event in stage.world.log.read() if event.kind == "decided"][-1]
+    assert [one["who"] for one in decided["signed_off"]] == ["Jane Roe, counsel"]
+    assert {"post7", "post8"} <= stage.state.hosts["birch"].hidden
+    assert stage.post(1) == 1
+
+
+def test_a_rehearsal_needs_no_sign_off(stage: Stage) -> None:
+    """Nothing is opened to anybody; the hazard is named all the same, and what was ordered down is down in the copy."""
+    orders.record(stage.world, ORDER)
+    rehearse(stage.operator)
+    assert stage.beside is not None
+    (plan,) = [event.data["plan"] for event in stage.beside.events if event.kind == "plan"]
+    assert [hazard["reference"] for hazard in plan["hazards"] if hazard["name"] == "legal-order"] == [ORDER.reference]
+    facts = {event.data["action"]: event.data["facts"] for event in stage.beside.events if event.kind == "step-done"}
+    assert facts["ledger"]["ordered_down"] == 2
+    assert "verify" in facts
+    untouched(stage)
