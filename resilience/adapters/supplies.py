@@ -14,6 +14,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,6 +28,7 @@ from resilience.model import Fleet, VaultSpec
 from resilience.ports import Signer, Vault
 from resilience.replication import seals
 from resilience.replication.epoch import each
+from resilience.replication.listed import Doubt, in_turn
 
 CODE = "src.tar.gz"
 LEFT_OUT = frozenset({"__pycache__", "lab", "cli", "render"})
@@ -147,28 +149,32 @@ def local_manifest(directory: Path) -> tuple[Manifest, bytes]:
 
 def newest(vaults: Mapping[str, Vault], verify: seals.Verify) -> Manifest:
     """The newest manifest that the operator signed and any of these vaults holds; others, and silent vaults, are passed over."""
-    found: list[Manifest] = []
+    best: Manifest | None = None
     told: list[str] = []
     for name, vault in vaults.items():
         try:
-            objects = {key: vault.get(key) for key in vault.list(PREFIX)}
+            for key, found in in_turn(vault, vault.list(PREFIX), partial(_signed, verify)):
+                if not isinstance(found, Doubt):
+                    best = max(best or found, found, key=lambda manifest: manifest.made)
+                    continue
+                log.warning("a list of supplies does not count", vault=name, key=key, why=found)
+                told.append(f"{name}: {key} {found}")
         except ResilienceError as error:
             told.append(f"{name}: {error.what}")
-            continue
-        for key, data in objects.items():
-            manifest = None if data is None else Manifest.from_bytes(data, verify)
-            if manifest is not None and manifest.key == key:
-                found.append(manifest)
-            else:
-                log.warning("a manifest that the operator did not sign", vault=name, key=key)
-                told.append(f"{name}: the operator did not sign {key}")
-    if not found:
+    if best is None:
         raise MissingPart(
             "No vault holds supplies",
             "; ".join(told) or f"None of {', '.join(vaults)} has an object under {PREFIX}.",
             "Put them there from a machine that ran scripts/bootstrap: resilience up.",
         )
-    return max(found, key=lambda manifest: manifest.made)
+    return best
+
+
+def _signed(verify: seals.Verify, key: str, data: bytes) -> Manifest | Doubt:
+    manifest = Manifest.from_bytes(data, verify)
+    if manifest is None or manifest.key != key:
+        return Doubt("is no list that the operator signed for that name")
+    return manifest
 
 
 def share(manifest: Manifest, links: Sequence[Link]) -> list[dict[str, Any]]:

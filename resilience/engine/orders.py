@@ -14,6 +14,7 @@ from resilience.model import LegalOrder
 from resilience.ports import Vault, World
 from resilience.replication import seals, signed
 from resilience.replication.epoch import each, newest_of
+from resilience.replication.listed import TRIES, Doubt, in_turn
 from resilience.replication.seals import Sign, Verify
 
 PREFIX = "order/"
@@ -48,10 +49,10 @@ class Signed(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What one vault has under names of orders: orders by their names, and names under which it has none."""
+    """What one vault has under names of orders: orders by their names, and why it has none under others."""
 
     believed: dict[str, Signed]
-    doubted: list[str]
+    doubted: dict[str, Doubt]
 
 
 def record(world: World, order: LegalOrder) -> Recorded:
@@ -92,8 +93,8 @@ def listing(world: World, vaults: Mapping[str, Vault]) -> Listing:
     silent = {name: answer for name, answer in answers.items() if isinstance(answer, ResilienceError)}
     doubts = []
     for vault, answer in answers.items():
-        for name in () if isinstance(answer, ResilienceError) else answer.doubted:
-            doubts.append(f"{vault} lists {name} and gives no order of that name")
+        for name, doubt in ({} if isinstance(answer, ResilienceError) else answer.doubted).items():
+            doubts.append(f"{vault}: {name} {doubt}")
             if name not in versions:
                 silent[vault] = _hidden(vault, name)
     for found in versions.values():
@@ -128,14 +129,23 @@ def _answers(world: World, vaults: Mapping[str, Vault]) -> Mapping[str, Shown | 
 
 def _shown(vault: Vault, check: Verify) -> Shown:
     """What a vault has under names of orders: an order counts under its own name alone."""
-    shown = Shown({}, [])
-    for name in filter(NAMED.fullmatch, vault.list(PREFIX)):
-        data = vault.get(name)
-        order = None if data is None else decode(data, check)
-        if data is not None and order is not None and key(order) == name:
-            shown.believed[name] = Signed(order, data)
+
+    def read(name: str, data: bytes) -> Signed | Doubt:
+        order = decode(data, check)
+        return Signed(order, data) if order is not None and key(order) == name else Doubt("is no order of that name")
+
+    shown = Shown({}, {})
+    for name, found in in_turn(vault, filter(NAMED.fullmatch, vault.list(PREFIX)), read):
+        if isinstance(found, Doubt):
+            shown.doubted[name] = found
         else:
-            shown.doubted.append(name)
+            shown.believed[name] = found
+    if len(shown.doubted) == TRIES:
+        raise VaultError(
+            f"{vault.name} lists orders that are none",
+            f"{TRIES} names in it hold no order; what else it lists was not looked at.",
+            f"Look at the objects below {PREFIX} in {vault.name}; take it out of the set until they are explained.",
+        )
     return shown
 
 

@@ -5,14 +5,14 @@ A vault's own word proves nothing, and the journal is on one machine only: whoev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from resilience.errors import ResilienceError
 from resilience.ports import Vault, World
 from resilience.replication import layout, proof, seals
 from resilience.replication.epoch import each
+from resilience.replication.originals import first_good
 
 
 def keep(world: World, fleet: str, vault: str, facts: Mapping[str, Any]) -> None:
@@ -71,7 +71,7 @@ def _told(world: World, vaults: Mapping[str, Vault]) -> Iterator[tuple[str, Prov
     for event in world.log.read():
         if event.kind == "verified" and event.data["ok"]:
             yield str(event.data["vault"]), _proven(event.when, event.data)
-    for answer in each(vaults, lambda vault: _held(vault, world.signer.verify)).values():
+    for answer in each(vaults, lambda vault: _held(vault, world.vaults, world.signer.verify)).values():
         for told in () if isinstance(answer, ResilienceError) else answer:
             yield told.vault, _proven(told.at, {"compared": told.compared, "not_compared": told.not_compared})
 
@@ -81,16 +81,15 @@ def _proven(at: float, facts: Mapping[str, Any]) -> Proven:
     return Proven(at, compared, str(facts.get("not_compared", "")), at if compared else None)
 
 
-def _held(vault: Vault, check: seals.Verify) -> list[proof.Proof]:
-    """The proofs of each vault that this one holds: the newest, and back to one whose rows were compared."""
-    by_vault = groupby(sorted(vault.list(layout.VERIFIED)), key=lambda key: key.rpartition("/")[0])
-    return [told for _, keys in by_vault for told in _back_to_compared(vault, [*keys][-proof.NEWEST :], check)]
+def _held(vault: Vault, of: Iterable[str], check: seals.Verify) -> list[proof.Proof]:
+    """The proofs of each of these vaults that this one holds: the newest, and back to one whose rows were compared."""
+    newest = proof.newest_names(vault, of)
+    return [told for keys in newest for told in _back_to_compared(vault, keys, check)]
 
 
 def _back_to_compared(vault: Vault, keys: Sequence[str], check: seals.Verify) -> Iterator[proof.Proof]:
     for key in reversed(keys):
-        data = vault.get(key)
-        told = None if data is None else proof.decode(data, check)
+        told = first_good([vault], key, lambda data: proof.decode(data, check))
         if told is not None:
             yield told
             if told.compared:

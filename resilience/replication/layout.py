@@ -21,18 +21,25 @@ NEAR = 16 << 20
 RECORD, CHUNK, FILE, ANY = 1 << 20, 9 << 20, 66 << 20, 256 << 20
 """Bytes that an object has at most, by its kind. A record: a start with a timeline's history, or a label with pg_control, has some KiB. A
 chunk: ship puts 4 MiB of WAL and one message of Postgres into one, and nobody unpacks more than 8 MiB; what can't be packed grows by
-a thousandth, sealed as much again and a line for each recipient. A file: the app hands over 64 MiB at most, sealed likewise. Any:
-twice the largest thing that is got whole, a mirror's copy of the packages hosts are set up from."""
+a thousandth, sealed as much again and a line for each recipient. A file: the app hands over 64 MiB at most, sealed likewise; the state
+of a stack is far below. Any: twice the largest thing that is got whole, a mirror's copy of the packages hosts are set up from."""
 MOST = {
-    "wal": RECORD,
-    "epoch": RECORD,
-    "label": RECORD,
-    "verified": RECORD,
-    "tls": RECORD,
-    "media": FILE,
-    "ledger": FILE,
+    WAL: RECORD,
+    EPOCH: RECORD,
+    LABEL: RECORD,
+    VERIFIED: RECORD,
+    "tls/": RECORD,
+    "order/": RECORD,
+    "supplies/signed-": RECORD,
+    MEDIA: FILE,
+    LEDGER: FILE,
+    STATE: FILE,
+    "supplies/": ANY,
+    "restic/": ANY,
+    STANDBY: ANY,
 }
-KIND = re.compile(rf"(rehearsal/[^/]+/|[^/]+/)??(?P<kind>{'|'.join(MOST)}|state|supplies|order|restic|standby)/")
+"""By how a kind's names begin; what is read by listing all of it is a record, so that nobody's memory is filled."""
+KIND = re.compile(rf"(rehearsal/[^/]+/|[^/]+/)??(?P<kind>{'|'.join(MOST)})")
 """The folder that tells what an object is, also below a rehearsal's name or, in a mirror, a vault's."""
 GUARDED = re.compile(r"wal/\d{8}/|label/|ledger/", re.ASCII)
 """What a thief with a site's key can make anew, so that it is read as good whenever it was put; all else the operator signs, or its
@@ -70,7 +77,7 @@ def most(key: str) -> int:
     """Bytes that an object of this name has at most: what is larger, somebody put there to fill a reader's memory."""
     found = KIND.match(key)
     kind = found["kind"] if found else ""
-    return CHUNK if kind == "wal" and chunk_start(key) is not None else MOST.get(kind, ANY)
+    return CHUNK if kind == WAL and chunk_start(key) is not None else MOST.get(kind, ANY)
 
 
 def epoch(number: int) -> str:

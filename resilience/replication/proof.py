@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,13 @@ def proven(vaults: Mapping[str, Vault], check: seals.Verify) -> set[tuple[str, s
 
 def _held(vault: Vault, of: Iterable[str], check: seals.Verify) -> list[Proof]:
     """The newest proofs of each of these vaults that this one holds; what cannot be read is passed over."""
-    keys = sorted(vault.list(layout.VERIFIED))
-    newest = (key for name in of for key in [k for k in keys if k.startswith(layout.verifications(name))][-NEWEST:])
-    found = (first_good([vault], key, lambda data: decode(data, check)) for key in newest)
+    found = (
+        first_good([vault], key, lambda data: decode(data, check)) for keys in newest_names(vault, of) for key in keys
+    )
     return [proof for proof in found if proof is not None]
+
+
+def newest_names(vault: Vault, of: Iterable[str]) -> Iterator[list[str]]:
+    """For each of these vaults the names of the newest proofs of it that this one lists."""
+    keys = sorted(vault.list(layout.VERIFIED))
+    return ([key for key in keys if key.startswith(layout.verifications(name))][-NEWEST:] for name in of)

@@ -11,11 +11,10 @@ from resilience.errors import MissingPart, ResilienceError
 from resilience.ports import Vault
 from resilience.replication import layout, seals
 from resilience.replication.epoch import each
+from resilience.replication.listed import Doubt, in_turn
 from resilience.replication.seals import Sign, Verify
 
 FORMAT = "resilience-state/1"
-TRIES = 20
-"""How many names a vault is believed to hold a state under, before the next vault is asked."""
 
 
 class Stack(NamedTuple):
@@ -71,14 +70,10 @@ def newest(vaults: Mapping[str, Vault], stack: Stack, check: Verify) -> Kept:
 def _newest_in(vault: Vault, stack: Stack, check: Verify) -> tuple[Kept | None, list[str]]:
     """The newest state in one vault, and why what is named like a newer one was not believed."""
     doubts: list[str] = []
-    for at_ms, key in _named(vault, stack)[:TRIES]:
-        data = vault.get(key)
-        if data is None:
-            doubts.append(f"{vault.name} lists {key} and does not have it.")
-            continue
-        sealed = _decode(data, stack, at_ms, check)
-        if isinstance(sealed, bytes):
-            return Kept(vault.name, key, at_ms, sealed), doubts
+    moments = {key: at_ms for at_ms, key in _named(vault, stack)}
+    for key, sealed in in_turn(vault, moments, lambda key, data: _decode(data, stack, moments[key], check)):
+        if not isinstance(sealed, Doubt):
+            return Kept(vault.name, key, moments[key], sealed), doubts
         doubts.append(f"{vault.name}: {key} {sealed}.")
     return None, doubts
 
@@ -94,16 +89,16 @@ def _numbered(keys: list[str]) -> Iterator[tuple[int, str]]:
             yield at_ms, key
 
 
-def _decode(data: bytes, stack: Stack, at_ms: int, check: Verify) -> bytes | str:
-    """The encrypted state; else what is wrong with the object, as the end of a sentence."""
+def _decode(data: bytes, stack: Stack, at_ms: int, check: Verify) -> bytes | Doubt:
+    """The encrypted state."""
     value = seals.verified_json(data, check)
     if value is None or value.get("format") != FORMAT:
-        return "is no state that the operator signed"
+        return Doubt("is no state that the operator signed")
     if (value.get("fleet"), value.get("stack")) != stack:
-        return f"was signed for {value.get('stack')} of fleet {value.get('fleet')}"
+        return Doubt(f"was signed for {value.get('stack')} of fleet {value.get('fleet')}")
     if value.get("at_ms") != at_ms:
-        return "is a state of another moment under this name"
+        return Doubt("is a state of another moment under this name")
     try:
         return base64.b64decode(value["sealed"], validate=True)
     except (KeyError, TypeError, ValueError):
-        return "was signed and holds nothing that can be read"
+        return Doubt("was signed and holds nothing that can be read")

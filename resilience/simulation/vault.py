@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from resilience.errors import Oversized
 from resilience.replication import layout
 from resilience.simulation.state import State
 
@@ -47,7 +48,15 @@ class SimVault:
 
     def get(self, key: str) -> bytes | None:
         """The object; None when it is surely absent."""
-        return self._ask("get", lambda: PICTURE if self._picture(key) else self._objects.get(key))
+
+        def look() -> bytes | None:
+            data = PICTURE if self._picture(key) else self._objects.get(key)
+            if data is not None and len(data) > layout.most(key):
+                why = f"It is more than {layout.most(key) >> 20} MiB, and nothing of this kind is so large."
+                raise Oversized(f"{self.name} could not get {key}", why, "Find out who put it there.")
+            return data
+
+        return self._ask("get", look)
 
     def exists(self, key: str) -> bool:
         """Whether it is there."""

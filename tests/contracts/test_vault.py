@@ -96,7 +96,9 @@ def _refuse_large(vault: Vault, key: str) -> None:
     assert isinstance(read_good(vault, key, lambda data: data), Altered)
 
 
-@pytest.mark.parametrize("key", [layout.chunk(1, 1 << 24), layout.first(1), "label/00000001/1-abc.json"])
+@pytest.mark.parametrize(
+    "key", [layout.chunk(1, 1 << 24), layout.first(1), "label/00000001/1-abc.json", "order/ab.json"]
+)
 def test_what_is_larger_than_its_kind_is_altered(vault: Vault, key: str) -> None:
     """Whoever may only put must not end a reader by an object's size: it is told at once, and by another name than silence."""
     _refuse_large(vault, key)

@@ -80,7 +80,7 @@ def test_a_vault_that_holds_something_else_is_named(monkeypatch: pytest.MonkeyPa
     stage.state.vaults["cedar"].objects[NAME] = orders.encode(ORDER, stage.world.signer.sign)
     said = typed(stage, monkeypatch, tmp_path, "order", "list")
     assert said.exit_code == 0
-    assert said.stderr == f"elm lists {NAME} and gives no order of that name.\n"
+    assert said.stderr == f"elm: {NAME} is no order of that name.\n"
     assert ORDER.reference in said.stdout
     del stage.state.vaults["elm"].objects[orders.key(OTHER)]
     stage.operator.snapshot()
