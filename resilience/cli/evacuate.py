@@ -12,6 +12,7 @@ from resilience.cli import switchover
 from resilience.cli.approval import Accepted
 from resilience.cli.context import Context, say_json, sign_offs
 from resilience.cli.notice import chosen, kept, pressing, when
+from resilience.decide import with_companions
 from resilience.decide.evacuation import Evacuation
 from resilience.engine.measure import Moving, measure
 from resilience.engine.observe import read
@@ -47,11 +48,12 @@ def run(
         left = fleet.site(going.source if going is not None and going.target == site else site).vendor
         notice = chosen(context, reference) if reference else pressing(kept(context).all(), left, world.clock.now())
         if fleet.site(site).vendor == notice.vendor:
-            target = _target(fleet, site, notice, to)
+            leaving = with_companions(fleet, frozenset({notice.vendor}))
+            target = _target(fleet, notice.vendor, leaving, to)
             found = measure(world, fleet, Moving(notice, site, target), _keys(context, fleet))
             typer.echo(evacuation_text(notice, found, target), err=True)
             half = notice.received_at + (notice.deadline_at - notice.received_at) / 2
-            asked = replace(asked, to=target, pictures_until=half)
+            asked = replace(asked, to=target, pictures_until=half, leaving=leaving)
             site = switchover.move(context, fleet, world, asked, silent=as_json).target
         elif going is not None and left == notice.vendor:
             switchover.move(context, fleet, world, asked, silent=as_json)
@@ -89,17 +91,20 @@ def evacuation_text(notice: Notice, found: Evacuation, target: str) -> str:
     return "\n".join(lines)
 
 
-def _target(fleet: Fleet, source: str, notice: Notice, to: str | None) -> str:
-    left = [site.name for site in fleet.sites if site.name != source and site.vendor != notice.vendor]
+def _target(fleet: Fleet, vendor: str, leaving: frozenset[str], to: str | None) -> str:
+    left = [site.name for site in fleet.sites if site.vendor not in leaving]
+    others = sorted(leaving - {vendor})
     if not left:
         raise UsageError(
             "There is no site to move to.",
-            f"All others are at {notice.vendor}, which ends the account.",
+            f"All others are at {' or '.join([vendor, *others])}: the account there ends, or is expected to go with it.",
             "Declare a site at another vendor in the fleet file.",
         )
-    if to is not None and fleet.site(to).vendor == notice.vendor:
+    if to is not None and fleet.site(to).vendor in leaving:
         ways = " or ".join(f"--to {name}" for name in left)
-        raise UsageError(f"{to} is at {notice.vendor}, too.", "It goes when the account goes.", f"Say {ways}.")
+        at = fleet.site(to).vendor
+        which = f"{at}, which is expected to go with {vendor}" if at in others else f"{at}, too"
+        raise UsageError(f"{to} is at {which}.", "It goes when the account goes.", f"Say {ways}.")
     return to or left[0]
 
 

@@ -61,6 +61,8 @@ class Asked:
     signed: tuple[SignOff, ...] = ()
     pictures_until: float | None = None
     """When it moves although old pictures are still to come."""
+    leaving: frozenset[str] = frozenset()
+    """Vendors that gave notice, or go with one that did."""
 
 
 def interrupted(world: World, asked: Asked) -> Plan | None:
@@ -75,7 +77,8 @@ def move(context: Context, fleet: Fleet, world: World, asked: Asked, *, silent: 
         plan = interrupted(world, asked)
         if plan is None:
             survey = observe(world, fleet)
-            plan = plan_switchover(fleet, survey, to=asked.to, pictures_until=asked.pictures_until)
+            until, leaving = asked.pictures_until, asked.leaving
+            plan = plan_switchover(fleet, survey, to=asked.to, pictures_until=until, leaving=leaving)
             expected = forecast(fleet, survey, plan)
             approve_read(context, world, plan, asked.digest, asked.accepted, asked.signed, expected)
         else:

@@ -20,6 +20,8 @@ class Way:
     following: VaultSet
     lost: frozenset[str]
     forced: bool = False
+    leaving: frozenset[str] = frozenset()
+    """Vendors that are still there, and gave notice or go with one that did: nothing afterwards counts on them."""
     planned: bool = False
     """The old site is asked to stop, and says that it did: in a switchover, or a restore while it lives."""
     lapse_s: float = 0.0
@@ -98,7 +100,9 @@ def thin(old: EpochRecord, following: VaultSet) -> Iterator[Hazard]:
     """What is weaker than before with this vault set: one vault alone, or none that could be spared any more."""
     if len(following.vaults) == 1:
         yield Hazard("single-vault-left", f"Only {following.vaults[0]} would hold copies afterwards.")
-    elif _spare(following.vaults, following.k, following.s) < 1 <= _spare(old.vaults, old.k, old.s):
+    elif _spare(following.vaults, following.k, following.s) < 1 and (
+        _spare(old.vaults, old.k, old.s) >= 1 or len(following.vaults) < len(old.vaults)
+    ):
         why = (
             f"{' and '.join(following.vaults)} would all be needed: without any one of them the site can't be left, and "
             "commits that wait for vaults wait. Declare a vault at one more vendor, then `resilience vaults`."

@@ -36,7 +36,7 @@ def next_set(fleet: Fleet, primary: str, lost: frozenset[str], unheard: frozense
     if n == 0:
         raise TooFewVaults(
             f"No vault would be left with {primary} as the primary.",
-            "A vault never counts at the primary's own vendor, and the others are lost.",
+            "A vault never counts at the primary's own vendor, and the others are lost, or will be.",
             "Choose another target with --to SITE, or declare a vault at one more vendor.",
         )
     k = min(fleet.replication.k, n)

@@ -13,7 +13,7 @@ from resilience.decide.naming import naming
 from resilience.decide.opening import opening, pictures, stages
 from resilience.decide.quorum import newest_epoch, next_set, usable
 from resilience.decide.target import Wording, choose
-from resilience.decide.vaults import join
+from resilience.decide.vaults import ending, join
 from resilience.errors import Refused, ResilienceError
 from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, SiteReading, Stage, Step, Survey, Unknown, lane
 
@@ -25,11 +25,17 @@ MOVING = Wording(
 
 
 def plan_switchover(
-    fleet: Fleet, survey: Survey, *, to: str | None = None, pictures_until: float | None = None
+    fleet: Fleet,
+    survey: Survey,
+    *,
+    to: str | None = None,
+    pictures_until: float | None = None,
+    leaving: frozenset[str] = frozenset(),
 ) -> Plan:
     """Steps that let another site serve; the old one stops first and says what it wrote last.
 
     `pictures_until` is when it goes on although old pictures are still to come: a notice has a deadline.
+    `leaving` are vendors that are still there and won't be: none of them is gone to, and no vault of theirs counts afterwards.
     Refused unless the site that serves, its vaults, all zones and the target's vendor answer as they should.
     """
     old = newest_epoch(survey)
@@ -39,7 +45,8 @@ def plan_switchover(
             "Either nothing was ever shipped, or no vault could be read.",
             "Run `resilience status` to see what each vault answers.",
         )
-    target = choose([site.name for site in fleet.sites if site.name != old.site], to, MOVING)
+    others = [site.name for site in fleet.sites if site.name != old.site and site.vendor not in leaving]
+    target = choose(others, to, MOVING)
     if doubts := tuple(_doubts(fleet, survey, old, target)):
         raise Refused(
             f"{old.site} is not switched to {target}: {doubts[0]}.",
@@ -47,7 +54,8 @@ def plan_switchover(
             or "A switchover loses nothing, or it is not done.",
             "Mend that and plan again. If the old site is lost, it is a failover: `resilience plan`.",
         )
-    way = Way(old, target, next_set(fleet, target, frozenset()), frozenset(), planned=True)
+    following = next_set(fleet, target, leaving)
+    way = Way(old, target, following, frozenset(), planned=True, leaving=leaving)
     follows = _follows(survey.sites.get(target))
     found = [*(h for h in hazards(fleet, survey, way) if h.name not in MOOT), *_pause(target, follows=follows)]
     seen = survey.sites[old.site].stage
@@ -112,11 +120,12 @@ def _steps(
         "k": following.k,
         "s": following.s,
     }
-    vaults = ", ".join(following.vaults)
+    vaults, ends = ", ".join(following.vaults), ending(fleet, way.leaving)
+    left_out = f" {' and '.join(ends)} counts no more: the account there ends." if ends else ""
     yield from _hot(step, way) if follows else _cold(step, way, numbers, pictures_until)
     yield step("close", Phase.DECIDE, "Users go on reading; writes pause here.", old.site, stage=str(Stage.READ_ONLY))
     yield step("drain", Phase.DECIDE, "All vaults hold all that was written, or it goes on as before.", old.site)
-    yield step("seal", Phase.DECIDE, f"{old.site} can get no write confirmed; {target} may write.", **numbers)
+    yield step("seal", Phase.DECIDE, f"{old.site} can get no write confirmed; {target} may write.{left_out}", **numbers)
     yield step("stand-down", Phase.DATA, "The old site stops, and says what it wrote last.", old.site)
     yield step("shape", Phase.PROVISION, "Keys and settings of the new epoch.", beside=True)
     if follows:
@@ -134,7 +143,7 @@ def _steps(
     yield from naming(fleet, target, frozenset(), opened[-1], tuple(certify(fleet, target)))
     yield from lane(opening(target, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME), "then")
     yield from lane([pictures(target)], "beside")
-    yield from join(fleet, target, old, following)
+    yield from join(fleet, target, old, following, ends)
     yield step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again.")
     yield step("protect", Phase.PROTECT, f"A verified copy again at another vendor: {vaults}.")
     yield step("state", Phase.PROTECT, "The stack's state goes into the vaults.")

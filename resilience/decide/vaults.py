@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from resilience.decide.hazards import thin
@@ -110,20 +110,30 @@ def change(fleet: Fleet, old: EpochRecord, following: VaultSet, *, forced: bool 
         yield step("fill", Phase.DATA, f"Ledger and pictures that {', '.join(lacking)} lacks.", vaults=lacking)
 
 
-def join(fleet: Fleet, site: str, old: EpochRecord, following: VaultSet) -> Iterator[Step]:
-    """Vaults that are in the set since the site was opened get what was put before they were."""
+def ending(fleet: Fleet, leaving: frozenset[str]) -> list[str]:
+    """Vaults that will go with their vendors."""
+    return [vault.name for vault in fleet.sealing if vault.vendor in leaving]
+
+
+def join(fleet: Fleet, site: str, old: EpochRecord, following: VaultSet, ends: Sequence[str] = ()) -> Iterator[Step]:
+    """Vaults that are in the set since the site was opened get what was put before they were.
+
+    Where vaults end, all of the set get what any of those may have alone.
+    """
     new = [name for name in following.vaults if name not in old.vaults]
     if new:
         reason = f"What hosts are set up from goes to {', '.join(new)} too."
         yield Step(f"{Phase.PROTECT}.supplies.{site}", "supplies", site, Phase.PROTECT, reason, {"vaults": new})
-    yield from complete(site, [*new, *whole_again(fleet, following, new)])
+    yield from complete(site, list(following.vaults) if ends else [*new, *whole_again(fleet, following, new)], ends)
 
 
-def complete(site: str, vaults: list[str]) -> Iterator[Step]:
-    """These vaults get what they lack of what the others hold."""
+def complete(site: str, vaults: list[str], ends: Sequence[str] = ()) -> Iterator[Step]:
+    """These vaults get what they lack of what the others hold; those that end must say what they hold."""
     if vaults:
-        reason = f"Ledger and pictures that {', '.join(vaults)} lacks."
-        yield Step(f"{Phase.PROTECT}.fill.{site}", "fill", site, Phase.PROTECT, reason, {"vaults": vaults})
+        before = f", before {' and '.join(ends)} ends" if ends else ""
+        reason = f"Ledger and pictures that {', '.join(vaults)} lacks{before}."
+        args = {"vaults": vaults, **({"ends": list(ends)} if ends else {})}
+        yield Step(f"{Phase.PROTECT}.fill.{site}", "fill", site, Phase.PROTECT, reason, args)
 
 
 def whole_again(fleet: Fleet, following: VaultSet, new: list[str]) -> list[str]:

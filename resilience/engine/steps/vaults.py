@@ -9,7 +9,7 @@ from resilience.engine import orders
 from resilience.engine.anchor import note
 from resilience.engine.run import Facts, Run
 from resilience.engine.stack_state import bring
-from resilience.errors import Refused, ResilienceError, TooFewVaults, VaultError
+from resilience.errors import Refused, ResilienceError, TooFewVaults, VaultError, VendorClosed
 from resilience.model import EpochRecord, Step, payload_only
 from resilience.ports import Vault
 from resilience.replication import layout
@@ -67,6 +67,7 @@ def fill(run: Run, step: Step) -> Facts:
     for answer in (listed[name] for name in new):
         if isinstance(answer, ResilienceError):
             raise answer
+    _refuse_unlisted(run, {str(name): listed[str(name)] for name in step.args.get("ends", ())})
     keepers = [run.world.vaults[name] for name in epoch.vaults if name in told and name not in apart]
     done = {name: _fill(run, name, owed(name, told, apart), told, keepers) for name in new}
     for given in (given for name, given in orders.spread(run.world).items() if name in new):
@@ -82,6 +83,18 @@ def _held_before(run: Run, epoch: EpochRecord) -> set[str]:
     return {
         name for older in numbered(run.world.vaults, epoch.parent, run.world.signer.verify) for name in older.vaults
     }
+
+
+def _refuse_unlisted(run: Run, ends: Mapping[str, object]) -> None:
+    """A vault that ends may have something alone; one whose account is closed by now is not waited for."""
+    for name, answer in ends.items():
+        if isinstance(answer, ResilienceError) and not isinstance(answer, VendorClosed):
+            raise VaultError(
+                f"{name} does not say what it holds, and its vendor ends the account.",
+                f"What it alone has goes with it. {answer.what}",
+                "Run the same command again. Once the account is closed: "
+                f"`resilience protect --lost {run.fleet.vault(name).vendor}`.",
+            )
 
 
 def _fill(
