@@ -146,7 +146,7 @@ class Plane(Protocol):
         """First day only: an empty database; refuses where there already is one."""
 
     def warm(self, site: Site, outputs: SiteOutputs) -> None:
-        """Let the host load what `restore`, `recover`, `fetch_ledger` and `fetch_first` need; nothing is read, changed or opened by it."""
+        """Let the host load what `restore`, `recover`, `fetch_ledger`, `fetch_first` and `nowhere` need; nothing is read, changed or opened by it."""
 
     def restore(
         self,
@@ -192,8 +192,8 @@ class Plane(Protocol):
         What one gives is kept there.
         """
 
-    def nowhere(self, site: Site, outputs: SiteOutputs, named: Sequence[str]) -> Sequence[str]:
-        """Which of these pictures no vault has; TooFewVaults where one that k vaults hold could be missed."""
+    def nowhere(self, site: Site, outputs: SiteOutputs) -> Sequence[str]:
+        """Pictures that rows name and neither the host nor any vault has; TooFewVaults where one that k vaults hold could be missed."""
 
     def start_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """Start shipping under this epoch; returns once a first chunk is confirmed by k vaults."""

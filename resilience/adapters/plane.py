@@ -95,7 +95,7 @@ class SshPlane:
 
     def warm(self, site: Site, outputs: SiteOutputs) -> None:
         """Start the commands that come next; each waits for its configuration, which alone makes it do anything."""
-        self.commands.get_ready(outputs, "restore", "fetch-ledger", FETCH_FIRST, "recover")
+        self.commands.get_ready(outputs, "restore", "fetch-ledger", FETCH_FIRST, "recover", "nowhere")
 
     def restore(
         self,
@@ -155,9 +155,9 @@ class SshPlane:
         found = self.commands.there(outputs, "fetch-media", config, timeout=A_DAY_S)
         return [str(name) for name in found["lost"]]
 
-    def nowhere(self, site: Site, outputs: SiteOutputs, named: Sequence[str]) -> Sequence[str]:
+    def nowhere(self, site: Site, outputs: SiteOutputs) -> Sequence[str]:
         """Listed from the host, which is nearer to the vaults than an operator may be."""
-        config = {**self.config.reader(site, self.config.newest(site)), "named": list(named)}
+        config = self.config.reader(site, self.config.newest(site))
         return [str(name) for name in self.commands.there(outputs, "nowhere", config, timeout=600)["nowhere"]]
 
     def begin_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from resilience.engine.run import Run
@@ -23,14 +23,13 @@ def app_facts(run: Run, site: str) -> Mapping[str, Any]:
     return facts
 
 
-def missing_media(run: Run, site: str, found: Mapping[str, Any]) -> int:
+def missing_media(found: Mapping[str, Any], nowhere: Iterable[str]) -> int:
     """How many pictures that rows name are neither on the host nor in a vault, so that they will not come.
 
     A key is missing as long as it is not on the host: nobody is let in before.
     """
-    absent = found["missing"]
-    nowhere = run.world.plane.nowhere(run.fleet.site(site), run.outputs(site), absent) if absent else ()
-    return max(len(nowhere), int(found.get("keys_missing", 0)))
+    lost = set(nowhere).intersection(found["missing"])  # what came meanwhile is not
+    return max(len(lost), int(found.get("keys_missing", 0)))
 
 
 def note_media(run: Run, found: Mapping[str, Any], missing: int) -> None:

@@ -58,7 +58,7 @@ def main(
     lost = [*dict.fromkeys(name for name in names if not is_picture(name))]
     if lost:
         log.warning("rows name what is no picture", how_many=len(lost))
-    left = _lacking(config, (name for name in names if is_picture(name)))
+    left = lacking(config, (name for name in names if is_picture(name)))
     absent = len(left) + len(lost)
     with _listening(config.paths.outbox) as wanted:
         while some := [name for name in _asked_for(wanted) if name in left] or list(islice(left, BATCH)):
@@ -75,7 +75,7 @@ def _all_listed(config: Config, vaults: Mapping[str, Vault], until: float) -> di
     lost, fetched, before = set[str](), 0, sys.maxsize
     while True:
         names = _listed(vaults)
-        left = _lacking(config, names - lost)
+        left = lacking(config, names - lost)
         absent = len(left)
         while (some := list(islice(left, BATCH))) and time.monotonic() < until:
             lost.update(bad := _bring(config, vaults, some))
@@ -94,9 +94,10 @@ def _listed(vaults: Mapping[str, Vault]) -> set[str]:
     return openable(seen, seen)
 
 
-def _lacking(config: Config, names: Iterable[str]) -> dict[str, None]:
-    """Those that are not here, in their order."""
-    return dict.fromkeys(name for name in names if not appfolders.is_file(place(config.paths.media, name)))
+def lacking(config: Config, names: Iterable[str]) -> dict[str, None]:
+    """Those that are not here, in their order; what is no picture's name is nowhere looked for."""
+    media = config.paths.media
+    return dict.fromkeys(name for name in names if not (is_picture(name) and appfolders.is_file(place(media, name))))
 
 
 @contextmanager

@@ -10,19 +10,21 @@ from resilience.errors import ResilienceError, TooFewVaults
 from resilience.replication import layout
 from resilience.replication.apart import openable
 from resilience.replication.config import Config
+from resilience.replication.fetch_media import lacking, rows
 from resilience.replication.patient import sounded_out
 
 log = structlog.get_logger()
 
 
 def main(config: Config) -> dict[str, Any]:
-    """Of the pictures in `named` those that no vault lists, or lists only parts of that open for nobody.
+    """Of the pictures in `named`, or else of all that rows name, those that this host lacks and no vault has.
 
-    A vault is listed only as long as some are looked for. TooFewVaults where so few answer that one which k of them hold
+    None has what it does not list, or lists only parts of that open for nobody.
+    A vault is asked only as long as some are looked for. TooFewVaults where so few answer that one which k of them hold
     could be missed.
     """
-    left, seen, silent = set(config.named), set[str](), dict[str, str]()
-    for vault in sounded_out(config.open()).values():
+    left, seen, silent = set(lacking(config, config.named or rows(config))), set[str](), dict[str, str]()
+    for vault in sounded_out(config.open()).values() if left else ():
         if not left:
             break
         try:

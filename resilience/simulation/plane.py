@@ -200,12 +200,13 @@ class SimPlane:
         source = self._writer()
         return set() if source is None else source.rows.keys() - {*source.wal[source.confirmed :]}
 
-    def nowhere(self, site: Site, outputs: SiteOutputs, named: Sequence[str]) -> Sequence[str]:
-        """Those that no vault has."""
+    def nowhere(self, site: Site, outputs: SiteOutputs) -> Sequence[str]:
+        """A row and its picture have one name here; vaults are asked only where some are lacking."""
 
         def look(host: Host) -> Sequence[str]:
-            held = set[str]().union(*(vault.pictures for vault in self._enough(host).values()))
-            return [name for name in named if name not in held]
+            lacking = set(host.rows) - host.pictures
+            held = (vault.pictures for vault in (self._enough(host).values() if lacking else ()))
+            return sorted(lacking.difference(*held))
 
         return self._on(outputs, "nowhere", 0.3, look)
 

@@ -43,25 +43,19 @@ def verify(run: Run, step: Step) -> Facts:
     """Compare rows, pictures, takedowns and the ledger, and let a user through by address."""
     epoch, outputs = run.epoch(step.subject), run.outputs(step.subject)
     looks: Mapping[str, Callable[[], Any]] = {
-        "facts": lambda: _agreeing(run, step.subject),
+        "facts": lambda: app_facts(run, step.subject),
+        "nowhere": lambda: run.world.plane.nowhere(run.fleet.site(step.subject), outputs),
         "anchor": lambda: anchor(run),
         "walked": lambda: _walk(run, epoch, outputs),
     }
     seen: dict[str, Any] = {}
     run.world.together([partial(lambda name, look: seen.update({name: look()}), *each) for each in looks.items()])
-    facts, missing = seen["facts"]
+    facts, missing = seen["facts"], missing_media(seen["facts"]["media"], seen["nowhere"])
+    note_media(run, facts["media"], missing)
     counts = {"missing": missing, "corrupt": len(facts["media"]["corrupt"]), "resurrected": 0}
     ledger = {"ledger": int(facts["ledger"]["entries"]), "anchor": seen["anchor"]}
     run.note("looked", nonce=epoch.nonce, **counts, **ledger)
     return {"rows": facts["posts"], **counts, **ledger, "journey": list(seen["walked"].steps)}
-
-
-def _agreeing(run: Run, site: str) -> tuple[Facts, int]:
-    """What the app says of its rows, and how many pictures are neither here nor on their way."""
-    facts = app_facts(run, site)
-    missing = missing_media(run, site, facts["media"])
-    note_media(run, facts["media"], missing)
-    return facts, missing
 
 
 def _walk(run: Run, epoch: EpochRecord, outputs: SiteOutputs) -> Journey:
