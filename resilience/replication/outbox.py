@@ -343,8 +343,9 @@ class Queue(threading.Thread):
         return None
 
     def _may_go(self, entry: str) -> bool:
-        """Once this host goes on under a newer epoch no entry can count under this one any more, so only those go that did."""
-        return self._lease.following is None or self._outbox.told("ledger", entry)
+        """Once there is a newer epoch no entry can count under this one any more, so only those go that did."""
+        ended = self._lease.following is not None or self._lease.superseded is not None
+        return not ended or self._outbox.told("ledger", entry)
 
     def _put(self, kind: str, path: Path) -> None:
         try:
@@ -357,12 +358,8 @@ class Queue(threading.Thread):
             return
         with self.meter.put(len(data)):
             self.vault.put_new(key, data)
-        if kind == "ledger" and not self._lease.look(self.vault):
-            if self._lease.superseded is not None:
-                self._stopping.set()
-                return
-            if not self._may_go(path.name):  # it waits for the next epoch
-                return
+        if kind == "ledger" and not self._lease.look(self.vault) and not self._may_go(path.name):
+            return  # it waits for the next epoch; what else there is goes on
         if self.apart:
             self._outbox.keep_headers(self)
             self._kept = None

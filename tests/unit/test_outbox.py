@@ -44,7 +44,10 @@ class Host:
         self.folder = folder
         self.vaults = {name: Door(name) for name in ("birch", "cedar", "elm", "oak")}
         self.boxes: list[Outbox] = []
-        self.lease: Any = SimpleNamespace(look=lambda _: self.lease.following is None, following=None, superseded=None)
+        self.lease: Any = SimpleNamespace(look=self._look, following=None, superseded=None)
+
+    def _look(self, _: object) -> bool:
+        return self.lease.following is None and self.lease.superseded is None
 
     def ship(self, *names: str, apart: str = "") -> Outbox:
         """An outbox under a set of vaults, at work."""
@@ -175,6 +178,25 @@ def test_while_a_set_changes_those_who_leave_count_no_more(host: Host) -> None:
     assert host.told == []
     host.open(outbox, "elm")
     assert host.told == [f"key/{KEY}"]
+
+
+def test_what_rows_show_is_handed_over_to_who_came_after(host: Host) -> None:
+    """No entry counts any more, but for one that the app was told of; keys and pictures of rows that were written do, whatever waits before them."""
+    outbox = host.ship("birch", "cedar", "elm")
+    host.hand_over("ledger", "00000001.json")
+    waits(outbox, 1, "birch", "cedar", "elm")
+    host.open(outbox, "birch", "cedar")
+    assert host.told == ["ledger/00000001"]
+    host.lease.superseded = "an epoch of another site"
+    for kind, name in (("ledger", "00000002.json"), ("key", KEY), ("media", "post")):
+        host.hand_over(kind, name)
+    host.vaults["elm"].open.set()
+    held = [layout.media(KEY), layout.media("post")]
+    wait_until(lambda: all(host.vaults[name].put[-2:] == held for name in ("birch", "cedar", "elm")), "the others")
+    waits(outbox, 1, "birch", "cedar", "elm")
+    assert host.vaults["elm"].put == [layout.ledger(1, 1), layout.media(KEY), layout.media("post")]
+    assert outbox.queue("elm").waiting("ledger") == ["00000002.json"]
+    assert host.told == [f"key/{KEY}", "ledger/00000001"]
 
 
 def test_a_locked_vault_that_stays_does_not_hold_up_a_change(host: Host) -> None:
