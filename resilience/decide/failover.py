@@ -10,7 +10,7 @@ from resilience.decide.certificates import certify
 from resilience.decide.hazards import Way, hazards, lapse_s
 from resilience.decide.naming import naming
 from resilience.decide.opening import opening, pictures, stages
-from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable, silent, usable
+from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable, short_of, silent, usable
 from resilience.decide.standby import no_way_on, stand_by
 from resilience.decide.target import Wording, choose
 from resilience.decide.vaults import join
@@ -53,7 +53,7 @@ def plan_failover(
     lost = lost_vendors(fleet, survey, declared if again else declared | {source.vendor})
     left = [s.name for s in fleet.sites if s.vendor not in lost and (again or s.name != old.site)]
     target = choose(left, to, GOING)
-    forced = force and 0 < len(usable(fleet, survey, old, lost)) < old.s
+    forced = force and bool(usable(fleet, survey, old, lost)) and short_of(fleet, survey, old, lost) is not None
     if not forced:
         sealable(fleet, survey, old, lost)
     unheard = silent(fleet, survey, lost) if forced else ()

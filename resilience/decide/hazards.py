@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from resilience.decide.certificates import without_certificate
-from resilience.decide.quorum import VaultSet, missed, orders_missed, usable
+from resilience.decide.quorum import Short, VaultSet, missed, orders_missed, short_of, usable
 from resilience.model import EpochRecord, Fleet, Hazard, Point, Survey, Unknown, known
 
 
@@ -77,9 +77,9 @@ def _writing(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
         )
         yield Hazard("loses-writes", why)
     elif way.forced:
-        left = usable(fleet, survey, way.old, way.lost)
+        short = short_of(fleet, survey, way.old, way.lost) or Short(way.old, [], way.old.s)
         why = (
-            f"Only {len(left)} of the {way.old.s} vaults needed to fence {way.old.site} can be used. It may go on having "
+            f"Only {len(short.left)} of the {short.needed} vaults needed to fence {way.old.site} can be used. It may go on having "
             "writes acknowledged that the new site never sees."
         )
         yield Hazard("split-brain", why)

@@ -55,8 +55,28 @@ def usable(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str])
     return [
         name
         for name in old.vaults
-        if fleet.vault(name).vendor not in lost and not isinstance(survey.vaults[name].epoch, Unknown)
+        if name in survey.vaults
+        and fleet.vault(name).vendor not in lost
+        and not isinstance(survey.vaults[name].epoch, Unknown)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """An epoch that no new one could fence: which of its vaults can be used, and how many it takes."""
+
+    record: EpochRecord
+    left: list[str]
+    needed: int
+
+
+def short_of(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str]) -> Short | None:
+    """Why no new epoch can be sealed: the newest one's quorum, or that of one under which its host may still be; None where it can."""
+    for record, needed in ((old, old.s), *survey.older):
+        left = usable(fleet, survey, record, lost)
+        if len(left) < needed:
+            return Short(record, left, needed)
+    return None
 
 
 def missed(survey: Survey, shown: EpochRecord) -> str | None:
@@ -90,17 +110,18 @@ def silent(fleet: Fleet, survey: Survey, lost: frozenset[str]) -> tuple[str, ...
 
 
 def sealable(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str]) -> list[str]:
-    """The usable vaults; TooFewVaults below the old set's s."""
+    """The usable vaults; TooFewVaults below the old set's s, or where an older epoch could not be fenced."""
     left = usable(fleet, survey, old, lost)
-    if len(left) < old.s:
+    if (short := short_of(fleet, survey, old, lost)) is not None:
         silent = "; ".join(
             f"{name}: {reading.epoch.why}"
             for name, reading in survey.vaults.items()
             if isinstance(reading.epoch, Unknown)
         )
         raise TooFewVaults(
-            f"Only {len(left)} of the {old.s} vaults needed to seal a new epoch can be used: "
-            f"{', '.join(left) or 'none'}.",
+            f"Only {len(short.left)} of the {short.needed} vaults needed to seal a new epoch can be used: "
+            f"{', '.join(short.left) or 'none'}."
+            + ("" if short.record == old else f" {old.site} may not have turned from epoch {short.record.number} yet."),
             "Without the seal the old site could still have writes acknowledged. "
             + (f"Silent: {silent}." if silent else "The others are at lost vendors."),
             "Bring a vault back and run the same command again. Nothing was promoted."

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from resilience.decide.hazards import every_name_lost, thin
 from resilience.decide.naming import naming
-from resilience.decide.quorum import VaultSet, lost_vendors, missed, newest_epoch, next_set, silent, usable
+from resilience.decide.quorum import VaultSet, lost_vendors, missed, newest_epoch, next_set, short_of, silent, usable
 from resilience.decide.standby import no_way_on, stand_by
 from resilience.decide.vaults import change, complete, same, whole_again
 from resilience.errors import Refused, ResilienceError
@@ -108,7 +108,7 @@ def _refuse_idle(survey: Survey, epoch: EpochRecord) -> None:
 def _following(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[str]) -> VaultSet:
     """The set without lost vaults; the present one where it is as it should be, or where it can't be changed."""
     present = VaultSet(epoch.vaults, epoch.k, epoch.s)
-    if len(usable(fleet, survey, epoch, lost)) < epoch.s or not fleet.vaults_for(epoch.site, lost):
+    if short_of(fleet, survey, epoch, lost) is not None or not fleet.vaults_for(epoch.site, lost):
         return present
     wanted = next_set(fleet, epoch.site, lost)
     kept = tuple(vault for vault in fleet.vaults if vault.name in epoch.vaults)
@@ -141,10 +141,9 @@ def _steps(
 def _hazards(
     fleet: Fleet, survey: Survey, epoch: EpochRecord, following: VaultSet, lost: frozenset[str]
 ) -> Iterator[Hazard]:
-    left = usable(fleet, survey, epoch, lost)
-    if len(left) < epoch.s:
+    if (short := short_of(fleet, survey, epoch, lost)) is not None:
         why = (
-            f"Only {', '.join(left) or 'no vault'} is left of {epoch.s} that a new epoch needs: no failover from here, "
+            f"Only {', '.join(short.left) or 'no vault'} is left of {short.needed} that a new epoch needs: no failover from here, "
             f"and {epoch.site} stops writes once it can't tell whether it may still write. With --force the set becomes what "
             "is left."
         )

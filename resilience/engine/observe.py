@@ -34,7 +34,7 @@ from resilience.model import (
 from resilience.ports import Vault, World
 from resilience.replication import layout
 from resilience.replication.anchors import Ledgers, to_ask
-from resilience.replication.epoch import each, get_from, newest_epoch, newest_of, settled_of
+from resilience.replication.epoch import each, get_from, newest_epoch, newest_of, settled_of, to_fence
 
 T = TypeVar("T")
 
@@ -82,7 +82,12 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
     newest = newest_first(survey.epochs)
     settled = settled_of(get_from(asked), newest, world.signer.verify)
     answering = {n: v for n, v in asked.items() if not isinstance(survey.vaults[n].ledger, Unknown)}
-    survey = replace(survey, ledgers=read(lambda: _ledgers(world, answering, newest)))
+    older = read(lambda: _older(world, asked, newest))
+    survey = replace(
+        survey,
+        ledgers=read(lambda: _ledgers(world, answering, newest)),
+        older=() if isinstance(older, Unknown) else older,  # the seal itself says what it lacks
+    )
     return survey if settled is None else replace(survey, settled=settled.nonce)
 
 
@@ -121,6 +126,14 @@ def _ledgers(world: World, vaults: Mapping[str, Vault], newest: Sequence[EpochRe
             "Bring a vault back and look again.",
         )
     return told.records
+
+
+def _older(
+    world: World, vaults: Mapping[str, Vault], newest: Sequence[EpochRecord]
+) -> tuple[tuple[EpochRecord, int], ...]:
+    """What a new epoch must fence besides the newest: its host may still be under one of these."""
+    fenced = to_fence(vaults, newest[0].number, world.signer.verify) if newest else []
+    return tuple((old.record, old.needed) for old in fenced if old.record.number < newest[0].number)
 
 
 def _with(seen: VaultReading, proven: proofs.Proven | None, failed: proofs.Failed | None) -> VaultReading:

@@ -162,6 +162,8 @@ class Survey:
     settled: str = ""
     """Where vaults show several epochs of the newest number: the nonce of the one that was sealed for good, if any tells."""
 
+    older: tuple[tuple[EpochRecord, int], ...] = ()
+    """Epochs before the newest that a new one must fence as well, and in how many of their vaults."""
     ledgers: Reading[tuple[EpochRecord, ...]] = ()
     """Epochs of which any vault may hold a ledger entry that counts, the newest first."""
 

@@ -193,6 +193,9 @@ def settled_of(get: Get, rivals: Sequence[EpochRecord], check: Verify) -> EpochR
     return next(filter(went_on, rivals), None) if rivals[1:] else None
 
 
+NONE: tuple[list[EpochRecord], list[EpochRecord]] = ([], [])
+
+
 class Older(NamedTuple):
     """An epoch before the one that is sealed, and in how many of its vaults the new one must lie."""
 
@@ -204,13 +207,21 @@ def to_fence(vaults: Mapping[str, Vault], parent: int, check: Verify) -> list[Ol
     """What a child of `parent` must fence, newest first: every epoch of that number, and back to one sealed for good.
 
     Of an epoch before those that has no site yet, enough vaults are those without which nobody could put an opening
-    record into k of them and see no newer epoch there.
+    record into k of them and see no newer epoch there. One under which the host of the one before goes on has a site, and
+    fences nothing: until it is opened that host may still write under the one before, by that one's vaults alone.
     """
     found: list[Older] = []
-    for known, opened in _back(vaults, parent, check):
-        found += [Older(r, r.s if r in opened or not found else len(r.vaults) - r.k + 1) for r in known]
-        if any(_attested(get_from(vaults), record, check) for record in known):
+    back = _back(vaults, parent, check)
+    known, opened = next(back, NONE)
+    while known:
+        before, opened_before = next(back, NONE)
+        going_on = [record for record in known if any(continues(record, old) for old in before)]
+        for r in known:
+            has_site = r in opened or r in going_on or not found
+            found.append(Older(r, r.s if has_site else len(r.vaults) - r.k + 1))
+        if any(r not in going_on and _attested(get_from(vaults), r, check) for r in known):
             break
+        known, opened = before, opened_before
     return found
 
 
@@ -250,7 +261,7 @@ def _begun(get: Get, record: EpochRecord) -> bool:
 
 
 def attest(vaults: Mapping[str, Vault], record: EpochRecord, sign: Sign) -> None:
-    """Leave word, wherever that works, that this epoch was sealed for good: its parent's site can't go on."""
+    """Leave word, wherever that works, that this epoch was sealed for good: another site than its own can't go on under its parent."""
     data = seals.canonical(seals.sign_json({"format": SEALED, "number": record.number, "nonce": record.nonce}, sign))
     each(vaults, lambda vault: vault.put_new(layout.sealed(record.number), data))
 

@@ -29,6 +29,7 @@ from resilience.simulation import simulated_fleet
 
 FLEET = simulated_fleet()
 OLD = EpochRecord(1, "acorn", "n" * 32, 0, ("birch", "cedar", "elm"), 2, 2, 0.0, "key", "signed")
+NEWER = replace(OLD, number=2, parent=1, nonce="m" * 32)
 LABEL = "label/00000001/0000000001000028-abc123ffff.json"
 RAN = PastRun("failover", "birch", {"decide": 1.0, "provision": 12.0, "data": 7.0, "name": 25.0}, 0.2, 3, 0)
 PAST = Past((RAN,), frozenset({("elm", "abc123")}))
@@ -100,6 +101,17 @@ def test_without_the_old_quorum_only_by_force_and_by_name() -> None:
     forced = plan_failover(FLEET, seen, force=True)
     assert {"split-brain", "loses-writes", "stale-ledger"} <= named(forced)
     assert next(step for step in forced.steps if step.action == "seal").args["forced"] is True
+
+
+def test_an_epoch_that_its_host_may_still_be_under_needs_its_own_quorum() -> None:
+    """The newest set could seal; ship may not have turned from the one before, whose vaults are gone but for one."""
+    before = replace(OLD, vaults=("birch", "fir", "gone"))
+    seen = replace(survey(), older=((before, 2),))
+    with pytest.raises(TooFewVaults, match=r"Only 1 of the 2 .*may not have turned from epoch 1 yet") as raised:
+        plan_failover(FLEET, replace(seen, vaults={n: replace(r, epoch=NEWER) for n, r in seen.vaults.items()}))
+    assert "--force" in str(raised.value)
+    forced = plan_failover(FLEET, seen, force=True)
+    assert "Only 1 of the 2 vaults needed" in next(h.why for h in forced.hazards if h.name == "split-brain")
 
 
 def test_force_changes_nothing_where_it_is_not_needed() -> None:
