@@ -340,8 +340,14 @@ class Gate(Protocol):
     def certificate(self, outputs: SiteOutputs, wait_s: float = 0.0) -> SealedCertificate:
         """What it serves the name with, waited for so long; raises where it has none that is good."""
 
-    def begin(self, outputs: SiteOutputs, under: str) -> Stage:
-        """Close it, unless it was opened under this very epoch (its nonce); the stage it is at."""
+    def begin(self, outputs: SiteOutputs, under: Sequence[str]) -> Stage:
+        """Close it, unless it was opened under one of these epochs: what is there was written under all of them without a break.
+
+        They go by their nonces, the newest first, which it knows from then on. The stage it is at.
+        """
+
+    def go_on(self, outputs: SiteOutputs, under: Sequence[str]) -> Stage:
+        """Where it was opened under one of these epochs, note the first: the site writes on. Never closes it; the stage it is at."""
 
     def set(self, outputs: SiteOutputs, stage: Stage) -> Stage:
         """Let through from now on what this stage lets through, and no more; the stage it was at."""

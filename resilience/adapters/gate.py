@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,11 +42,23 @@ class HostGate:
     recipients: tuple[str, ...] = ()
     """To whom the keys of its certificates are encrypted before they go anywhere."""
 
-    def begin(self, outputs: SiteOutputs, under: str) -> Stage:
-        """Close, unless it was opened under this very epoch."""
-        nonce = shlex.quote(under)
-        close = f"rm -f {_marks(self.folder, Stage.CLOSED)}; {self.renew}; printf %s {nonce} > {self.folder}/epoch"
-        return self._run(outputs, f'[ "$(cat {self.folder}/epoch 2>/dev/null)" = {nonce} ] || {{ {close}; }}')
+    def begin(self, outputs: SiteOutputs, under: Sequence[str]) -> Stage:
+        """Close, unless it was opened under one of these epochs."""
+        close = f"rm -f {_marks(self.folder, Stage.CLOSED)}; {self.renew}; {self._note(under[0])}"
+        return self._known(outputs, under, otherwise=close)
+
+    def go_on(self, outputs: SiteOutputs, under: Sequence[str]) -> Stage:
+        """The marks stay as they are."""
+        return self._known(outputs, under, otherwise="true")
+
+    def _known(self, outputs: SiteOutputs, under: Sequence[str], *, otherwise: str) -> Stage:
+        newest, *before = map(shlex.quote, under)
+        older = f"{'|'.join(before)}) {self._note(under[0])} ;; " if before else ""
+        cases = f"{newest}) ;; {older}*) {otherwise} ;;"
+        return self._run(outputs, f'case "$(cat {self.folder}/epoch 2>/dev/null)" in {cases} esac')
+
+    def _note(self, nonce: str) -> str:
+        return f"printf %s {shlex.quote(nonce)} > {self.folder}/epoch"
 
     def set(self, outputs: SiteOutputs, stage: Stage) -> Stage:
         """Take away the marks beyond the stage, then make those up to it."""

@@ -11,6 +11,7 @@ from resilience.decide import may_be_primary, plan_up
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe
 from resilience.render import Progress
+from resilience.render.words import how_far
 
 
 def run(
@@ -22,6 +23,8 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Make SITE from its stack, and bring its host into shape. Interrupted, it goes on when run again.
+
+    A site that serves goes on serving, as far open as it is: `resilience open` opens it further.
 
     Exit status: 0 done, 1 error, 2 usage, 5 refused.
     """
@@ -40,5 +43,7 @@ def run(
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         execute(world, fleet, plan, progress.watch)
         outputs = world.clouds[site].outputs(fleet.site(site))
+        at = world.gate.stage(outputs) if outputs and may_be_primary(survey, site) else None
     done = outputs.to_json() if outputs else {}
-    say_json(done) if as_json else typer.echo(f"{site} is up at {', '.join(done['addresses'])}.")
+    said = f"{site} is up at {', '.join(done['addresses'])}."
+    say_json(done) if as_json else typer.echo(f"{said} {how_far(at) if at else ''}".rstrip())

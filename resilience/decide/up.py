@@ -104,9 +104,10 @@ def _primary(
         reason = "A failover to here may have stopped half-way: let the old lease run out."
         yield _step(site, "lease", Phase.START, reason, seconds=lapse)
     yield _step(site, "start", Phase.START, "Start the app.")
-    if not first_day:
+    if first_day:
+        yield from opening(site, stages(None), Phase.START, first_day=True)
+    else:
         yield _step(site, "verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
-    yield from opening(site, stages(None), Phase.START, first_day=first_day)
     yield from pointing((zone for zone in fleet.names.zones if zone.vendor not in lost), site)
     yield from certify(fleet, site)
     yield from complete(site, unlocked)

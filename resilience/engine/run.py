@@ -50,8 +50,11 @@ class Run:
         if any(hazard.name in hazards for hazard in self.plan.hazards):
             return True
         events = self.world.log.read()
-        own = own_epochs(self.world.vaults, record, self.world.signer.verify)
-        return any(not accepted_of(events, epoch.nonce).isdisjoint(hazards) for epoch in own)
+        return any(not accepted_of(events, nonce).isdisjoint(hazards) for nonce in self.written_under(record))
+
+    def written_under(self, record: EpochRecord) -> list[str]:
+        """Nonces of the epochs under which this record's host has written without a break, the newest first."""
+        return [epoch.nonce for epoch in own_epochs(self.world.vaults, record, self.world.signer.verify)]
 
     def nonces(self) -> frozenset[str]:
         """Nonces of epochs that this journal set out to seal."""

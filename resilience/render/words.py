@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 from datetime import UTC, datetime
 
-from resilience.model import Verdict
+from resilience.model import Stage, Verdict
 
 UNKNOWN = "not known"
 
@@ -75,6 +75,14 @@ def joined(names: object) -> str:
 def outcome(verdict: Verdict) -> str:
     """The one word that comes first."""
     return verdict.verdict.capitalize()
+
+
+def how_far(at: Stage) -> str:
+    """How far a site is open, and what opens it further; empty where everybody is let in."""
+    if at == Stage.SIGN_UPS:
+        return ""
+    seen = "closed" if at == Stage.CLOSED else f"open up to {at}"
+    return f"It is {seen}: `resilience open sign-ups` opens it further."
 
 
 def headline(verdict: Verdict) -> str:

@@ -181,15 +181,26 @@ class SimGate:
         self.stage(outputs)
         return SealedCertificate(Certificate(self.host, "CN=Simulated", 4e9, "00"), b"sealed")
 
-    def begin(self, outputs: SiteOutputs, under: str) -> Stage:
-        """Close, unless it was opened under this very epoch."""
+    def begin(self, outputs: SiteOutputs, under: Sequence[str]) -> Stage:
+        """Close, unless it was opened under one of these epochs."""
 
         def begin(host: Host) -> Stage:
-            if host.opened_under != under:
-                host.opened_under, host.stage = under, Stage.CLOSED
+            if host.opened_under not in under:
+                host.stage = Stage.CLOSED
+            host.opened_under = under[0]
             return host.stage
 
         return self._on(outputs, "begin", begin)
+
+    def go_on(self, outputs: SiteOutputs, under: Sequence[str]) -> Stage:
+        """Note the newest, where it was opened under one of them."""
+
+        def go_on(host: Host) -> Stage:
+            if host.opened_under in under:
+                host.opened_under = under[0]
+            return host.stage
+
+        return self._on(outputs, "go_on", go_on)
 
     def set(self, outputs: SiteOutputs, stage: Stage) -> Stage:
         """Open or close up to this stage; the one it was at."""

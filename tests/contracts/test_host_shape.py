@@ -313,7 +313,7 @@ def statuses(shell: Shell, *options: str) -> list[int]:
 def test_the_gate_lets_through_what_its_stage_says(shaped: Shaped, shell: Shell, app: None) -> None:
     """Closed at first; up and down again, without a reload; whoever shows the pass is let through, a wrong one not."""
     gate, outputs = HostGate(lambda _: shell), shaped.host.outputs
-    assert gate.begin(outputs, "n1") == Stage.CLOSED
+    assert gate.begin(outputs, ["n1"]) == Stage.CLOSED
     for stage in [*Stage, *reversed(Stage)]:
         gate.set(outputs, stage)
         assert gate.stage(outputs) == stage
@@ -325,10 +325,10 @@ def test_the_gate_lets_through_what_its_stage_says(shaped: Shaped, shell: Shell,
 def test_what_was_opened_under_another_epoch_is_closed(shaped: Shaped, shell: Shell, app: None) -> None:
     """Begun again under the same epoch it stays open; under a new one it is closed until it is looked at."""
     gate, outputs = HostGate(lambda _: shell), shaped.host.outputs
-    gate.begin(outputs, "n2")
+    gate.begin(outputs, ["n2"])
     gate.set(outputs, Stage.WRITES)
-    assert gate.begin(outputs, "n2") == Stage.WRITES
-    assert gate.begin(outputs, "n3") == Stage.CLOSED
+    assert gate.begin(outputs, ["n2"]) == Stage.WRITES
+    assert gate.begin(outputs, ["n3"]) == Stage.CLOSED
     assert statuses(shell) == LETS_THROUGH[Stage.CLOSED]
 
 
@@ -344,7 +344,7 @@ def test_the_app_never_sees_the_pass(shell: Shell, app: None) -> None:
 def test_while_everybody_comes_those_inside_go_first(shaped: Shaped, shell: Shell, app: None) -> None:
     """Guests hold all the room there is: the next one gets a page that looks again; who is inside, in line or a probe is served."""
     gate, outputs, base = HostGate(lambda _: shell), shaped.host.outputs, f"http://{shell.login.address}"
-    gate.begin(outputs, "crowded")
+    gate.begin(outputs, ["crowded"])
     gate.set(outputs, Stage.SIGN_UPS)
     crowd = f"curl -sZ --parallel-immediate --parallel-max 48 -o /dev/null '{base}/long?[1-48]'"
     shell.check(

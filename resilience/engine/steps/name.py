@@ -22,6 +22,8 @@ def point(run: Run, step: Step) -> Facts:
     site = str(step.args["site"])
     run.epoch(site)
     names, outputs = run.fleet.names, run.outputs(site)
+    if _kept_closed(run, site):
+        return {"closed": True}
     try:
         run.world.zones[step.subject].point(names.host, outputs.addresses[:1], names.ttl_s)
     except ResilienceError as error:
@@ -29,6 +31,11 @@ def point(run: Run, step: Step) -> Facts:
         error.next = f"{kept}If {step.subject} is gone: `{_without(run, step.subject, site)}`."
         raise
     return {"host": names.host, "address": outputs.addresses[0], "ttl_s": names.ttl_s}
+
+
+def _kept_closed(run: Run, site: str) -> bool:
+    """Whether an `up` found the site closed: it opens it to nobody, and no name moves to where nobody may even read."""
+    return run.plan.kind == "up" and run.world.gate.stage(run.outputs(site)) == Stage.CLOSED
 
 
 def _without(run: Run, vendor: str, site: str) -> str:
@@ -59,6 +66,8 @@ def delegate(run: Run, step: Step) -> Facts:
 def certify(run: Run, step: Step) -> Facts:
     """Wait until the site has a certificate for the name, and bring it into the vaults; at once where one travelled."""
     run.epoch(step.subject)
+    if _kept_closed(run, step.subject):
+        return {"closed": True}
     return certificates.keep(run, run.fleet.site(step.subject), ISSUED_WITHIN_S)
 
 

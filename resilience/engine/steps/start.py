@@ -23,7 +23,7 @@ def begin(run: Run, step: Step) -> Facts:
     epoch, outputs, site = run.epoch(step.subject), run.outputs(step.subject), run.fleet.site(step.subject)
 
     def ahead() -> None:
-        run.world.gate.begin(outputs, epoch.nonce)
+        run.world.gate.begin(outputs, [epoch.nonce])
         run.world.plane.begin_ship(site, outputs, epoch)
         run.world.app.begin(outputs)
 
@@ -32,9 +32,10 @@ def begin(run: Run, step: Step) -> Facts:
 
 
 def start(run: Run, step: Step) -> Facts:
-    """Start the app on the site's host behind its gate, if the epoch is still ours."""
+    """Start the app on the site's host behind its gate, if the epoch is still ours; what serves already stays as far open as it is."""
     epoch, outputs = run.epoch(step.subject), run.outputs(step.subject)
-    stage = run.world.gate.begin(outputs, epoch.nonce)
+    sealed_here = run.set_out_to_seal()  # then nothing was written before it
+    stage = run.world.gate.begin(outputs, [epoch.nonce] if sealed_here else run.written_under(epoch))
     run.world.app.start(outputs)
     return {"address": outputs.addresses[0], "stage": str(stage)}
 

@@ -39,6 +39,7 @@ def turn(run: Run, step: Step) -> Facts:
     run.tell(site.name)
     turn_to = run.world.plane.force_turn if run.plan.forced else run.world.plane.await_turn
     turn_to(site, run.outputs(site.name), epoch)
+    run.world.gate.go_on(run.outputs(site.name), run.written_under(epoch))
     return {"epoch": epoch.number, "vaults": list(epoch.vaults), "anchored": note(run, epoch)}
 
 
