@@ -266,6 +266,14 @@ class Plane(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class TakenDown:
+    """How many posts went, and which words named none: those can't be obeyed."""
+
+    count: int
+    no_posts: tuple[str, ...] = ()
+
+
 class App(Protocol):
     """The app, as far as the toolkit knows it: on its host, and from outside.
 
@@ -310,8 +318,11 @@ class App(Protocol):
     def appoint(self, outputs: SiteOutputs, account: str) -> None:
         """Let this account moderate."""
 
-    def take_down(self, outputs: SiteOutputs, posts: Sequence[str], reason: str) -> int:
-        """Take these posts down for good, with the app still closed; how many were still there."""
+    def post_id(self, named: str) -> str | None:
+        """The id of the post that is named so, by its id or its public address; None where this is no post's, be there one or not."""
+
+    def take_down(self, outputs: SiteOutputs, posts: Sequence[str], reason: str) -> TakenDown:
+        """Take these posts down for good, with the app still closed; what names no post is passed over, and told."""
 
     def still_named(self, outputs: SiteOutputs, pictures: Sequence[str]) -> frozenset[str]:
         """Of these pictures (sha256) those that a row names, once every upload that is under way has ended."""

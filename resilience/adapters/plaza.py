@@ -18,10 +18,11 @@ from typing import IO, Any
 import httpx
 import stamina
 
+from resilience.adapters.plaza_posts import post_id
 from resilience.adapters.shells import Shells
 from resilience.errors import ResilienceError
 from resilience.model import Notice, SiteOutputs
-from resilience.ports import Journey
+from resilience.ports import Journey, TakenDown
 
 AS_PLAZA = (
     "set -a; . /etc/resilience/app.env; set +a; cd /; "
@@ -41,6 +42,8 @@ BULK = {"medium": (10_000, 2_850_000)}
 """Users and posts that are loaded in bulk, by the size of a drill: medium is a database of 1 GB."""
 SEED = "/var/tmp/seed"  # noqa: S108 - on a fresh host that is ours alone
 LOAD_WITHIN_S = 1800.0
+AT_ONCE = 1000
+"""Posts in one command line: a host takes none that is longer than 128 KiB."""
 
 
 class _NotYet(Exception):
@@ -65,6 +68,8 @@ class PlazaOnHost:
     shell: Shells
     material: Path
     """Texts and pictures that a drill's seed is made of."""
+    host: str
+    """The public name, under which posts have their addresses."""
 
     @property
     def ready_path(self) -> str:
@@ -100,10 +105,17 @@ class PlazaOnHost:
         """Make the account a moderator."""
         self._plaza(outputs, f"make-moderator {account}")
 
-    def take_down(self, outputs: SiteOutputs, posts: Sequence[str], reason: str) -> int:
+    def post_id(self, named: str) -> str | None:
+        """Of whatever plaza of any version takes: its command line ends at all else."""
+        return post_id(named, self.host)
+
+    def take_down(self, outputs: SiteOutputs, posts: Sequence[str], reason: str) -> TakenDown:
         """Plaza's own ledger gets an entry for each that is still there."""
-        given = " ".join(shlex.quote(word) for word in ("--reason", reason, "--", *posts))
-        return int(self._plaza(outputs, f"take-down {given}")["taken_down"])
+        ids = [found for named in posts if (found := self.post_id(named)) is not None]
+        parts = [ids[begin : begin + AT_ONCE] for begin in range(0, len(ids), AT_ONCE)]
+        lines = [shlex.join(["take-down", f"--reason={reason}", "--", *part]) for part in parts]
+        count = sum(int(self._plaza(outputs, line)["taken_down"]) for line in lines)
+        return TakenDown(count, tuple(named for named in posts if self.post_id(named) is None))
 
     def still_named(self, outputs: SiteOutputs, pictures: Sequence[str]) -> frozenset[str]:
         """Asked of plaza's rows, behind the same locks that uploads take."""

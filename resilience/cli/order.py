@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,7 +11,8 @@ import typer
 from resilience.cli.context import Context, is_date, say_json
 from resilience.engine import orders
 from resilience.errors import UsageError
-from resilience.model import LegalOrder
+from resilience.model import Fleet, LegalOrder
+from resilience.ports import World
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Legal orders: record one, list them.")
 
@@ -22,22 +24,24 @@ def add(
     authority: Annotated[str, typer.Option(help="Who ordered it.")],
     issued: Annotated[str, typer.Option(help="The order's own date, YYYY-MM-DD.")],
     vendor: Annotated[str, typer.Option(help="The vendor it was served on; us where absent.")] = "",
-    down: Annotated[list[str] | None, typer.Option(help="A post that was ordered down, by its id.")] = None,
+    down: Annotated[
+        list[str] | None, typer.Option(help="A post that was ordered down: its id, or its address.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Record an order in every vault. From now on a failover needs a sign-off for it, and what it names stays down.
 
     A vault that lacks it is named. Whatever takes a snapshot or gives a vault what it lacks brings it there, too.
 
-    Exit status: 0 recorded in enough vaults that it can't be forgotten while k of them are left, 1 error, 2 usage.
+    Exit status: 0 recorded in enough vaults that it can't be forgotten while k of them are left, 1 error, 2 usage: no date, or no post.
     """
     if not is_date(issued):
         raise UsageError(f"--issued {issued} is not a date.", "An order has one.", "Write it like 2026-11-25.")
     _in_one_line("--reference", reference)
     _in_one_line("--authority", authority)
     context: Context = ctx.obj
-    with context.world() as (_, world), context.alone():
-        order = LegalOrder(reference, authority, issued, vendor, tuple(down or ()))
+    with context.world() as (fleet, world), context.alone():
+        order = LegalOrder(reference, authority, issued, vendor, _ids(world, fleet, down or ()))
         done = orders.record(world, order)
     if as_json:
         say_json({**asdict(order), "vaults": done.held, "lacking": done.lacking})
@@ -58,19 +62,34 @@ def list_orders(
     context: Context = ctx.obj
     with context.world() as (_, world):
         listing = orders.listing(world, world.vaults)
+        unnamed = {order.reference: orders.no_posts(world, order) for order in listing.orders}
     found = listing.orders
     for name, error in listing.silent.items():
         typer.echo(f"{name} did not list its orders: {error.why}", err=True)
     for doubt in listing.doubts:
         typer.echo(f"{doubt}.", err=True)
     if as_json:
-        say_json([asdict(order) for order in found])
+        say_json([{**asdict(order), "no_posts": unnamed[order.reference]} for order in found])
         return
     for order in found:
         down = f", down: {', '.join(order.down)}" if order.down else ""
         typer.echo(f"{order.issued} {order.authority}: {order.reference}{down}")
+        if told := orders.not_obeyed(order, unnamed[order.reference]):
+            typer.echo(f"  {told}")
     if not found and not listing.silent:
         typer.echo("No order is recorded.")
+
+
+def _ids(world: World, fleet: Fleet, named: Sequence[str]) -> tuple[str, ...]:
+    """The posts by their ids, each once; UsageError for words that name none."""
+    found = {one: world.app.post_id(one) for one in named}
+    if wrong := [repr(one) for one, post in found.items() if post is None]:
+        raise UsageError(
+            f"--down names what is no post: {', '.join(wrong)}.",
+            "Nobody could take that down, and what is recorded is never changed.",
+            f"Give the id of each post, which is the number at the end of its address, or its address at {fleet.names.host}.",
+        )
+    return tuple(dict.fromkeys(post for post in found.values() if post is not None))
 
 
 def _in_one_line(option: str, text: str) -> None:

@@ -63,8 +63,9 @@ def _orders(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
         whom = f"on {order.vendor}" if order.vendor else "on us"
         why = (
             f"{order.authority} ordered {order.reference} on {order.issued}, served {whom}. A vendor's decision can be "
-            "left behind, an order can't: somebody must sign off, and what was ordered down stays down."
-        )
+            "left behind, an order can't: somebody must sign off, and what was ordered down stays down. "
+            + survey.not_obeyed.get(order.reference, "")
+        ).rstrip()
         yield Hazard("legal-order", why, order.reference)
 
 

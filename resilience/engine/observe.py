@@ -12,7 +12,7 @@ from resilience.decide.names import wanted
 from resilience.engine import proofs
 from resilience.engine.certificates import travelling
 from resilience.engine.mirror import look
-from resilience.engine.orders import listing
+from resilience.engine.orders import listing, no_posts, not_obeyed
 from resilience.engine.past import past_of
 from resilience.errors import ResilienceError, TooFewVaults, VendorClosed
 from resilience.model import (
@@ -78,6 +78,7 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
             certificate.result(),
             _all(mirrors),
             orders_unread=frozenset(listed.silent),
+            not_obeyed={order.reference: not_obeyed(order, no_posts(world, order)) for order in listed.orders},
         )
     newest = newest_first(survey.epochs)
     settled = settled_of(get_from(asked), newest, world.signer.verify)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import NamedTuple
 
@@ -103,6 +103,17 @@ def listing(world: World, vaults: Mapping[str, Vault]) -> Listing:
         doubts += [f"{vault} holds {usual.reference} with other words than most" for vault in differ]
     orders = sorted(map(_merged, versions.values()), key=lambda order: order.reference)
     return Listing(tuple(orders), silent, tuple(doubts))
+
+
+def no_posts(world: World, order: LegalOrder) -> tuple[str, ...]:
+    """What the order names that is no post, so that nobody can take it down: an earlier version took any words."""
+    return tuple(named for named in order.down if world.app.post_id(named) is None)
+
+
+def not_obeyed(order: LegalOrder, words: Sequence[str]) -> str:
+    """What a person is told of such words; empty where there are none."""
+    verb = "name" if len(words) > 1 else "names"
+    return f"{', '.join(words)} in {order.reference} {verb} no post: nobody can take that down." if words else ""
 
 
 def spread(world: World) -> Mapping[str, int | ResilienceError]:

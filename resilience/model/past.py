@@ -45,7 +45,7 @@ class LegalOrder:
     vendor: str
     """The vendor it was served on; empty where it was served on us."""
     down: tuple[str, ...] = ()
-    """Posts that were ordered down: no site is opened while one of them can be read."""
+    """Posts that were ordered down, by their ids: no site is opened while one of them can be read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,8 @@ class Survey:
     """Legal orders that any vault shows."""
     orders_unread: frozenset[str] = field(default=frozenset(), kw_only=True)
     """Vaults that may be called and did not list theirs."""
+    not_obeyed: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """Reference of an order → what of it nobody can obey, in words; empty where all of it can be."""
     registration: Reading[Registration] = Unknown("no RDAP address is declared")
     """How the domain stands with its registry."""
     certificate: Reading[tuple[Certificate, tuple[str, ...]] | None] = None

@@ -100,6 +100,8 @@ class Progress:
                 self._begin(step, f"{data.get('action', '')} {data.get('subject', '')}".strip(), at, announce=False)
             case "step-done":
                 self._end(step, "done", at)
+                for line in data.get("facts", {}).get("not_obeyed", ()):
+                    self.say(f"{'':9}  {line}")
             case "step-failed":
                 self._end(step, f"failed: {data.get('what', '')}", at)
                 for key in ("why", "next"):  # at once: what goes on beside it may take long

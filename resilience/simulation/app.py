@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from resilience.adapters.plaza_posts import post_id
 from resilience.errors import ResilienceError
 from resilience.model import Certificate, Fleet, Notice, SiteOutputs, Stage
-from resilience.ports import Journey, SealedCertificate
+from resilience.ports import Journey, SealedCertificate, TakenDown
 from resilience.simulation.plane import answering
 from resilience.simulation.shipping import reachable, record_takedown, would_acknowledge
 from resilience.simulation.state import Host, State
@@ -22,6 +23,7 @@ class SimApp:
     """The app on its host."""
 
     sim: State
+    host: str
 
     @property
     def ready_path(self) -> str:
@@ -122,14 +124,19 @@ class SimApp:
 
         self._on(outputs, "appoint", 0.1, appoint)
 
-    def take_down(self, outputs: SiteOutputs, posts: Sequence[str], reason: str) -> int:
+    def post_id(self, named: str) -> str | None:
+        """As plaza's: the row `post7` has the id 7."""
+        return post_id(named, self.host)
+
+    def take_down(self, outputs: SiteOutputs, posts: Sequence[str], reason: str) -> TakenDown:
         """An entry each, for those that can be seen."""
 
-        def take(host: Host) -> int:
-            shown = [post for post in posts if post in host.rows and post not in host.hidden]
-            for post in shown:
-                record_takedown(self.sim, host, post)
-            return len(shown)
+        def take(host: Host) -> TakenDown:
+            rows = [f"post{found}" for named in posts if (found := self.post_id(named)) is not None]
+            shown = [row for row in rows if row in host.rows and row not in host.hidden]
+            for row in shown:
+                record_takedown(self.sim, host, row)
+            return TakenDown(len(shown), tuple(named for named in posts if self.post_id(named) is None))
 
         return self._on(outputs, "take_down", 0.5, take)
 

@@ -25,7 +25,7 @@ def simulated_world(state: State, fleet: Fleet) -> World:
         vaults={v.name: SimVault(state, v.name) for v in fleet.vaults},
         clouds={s.name: SimCloud(state) for s in fleet.sites},
         plane=SimPlane(state, fleet),
-        app=SimApp(state),
+        app=SimApp(state, fleet.names.host),
         gate=SimGate(state),
         outside=SimOutside(state, fleet),
         zones={z.vendor: SimZone(state, z.vendor) for z in fleet.names.zones},

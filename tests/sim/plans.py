@@ -200,7 +200,7 @@ def wide_open(stage: Stage) -> None:
     confirmed(stage)
 
 
-ORDER = LegalOrder("12 O 34/26", "District Court", "2026-11-20", "acorn", ("post7", "post8", "gone"))
+ORDER = LegalOrder("12 O 34/26", "District Court", "2026-11-20", "acorn", ("7", "8", "99"))
 SIGNED = SignOff("Jane Roe, counsel", "12 O 34/26", "2026-11-25")
 
 

@@ -106,3 +106,40 @@ def test_a_rehearsal_needs_no_sign_off(stage: Stage) -> None:
     assert facts["ledger"]["ordered_down"] == 2
     assert "verify" in facts
     untouched(stage)
+
+
+@pytest.mark.parametrize("named", ["post7", "https://elsewhere.test/@ann/7", "https://plaza.test/@ann", "-7", ""])
+def test_what_names_no_post_is_refused_at_once(stage: Stage, named: str) -> None:
+    """A failover could not obey it: the error says which words, and nothing is recorded."""
+    refused = add("--down", "8", f"--down={named}").exception
+    assert isinstance(refused, UsageError)
+    assert repr(named) in refused.what
+    assert "plaza.test" in refused.next
+    assert recorded(stage) == ()
+
+
+def test_an_address_is_taken_for_its_post(stage: Stage) -> None:
+    """Recorded is the id, once."""
+    assert add("--down", "https://plaza.test/@ann/7", "--down", "7", "--down", "8").exit_code == 0
+    assert [order.down for order in recorded(stage)] == [("7", "8")]
+
+
+def test_an_order_that_can_not_be_obeyed_stops_no_failover_and_is_told(stage: Stage) -> None:
+    """An earlier version recorded it: the plan, the steps and the list say what of it names no post; all else is down."""
+    order = LegalOrder("AZ 1", "court", "2026-11-25", "", ("post7", "8", "https://plaza.test/@ann/9", "-1"))
+    orders.record(stage.world, order)
+    told = "post7, -1 in AZ 1 name no post: nobody can take that down."
+    assert told in typed("order", "list").stdout
+    assert json.loads(typed("order", "list", "--json").stdout)[0]["no_posts"] == ["post7", "-1"]
+    stage.state.lose("acorn")
+    (hazard,) = [one for one in json.loads(typed("plan", "--json").output)["hazards"] if one["name"] == "legal-order"]
+    assert told in hazard["why"]
+    said = failed_over(stage, "Jane Roe; AZ 1; 2026-11-25")
+    assert said.exit_code == 0, said.exception
+    assert told in said.stderr
+    birch = stage.state.hosts["birch"]
+    assert {"post8", "post9"} <= birch.hidden
+    assert "post7" not in birch.hidden
+    facts = {event.data["action"]: event.data["facts"] for event in stage.world.log.read() if event.kind == "step-done"}
+    assert (facts["ledger"]["ordered_down"], facts["ledger"]["not_obeyed"]) == (2, [told])
+    assert stage.post(1) == 1

@@ -222,7 +222,7 @@ def test_an_order_in_too_few_vaults_is_no_record(monkeypatch: pytest.MonkeyPatch
         "--issued",
         "2026-11-25",
         "--down",
-        "post7",
+        "7",
     )
     for name in ("birch", "cedar"):
         stage.break_next(f"vault.{name}.put_new")
@@ -244,7 +244,7 @@ def test_another_order_under_the_same_reference_is_none(monkeypatch: pytest.Monk
     typing_at(stage, stage.world, monkeypatch, tmp_path)
     adding = ("order", "add", "--reference", "AZ 1", "--authority", "court", "--issued", "2026-11-25")
     assert CliRunner().invoke(cli.app, adding).exit_code == 0
-    refused = CliRunner().invoke(cli.app, (*adding, "--down", "post7")).exception
+    refused = CliRunner().invoke(cli.app, (*adding, "--down", "7")).exception
     assert isinstance(refused, TooFewVaults)
     assert "holds something else as order/" in refused.why
 
@@ -278,12 +278,12 @@ def test_an_order_is_typed_and_holds(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     def typed(*words: str) -> Result:
         return CliRunner().invoke(cli.app, words)
 
-    adding = ("order", "add", "--reference", "12 O 34/26", "--authority", "District Court", "--down", "post7")
+    adding = ("order", "add", "--reference", "12 O 34/26", "--authority", "District Court", "--down", "7")
     assert isinstance(typed(*adding, "--issued", "20 November").exception, UsageError)
     assert typed("order", "list").output == "No order is recorded.\n"
     said = typed(*adding, "--issued", "2026-11-20", "--vendor", "acorn")
     assert said.output == "12 O 34/26 is recorded in birch, cedar, elm.\n"
-    assert json.loads(typed("order", "list", "--json").output)[0]["down"] == ["post7"]
+    assert json.loads(typed("order", "list", "--json").output)[0]["down"] == ["7"]
     stage.state.lose("acorn")
     read = json.loads(typed("plan", "--json").output)
     names = [hazard["name"] for hazard in read["hazards"]]

@@ -92,8 +92,8 @@ def test_a_vault_that_holds_something_else_is_named(monkeypatch: pytest.MonkeyPa
     assert f"elm holds something else as {NAME}" in str(refused)
 
 
-SHORTER = replace(ORDER, down=("post7",))
-LONGER = replace(ORDER, down=(*ORDER.down, "post9"))
+SHORTER = replace(ORDER, down=("7",))
+LONGER = replace(ORDER, down=(*ORDER.down, "9"))
 
 
 @pytest.mark.parametrize(("differs", "down"), [(SHORTER, ORDER.down), (LONGER, LONGER.down)])

@@ -8,7 +8,7 @@ from resilience.engine.accepting import way_past
 from resilience.engine.broken_chain import accepted_end
 from resilience.engine.looking import app_facts, note_media
 from resilience.engine.observe import read
-from resilience.engine.orders import Listing, listing
+from resilience.engine.orders import Listing, listing, not_obeyed
 from resilience.engine.run import Facts, Run
 from resilience.errors import ResilienceError, ShortRecovery, TooFewVaults
 from resilience.model import EpochRecord, Event, Step, Unknown
@@ -139,19 +139,21 @@ def ledger(run: Run, step: Step) -> Facts:
             "What was taken down could be read again.",
             "Nothing was opened. Look at the app's own log on the host, then run this again.",
         )
-    return {"held": held, **replayed, "ordered_down": _obey(run, step.subject)}
+    return {"held": held, **replayed, **_obey(run, step.subject)}
 
 
-def _obey(run: Run, site: str) -> int:
-    """What an authority ordered down stays down, whatever the copies that were brought back hold."""
+def _obey(run: Run, site: str) -> Facts:
+    """What an authority ordered down stays down, whatever the copies that were brought back hold; what nobody can obey is told."""
     listed = listing(run.world, run.world.vaults)
     if listed.silent:
         _refuse_missed(run, listed)
-    found = [order for order in listed.orders if order.down]
-    return sum(
-        run.world.app.take_down(run.outputs(site), order.down, f"{order.authority}, {order.reference}")
-        for order in found
-    )
+    outputs, done, told = run.outputs(site), 0, list[str]()
+    for order in listed.orders:
+        if order.down:
+            taken = run.world.app.take_down(outputs, order.down, f"{order.authority}, {order.reference}")
+            done += taken.count
+            told += [said] if (said := not_obeyed(order, taken.no_posts)) else []
+    return {"ordered_down": done, **({"not_obeyed": told} if told else {})}
 
 
 def _refuse_missed(run: Run, listed: Listing) -> None:
