@@ -108,11 +108,15 @@ class HostConfig:
         """What the primary may hold: it can encrypt and put, into its epoch's vaults and those it will turn to.
 
         In the file that stays with it every vault of its epoch is named, also a lost one: it turns away from that under
-        the next epoch, and not before.
+        the next epoch, and not before. So are those of the epochs under which it may be until it has turned to this one.
         """
-        passwords, named = ((SITE,), ()) if restic else ((), epoch.vaults)
-        config = self._common(site, epoch, "ship", passwords, also=also, named=named)
-        config["vaults"] = [v for v in config["vaults"] if v["name"] in {*epoch.vaults, *also}]
+        if restic:
+            config, told = self._common(site, epoch, "ship", (SITE,), also=also), {*epoch.vaults, *also}
+        else:
+            under = epochs.may_be_under(self.vaults, epoch, self.signer.verify)
+            named = {name for record in under for name in record.vaults}
+            config, told = self._common(site, epoch, "ship", also=also, named=tuple(named)), {*named, *also}
+        config["vaults"] = [v for v in config["vaults"] if v["name"] in told]
         return config
 
     def reader(self, site: Site, epoch: EpochRecord, *, also: Sequence[str] = ()) -> dict[str, Any]:

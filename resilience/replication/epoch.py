@@ -174,6 +174,13 @@ def own_epochs(vaults: Mapping[str, Vault], record: EpochRecord, check: Verify) 
     return own
 
 
+def may_be_under(vaults: Mapping[str, Vault], record: EpochRecord, check: Verify) -> list[EpochRecord]:
+    """The epochs under which this record's host may be as yet, the newest first: back to the one that it turned to last."""
+    own = own_epochs(vaults, record, check)
+    turned = (place for place, older in enumerate(own[:-1]) if _opened(get_from(vaults), older))
+    return own[: next(turned, len(own) - 1) + 1]
+
+
 def likeliest(get: Get, answers: Mapping[str, object], check: Verify) -> list[EpochRecord]:
     """The epochs of one number among these answers, first the one that was sealed for good."""
     found = newest_first({name: answer for name, answer in answers.items() if isinstance(answer, EpochRecord)})

@@ -165,6 +165,24 @@ def test_a_change_of_set_that_nobody_turned_to_hides_nothing(vaults: dict[str, M
     assert proven_end(left, third, tmp_path) == BEGIN + 2
 
 
+def test_ship_is_told_of_the_vaults_that_it_still_writes_to(vaults: dict[str, MemoryVault]) -> None:
+    """`vaults --without birch` is sealed, and ship has not turned: `up` leaves it birch, also once its vendor is gone; then no more."""
+    change = sealed_by(2, "acorn", "two", ("cedar", "elm", "fir"))
+    seal(vaults, change)
+    for seen in (vaults, some(vaults, "cedar", "elm", "fir")):
+        assert {"birch", *change.vaults} == shipped_into(seen, change)
+    opening = chunk.Opening(2, "two", 1, BEGIN + 2, BEGIN + 2, 1, "7", 0.0)
+    vaults["fir"].put_new(layout.opening(2), chunk.encode_opening(opening, seals.signer(ACORN)))
+    assert set(change.vaults) == shipped_into(vaults, change)
+
+
+def shipped_into(vaults: Mapping[str, MemoryVault], record: EpochRecord) -> set[str]:
+    """The vaults in the file that stays on the host."""
+    signer = SimpleNamespace(verify=CHECK, public=seals.public_hex(OPERATOR))
+    host = HostConfig(FLEET, cast("Any", Kit()), vaults, cast("Any", signer), "")
+    return {vault["name"] for vault in host.ship(FLEET.site(record.site), record)["vaults"]}
+
+
 @pytest.mark.parametrize(("asked", "enough"), [(("birch", "cedar"), True), (("cedar",), False), (("fir",), False)])
 def test_an_end_is_proven_by_enough_of_the_epochs_own_vaults(asked: tuple[str, ...], *, enough: bool) -> None:
     """Any n - k + 1 show what k of them hold; fewer may have missed it, and others show nothing."""
