@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from resilience.adapters.host_places import ETC
@@ -28,7 +29,7 @@ def tls_files(names: Names, kit: Kit, vaults: Mapping[str, Vault], verify: seals
         issuers.append(Issuer(authority.directory, path, account))
     proxy = caddyfile(names.host, issuers, ready_path, names.contact)
     files = [*roots, File(f"{ETC}/Caddyfile", proxy, group="caddy", mode="640")]
-    found = newest(vaults, verify)
+    found = newest(vaults, verify, time.time())
     if found is not None and found.sealed.certificate.host == names.host:
         bundle = seals.decrypt(found.sealed.sealed, kit.identity()).decode()
         files.append(File(BUNDLE, bundle, mode="600"))

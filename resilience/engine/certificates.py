@@ -10,7 +10,7 @@ from resilience.model import Certificate, Site
 from resilience.ports import Vault
 from resilience.replication.epoch import each
 from resilience.replication.seals import Verify
-from resilience.replication.travelling import encode, name, newest
+from resilience.replication.travelling import Travelling, encode, name, newest
 
 
 def keep(run: Run, site: Site, wait_s: float = 0.0) -> Facts:
@@ -19,12 +19,14 @@ def keep(run: Run, site: Site, wait_s: float = 0.0) -> Facts:
         return {}
     world = run.world
     served = world.gate.certificate(run.outputs(site.name), wait_s)
-    held = newest(world.vaults, world.signer.verify)
-    if held is not None and held.sealed.certificate == served.certificate:
-        key, data = held.key, held.data
+    now = world.clock.now()
+    held = newest(world.vaults, world.signer.verify, now)
+    if held is not None and held.bundle.at_ms is not None and held.sealed.certificate == served.certificate:
+        key, data = held.bundle.key, held.bundle.data
     else:
-        key, data = name(world.clock.now()), encode(served, world.signer.sign)
-    lacking = {n: v for n, v in world.vaults.items() if held is None or key != held.key or n not in held.vaults}
+        at_ms = max(round(now * 1000), _after(held))
+        key, data = name(at_ms), encode(served, at_ms, world.signer.sign)
+    lacking = {n: v for n, v in world.vaults.items() if held is None or key != held.bundle.key or n not in held.vaults}
     answers = each(lacking, lambda vault: vault.put_new(key, data))
     holding = [n for n in world.vaults if n not in answers or not isinstance(answers[n], ResilienceError)]
     if not holding:
@@ -38,7 +40,12 @@ def keep(run: Run, site: Site, wait_s: float = 0.0) -> Facts:
     return {"certificate": told, "fingerprint": seen.fingerprint, "vaults": holding}
 
 
-def travelling(vaults: Mapping[str, Vault], verify: Verify) -> tuple[Certificate, tuple[str, ...]] | None:
+def _after(held: Travelling | None) -> int:
+    """The first moment after what is there: it may have been put by a machine whose clock ran ahead."""
+    return 0 if held is None or held.bundle.at_ms is None else held.bundle.at_ms + 1
+
+
+def travelling(vaults: Mapping[str, Vault], verify: Verify, now: float) -> tuple[Certificate, tuple[str, ...]] | None:
     """The newest certificate in the vaults, and which of them hold it."""
-    found = newest(vaults, verify)
+    found = newest(vaults, verify, now)
     return None if found is None else (found.sealed.certificate, found.vaults)

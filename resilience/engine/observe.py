@@ -195,7 +195,9 @@ def _registration(world: World, skip: frozenset[str]) -> Reading[Registration]:
 
 
 def _certificate(world: World, fleet: Fleet) -> Reading[tuple[Certificate, tuple[str, ...]] | None]:
-    return read(lambda: travelling(world.vaults, world.signer.verify)) if fleet.names.authorities else None
+    if not fleet.names.authorities:
+        return None
+    return read(lambda: travelling(world.vaults, world.signer.verify, world.clock.now()))
 
 
 def _zone(world: World, fleet: Fleet, vendor: str, skip: frozenset[str]) -> ZoneReading:

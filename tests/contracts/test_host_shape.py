@@ -425,7 +425,8 @@ class Trusted:
 
     def keep(self, sealed: SealedCertificate) -> None:
         """Into the vault."""
-        self.vault.put_new(travelling.name(time.time()), travelling.encode(sealed, seals.signer(self.key)))
+        at_ms = round(time.time() * 1000)
+        self.vault.put_new(travelling.name(at_ms), travelling.encode(sealed, at_ms, seals.signer(self.key)))
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def of_the_operator(fleet: Fleet, snapshot: str) -> None:
     state = states.encode(STACK, 1000, seals.encrypt(SECRET, [fleet.recipient]), sign)
     vault.put_new(layout.state(STACK.name, 1000), state)
     sealed = SealedCertificate(CERTIFICATE, seals.encrypt(SECRET, [fleet.recipient]))
-    vault.put_new(travelling.name(1.0), travelling.encode(sealed, sign))
+    vault.put_new(travelling.name(1000), travelling.encode(sealed, 1000, sign))
     anchors.leave(fleet.vaults(), fleet.records[-1], 1, sign, seals.verifier(seals.public_hex(fleet.operator)))
     vault.put_new(orders.key(ORDER), orders.encode(ORDER, sign))
     part = Part("package.deb", hashlib.sha256(SUPPLY).hexdigest(), len(SUPPLY))

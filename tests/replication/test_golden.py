@@ -96,7 +96,7 @@ def reads_what_the_operator_put(fleet: Fleet, facts: Mapping[str, Any]) -> None:
     assert proof.proven(vaults, fleet.check) == {(golden.VAULT, facts["snapshot"])}
     kept = states.newest(vaults, golden.STACK, fleet.check)
     assert seals.decrypt(kept.sealed, fleet.identity) == golden.SECRET
-    found = travelling.newest(vaults, fleet.check)
+    found = travelling.newest(vaults, fleet.check, 0.0)
     assert found is not None
     assert found.sealed.certificate == golden.CERTIFICATE
     assert seals.decrypt(found.sealed.sealed, fleet.identity) == golden.SECRET

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,7 @@ from resilience.host.certificates import Unusable, pack, unpack, usable
 from resilience.host.proxy import Issuer, caddyfile
 from resilience.model import AuthoritySpec, Certificate, Survey, Unknown
 from resilience.ports import SealedCertificate
-from resilience.replication import seals, travelling
+from resilience.replication import listed, seals, travelling
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 HOST = "plaza.test"
@@ -122,16 +122,112 @@ def test_vaults_show_the_newest_that_the_operator_signed() -> None:
     key, forger = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
     one, two = MemoryVault("one"), MemoryVault("two")
     sealed = SealedCertificate(Certificate(HOST, "CN=x", 5.0, "aa"), b"secret")
-    good, forged = (travelling.encode(sealed, seals.signer(k)) for k in (key, forger))
+    good, forged = (travelling.encode(sealed, 1000, seals.signer(k)) for k in (key, forger))
     for vault in (one, two):
-        vault.put_new(travelling.name(1.0), good)
-    two.put_new(travelling.name(2.0), forged)
-    one.put_new(travelling.name(3.0), good.replace(b"CN=x", b"CN=y"))
+        vault.put_new(travelling.name(1000), good)
+    two.put_new(travelling.name(2000), forged)
+    one.put_new(travelling.name(3000), good.replace(b"CN=x", b"CN=y"))
     one.put_new("tls/junk", b"junk")
-    found = travelling.newest({"one": one, "two": two}, seals.verifier(seals.public_hex(key)))
+    found = travelling.newest({"one": one, "two": two}, seals.verifier(seals.public_hex(key)), 2.0)
     assert found is not None
-    assert (found.sealed, found.vaults, found.key) == (sealed, ("one", "two"), travelling.name(1.0))
+    assert (found.sealed, found.vaults, found.bundle.key) == (sealed, ("one", "two"), travelling.name(1000))
     assert b"secret" not in good
+
+
+@dataclass
+class Put:
+    """Vaults of an operator, and what was put there over time."""
+
+    key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    vaults: dict[str, MemoryVault] = field(default_factory=lambda: {n: Counted(n) for n in ("elm", "birch", "cedar")})
+
+    def put(self, at_ms: int, issuer: str, until: float, *, moment: bool = True) -> bytes:
+        """One in every vault, with its moment or as earlier versions put it."""
+        sealed = SealedCertificate(Certificate(HOST, issuer, until, "aa"), b"secret")
+        data = travelling.encode(sealed, at_ms, seals.signer(self.key))
+        if not moment:
+            body = {k: v for k, v in json.loads(data).items() if k != "at_ms"}
+            data = seals.canonical(seals.sign_json(body, seals.signer(self.key)))
+        for vault in self.vaults.values():
+            vault.put_new(travelling.name(at_ms), data)
+        return data
+
+    def newest(self, now: float = 5.0) -> str:
+        """Who issued what a site would get."""
+        found = travelling.newest(self.vaults, seals.verifier(seals.public_hex(self.key)), now)
+        assert found is not None
+        return found.sealed.certificate.issuer
+
+
+class Counted(MemoryVault):
+    """A vault that counts what it was asked for."""
+
+    asked = 0
+
+    def get(self, key: str) -> bytes | None:
+        """The object."""
+        self.asked += 1
+        return super().get(key)
+
+
+LAST = "tls/9999999999999.json"
+
+
+@pytest.mark.parametrize("until", [3.0, 90.0], ids=["ended", "revoked"])
+@pytest.mark.parametrize("vault", ["elm", "birch", "cedar"])
+def test_an_old_one_under_a_later_name_is_none(vault: str, until: float) -> None:
+    """One vault's vendor serves what it once held as the newest there will ever be."""
+    put = Put()
+    old = put.put(1000, "old", until)
+    put.put(2000, "new", 80.0)
+    put.vaults[vault].put_new(LAST, old)
+    assert put.newest() == "new"
+
+
+def test_those_of_earlier_versions_are_read_and_never_go_before_one_that_tells_its_moment() -> None:
+    """By their names, as they were; until the first with a moment is there, whatever it replaced is replayed as."""
+    put = Put()
+    put.put(1000, "older", 90.0, moment=False)
+    newest = put.put(2000, "old", 80.0, moment=False)
+    assert put.newest() == "old"
+    put.put(1500, "new", 70.0)
+    put.vaults["elm"].put_new(LAST, newest)
+    assert put.newest() == "new"
+    assert put.newest(75.0) == "new", "it ended, and an old one that has not may have been revoked since"
+
+
+def test_of_two_under_one_name_the_later_end_counts() -> None:
+    """An older one of earlier versions, served by one vault in the newest one's place."""
+    for vault in ("elm", "birch", "cedar"):
+        put = Put()
+        old = put.put(1000, "old", 70.0, moment=False)
+        put.put(2000, "new", 80.0, moment=False)
+        put.vaults[vault].objects[travelling.name(2000)] = old
+        assert put.newest() == "new"
+
+
+def test_one_that_ended_is_passed_over_where_another_is_good() -> None:
+    """Two authorities issued, the newer one for a shorter time; where all ended the newest is told."""
+    for moment in (True, False):
+        put = Put()
+        put.put(1000, "long", 90.0, moment=moment)
+        put.put(2000, "short", 4.0, moment=moment)
+        assert put.newest(3.0) == "short"
+        assert put.newest(5.0) == "long"
+        assert put.newest(99.0) == "short"
+
+
+@pytest.mark.parametrize("data", [b"junk", bytes((1 << 20) + 1)], ids=["junk", "large"])
+def test_names_that_a_vendor_makes_up_cost_a_few_looks(data: bytes) -> None:
+    """Junk, and old ones of earlier versions, a thousand of each: another vault's newest is found."""
+    put = Put()
+    old = put.put(1000, "old", 90.0, moment=False)
+    put.put(2000, "new", 80.0)
+    for n in range(1000):
+        put.vaults["elm"].put_new(travelling.name(10**12 + 2 * n), data)
+        put.vaults["elm"].put_new(travelling.name(10**12 + 2 * n + 1), old)
+    assert put.newest() == "new"
+    assert [vault.asked for vault in put.vaults.values()] == [listed.TRIES, 1, 1]  # type: ignore[attr-defined]
 
 
 def test_the_proxy_asks_in_the_declared_order() -> None:
