@@ -171,8 +171,12 @@ def _versions(answers: Mapping[str, Shown | ResilienceError]) -> dict[str, dict[
 
 def _usual(shown: Mapping[str, Signed]) -> Signed:
     """What most vaults show; of as many the one with the later date."""
-    votes = Counter(shown.values())
-    return max(votes, key=lambda one: (votes[one], one.order.issued, one.data))
+    votes = Counter(one.order for one in shown.values())
+
+    def rank(one: Signed) -> tuple[int, str, bytes, int]:
+        return votes[one.order], one.order.issued, seals.canonical(asdict(one.order)), -len(one.data)
+
+    return max(shown.values(), key=rank)
 
 
 def _merged(shown: Mapping[str, Signed]) -> LegalOrder:

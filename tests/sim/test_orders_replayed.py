@@ -127,3 +127,16 @@ def test_what_is_no_order_is_none() -> None:
         body = {"reference": "x", "authority": "y", "issued": "z", "vendor": "", "down": [], **changed}
         data = seals.canonical(seals.sign_json(body, signer.sign))
         assert orders.decode(data, signer.verify) is None
+
+
+def test_the_same_words_in_other_bytes_are_the_same_words() -> None:
+    """Spaces that a vendor puts into its copy split no vote, and are not what is given to a vault that lacks the order."""
+    stage = day_one()
+    orders.record(stage.world, ORDER)
+    true = stage.state.vaults["birch"].objects[NAME]
+    stage.state.vaults["cedar"].objects[NAME] = true + b" " * 1000
+    shows(stage, "elm", replace(ORDER, authority="Nobody", issued="2026-11-29"))
+    assert seen(stage) == (ORDER,)
+    del stage.state.vaults["elm"].objects[NAME]
+    stage.operator.snapshot()
+    assert stage.state.vaults["elm"].objects[NAME] == true
