@@ -1,8 +1,8 @@
 """Runs on the host, from standard input of `python3 -`: fetches supplies and installs them.
 
 Standard library only, and one file, because a plain Debian host has nothing else yet. Two phases:
-`unpack` downloads all files at once, each from the first vault that gives it whole, and unpacks
-each as soon as it is there; `configure` lets dpkg finish. In between, the operator's side has
+`unpack` downloads all files at once, each from the first vault that gives it whole and is not slow, and
+unpacks each as soon as it is there; `configure` lets dpkg finish. In between, the operator's side has
 made users and files. What is there already is not fetched again; a finished host answers at once.
 """
 
@@ -13,11 +13,14 @@ import functools
 import hashlib
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -29,17 +32,35 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_TEXT = "#!/bin/sh\n# resilience: nothing starts while packages are set up\nexit 101\n"
 DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
 TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer")
-READ_S = 10
-BLOCK = 1 << 20
+PATIENCE_S = 10.0
+LEAST = 5 << 20
+"""Bytes that must come within that time, or the next vault is asked."""
+PASSED_OVER = "passed-over"
+"""Beside the supplies: vaults that come last, in the next run, too."""
+BLOCK = 1 << 18
 
 
 class Failed(Exception):
     """Supplies could not be installed; says why."""
 
 
+class Refused(Exception):
+    """A vault's answer is not the file; says in what."""
+
+
+class Slow(Exception):
+    """A vault gives less than it must; says how much it was."""
+
+    def __init__(self, download: Download, lately: int, seconds: float) -> None:
+        came = f"{lately} bytes" if download.got else "nothing"
+        super().__init__(f"{came} came in {seconds:.3g} s")
+        self.rate, self.silent = lately / max(seconds, 0.001), not download.got
+
+
 def run(job: dict[str, Any]) -> None:
     """Carry out one phase and print what it did, or why it could not, as JSON."""
     began = time.monotonic()
+    threading.Thread(target=end_with_the_caller, daemon=True).start()
     fcntl.flock(door(), fcntl.LOCK_EX)
     try:
         answer = {"unpack": unpack, "configure": configure}[job["phase"]](job)
@@ -48,6 +69,14 @@ def run(job: dict[str, Any]) -> None:
     answer["seconds"] = round(time.monotonic() - began, 2)
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.exit(1 if "error" in answer else 0)
+
+
+def end_with_the_caller() -> None:
+    """End at once when nobody is there any more to read what we print: whoever runs us again need not wait for us."""
+    reader = select.poll()
+    reader.register(sys.stdout.fileno(), 0)
+    reader.poll()
+    os._exit(1)
 
 
 @functools.cache
@@ -64,8 +93,9 @@ def unpack(job: dict[str, Any]) -> dict[str, Any]:
     missing = [file for file in job["files"] if there.get(file["name"]) != file["sha256"]]
     STORE.mkdir(parents=True, exist_ok=True)
     HOME.mkdir(parents=True, exist_ok=True)
+    until = time.monotonic() + job["within_s"]
     with ThreadPoolExecutor(max(1, len(missing))) as pool:
-        parts = list(pool.map(bring, missing))
+        parts = list(pool.map(lambda file: bring(file, until), missing))
     remember({"parts": {file["name"]: file["sha256"] for file in job["files"]}})
     return {"digest": job["digest"], "already": False, "parts": {part["name"]: part for part in parts}}
 
@@ -102,11 +132,11 @@ def remember(what: dict[str, Any]) -> None:
     new.replace(MARKER)
 
 
-def bring(file: dict[str, Any]) -> dict[str, Any]:
-    """Fetch one file and install it in its way."""
+def bring(file: dict[str, Any], until: float) -> dict[str, Any]:
+    """Fetch one file before that moment, and install it in its way."""
     began = time.monotonic()
     path = STORE / file["name"]
-    source, refused = fetch(file, path)
+    source, refused = fetch(file, path, until)
     fetched = time.monotonic()
     {"debs.tar": packages, "restic": program}.get(file["name"], tree)(path)
     return {
@@ -119,32 +149,97 @@ def bring(file: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def fetch(file: dict[str, Any], path: Path) -> tuple[str, list[str]]:
-    """The file whole and unaltered, from the first source that has it so; who failed is named."""
+def fetch(file: dict[str, Any], path: Path, until: float) -> tuple[str, list[str]]:
+    """The file whole and unaltered, from the first source that has it so; who failed is named.
+
+    Who is slow is passed over, and where nobody else has it asked again, the quickest first and each time with twice the
+    patience: so who is slow but honest gives it in the end, and who drags it out costs no more time than that takes.
+    """
     if path.exists() and digest(path) == file["sha256"]:
         return "here", []
-    refused: list[str] = []
-    for source in file["sources"]:
+    why: dict[str, str] = {}
+    asked, patience = file["sources"], PATIENCE_S
+    while asked and time.monotonic() < until:
+        slow: list[tuple[float, dict[str, Any]]] = []
+        for source in in_turn(asked, path.parent):
+            vault = str(source["vault"])
+            try:
+                Download(source, file, path).take(patience, until)
+            except Slow as error:
+                why[vault] = str(error)
+                if not error.silent or patience == PATIENCE_S:
+                    slow.append((error.rate, source))
+            except Exception as error:  # noqa: BLE001 - whatever it answers, the others go on
+                why[vault] = (str(error) or type(error).__name__)[:300]
+            else:
+                return vault, told(why)
+            pass_over(vault, path.parent)
+        asked = [source for _, source in sorted(slow, key=lambda one: -one[0])]
+        patience *= 2
+    late = " in time" if asked else ""
+    raise Failed(f"no vault gave {file['name']} whole{late}: " + "; ".join(told(why) or ["no vault was named"]))
+
+
+def told(why: dict[str, str]) -> list[str]:
+    """Each vault with what was the matter."""
+    return [f"{vault}: {words}" for vault, words in why.items()]
+
+
+def pass_over(vault: str, folder: Path) -> None:
+    """From now on it comes last, also in the next run."""
+    with (folder / PASSED_OVER).open("a") as file:
+        file.write(f"{vault}\n")
+
+
+def in_turn(sources: list[dict[str, Any]], folder: Path) -> Iterator[dict[str, Any]]:
+    """These, each once; which is the next is seen when it is its turn, for other files are fetched at the same time."""
+    left = list(sources)
+    while left:
+        over = (folder / PASSED_OVER).read_text().split("\n") if (folder / PASSED_OVER).exists() else []
+        left.sort(key=lambda source: source["vault"] in over)
+        yield left.pop(0)
+
+
+class Download(threading.Thread):
+    """One source's answer, written to a file by a thread that is left behind where it takes too long, whatever it is waiting for."""
+
+    def __init__(self, source: dict[str, Any], file: dict[str, Any], path: Path) -> None:
+        super().__init__(daemon=True)
+        self.got, self.left = 0, False
+        self.error: Exception | None = None
+        self._request = urllib.request.Request(source["url"], headers=source.get("headers", {}))  # noqa: S310
+        self._size, self._sha256, self._seen = file["bytes"], file["sha256"], hashlib.sha256()
+        path.unlink(missing_ok=True)  # whoever was left behind still writes into his own
+        self._file = path.open("xb")
+
+    def take(self, patience: float, until: float) -> None:
+        """Return once it is all there; Slow where too little came within the patience, Refused where it is something else."""
+        self._timeout = 2 * patience
+        self.start()
+        while self.is_alive():
+            before, since = self.got, time.monotonic()
+            self.join(max(0.0, min(patience, until - since)))
+            lately = self.got - before
+            if self.is_alive() and (lately < LEAST or time.monotonic() >= until):
+                self.left = True
+                raise Slow(self, lately, time.monotonic() - since)
+        if self.error is not None:
+            raise self.error
+        if self.got < self._size:
+            raise Refused(f"it gave {self.got} of {self._size} bytes")
+        if (found := self._seen.hexdigest()) != self._sha256:
+            raise Refused(f"what it holds is altered (sha256 {found[:12]}…)")
+
+    def run(self) -> None:
+        """Write what comes, and no more than the file has."""
         try:
-            found = download(source, path)
-        except OSError as error:
-            refused.append(f"{source['vault']}: {error}")
-            continue
-        if found == file["sha256"]:
-            return str(source["vault"]), refused
-        refused.append(f"{source['vault']}: what it holds is altered (sha256 {found[:12]}…)")
-    raise Failed(f"no vault gave {file['name']} whole: " + "; ".join(refused or ["no vault was named"]))
-
-
-def download(source: dict[str, Any], path: Path) -> str:
-    """Write what a vault's address answers to a file; its sha256 decides, whatever the address was."""
-    request = urllib.request.Request(source["url"], headers=source.get("headers", {}))  # noqa: S310
-    seen = hashlib.sha256()
-    with urllib.request.urlopen(request, timeout=READ_S) as answer, path.open("wb") as file:  # noqa: S310
-        while block := answer.read(BLOCK):
-            seen.update(block)
-            file.write(block)
-    return seen.hexdigest()
+            with self._file as file, urllib.request.urlopen(self._request, timeout=self._timeout) as answer:  # noqa: S310
+                while not self.left and (block := answer.read1(min(BLOCK, self._size - self.got))):
+                    self._seen.update(block)
+                    file.write(block)
+                    self.got += len(block)
+        except Exception as error:  # noqa: BLE001 - raised by whoever waits
+            self.error = error
 
 
 def digest(path: Path) -> str:

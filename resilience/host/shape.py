@@ -26,8 +26,10 @@ STANDBY = "/var/lib/resilience/wal/follow.json"
 ETC, DATA = "/etc/resilience", "/var/lib/resilience"
 """Where all that is ours lies, but for programs."""
 LAYOUT = "/etc/tmpfiles.d/resilience.conf"
-UNPACK_S = 600.0
+FETCH_S = 3000.0
+"""So long a host asks vaults that are slow, and then names them; what they are asked by lasts an hour."""
 CONFIGURE_S = 300.0
+UNPACK_S = FETCH_S + CONFIGURE_S
 DEPLOY_S = 180.0
 
 
@@ -93,7 +95,7 @@ def shape_host(
     digest = _digest(spec, supplies)
     spec = spec.with_files(keys)
     with ThreadPoolExecutor(2) as pool:
-        unpacking = pool.submit(_fetch, login, shell, {**supplies, "phase": "unpack"}, UNPACK_S)
+        unpacking = pool.submit(_fetch, login, shell, {**supplies, "phase": "unpack", "within_s": FETCH_S}, UNPACK_S)
         deploying = pool.submit(_deploy, login, spec)
         unpacked, deployed = unpacking.result(), deploying.result()
     finish = {"phase": "configure", "digest": supplies["digest"]}

@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -31,7 +32,7 @@ from resilience.adapters.supplies import CODE, local_manifest
 from resilience.errors import ResilienceError
 from resilience.host.gate import PASS_HEADER, PASS_VARIABLE, caddy_rules
 from resilience.host.proxy import STORAGE
-from resilience.host.shape import NotShaped, is_locked, open_disk, shape_host
+from resilience.host.shape import FETCH_S, NotShaped, is_locked, open_disk, shape_host
 from resilience.host.spec import File, HostSpec, site_host
 from resilience.model import AuthoritySpec, Names, Stage
 from resilience.ports import SealedCertificate
@@ -77,6 +78,9 @@ def supplier(host: PlainHost) -> Iterator[Supplier]:
         def do_GET(self) -> None:
             name = self.path.strip("/")
             asked.append(name)
+            if name.startswith("trickle/"):
+                trickle(self)
+                return
             data = code if name == CODE else (caches.supplies() / name).read_bytes()
             self.send_response(200)
             self.send_header("Content-Length", str(len(data)))
@@ -85,6 +89,15 @@ def supplier(host: PlainHost) -> Iterator[Supplier]:
 
         def log_message(self, *_args: object) -> None:
             """Say nothing."""
+
+    over = threading.Event()
+
+    def trickle(to: Door) -> None:
+        to.send_response(200)
+        to.end_headers()
+        with suppress(OSError):
+            while not over.wait(0.05):
+                to.wfile.write(b"x")
 
     with host.entered():
         server = ThreadingHTTPServer((OURS, 0), Door)
@@ -103,6 +116,7 @@ def supplier(host: PlainHost) -> Iterator[Supplier]:
         for part in manifest.parts
     ]
     yield Supplier({"digest": manifest.digest, "files": listed}, asked)
+    over.set()
     server.shutdown()
     server.server_close()
 
@@ -375,7 +389,7 @@ def test_an_interrupted_shaping_is_finished_by_the_next(shaped: Shaped, shell: S
     """Killed in the middle of the packages, with files half there: the next run puts all in order."""
     shell.check("rm /opt/resilience/supplies.json; rm -rf /opt/resilience/src /opt/resilience/bin/restic")
     shell.check("mkdir -p /var/cache/resilience-supplies; echo half >/var/cache/resilience-supplies/restic")
-    dying = json.dumps({"phase": "unpack", **shaped.supplier.supplies})
+    dying = json.dumps({"phase": "unpack", "within_s": FETCH_S, **shaped.supplier.supplies})
     script = (files("resilience.host") / "fetch.py").read_text()
     watch = "(until dpkg=$(pgrep -xo dpkg); do sleep 0.02; done; kill -9 $(ps -o ppid= $dpkg) $dpkg) >/dev/null & "
     shell.run(watch + "python3 -", stdin=f"{script}\nrun(json.loads({dying!r}))\n".encode(), timeout=300)
@@ -385,6 +399,34 @@ def test_an_interrupted_shaping_is_finished_by_the_next(shaped: Shaped, shell: S
     assert shell.check("dpkg --audit; /opt/resilience/bin/restic version; ls /opt/resilience/src").endswith(
         "resilience"
     )
+
+
+def test_a_vault_that_drags_it_out_holds_up_neither_a_host_nor_who_runs_it_again(shaped: Shaped, shell: Shell) -> None:
+    """Interrupted while a byte comes now and then, and run again: nothing of the first run is waited for, and another vault gives it."""
+    url = shaped.supplier.supplies["files"][0]["sources"][1]["url"].rpartition("/")[0]
+    code = next(file for file in shaped.supplier.supplies["files"] if file["name"] == CODE)
+    slow = {**code, "sources": [{"vault": "slow", "url": f"{url}/trickle/{CODE}", "headers": {}}, code["sources"][1]]}
+    supplies = {"digest": "again", "files": [slow]}
+    shell.check(f"sed -i s/{code['sha256']}/older/ /opt/resilience/supplies.json")
+    asked = shaped.supplier.asked
+    script = (files("resilience.host") / "fetch.py").read_text()
+    alone = {
+        "phase": "unpack",
+        "within_s": FETCH_S,
+        "digest": "again",
+        "files": [{**slow, "sources": slow["sources"][:1]}],
+    }
+    begun, before = shell.begin("python3 -", timeout=FETCH_S), len(asked)
+    begun.channel.sendall(f"{script}\nrun(json.loads({json.dumps(alone)!r}))\n".encode())
+    begun.channel.shutdown_write()
+    while len(asked) == before:
+        shell.check("sleep 0.1")
+    begun.channel.close()
+    part = shape_host(shaped.host.login, shell, _spec(), supplies)["supplies"]["parts"][CODE]
+    assert part["source"] == "cedar"
+    assert part["refused"][0].startswith("slow: ")
+    shell.check("rm /opt/resilience/supplies.json")
+    shape_host(shaped.host.login, shell, _spec(), shaped.supplier.supplies)
 
 
 def test_no_vault_left_is_said(shaped: Shaped, shell: Shell) -> None:
