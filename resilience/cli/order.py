@@ -1,4 +1,4 @@
-"""`resilience order add|list`: legal orders, recorded where every operator of the fleet finds them."""
+"""`resilience order add|list|withdraw`: legal orders, recorded where every operator of the fleet finds them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from resilience.errors import UsageError
 from resilience.model import Fleet, LegalOrder
 from resilience.ports import World
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Legal orders: record one, list them.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Legal orders: record one, list them, withdraw one."
+)
 
 
 @app.command("add")
@@ -47,8 +49,36 @@ def add(
         say_json({**asdict(order), "vaults": done.held, "lacking": done.lacking})
         return
     typer.echo(f"{reference} is recorded in {', '.join(done.held)}.")
-    for name, why in done.lacking.items():
-        typer.echo(f"{name} lacks it: {why}. Run the same command again once it answers.")
+    _say_lacking(done)
+
+
+@app.command("withdraw")
+def withdraw(
+    ctx: typer.Context,
+    reference: Annotated[str, typer.Argument(help="What the order is filed under, as `order list` shows it.")],
+    who: Annotated[str, typer.Option(help="Who stands for it.")],
+    why: Annotated[str, typer.Option(help="What was wrong with the record.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Say in every vault, for good, that an order was recorded by mistake: nobody is asked to sign off for it any more.
+
+    What was taken down for it stays down. Each plan names it as a hazard, and it stays in the list.
+
+    Exit status: 0 recorded in enough vaults, 1 error, 2 usage: no such order.
+    """
+    _in_one_line("--who", who)
+    _in_one_line("--why", why)
+    context: Context = ctx.obj
+    with context.world() as (_, world), context.alone():
+        said, done = orders.withdraw(world, reference, who, why)
+    if as_json:
+        say_json({"withdrawn": [asdict(one) for one in said], "vaults": done.held, "lacking": done.lacking})
+        return
+    typer.echo(
+        f"{reference} is withdrawn in {', '.join(done.held)}: no plan asks for a sign-off for it. "
+        "What was taken down for it stays down."
+    )
+    _say_lacking(done)
 
 
 @app.command("list")
@@ -69,15 +99,29 @@ def list_orders(
     for doubt in listing.doubts:
         typer.echo(f"{doubt}.", err=True)
     if as_json:
-        say_json([{**asdict(order), "no_posts": unnamed[order.reference]} for order in found])
+        holding = [{**asdict(order), "no_posts": unnamed[order.reference], "withdrawn": None} for order in found]
+        back = [{**(said := asdict(one)).pop("order"), "no_posts": [], "withdrawn": said} for one in listing.withdrawn]
+        say_json([*holding, *back])
         return
     for order in found:
-        down = f", down: {', '.join(order.down)}" if order.down else ""
-        typer.echo(f"{order.issued} {order.authority}: {order.reference}{down}")
+        _say(order)
         if told := orders.not_obeyed(order, unnamed[order.reference]):
             typer.echo(f"  {told}")
-    if not found and not listing.silent:
+    for one in listing.withdrawn:
+        _say(one.order)
+        typer.echo(f"  withdrawn {one.at[:10]} by {one.who}: {one.why}")
+    if not found and not listing.withdrawn and not listing.silent:
         typer.echo("No order is recorded.")
+
+
+def _say(order: LegalOrder) -> None:
+    down = f", down: {', '.join(order.down)}" if order.down else ""
+    typer.echo(f"{order.issued} {order.authority}: {order.reference}{down}")
+
+
+def _say_lacking(done: orders.Recorded) -> None:
+    for name, why in done.lacking.items():
+        typer.echo(f"{name} lacks it: {why}. Run the same command again once it answers.")
 
 
 def _ids(world: World, fleet: Fleet, named: Sequence[str]) -> tuple[str, ...]:

@@ -67,6 +67,13 @@ def _orders(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
             + survey.not_obeyed.get(order.reference, "")
         ).rstrip()
         yield Hazard("legal-order", why, order.reference)
+    if told := [f"{one.order.reference} ({one.who}, {one.at[:10]}: {one.why})" for one in survey.withdrawn]:
+        verb = "order was" if len(told) == 1 else "orders were"
+        why = (
+            f"{len(told)} {verb} withdrawn: {'; '.join(told)}. Nobody is asked to sign off, and only what was taken down before "
+            "stays down. Where one holds all the same, record it under another reference."
+        )
+        yield Hazard("withdrawn-order", why)
 
 
 def _writing(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:

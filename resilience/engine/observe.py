@@ -77,6 +77,7 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
             registration.result(),
             certificate.result(),
             _all(mirrors),
+            withdrawn=listed.withdrawn,
             orders_unread=frozenset(listed.silent),
             not_obeyed={order.reference: not_obeyed(order, no_posts(world, order)) for order in listed.orders},
         )

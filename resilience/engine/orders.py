@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, datetime
 from typing import NamedTuple
 
-from resilience.errors import ResilienceError, TooFewVaults, VaultError
-from resilience.model import LegalOrder
+from resilience.errors import ResilienceError, TooFewVaults, UsageError, VaultError
+from resilience.model import LegalOrder, Withdrawal
 from resilience.ports import Vault, World
-from resilience.replication import seals, signed
+from resilience.replication import layout, seals, signed
 from resilience.replication.epoch import each, newest_of
 from resilience.replication.listed import TRIES, Doubt, in_turn
 from resilience.replication.seals import Sign, Verify
 
 PREFIX = "order/"
-NAMED = re.compile(rf"{PREFIX}[0-9a-f]{{16}}\.json", re.ASCII)
+WITHDRAWN = "-withdrawn-"
+NAMED = re.compile(rf"{PREFIX}[0-9a-f]{{16}}({WITHDRAWN}[0-9a-f]{{16}})?\.json", re.ASCII)
+LONGEST = layout.RECORD // 2
+"""Bytes of an order: whatever withdraws it says all its words again, and more."""
 KEYS = {"signature", *(field.name for field in fields(LegalOrder))}
 
 
@@ -32,13 +36,14 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The orders that vaults show and the operator signed, by reference."""
+    """The orders that vaults show and the operator signed, by reference: those that hold, and those that were withdrawn."""
 
     orders: tuple[LegalOrder, ...]
     silent: Mapping[str, ResilienceError]
     """Vaults that did not list theirs, or name an order that nobody gives: each with why."""
     doubts: tuple[str, ...] = ()
     """Each object that is not what it should be, in words."""
+    withdrawn: tuple[Withdrawal, ...] = ()
 
 
 class Signed(NamedTuple):
@@ -48,24 +53,66 @@ class Signed(NamedTuple):
     data: bytes
 
 
+class TakenBack(NamedTuple):
+    """A withdrawal as a vault holds it."""
+
+    withdrawal: Withdrawal
+    data: bytes
+
+
 class Shown(NamedTuple):
-    """What one vault has under names of orders: orders by their names, and why it has none under others."""
+    """What one vault has under names of orders: orders and withdrawals by their names, and why it has none under others."""
 
     believed: dict[str, Signed]
+    withdrawn: dict[str, TakenBack]
     doubted: dict[str, Doubt]
 
 
 def record(world: World, order: LegalOrder) -> Recorded:
     """Put the order into every vault; TooFewVaults unless any k vaults of the present set hold it between them."""
     signed = encode(order, world.signer.sign)
-    answers = each(world.vaults, lambda vault: _put(vault, key(order), signed))
+    if len(signed) > LONGEST:
+        raise _too_long(order)
+    for withdrawal in listing(world, world.vaults).withdrawn:
+        if withdrawal.order.reference == order.reference:
+            raise _withdrawn_before(withdrawal)
+    return _everywhere(world, f"Order {order.reference}", lambda vault: _put(vault, key(order), signed))
+
+
+def withdraw(world: World, reference: str, who: str, why: str) -> tuple[tuple[Withdrawal, ...], Recorded]:
+    """Say in every vault that the order was recorded by mistake, in each version that any shows; what was said before stands.
+
+    Nothing is written over or removed: whoever keeps back what was said has the order hold again, and nobody forgets it.
+    """
+    answers = _answers(world, world.vaults)
+    versions = _versions(answers).get(_key(reference))
+    if not versions:
+        raise _not_on_record(reference, answers)
+    said, at = _withdrawals(answers), datetime.fromtimestamp(world.clock.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for order in {one.order for one in versions.values()}:
+        if withdrawn_key(order) not in said:
+            new = Withdrawal(order, who, at, why)
+            said[withdrawn_key(order)] = TakenBack(new, encode_withdrawal(new, world.signer.sign))
+    ours = {name: one for name, one in sorted(said.items()) if one.withdrawal.order.reference == reference}
+
+    def put(vault: Vault) -> None:
+        for name, one in ours.items():
+            if not vault.put_new(name, one.data) and not _withdraws(vault, name, world.signer.verify):
+                raise _something_else(vault.name, name)
+
+    done = _everywhere(world, f"The withdrawal of {reference}", put)
+    return tuple(one.withdrawal for one in ours.values()), done
+
+
+def _everywhere(world: World, what: str, put: Callable[[Vault], None]) -> Recorded:
+    answers = each(world.vaults, put)
     lacking = {name: answer.what for name, answer in answers.items() if isinstance(answer, ResilienceError)}
     held = tuple(name for name in answers if name not in lacking)
-    _require(world, order, held, lacking)
+    _require(world, what, held, lacking)
     return Recorded(held, lacking)
 
 
-def _require(world: World, order: LegalOrder, held: tuple[str, ...], lacking: Mapping[str, str]) -> None:
+def _require(world: World, what: str, held: tuple[str, ...], lacking: Mapping[str, str]) -> None:
     """So many that none is forgotten where only k vaults are left; all of them where no epoch says how many those are."""
     epoch = newest_of(world.vaults, world.signer.verify) if held else None
     asked = epoch.vaults if epoch else tuple(world.vaults)
@@ -75,7 +122,7 @@ def _require(world: World, order: LegalOrder, held: tuple[str, ...], lacking: Ma
         return
     unasked = {name: "it may not be called" for name in asked if name not in world.vaults}
     raise TooFewVaults(
-        f"Order {order.reference} is recorded in {', '.join(held) or 'no vault'}: {len(there)} of the {needed} vaults that it takes.",
+        f"{what} is recorded in {', '.join(held) or 'no vault'}: {len(there)} of the {needed} vaults that it takes.",
         f"Lacking: {'; '.join(f'{name}: {why}' for name, why in {**lacking, **unasked}.items())}.",
         "Were the others lost, it would be forgotten. Bring a vault back and run the same command again.",
     )
@@ -86,23 +133,30 @@ def encode(order: LegalOrder, sign: Sign) -> bytes:
     return seals.canonical(seals.sign_json(asdict(order), sign))
 
 
+def encode_withdrawal(withdrawal: Withdrawal, sign: Sign) -> bytes:
+    """The withdrawal as its object in a vault: with all the words of the order, so that it is told also where that is not shown."""
+    return seals.canonical(seals.sign_json(asdict(withdrawal), sign))
+
+
 def listing(world: World, vaults: Mapping[str, Vault]) -> Listing:
     """Every order that any of these vaults shows, who did not say, and what speaks against what was shown."""
     answers = _answers(world, vaults)
-    versions = _versions(answers)
+    versions, withdrawn = _versions(answers), _withdrawals(answers)
     silent = {name: answer for name, answer in answers.items() if isinstance(answer, ResilienceError)}
     doubts = []
     for vault, answer in answers.items():
         for name, doubt in ({} if isinstance(answer, ResilienceError) else answer.doubted).items():
             doubts.append(f"{vault}: {name} {doubt}")
-            if name not in versions:
+            if name not in versions and WITHDRAWN not in name:
                 silent[vault] = _hidden(vault, name)
-    for found in versions.values():
+    holding = list(_holding(versions, withdrawn))
+    for found in holding:
         usual = _usual(found).order
         differ = sorted(vault for vault, one in found.items() if one.order != usual)
         doubts += [f"{vault} holds {usual.reference} with other words than most" for vault in differ]
-    orders = sorted(map(_merged, versions.values()), key=lambda order: order.reference)
-    return Listing(tuple(orders), silent, tuple(doubts))
+    orders = sorted(map(_merged, holding), key=lambda order: order.reference)
+    taken_back = sorted((one.withdrawal for one in withdrawn.values()), key=lambda one: (one.order.reference, one.at))
+    return Listing(tuple(orders), silent, tuple(doubts), tuple(taken_back))
 
 
 def no_posts(world: World, order: LegalOrder) -> tuple[str, ...]:
@@ -117,15 +171,16 @@ def not_obeyed(order: LegalOrder, words: Sequence[str]) -> str:
 
 
 def spread(world: World) -> Mapping[str, int | ResilienceError]:
-    """Give each vault the orders that it lacks and another one has; how many that were, or why it took none."""
+    """Give each vault the orders and withdrawals that it lacks and another one has; how many that were, or why it took none."""
     answers = _answers(world, world.vaults)
     known = {name: _usual(found).data for name, found in _versions(answers).items()}
+    known |= {name: one.data for name, one in _withdrawals(answers).items()}
 
     def give(vault: Vault) -> int:
         answer = answers[vault.name]
         if isinstance(answer, ResilienceError):
             raise answer
-        lacking = sorted(known.keys() - answer.believed.keys())
+        lacking = sorted(known.keys() - answer.believed.keys() - answer.withdrawn.keys())
         taken = [name for name in lacking if not vault.put_new(name, known[name])]
         for name in taken:
             _require_same(vault, name, known[name])
@@ -139,17 +194,23 @@ def _answers(world: World, vaults: Mapping[str, Vault]) -> Mapping[str, Shown | 
 
 
 def _shown(vault: Vault, check: Verify) -> Shown:
-    """What a vault has under names of orders: an order counts under its own name alone."""
+    """What a vault has under names of orders: an order, or a withdrawal, counts under its own name alone."""
 
-    def read(name: str, data: bytes) -> Signed | Doubt:
-        order = decode(data, check)
-        return Signed(order, data) if order is not None and key(order) == name else Doubt("is no order of that name")
+    def read(name: str, data: bytes) -> Signed | TakenBack | Doubt:
+        order, withdrawal = decode(data, check), decode_withdrawal(data, check)
+        if order is not None and key(order) == name:
+            return Signed(order, data)
+        if withdrawal is not None and withdrawn_key(withdrawal.order) == name:
+            return TakenBack(withdrawal, data)
+        return Doubt(f"is no {'withdrawal' if WITHDRAWN in name else 'order'} of that name")
 
-    shown = Shown({}, {})
+    shown = Shown({}, {}, {})
     for name, found in in_turn(vault, filter(NAMED.fullmatch, vault.list(PREFIX)), read):
         if isinstance(found, Doubt):
             shown.doubted[name] = found
-        else:
+        elif isinstance(found, TakenBack):
+            shown.withdrawn[name] = found
+        elif isinstance(found, Signed):
             shown.believed[name] = found
     if len(shown.doubted) == TRIES:
         raise VaultError(
@@ -167,6 +228,28 @@ def _versions(answers: Mapping[str, Shown | ResilienceError]) -> dict[str, dict[
         for name, one in ({} if isinstance(answer, ResilienceError) else answer.believed).items():
             found.setdefault(name, {})[vault] = one
     return found
+
+
+def _withdrawals(answers: Mapping[str, Shown | ResilienceError]) -> dict[str, TakenBack]:
+    """By its name each withdrawal that any vault shows; of two of one order the one that was said first."""
+    found: dict[str, TakenBack] = {}
+    for answer in answers.values():
+        for name, one in ({} if isinstance(answer, ResilienceError) else answer.withdrawn).items():
+            found[name] = min(found.get(name, one), one, key=lambda said: (said.withdrawal.at, said.data))
+    return found
+
+
+def _holding(versions: Mapping[str, Mapping[str, Signed]], withdrawn: Container[str]) -> Iterator[Mapping[str, Signed]]:
+    """Of each order what vaults show of it that nobody withdrew: other words under its reference hold all the same."""
+    for found in versions.values():
+        if left := {vault: one for vault, one in found.items() if withdrawn_key(one.order) not in withdrawn}:
+            yield left
+
+
+def _withdraws(vault: Vault, name: str, check: Verify) -> bool:
+    """Whether the vault holds a withdrawal under its own name, whoever said it when."""
+    found = decode_withdrawal(vault.get(name) or b"", check)
+    return found is not None and withdrawn_key(found.order) == name
 
 
 def _usual(shown: Mapping[str, Signed]) -> Signed:
@@ -213,9 +296,44 @@ def _something_else(vault: str, key: str) -> VaultError:
     )
 
 
+def _too_long(order: LegalOrder) -> UsageError:
+    return UsageError(
+        f"Order {order.reference} names {len(order.down):,} posts, and is too long to be recorded.",
+        f"As an object in a vault an order has at most {LONGEST:,} bytes: nobody would read a longer one.",
+        "Record a part of it, and the rest under a reference of its own.",
+    )
+
+
+def _withdrawn_before(withdrawal: Withdrawal) -> UsageError:
+    return UsageError(
+        f"Order {withdrawal.order.reference} was withdrawn, and a withdrawal is for good.",
+        f"{withdrawal.who} said so on {withdrawal.at}: {withdrawal.why}.",
+        f"Where it was ordered all the same, record it under another reference, such as '{withdrawal.order.reference} (2)'.",
+    )
+
+
+def _not_on_record(reference: str, answers: Mapping[str, Shown | ResilienceError]) -> UsageError:
+    silent = [f"{name}: {answer.what}" for name, answer in answers.items() if isinstance(answer, ResilienceError)]
+    return UsageError(
+        f"No vault that answers shows an order {reference}.",
+        f"These did not list theirs: {'; '.join(silent)}." if silent else "Nobody recorded one under this reference.",
+        "See `resilience order list`, and give the reference as it stands there.",
+    )
+
+
 def key(order: LegalOrder) -> str:
     """Where a vault keeps it."""
-    return f"{PREFIX}{hashlib.sha256(order.reference.encode()).hexdigest()[:16]}.json"
+    return _key(order.reference)
+
+
+def _key(reference: str) -> str:
+    return f"{PREFIX}{hashlib.sha256(reference.encode()).hexdigest()[:16]}.json"
+
+
+def withdrawn_key(order: LegalOrder) -> str:
+    """Where a vault keeps that exactly these words of an order were withdrawn."""
+    words = hashlib.sha256(seals.canonical(asdict(order))).hexdigest()[:16]
+    return f"{key(order).removesuffix('.json')}{WITHDRAWN}{words}.json"
 
 
 def decode(data: bytes, check: Verify) -> LegalOrder | None:
@@ -224,3 +342,13 @@ def decode(data: bytes, check: Verify) -> LegalOrder | None:
     if value is None or value.keys() != KEYS:
         return None
     return signed.read(value, LegalOrder)
+
+
+def decode_withdrawal(data: bytes, check: Verify) -> Withdrawal | None:
+    """The withdrawal in an object, where the operator signed it, and not a word more."""
+    value = seals.verified_json(data, check)
+    found = None if value is None else signed.read(value, Withdrawal)
+    if value is None or found is None:
+        return None
+    body = {name: told for name, told in value.items() if name != "signature"}
+    return found if seals.canonical(asdict(found)) == seals.canonical(body) else None

@@ -16,7 +16,7 @@ from resilience.model.fleet import (
 )
 from resilience.model.journal import Event
 from resilience.model.notice import Notice
-from resilience.model.past import LegalOrder, Past, PastRun, SignOff
+from resilience.model.past import LegalOrder, Past, PastRun, SignOff, Withdrawal
 from resilience.model.plan import HAZARDS, Hazard, Phase, Plan, Step, lane
 from resilience.model.point import Point
 from resilience.model.registration import Registration
@@ -97,6 +97,7 @@ __all__ = [
     "VaultSpec",
     "Vendor",
     "Verdict",
+    "Withdrawal",
     "ZoneReading",
     "ZoneSpec",
     "known",

@@ -49,6 +49,17 @@ class LegalOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """Somebody says that an order was recorded by mistake: exactly this one, and for good."""
+
+    order: LegalOrder
+    who: str
+    at: str
+    """In UTC, 2026-11-25T12:00:00Z."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class SignOff:
     """Somebody with the standing to do so says that this failover is in line with an order."""
 

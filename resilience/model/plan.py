@@ -50,6 +50,7 @@ HAZARDS = frozenset(
         "unverified-copy",
         "vault-destroyable",
         "vault-untried",
+        "withdrawn-order",
     }
 )
 """Every name that a hazard has; docs/failover.md explains each."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
 
 from resilience.model.certificate import Certificate
-from resilience.model.past import LegalOrder, Past
+from resilience.model.past import LegalOrder, Past, Withdrawal
 from resilience.model.registration import Registration
 from resilience.model.site import SiteOutputs
 from resilience.model.stage import Stage
@@ -150,7 +150,9 @@ class Survey:
     past: Past = NOTHING_KNOWN
     """What journals tell of earlier runs."""
     orders: tuple[LegalOrder, ...] = ()
-    """Legal orders that any vault shows."""
+    """Legal orders that any vault shows, and nobody withdrew."""
+    withdrawn: tuple[Withdrawal, ...] = field(default=(), kw_only=True)
+    """Orders that were recorded by mistake, as somebody said."""
     orders_unread: frozenset[str] = field(default=frozenset(), kw_only=True)
     """Vaults that may be called and did not list theirs."""
     not_obeyed: Mapping[str, str] = field(default_factory=dict, kw_only=True)

@@ -84,6 +84,7 @@ DAYS: dict[str, Callable[[Stage], None]] = {
     "dns-vendor-gone": lambda stage: inject(stage, "terminate", "dover"),
     "vendor-relents": relented,
     "notice-received": lambda _stage: None,
+    "order-received": lambda _stage: None,
     "registrar-gone": registrar_gone,
     "operators-laptop-gone": half_way,
     "credentials-stolen": lambda stage: kit_first.make(Path("kit"), stage.fleet),
