@@ -5,7 +5,8 @@ from __future__ import annotations
 from resilience.adapters.host_places import DATA, ETC, POSTGRES, RUN
 from resilience.host.spec import MASKS
 
-DATABASE_SIZE = "runuser -u postgres -- psql -XAtc \"select pg_database_size('plaza')\" plaza"
+DATABASE_SIZE = "runuser -u postgres -- psql -XAtc \"select pg_database_size('plaza')\" postgres"
+"""Asked in a database where nobody but Postgres' user makes anything: see `resilience.replication.sessions`."""
 
 APP_ENV = """\
 DATABASE_URL=postgresql:///plaza?host=/run/postgresql
@@ -74,6 +75,8 @@ FOLLOW_KEYS = f"{RUN}/follow.json"
 MASK = f"{MASKS}/resilience-postgres.service"
 UNMASK = f"if [ -L {MASK} ]; then systemctl unmask --quiet resilience-postgres; fi"
 """Postgres may be started again; where it always might, systemd need not read its units anew."""
+READ_ANEW = "if systemctl is-active -q resilience-postgres; then systemctl reload resilience-postgres; fi"
+"""A Postgres that runs already obeys the files that `up` put: who may be whom, and what a commit waits for."""
 STAND_STILL = (
     f"systemctl stop resilience-follow; rm -f {FOLLOW_KEYS} {RUN}/follow-status.json {RUN}/metrics/follow.prom"
 )
@@ -103,6 +106,7 @@ rm -rf {DATA}/tls/*
 rm -f {ETC}/*.key {ETC}/ship.json {ETC}/endpoints.json {ETC}/certificates.json {RUN}/ship-status.json {RUN}/follow-status.json {RUN}/metrics/ship.prom
 umask 077
 cat > {FOLLOW_KEYS}
+{READ_ANEW}
 systemctl start resilience-follow
 /opt/resilience/env/bin/python3 -m compileall -q /opt/resilience/src  # nobody but root may; a failover need not
 """

@@ -77,23 +77,25 @@ systemd-tmpfiles --create /etc/tmpfiles.d/resilience.conf
 mv /etc/resilience/ship.json "$to/"  # last: without it there is nothing to set aside
 printf '{"aside": "%s"}\\n' "$to"
 """
-STAND_DOWN = """
+SAY_STOOD_DOWN = (
+    "runuser -u postgres -- env PGOPTIONS='-c synchronous_commit=local'"
+    """ psql -XAtq -c "select pg_logical_emit_message(false, 'stand-down', '')" postgres >/dev/null 2>&1"""
+)
+STAND_DOWN = f"""
 systemctl stop plaza
-say() { runuser -u postgres -- env PGOPTIONS='-c synchronous_commit=local' \\
-  psql -XAtq -c "select pg_logical_emit_message(false, 'stand-down', '')" plaza >/dev/null 2>&1; }
-say || true
+{SAY_STOOD_DOWN} || true
 for _ in $(seq 200); do
   case $(systemctl is-active resilience-postgres) in active|deactivating) sleep 0.1;; *) break;; esac
 done
-left() {
+left() {{
   cd /var/lib/resilience && find outbox/key outbox/media spool/outbox/*/key spool/outbox/*/header spool/outbox/*/media \
     -type f ! -name '.*' -print -quit 2>/dev/null
-}
+}}
 for _ in $(seq 50); do  # ship hands over pictures of requests that were under way, and where no vault takes them ends by itself
   if [ -z "$(left)" ] || ! systemctl is-active --quiet resilience-ship; then break; fi
   sleep 0.1
 done
-control() { /usr/lib/postgresql/15/bin/pg_controldata /var/lib/resilience/pg | sed -n "s/^$1: *//p"; }
+control() {{ /usr/lib/postgresql/15/bin/pg_controldata /var/lib/resilience/pg | sed -n "s/^$1: *//p"; }}
 if systemctl is-active --quiet resilience-postgres; then echo "state=still running"; exit 0; fi
 echo "state=$(control 'Database cluster state')"
 echo "end=$(control 'Latest checkpoint location')"

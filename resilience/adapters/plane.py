@@ -20,6 +20,7 @@ from resilience.adapters.host_scripts import (
     BEGUN,
     CREATE,
     DATABASE_SIZE,
+    READ_ANEW,
     STAND_STILL,
     STANDING,
     TAKE_UP,
@@ -177,6 +178,7 @@ class SshPlane:
         self.shells(outputs).check(line, timeout=3600)  # after a power cut Postgres syncs all and replays first
         script = AWAIT_SHIP.format(number=epoch.number, run=RUN)
         self.shells(outputs).check(f"{PYTHON} -c '{script}'", timeout=60)
+        self.shells(outputs).check(READ_ANEW)  # not before ship: who waits for no vault any more needs its lease
 
     def admit(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, vaults: Sequence[str]) -> None:
         """Give ship the credentials for these vaults, and start it again with them."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from resilience.replication import commits, lsn
+from resilience.replication import commits, lsn, sessions
 from resilience.replication.commits import Commit
 from resilience.replication.config import Config
 
@@ -60,7 +60,7 @@ def _age(late: Sequence[Commit] | None, said: float, *, unheard: bool) -> float 
 def _end(config: Config) -> End | None:
     """None where Postgres does not answer."""
     try:
-        with psycopg.connect(config.postgres.dsn, autocommit=True, connect_timeout=2) as db:
+        with sessions.superuser(config.postgres.dsn, timeout=2) as db:
             row = db.execute(END).fetchone()
     except psycopg.Error:
         return None

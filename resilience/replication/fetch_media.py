@@ -18,12 +18,11 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import structlog
 
 from resilience.errors import ResilienceError, UsageError
 from resilience.ports import Vault
-from resilience.replication import appfolders, layout, seals
+from resilience.replication import appfolders, layout, seals, sessions
 from resilience.replication.apart import joined, openable
 from resilience.replication.config import Config, MediaQuery
 from resilience.replication.epoch import each
@@ -146,7 +145,7 @@ def rows(config: Config, *, first: bool = False) -> Sequence[str]:
     """What the app's rows name, in its own order."""
     query = _query(config)
     asked = query.first if first and query.first else query.sql
-    with psycopg.connect(config.postgres.dsn, dbname=query.database, autocommit=True) as db:
+    with sessions.as_owner(config.postgres.dsn, query.database) as db:
         return [str(name) for (name,) in db.execute(asked.encode()).fetchall()]
 
 
@@ -176,7 +175,7 @@ def _bring(config: Config, vaults: Mapping[str, Vault], names: Sequence[str]) ->
 def _remove_unnamed(config: Config, names: Sequence[str]) -> None:
     """What was erased while it was fetched goes again: whoever erased it did not find it here."""
     query = _query(config)
-    with psycopg.connect(config.postgres.dsn, dbname=query.database, autocommit=True) as db:
+    with sessions.as_owner(config.postgres.dsn, query.database) as db:
         asked = f"SELECT name FROM ({query.sql}) AS named (name) WHERE name = ANY(%s)"  # noqa: S608 - the app's own query
         still = {str(name) for (name,) in db.execute(asked.encode(), (list(names),)).fetchall()}
     for name in set(names) - still:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 import structlog
-from psycopg import Error, connect
+from psycopg import Error
 
-from resilience.replication import lsn, notes
+from resilience.replication import lsn, notes, sessions
 from resilience.replication.catch_up import filled
 from resilience.replication.config import Config
 from resilience.replication.lease import Lease, now
@@ -175,7 +175,7 @@ class Limits(threading.Thread):
 
 def flushed(dsn: str) -> int:
     """How far Postgres' own WAL goes; 0 where it does not answer, or only follows."""
-    with suppress(Error), connect(dsn, autocommit=True, connect_timeout=5) as db:
+    with suppress(Error), sessions.superuser(dsn, timeout=5) as db:
         found = db.execute("SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_flush_lsn() END").fetchone()
         return lsn.parse(found[0]) if found and found[0] else 0
     return 0

@@ -12,11 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-import psycopg
 import structlog
 
 from resilience.ports import Vault
-from resilience.replication import layout
+from resilience.replication import layout, sessions
 from resilience.replication.appfolders import is_file
 from resilience.replication.aside import begin
 from resilience.replication.config import Config, MediaQuery
@@ -44,6 +43,8 @@ class Pictures(threading.Thread):
         self._vaults = vaults
         self._some_apart = any(vault.locked for vault in config.vaults)
         self._stopping = stopping
+        self._owner = ""
+        """Of the database, as far as anybody was asked."""
         self._since = 0
         self._missing: set[str] = set()
 
@@ -56,7 +57,7 @@ class Pictures(threading.Thread):
                     self._vaults, sounded = sounded_out(self._vaults), True
                 self._cycle()
             except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and they are looked for again
-                self.lacking = None
+                self.lacking, self._owner = None, ""
                 log.warning("pictures cannot be looked for", why=" ".join(str(error).split()))
 
     def _cycle(self) -> None:
@@ -94,5 +95,7 @@ class Pictures(threading.Thread):
                 begin(partial(vault.list, layout.EPOCH))
 
     def _rows(self, after: int) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self._config.postgres.dsn, dbname=self._query.database, connect_timeout=1) as db:
+        dsn, database = self._config.postgres.dsn, self._query.database
+        self._owner = self._owner or sessions.owner(dsn, database, timeout=1)
+        with sessions.as_role(dsn, self._owner, database, timeout=1) as db:
             return db.execute(self._query.newer.encode(), (after, BATCH)).fetchall()

@@ -8,11 +8,12 @@ import psycopg
 import structlog
 from psycopg import sql
 
+from resilience.replication import sessions
 from resilience.replication.config import Config
 
 ADVANCE = 100_000
 """So many numbers of each sequence are skipped: more than any site gives away within what may be lost."""
-NOBODY_SHIPS = "-c synchronous_commit=local"
+NOBODY_SHIPS = {"synchronous_commit": "local", **sessions.WRITES}
 """A commit that waited for vaults would wait for ever here."""
 DATABASES = "SELECT datname FROM pg_database WHERE datallowconn ORDER BY 1"
 SEQUENCES = """
@@ -37,11 +38,11 @@ def make_ready(config: Config, skip: int) -> dict[str, Any]:
     """Every database: sequences skip what may have been lost, indexes are built anew where sorting changed."""
     reindexed: list[str] = []
     advanced, full = 0, []
-    with psycopg.connect(config.postgres.dsn, autocommit=True) as db:
+    with sessions.superuser(config.postgres.dsn) as db:
         names = [name for (name,) in db.execute(DATABASES).fetchall()]
     for name in names:
-        with psycopg.connect(config.postgres.dsn, dbname=name, autocommit=True, options=NOBODY_SHIPS) as db:
-            if _sort_as_here(db, name):
+        with sessions.superuser(config.postgres.dsn, name, NOBODY_SHIPS) as db:
+            if _sort_as_here(config, db, name):
                 reindexed.append(name)
             if skip:
                 done, lacking = _advance(db, skip)
@@ -65,14 +66,18 @@ def _advance(db: psycopg.Connection[Any], skip: int) -> tuple[int, list[str]]:
     return done, full
 
 
-def _sort_as_here(db: psycopg.Connection[Any], name: str) -> bool:
-    """Build indexes anew where this machine sorts otherwise than the one they were built on; whether it did."""
+def _sort_as_here(config: Config, db: psycopg.Connection[Any], name: str) -> bool:
+    """Build indexes anew where this machine sorts otherwise than the one they were built on; whether it did.
+
+    As the database's owner: what indexes call finds what it calls as it did before.
+    """
     database = db.execute(DATABASE_CHANGED).fetchone()
     changed = db.execute(COLLATIONS_CHANGED).fetchall()
     if not changed and not (database and database[0]):
         return False
     log.warning("this machine sorts otherwise; indexes are built anew", database=name, collations=len(changed))
-    db.execute(sql.SQL("REINDEX DATABASE {}").format(sql.Identifier(name)))
+    with sessions.as_owner(config.postgres.dsn, name, NOBODY_SHIPS) as owner:
+        owner.execute(sql.SQL("REINDEX DATABASE {}").format(sql.Identifier(name)))
     for schema, collation in changed:
         db.execute(sql.SQL("ALTER COLLATION {} REFRESH VERSION").format(sql.Identifier(schema, collation)))
     db.execute(sql.SQL("ALTER DATABASE {} REFRESH COLLATION VERSION").format(sql.Identifier(name)))

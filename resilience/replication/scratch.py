@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
-import psycopg
 import structlog
 
 from resilience.errors import NoSnapshot, Refused, ResilienceError, UsageError
@@ -31,10 +30,15 @@ from resilience.replication.forward import Forward
 from resilience.replication.label import Label
 from resilience.replication.recover import Check, promote, replay
 from resilience.replication.segments import Segments
+from resilience.replication.sessions import Session
 from resilience.replication.trace import Leg, astray, child_of, legs
 
-OPTIONS = "-c session_preload_libraries= -c local_preload_libraries="
-"""Of each session in a copy: over what its databases and roles have set, which is part of the snapshot."""
+LOAD_NOTHING: tuple[LiteralString, ...] = (
+    "UPDATE pg_db_role_setting"
+    " SET setconfig = ARRAY(SELECT s FROM unnest(setconfig) s WHERE split_part(s, '=', 1) !~* 'librar')",
+    "DELETE FROM pg_db_role_setting WHERE cardinality(setconfig) = 0",
+)
+"""A superuser's login could be spared what roles and databases load; an owner's can't."""
 ALONE = ("unshare", "--net")
 ALONE_AS_USER = ("unshare", "--user", "--map-current-user", "--net")
 log = structlog.get_logger()
@@ -104,7 +108,7 @@ def settle_in(config: Config) -> Config:
     alone = _without_network(ALONE if root else ALONE_AS_USER)
     server = config.postgres.model_copy(
         update={
-            "dsn": f"host={run} port=5432 user={user} dbname=postgres options='{OPTIONS}'",
+            "dsn": f"host={run} port=5432 user={user} dbname=postgres",
             "start": [*alone, *own, *control, "-l", f"{run}/postgres.log", "-o", options, "start"],
             "stop": [*own, *control, "-m", "fast", "stop"],
         }
@@ -221,7 +225,7 @@ def _refuse_early(copy: Copy, moment: Moment) -> None:
 
 
 @contextmanager
-def opened(copy: Copy, moment: Moment) -> Iterator[psycopg.Connection[Any]]:
+def opened(copy: Copy, moment: Moment) -> Iterator[Session]:
     """Its server, replayed up to the moment and promoted; stopped at the end, whatever happens."""
     config = copy.config
     target = [f"recovery_target_time = '{moment.show()}'", "recovery_target_action = 'pause'"] if moment.at else []
@@ -241,11 +245,18 @@ def opened(copy: Copy, moment: Moment) -> Iterator[psycopg.Connection[Any]]:
         with standby.connected(config) as db:
             promote(db, slot=False)
             standby.settle(config, db)
+            load_nothing(db)
             yield db
     finally:
         done = subprocess.run(config.postgres.stop, check=False, capture_output=True, text=True)
         if done.returncode and standby.alive(config):
             raise ResilienceError("The copy's Postgres does not stop.", done.stderr[-500:], "End it by hand.")
+
+
+def load_nothing(db: Session) -> None:
+    """Whoever logs in loads no library that a role or a database names: those came with the copy."""
+    for statement in LOAD_NOTHING:
+        db.execute(statement)
 
 
 def describe(copy: Copy) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import structlog
 
 from resilience.errors import Refused, ResilienceError, VaultError
 from resilience.replication import label as labels
-from resilience.replication import layout, lsn, notes, report
+from resilience.replication import layout, lsn, notes, report, sessions
 from resilience.replication.config import Config, VaultConfig
 from resilience.replication.label import Label
 from resilience.replication.restic import Repository
@@ -61,7 +61,7 @@ def main(config: Config) -> dict[str, Any]:
     refuse_links(config.paths.pg)
     chosen = [v for v in config.vaults if v.name in config.record.vaults]
     folder = layout.repository(config.record.number)
-    with psycopg.connect(config.postgres.dsn, autocommit=True) as db:
+    with sessions.superuser(config.postgres.dsn) as db:
         about = facts(db)
         start = one(db, "SELECT pg_backup_start('resilience', fast => true)")
         results = copy_into_each(config, chosen, folder)

@@ -17,7 +17,7 @@ import psycopg
 import structlog
 
 from resilience.errors import Locked, ShortRecovery
-from resilience.replication import control, settings
+from resilience.replication import control, sessions, settings
 from resilience.replication.base import WAL, owner_of
 from resilience.replication.config import Config, write_atomic
 from resilience.replication.segments import Segments
@@ -99,7 +99,7 @@ def needed(config: Config) -> dict[str, int]:
 
 def outgrown(config: Config) -> bool:
     """Whether replay pauses because the primary's settings rose past those that Postgres runs with here."""
-    with suppress(psycopg.Error), psycopg.connect(config.postgres.dsn, autocommit=True, connect_timeout=1) as db:
+    with suppress(psycopg.Error), sessions.superuser(config.postgres.dsn, timeout=1) as db:
         paused = one(db, "SELECT pg_is_wal_replay_paused()")
         return bool(paused and any(int(one(db, f"SHOW {name}")) < value for name, value in needed(config).items()))
     return False
@@ -174,7 +174,7 @@ def connected(config: Config) -> Iterator[psycopg.Connection[Any]]:
     while True:
         if _lets_in(config.paths.pg):
             with suppress(psycopg.OperationalError):
-                db = psycopg.connect(config.postgres.dsn, autocommit=True, connect_timeout=5)
+                db = sessions.superuser(config.postgres.dsn, timeout=5)
                 break
         _refuse_failed(starting, config)
         if (says := startup_says(config.paths.pg)) != said:

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from resilience.replication import lsn, metrics
+from resilience.replication import lsn, metrics, sessions
 from resilience.replication.chunk import Header
 from resilience.replication.config import Config
 from resilience.replication.entries import Entries
@@ -49,7 +49,7 @@ class StandbyReport:
         self._path = config.paths.run / NAME
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._unreplayed: deque[tuple[int, float]] = deque()
-        self._db: psycopg.Connection[Any] | None = None
+        self._db: sessions.Session | None = None
         self.next_epoch_error: str | None = None
         """Why it can't be told which epoch comes next."""
         self.full: str | None = None
@@ -124,7 +124,7 @@ class StandbyReport:
         """How far Postgres got; None while it lets nobody in."""
         try:
             if self._db is None:
-                self._db = psycopg.connect(self._config.postgres.dsn, autocommit=True, connect_timeout=1)
+                self._db = sessions.superuser(self._config.postgres.dsn, timeout=1)
             row = self._db.execute(REPLAYED).fetchone()
         except psycopg.Error:
             self._db = None

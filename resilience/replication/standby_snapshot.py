@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from resilience.errors import Refused, ResilienceError, VaultError
-from resilience.replication import follow, layout, lsn
+from resilience.replication import follow, layout, lsn, sessions
 from resilience.replication.config import Config
 from resilience.replication.label import Label
 from resilience.replication.snapshot import copy_into_each, facts, read_control
@@ -32,7 +32,7 @@ def main(config: Config) -> dict[str, Any]:
     chosen = [v for v in config.vaults if v.name in config.record.vaults]
     folder = layout.standby_repository(config.record.number)
     try:
-        with psycopg.connect(config.postgres.dsn, autocommit=True) as db:
+        with sessions.superuser(config.postgres.dsn) as db:
             about = facts(db)
             start = one(db, "SELECT pg_backup_start('resilience', fast => true)::text")
             _refuse_other_epoch(config, lsn.parse(start))

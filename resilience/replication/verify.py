@@ -14,7 +14,7 @@ import psycopg
 
 from resilience.errors import ResilienceError, UsageError, VaultError
 from resilience.ports import Vault
-from resilience.replication import layout, lsn, scratch, tally, witness
+from resilience.replication import layout, lsn, scratch, sessions, tally, witness
 from resilience.replication.apart import joined, openable
 from resilience.replication.config import Config
 from resilience.replication.epoch import each
@@ -84,7 +84,7 @@ def _pictures(config: Config, vault: Vault, keepers: Sequence[Vault]) -> dict[st
     """
     if config.media_query is None:
         return {"pictures": None, "missing": None}
-    with psycopg.connect(config.postgres.dsn, dbname=config.media_query.database, autocommit=True) as db:
+    with sessions.as_owner(config.postgres.dsn, config.media_query.database) as db:
         named = {str(row[0]) for row in db.execute(config.media_query.sql.encode()).fetchall()}
     keys = vault.list(layout.MEDIA)
     held = openable(keys, _headers(keepers) if any(layout.part(key) for key in keys) else ())
@@ -140,7 +140,7 @@ def _page_check(copy: Copy) -> None:
 
 def _program(copy: Copy, name: str, *argv: str) -> None:
     command = [str(copy.config.postgres.bin / name), *argv]
-    env = {**os.environ, "PGOPTIONS": scratch.OPTIONS}
+    env = {**os.environ, "PGOPTIONS": sessions.options({**sessions.SAFE, **sessions.WRITES})}
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd="/", env=env)
     if done.returncode:
         said = (done.stderr or done.stdout).strip()[-600:]

@@ -20,6 +20,7 @@ from pydantic import Field
 from resilience.errors import ResilienceError
 from resilience.replication import commits, lsn, seals, signed, tally
 from resilience.replication.config import Config
+from resilience.replication.sessions import superuser
 from resilience.replication.signed import Position
 from resilience.replication.tally import Tally
 from resilience.replication.visible import Between, Visible, position
@@ -102,7 +103,7 @@ def main(config: Config) -> dict[str, Any]:
 def _looking(config: Config) -> Iterator[tuple[psycopg.Connection[Any], dict[str, psycopg.Connection[Any]]]]:
     """One connection that asks, and one a database that will count."""
     with ExitStack() as stack:
-        asking = stack.enter_context(tally.session(config, "postgres", synchronous_commit="local"))
+        asking = stack.enter_context(superuser(config.postgres.dsn, settings={"synchronous_commit": "local"}))
         sessions = {
             name: stack.enter_context(tally.session(config, name, **GENTLE)) for name in tally.databases(asking)
         }
@@ -224,6 +225,8 @@ def _counted(
             left_out[table] = "somebody had it locked"
         except errors.UndefinedTable:
             left_out[table] = "it was dropped meanwhile"
+        except errors.InsufficientPrivilege:
+            left_out[table] = "whoever owns the database may not read it"
     with tally.session(config, database) as now:
         after = tally.shapes(now)
     changed = {table for table in before if after.get(table) != before[table]} - left_out.keys()

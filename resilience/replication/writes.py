@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import LiteralString
 
-import psycopg
 import structlog
 
+from resilience.replication import sessions
 from resilience.replication.config import write_atomic
 
 STOP: LiteralString = "ALTER SYSTEM SET default_transaction_read_only = on"
@@ -45,7 +45,7 @@ class Writes:
         if not stops and not degrades and self._mark.exists() != as_set:
             return
         write_atomic(self._mark, b"")
-        with psycopg.connect(self._dsn, autocommit=True, connect_timeout=5) as db:
+        with sessions.superuser(self._dsn, timeout=5) as db:
             db.execute(STOP if stopped else RESUME)
             db.execute(DEGRADE if degraded else RESTORE)
             db.execute("SELECT pg_reload_conf()")

@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from resilience import caches
 from resilience.adapters.gate import HostGate
 from resilience.adapters.host_places import POSTGRES, PYTHON
+from resilience.adapters.host_scripts import READ_ANEW
 from resilience.adapters.host_tls import BUNDLE, tls_files
 from resilience.adapters.kit import Kit
 from resilience.adapters.memory_vault import MemoryVault
@@ -39,6 +40,7 @@ from resilience.ports import SealedCertificate
 from resilience.replication import seals, travelling
 from tests.authorities import Authority, authority
 from tests.plain_host import OURS, PlainHost, plain_host
+from tests.replication.harness import wait_until
 
 DISK_KEY = bytes(range(64))
 SECRET, PASS = "ledger-key-content", "the-gate-s-own-pass"
@@ -232,6 +234,12 @@ def test_postgres_runs_as_declared(shell: Shell) -> None:
     shell.check(f"{ask} 'create role plaza login' -U postgres || true")
     assert shell.check(f"cd /; runuser -u plaza -- {ask} 'select current_user' -U plaza") == "plaza"
     assert shell.run(f"cd /; runuser -u plaza -- {ask} 'select 1' -U postgres").exit != 0
+    ident = "/etc/resilience/pg_ident.conf"
+    became = f"{ask} 'select current_user' -U plaza"
+    shell.check(f"cp {ident} {ident}.ours; sed -i '/root  *plaza/d' {ident}; {READ_ANEW}")
+    wait_until(lambda: shell.run(became).exit != 0, "root to be refused, as on hosts of earlier versions")
+    shell.check(f"mv {ident}.ours {ident}; {READ_ANEW}")
+    wait_until(lambda: shell.run(became).text == "plaza", "root to be let in as the app")
     assert shell.run("psql -XAtq -h 127.0.0.1 -U postgres -c 'select 1'").exit != 0
     assert shell.check("ss -Hltn 'sport = :5432' | awk '{print $4}'") == "127.0.0.1:5432"
     shell.check("systemctl stop resilience-postgres")

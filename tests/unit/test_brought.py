@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from resilience.errors import Refused, VaultError
-from resilience.replication import base, scratch, settings, standby, tally, verify
+from resilience.replication import base, scratch, sessions, settings, standby, tally, verify
 from resilience.replication.appfolders import Misplaced
 from resilience.replication.brought import refuse_planted
 from resilience.replication.config import Postgres, write_atomic
@@ -185,6 +185,14 @@ SPOILT = (
     "shared_preload_libraries = '/nowhere/evil'\nsession_preload_libraries = '/nowhere/evil'\nhba_file = '/nowhere'\n"
 )
 
+LOADING = (
+    "CREATE ROLE them LOGIN",
+    "CREATE DATABASE theirs OWNER them",
+    "ALTER DATABASE theirs SET session_preload_libraries = '/nowhere/evil'",
+    "ALTER ROLE them IN DATABASE theirs SET session_preload_libraries = '/nowhere/evil'",
+    "ALTER ROLE them IN DATABASE theirs SET timezone = 'Asia/Tokyo'",
+)
+
 
 @pytest.fixture
 def copy() -> Iterator[SimpleNamespace]:
@@ -198,7 +206,7 @@ def copy() -> Iterator[SimpleNamespace]:
         as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
         initdb = [str(tools / "initdb"), "-D", str(folder / "pg"), "-N", "-U", "postgres", "-A", "trust"]
         subprocess.run([*as_postgres, *initdb], check=True, stdout=subprocess.DEVNULL, cwd="/")
-        spoil = "CREATE DATABASE theirs;\nALTER DATABASE theirs SET session_preload_libraries = '/nowhere/evil';\n"
+        spoil = "".join(f"{statement};\n" for statement in LOADING)
         single = [str(tools / "postgres"), "--single", "-D", str(folder / "pg"), "postgres"]
         subprocess.run([*as_postgres, *single], input=spoil, text=True, check=True, stdout=subprocess.DEVNULL, cwd="/")
         for name in ("postgresql.conf", "postgresql.auto.conf"):
@@ -226,13 +234,17 @@ def test_a_copy_is_started_by_settings_of_our_own(copy: SimpleNamespace) -> None
         hba.write("local all all trust\n")
     subprocess.run(config.postgres.start, check=True, capture_output=True, cwd="/")
     try:
-        with psycopg.connect(config.postgres.dsn) as db:
+        with sessions.superuser(config.postgres.dsn, "theirs") as theirs:
+            assert theirs.execute("SHOW session_preload_libraries").fetchone() == ("",)
+        with sessions.superuser(config.postgres.dsn) as db:
             files = db.execute("SELECT name, setting FROM pg_file_settings ORDER BY 1").fetchall()
             assert files == [("fsync", "off"), ("listen_addresses", "")]
+            scratch.load_nothing(db)
             assert tally.whole(config, db) == {}
             assert interfaces(db) == ["lo"], "what he put into the database could call him"
-        with tally.session(config, "theirs") as theirs:
-            assert theirs.execute("SHOW session_preload_libraries").fetchone() == ("",)
+        with sessions.as_owner(config.postgres.dsn, "theirs") as theirs:
+            told = theirs.execute("SELECT current_user::text, current_setting('timezone')").fetchone()
+            assert told == ("them", "Asia/Tokyo"), "what names no library stays"
         verify._index_check(copy)  # type: ignore[arg-type]
     finally:
         subprocess.run(config.postgres.stop, check=True, capture_output=True, cwd="/")
