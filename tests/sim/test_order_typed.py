@@ -143,3 +143,13 @@ def test_an_order_that_can_not_be_obeyed_stops_no_failover_and_is_told(stage: St
     facts = {event.data["action"]: event.data["facts"] for event in stage.world.log.read() if event.kind == "step-done"}
     assert (facts["ledger"]["ordered_down"], facts["ledger"]["not_obeyed"]) == (2, [told])
     assert stage.post(1) == 1
+
+
+def test_the_site_that_serves_obeys_what_it_can(stage: Stage) -> None:
+    """`up` ends as ever, and says what of the order names no post."""
+    orders.record(stage.world, LegalOrder("AZ 1", "court", "2026-11-25", "", ("post7", "8")))
+    said = typed("up", "acorn")
+    assert said.exit_code == 0, said.exception
+    assert "post7 in AZ 1 names no post: nobody can take that down." in said.stderr
+    assert "post8" in stage.state.hosts["acorn"].hidden
+    assert stage.post(1) == 1
