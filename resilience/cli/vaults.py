@@ -11,7 +11,7 @@ from resilience.cli.context import Context, declared, say_json
 from resilience.decide import plan_vaults
 from resilience.decide.vaults import is_half_way
 from resilience.engine.execute import execute, unfinished
-from resilience.engine.observe import observe
+from resilience.engine.observe import observe, unfilled
 from resilience.render import Progress
 
 
@@ -24,6 +24,8 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Change the vault set to the vaults in the fleet file, without a stop. Interrupted, it goes on when run again.
+
+    A vault that came into the set and was not yet given what was there before is filled, whoever left that out.
 
     Add a vault to the fleet file and its credentials to the kit, then run this. To leave one out, name it with --without,
     and take it out of the file when this is done; one at a lost vendor is left out with --lost. From one vault to three it
@@ -41,7 +43,9 @@ def run(
         asked = {"without": sorted(without or ()), "lost": sorted(lost or ())}
         if plan is None or not goes_on(world, plan, digest, asked):
             dead = declared(fleet, lost)
-            plan = plan_vaults(fleet, observe(world, fleet, dead), without=frozenset(without or ()), declared=dead)
+            survey = observe(world, fleet, dead)
+            left, late = frozenset(without or ()), unfilled(world, fleet, dead)
+            plan = plan_vaults(fleet, survey, without=left, declared=dead, unfilled=late)
             if plan.steps:
                 approve_read(context, world, plan, digest, accept, asked=asked)
         else:

@@ -12,11 +12,16 @@ from resilience.model import EpochRecord, Fleet, Phase, Plan, Step, Survey, payl
 
 
 def plan_vaults(
-    fleet: Fleet, survey: Survey, *, without: frozenset[str] = frozenset(), declared: frozenset[str] = frozenset()
+    fleet: Fleet,
+    survey: Survey,
+    *,
+    without: frozenset[str] = frozenset(),
+    declared: frozenset[str] = frozenset(),
+    unfilled: frozenset[str] = frozenset(),
 ) -> Plan:
     """What to do so that the site that serves ships into the declared vaults, but not into those `without`.
 
-    It has no steps where the set is as it should be. Raises TooFewVaults when the new epoch could not be sealed, and
+    It has no steps where the set is as it should be, and none of it is `unfilled`. Raises TooFewVaults when the new epoch could not be sealed, and
     Refused when too few vaults would stay. From few vaults to many it takes two plans, one after the other (`is_half_way`).
     """
     old = newest_epoch(survey)
@@ -33,10 +38,11 @@ def plan_vaults(
         )
     following = _chosen(fleet, site.name, without, lost)
     if same(old, following):
-        return Plan("vaults", fleet.name, site.name, site.name, (), (), tuple(sorted(lost)))
+        steps = tuple(complete(site.name, [name for name in old.vaults if name in unfilled]))
+        return Plan("vaults", fleet.name, site.name, site.name, steps, (), tuple(sorted(lost)))
     following = reachable(old, following)
     sealable(fleet, survey, old, lost)
-    steps = (*change(fleet, old, following), *_protect(old.site, following))
+    steps = (*change(fleet, old, following, unfilled=unfilled), *_protect(old.site, following))
     return Plan("vaults", fleet.name, site.name, site.name, steps, tuple(thin(old, following)), tuple(sorted(lost)))
 
 
@@ -79,8 +85,15 @@ def is_half_way(fleet: Fleet, plan: Plan) -> bool:
     return any(seal["k"] < min(fleet.replication.k, len(seal["vaults"])) for seal in seals)
 
 
-def change(fleet: Fleet, old: EpochRecord, following: VaultSet, *, forced: bool = False) -> Iterator[Step]:
-    """The set becomes this one while the site goes on serving; what is new, or kept payloads alone, is filled. `forced` without the old quorum."""
+def change(
+    fleet: Fleet,
+    old: EpochRecord,
+    following: VaultSet,
+    *,
+    forced: bool = False,
+    unfilled: frozenset[str] = frozenset(),
+) -> Iterator[Step]:
+    """The set becomes this one while the site goes on serving; what is new, `unfilled` yet, or kept payloads alone, is filled. `forced` without the old quorum."""
     site, number = old.site, old.number + 1
     new = [name for name in following.vaults if name not in old.vaults]
     vaults = ", ".join(following.vaults)
@@ -106,7 +119,8 @@ def change(fleet: Fleet, old: EpochRecord, following: VaultSet, *, forced: bool 
     yield step(
         "turn", Phase.DATA, f"Ship goes on under epoch {number} where it is, on the same timeline.", number=number
     )
-    if lacking := [*new, *whole_again(fleet, following, new)]:
+    late = [name for name in following.vaults if name in unfilled and name not in new]
+    if lacking := [*new, *late, *whole_again(fleet, following, [*new, *late])]:
         yield step("fill", Phase.DATA, f"Ledger and pictures that {', '.join(lacking)} lacks.", vaults=lacking)
 
 

@@ -22,8 +22,8 @@ from resilience.ports import World, in_turn
 
 Note = Callable[[str, Step, Mapping[str, Any]], None]
 
-BESIDE = frozenset({"snapshot", "open"})
-"""Plans that change nothing about which site is to serve: a timer's, or what a stopped command says to type."""
+BESIDE = frozenset({"snapshot", "open", "up"})
+"""Plans that change nothing about which site is to serve: a timer's, what a stopped command says to type, or what brings up a site as it is."""
 
 
 @dataclass(frozen=True)
@@ -125,20 +125,26 @@ def _carry_out(run: Run, step: Step, note: Note) -> None:
 def unfinished(world: World, kind: str) -> Plan | None:
     """The newest plan of this kind that was approved and neither finished, nor ended as it was refused, nor overtaken.
 
-    Once it set out to seal, what is done beside it does not overtake it: planned anew, it would leave the site that it made.
+    Once it set out to seal, what is done beside it does not overtake it: planned anew, it would leave the site that it made,
+    or know nothing of the vault that it did not fill yet.
     """
     found: Plan | None = None
     sealing = False
     for event in world.log.read():
         if event.kind == "plan":
             plan = Plan.from_json(event.data["plan"])
-            if not (sealing and plan.kind in BESIDE):
+            if not (found and sealing and _beside(plan, found)):
                 found, sealing = (plan if plan.kind == kind else None), False
         elif sets_out_to_seal(event):
             sealing = found is not None
         elif event.kind in {"finished", "ended"} and found and event.data["digest"] == found.digest:
             found = None
     return found
+
+
+def _beside(plan: Plan, found: Plan) -> bool:
+    """Whether the one leaves the other to be gone on with: it is no new plan for the very same thing."""
+    return plan.kind in BESIDE and (plan.kind, plan.target) != (found.kind, found.target)
 
 
 def asked_for(world: World, digest: str) -> Mapping[str, Any]:

@@ -32,7 +32,7 @@ from resilience.model import (
     newest_first,
 )
 from resilience.ports import Vault, World
-from resilience.replication import layout
+from resilience.replication import filled, layout
 from resilience.replication.anchors import Ledgers, to_ask
 from resilience.replication.epoch import each, get_from, newest_epoch, newest_of, settled_of, to_fence
 
@@ -217,6 +217,13 @@ def _zone(world: World, fleet: Fleet, vendor: str, skip: frozenset[str]) -> Zone
         read(lambda: zone.drift(host, records)) if records else nothing,
         read(lambda: zone.serials(host)) if servers else nobody,
     )
+
+
+def unfilled(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Vaults of the set that answer, and that nobody gave yet what was there before they came into it."""
+    asked = {name: vault for name, vault in world.vaults.items() if fleet.vault(name).vendor not in skip}
+    newest = newest_of(asked, world.signer.verify)
+    return frozenset() if newest is None else filled.lacking(asked, newest, world.signer.verify, fleet.locked)
 
 
 def survey_after_loss(

@@ -95,6 +95,11 @@ def anchor(number: int) -> str:
     return f"{EPOCH}{number:08d}.ledger"
 
 
+def filled(number: int) -> str:
+    """The operator's word that this vault was given, under the epoch, what was there before it."""
+    return f"{EPOCH}{number:08d}.filled"
+
+
 def epoch_number(key: str) -> int | None:
     """The number in an epoch object's name; None for any other name."""
     found = NUMBERED.fullmatch(key)

@@ -87,15 +87,14 @@ def force_turn(state: State, host: Host, newer: EpochRecord) -> None:
 
 
 def _go_on(state: State, host: Host, newer: EpochRecord) -> None:
-    """Under the next epoch, from where this one ends."""
+    """Under the next epoch, from where this one ends; a vault that is new gets no picture that was put before."""
     mine = reachable(state, host, newer)
     for name, held in mine.items():
         held.open(newer, host.rows, state.carried[newer.site, newer.number])
-        held.pictures |= host.pictures
-        host.put[name] = host.pictured[name] = len(host.wal)
+        host.put[name] = len(host.wal)
         held.chain(newer.number).shipped_by = host.number
     host.put = {name: host.put.get(name, 0) if name in mine else 0 for name in newer.vaults}
-    host.pictured = {name: host.pictured.get(name, 0) if name in mine else 0 for name in newer.vaults}
+    host.pictured = {name: host.pictured.get(name, len(host.wal)) for name in newer.vaults}
     host.ships, host.promoted_under = newer, newer.nonce
     host.restored_under = host.walked_under = host.told_under = newer.nonce
     ship(state, host)

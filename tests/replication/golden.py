@@ -24,7 +24,7 @@ from resilience.engine import orders
 from resilience.model import LegalOrder
 from resilience.model.certificate import Certificate
 from resilience.ports import SealedCertificate
-from resilience.replication import anchors, layout, proof, seals, states, travelling
+from resilience.replication import anchors, filled, layout, proof, seals, states, travelling
 from resilience.replication import epoch as epochs
 from resilience.replication.beneath import Beneath
 from tests.replication.harness import Fleet, Site, site_folder, wait_until
@@ -130,6 +130,7 @@ def of_the_operator(fleet: Fleet, snapshot: str) -> None:
     sealed = SealedCertificate(CERTIFICATE, seals.encrypt(SECRET, [fleet.recipient]))
     vault.put_new(travelling.name(1000), travelling.encode(sealed, 1000, sign))
     anchors.leave(fleet.vaults(), fleet.records[-1], 1, sign, seals.verifier(seals.public_hex(fleet.operator)))
+    filled.leave(vault, fleet.records[-1], sign)
     vault.put_new(orders.key(ORDER), orders.encode(ORDER, sign))
     part = Part("package.deb", hashlib.sha256(SUPPLY).hexdigest(), len(SUPPLY))
     vault.put_new(part.key, SUPPLY)

@@ -13,7 +13,7 @@ import pytest
 
 from resilience.adapters.supplies import newest
 from resilience.engine import orders
-from resilience.replication import anchors, chunk, layout, proof, seals, states, travelling
+from resilience.replication import anchors, chunk, filled, layout, proof, seals, states, travelling
 from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
 from resilience.replication.beneath import Beneath
@@ -90,7 +90,7 @@ def test_a_golden_vault_is_restored(file: Path, sites: Callable[..., Site], stor
 
 
 def reads_what_the_operator_put(fleet: Fleet, facts: Mapping[str, Any]) -> None:
-    """Proof, state, certificate, anchor, orders and supplies; the word that an epoch was sealed for good; what a rehearsal put."""
+    """Proof, state, certificate, anchor, orders and supplies; that it was filled; the word that an epoch was sealed for good; what a rehearsal put."""
     vaults = fleet.vaults()
     vault = vaults[golden.VAULT]
     assert proof.proven(vaults, fleet.check) == {(golden.VAULT, facts["snapshot"])}
@@ -114,3 +114,8 @@ def reads_what_the_operator_put(fleet: Fleet, facts: Mapping[str, Any]) -> None:
     assert [old.record.number for old in epochs.to_fence(vaults, 2, fleet.check)] == [2], "it was sealed for good"
     vault.delete(layout.sealed(2))
     assert [old.record.number for old in epochs.to_fence(vaults, 2, fleet.check)] == [2, 1]
+    if vault.exists(layout.filled(2)):
+        vault.delete(layout.epoch(1))  # from which on it was there
+        assert not filled.lacking(vaults, fleet.records[1], fleet.check, frozenset())
+        vault.delete(layout.filled(2))
+        assert filled.lacking(vaults, fleet.records[1], fleet.check, frozenset()) == {golden.VAULT}

@@ -19,7 +19,7 @@ from resilience.decide import (
     with_companions,
 )
 from resilience.engine.execute import Approval, approve, execute, unfinished
-from resilience.engine.observe import observe, survey_after_loss
+from resilience.engine.observe import observe, survey_after_loss, unfilled
 from resilience.errors import ResilienceError
 from resilience.model import Event, Fleet, Plan, SignOff
 from resilience.model import Stage as Gate
@@ -86,7 +86,8 @@ class Operator:
         plan = unfinished(self.world, "vaults")
         if plan is None:
             survey = observe(self.world, self.stage.fleet)
-            plan = plan_vaults(self.stage.fleet, survey, without=frozenset(without))
+            late = unfilled(self.world, self.stage.fleet)
+            plan = plan_vaults(self.stage.fleet, survey, without=frozenset(without), unfilled=late)
             accepted = self.accepted(plan)
             approve(self.world, plan, Approval(plan.digest, accepted, "operator"))
         execute(self.world, self.stage.fleet, plan)

@@ -12,7 +12,7 @@ from resilience.engine.stack_state import bring
 from resilience.errors import Refused, ResilienceError, TooFewVaults, VaultError, VendorClosed
 from resilience.model import EpochRecord, Step, payload_only
 from resilience.ports import Vault
-from resilience.replication import layout
+from resilience.replication import filled, layout
 from resilience.replication.apart import Owed, cut, give, owed
 from resilience.replication.epoch import continues, each, numbered
 
@@ -74,6 +74,8 @@ def fill(run: Run, step: Step) -> Facts:
     for given in (given for name, given in orders.spread(run.world).items() if name in new):
         if isinstance(given, ResilienceError):
             raise given
+    for name in new:
+        filled.leave(run.world.vaults[name], epoch, run.world.signer.sign)
     unreadable = {name: pictures for name, (_, pictures) in done.items() if pictures}
     copied = {name: count for name, (count, _) in done.items()}
     return {"copied": copied, **({"unreadable": unreadable} if unreadable else {})}
