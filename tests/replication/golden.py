@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from resilience.adapters.supplies import Manifest, Part
 from resilience.engine import orders
-from resilience.model import LegalOrder
+from resilience.model import LegalOrder, Withdrawal
 from resilience.model.certificate import Certificate
 from resilience.ports import SealedCertificate
 from resilience.replication import anchors, filled, layout, proof, seals, states, travelling
@@ -38,6 +38,7 @@ KEY = bytes(range(32))
 SECRET = b"for the fleet's eyes alone"
 STACK = states.Stack("test", "birch")
 ORDER = LegalOrder("12 O 34/26", "District Court", "2026-11-20", "", ("17",))
+WITHDRAWAL = Withdrawal(ORDER, "Jane Roe, counsel", "2026-11-25T12:00:00Z", "a slip")
 SUPPLY = b"a package"
 CERTIFICATE = Certificate("plaza.test", "somebody", 1e9, "ab" * 32)
 REHEARSED = "rehearsal/golden/"
@@ -132,6 +133,7 @@ def of_the_operator(fleet: Fleet, snapshot: str) -> None:
     anchors.leave(fleet.vaults(), fleet.records[-1], 1, sign, seals.verifier(seals.public_hex(fleet.operator)))
     filled.leave(vault, fleet.records[-1], sign)
     vault.put_new(orders.key(ORDER), orders.encode(ORDER, sign))
+    vault.put_new(orders.withdrawn_key(ORDER), orders.encode_withdrawal(WITHDRAWAL, sign))
     part = Part("package.deb", hashlib.sha256(SUPPLY).hexdigest(), len(SUPPLY))
     vault.put_new(part.key, SUPPLY)
     supplies = Manifest((part,), 1.0)

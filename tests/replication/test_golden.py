@@ -101,9 +101,12 @@ def reads_what_the_operator_put(fleet: Fleet, facts: Mapping[str, Any]) -> None:
     assert found.sealed.certificate == golden.CERTIFICATE
     assert seals.decrypt(found.sealed.sealed, fleet.identity) == golden.SECRET
     assert anchors.read(vaults, fleet.records[1], fleet.check) == facts.get("anchor")
-    told = [orders.decode(vault.get(key) or b"", fleet.check) for key in vault.list(orders.PREFIX)]
-    assert [order.reference for order in told if order] == facts.get("orders", [])
+    kept_orders = [vault.get(key) or b"" for key in vault.list(orders.PREFIX)]
+    told = [order for data in kept_orders if (order := orders.decode(data, fleet.check))]
+    assert [order.reference for order in told] == facts.get("orders", [])
     assert all(order == golden.ORDER for order in told)
+    taken_back = [orders.decode_withdrawal(data, fleet.check) for data in kept_orders]
+    assert [one for one in taken_back if one] == [golden.WITHDRAWAL] * (len(kept_orders) - len(told))
     if vault.list("supplies/"):
         (part,) = newest(vaults, fleet.check).parts
         assert vault.get(part.key) == golden.SUPPLY
