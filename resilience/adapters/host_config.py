@@ -124,13 +124,21 @@ class HostConfig:
         config = self._common(site, epoch, "reader", BOTH, also=also)
         for vault in config["vaults"]:
             vault["write_credentials"] = self.kit.vault(vault["name"], "ship")
-        return {**config, "identity": self.kit.identity(), "media_query": self.media_query, "forced": self.forced}
+        return {**config, **self._opening(), "forced": self.forced}
 
     def follower(self, site: Site, epoch: EpochRecord, *, also: Sequence[str] = ()) -> dict[str, Any]:
         """What a standby may hold: it can read everything, and put nothing."""
         config = self._common(site, epoch, "reader", BOTH, also=also)
         del config["signing_key_file"]
-        return {**config, "standby": True, "identity": self.kit.identity(), "media_query": self.media_query}
+        return {**config, **self._opening(), "standby": True}
+
+    def _opening(self) -> dict[str, Any]:
+        """What opens copies, and tells what the app wrote in them from what anybody else did."""
+        return {
+            "identity": self.kit.identity(),
+            "ledger_public_key": self.signer.ledger_public,
+            "media_query": self.media_query,
+        }
 
     def copier(self, site: Site, epoch: EpochRecord) -> dict[str, Any]:
         """What a standby needs for a snapshot, while it takes one: to put the snapshot's data, and nothing that signs."""
@@ -202,8 +210,8 @@ class HostConfig:
             return {}
 
     def auditor(self) -> dict[str, Any]:
-        """What reading the ledger beside everything else needs: to read every vault, and to know who signs it."""
-        return {**self.watcher(also=tuple(self.vaults)), "ledger_public_key": self.signer.ledger_public}
+        """What reading the ledger beside everything else needs: to read every vault."""
+        return self.watcher(also=tuple(self.vaults))
 
     def operator(self, site: Site, epoch: EpochRecord, vault: str) -> dict[str, Any]:
         """What makes a repository in one vault."""

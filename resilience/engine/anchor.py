@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
+
 from resilience.engine.accepting import way_past
 from resilience.engine.run import Run
 from resilience.errors import ResilienceError, TooFewVaults
 from resilience.model import EpochRecord
 from resilience.replication import anchors, layout
 from resilience.replication.epoch import continues, each, numbered
-from resilience.replication.fetch_ledger import choose, going_on, leading, unopened
+from resilience.replication.fetch_ledger import choose, counted, going_on, leading, shippers, unopened
 
 
 def anchor(run: Run) -> int:
-    """How many ledger entries of epochs before this one the vaults hold; TooFewVaults where one that counted could be missed.
+    """How many ledger entries came before this epoch: by their names in the vaults, and no fewer than its site has read there.
 
-    None can where this epoch only changes the vault set: the host wrote the entries of the one before, and has them.
+    TooFewVaults where one that counted could be missed. None can where this epoch only changes the vault set: the host wrote
+    the entries of the one before, and has them.
     """
     epoch = run.newest()
     entries, doubt = _count(run, epoch)
+    entries = max(entries, int(run.found("ledger", epoch.site).get("held", 0)))
     goes_on = _goes_on(run, epoch)
     if doubt and not goes_on and not run.accepts(epoch, "stale-ledger"):
         raise TooFewVaults(
@@ -56,6 +60,8 @@ def _count(run: Run, epoch: EpochRecord) -> tuple[int, str]:
     answers = each(run.world.vaults, lambda vault: vault.list(layout.LEDGER))
     listed = {name: keys for name, keys in answers.items() if not isinstance(keys, ResilienceError)}
     keys, before = [key for found in listed.values() for key in found], epoch.number - 1
-    asked = ({name: run.world.vaults[name] for name in listed}, keys, before, run.world.signer.verify)
+    answering, check = {name: run.world.vaults[name] for name in listed}, run.world.signer.verify
+    asked = (answering, keys, before, check)
     doubt = anchors.too_few(anchors.to_ask(*asked), listed) if listed else "no vault lists the ledger"
-    return len(choose(keys, before, unopened(*asked), going_on(*asked), leading(*asked))[0]), doubt
+    names, _ = choose(keys, before, unopened(*asked), going_on(*asked), leading(*asked))
+    return counted(answering, listed, names, cache(partial(shippers, answering, check=check))), doubt

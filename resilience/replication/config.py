@@ -255,6 +255,13 @@ class Config(Table):
         check = seals.verifier(self.operator_public_key)
         return seals.check_beneath(check, beneath(self.rehearsal))(payload, signature)
 
+    @property
+    def ledger_check(self) -> seals.Verify | None:
+        """Whether the app signed an entry, for the fleet or for this rehearsal; None where nobody said by which key."""
+        if self.ledger_public_key is None:
+            return None
+        return seals.check_beneath(seals.verifier(self.ledger_public_key), beneath(self.rehearsal))
+
     def sign(self) -> seals.Sign:
         """The site's signature for this epoch; UsageError when the key is not the epoch's."""
         if self.signing_key_file is None:

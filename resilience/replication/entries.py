@@ -1,7 +1,7 @@
 """Ledger entries of a standby: read while it follows, so that `fetch-ledger` finds nearly all of them here.
 
-They are kept by the names of their objects, and believed by nothing but `fetch-ledger`, which alone tells which
-entries count: one that a fenced site still put is never taken from here in place of its successor's.
+Only what the ledger's key signed is kept, by the names of the objects, and `fetch-ledger` alone tells which entries
+count: one that a fenced site still put is never taken from here in place of its successor's.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from resilience.errors import ResilienceError
 from resilience.ports import Vault
 from resilience.replication import layout, seals
 from resilience.replication.config import Config, write_atomic
+from resilience.replication.ledger import Entry, read, unsigned
 from resilience.replication.originals import as_put, read_good
 
 EVERY = 2.0
@@ -30,10 +31,20 @@ def place(config: Config, key: str) -> Path:
     return config.paths.wal / FOLDER / key.removeprefix(layout.LEDGER).replace("/", "-")
 
 
-def entry(vault: Vault, key: str, identity: str) -> bytes | None:
-    """An entry as it was written, when this vault has it whole."""
-    found = read_good(vault, key, lambda data: _opened(data, identity))
+def entry(vault: Vault, key: str, config: Config) -> Entry | None:
+    """The entry of this name, when this vault has it as it was put."""
+    identity = config.key()
+    found = read_good(vault, key, lambda data: believed(config, key, _opened(data, identity)))
     return found[1] if isinstance(found, tuple) else None
+
+
+def believed(config: Config, key: str, plain: bytes | None) -> Entry | None:
+    """What was opened, if it is the ledger's entry of this number; where nobody said who signs that, whatever opens is."""
+    named = layout.ENTRY.fullmatch(key)
+    if named is None or plain is None:
+        return None
+    seq, check = int(named["seq"]), config.ledger_check
+    return unsigned(seq, plain) if check is None else read(plain, seq, check)
 
 
 def _opened(data: bytes, identity: str) -> bytes | None:
@@ -76,25 +87,26 @@ class Entries(threading.Thread):
     def cycle(self) -> None:
         """All entries once for each epoch, by listing; then the next ones, by name."""
         if self._listed_under != (epoch := self._epoch()):
-            self._list()
+            self._list(epoch)
             self._listed_under = epoch
         while any(self._bring(layout.ledger(number, self._last[1] + 1)) for number in {self._last[0], epoch} if number):
             pass
         self.held = self._last[1]
 
-    def _list(self) -> None:
-        keys = [key for key in self._vaults[0].list(layout.LEDGER) if layout.ENTRY.fullmatch(key)]
+    def _list(self, epoch: int) -> None:
+        named = [named for key in self._vaults[0].list(layout.LEDGER) if (named := layout.ENTRY.fullmatch(key))]
+        keys = sorted(name.group() for name in named if int(name["epoch"]) <= epoch)
         with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
-            list(pool.map(self._bring, sorted(keys)))
+            list(pool.map(self._bring, keys))
 
     def _bring(self, key: str) -> bool:
         """Keep one entry; False where no vault gives it."""
         path, named = place(self._config, key), layout.ENTRY.fullmatch(key)
         if not path.exists():
-            plain = entry(self._vaults[0], key, self._config.key())
-            if plain is None:
+            found = entry(self._vaults[0], key, self._config)
+            if found is None:
                 return False
-            write_atomic(path, plain, 0o600)
+            write_atomic(path, found.body, 0o600)
         if named:
             self._last = max(self._last, (int(named["epoch"]), int(named["seq"])))
         return True

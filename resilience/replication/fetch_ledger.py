@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from itertools import count
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
 import structlog
 
-from resilience.errors import BrokenChain, ResilienceError, VaultError
+from resilience.errors import ResilienceError, VaultError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
-from resilience.replication import appfolders, layout
+from resilience.replication import layout
 from resilience.replication.anchors import Ledgers, of_number, read, to_ask, too_few
 from resilience.replication.chunk import Opening, decode_opening
 from resilience.replication.config import Config
-from resilience.replication.entries import entry, place
+from resilience.replication.entries import entry
 from resilience.replication.epoch import each
+from resilience.replication.lineage import Lineage, holders, put_under, refuse_gap, refuse_more
 from resilience.replication.originals import Altered, as_put, read_good
+from resilience.replication.records import may_be_held
 from resilience.replication.seals import Verify
 
 FETCHERS = 12
@@ -38,7 +40,7 @@ def main(config: Config) -> dict[str, Any]:
 
 
 def fetch(config: Config, newest: int) -> dict[str, Any]:
-    """Fetch all entries of epochs up to `newest`; those that are here already stay as they are."""
+    """Fetch all entries of epochs up to `newest`; what is here as it should be stays as it is."""
     vaults = as_put(config.open())
     answers = each(vaults, lambda vault: vault.list(layout.LEDGER))
     listed = {name: a for name, a in answers.items() if not isinstance(a, ResilienceError)}
@@ -46,25 +48,31 @@ def fetch(config: Config, newest: int) -> dict[str, Any]:
     known = [record.record() for record in (*config.parent_epochs, config.epoch)]
     _refuse_too_few(Ledgers((known[-1],)), listed, silent)
     answering = {name: vaults[name] for name in listed}
-    identity = config.key()
-    _look_further(answering, listed, newest, lambda vault, key: entry(vault, key, identity) is not None)
-    keys = [key for found in listed.values() for key in found]
+    _look_further(answering, listed, newest, lambda vault, key: entry(vault, key, config) is not None)
+
+    def enough(keys: list[str]) -> list[str]:
+        _refuse_too_few(to_ask(answering, keys, newest, config.verify, known), listed, silent)
+        return keys
+
+    keys = enough([key for found in listed.values() for key in found])
     asked = (answering, keys, newest, config.verify, known)
-    _refuse_too_few(to_ask(*asked), listed, silent)
-    chosen, forked = choose(keys, newest, unopened(*asked), going_on(*asked), leading(*asked))
-    ledger = config.paths.ledger
+    rules = unopened(*asked), going_on(*asked), leading(*asked)
+    put = cache(partial(shippers, answering, check=config.verify, known=known))
+    lineage = Lineage(config, answering, listed, put, lambda: _before(config, answering, known))
+    names, forked = choose(keys, newest, *rules)
+    while not lineage.read(names):
+        names, forked = choose(lineage.keys, newest, *rules)
+    entries = lineage.line()
+    if lineage.passed_over:
+        enough([key for key in lineage.keys if (named := layout.ENTRY.fullmatch(key)) and int(named["seq"]) in entries])
+    fetched = lineage.keep(entries)
+    return {"entries": len(entries), "fetched": fetched, "forked": forked, "passed_over": lineage.passed_over}
 
-    def bring(seq: int) -> bool:
-        path = ledger / f"{seq:08d}.json"
-        if appfolders.is_file(path):
-            return False
-        holders = [vaults[name] for name, keys in listed.items() if chosen[seq] in keys]
-        appfolders.keep(ledger, path, _read(config, chosen[seq], holders))
-        return True
 
-    with ThreadPoolExecutor(max_workers=FETCHERS) as pool:
-        fetched = sum(pool.map(bring, sorted(chosen)))
-    return {"entries": len(chosen), "fetched": fetched, "forked": forked}
+def _before(config: Config, vaults: Mapping[str, Vault], known: Iterable[EpochRecord]) -> int | None:
+    """How many entries came before this host began to write; None where the operator has not said so yet."""
+    began = next(record for record in known if record.number == config.root)
+    return read(vaults, began, config.verify) if began.parent else 0
 
 
 def _refuse_too_few(ledgers: Ledgers, listed: Mapping[str, list[str]], silent: Mapping[str, ResilienceError]) -> None:
@@ -158,26 +166,67 @@ def choose(
     unopened: Iterable[int] = (),
     going_on: Collection[int] = (),
     leading: Mapping[int, int] = MappingProxyType({}),
-) -> tuple[dict[int, str], list[str]]:
-    """Of each number the entry of the newest epoch, without a gap; the others are told as forked.
+) -> tuple[dict[int, list[str]], list[str]]:
+    """Of each number the names that count, the newest epoch's first; the others are told as forked.
 
     What came before an epoch counts also where its site had not yet handed it over again: `leading` says how many entries
-    that were. One past them that a fenced site still put was acknowledged to nobody, and nobody at all could write under
-    an epoch that was opened for no site. One that only changed the vault set fenced nobody: its host goes on under the
-    number with which it began, so nothing under the later one takes the place of what is there.
+    that were, and up to there all names of one number are the same entry's. One past them that a fenced site still put was
+    acknowledged to nobody, and nobody at all could write under an epoch that was opened for no site. One that only changed
+    the vault set fenced nobody: its host goes on under the number with which it began, so nothing under the later one takes
+    the place of what is there.
     """
     by_epoch = by_epochs([keys], newest)
-    chosen: dict[int, str] = {}
+    names: dict[int, list[str]] = {}
     forked = [key for epoch in sorted(unopened) for key in sorted(by_epoch.pop(epoch, {}).values())]
     for epoch in sorted(by_epoch):
         entries = by_epoch[epoch]
         if epoch in going_on:
-            forked += [entries.pop(seq) for seq in sorted(entries) if seq in chosen]
-        last = max(chosen, default=0) if epoch in going_on else leading.get(epoch, max(chosen, default=0))
-        forked += [chosen.pop(seq) for seq in sorted(chosen) if seq in entries or seq > last]
-        chosen |= entries
-    _refuse_gap(chosen)
-    return chosen, forked
+            forked += [entries.pop(seq) for seq in sorted(entries) if seq in names]
+        last = max(names, default=0) if epoch in going_on else leading.get(epoch, max(names, default=0))
+        forked += [names[seq][0] for seq in sorted(names) if seq in entries or seq > last]
+        same = {seq: keys for seq, keys in names.items() if seq <= last and epoch in leading}
+        names = {seq: keys for seq, keys in names.items() if seq <= last}
+        names |= {seq: [key, *same.get(seq, ())] for seq, key in entries.items()}
+    return names, forked
+
+
+def shippers(
+    vaults: Mapping[str, Vault], number: int, check: Verify, known: Sequence[EpochRecord] = ()
+) -> list[EpochRecord]:
+    """The epochs into whose vaults entries under this number were put: its own, and those under which its host went on."""
+    found = list(of_number(vaults, number, check, known))
+    hosts, after = {(record.site, record.signer) for record in found}, number + 1
+    while more := [r for r in of_number(vaults, after, check, known) if (r.site, r.signer) in hosts]:
+        found, after = [*found, *more], after + 1
+    return found
+
+
+def counted(
+    vaults: Mapping[str, Vault],
+    listed: Mapping[str, Collection[str]],
+    names: Mapping[int, Sequence[str]],
+    put: Callable[[int], Sequence[EpochRecord]],
+) -> int:
+    """How many entries that is, by their names alone; BrokenChain at a gap.
+
+    At the end those are left out that too few vaults may hold for anybody to have been told of them: one vault can list what it likes.
+    """
+    numbers, passed_over = dict(names), Counter[str]()
+    for seq in sorted(names, reverse=True):
+        records = put_under(names[seq], put)
+        silent = {name for record in records for name in record.vaults if name not in vaults}
+        listing = [name for name in vaults if not set(names[seq]).isdisjoint(listed[name])]
+        if not records or may_be_held(listing, silent, records):
+            break
+        if may_be_held(having := holders(vaults, listed, names[seq]), silent, records):
+            break
+        passed_over.update(having)
+        refuse_more(passed_over)
+        del numbers[seq]
+    if passed_over:
+        log.warning("entries are listed that too few vaults have", by_vault=dict(passed_over))
+    refuse_gap(numbers)
+    return len(numbers)
 
 
 def unopened(
@@ -240,34 +289,3 @@ def _never_opened(vaults: Mapping[str, Vault], number: int, records: Collection[
     junk = any(isinstance(answer, Altered) for answer in answers.values())
     silent = [(record, sum(name not in answers for name in record.vaults)) for record in records]
     return all(lacking == 0 if junk else lacking < record.k for record, lacking in silent)
-
-
-def _refuse_gap(chosen: Mapping[int, str]) -> None:
-    absent = next(seq for seq in count(1) if seq not in chosen)
-    if absent < max(chosen, default=0):
-        raise BrokenChain(
-            f"ledger entry {absent}",
-            f"ledger entry {absent - 1}",
-            "Bring back a vault that holds it; nothing may be opened before every takedown is known.",
-        )
-
-
-def _read(config: Config, key: str, holders: list[Vault]) -> bytes:
-    """One entry: as it was read here while this host followed, else from the first vault that has it whole."""
-    with suppress(OSError):
-        return place(config, key).read_bytes()
-    told = []
-    for vault in holders:
-        try:
-            plain = entry(vault, key, config.key())
-        except ResilienceError as error:
-            told.append(f"{vault.name}: {error.why}")
-            continue
-        if plain is not None:
-            return plain
-        told.append(f"{vault.name}: it is gone, or opens for nobody here")
-    raise BrokenChain(
-        f"a readable {key} ({'; '.join(told)})",
-        "the entry before it",
-        "Bring back a vault that holds it; nothing may be opened before every takedown is known.",
-    )

@@ -26,9 +26,9 @@ from resilience.replication import appfolders, layout, seals, sessions
 from resilience.replication.apart import joined, openable
 from resilience.replication.config import Config, MediaQuery
 from resilience.replication.epoch import each
+from resilience.replication.ledger import PICTURE
 from resilience.replication.originals import read_good
 from resilience.replication.patient import sounded_out
-from resilience.replication.removed import PICTURE
 
 FETCHERS = 12
 BATCH = 200

@@ -19,6 +19,19 @@ def meaning(said: object) -> object:
     return said
 
 
+def may_be_held(side: Collection[str], silent: Collection[str], records: Collection[EpochRecord]) -> bool:
+    """Whether these vaults, with those that do not answer, are as many as may have taken for held what they have."""
+    return any(len(frozenset(record.vaults) & {*side, *silent}) >= record.k for record in records)
+
+
+def that_k_hold(
+    sides: Collection[list[str]], silent: Collection[str], records: Collection[EpochRecord]
+) -> list[str] | None:
+    """Of vaults that give different things those that are k of an epoch's, where no others can be; else None."""
+    may = [side for side in sides if may_be_held(side, silent, records)]
+    return may[0] if len(may) == 1 and may_be_held(may[0], (), records) else None
+
+
 def that_counts(held: Mapping[str, object], silent: Collection[str], record: EpochRecord, key: str) -> str:
     """A vault whose record counts: one of those that k of the epoch's vaults hold, where no other can be in k of them.
 
@@ -29,11 +42,9 @@ def that_counts(held: Mapping[str, object], silent: Collection[str], record: Epo
         sides.setdefault(meaning(said), []).append(vault)
     if len(sides) == 1:
         return next(iter(held))
-    own = frozenset(record.vaults)
-    unheard = len(own & frozenset(silent))
-    may = [side for side in sides.values() if len(own.intersection(side)) + unheard >= record.k]
-    if len(may) == 1 and len(own.intersection(may[0])) >= record.k:
-        return may[0][0]
+    counts = that_k_hold(sides.values(), silent, (record,))
+    if counts is not None:
+        return counts[0]
     told = "; ".join(f"{_shown(held[side[0]])} in {', '.join(side)}" for side in sides.values())
     raise BrokenChain(
         f"one {key} that counts ({told})",

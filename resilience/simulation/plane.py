@@ -17,6 +17,8 @@ from resilience.simulation.shipping import force_turn, reachable, ship, start_sh
 from resilience.simulation.state import Held, Host, State
 
 T = TypeVar("T")
+UNSIGNED = b"nothing"
+"""What lies under an entry's name and is none."""
 HOT = 0.1
 """A host that follows has nearly all there already: so much of the time is left."""
 
@@ -147,7 +149,8 @@ class SimPlane:
             told = fetch_ledger.by_epochs(listings, newest)
             for number in sorted(told, reverse=True):
                 for seq, key in told[number].items():
-                    host.ledger.setdefault(seq, self._any(key).decode())
+                    if (row := self._entry(key, record)) is not None:
+                        host.ledger.setdefault(seq, row)
             return len(host.ledger)
 
         return self._on(outputs, "fetch_ledger", 0.5, fetch)
@@ -220,10 +223,15 @@ class SimPlane:
             merging.refuse_blind(vaults, record.number)
         return vaults
 
-    def _any(self, key: str) -> bytes:
-        """An object from whichever vault answers and has it."""
-        vaults = merging.readable(self.sim, self.left_out).values()
-        return next(held.objects[key] for held in vaults if key in held.objects)
+    def _entry(self, key: str, record: EpochRecord | None) -> str | None:
+        """An entry from whichever vault gives it; None where nobody does, and too few have the name for it to have counted."""
+        vaults = merging.readable(self.sim, self.left_out)
+        having = {name: held.objects[key] for name, held in vaults.items() if key in held.objects}
+        row = next((data for data in having.values() if data != UNSIGNED), None)
+        if row is None:
+            may = record is None or sum(name in having or name not in vaults for name in record.vaults) >= record.k
+            _need(not may, f"No vault gives {key} as it was signed.", "Somebody may have been told of it.")
+        return None if row is None else row.decode()
 
     def start_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """Ship from now on, what this host opened under this epoch and nothing else."""

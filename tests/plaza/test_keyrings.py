@@ -20,7 +20,7 @@ from resilience.plaza.ledger import Ledger
 from resilience.plaza.locksmith import Locksmith
 from resilience.plaza.settings import from_env
 from resilience.plaza.store import Store
-from resilience.replication import removed
+from resilience.replication import removed, seals
 from tests.plaza.harness import Postgres, Site, wait_until
 from tests.plaza.test_inuse import asked
 from tests.plaza.test_migrations import bring_to
@@ -100,7 +100,8 @@ def eraser(site: Site) -> Eraser:
 def named(site: Site) -> dict[str, int]:
     """What `resilience erase` reads from the ledger: names, and the last entry that names each."""
     ledger = Ledger.of(from_env(site.env))
-    found: dict[str, int] = removed.read(sorted((site.folder / "ledger").glob("*.json")), ledger.public_hex)["pictures"]
+    paths, check = sorted((site.folder / "ledger").glob("*.json")), seals.verifier(ledger.public_hex)
+    found: dict[str, int] = removed.read(paths, check)["pictures"]
     return found
 
 

@@ -27,7 +27,7 @@ from resilience.plaza.ledger import GENESIS, Draft, Ledger
 from resilience.plaza.migrations import head
 from resilience.plaza.settings import REQUIRED, from_env
 from resilience.plaza.store import Store
-from resilience.replication import removed
+from resilience.replication import removed, seals
 from tests.plaza.harness import PASSWORD, Site, picture, sha_of, wait_until, write_key
 from tests.plaza.pages import browser, send
 
@@ -74,8 +74,10 @@ def test_what_a_rehearsed_copy_writes_is_nothing_elsewhere(tmp_path: Path) -> No
         assert told.entries == [first]
         assert told.broken is not None
         assert "signature is not ours" in told.broken.why
+    paths, check = [fleet.path(1), fleet.path(2)], seals.verifier(fleet.public_hex)
     with pytest.raises(BrokenChain, match="ledger entry 2"):
-        removed.read([fleet.path(1), fleet.path(2)], fleet.public_hex)
+        removed.read(paths, check)
+    assert removed.read(paths, seals.check_beneath(check, "rehearsal/r1/"))["entries"] == 2
 
 
 @contextmanager

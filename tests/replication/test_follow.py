@@ -172,7 +172,7 @@ def bring_ledger(standby: Site, fleet: Fleet) -> None:
     for vault in fleet.stores:
         fleet.alter(vault, layout.ledger(1, 1))
     put_entry(fleet, 2, 2, b"a thief's")
-    assert standby.run("fetch-ledger") == {"entries": 2, "fetched": 2, "forked": []}
+    assert standby.run("fetch-ledger") == {"entries": 2, "fetched": 2, "forked": [], "passed_over": {}}
     brought = [path.read_bytes() for path in sorted((standby.folder / "ledger").glob("*.json"))]
     assert brought == [b"the first", b"the second"]
 

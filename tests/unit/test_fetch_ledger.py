@@ -16,6 +16,7 @@ from resilience.errors import VaultError
 from resilience.model import EpochRecord
 from resilience.replication import anchors, chunk, fetch_ledger, layout, seals
 from resilience.replication import epoch as epochs
+from resilience.replication.seals import Verify
 from resilience.simulation import SimulatedGround, SimulatedUsers
 from tests.replication.test_gather import Versioned
 from tests.sim.stage import day_one
@@ -25,7 +26,7 @@ SITE = Ed25519PrivateKey.generate()
 IDENTITY = pyrage.x25519.Identity.generate()
 
 
-def record(number: int, site: str = "", vaults: tuple[str, ...] = SET) -> EpochRecord:
+def record(number: int, site: str = "", vaults: tuple[str, ...] = SET, k: int = 2) -> EpochRecord:
     """An epoch that the operator sealed, each for another site where none is named."""
     return epochs.make_record(
         number=number,
@@ -33,8 +34,8 @@ def record(number: int, site: str = "", vaults: tuple[str, ...] = SET) -> EpochR
         nonce=f"n{number}",
         parent=number - 1,
         vaults=vaults,
-        k=2,
-        s=2,
+        k=k,
+        s=k,
         sealed_at=1.0,
         signer=seals.public_hex(SITE),
         sign=seals.signer(OPERATOR),
@@ -46,8 +47,11 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.ledger_check: Verify | None = None
+        """By which key the app signs; where nobody says, whatever opens is an entry."""
         self.sites: dict[int, str] = {}
         self.sets: dict[int, tuple[str, ...]] = {}
+        self.k = 2
         self.vaults = {name: MemoryVault(name) for name in SET}
         for number in (1, 2, 3):
             self.put(layout.epoch(number), epochs.encode(record(number)))
@@ -61,7 +65,7 @@ class World:
 
     def record(self, number: int) -> EpochRecord:
         """An epoch's record."""
-        return record(number, self.sites.get(number, ""), self.sets.get(number, SET))
+        return record(number, self.sites.get(number, ""), self.sets.get(number, SET), self.k)
 
     def ship_into(self, number: int, *names: str) -> None:
         """This epoch has another vault set."""
@@ -93,19 +97,24 @@ class World:
 
     def fetch(self, number: int) -> dict[str, Any]:
         """The command at the site that is opened under this epoch."""
+        return fetch_ledger.main(self.config(number))
+
+    def config(self, number: int) -> Any:
+        """Of that site."""
         paths = SimpleNamespace(ledger=self.folder / "ledger", wal=self.folder / "wal")
-        paths.ledger.mkdir()
+        paths.ledger.mkdir(exist_ok=True)
         records = [SimpleNamespace(record=partial(self.record, n)) for n in range(1, number + 1)]
-        config: Any = SimpleNamespace(
+        return SimpleNamespace(
             open=lambda: self.vaults,
             parent_epochs=records[:-1],
             epoch=records[-1],
             record=self.record(number),
             paths=paths,
+            root=number,
             key=lambda: str(IDENTITY),
             verify=CHECK,
+            ledger_check=self.ledger_check,
         )
-        return fetch_ledger.main(config)
 
     @property
     def brought(self) -> list[bytes]:
@@ -123,7 +132,7 @@ def world(tmp_path: Path) -> World:
 def test_entries_under_the_epoch_that_is_opened_count_for_nothing(world: World, planted: tuple[int, ...]) -> None:
     """They were put before its site could write; nothing that was acknowledged gives way to them, nor waits for their gap."""
     world.enter(2, *planted)
-    assert world.fetch(2) == {"entries": 5, "fetched": 5, "forked": []}
+    assert world.fetch(2) == {"entries": 5, "fetched": 5, "forked": [], "passed_over": {}}
     assert world.brought == [b"of 1"] * 5
 
 
@@ -133,7 +142,7 @@ def test_entries_under_an_epoch_that_was_never_opened_count_for_nothing(world: W
     world.enter(2, *planted)
     world.put(layout.opening(2), b"junk", "elm")
     world.put(layout.first(2), b"junk")
-    told = {"entries": 5, "fetched": 5, "forked": [layout.ledger(2, seq) for seq in planted]}
+    told = {"entries": 5, "fetched": 5, "passed_over": {}, "forked": [layout.ledger(2, seq) for seq in planted]}
     assert world.fetch(3) == told
     assert world.brought == [b"of 1"] * 5
 

@@ -115,7 +115,7 @@ def seal(vaults: Mapping[str, MemoryVault], record: EpochRecord) -> None:
 
 def configured(vaults: Mapping[str, MemoryVault], record: EpochRecord) -> dict[str, Any]:
     """What a restore under this epoch is told."""
-    signer = SimpleNamespace(verify=CHECK, public=seals.public_hex(OPERATOR))
+    signer = SimpleNamespace(verify=CHECK, public=seals.public_hex(OPERATOR), ledger_public="")
     host = HostConfig(FLEET, cast("Any", Kit()), vaults, cast("Any", signer), "")
     return host.reader(FLEET.site("birch"), record)
 

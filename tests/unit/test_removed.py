@@ -13,10 +13,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience.errors import BrokenChain
 from resilience.plaza.ledger import canonical
-from resilience.replication.removed import GENESIS, read
+from resilience.replication import seals
+from resilience.replication.ledger import GENESIS
+from resilience.replication.removed import read
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = KEY.public_key().public_bytes_raw().hex()
+SIGNED = seals.verifier(PUBLIC)
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
 
 
@@ -36,10 +39,10 @@ def entries(folder: Path, *media: tuple[str, ...], key: Ed25519PrivateKey = KEY)
 def test_pictures_are_told_with_the_last_entry_that_names_them(tmp_path: Path) -> None:
     """Two entries may name one picture; what is only hidden names none."""
     paths = entries(tmp_path, (A, B), (), (A, C))
-    found = read(paths, PUBLIC)
+    found = read(paths, SIGNED)
     assert found["pictures"] == {A: 3, B: 1, C: 3}
     assert (found["entries"], found["head"]) == (3, hashlib.sha256(paths[2].read_bytes()).hexdigest())
-    assert read([], PUBLIC) == {"entries": 0, "head": GENESIS, "pictures": {}}
+    assert read([], SIGNED) == {"entries": 0, "head": GENESIS, "pictures": {}}
 
 
 def _other_key(path: Path) -> None:
@@ -61,11 +64,11 @@ def test_nothing_is_believed_past_what_was_altered(tmp_path: Path, alter: Callab
     paths = entries(tmp_path, (A,), (B,))
     alter(paths[0])
     with pytest.raises(BrokenChain, match="ledger entry 1"):
-        read([path for path in paths if path.exists()], PUBLIC)
+        read([path for path in paths if path.exists()], SIGNED)
 
 
 def test_a_name_that_is_no_picture_is_refused(tmp_path: Path) -> None:
     """A signed entry can't make anything else go: names are sha256, and nothing longer."""
     for name in ("../epoch/00000001.json", "A" * 64, "a" * 64 + "\n"):
         with pytest.raises(BrokenChain):
-            read(entries(tmp_path, (name,)), PUBLIC)
+            read(entries(tmp_path, (name,)), SIGNED)

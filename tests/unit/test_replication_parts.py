@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from resilience.replication import anchors, config, fetch_ledger, layout, lsn
 from resilience.replication.courier import switch_point
 from resilience.replication.entries import entry
 from resilience.replication.fetch_ledger import choose
+from resilience.replication.lineage import refuse_gap
 from resilience.replication.restic import only_vanished
 from resilience.replication.restore import CHUNK, cut_bytes
 
@@ -27,23 +29,23 @@ def keys(*entries: tuple[int, int]) -> list[str]:
 def test_the_ledger_runs_through_epochs() -> None:
     """Each epoch goes on where the one before ended."""
     chosen, forked = choose(keys((1, 1), (1, 2), (2, 3), (2, 4)), 2)
-    assert chosen == dict(enumerate(keys((1, 1), (1, 2), (2, 3), (2, 4)), start=1))
+    assert chosen == {n: [key] for n, key in enumerate(keys((1, 1), (1, 2), (2, 3), (2, 4)), start=1)}
     assert forked == []
 
 
 def test_what_a_fenced_site_added_later_is_forked() -> None:
     """Entries of an old epoch past what the new one began with are set aside, and told; where nobody says, they count."""
     there = keys((1, 1), (1, 2), (1, 3), (2, 2))
-    assert [choose(there, 2)[0][seq] for seq in (1, 2, 3)] == keys((1, 1), (2, 2), (1, 3))
+    assert [choose(there, 2)[0][seq] for seq in (1, 2, 3)] == [[key] for key in keys((1, 1), (2, 2), (1, 3))]
     chosen, forked = choose(there, 2, leading={2: 1})
-    assert [chosen[seq] for seq in sorted(chosen)] == keys((1, 1), (2, 2))
+    assert [chosen[seq] for seq in sorted(chosen)] == [[key] for key in keys((1, 1), (2, 2))]
     assert forked == keys((1, 2), (1, 3))
 
 
 def test_a_gap_in_the_ledger_is_an_error() -> None:
     """Nobody may be served while an order to take something down is missing."""
     with pytest.raises(BrokenChain, match="ledger entry 2"):
-        choose(keys((1, 1), (1, 3)), 2)
+        refuse_gap(choose(keys((1, 1), (1, 3)), 2)[0])
     assert choose([], 2) == ({}, [])
     junk = ["ledger/junk", "ledger/x/y", "ledger/00000009/00000001"]
     assert choose([*keys((1, 1)), *junk], 2) == choose(keys((1, 1)), 2), "names that nobody may use"
@@ -137,7 +139,7 @@ def test_a_vault_that_has_everything_is_asked_for_it() -> None:
         {"elm": MemoryVault("elm"), "cedar": Yes("cedar")},
         listed,
         1,
-        lambda vault, key: entry(vault, key, "AGE-SECRET-KEY-none") is not None,
+        lambda vault, key: entry(vault, key, SimpleNamespace(key=lambda: "AGE-SECRET-KEY-none")) is not None,  # type: ignore[arg-type]
     )
     assert listed == {"elm": [layout.ledger(1, 1)], "cedar": []}
 
@@ -153,7 +155,7 @@ def test_a_gap_is_found_without_counting_to_its_end() -> None:
     """One object, named as the last entry that can be, is not a hundred million numbers in memory."""
     tracemalloc.start()
     with pytest.raises(BrokenChain, match="ledger entry 2 "):
-        choose(keys((1, 1), (1, 9_999_999)), 1)
+        refuse_gap(choose(keys((1, 1), (1, 9_999_999)), 1)[0])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1 << 20

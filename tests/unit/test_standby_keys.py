@@ -91,6 +91,16 @@ def test_a_standby_gets_nothing_that_signs_or_puts(told: HostConfig) -> None:
     assert not any(secret in json.dumps(handed) for ship in ships for secret in ship.values())
 
 
+def test_whoever_opens_entries_knows_who_signs_them(told: HostConfig) -> None:
+    """A site that is opened, a standby, and the operator's machine that erases; they have the public half alone."""
+    vaults = {name: sealed_in(signed(told)) for name in told.vaults}
+    known = replace(told, vaults=vaults)
+    birch, epoch = told.fleet.site("birch"), signed(told)
+    for config in (known.reader(birch, epoch), known.follower(birch, epoch), known.auditor()):
+        assert config["ledger_public_key"] == told.signer.ledger_public
+        assert told.kit.ledger_key.read_text() not in json.dumps(config)
+
+
 def test_a_command_on_the_operators_machine_understands_its_configuration(told: HostConfig, tmp_path: Path) -> None:
     """What a host is told, with places below a folder here: nothing follows or ships there, and that is all it says."""
     epoch = epoch_of(told, "acorn")

@@ -9,12 +9,15 @@ from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
+import pyrage
 import pytest
 
 from resilience.adapters.memory_vault import MemoryVault
-from resilience.replication import layout
+from resilience.replication import layout, seals
 from resilience.replication.entries import Entries
 from resilience.replication.pictures import Pictures
+
+IDENTITY = pyrage.x25519.Identity.generate()
 
 
 class Odd(MemoryVault):
@@ -42,7 +45,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(f"resilience.replication.{module}.EVERY", 0.01)
     paths = SimpleNamespace(media=tmp_path / "media", wal=tmp_path / "wal")
     paths.media.mkdir()
-    return SimpleNamespace(vaults=[], paths=paths, key=lambda: "", apart=frozenset())
+    return SimpleNamespace(vaults=[], paths=paths, key=lambda: str(IDENTITY), ledger_check=None, apart=frozenset())
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -106,8 +109,7 @@ def test_the_ledger_is_looked_at_again(config: Any, monkeypatch: pytest.MonkeyPa
         assert entries.held is None
         vault.odd = False
         until(lambda: entries.held == 0)
-        monkeypatch.setattr("resilience.replication.entries.entry", lambda vault, key, _: vault.get(key))
-        vault.put_new(layout.ledger(1, 1), b"told")
+        vault.put_new(layout.ledger(1, 1), seals.encrypt(b"told", [str(IDENTITY.to_public())]))
         until(lambda: entries.held == 1)
     finally:
         stopping.set()
