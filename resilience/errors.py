@@ -95,7 +95,8 @@ class VendorClosed(ResilienceError):
         super().__init__(
             f"{vendor} answers as for a closed account: {code}",
             "The vendor ended, suspended or locked this account.",
-            "Read the plan to leave it: resilience plan failover",
+            f"Where the app runs there, read the plan to leave it: `resilience plan --lost {vendor}`. "
+            f"Else: `resilience protect --lost {vendor}`.",
         )
 
 

@@ -1,6 +1,6 @@
 """Decide: Fleet + Survey -> Plan, and its hazards. Pure: no clock, no I/O."""
 
-from resilience.decide.failover import plan_failover
+from resilience.decide.failover import leads_on, plan_failover
 from resilience.decide.opening import plan_open
 from resilience.decide.quorum import lost_vendors, next_set, with_companions
 from resilience.decide.rehearsal import plan_rehearsal, rehearsal_fleet
@@ -12,6 +12,7 @@ from resilience.decide.up import may_be_primary, plan_up
 from resilience.decide.vaults import plan_vaults
 
 __all__ = [
+    "leads_on",
     "lost_vendors",
     "may_be_primary",
     "next_set",

@@ -17,12 +17,15 @@ from resilience.decide.vaults import join
 from resilience.errors import ResilienceError
 from resilience.model import Fleet, Phase, Plan, Stage, Step, Survey, lane
 
-GOING = Wording(
-    "Can't fail over to {}",
-    "it is at a lost vendor, is the current primary, or is not declared",
-    "No site is left to fail over to",
-    "every other site is at a vendor that counts as lost",
-)
+
+def _going(primary: str) -> Wording:
+    return Wording(
+        "Can't fail over to {}",
+        "it is at a lost vendor, is the current primary, or is not declared",
+        "No site is left to fail over to",
+        "every other site is at a vendor that counts as lost; where "
+        f"{primary} was never opened, and its vendor answers, it is gone to with --to {primary}",
+    )
 
 
 def plan_failover(
@@ -36,7 +39,8 @@ def plan_failover(
 ) -> Plan:
     """What to do so that another site serves, without one call to a lost vendor.
 
-    `declared` are vendors the operator says are lost; the current primary's vendor always is.
+    `declared` are vendors the operator says are lost; the current primary's vendor always is. A site that is named by the
+    newest epoch and was never opened is no primary: it is the target, unless another one is asked for.
     With `force` it is planned even where too few vaults are left to fence the old site, with the hazards of that.
     The site is not opened as far as `hold`; `resilience open` goes on from there.
     Raises TooFewVaults when an epoch could not be sealed, UsageError for an impossible target.
@@ -49,10 +53,11 @@ def plan_failover(
             "Run `resilience status` to see what each vault answers.",
         )
     source = fleet.site(old.site)
+    to = to or (old.site if leads_on(fleet, survey, declared) else None)
     again = to == old.site and _idle(survey, old.site)
     lost = lost_vendors(fleet, survey, declared if again else declared | {source.vendor})
     left = [s.name for s in fleet.sites if s.vendor not in lost and (again or s.name != old.site)]
-    target = choose(left, to, GOING)
+    target = choose(left, to, _going(old.site))
     forced = force and bool(usable(fleet, survey, old, lost)) and short_of(fleet, survey, old, lost) is not None
     if not forced:
         sealable(fleet, survey, old, lost)
@@ -62,6 +67,16 @@ def plan_failover(
     steps = tuple(leaving(fleet, way, stages(hold)))
     found = (*hazards(fleet, survey, way), *no_way_on(fleet, target, lost))
     return Plan("failover", fleet.name, source.name, target, steps, found, tuple(sorted(lost)), unheard)
+
+
+def leads_on(fleet: Fleet, survey: Survey, lost: frozenset[str]) -> bool:
+    """Whether the site that the newest epoch names was never opened and can be gone on to: then it is not left."""
+    old = newest_epoch(survey)
+    if old is None or not survey.left_behind:
+        return False
+    vendor = fleet.site(old.site).vendor
+    answers = vendor not in lost_vendors(fleet, survey, lost) and survey.accounts.get(vendor) in {True, None}
+    return answers and _idle(survey, old.site)
 
 
 def _idle(survey: Survey, site: str) -> bool:

@@ -12,6 +12,9 @@ PLANNED_ANEW = frozenset({"failover", "restore", "rehearsal"})
 
 def way_past(run: Run, hazard: str, site: str) -> str:
     """How to go on where what was lost is lost for good."""
+    if run.plan.kind == "failover":
+        there = f"--to {site} where it does not serve yet"
+        return f"plan anew with --lost for each vendor, and {there}, and accept `{hazard}` by name"
     if run.plan.kind in PLANNED_ANEW:
         return f"plan anew with --lost for each vendor, and accept `{hazard}` by name"
     lost = "".join(f" --lost {vendor}" for vendor in run.plan.lost)

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TypeVar
 
-from resilience.decide import with_companions
+from resilience.decide import leads_on, with_companions
 from resilience.decide.names import wanted
 from resilience.engine import proofs
 from resilience.engine.certificates import travelling
@@ -34,7 +34,16 @@ from resilience.model import (
 from resilience.ports import Vault, World
 from resilience.replication import filled, layout
 from resilience.replication.anchors import Ledgers, to_ask
-from resilience.replication.epoch import each, get_from, newest_epoch, newest_of, settled_of, to_fence
+from resilience.replication.epoch import (
+    each,
+    get_from,
+    left_behind,
+    newest_epoch,
+    newest_of,
+    rivals_of,
+    settled_of,
+    to_fence,
+)
 
 T = TypeVar("T")
 
@@ -231,11 +240,19 @@ def survey_after_loss(
 ) -> tuple[Survey, frozenset[str]]:
     """A survey that calls neither the declared vendors nor the one of the current primary, unless that is where to go.
 
+    Where the newest epoch names a site that was never opened and can be gone on to, the primary is the one that served before.
     Returns the survey and the vendors that count as lost.
     """
     lost = with_companions(fleet, declared)
     asked = {n: v for n, v in world.vaults.items() if fleet.vault(n).vendor not in lost}
-    epoch = newest_of(asked, world.signer.verify)
+    rivals = rivals_of(asked, world.signer.verify)
+    epoch = next(iter(rivals), None)
+    left = left_behind(asked, rivals, world.signer.verify) if to is None else None
+    if epoch and left and left.site != epoch.site:
+        skip = with_companions(fleet, declared | {site.vendor for site in fleet.sites if site.name == left.site})
+        survey = replace(observe(world, fleet, skip), left_behind=left.site)
+        if leads_on(fleet, survey, skip):
+            return survey, skip
     home = {fleet.site(epoch.site).vendor} if epoch and epoch.site != to else set()
     skip = with_companions(fleet, declared | home)
     return observe(world, fleet, skip), skip

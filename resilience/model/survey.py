@@ -168,6 +168,9 @@ class Survey:
 
     older: tuple[tuple[EpochRecord, int], ...] = ()
     """Epochs before the newest that a new one must fence as well, and in how many of their vaults."""
+    left_behind: str = field(default="", kw_only=True)
+    """Where it is known that nobody opened the newest epoch, and it names another site: the one that served last."""
+
     ledgers: Reading[tuple[EpochRecord, ...]] = ()
     """Epochs of which any vault may hold a ledger entry that counts, the newest first."""
 

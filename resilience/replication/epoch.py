@@ -267,6 +267,31 @@ def _begun(get: Get, record: EpochRecord) -> bool:
     return any(isinstance(a, bytes) and chunk.decode_start(a, record) is not None for a in answers.values())
 
 
+def left_behind(vaults: Mapping[str, Vault], rivals: Sequence[EpochRecord], check: Verify) -> EpochRecord | None:
+    """The epoch before the newest one (of these rivals) that may have been opened last; None where the newest may have been.
+
+    At its site somebody may serve.
+    """
+    newest = record = _alone(rivals)
+    while record is not None and _unopened(vaults, record):
+        older = _alone(numbered(vaults, record.parent, check))
+        if older is None or (record == newest and continues(record, older)):
+            return None
+        record = older
+    return None if record == newest else record
+
+
+def _alone(rivals: Sequence[EpochRecord]) -> EpochRecord | None:
+    return rivals[0] if len(rivals) == 1 else None
+
+
+def _unopened(vaults: Mapping[str, Vault], record: EpochRecord) -> bool:
+    """Whether so many of its vaults lack an opening record that k can't hold one, and no copy was promoted under it."""
+    answers = get_from({name: vaults[name] for name in record.vaults if name in vaults})(layout.opening(record.number))
+    absent = sum(answer is None for answer in answers.values())
+    return record.parent > 0 and absent > len(record.vaults) - record.k
+
+
 def attest(vaults: Mapping[str, Vault], record: EpochRecord, sign: Sign) -> None:
     """Leave word, wherever that works, that this epoch was sealed for good: another site than its own can't go on under its parent."""
     data = seals.canonical(seals.sign_json({"format": SEALED, "number": record.number, "nonce": record.nonce}, sign))

@@ -210,3 +210,53 @@ def test_junk_names_are_passed_over(vaults: dict[str, MemoryVault]) -> None:
     for key in ("epoch/zzzzzzzz.json", "epoch/00000009.json.bak", "epoch/9.json", "epoch/"):
         vaults["elm"].put_new(key, b"junk")
     assert epochs.newest_epoch(vaults["elm"], CHECK) == first
+
+
+def opened(vaults: dict[str, MemoryVault], *names: str, number: int) -> None:
+    """An opening record of this epoch in these vaults, whoever signed it."""
+    for name in names:
+        vaults[name].put_new(layout.opening(number), b"{}")
+
+
+def left(vaults: dict[str, MemoryVault]) -> int:
+    """Number of the epoch that is left behind; 0 where the newest may have been opened."""
+    found = epochs.left_behind(vaults, epochs.rivals_of(vaults, CHECK), CHECK)
+    return 0 if found is None else found.number
+
+
+def test_an_epoch_that_nobody_opened_leads_on_from_the_one_before(vaults: dict[str, MemoryVault]) -> None:
+    """Proven by two of three vaults that lack its opening record, since two hold one that counts; one alone proves nothing."""
+    sealed(vaults, record(1))
+    assert left(vaults) == 0
+    sealed(vaults, record(2, "birch"))
+    assert left(vaults) == 1
+    opened(vaults, "birch", number=2)
+    assert left(vaults) == 1
+    assert left({**vaults, "elm": Dead("elm")}) == 0
+    opened(vaults, "elm", number=2)
+    assert left(vaults) == 0
+    sealed(vaults, record(3, "cedar"))
+    sealed(vaults, record(4, "oak"))
+    assert left(vaults) == 2
+
+
+def test_two_epochs_of_one_number_prove_nothing(vaults: dict[str, MemoryVault]) -> None:
+    """Somebody may have gone on under the other one."""
+    sealed(vaults, record(1))
+    vaults["birch"].put_new(layout.epoch(2), epochs.encode(record(2, "birch", "a")))
+    assert left(vaults) == 1
+    vaults["cedar"].put_new(layout.epoch(2), epochs.encode(record(2, "cedar", "b")))
+    assert left(vaults) == 0
+
+
+def test_a_set_that_changed_was_opened_before(vaults: dict[str, MemoryVault]) -> None:
+    """The same host goes on under it, whether its opening record is there yet or not."""
+    sealed(vaults, record(1))
+    sealed(vaults, record(2))
+    assert left(vaults) == 0
+
+
+def sealed(vaults: dict[str, MemoryVault], new: EpochRecord) -> None:
+    """In every vault."""
+    for vault in vaults.values():
+        vault.put_new(layout.epoch(new.number), epochs.encode(new))

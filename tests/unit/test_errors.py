@@ -8,6 +8,7 @@ import pytest
 
 from resilience import errors
 from resilience.errors import BrokenChain, Exit, FleetError, ResilienceError, VendorClosed
+from tests.unit.test_documents import named, refused, typed
 
 
 def every_error() -> Iterator[type[ResilienceError]]:
@@ -65,6 +66,9 @@ def test_a_closed_account_keeps_the_vendors_word() -> None:
     error = VendorClosed("acorn", "AccountSuspended")
     assert (error.vendor, error.code) == ("acorn", "AccountSuspended")
     assert "AccountSuspended" in str(error).splitlines()[0]
+    said = [command for command, _ in named(error.next)]
+    assert said == ["resilience plan --lost acorn", "resilience protect --lost acorn"]
+    assert [refused(words, whole=True) for command in said for words in typed(command)] == ["", ""]
 
 
 def test_a_broken_chain_says_until_when_data_is_good() -> None:

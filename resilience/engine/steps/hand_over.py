@@ -9,7 +9,7 @@ import stamina
 
 from resilience.decide.heard import lacking, unfollowed, unheard
 from resilience.engine.run import Facts, Run
-from resilience.errors import Refused, ResilienceError
+from resilience.errors import Refused, ResilienceError, VendorClosed
 from resilience.model import EpochRecord, Site, Stage, Step
 
 DRAIN_S = 20.0
@@ -156,11 +156,29 @@ def _behind(said: Mapping[str, Any]) -> str | None:
     return lacking(said)
 
 
+def _kept(error: ResilienceError) -> str:
+    return "" if isinstance(error, VendorClosed) else f"{error.next} "
+
+
+def _without(run: Run, site: Site) -> str:
+    """How a move goes on once it is sealed and the old site can't say any more what it wrote last."""
+    return (
+        f"Nothing is promoted yet. If {site.vendor} is gone: `resilience plan --lost {site.vendor} --to {run.plan.target}`, "
+        "then the failover that it shows. All vaults held all that users wrote when writes paused; lost is at most "
+        f"what was under way then, and what {site.name} wrote by itself since."
+    )
+
+
 def stand_down(run: Run, step: Step) -> Facts:
     """Stop the old site for good under its old epoch; where its WAL ends is what the new one must reach."""
     if before := run.found("stand-down", step.subject):
         return before  # in a restore another copy may run there by now
     site = run.fleet.site(step.subject)
-    ended: Mapping[str, Any] = run.world.plane.stand_down(site, run.outputs(site.name))
+    try:
+        ended: Mapping[str, Any] = run.world.plane.stand_down(site, run.outputs(site.name))
+    except ResilienceError as error:
+        if run.plan.kind == "switchover":
+            error.next = f"{_kept(error)}{_without(run, site)}"
+        raise
     run.note("stood-down", site=site.name, nonce=run.newest().nonce, end_lsn=ended["end_lsn"])
     return ended

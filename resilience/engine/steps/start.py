@@ -120,16 +120,22 @@ def _nobody_moderates(run: Run, site: str) -> str | None:
 
 def close(run: Run, step: Step) -> Facts:
     """Close the site's gate down to a stage; at once, and without a condition."""
+    if _closed_by_seal(run, step.subject):
+        return {"already": True}
     outputs, stage = run.outputs(step.subject), Stage(step.args["stage"])
     at = run.world.gate.stage(outputs)
-    if run.found("stand-down", step.subject):
-        return {"stage": str(at), "already": True}  # what serves there now is what was restored
     if not stage.covers(at):
         if run.plan.kind == "switchover":
             _refuse_undrainable(run, step.subject)
         run.world.gate.set(outputs, stage)
         run.note("closed", stage=str(stage), site=step.subject, was=str(at))
     return {"stage": str(stage if not stage.covers(at) else at), "was": str(at)}
+
+
+def _closed_by_seal(run: Run, site: str) -> bool:
+    """Whether this plan closed it before, and went on: its vendor may be gone by now, or what serves there is what was restored."""
+    moved_on = run.plan.target != site and run.newest().site != site
+    return moved_on or bool(run.found("stand-down", site))
 
 
 def _refuse_undrainable(run: Run, site: str) -> None:
