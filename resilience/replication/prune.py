@@ -95,14 +95,14 @@ def _refuse_gap(vault: Vault, epoch: EpochRecord, starts: Sequence[int], positio
 def _remove(
     config: Config, spec: VaultConfig, vault: Vault, older: list[Label], keys: list[str], base: Label
 ) -> list[str]:
-    """Snapshots first, so that whatever stops this leaves no label without its snapshot's WAL; what the vault holds back.
+    """Snapshots first: only once restic is done their labels go, by which a run after one that failed knows them, then WAL; what the vault holds back.
 
     An object that is locked goes with a later run, once its lock has ended.
     """
-    held = _erase(vault, [label.key for label in older])
     for folder in sorted({label.repository for label in older}):
         mine = [label.snapshot for label in older if label.repository == folder]
         Repository(config.paths.restic, spec, folder).forget(mine)
+    held = _erase(vault, [label.key for label in older])
     held += _erase(vault, keys) + _erase(vault, _hidden(config, spec, vault, base))
     log.info("pruned", vault=spec.name, snapshots=len(older), chunks=len(keys), held_back=len(held))
     return held

@@ -9,12 +9,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 import sh
 
-from resilience.errors import MissingPart, VaultError
+from resilience.errors import MissingPart, Refused, VaultError
 from resilience.replication import disk, layout
 from resilience.replication.config import VaultConfig
 
@@ -24,6 +25,8 @@ COUNTS = ("total_bytes", "files_restored", "bytes_restored")
 """In what restic says while it restores: one of them moves as long as anything comes."""
 DIES_WITH_US = ("--pdeathsig", "KILL")
 """A restic whose caller was killed would go on writing over what the next one restores."""
+STALE_S = 1800.0
+"""restic renews its locks every five minutes, and takes one that is older than this for left behind."""
 
 
 class Stalled(VaultError):
@@ -141,10 +144,26 @@ class Repository:
         return [str(entry["id"]) for entry in found]
 
     def forget(self, snapshots: list[str]) -> None:
-        """Remove snapshots, and the data that only they need."""
+        """Remove snapshots, and all data that no other needs: also what an earlier run forgot, or a backup that was cut off left."""
+        self._refuse_used()
+        self._run("unlock")
         there = set(self.snapshots())
         if gone := [snapshot for snapshot in snapshots if snapshot in there]:
-            self._run("forget", "--prune", *gone)
+            self._run("forget", *gone)
+        self._run("prune")
+
+    def _refuse_used(self) -> None:
+        """Refused where a lock is not surely old. restic itself takes one for old where no process of its number is here, on any machine of this one's name."""
+        for lock in self._run("list", "locks", "--no-lock").split():
+            told = json.loads(self._run("cat", "lock", lock, "--no-lock"))
+            since = datetime.fromisoformat(str(told["time"]))
+            if time.time() - since.timestamp() < STALE_S:
+                raise Refused(
+                    f"{self.folder}/ in {self.vault} is in use, by {told.get('hostname')} since {told['time']}.",
+                    "A snapshot may be under way there, and what it puts would be taken for needless. Nothing was removed.",
+                    f"Run it again in half an hour: what nobody renews until then is left behind. Where that lock is dated "
+                    f"wrongly and nobody takes a snapshot, remove {self.folder}/locks/{lock} in the vault.",
+                )
 
     def check(self, subset: str | None = None) -> None:
         """Let restic verify its structure, with all that it needs there, and read back a part of the data."""

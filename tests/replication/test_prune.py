@@ -1,0 +1,191 @@
+"""Pruning with a real restic: what was begun and failed is done by the next run, and nothing goes that may be needed."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resilience import caches
+from resilience.errors import Refused
+from resilience.model import EpochRecord
+from resilience.replication import chunk, layout, lsn, seals
+from resilience.replication import epoch as epochs
+from resilience.replication import label as labels
+from resilience.replication import prune as pruning
+from resilience.replication.chunk import Start
+from resilience.replication.config import Config
+from resilience.replication.restic import STALE_S, Repository
+from resilience.replication.vaults import open_vault
+from tests.sftp_box import Box, sftp_box
+from tests.unit.test_chunk import BY_OPERATOR, CERTIFY, KEY, LABELLED, OPERATOR, SIGN
+
+MIB = 1 << 20
+SEALED = hashlib.sha256(b"sealed").hexdigest()
+BACKS_UP = """
+import sys
+from pathlib import Path
+from resilience.replication.config import Config
+from resilience.replication.restic import Repository
+config = Config.model_validate_json(sys.stdin.read())
+Repository(config.paths.restic, config.vaults[0], sys.argv[1]).backup(Path(sys.argv[2]), [], [], "acorn", "t")
+"""
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Box]:
+    """A real SFTP server."""
+    with sftp_box() as made:
+        yield made
+
+
+class Site:
+    """One vault with the WAL of its epochs, and snapshots of a small folder."""
+
+    def __init__(self, box: Box, folder: Path) -> None:
+        self.name = folder.name[:30]
+        spec = box.spec(self.name)
+        self.vault = open_vault(spec, box.credentials["operator"])
+        self.records: list[EpochRecord] = []
+        self.data = folder / "pg"
+        self.data.mkdir()
+        self._where: dict[str, Any] = {
+            "name": self.name,
+            "vendor": self.name,
+            "kind": "sftp",
+            "bucket": spec.bucket,
+            "endpoint": spec.endpoint,
+            "credentials": box.credentials["operator"],
+            "restic_password": "loopback-only",
+            "standby_password": "loopback-alone",
+        }
+        self._folder = folder
+        self.seal(parent=0)
+        self.begin(1, 16)
+
+    def seal(self, parent: int) -> None:
+        """The next epoch, in this vault alone."""
+        number = len(self.records) + 1
+        bare = EpochRecord(number, "acorn", "nonce", parent, (self.name,), 1, 1, 1.0, seals.public_hex(KEY), "")
+        record = replace(bare, signature=CERTIFY(epochs.payload(bare)))
+        self.records.append(record)
+        self.vault.put_new(layout.epoch(number), epochs.encode(record))
+        for folder in (layout.repository(number), layout.standby_repository(number)):
+            self.repository(folder).init()
+
+    def begin(self, number: int, mib: int) -> None:
+        """Where an epoch's own WAL begins; its chunks up to 32 MiB."""
+        self.vault.put_new(
+            layout.first(number), chunk.encode_start(Start(number, "nonce", mib * MIB, 1, "42", "", 1.0), SIGN)
+        )
+        for start in range(mib * MIB, 32 * MIB, 2 * MIB):
+            header = chunk.Header(number, "nonce", "acorn", 1, "42", start, start + 2 * MIB, start, 1.0, SEALED)
+            self.vault.put_new(layout.chunk(number, start), chunk.encode(header, b"sealed", SIGN))
+
+    @property
+    def config(self) -> Config:
+        """What the operator's machine prunes with."""
+        paths = {
+            name: str(self._folder / name) for name in ("media", "ledger", "outbox", "held", "spool", "wal", "run")
+        }
+        values = {
+            "site": "acorn",
+            "fleet": "fleet",
+            "epoch": asdict(self.records[-1]),
+            "parent_epochs": [asdict(record) for record in self.records[:-1]],
+            "operator_public_key": seals.public_hex(OPERATOR),
+            "vaults": [self._where],
+            "paths": {**paths, "pg": str(self.data), "restic": str(caches.restic())},
+            "postgres": {"dsn": "", "start": [], "stop": [], "bin": "/"},
+        }
+        return Config.model_validate(values)
+
+    def repository(self, folder: str = "restic/00000001") -> Repository:
+        """One of its repositories."""
+        return Repository(caches.restic(), self.config.vaults[0], folder)
+
+    def copy(self, text: str, folder: str = "restic/00000001") -> str:
+        """A snapshot without a label; its id."""
+        (self.data / "rows").write_text(text)
+        return self.repository(folder).backup(self.data, [], [], "acorn", "t")
+
+    def snapshot(self, mib: int, folder: str = "restic/00000001") -> str:
+        """A snapshot whose WAL begins there, and its label; its id."""
+        epoch, snapshot = int(folder[-8:]), self.copy(f"rows at {mib}", folder)
+        at = {"start_lsn": lsn.show(mib * MIB + 9), "stop_lsn": lsn.show(mib * MIB + 99)}
+        facts: dict[str, Any] = {**at, "epoch": epoch, "vault": self.name, "snapshot": snapshot, "repository": folder}
+        label = replace(LABELLED, **facts)
+        sign = CERTIFY if label.by_standby else SIGN
+        assert labels.decode(labels.encode(label, sign), self.records[epoch - 1], BY_OPERATOR) == label
+        self.vault.put_new(label.key, labels.encode(label, sign))
+        return snapshot
+
+    def labelled(self) -> list[str]:
+        """Snapshots that have a label, in order of position."""
+        found = (layout.labelled(key) for key in self.vault.list(layout.LABEL))
+        return [pair[0] for pair in found if pair is not None]
+
+    def chunks(self) -> int:
+        """How many chunks of WAL there are."""
+        return len([key for key in self.vault.list(layout.WAL) if layout.chunk_start(key) is not None])
+
+    def prune(self, base: str, *, really: bool = True) -> dict[str, Any]:
+        """As the operator's machine does it."""
+        return pruning.main(self.config, self.name, base, really)
+
+    def dies_in_mid_backup(self) -> None:
+        """A site that ends while it backs up, and leaves restic's lock."""
+        argv = [sys.executable, "-c", BACKS_UP, "restic/00000001", str(self.data)]
+        with (self.data / "big").open("wb") as file:
+            file.truncate(64 << 30)
+        process = subprocess.Popen(argv, stdin=subprocess.PIPE, text=True)
+        assert process.stdin is not None
+        process.stdin.write(self.config.model_dump_json())
+        process.stdin.close()
+        while not self.vault.list("restic/00000001/locks/"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        (self.data / "big").unlink()
+
+
+@pytest.fixture
+def site(box: Box, tmp_path: Path) -> Site:
+    """A vault of its own for each test."""
+    return Site(box, tmp_path)
+
+
+def test_what_restic_could_not_forget_is_forgotten_by_a_later_run(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead site's lock stops restic: label and WAL stay, it is said, and once the lock is old nothing is left over."""
+    old, new = site.snapshot(20), site.snapshot(30)
+    site.dies_in_mid_backup()
+    before = site.chunks()
+    with pytest.raises(Refused, match="restic/00000001") as refused:
+        site.prune(new)
+    assert "locks/" in refused.value.next
+    assert (site.labelled(), site.chunks()) == ([old, new], before)
+    assert set(site.repository().snapshots()) == {old, new}
+    now = time.time() + STALE_S + 1
+    monkeypatch.setattr("resilience.replication.restic.time.time", lambda: now)
+    assert site.prune(new)["snapshots"] == 1
+    assert (site.labelled(), site.repository().snapshots()) == ([new], [new])
+    assert site.chunks() < before
+
+
+def test_a_run_that_ended_between_forgetting_and_removing_is_completed(site: Site) -> None:
+    """The snapshot is forgotten and its data still there: the label stayed, so the next run removes the data."""
+    old, new = site.snapshot(20), site.snapshot(30)
+    site.repository()._run("forget", old)
+    packs = site.vault.list("restic/00000001/data/")
+    assert site.prune(new)["snapshots"] == 1
+    assert site.labelled() == [new]
+    assert len(site.vault.list("restic/00000001/data/")) < len(packs)
+    site.repository().check()
