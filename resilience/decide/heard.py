@@ -22,6 +22,10 @@ def unheard(site: str, said: Mapping[str, Any]) -> str | None:
         return f"ship of {site} last said something {ago} (on its host: `systemctl restart resilience-ship`)"
     if error := said.get("postgres_error"):
         return f"ship of {site} gets nothing from Postgres: {error} (on its host: `journalctl -u resilience-ship`)"
+    if why := said.get("turning"):
+        return (
+            f"ship of {site} has not turned to its vault set yet: {why} (on its host: `journalctl -u resilience-ship`)"
+        )
     return None
 
 

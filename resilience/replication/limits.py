@@ -50,13 +50,24 @@ class Decision:
     """Whether nobody may write."""
 
 
-def decide(rules: Rules, backlog: Mapping[str, int], whole: frozenset[str], kept: int, *, stopped: bool) -> Decision:
-    """Given what each vault lacks in bytes, which vaults have no hole, and what WAL Postgres keeps. Pure."""
+def decide(
+    rules: Rules,
+    backlog: Mapping[str, int],
+    whole: frozenset[str],
+    kept: int,
+    *,
+    stopped: bool,
+    needed: frozenset[str] = frozenset(),
+) -> Decision:
+    """Given what each vault lacks in bytes, which vaults have no hole, and what WAL Postgres keeps. Pure.
+
+    While ship waits to go on under another vault set, those that stay in it are `needed`: none is left behind.
+    """
     limit = rules.bytes // 2 if stopped else rules.bytes
     over = frozenset(name for name, size in backlog.items() if size > limit)
     if kept > limit:
         return Decision((), stop=True)
-    if over and rules.past == "drop" and len(whole - over) >= rules.k:
+    if over and not over & needed and rules.past == "drop" and len(whole - over) >= rules.k:
         return Decision(tuple(sorted(over)), stop=False)
     return Decision((), stop=bool(over))
 
@@ -127,7 +138,10 @@ class Limits(threading.Thread):
         confirmed = self._spool.confirmed(self._rules.k)  # 0 before ship knows where this epoch's WAL begins
         kept = max(0, self.server_end - confirmed) if confirmed else 0
         self._mend()
-        decision = decide(self._rules, backlog, whole, kept, stopped=self.writes.stopped_since is not None)
+        following = self._lease.following
+        needed = frozenset() if following is None else frozenset(following.vaults)
+        stopped = self.writes.stopped_since is not None
+        decision = decide(self._rules, backlog, whole, kept, stopped=stopped, needed=needed)
         for name in decision.leave:
             hole = self._spool.leave(name)
             self._outbox.leave(name)

@@ -40,6 +40,8 @@ class Report:
         limits: Limits,
     ) -> None:
         self.postgres_error: str | None = None
+        self.turning: str | None = None
+        """Why this host does not go on yet under an epoch with another vault set; None where there is none."""
         self._config = config
         self._spool = spool
         self._couriers = couriers
@@ -98,7 +100,7 @@ class Report:
             "commits": self._limits.commits,
             "degraded_since": writes.degraded_since,
             "writes_stopped_since": writes.stopped_since,
-            "alarms": self._limits.alarms,
+            "alarms": [*self._limits.alarms, *self._waits()],
             "gap": self._spool.gap.facts() if self._spool.gap else None,
             "server_lsn": lsn.show(self._limits.server_end),
             "confirmed_lsn": lsn.show(confirmed),
@@ -107,11 +109,15 @@ class Report:
             "lease_left_s": None if expires is None else round(expires - lease_now(), 3),
             "superseded_by": self._lease.superseded.number if self._lease.superseded else None,
             "postgres_error": self.postgres_error,
+            "turning": self.turning,
             "outbox_error": self._outbox.error,
             "limits_error": self._limits.error,
             "snapshot": notes.read(self._config, "snapshot"),
             "vaults": vaults,
         }
+
+    def _waits(self) -> list[str]:
+        return [] if self.turning is None else [f"the vault set cannot change yet: {self.turning}"]
 
     def _vault(self, courier: Courier, objects: int) -> dict[str, Any]:
         name = courier.vault.name

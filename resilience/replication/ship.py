@@ -78,6 +78,8 @@ class Ship:
         self._spool.live()
         self._lease = Lease(self._record, config.verify, self._seconds, since, tenure.place(config))
         self._stopping = threading.Event()
+        self._turning: turn.Turning | None = None
+        self._onward: Onward | None = None
         self._lost: str | None = None
         self._crash: BaseException | None = None
         self._wake, self._woken = socket.socketpair()
@@ -108,17 +110,18 @@ class Ship:
         self._outbox.start()
         try:
             lapse.go_on(self._config, self._lease, self._stopping)
-            while not self._stopping.is_set() and self._lease.following is None:
+            while not self._stopping.is_set() and not self._closed():
                 if self._lost is None:
                     lapse.refuse_lapsed(self._config)
                 self._connected()
-            onward = self._turn()
         finally:
             self._end()
+            if self._turning is not None:
+                self._turning.end()
             self._outbox.stop()
             for courier in self._couriers:
                 courier.stop()
-        if onward is not None:
+        if self._onward is not None:
             self._leave()
         if self._crash is not None:
             raise ResilienceError(
@@ -131,7 +134,7 @@ class Ship:
                 "Only one site may write; this one could no longer be sure that it is the one.",
                 "Look at `resilience status`. What this site shipped before the seal is in the chain.",
             )
-        return onward
+        return self._onward
 
     def _await_answers(self) -> None:
         """Where a lease lapsed, and writes were stopped: wait until enough vaults show no newer epoch, or one shows it."""
@@ -146,20 +149,28 @@ class Ship:
             if self._stopping.wait(POLL):
                 return
 
-    def _turn(self) -> Onward | None:
-        """Close this epoch where the spool ends, once that is safe; nothing is confirmed meanwhile."""
-        record, told = self._lease.following, ""
-        while record is not None and not self._stopping.is_set():
-            obstacle = turn.obstacle(self._config, record, self._spool, self._couriers, self._outbox)
-            if obstacle is None:
-                log.info("the vault set changes", epoch=record.number, position=lsn.show(self._spool.end))
-                return Onward(turn.close(self._config, record, self._spool.end), self._lease.since())
-            if obstacle != told:
-                log.warning("the vault set cannot change yet", epoch=record.number, why=obstacle)
-            self._report.postgres_error = told = obstacle
-            self._report.write()
-            self._stopping.wait(RECONNECT)
-        return None
+    def _closed(self) -> bool:
+        """Whether this epoch is closed where the spool ends, for the one that follows: as soon as that is safe, and never once superseded."""
+        if self._onward is not None:
+            return True
+        record = self._lease.following
+        if record is None or self._lease.superseded is not None:
+            return False
+        if self._turning is None:
+            self._turning = turn.Turning(self._config, record, self._spool, self._couriers, self._outbox)
+        told, closes = self._turning.obstacle, self._turning.may_close()
+        self._report.turning = self._turning.obstacle
+        if closes:
+            log.info("the vault set changes", epoch=record.number, position=lsn.show(self._spool.end))
+            onward = turn.close(self._config, self._turning.record, self._spool.end)
+            self._onward = Onward(onward, self._lease.since())
+        elif self._turning.obstacle != told and not self._turning.still:
+            log.warning("the vault set cannot change yet", epoch=record.number, why=self._turning.obstacle)
+        return closes
+
+    def _still(self) -> bool:
+        """Whether WAL stays in Postgres until vaults have what there is: not for whoever must hand over what there is."""
+        return self._turning is not None and self._turning.still and self._lease.superseded is None
 
     def _leave(self) -> None:
         """Call no vault for this epoch any more, also not by a request that is still tried again: one may be out of the set."""
@@ -318,7 +329,7 @@ class Ship:
         try:
             self._receive(stream, batch)
         except StreamLost:
-            if batch.parts and self._lease.following is None:  # where Postgres is gone for good nobody else has this
+            if batch.parts and self._onward is None:  # where Postgres is gone for good nobody else has this
                 self._keep(batch)
             raise
 
@@ -326,18 +337,21 @@ class Ship:
         """Take what comes and cut it into chunks, until told to stop; what is not in one yet is in `batch`."""
         flushed_at, much, full, told = 0.0, False, False, Told()
         spacing = self._config.spacing_ms / 1000
-        while not self._stopping.is_set() and self._lease.following is None:
-            due = flushed_at + self._wait(spacing) if batch.parts else told.at + HEARTBEAT
+        while not self._stopping.is_set() and not self._closed():
+            still = self._still()
+            due = flushed_at + self._wait(spacing) if batch.parts and not still else told.at + HEARTBEAT
+            if self._turning is not None:
+                due = min(due, time.monotonic() + turn.POLL)
             if told.held != self._spool.held():  # whoever drains this site waits for the slowest vault to be told of
                 due = min(due, time.monotonic() + OFTEN)
-            if not full:  # else more was read off the connection than it was asked for
-                self._rest(stream, due - time.monotonic(), sip=bool(batch.parts) and not much)
-            much = self._drain(stream, batch) >= MUCH
+            if still or not full:  # else more was read off the connection than it was asked for
+                self._rest(stream, due - time.monotonic(), sip=still or (bool(batch.parts) and not much))
+            much = not still and self._drain(stream, batch) >= MUCH
             self._limits.hear(stream.server_end, stream.heard_at)
             full = batch.size >= CHUNK_LIMIT
             self._tell(stream, told)  # before the next chunk is made durable: commits wait for this
             now = time.monotonic()
-            if batch.parts and (full or now >= flushed_at + self._wait(spacing)):
+            if batch.parts and not still and (full or now >= flushed_at + self._wait(spacing)):
                 self._keep(batch)
                 batch.clear()
                 flushed_at = now

@@ -1,12 +1,14 @@
 """Turning: the same host goes on under an epoch with another vault set, on the same timeline, and loses no byte.
 
 Once the new epoch is sealed for good and k of the vaults that stay hold all that was shipped, the old one is closed at
-that position, which is noted durably. The new one's opening record says the same to readers.
+that position, which is noted durably. The new one's opening record says the same to readers. Until then ship streams and
+puts under the old one, and nothing of it is confirmed: whoever supersedes this site meanwhile finds it.
 """
 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -17,6 +19,7 @@ import structlog
 
 from resilience.errors import Refused, ResilienceError, VaultError
 from resilience.model import EpochRecord
+from resilience.ports import Vault
 from resilience.replication import chunk, lsn
 from resilience.replication import epoch as epochs
 from resilience.replication.config import Config, write_atomic
@@ -28,6 +31,10 @@ from resilience.replication.spool import Spool
 
 NAME = "turned"
 POLL = 0.05
+ASK = 0.5
+STILL = 2.0
+"""So long ship takes no WAL for a turn at first, and twice as long each time that was too short."""
+STILL_AT_MOST = 32.0
 log = structlog.get_logger()
 
 
@@ -137,23 +144,19 @@ def close(config: Config, record: EpochRecord, end: int) -> Config:
     return config.under(record)
 
 
-def obstacle(
-    config: Config, record: EpochRecord, spool: Spool, couriers: Sequence[Courier], outbox: Outbox
-) -> str | None:
-    """Why this epoch can't be closed yet; None when it can."""
-    if absent := set(record.vaults) - {vault.name for vault in config.vaults}:
-        return f"vaults of epoch {record.number} are not configured here: {', '.join(sorted(absent))}"
-    return _lacking(record, spool, couriers) or _owed(record, spool, outbox) or _unsealed(config, record)
-
-
 def _lacking(record: EpochRecord, spool: Spool, couriers: Iterable[Courier]) -> str | None:
     """What keeps the vaults that stay from holding all that was shipped; None where they do."""
     if spool.gap is not None:
         return "WAL was lost: a snapshot must lead past it first"
-    whole = [c for c in couriers if c.vault.name in record.vaults and spool.hole(c.vault.name) is None]
-    if len(whole) < record.k or held_by(record.k, (c.put_upto for c in whole)) < spool.end:
-        return f"fewer than {record.k} of the vaults that stay hold everything up to {lsn.show(spool.end)}"
+    if _reached(record, spool, couriers) < spool.end:
+        return f"fewer than {record.k} of the vaults that stay hold all that was shipped"
     return None
+
+
+def _reached(record: EpochRecord, spool: Spool, couriers: Iterable[Courier]) -> int:
+    """The position up to which k of the vaults that stay were given everything; -1 where fewer are whole."""
+    whole = [c for c in couriers if c.vault.name in record.vaults and spool.hole(c.vault.name) is None]
+    return held_by(record.k, (c.put_upto for c in whole)) if len(whole) >= record.k else -1
 
 
 def _owed(record: EpochRecord, spool: Spool, outbox: Outbox) -> str | None:
@@ -167,22 +170,90 @@ def _owed(record: EpochRecord, spool: Spool, outbox: Outbox) -> str | None:
     )
 
 
-def _unsealed(config: Config, record: EpochRecord) -> str | None:
-    """An epoch that is only in a few vaults could still lose against another of its number."""
-    names = {*record.vaults, *config.record.vaults}
-    vaults = config.open(tuple(names))
-    found = epochs.each(vaults, lambda vault: epochs.read(vault, record.number, config.verify))
-    for vault in vaults.values():
-        vault.close()
-    answers = {
-        name: _absent(name) if a is None else a if isinstance(a, ResilienceError) else a == record
-        for name, a in found.items()
-    }
-    try:
-        epochs.sealed_in(record, [epochs.Older(config.record, config.record.s)], answers)
-    except ResilienceError as error:
-        return error.what
-    return None
+class Turning:
+    """What stands in the way of an epoch that continues this one, looked at while ship streams on.
+
+    Vaults are asked beside that, each by itself, and nobody waits for one that says nothing: it may be the one that leaves.
+    """
+
+    def __init__(
+        self, config: Config, record: EpochRecord, spool: Spool, couriers: Sequence[Courier], outbox: Outbox
+    ) -> None:
+        self.record = record
+        self.still = False
+        """Nothing but what is on its way to vaults is in the way: no more WAL is taken until it is there, or takes too long."""
+        self.obstacle: str | None = None
+        self._config = config
+        self._spool = spool
+        self._couriers = couriers
+        self._outbox = outbox
+        self._vaults = config.open(tuple({*record.vaults, *config.record.vaults}))
+        self._answers: dict[str, bool | ResilienceError] = {
+            name: VaultError(f"{name} did not answer yet", "it was asked just now", "ship asks on.")
+            for name in self._vaults
+        }
+        self._ended = threading.Event()
+        self._looked, self._mark = 0.0, spool.end
+        self._patience, self._until = STILL, 0.0
+        for vault in self._vaults.values():
+            threading.Thread(target=self._ask, args=(vault,), name=f"turning-{vault.name}", daemon=True).start()
+
+    def _ask(self, vault: Vault) -> None:
+        """Until it shows the epoch: objects are written once, so it always will."""
+        while self._answers[vault.name] is not True and not self._ended.is_set():
+            try:
+                found = epochs.read(vault, self.record.number, self._config.verify)
+                self._answers[vault.name] = _absent(vault.name) if found is None else found == self.record
+            except ResilienceError as error:
+                self._answers[vault.name] = error
+            self._ended.wait(ASK)
+
+    def end(self) -> None:
+        """Ask nobody any more."""
+        self._ended.set()
+        for vault in self._vaults.values():
+            vault.close()
+
+    def may_close(self) -> bool:
+        """Whether this epoch can be closed where the spool ends now; looked at a few times a second."""
+        if time.monotonic() < self._looked + POLL:
+            return False
+        self._looked = time.monotonic()
+        self.obstacle = self._barred()
+        if self.obstacle is not None:
+            self.still = False
+            return False
+        self.obstacle = _lacking(self.record, self._spool, self._couriers)
+        if self.obstacle is not None:
+            self._hold_still()
+        return self.obstacle is None
+
+    def _hold_still(self) -> None:
+        """Where a site writes all the time vaults always lack the last of it: it must stay in Postgres for a moment.
+
+        Tried as soon as vaults have what there was at the last try, so that one which is far behind stops no stream.
+        """
+        if not self.still and _reached(self.record, self._spool, self._couriers) >= self._mark:
+            self.still, self._until = True, time.monotonic() + self._patience
+        elif self.still and time.monotonic() > self._until:
+            self.still, self._mark, self._patience = False, self._spool.end, min(2 * self._patience, STILL_AT_MOST)
+
+    def _barred(self) -> str | None:
+        """Why it takes more than what is on its way to vaults; None where it does not."""
+        record = self.record
+        if absent := set(record.vaults) - {vault.name for vault in self._config.vaults}:
+            return f"vaults of epoch {record.number} are not configured here: {', '.join(sorted(absent))}"
+        if self._spool.start_record is None:
+            return "nothing was shipped under the epoch before it yet"
+        return _owed(record, self._spool, self._outbox) or self._unsealed()
+
+    def _unsealed(self) -> str | None:
+        """An epoch that is only in a few vaults could still lose against another of its number."""
+        try:
+            epochs.sealed_in(self.record, [epochs.Older(self._config.record, self._config.record.s)], self._answers)
+        except ResilienceError as error:
+            return error.what
+        return None
 
 
 def _absent(name: str) -> VaultError:

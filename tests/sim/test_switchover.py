@@ -429,6 +429,7 @@ WORDS: list[tuple[dict[str, Any], str]] = [
     ({"age_s": 600.0}, "last said something 600 s ago"),
     ({"age_s": -600.0}, "last said something at an unknown time"),
     ({"postgres_error": "Postgres refuses the connection"}, "gets nothing from Postgres"),
+    ({"turning": "fewer than 2 of the vaults that stay hold all"}, "has not turned to its vault set yet"),
 ]
 
 

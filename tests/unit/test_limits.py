@@ -57,6 +57,14 @@ def test_decisions(
     assert decide(Rules(100, past, 2), full, whole, kept, stopped=stopped) == expected  # type: ignore[arg-type]
 
 
+def test_no_vault_that_stays_is_left_behind_while_the_set_waits_to_change() -> None:
+    """Ship goes on by those that have everything; the one that leaves may be behind."""
+    waits = {"birch": 0, "cedar": 0, "elm": 101}
+    assert decide(Rules(100, "drop", 2), waits, ALL, 0, stopped=False, needed=frozenset({"cedar", "elm"})) == STOP
+    left = decide(Rules(100, "drop", 2), waits, ALL, 0, stopped=False, needed=frozenset({"birch", "cedar"}))
+    assert left == Decision(("elm",), stop=False)
+
+
 def test_what_an_epoch_has_not_begun_to_ship_counts_for_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,7 +81,7 @@ def test_what_an_epoch_has_not_begun_to_ship_counts_for_nothing(
         apart=frozenset(),
     )
     outbox: Any = SimpleNamespace(backlog=lambda _: (0, 0), passed_over=None)
-    lease: Any = SimpleNamespace(superseded=None)
+    lease: Any = SimpleNamespace(superseded=None, following=None)
     spool, stopping, asked = Spool(tmp_path, 1, sorted(ALL)), Event(), list[bool]()
     limits = Limits(config, spool, outbox, lease, stopping, lambda: None)
     limits.writes = cast(
