@@ -1,18 +1,19 @@
-"""Where the app would go next: never at the vendor where it serves, never at a lost one."""
+"""Where the app would go next: never at the vendor where it serves or one that goes with it, never at a lost one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from resilience.decide.quorum import with_companions
 from resilience.decide.up import follow_steps
 from resilience.model import Fleet, Hazard, Phase, Site, Step
 
 
 def next_standby(fleet: Fleet, serving: str, lost: frozenset[str]) -> Site | None:
-    """The first site in order that could be gone to from here, with a vault left that is not at its own vendor."""
-    home = fleet.site(serving).vendor
+    """The first site in order that could be gone to once all is gone that leaves with this one, with a vault left elsewhere."""
+    gone = lost | with_companions(fleet, frozenset({fleet.site(serving).vendor}))
     for site in fleet.sites:
-        if site.vendor not in {home, *lost} and fleet.vaults_for(site.name, lost | {home}):
+        if site.vendor not in gone and fleet.vaults_for(site.name, gone):
             return site
     return None
 
@@ -34,7 +35,7 @@ def no_way_on(fleet: Fleet, serving: str, lost: frozenset[str]) -> Iterator[Haza
     """Said by name where there is no next standby."""
     if next_standby(fleet, serving, lost) is None:
         home = fleet.site(serving).vendor
-        why = (
-            f"If {home} leaves as well, no site with a vault elsewhere is left to go to: declare one at another vendor."
-        )
+        others = sorted(with_companions(fleet, frozenset({home})) - {home} - lost)
+        along = f", and {' and '.join(others)} with it" if others else ""
+        why = f"If {home} leaves as well{along}, no site with a vault elsewhere is left to go to: declare one at another vendor."
         yield Hazard("no-next-standby", why)

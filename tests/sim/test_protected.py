@@ -84,6 +84,33 @@ def test_the_second_clock_runs_until_the_set_can_seal() -> None:
     assert stage.post(1) == 1
 
 
+def test_who_leaves_with_the_new_vendor_is_no_way_on() -> None:
+    """Cedar is expected to go with birch: it is no next standby, and that none is left is said before."""
+    stage = day_one(birch=("cedar",))
+    stage.fleet = hot(stage.fleet, "cedar")
+    stage.state.lose("acorn")
+    stage.operator.failover()
+    hazards = {h["name"]: h["why"] for h in noted(stage, "plan")[-1].data["plan"]["hazards"]}
+    assert "If birch leaves as well, and cedar with it," in hazards["no-next-standby"]
+    assert noted(stage, "next-standby") == []
+    assert "cedar" not in stage.state.hosts
+    assert stage.post(1) == 1
+
+
+def test_a_copy_at_who_leaves_with_it_protects_nobody() -> None:
+    """Elm's copy could not be read back, and cedar's goes when birch goes: users are served, unprotected."""
+    stage = day_one(birch=("cedar",))
+    stage.state.lose("acorn")
+    before = len(noted(stage, "protected-again"))
+    stage.break_next("vault.elm.verify")
+    stage.operator.failover()
+    facts = [e for e in noted(stage, "step-done") if e.data["action"] == "protect"][-1].data["facts"]
+    assert (facts["verified"], facts["protected"]) == (["cedar"], False)
+    assert len(noted(stage, "protected-again")) == before
+    stage.operator.up("birch", frozenset({"acorn"}))
+    assert noted(stage, "protected-again")[-1].data["vaults"] == ["elm"]
+
+
 def test_a_dead_vault_that_cannot_be_done_without_is_said() -> None:
     """Both vaults of the new set are needed: with one gone before the copies are made, the command stops and says which."""
     stage = day_one()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from resilience.decide import with_companions
 from resilience.engine import certificates, orders
 from resilience.engine import mirror as mirrors
 from resilience.engine.observe import read
@@ -34,7 +35,8 @@ def protect(run: Run, step: Step) -> Facts:
             "The site serves, unprotected. Run the same command again; see `resilience status`.",
         )
     epoch = run.epoch(site.name)
-    elsewhere = [vault for vault in good if run.fleet.vault(vault).vendor != site.vendor]
+    home = with_companions(run.fleet, frozenset({site.vendor}))
+    elsewhere = [vault for vault in good if run.fleet.vault(vault).vendor not in home]
     protected = bool(elsewhere) and len(_holding(run, epoch)) >= epoch.s
     if protected:
         run.note("protected-again", vaults=elsewhere, snapshot=taken[elsewhere[0]])
