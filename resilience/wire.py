@@ -34,6 +34,7 @@ from resilience.adapters.supplies import VaultSupplies
 from resilience.adapters.threads import side_by_side
 from resilience.adapters.unopened import Unopened
 from resilience.adapters.vendor_clients import paced
+from resilience.decide.rehearsal import SUFFIX, rehearsal_site
 from resilience.engine.past import sealed_into
 from resilience.engine.preflight import Doors
 from resilience.errors import ResilienceError, UsageError
@@ -168,6 +169,7 @@ def forget_stacks(home: Home, fleet: Fleet, vendor: str, *, undo: bool = False) 
     act = pulumi_past.recall if undo else pulumi_past.forget
     states = PulumiCloud(Backend(home.directory / "state", home.directory / fleet.kit / "passphrase"), "")
     sites = [site for site in fleet.sites if site.vendor == vendor]
+    sites += [beside for site in sites if (beside := rehearsal_site(fleet, site.name + SUFFIX))]
     sites += [pulumi_vault.as_site(spec) for spec in fleet.vaults if spec.vendor == vendor and spec.stack]
     return [site.name for site in sites if act(states, site)]
 

@@ -9,8 +9,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
 from resilience.errors import Locked
@@ -27,19 +28,69 @@ def alone(
     urgent: bool = False,
     gives_way: bool = False,
     say: Callable[[str], object] = sys.stderr.write,
-) -> Iterator[None]:
+) -> Iterator[Callable[[], bool]]:
     """Nobody else on this machine does this meanwhile; Locked where somebody is `at` it.
 
-    An `urgent` command interrupts one that `gives_way`: it can be run again at any time.
+    An `urgent` command interrupts one that `gives_way`: it can be run again at any time. What is yielded lets go before
+    the end, and says whether it was held until then.
     """
     with path.open("a+") as lock:
         if not _taken(lock) and not (urgent and _interrupted(lock, say)):
             raise _locked(path, at, _holder(lock))
         _name(lock, {"pid": os.getpid(), "command": " ".join(sys.argv[:4]), "gives_way": gives_way})
+        held = True
+
+        def let_go() -> bool:
+            nonlocal held
+            was, held = held, False
+            if was:  # never twice: the words there may be the next holder's
+                lock.truncate(0)
+                fcntl.flock(lock, fcntl.LOCK_UN)
+            return was
+
+        try:
+            yield let_go
+        finally:
+            let_go()
+
+
+@contextmanager
+def lets_go_first(let_go: Callable[[], bool]) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Whoever ends this process has the lock at once, and what was under way is interrupted after.
+
+    Within what is yielded, which is for undoing, such an end only lets go; once that was done, the next interrupts.
+    """
+    undoing = False
+
+    def ended(number: int, frame: FrameType | None) -> None:
+        held = let_go()
+        if not (undoing and held):
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def unbroken() -> Iterator[None]:
+        nonlocal undoing
+        undoing = True
         try:
             yield
         finally:
-            lock.truncate(0)
+            undoing = False
+
+    before = {number: signal.signal(number, ended) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield unbroken
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds it right now."""
+    try:
+        with alone(path):
+            return False
+    except Locked:
+        return True
 
 
 def _locked(path: Path, at: str, holder: dict[str, Any]) -> Locked:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from resilience.cli.alone import alone
+from resilience.cli.alone import alone, is_held
 from resilience.errors import ResilienceError, UsageError
 from resilience.model import Fleet, Plan, SignOff
 from resilience.ports import World
@@ -30,9 +30,21 @@ class Context:
         """Where the fleet lives."""
         return Home(Path(self.fleet_file))
 
-    def alone(self, *, urgent: bool = False, gives_way: bool = False) -> AbstractContextManager[None]:
+    def alone(self, *, urgent: bool = False, gives_way: bool = False) -> AbstractContextManager[Callable[[], bool]]:
         """Nobody else changes this fleet meanwhile; Locked where somebody does who does not give way to what is urgent."""
         return alone(self.home.directory / ".lock", urgent=urgent, gives_way=gives_way)
+
+    def alone_at_rehearsals(self) -> AbstractContextManager[Callable[[], bool]]:
+        """Nobody else makes or removes a rehearsal's host meanwhile: one that let the fleet go still removes its own."""
+        return alone(self._rehearsals, at="rehearsing, or removing what a rehearsal made")
+
+    def rehearses(self) -> bool:
+        """Whether a rehearsal is under way here, or removes its host."""
+        return is_held(self._rehearsals)
+
+    @property
+    def _rehearsals(self) -> Path:
+        return self.home.directory / ".rehearsals.lock"
 
     @contextmanager
     def world(

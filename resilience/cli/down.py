@@ -1,4 +1,4 @@
-"""`resilience down SITE`: destroy what `up` made; never the site that may write."""
+"""`resilience down SITE`: destroy what `up` or a rehearsal made; never the site that may write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import typer
 
 from resilience.cli.approval import Accepted
 from resilience.cli.context import Context, say_json
+from resilience.decide import rehearsal_site
 from resilience.engine.past import past_of
+from resilience.engine.rehearsal import remove_host
 from resilience.engine.stack_state import destroy
 from resilience.errors import Refused, TooFewVaults
 from resilience.ports import World
@@ -25,16 +27,31 @@ def run(
 ) -> None:
     """Destroy SITE's hosts. The primary only with --accept loses-writes. Vaults stay.
 
+    SITE-rehearsal is the host that a rehearsal left.
+
     Where too few vaults answer to say who the primary is, it takes the same. Refused where another machine has put a newer state of the stack into the vaults.
 
     Exit status: 0 done, 1 error, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
+    if rehearsal_site(context.home.load(), site):
+        _remove_rehearsal(context, site)
+    else:
+        _destroy(context, site, accept)
+    say_json({"site": site, "down": True}) if as_json else typer.echo(f"{site} is down.")
+
+
+def _remove_rehearsal(context: Context, site: str) -> None:
+    """What a rehearsal made: no failover is kept waiting for it."""
+    with context.world() as (fleet, world), context.alone_at_rehearsals():
+        remove_host(world, world.clouds, fleet, site)
+
+
+def _destroy(context: Context, site: str, accept: list[str] | None) -> None:
     with context.world(site=site) as (fleet, world), context.alone():
         if "loses-writes" not in (accept or ()):
             _refuse_primary(world, site)
         destroy(world, fleet.name, fleet.site(site))
-    say_json({"site": site, "down": True}) if as_json else typer.echo(f"{site} is down.")
 
 
 def _refuse_primary(world: World, site: str) -> None:

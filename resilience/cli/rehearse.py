@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from resilience.adapters.journal_file import JournalFile
+from resilience.cli.alone import lets_go_first
 from resilience.cli.context import Context, declared, say_json
 from resilience.cli.outcome import exit_for, remember, write_report
 from resilience.decide import rehearsal_fleet
@@ -33,6 +34,7 @@ def run(
     """Restore everything on a new host at another vendor, let a user through by address, and remove it again.
 
     The live site, its names and its copies are read and never changed, and the verdict proves it. The vendor bills the host.
+    Interrupted, by a failover too, it lets the fleet go at once and removes its host after.
 
     Exit status: 0 met, 1 error, 2 usage, 3 missed, 4 unknown.
     """
@@ -44,14 +46,16 @@ def run(
     with (
         Progress.for_people(silent=as_json) as progress,
         context.world() as (_, production),
-        context.alone(gives_way=True),
+        context.alone_at_rehearsals(),
+        context.alone(gives_way=True) as let_go,
+        lets_go_first(let_go) as unbroken,
     ):
         rehearsed = rehearsal_fleet(fleet, to, name, _writes(production, fleet))
         log = JournalFile(directory / "journal.jsonl")
         progress.say(f"Rehearsing {rehearsed.sites[-1].name}. Report: {directory / 'report.html'}")
         try:
             with real_world(context.home, rehearsed, log) as (world, _):
-                Rehearsal(production, fleet, world, rehearsed).run(also, progress.watch)
+                Rehearsal(production, fleet, world, rehearsed).run(also, progress.watch, unbroken)
         finally:
             verdict = _keep(directory, log)
     say_json(verdict_json(verdict)) if as_json else typer.echo(verdict_text(verdict))

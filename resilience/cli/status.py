@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from resilience.decide.quorum import newest_epoch
 from resilience.decide.replaying import too_long
 from resilience.decide.standing import standing
 from resilience.engine.observe import observe
+from resilience.engine.rehearsal import hosts_left
 from resilience.engine.replay import replay, snapshot_at
 from resilience.errors import Exit
 from resilience.judge.history import too_old
@@ -30,12 +32,13 @@ def run(
 ) -> None:
     """Show vendors, vaults, sites and zones as they answer; what does not is unknown.
 
-    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or not compared with the primary, or no snapshot was taken, within the declared days, or WAL since it takes too long to replay; a vault failed its newest verification; or ship raises an alarm, commits wait for too few vaults, or nobody may write; or a standby goes on no more, or the site that may write does not say what it ships, or is not declared. A lab is never critical.
+    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or not compared with the primary, or no snapshot was taken, within the declared days, or WAL since it takes too long to replay; a vault failed its newest verification; or ship raises an alarm, commits wait for too few vaults, or nobody may write; or a standby goes on no more, or the site that may write does not say what it ships, or is not declared; or a rehearsal left its host. A lab is never critical.
     """
     context: Context = ctx.obj
     with context.world(lost=lost) as (fleet, world):
         survey = observe(world, fleet, declared(fleet, lost))
         late = "" if fleet.lab else too_long(fleet, replay(survey, world.log.read()))
+        left = hosts_left(fleet, world.log.read())
     found = (
         unrehearsed(context, fleet),
         broken(fleet, survey),
@@ -45,6 +48,7 @@ def run(
         behind(late),
         undeclared(fleet, survey),
         silent(fleet, survey),
+        left_behind(context, fleet, left),
         *(() if fleet.lab else alarming(survey)),
     )
     critical = [why for why in found if why]
@@ -116,6 +120,15 @@ def _by_reason(why: Mapping[str, str]) -> Iterator[str]:
     """Each reason once, after the vaults that it holds for."""
     for reason in dict.fromkeys(why.values()):
         yield f"{', '.join(name for name, its in why.items() if its == reason)}: {reason}"
+
+
+def left_behind(context: Context, fleet: Fleet, left: Mapping[str, float]) -> str:
+    """Which hosts of rehearsals may still be there; empty where none is, while one rehearses or clears up, and for a lab."""
+    if fleet.lab or not left or context.rehearses():
+        return ""
+    since = ", ".join(f"{name} since {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC" for name, at in left.items())
+    ways = ", ".join(f"resilience down {name}" for name in left)
+    return f"a rehearsal was ended before its host was removed, which may hold the whole database ({since}): {ways}"
 
 
 def long_replay(context: Context, fleet: Fleet, now: float) -> str:

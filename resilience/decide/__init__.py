@@ -3,7 +3,7 @@
 from resilience.decide.failover import leads_on, plan_failover
 from resilience.decide.opening import plan_open
 from resilience.decide.quorum import lost_vendors, next_set, with_companions
-from resilience.decide.rehearsal import plan_rehearsal, rehearsal_fleet
+from resilience.decide.rehearsal import plan_rehearsal, rehearsal_fleet, rehearsal_site
 from resilience.decide.restore import plan_restore
 from resilience.decide.snapshot import plan_snapshot
 from resilience.decide.stay import plan_protect
@@ -26,5 +26,6 @@ __all__ = [
     "plan_up",
     "plan_vaults",
     "rehearsal_fleet",
+    "rehearsal_site",
     "with_companions",
 ]

@@ -28,6 +28,15 @@ def rehearsal_fleet(fleet: Fleet, to: str | None, name: str, source: str) -> Fle
     return replace(fleet, sites=(*fleet.sites, site), vaults=vaults, names=names, rehearsal=name)
 
 
+def rehearsal_site(fleet: Fleet, name: str) -> Site | None:
+    """The site that a rehearsal calls so; None where its name is no rehearsal's, or what it is like is not declared."""
+    declared = {site.name: site for site in fleet.sites}
+    like = declared.get(name.removesuffix(SUFFIX))
+    if like is None or name in declared or not name.endswith(SUFFIX):
+        return None
+    return replace(like, name=name, standby="cold")
+
+
 def plan_rehearsal(fleet: Fleet, survey: Survey, declared: frozenset[str] = frozenset()) -> Plan:
     """What a failover to the rehearsal's site would do, until a user gets through by address."""
     whole = plan_failover(fleet, survey, to=fleet.sites[-1].name, declared=declared)

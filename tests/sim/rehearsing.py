@@ -8,19 +8,25 @@ from dataclasses import replace
 from resilience.decide import rehearsal_fleet
 from resilience.decide.rehearsal import SUFFIX
 from resilience.engine.rehearsal import Rehearsal
+from resilience.model import Fleet
+from resilience.ports import World
 from resilience.simulation import SimLog, simulated_world
 from resilience.simulation.shipping import ship
 from resilience.simulation.state import State
 from tests.sim.stage import Operator, Stage
 
 
-def rehearse(operator: Operator) -> None:
+def rehearse(operator: Operator, to: str = "birch") -> None:
     """As `resilience rehearse` does: never gone on with, always begun anew; what a killed one left is removed first."""
     stage = operator.stage
-    beside = stage.beside = _beside(stage)
-    fleet = rehearsal_fleet(stage.fleet, "birch", "r1", "acorn")
-    world = replace(simulated_world(beside, fleet), log=SimLog(beside, beside.events))
-    Rehearsal(operator.world, stage.fleet, world, fleet).run(frozenset(), lambda _: None)
+    fleet = rehearsal_fleet(stage.fleet, to, "r1", "acorn")
+    Rehearsal(operator.world, stage.fleet, beside(stage, fleet), fleet).run(frozenset(), lambda _: None)
+
+
+def beside(stage: Stage, rehearsed: Fleet) -> World:
+    """The World that a rehearsal has for itself, with a journal of its own."""
+    state = stage.beside = _beside(stage)
+    return replace(simulated_world(state, rehearsed), log=SimLog(state, state.events))
 
 
 def _beside(stage: Stage) -> State:
