@@ -14,8 +14,10 @@ from resilience.decide.forecast import forecast
 from resilience.engine.broken_chain import accept_end
 from resilience.engine.execute import execute, unfinished
 from resilience.engine.observe import survey_after_loss
+from resilience.engine.opening import stage_of
 from resilience.model import Event, Plan, Stage
 from resilience.render import Progress
+from resilience.render.words import serves
 
 
 def run(
@@ -56,9 +58,10 @@ def run(
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         execute(world, fleet, plan, progress.watch)
-    done = {"digest": plan.digest, "site": plan.target, **(stays := name_stays(plan, world.log.read()))}
+        at, stays = stage_of(world, fleet, plan.target), name_stays(plan, world.log.read())
+    done = {"digest": plan.digest, "site": plan.target, "stage": str(at), **stays}
     where = f"at {stays['address']}. {stays['change']}" if stays else f"{fleet.names.host}."
-    say_json(done) if as_json else typer.echo(f"{plan.target} serves {where}")
+    say_json(done) if as_json else typer.echo(serves(plan.target, at, where))
 
 
 def name_stays(plan: Plan, events: Sequence[Event]) -> dict[str, str]:

@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from resilience.cli.context import Context, declared, refuse_unknown, say_json
-from resilience.decide import plan_open, with_companions
+from resilience.cli.failover import name_stays
+from resilience.decide import with_companions
 from resilience.decide.opening import ACCEPTABLE
 from resilience.engine.execute import Approval, approve, execute
-from resilience.errors import ResilienceError
+from resilience.engine.opening import leads, plan_opening, stage_of
 from resilience.model import Stage
 from resilience.render import Progress
-from resilience.replication.epoch import newest_of
 
 
 def _can_be(names: list[str] | None) -> list[str] | None:
@@ -37,6 +37,8 @@ def run(
 ) -> None:
     """Open the site that may write up to STAGE, each stage once its condition holds; or close it down to STAGE.
 
+    Where the name does not lead there yet, as after a failover that was held, it moves once the site is open.
+
     What was accepted of the plan that brought the site here holds as long as it serves under that epoch, on the machine
     that did it. On another one, or where the loss was found later, it is accepted with --accept, by its name, once: from
     then on it holds for all that is typed there. With the stage that the site is at, nothing is opened further.
@@ -46,17 +48,14 @@ def run(
     context: Context = ctx.obj
     with context.world() as (fleet, world), context.alone(urgent=True), Progress.for_people(silent=as_json) as progress:
         dead = with_companions(fleet, declared(fleet, lost))
-        asked = {name: vault for name, vault in world.vaults.items() if fleet.vault(name).vendor not in dead}
-        epoch = newest_of(asked, world.signer.verify)
-        site = fleet.site(epoch.site) if epoch else None
-        outputs = world.clouds[site.name].outputs(site) if site else None
-        if epoch is None or outputs is None:
-            raise ResilienceError("No site serves yet.", "No epoch, or no host.", "Run `resilience up` first.")
         accepted = frozenset(accept or ())
-        plan = plan_open(fleet, epoch, world.gate.stage(outputs), stage, dead, accepted)
+        plan = plan_opening(world, fleet, stage, dead, accepted)
         approve(world, plan, Approval(plan.digest, accepted, by="operator"))
         execute(world, fleet, plan, progress.watch)
-        at = world.gate.stage(outputs)
-    say_json({"site": epoch.site, "stage": str(at)}) if as_json else typer.echo(f"{epoch.site} is at {at}.")
+        at = stage_of(world, fleet, plan.target)
+        stays = name_stays(plan, world.log.read())
+    led = f" {stays['change']}" if stays else f" {fleet.names.host} leads there." if leads(plan) else ""
+    done = {"site": plan.target, "stage": str(at), **stays}
+    say_json(done) if as_json else typer.echo(f"{plan.target} is at {at}.{led}")
     if at != stage:
         raise typer.Exit(5)

@@ -14,10 +14,12 @@ from resilience.decide import plan_restore, with_companions
 from resilience.decide.forecast import forecast
 from resilience.engine.execute import execute, unfinished
 from resilience.engine.observe import observe
+from resilience.engine.opening import stage_of
 from resilience.errors import UsageError
 from resilience.model import Fleet, Plan, Point, Stage
 from resilience.ports import World
 from resilience.render import Progress
+from resilience.render.words import serves
 from resilience.replication.scratch import Moment
 
 
@@ -71,9 +73,10 @@ def run(
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         execute(world, fleet, plan, progress.watch)
-    done = _done(plan)
+        at = stage_of(world, fleet, plan.target)
+    done = {**_done(plan), "stage": str(at)}
     back = f"To go back to what was cut off, until it is pruned: {done['back']}"
-    say_json(done) if as_json else typer.echo(f"{plan.target} serves {fleet.names.host} as it was.\n{back}")
+    say_json(done) if as_json else typer.echo(f"{serves(plan.target, at, f'{fleet.names.host} as it was.')}\n{back}")
 
 
 def beside(context: Context, folder: Path, at: str | None, of: int | None, *, as_json: bool) -> None:

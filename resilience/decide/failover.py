@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from resilience.decide.certificates import certify
 from resilience.decide.hazards import Way, hazards, lapse_s
-from resilience.decide.naming import naming
-from resilience.decide.opening import opening, pictures, stages
+from resilience.decide.opening import let_in, stages
 from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable, short_of, silent, usable
 from resilience.decide.standby import no_way_on, stand_by
 from resilience.decide.target import Wording, choose
@@ -115,11 +113,7 @@ def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]
     yield step("shape", Phase.PROVISION, "Install from the supplies in the vaults, nothing else.")
     yield from () if follows else (warm,)
     yield from _bring(step, way, follows=follows)
-    yield from opening(target, [stage for stage in opened if stage != Stage.SIGN_UPS], Phase.START)
-    if opened:
-        yield from naming(fleet, target, lost, opened[-1], tuple(certify(fleet, target)))
-    yield from lane(opening(target, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME), "then")
-    yield from lane([pictures(target)], "beside")
+    yield from let_in(fleet, target, opened, lost, opened[-1] if opened else None)
     protection = (
         *join(fleet, target, old, following),
         step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again."),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from resilience.decide.certificates import certify
+from resilience.decide.naming import naming
 from resilience.errors import UsageError
-from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step
+from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, lane
 
 NEEDS = {
     Stage.READ_ONLY: "Anybody may read, once the ledger is replayed up to its newest entry.",
@@ -43,6 +45,20 @@ ACCEPTABLE = {
 """What can be accepted once a site's epoch is sealed, where its plan did not, or another machine made it."""
 
 
+def let_in(
+    fleet: Fleet, site: str, opened: Sequence[Stage], lost: frozenset[str], upto: Stage | None
+) -> Iterator[Step]:
+    """Open these stages, and lead users there by name, who find it open `upto` there; nowhere where that is None.
+
+    Sign-ups are opened once users get through; what nobody waits for comes beside all that.
+    """
+    yield from opening(site, [stage for stage in opened if stage != Stage.SIGN_UPS], Phase.START)
+    if upto is not None:
+        yield from naming(fleet, site, lost, upto, tuple(certify(fleet, site)))
+    yield from lane(opening(site, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME), "then")
+    yield from lane([pictures(site)], "beside")
+
+
 def plan_open(
     fleet: Fleet,
     epoch: EpochRecord,
@@ -50,10 +66,13 @@ def plan_open(
     wanted: Stage,
     lost: frozenset[str],
     accepted: frozenset[str] = frozenset(),
+    *,
+    led_astray: bool = False,
 ) -> Plan:
     """Open the site that may write from the stage it is at up to another one, or close it down to one.
 
-    What is `accepted`, by names of ACCEPTABLE, holds for this epoch from then on.
+    Where users are `led_astray` by the name, as by a failover that was held before it opened anything, it moves to the site
+    as it would have there. What is `accepted`, by names of ACCEPTABLE, holds for this epoch from then on.
     """
     site = epoch.site
     if not wanted.covers(seen):
@@ -71,7 +90,10 @@ def plan_open(
     look = Step(
         f"{Phase.START}.verify.{site}", "verify", site, Phase.START, "Rows, pictures and takedowns agree.", under
     )
-    steps = [look, *opening(site, further, Phase.START), pictures(site)] if further or accepted else []
+    if led_astray and wanted != Stage.CLOSED:
+        steps = [look, *let_in(fleet, site, further, lost, wanted)]
+    else:
+        steps = [look, *opening(site, further, Phase.START), pictures(site)] if further or accepted else []
     hazards = tuple(Hazard(name, ACCEPTABLE[name]) for name in sorted(accepted))
     return replace(_plan(fleet, site, lost, steps), hazards=hazards)
 

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from resilience.decide.certificates import certify, unusable
+from resilience.decide.certificates import unusable
 from resilience.decide.hazards import Way, hazards
 from resilience.decide.heard import unheard
-from resilience.decide.naming import naming
-from resilience.decide.opening import opening, pictures, stages
+from resilience.decide.opening import let_in, stages
 from resilience.decide.quorum import newest_epoch, next_set, usable
 from resilience.decide.target import Wording, choose
 from resilience.decide.vaults import ending, join
@@ -139,10 +138,7 @@ def _steps(
     yield from lane([ledger], "beside" if follows else "then")
     yield step("start", Phase.START, "Start the app, behind a closed gate.", then=True)
     yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
-    yield from opening(target, [stage for stage in opened if stage != Stage.SIGN_UPS], Phase.START)
-    yield from naming(fleet, target, frozenset(), opened[-1], tuple(certify(fleet, target)))
-    yield from lane(opening(target, [stage for stage in opened if stage == Stage.SIGN_UPS], Phase.NAME), "then")
-    yield from lane([pictures(target)], "beside")
+    yield from let_in(fleet, target, opened, frozenset(), opened[-1])
     yield from join(fleet, target, old, following, ends)
     yield step("sealable", Phase.PROTECT, "The next epoch could be sealed: this site can be left again.")
     yield step("protect", Phase.PROTECT, f"A verified copy again at another vendor: {vaults}.")

@@ -123,16 +123,21 @@ class Run:
 
 def accepted_of(events: Iterable[Event], nonce: str) -> frozenset[str]:
     """Names of the hazards of the plans that sealed this epoch, or that were made under it to accept some: each was accepted."""
+    return frozenset(hazard.name for plan in plans_under(events, nonce) for hazard in plan.hazards)
+
+
+def plans_under(events: Iterable[Event], nonce: str) -> list[Plan]:
+    """The plans that sealed this epoch, or that were made under it to accept a hazard of it."""
     plans: dict[str, Plan] = {}
-    found, digest = set[str](), ""
+    found, digest = dict[str, Plan](), ""
     for event in events:
         if event.kind in {"plan", "under-way"}:
             digest = event.data.get("plan", event.data)["digest"]
         if event.kind == "plan":
             plans[digest] = Plan.from_json(event.data["plan"])
         if digest in plans and (_seals(event, nonce) or plans[digest].under == nonce):
-            found |= {hazard.name for hazard in plans[digest].hazards}
-    return frozenset(found)
+            found[digest] = plans[digest]
+    return list(found.values())
 
 
 def _seals(event: Event, nonce: str) -> bool:

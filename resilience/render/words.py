@@ -85,6 +85,12 @@ def how_far(at: Stage) -> str:
     return f"It is {seen}: `resilience open sign-ups` opens it further."
 
 
+def serves(site: str, at: Stage, where: str) -> str:
+    """That a site serves there, and how far it is open; of a closed one nobody is told that it does."""
+    said = f"{site} is ready, and serves nobody yet." if at == Stage.CLOSED else f"{site} serves {where}"
+    return f"{said} {how_far(at)}".rstrip()
+
+
 def headline(verdict: Verdict) -> str:
     """One or two sentences: back when, lost how much."""
     said = _rehearsed(verdict) if verdict.fault == "rehearsal" else f"{_back(verdict)} {_lost(verdict)}"

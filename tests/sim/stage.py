@@ -9,23 +9,21 @@ from resilience.decide import (
     lost_vendors,
     may_be_primary,
     plan_failover,
-    plan_open,
     plan_protect,
     plan_restore,
     plan_snapshot,
     plan_switchover,
     plan_up,
     plan_vaults,
-    with_companions,
 )
 from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe, survey_after_loss, unfilled
+from resilience.engine.opening import plan_opening
 from resilience.errors import ResilienceError
 from resilience.model import Event, Fleet, Plan, SignOff
 from resilience.model import Stage as Gate
 from resilience.model.fleet import Durability
 from resilience.ports import Log, World
-from resilience.replication.epoch import newest_of
 from resilience.simulation import Break, Killed, SimLog, State, simulated_fleet, simulated_world
 from resilience.simulation.app import SimOutside
 from resilience.simulation.shipping import write
@@ -154,15 +152,11 @@ class Operator:
         approve(self.world, plan, Approval(plan.digest, frozenset(), by="snapshot"))
         execute(self.world, self.stage.fleet, plan)
 
-    def open(self, site: str, wanted: Gate) -> None:
+    def open(self, site: str, wanted: Gate, lost: frozenset[str] = frozenset()) -> None:
         """As `resilience open` does: planned anew each time, from how far it is open now."""
-        fleet, outputs = self.stage.fleet, self.stage.state.outputs[site]
-        dead = with_companions(fleet, frozenset(self.stage.state.dead))
-        asked = {name: vault for name, vault in self.world.vaults.items() if fleet.vault(name).vendor not in dead}
-        epoch = newest_of(asked, self.world.signer.verify)
-        assert epoch is not None
-        assert epoch.site == site
-        plan = plan_open(fleet, epoch, self.world.gate.stage(outputs), wanted, dead)
+        fleet = self.stage.fleet
+        plan = plan_opening(self.world, fleet, wanted, lost)
+        assert plan.target == site
         approve(self.world, plan, Approval(plan.digest, frozenset(), by="operator"))
         execute(self.world, fleet, plan)
 

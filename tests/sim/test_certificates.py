@@ -10,7 +10,7 @@ import pytest
 from resilience.decide import plan_failover
 from resilience.engine.observe import observe, survey_after_loss
 from resilience.errors import Refused
-from resilience.model import AuthoritySpec, Certificate
+from resilience.model import AuthoritySpec, Certificate, Fleet
 from resilience.ports import SealedCertificate
 from resilience.replication import seals, travelling
 from resilience.simulation import simulated_fleet
@@ -19,10 +19,15 @@ from tests.sim.stage import Stage
 AUTHORITY = AuthoritySpec("one", "https://one.test/acme")
 
 
-def trusted() -> Stage:
-    """A fleet whose name is served by HTTPS, on its first day."""
+def with_authorities() -> Fleet:
+    """The drill's fleet, with a name that is served by HTTPS."""
     fleet = simulated_fleet()
-    stage = Stage(replace(fleet, names=replace(fleet.names, authorities=(AUTHORITY,))))
+    return replace(fleet, names=replace(fleet.names, authorities=(AUTHORITY,)))
+
+
+def trusted() -> Stage:
+    """That, on its first day."""
+    stage = Stage(with_authorities())
     stage.operator.up("acorn")
     return stage
 
