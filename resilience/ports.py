@@ -439,7 +439,10 @@ class Signer(Protocol):
         """Public key (hex) with which the site's host signs in this epoch; made when absent."""
 
     def carry_over(self, site: str, older: int, newer: int) -> None:
-        """Let the site's host keep its key and its pass in an epoch that only changes the vault set (idempotent)."""
+        """Let the site's host keep its key and its pass in an epoch that only changes the vault set, whatever was kept under its number."""
+
+    def start_anew(self, site: str, epoch: int) -> None:
+        """Let the site's host have a key and a pass of its own in this epoch, whatever an interrupted command kept under its number."""
 
     def gate_pass(self, site: str, epoch: int) -> str:
         """What lets the operator's own requests through that site's gate in this epoch; made when absent."""

@@ -171,8 +171,10 @@ class Kit:
     def site_secret(self, site: str, epoch: int) -> bytes:
         """What such a key's file holds, or would hold."""
         path = self.directory / _site_file(site, epoch)
-        if path.exists():
-            return path.read_bytes()
+        return path.read_bytes() if path.exists() else self.own_secret(site, epoch)
+
+    def own_secret(self, site: str, epoch: int) -> bytes:
+        """The key that is made for one epoch alone."""
         return keys.signing_key(self._derived(f"resilience site {site} {epoch}", 32))
 
     @property
@@ -215,15 +217,20 @@ class Kit:
 
     def carry_over(self, site: str, older: int, newer: int) -> None:
         """The same key and pass under a newer number: the same host goes on."""
-        key = self.site_secret(site, older)
-        self._made(_site_file(site, newer), lambda: key)
-        gate = self.gate_pass(site, older).encode()
-        self._made(f"sites/{site}-{newer:08d}.pass", lambda: gate)
+        keys.keep(self.directory / _site_file(site, newer), self.site_secret(site, older))
+        keys.keep(self.directory / _pass_file(site, newer), self.gate_pass(site, older).encode())
+
+    def start_anew(self, site: str, epoch: int) -> None:
+        """A key and a pass that are this epoch's alone."""
+        keys.keep(self.directory / _site_file(site, epoch), self.own_secret(site, epoch))
+        keys.keep(self.directory / _pass_file(site, epoch), self._own_pass(site, epoch))
 
     def gate_pass(self, site: str, epoch: int) -> str:
         """What lets the operator's own request through a site's gate in one epoch; made as the site's key is."""
-        seed = f"resilience gate {site} {epoch}"
-        return self._made(f"sites/{site}-{epoch:08d}.pass", lambda: self._derived(seed, 32).hex().encode()).read_text()
+        return self._made(_pass_file(site, epoch), lambda: self._own_pass(site, epoch)).read_text()
+
+    def _own_pass(self, site: str, epoch: int) -> bytes:
+        return self._derived(f"resilience gate {site} {epoch}", 32).hex().encode()
 
     def _file(self, name: str) -> Path:
         path = self.directory / name
@@ -256,6 +263,10 @@ def _no_credentials(path: Path, why: str) -> MissingPart:
 
 def _site_file(site: str, epoch: int) -> str:
     return f"sites/{site}-{epoch:08d}.key"
+
+
+def _pass_file(site: str, epoch: int) -> str:
+    return f"sites/{site}-{epoch:08d}.pass"
 
 
 def refuse_strange(recipient: str, where: str = "") -> None:

@@ -49,14 +49,21 @@ class KitSigner:
         """Copies of the key and the pass under the newer number."""
         self.kit.carry_over(site, older, newer)
 
+    def start_anew(self, site: str, epoch: int) -> None:
+        """The key and the pass that every copy of the kit makes alike."""
+        self.kit.start_anew(site, epoch)
+
     def hold(self, epoch: EpochRecord) -> None:
         """Have the key that this epoch names, also where another machine sealed it; an error where it was not made from this kit.
 
-        Where the vault set changed, the key of an earlier number was carried over.
+        Where the vault set changed, the key of an earlier number was carried over. What was left here under its number, by a
+        command that stopped before it sealed anything, is not what it names.
         """
         for number in range(epoch.number, 0, -1):
             if _public(_load(self.kit.site_secret(epoch.site, number), "")) == epoch.signer:
-                return self.kit.carry_over(epoch.site, number, epoch.number)
+                return None if number == epoch.number else self.kit.carry_over(epoch.site, number, epoch.number)
+        if _public(_load(self.kit.own_secret(epoch.site, epoch.number), "")) == epoch.signer:
+            return self.kit.start_anew(epoch.site, epoch.number)
         raise ResilienceError(
             f"This kit does not hold the key by which {epoch.site} signs in epoch {epoch.number}.",
             "It was made on another machine, by a kit of its own; with another key the site's ship would not start.",

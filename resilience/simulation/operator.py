@@ -73,9 +73,14 @@ class SimSigner:
         """The newer epoch has the older one's key."""
         self.sim.carried[site, newer] = self.sim.carried.get((site, older), older)
 
+    def start_anew(self, site: str, epoch: int) -> None:
+        """It has none of another."""
+        self.sim.carried.pop((site, epoch), None)
+
     def gate_pass(self, site: str, epoch: int) -> str:
         """A made-up pass."""
-        return self.sim.ask("signer.gate_pass", None, 0.0, lambda: _digest(f"pass {site}{epoch}".encode()))
+        number = self.sim.carried.get((site, epoch), epoch)
+        return self.sim.ask("signer.gate_pass", None, 0.0, lambda: _digest(f"pass {site}{number}".encode()))
 
 
 def _digest(payload: bytes) -> str:

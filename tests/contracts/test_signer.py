@@ -61,6 +61,18 @@ def test_a_site_has_one_key_an_epoch(signer: Signer) -> None:
     assert len({key, signer.site_key("birch", 3), signer.site_key("cedar", 2)}) == 3
 
 
+@pytest.mark.parametrize("left", ["carried", "made"])
+def test_what_an_interrupted_command_left_under_a_number_is_nobodys(signer: Signer, left: str) -> None:
+    """Whoever seals the epoch says whether its host goes on with the key and the pass that it has, or gets new ones."""
+    older, older_pass = signer.site_key("birch", 2), signer.gate_pass("birch", 2)
+    signer.carry_over("birch", 2, 3) if left == "carried" else signer.site_key("birch", 3)
+    signer.start_anew("birch", 3)
+    assert signer.site_key("birch", 3) != older
+    assert signer.gate_pass("birch", 3) != older_pass
+    signer.carry_over("birch", 2, 3)
+    assert (signer.site_key("birch", 3), signer.gate_pass("birch", 3)) == (older, older_pass)
+
+
 def test_hosts_check_it_with_the_public_half(kit: Kit) -> None:
     """What the operator signs, the data plane's own check accepts; the site's key file is the one named."""
     signer = KitSigner(kit)

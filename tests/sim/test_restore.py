@@ -124,3 +124,20 @@ def test_what_can_t_be_done_is_said_before_anything_is() -> None:
     with pytest.raises(ResilienceError):
         planned(stage, "0/19", lost=["birch", "elm"])
     assert len(stage.state.events) == before
+
+
+@pytest.mark.parametrize("durability", ["async", "quorum"])
+def test_a_change_of_vaults_that_stopped_before_its_seal_is_in_no_restores_way(durability: Durability) -> None:
+    """Its key was carried over already, to a number that the restore seals: the old ship must see another's epoch, and stop."""
+    stage = bad_day(durability)
+    before = stage.monitor.newest()
+    assert before is not None
+    stage.break_next("signer.site_key", how="killed")
+    assert attempt(lambda: stage.operator.vaults("elm")) == "killed at signer.site_key"
+    restore(stage, "0/19")
+    newest = stage.monitor.newest()
+    assert newest is not None
+    assert newest.number == before.number + 1
+    assert newest.signer != before.signer
+    assert set(stage.state.hosts["acorn"].rows) == GOOD
+    assert stage.post(1) == 1

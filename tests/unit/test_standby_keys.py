@@ -131,6 +131,25 @@ def test_another_machine_gives_a_host_the_key_of_its_epoch(told: HostConfig, tmp
     assert here.content == there.content
 
 
+@pytest.mark.parametrize("carried", [True, False])
+def test_a_key_that_was_left_here_is_given_to_no_host_of_an_epoch_that_another_machine_sealed(
+    told: HostConfig, tmp_path: Path, *, carried: bool
+) -> None:
+    """A command stopped here before it sealed anything: what it kept under that number is not what the epoch names."""
+    first = signed(told)
+    told = replace(told, vaults={"elm": sealed_in(first)})
+    shutil.copytree(told.kit.directory, tmp_path / "copy")
+    kit = Kit(tmp_path / "copy")
+    other = replace(told, kit=kit, signer=KitSigner(kit))
+    kit.carry_over("acorn", 1, 2) if carried else kit.start_anew("acorn", 2)
+    told.kit.start_anew("acorn", 2) if carried else told.kit.carry_over("acorn", 1, 2)
+    epoch = replace(first, number=2, parent=1, signer=told.signer.site_key("acorn", 2))
+    acorn = told.fleet.site("acorn")
+    for name in ("site.key", "gate.env"):
+        here, there = (next(f for f in by.keys(acorn, epoch) if f.path.endswith(name)) for by in (told, other))
+        assert here.content == there.content
+
+
 def test_a_host_is_given_no_key_that_its_epoch_does_not_name(told: HostConfig) -> None:
     """An epoch whose key this kit can't make: said before the host is touched, since ship would not start with another."""
     epoch = replace(epoch_of(told, "acorn"), signer=seals.public_hex(Ed25519PrivateKey.generate()))

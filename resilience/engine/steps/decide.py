@@ -55,7 +55,9 @@ def _new_record(run: Run, step: Step, old: EpochRecord | None) -> EpochRecord:
     number = int(step.args["number"])
     signer = run.world.signer
     continues = step.args.get("continues")
-    if continues is not None:
+    if continues is None:  # with its parent's key it would pass for one that goes on, and the old site for it
+        signer.start_anew(step.subject, number)
+    else:
         signer.carry_over(step.subject, int(continues), number)
     return make_record(
         number=number,
