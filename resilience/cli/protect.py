@@ -12,7 +12,10 @@ from resilience.cli.failover import name_stays
 from resilience.decide import plan_protect, with_companions
 from resilience.engine.execute import execute, unfinished
 from resilience.engine.observe import observe
+from resilience.engine.opening import stage_of
+from resilience.model import Stage
 from resilience.render import Progress
+from resilience.render.words import how_far
 
 
 def run(
@@ -48,7 +51,10 @@ def run(
         else:
             progress.say(f"Going on with plan {plan.digest}, which was interrupted.")
         execute(world, fleet, plan, progress.watch)
-    stays = name_stays(plan, world.log.read())
-    done = {"digest": plan.digest, "site": plan.target, "lost": list(plan.lost), **stays}
+        at, stays = stage_of(world, fleet, plan.target), name_stays(plan, world.log.read())
+    done = {"digest": plan.digest, "site": plan.target, "lost": list(plan.lost), "stage": str(at), **stays}
+    on = "serves nobody yet" if at == Stage.CLOSED else "serves on"
     where = f" at {stays['address']}. {stays['change']}" if stays else "."
-    say_json(done) if as_json else typer.echo(f"{plan.target} could be left again, and serves on{where}")
+    say_json(done) if as_json else typer.echo(
+        f"{plan.target} could be left again, and {on}{where} {how_far(at)}".rstrip()
+    )

@@ -35,10 +35,10 @@ def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = fro
     if force and 0 < len(usable(fleet, survey, epoch, lost)) < epoch.s:
         return _forced(fleet, survey, epoch, lost)
     if force and epoch.parent and _writes(survey, epoch) is not True:
-        return _turned(fleet, epoch, lost)
+        return _turned(fleet, survey, epoch, lost)
     _refuse_idle(survey, epoch)
     following = _following(fleet, survey, epoch, lost)
-    steps = tuple(_steps(fleet, epoch, following, lost))
+    steps = tuple(_steps(fleet, epoch, following, lost, _upto(survey, epoch)))
     hazards = (*_hazards(fleet, survey, epoch, following, lost), *no_way_on(fleet, epoch.site, lost))
     return Plan("protect", fleet.name, epoch.site, epoch.site, steps, hazards, tuple(sorted(lost)))
 
@@ -59,7 +59,7 @@ def _forced(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[st
     following = next_set(kept, epoch.site, lost, frozenset(unheard))
     steps = (
         *change(fleet, epoch, following, forced=True),
-        *_steps(fleet, epoch, following, lost, turned=True),
+        *_steps(fleet, epoch, following, lost, _upto(survey, epoch), turned=True),
     )
     left = usable(fleet, survey, epoch, lost)
     why = (
@@ -79,13 +79,13 @@ def _writes(survey: Survey, epoch: EpochRecord) -> bool:
     return bool(seen.ship.get("epoch") == epoch.number)
 
 
-def _turned(fleet: Fleet, epoch: EpochRecord, lost: frozenset[str]) -> Plan:
+def _turned(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[str]) -> Plan:
     """The plan where somebody sealed an epoch by force and the site's host never heard of it: it is told now."""
     present = VaultSet(epoch.vaults, epoch.k, epoch.s)
     reason = f"Its host goes on under epoch {epoch.number}, which was sealed for it."
     turn = Step(f"{Phase.DATA}.turn.{epoch.site}", "turn", epoch.site, Phase.DATA, reason, {"forced": True})
     left = [name for name in whole_again(fleet, present, []) if fleet.vault(name).vendor not in lost]
-    steps = (turn, *complete(epoch.site, left), *_steps(fleet, epoch, present, lost, turned=True))
+    steps = (turn, *complete(epoch.site, left), *_steps(fleet, epoch, present, lost, _upto(survey, epoch), turned=True))
     why = (
         f"Epoch {epoch.number} may have been sealed without the vaults that could tell whether another site was let write. "
         f"Where one was, it and {epoch.site} both write, and what one of them took is lost."
@@ -117,8 +117,22 @@ def _following(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset
     return wanted
 
 
+def _upto(survey: Survey, epoch: EpochRecord) -> Stage | None:
+    """Whether users by name will write, as also where nobody says, or only read; None where the site is kept closed."""
+    seen = survey.sites.get(epoch.site)
+    if seen is None or isinstance(seen.stage, Unknown) or seen.stage.covers(Stage.WRITES):
+        return Stage.WRITES
+    return None if seen.stage == Stage.CLOSED else seen.stage
+
+
 def _steps(
-    fleet: Fleet, epoch: EpochRecord, following: VaultSet, lost: frozenset[str], *, turned: bool = False
+    fleet: Fleet,
+    epoch: EpochRecord,
+    following: VaultSet,
+    lost: frozenset[str],
+    upto: Stage | None,
+    *,
+    turned: bool = False,
 ) -> Iterator[Step]:
     site = epoch.site
 
@@ -126,7 +140,8 @@ def _steps(
         return Step(f"{phase}.{action}.{subject}", action, subject, phase, reason, args)
 
     yield step("verify", Phase.START, "Rows, pictures and takedowns agree; nothing was lost with the vendor.")
-    yield from naming(fleet, site, lost, Stage.WRITES)
+    if upto is not None:  # no name moves to where nobody may even read
+        yield from naming(fleet, site, lost, upto)
     if not turned and not same(epoch, following):
         yield from change(fleet, epoch, following)
     left = [name for name in following.vaults if fleet.vault(name).vendor not in lost]

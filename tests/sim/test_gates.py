@@ -113,6 +113,17 @@ def test_a_zone_that_does_not_say_where_it_leads_is_pointed() -> None:
     assert leads_there(theatre)
 
 
+@pytest.mark.parametrize("hold", [Stage.READ_ONLY, Stage.WRITES])
+def test_a_held_site_is_protected_as_far_open_as_it_is(hold: Stage) -> None:
+    """Where nobody may read no name moves there; where people may, reading is what they are seen to do."""
+    theatre = lost()
+    theatre.operator.failover(hold=hold)
+    theatre.state.zones["dover"] = theatre.state.outputs["acorn"].addresses
+    theatre.operator.protect({"acorn"})
+    assert at(theatre).rank == hold.rank - 1
+    assert leads_there(theatre) is (hold != Stage.READ_ONLY)
+
+
 def test_closing_moves_no_name() -> None:
     """Down is at once, and needs nothing, wherever the name leads."""
     theatre = lost()
