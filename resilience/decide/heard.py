@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from resilience.model import Reading, Unknown
+
 FRESH_S = 5.0
 """Ship says how things are once a second."""
 SOON = 100
@@ -27,6 +29,11 @@ def unheard(site: str, said: Mapping[str, Any]) -> str | None:
             f"ship of {site} has not turned to its vault set yet: {why} (on its host: `journalctl -u resilience-ship`)"
         )
     return None
+
+
+def follows(said: Reading[Mapping[str, Any]]) -> bool:
+    """Whether who says this is a hot standby: one that is only declared is as cold as any other."""
+    return not isinstance(said, Unknown) and said.get("role") == "standby"
 
 
 def unfollowed(site: str, said: Mapping[str, Any]) -> str | None:

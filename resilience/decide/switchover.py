@@ -8,7 +8,7 @@ from typing import Any
 
 from resilience.decide.certificates import unusable
 from resilience.decide.hazards import Way, hazards
-from resilience.decide.heard import unheard
+from resilience.decide.heard import follows, unheard
 from resilience.decide.opening import let_in, stages
 from resilience.decide.quorum import newest_epoch, next_set, usable
 from resilience.decide.target import Wording, choose
@@ -55,11 +55,11 @@ def plan_switchover(
         )
     following = next_set(fleet, target, leaving)
     way = Way(old, target, following, frozenset(), planned=True, leaving=leaving)
-    follows = _follows(survey.sites.get(target))
-    found = [*(h for h in hazards(fleet, survey, way) if h.name not in MOOT), *_pause(target, follows=follows)]
+    hot = target in survey.sites and follows(survey.sites[target].ship)
+    found = [*(h for h in hazards(fleet, survey, way) if h.name not in MOOT), *_pause(target, hot=hot)]
     seen = survey.sites[old.site].stage
     opened = tuple(stage for stage in stages(None) if not isinstance(seen, Unknown) and seen.covers(stage))
-    steps = _steps(fleet, way, opened, pictures_until, follows=follows)
+    steps = _steps(fleet, way, opened, pictures_until, hot=hot)
     return Plan("switchover", fleet.name, old.site, target, tuple(steps), tuple(found))
 
 
@@ -92,20 +92,14 @@ def _unfit(site: str, source: SiteReading | None) -> Iterator[str]:
         yield f"{site} is closed, and what nobody can use can't be seen to have moved (`resilience open read-only` first)"
 
 
-def _follows(target: SiteReading | None) -> bool:
-    """Whether it is a hot standby: one that is only declared is as cold as any other."""
-    told = None if target is None or isinstance(target.ship, Unknown) else target.ship
-    return told is not None and told.get("role") == "standby"
-
-
-def _pause(target: str, *, follows: bool) -> Iterator[Hazard]:
-    if not follows:
+def _pause(target: str, *, hot: bool) -> Iterator[Hazard]:
+    if not hot:
         why = f"{target} is cold: nobody can write while a copy is brought there; a hot standby pauses for seconds."
         yield Hazard("long-pause", why)
 
 
 def _steps(
-    fleet: Fleet, way: Way, opened: tuple[Stage, ...], pictures_until: float | None, *, follows: bool
+    fleet: Fleet, way: Way, opened: tuple[Stage, ...], pictures_until: float | None, *, hot: bool
 ) -> Iterator[Step]:
     """The move; the new site is opened as far as the old one was."""
     old, target, following = way.old, way.target, way.following
@@ -121,13 +115,13 @@ def _steps(
     }
     vaults, ends = ", ".join(following.vaults), ending(fleet, way.leaving)
     left_out = f" {' and '.join(ends)} counts no more: the account there ends." if ends else ""
-    yield from _hot(step, way) if follows else _cold(step, way, numbers, pictures_until)
+    yield from _hot(step, way) if hot else _cold(step, way, numbers, pictures_until)
     yield step("close", Phase.DECIDE, "Users go on reading; writes pause here.", old.site, stage=str(Stage.READ_ONLY))
     yield step("drain", Phase.DECIDE, "All vaults hold all that was written, or it goes on as before.", old.site)
     yield step("seal", Phase.DECIDE, f"{old.site} can get no write confirmed; {target} may write.{left_out}", **numbers)
     yield step("stand-down", Phase.DATA, "The old site stops, and says what it wrote last.", old.site)
     yield step("shape", Phase.PROVISION, "Keys and settings of the new epoch.", beside=True)
-    if follows:
+    if hot:
         yield step("begin", Phase.DATA, "Ship and the app start meanwhile; they wait for the promotion.", then=True)
     yield step("restore", Phase.DATA, "Newest good snapshot, and the WAL that any vault holds.")
     yield step("fetch", Phase.DATA, "Bring the ledger, whole.", beside=True)
@@ -135,7 +129,7 @@ def _steps(
     yield step("ship", Phase.DATA, f"What is written here is copied to {vaults} from the start.")
     yield step("first", Phase.DATA, "Bring what must be there before anybody is let in.", beside=True)
     ledger = step("ledger", Phase.DATA, "Takedowns and erasures hold before anybody can read.")
-    yield from lane([ledger], "beside" if follows else "then")
+    yield from lane([ledger], "beside" if hot else "then")
     yield step("start", Phase.START, "Start the app, behind a closed gate.", then=True)
     yield step("verify", Phase.START, "Rows, pictures and takedowns agree; a user gets through.")
     yield from let_in(fleet, target, opened, frozenset(), opened[-1])

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from resilience.decide.evacuation import Evacuation, evacuation
+from resilience.decide.heard import follows, unfollowed
+from resilience.engine.observe import read
 from resilience.errors import ResilienceError
-from resilience.model import Fleet, Notice
+from resilience.model import Fleet, Notice, Reading, Site, Unknown
 from resilience.ports import Clock, Vault, World
 from resilience.replication import layout
 
@@ -43,7 +45,7 @@ def measure(world: World, fleet: Fleet, moving: Moving, keys_bytes: int) -> Evac
         )
     safe = {v.name: world.vaults[v.name] for v in fleet.sealing if v.vendor != moving.notice.vendor}
     sizes = _sizes(status, _entries(safe), keys_bytes)
-    left = sizes if fleet.site(moving.target).standby == "cold" else _behind(status, sizes)
+    left = _left(status, sizes, read(lambda: _said(world, fleet.site(moving.target))))
     rates = {name: rate for name, vault in safe.items() if (rate := read_rate(world.clock, vault))}
     quickest = max(rates, key=lambda name: rates[name], default="")
     return evacuation(sizes, left, rates.get(quickest), world.clock.now(), moving.notice.deadline_at, quickest)
@@ -60,8 +62,23 @@ def _sizes(status: Mapping[str, Any], entries: int, keys_bytes: int) -> dict[str
     }
 
 
+def _said(world: World, target: Site) -> Mapping[str, Any]:
+    """What the target says of itself, as a survey sees it; nothing where nothing runs there or is to follow."""
+    outputs = world.clouds[target.name].outputs(target) if target.standby == "hot" else None
+    return {} if outputs is None else world.plane.status(target, outputs)
+
+
+def _left(status: Mapping[str, Any], sizes: Mapping[str, int], said: Reading[Mapping[str, Any]]) -> Mapping[str, int]:
+    """A target that follows, and says how far, has all but what the slowest vault lacks; any other has nothing."""
+    if isinstance(said, Unknown) or not follows(said) or unfollowed("", said):
+        return sizes
+    behind = _behind(status, sizes)
+    if said.get("pictures_lacking") is None:  # it has not looked at all rows yet
+        return {**behind, "recent media": sizes["recent media"], "old media": sizes["old media"]}
+    return behind
+
+
 def _behind(status: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, int]:
-    """A hot target has all but what the slowest vault still lacks."""
     vaults = [vault for vault in status.get("vaults", {}).values() if isinstance(vault, Mapping)]
     objects = max((int(vault.get("backlog_objects", 0)) for vault in vaults), default=0)
     return {
