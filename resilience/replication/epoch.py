@@ -286,9 +286,14 @@ def _alone(rivals: Sequence[EpochRecord]) -> EpochRecord | None:
 
 
 def _unopened(vaults: Mapping[str, Vault], record: EpochRecord) -> bool:
-    """Whether so many of its vaults lack an opening record that k can't hold one, and no copy was promoted under it."""
-    answers = get_from({name: vaults[name] for name in record.vaults if name in vaults})(layout.opening(record.number))
-    absent = sum(answer is None for answer in answers.values())
+    """Whether so many of its vaults lack an opening record that k can't hold one, and no copy was promoted under it.
+
+    One that lacks it, and has what was written first, had it once.
+    """
+    keys = layout.opening(record.number), layout.first(record.number)
+    asked = {name: vaults[name] for name in record.vaults if name in vaults}
+    answers = each(asked, lambda vault: any(vault.get(key) is not None for key in keys))
+    absent = sum(answer is False for answer in answers.values())
     return record.parent > 0 and absent > len(record.vaults) - record.k
 
 

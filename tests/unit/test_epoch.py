@@ -240,6 +240,16 @@ def test_an_epoch_that_nobody_opened_leads_on_from_the_one_before(vaults: dict[s
     assert left(vaults) == 2
 
 
+def test_where_somebody_wrote_it_was_opened(vaults: dict[str, MemoryVault]) -> None:
+    """A thief removed the opening records: what the site wrote first lies in two vaults."""
+    sealed(vaults, record(1))
+    sealed(vaults, record(2, "birch"))
+    assert left(vaults) == 1
+    for name in ("birch", "cedar"):
+        vaults[name].put_new(layout.first(2), b"{}")
+    assert left(vaults) == 0
+
+
 def test_two_epochs_of_one_number_prove_nothing(vaults: dict[str, MemoryVault]) -> None:
     """Somebody may have gone on under the other one."""
     sealed(vaults, record(1))
