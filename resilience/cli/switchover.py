@@ -12,6 +12,7 @@ from resilience.cli.approval import Accepted, approve_read
 from resilience.cli.context import Context, say_json, sign_offs
 from resilience.decide import plan_switchover
 from resilience.decide.forecast import forecast
+from resilience.decide.vaults import ending
 from resilience.engine.execute import execute, unfinished
 from resilience.engine.observe import observe
 from resilience.model import Event, Fleet, Plan, SignOff, Stage
@@ -71,11 +72,16 @@ def interrupted(world: World, asked: Asked) -> Plan | None:
     return plan if plan and asked.digest in {None, plan.digest} and asked.to in {None, plan.target} else None
 
 
+def _counts_on(plan: Plan, ends: Sequence[str]) -> bool:
+    """Whether one of these vaults would be in its set: it was approved before anybody knew that they end."""
+    return any(not {*ends}.isdisjoint(step.args["vaults"]) for step in plan.steps if step.action == "seal")
+
+
 def move(context: Context, fleet: Fleet, world: World, asked: Asked, *, silent: bool) -> Plan:
     """Go on with what was interrupted, or do the approved plan; UsageError with the plan shown where none is."""
     with Progress.for_people(silent=silent) as progress:
         plan = interrupted(world, asked)
-        if plan is None:
+        if plan is None or _counts_on(plan, ending(fleet, asked.leaving)):
             survey = observe(world, fleet)
             until, leaving = asked.pictures_until, asked.leaving
             plan = plan_switchover(fleet, survey, to=asked.to, pictures_until=until, leaving=leaving)

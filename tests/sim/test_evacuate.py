@@ -203,6 +203,19 @@ def test_a_leaving_vault_that_is_silent_is_asked_again(leaving: Leaving, how: st
     assert newest_set(stage) == ("cedar", ("elm",))
 
 
+def test_a_plain_move_that_was_interrupted_is_no_evacuation(leaving: Leaving) -> None:
+    """It was approved before the letter came, and counts on birch's vault: a new plan is shown, and done."""
+    stage = day_one()
+    stage.operator.switchover(to="birch")
+    stage.break_next("plane.cedar.shape", how="killed")
+    assert "killed" in str(attempt(lambda: stage.operator.switchover(to="cedar")))
+    evacuation = leaving(stage, "birch", "--to", "cedar")
+    evacuation.read()
+    assert evacuation.move() is None
+    assert newest_set(stage) == ("cedar", ("elm",))
+    assert stage.post(1) == 1
+
+
 def test_a_plain_move_counts_on_every_vault() -> None:
     """Nobody gave notice: birch's vault is in the set."""
     stage = day_one()
