@@ -58,7 +58,9 @@ class HostGate:
         return self._run(outputs, f'case "$(cat {self.folder}/epoch 2>/dev/null)" in {cases} esac')
 
     def _note(self, nonce: str) -> str:
-        return f"printf %s {shlex.quote(nonce)} > {self.folder}/epoch"
+        """Replaced whole: a power cut leaves the one that was, or this one."""
+        new = f"{self.folder}/epoch.new"
+        return f"printf %s {shlex.quote(nonce)} > {new} && sync {new} && mv {new} {self.folder}/epoch"
 
     def set(self, outputs: SiteOutputs, stage: Stage) -> Stage:
         """Take away the marks beyond the stage, then make those up to it."""

@@ -41,6 +41,14 @@ def test_a_site_that_writes_on_stays_as_far_open_as_it_is(gate: HostGate, under:
     assert not (Path(gate.folder) / "renewed").exists()
 
 
+def test_a_power_cut_leaves_the_epoch_that_was_or_the_one_that_is(gate: HostGate) -> None:
+    """It is replaced whole, never written over: without any it would be closed to everybody, with nobody to open it again."""
+    noted, before = Path(gate.folder) / "epoch", Path(gate.folder) / "before"
+    before.hardlink_to(noted)
+    gate.go_on(OUTPUTS, ["n3", "n2"])
+    assert (before.read_text(), noted.read_text()) == ("n2", "n3")
+
+
 def test_another_epoch_closes_it(gate: HostGate) -> None:
     """What was opened under one that is not gone on with says nothing of this one."""
     assert gate.begin(OUTPUTS, ["n4", "n3"]) == Stage.CLOSED
