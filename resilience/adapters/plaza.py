@@ -42,6 +42,8 @@ BULK = {"medium": (10_000, 2_850_000)}
 """Users and posts that are loaded in bulk, by the size of a drill: medium is a database of 1 GB."""
 SEED = "/var/tmp/seed"  # noqa: S108 - on a fresh host that is ours alone
 LOAD_WITHIN_S = 1800.0
+EVIDENCE = 512 << 20
+"""Bytes in base64 of one letter's evidence: some hundred posts, each with four pictures."""
 AT_ONCE = 1000
 """Posts in one command line: a host takes none that is longer than 128 KiB."""
 
@@ -153,7 +155,7 @@ class PlazaOnHost:
         path = f"/var/tmp/evidence-{notice.sha256[:16]}.zip"  # noqa: S108 - ours by its name
         try:
             self._plaza(outputs, f"export-evidence {numbers[0]} --to {path}")
-            return base64.b64decode(self.shell(outputs).check(f"base64 {path}", timeout=300))
+            return base64.b64decode(self.shell(outputs).check(f"base64 {path}", timeout=300, most=EVIDENCE))
         finally:
             self.shell(outputs).check(f"rm -f {path}")
 

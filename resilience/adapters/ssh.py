@@ -6,12 +6,13 @@ import shlex
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import paramiko
+from paramiko.buffered_pipe import BufferedPipe
 
 from resilience.errors import ResilienceError
 
@@ -23,8 +24,16 @@ PACKET = 1 << 15
 POLL_S = 0.05
 ENDED_BY_TIMEOUT = frozenset({124, 137})
 """What timeout(1) answers when it ended the command, by TERM or by KILL."""
+NO_STATUS = -1
+"""What paramiko has for a command that did not tell: a signal ended it, or the connection is over."""
 LEFT_OPEN_S = 2.0
 """After its end, a command's children may hold the output open; so long their words still count."""
+MOST = 128 << 20
+"""Bytes of an answer: one that names a million pictures has 70 MB, and no other right one is longer."""
+MOST_SAID = 4 << 30
+"""Bytes of standard error: a line for each picture that no vault gives is right, from each vault."""
+KEPT = 8 << 20
+"""Its last bytes, which are all that is kept of it."""
 
 
 class HostUnreachable(ResilienceError):
@@ -40,7 +49,7 @@ class LoginRefused(ResilienceError):
 
 
 class CommandFailed(ResilienceError):
-    """A command on a host ended with a status other than 0, or did not end in time."""
+    """A command on a host ended with a status other than 0, did not end in time, or printed without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +123,9 @@ class Shell:
     ) -> None:
         self.close()
 
-    def run(self, command: str, *, stdin: bytes | None = None, timeout: float = 60.0) -> Result:
-        """Run a bash command and wait for it; on the host it is killed when the time is over."""
-        return self.end(self.begin(command, timeout=timeout), stdin)
+    def run(self, command: str, *, stdin: bytes | None = None, timeout: float = 60.0, most: int = MOST) -> Result:
+        """Run a bash command and wait for it; on the host it is killed when the time is over, and ends when it prints more than that."""
+        return self.end(self.begin(command, timeout=timeout), stdin, most)
 
     def begin(self, command: str, *, timeout: float = 60.0) -> Begun:
         """Start a bash command that waits for its standard input."""
@@ -132,10 +141,16 @@ class Shell:
             raise self._lost(command, error) from error
         return Begun(channel, command, at, limit)
 
-    def end(self, begun: Begun, stdin: bytes | None = None) -> Result:
+    def end(self, begun: Begun, stdin: bytes | None = None, most: int = MOST) -> Result:
         """Give a command its standard input, and wait for its end."""
         try:
-            result = _converse(begun.channel, stdin or b"", begun.at + begun.limit + 10)
+            result = _converse(begun.channel, stdin or b"", begun.at + begun.limit + 10, most)
+        except _TooMuch as error:
+            raise CommandFailed(
+                f"{self.login.address}: it printed more than {error.bound >> 20} MiB: {_short(begun.command)}",
+                "No right answer is so long: what we run there is not what answers, or it went wrong.",
+                "See who rules that host, and what runs there, before anything else is asked of it.",
+            ) from error
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise self._lost(begun.command, error) from error
         finally:
@@ -148,9 +163,9 @@ class Shell:
             )
         return result
 
-    def check(self, command: str, *, stdin: bytes | None = None, timeout: float = 60.0) -> str:
+    def check(self, command: str, *, stdin: bytes | None = None, timeout: float = 60.0, most: int = MOST) -> str:
         """Run a command that must succeed; returns its output as text."""
-        result = self.run(command, stdin=stdin, timeout=timeout)
+        result = self.run(command, stdin=stdin, timeout=timeout, most=most)
         if result.exit != 0:
             raise CommandFailed(
                 f"{self.login.address}: exit status {result.exit} from: {_short(command)}",
@@ -180,7 +195,7 @@ class Shell:
                 transport = self._client.get_transport()
         assert transport is not None
         try:
-            return transport.open_session(timeout=self._connect_s)
+            return _within_its_window(transport.open_session(timeout=self._connect_s))
         except (paramiko.SSHException, EOFError, OSError) as error:
             self.close()
             raise self._broken("a new session", str(error)) from error
@@ -311,23 +326,80 @@ def _why_not(login: Login, error: Exception) -> ResilienceError:
     )
 
 
-def _converse(channel: paramiko.Channel, stdin: bytes, deadline: float) -> Result:
+class _Window(BufferedPipe):  # type: ignore[type-arg]  # generic in its stubs alone
+    """What has come and was not read yet: what is beyond what was asked for ends the connection, as the protocol has it and paramiko has not."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def feed(self, data: bytes) -> None:
+        """As any pipe; it is the connection's own thread that calls."""
+        if len(self) + len(data) > self._size:
+            raise EOFError("The host sent more than it was asked for.")
+        super().feed(data)
+
+
+def _within_its_window(channel: paramiko.Channel) -> paramiko.Channel:
+    """The same, and nobody need read it for it to be bounded."""
+    channel.in_buffer, channel.in_stderr_buffer = _Window(channel.in_window_size), _Window(channel.in_window_size)
+    return channel
+
+
+class _TooMuch(Exception):
+    """A command printed more than any rightly does."""
+
+    def __init__(self, bound: int) -> None:
+        super().__init__()
+        self.bound = bound
+
+
+@dataclass
+class _Printed:
+    """What a command has printed until now: its output whole, and the end of its complaints."""
+
+    most: int
+    out: bytearray = field(default_factory=bytearray)
+    err: bytearray = field(default_factory=bytearray)
+    said: int = 0
+
+    def take(self, channel: paramiko.Channel) -> bool:
+        """Take what has arrived; False where nothing had, _TooMuch where that is more than it may be."""
+        out = channel.recv(1 << 20) if channel.recv_ready() else b""
+        err = channel.recv_stderr(1 << 20) if channel.recv_stderr_ready() else b""
+        self.out += out
+        self.err += err
+        self.said += len(err)
+        if len(self.err) > 2 * KEPT:
+            del self.err[:-KEPT]
+        if len(self.out) > self.most:
+            raise _TooMuch(self.most)
+        if self.said > MOST_SAID:
+            raise _TooMuch(MOST_SAID)
+        return bool(out or err)
+
+
+def _converse(channel: paramiko.Channel, stdin: bytes, deadline: float, most: int) -> Result:
     """Feed standard input, read both outputs, wait for the exit status; all at the same time."""
-    out, err = bytearray(), bytearray()
+    printed = _Printed(most)
     feeder = threading.Thread(target=_feed, args=(channel, stdin), daemon=True)
     feeder.start()
     while not channel.exit_status_ready() and time.monotonic() < deadline and not channel.closed:
-        if not _drain(channel, out, err):
+        if not printed.take(channel):
             channel.status_event.wait(POLL_S)
     left_open = time.monotonic() + LEFT_OPEN_S
     while not channel.eof_received and time.monotonic() < left_open:
-        if not _drain(channel, out, err):
+        if not printed.take(channel):
             time.sleep(POLL_S / 10)
-    while _drain(channel, out, err):
+    while printed.take(channel):
         pass
     if not channel.exit_status_ready():
         raise EOFError("the host stopped answering before the command had ended")
-    return Result(channel.recv_exit_status(), out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
+    status = channel.recv_exit_status()
+    if status == NO_STATUS and (why := channel.get_transport().saved_exception) is not None:
+        raise EOFError(str(why) or "the connection ended before the command had") from why
+    err = printed.err[-KEPT:]
+    return Result(status, printed.out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 
 
 def _feed(channel: paramiko.Channel, stdin: bytes) -> None:
@@ -339,16 +411,6 @@ def _feed(channel: paramiko.Channel, stdin: bytes) -> None:
         channel.shutdown_write()
     except (OSError, EOFError, paramiko.SSHException):
         return
-
-
-def _drain(channel: paramiko.Channel, out: bytearray, err: bytearray) -> bool:
-    """Take what has arrived; False where nothing had."""
-    before = len(out) + len(err)
-    if channel.recv_ready():
-        out += channel.recv(1 << 20)
-    if channel.recv_stderr_ready():
-        err += channel.recv_stderr(1 << 20)
-    return len(out) + len(err) > before
 
 
 def _short(command: str) -> str:

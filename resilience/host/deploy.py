@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import socket
 import sys
 import tempfile
@@ -28,12 +29,15 @@ from pyinfra.operations import files, server, systemd
 from resilience.host.spec import MASKS, File, HostSpec
 
 CONNECT_S = 5
+MEMORY = 1 << 30
+"""Bytes, of which a quarter is used: pyinfra keeps what a host prints, and reads no more of it once there is no room."""
 USERS = "/etc/sysusers.d/resilience.conf"
 FOLDERS = "/etc/tmpfiles.d/resilience.conf"
 
 
 def main() -> int:
     """Read the order, carry it out, answer."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     order = json.load(sys.stdin)
     try:
         answer = deploy(order["login"], HostSpec.from_json(order["spec"]))

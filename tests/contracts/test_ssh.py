@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
+import paramiko
 import pytest
+from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
+from resilience.adapters import ssh
 from resilience.adapters.ssh import (
     CommandFailed,
     HostKeyMismatch,
     HostUnreachable,
+    Login,
     LoginRefused,
     Shell,
     wait_until_up,
@@ -66,6 +75,99 @@ def test_both_outputs_may_be_long(shell: Shell) -> None:
     assert (len(result.out), len(result.err)) == (4_000_000, 4_000_000)
 
 
+def test_the_longest_right_answer_comes_whole(shell: Shell) -> None:
+    """A million pictures by name, on one line."""
+    script = "import json; print(json.dumps({'named': [f'{n:064x}' for n in range(10 ** 6)]}))"
+    named = json.loads(shell.check(f'python3 -c "{script}"', timeout=300))["named"]
+    assert (len(named), int(named[-1], 16)) == (10**6, 10**6 - 1)
+
+
+def test_a_host_that_prints_without_end_is_named(shell: Shell) -> None:
+    """Nothing more of it is taken than any right answer has, and its command ends there; the next one is answered."""
+    with pytest.raises(CommandFailed, match="printed more than 4 MiB: echo") as caught:
+        shell.run("echo $$ > /run/flood; exec yes", timeout=60, most=4 << 20)
+    assert caught.value.what.startswith(shell.login.address)
+    shell.check("while kill -0 $(cat /run/flood); do sleep 0.05; done", timeout=120)
+
+
+def test_one_that_complains_without_end_is_named(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On standard error more is right than on standard output, and that is not without end either."""
+    monkeypatch.setattr(ssh, "MOST_SAID", 32 << 20, raising=False)
+    with pytest.raises(CommandFailed, match="printed more than 32 MiB: yes"):
+        shell.run("yes >&2", timeout=60)
+
+
+def test_of_long_complaints_the_end_is_kept(shell: Shell) -> None:
+    """A line for each picture that no vault gives may be right: nothing of them is needed but the last words."""
+    result = shell.run("seq 4000000 >&2", timeout=120)
+    assert (result.exit, result.complaint[-15:]) == (0, "3999999\n4000000")
+    assert len(result.err) <= 8 << 20
+
+
+def test_a_host_that_sends_what_nobody_asked_for_is_cut_off(tmp_path: Path) -> None:
+    """Whoever rules a host may have an sshd of his own, which keeps to no window; a command that was begun waits for minutes."""
+    cut_off: list[int] = []
+
+    def converse(shell: Shell) -> None:
+        begun = shell.begin("read -r word", timeout=60)
+        cut_off.append(sent.get(timeout=60))
+        shell.end(begun)
+
+    with _strange_host(tmp_path) as (login, sent), Shell(login) as shell:
+        with pytest.raises(HostUnreachable, match=re.escape(login.address)) as caught:
+            converse(shell)
+        assert (cut_off or [sent.get(timeout=60)])[0] < 64 << 20
+    assert "more than it was asked for" in caught.value.why
+
+
+class _Floods(paramiko.ServerInterface):
+    """Lets everybody in, and once a command is begun sends and sends."""
+
+    def __init__(self, sent: SimpleQueue[int]) -> None:
+        self._sent = sent
+
+    def get_allowed_auths(self, username: str) -> str:
+        """As any host of ours."""
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        """Whoever it is."""
+        return AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        """Whatever it is."""
+        return OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        """Begun; nobody waits for a window."""
+        channel.out_window_size = 1 << 40
+        threading.Thread(target=self._flood, args=(channel,), daemon=True).start()
+        return True
+
+    def _flood(self, channel: paramiko.Channel) -> None:
+        done = 0
+        with suppress(OSError, EOFError):
+            while done < 256 << 20:
+                done += channel.send(bytes(1 << 15))
+        self._sent.put(done)
+
+
+@contextmanager
+def _strange_host(folder: Path) -> Iterator[tuple[Login, SimpleQueue[int]]]:
+    """One on loopback, and how many bytes it could send until it was cut off."""
+    host_key, sent = key_pair(folder / "host"), SimpleQueue[int]()
+    key_pair(folder / "ours")
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def serve() -> None:
+            transport = paramiko.Transport(door.accept()[0])
+            transport.add_server_key(paramiko.Ed25519Key.from_private_key_file(str(folder / "host")))
+            transport.start_server(server=_Floods(sent))
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield Login("127.0.0.1", host_key, folder / "ours", port=door.getsockname()[1]), sent
+
+
 def test_the_connection_is_used_again(shell: Shell) -> None:
     """A second command comes over the same connection, and after a break over a new one."""
     first = shell.check("echo $SSH_CONNECTION")
@@ -96,6 +198,14 @@ def test_a_command_without_end_is_killed_on_the_host(shell: Shell) -> None:
             shell.run("echo $$ >/run/stuck; exec sleep 300", timeout=1)
     assert time.monotonic() - began < 200
     assert shell.run("kill -0 $(cat /run/stuck)").exit == 1
+
+
+def test_a_connection_that_ends_before_the_command_is_said_to_have(shell: Shell) -> None:
+    """It is no command that failed: whoever runs it again connects anew."""
+    up = 'p=$$; until [ "$(cat /proc/$p/comm)" = sshd ]; do p=$(cut -d" " -f4 /proc/$p/stat); done; kill -KILL $p; sleep 60'
+    with pytest.raises(HostUnreachable, match="the connection broke during"):
+        shell.run(up, timeout=60)
+    assert shell.check("echo again") == "again"
 
 
 def test_a_daemon_left_behind_does_not_hold_us(shell: Shell) -> None:

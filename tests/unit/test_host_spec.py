@@ -6,7 +6,9 @@ import ast
 import json
 import subprocess
 import sys
+import time
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +73,24 @@ def test_the_script_needs_nothing_but_python() -> None:
     script = f"{source}\nprint(finished({{'digest': 'none'}}))\n"
     done = subprocess.run(["python3", "-I", "-"], input=script, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "False"), done.stderr
+
+
+def test_what_a_host_prints_cannot_fill_the_operator_s_memory() -> None:
+    """All of it is kept by pyinfra, whose process has a bound before it knows of any host."""
+    argv = [sys.executable, "-m", "resilience.host.deploy"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as waits:
+        assert waits.stdin is not None
+        until, bound = time.monotonic() + 60, str(1 << 30)
+        while (found := _address_space(waits.pid)) != bound and time.monotonic() < until:
+            time.sleep(0.05)
+        waits.stdin.close()
+    assert found == bound
+
+
+def _address_space(pid: int) -> str:
+    """As the kernel has it."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    return next((line.split()[3] for line in lines if line.startswith("Max address space")), "")
 
 
 def test_a_failed_command_tells_its_last_words() -> None:
