@@ -229,10 +229,10 @@ class PlazaOnHost:
     def serving(self, outputs: SiteOutputs) -> bool:
         """Whether the site answers ready by its address, within two seconds."""
         try:
-            answer = httpx.get(f"http://{outputs.addresses[0]}{self.ready_path}", timeout=2.0)
+            with httpx.stream("GET", f"http://{outputs.addresses[0]}{self.ready_path}", timeout=2.0) as answer:
+                return answer.is_success
         except httpx.HTTPError:
             return False
-        return answer.is_success
 
 
 Popen = Callable[..., "subprocess.Popen[str]"]
