@@ -114,6 +114,16 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshots:
+    """One snapshot, as it came to each vault."""
+
+    taken: Mapping[str, str]
+    """Vault → snapshot id, with a label that names it."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Vault → why it has none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Merged:
     """The chain as merged from all sealed vaults, and the snapshot it starts from."""
 
@@ -210,8 +220,8 @@ class Plane(Protocol):
     def force_turn(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """The same, by the operator's word alone: too few vaults of the site's own epoch are left to seal this one."""
 
-    def snapshot(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
-        """Take a snapshot into each vault of the epoch: vault → snapshot id."""
+    def snapshot(self, site: Site, outputs: SiteOutputs) -> Snapshots:
+        """Take a snapshot into each vault of the epoch; raises where none took it."""
 
     def verify_snapshot(self, vault: str, snapshot: str) -> bool:
         """Whether the vault really holds this snapshot, label and data, read by another principal."""

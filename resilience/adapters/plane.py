@@ -33,7 +33,7 @@ from resilience.errors import NoSnapshot, ResilienceError
 from resilience.host.shape import hand_over, is_locked, open_disk, shape_host
 from resilience.host.spec import site_host
 from resilience.model import CLOUDS, EpochRecord, Point, Site, SiteOutputs
-from resilience.ports import Merged, Recovered, Vault
+from resilience.ports import Merged, Recovered, Snapshots, Vault
 from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
 from resilience.replication import layout
@@ -202,7 +202,7 @@ class SshPlane:
         line = f"umask 077 && cat > {ETC}/.ship.json.new && mv {ETC}/.ship.json.new {ETC}/ship.json"
         self.shells(outputs).check(line, stdin=json.dumps(config).encode())
 
-    def snapshot(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
+    def snapshot(self, site: Site, outputs: SiteOutputs) -> Snapshots:
         """One snapshot into each vault of the epoch; a standby's labels are signed here."""
         newest = self.config.seen()
         if newest is not None and newest.site != site.name:
@@ -211,14 +211,17 @@ class SshPlane:
         self._init_repositories(site, epoch, layout.repository(epoch.number))
         config = self.config.ship(site, epoch, restic=True)
         found = self.commands.there(outputs, "snapshot", config, timeout=3600)
-        return {str(k): str(v) for k, v in found["snapshots"].items()}
+        return Snapshots(_words(found["snapshots"]), _words(found["failed"]))
 
-    def _snapshot_of_standby(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, str]:
+    def _snapshot_of_standby(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Snapshots:
         """The standby copies; what it says of its copies counts once the operator has signed it."""
         writer = self.config.fleet.site(epoch.site)
         self._init_repositories(writer, epoch, layout.standby_repository(epoch.number), "--standby")
         found = self.commands.there(outputs, "standby-snapshot", self.config.copier(site, epoch), timeout=3600)
-        return labels.certify(self.vaults, epoch, site.name, found["labels"], self.config.signer.sign)
+        taken = labels.certify(self.vaults, epoch, site.name, found["labels"], self.config.signer.sign)
+        copied = [str(label["vault"]) for label in found["labels"]]
+        unlabelled = {vault: "it took the snapshot, and not its label" for vault in copied if vault not in taken}
+        return Snapshots(taken, {**_words(found["failed"]), **unlabelled})
 
     def verify_snapshot(self, vault: str, snapshot: str) -> bool:
         """Read the snapshot back on this machine, as the reader, who can't write."""
@@ -347,3 +350,8 @@ def _aged(facts: Mapping[str, Any], now: str) -> dict[str, Any]:
 
 def _moment(at: str | None, of: int | None) -> tuple[str, ...]:
     return (*(("--at", at) if at else ()), *(("--of", str(of)) if of else ()))
+
+
+def _words(told: Mapping[str, object]) -> dict[str, str]:
+    """What a host says, as words and nothing else."""
+    return {str(name): str(said) for name, said in told.items()}

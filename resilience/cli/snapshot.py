@@ -8,9 +8,11 @@ import typer
 
 from resilience.cli.context import Context, say_json
 from resilience.decide import plan_snapshot
+from resilience.engine.copied import lacking
 from resilience.engine.due import plan_due
 from resilience.engine.execute import Approval, approve, execute
 from resilience.engine.observe import observe
+from resilience.errors import Exit
 from resilience.render import Progress
 
 
@@ -31,7 +33,7 @@ def run(
     A hot standby that follows takes it; one whose host was started again is given its keys, and follows again. Then each
     mirror gets what it lacks of one vault, through this machine.
 
-    Exit status: 0 done, 1 error, 2 usage, 5 refused.
+    Exit status: 0 done, 1 error, or a vault has no whole copy of it, 2 usage, 5 refused.
     """
     context: Context = ctx.obj
     with context.world() as (fleet, world), Progress.for_people(silent=as_json) as progress:
@@ -43,10 +45,16 @@ def run(
             if plan is not None:
                 approve(world, plan, Approval(plan.digest, frozenset(), by="snapshot"))
                 execute(world, fleet, plan, progress.watch)
+        without = lacking(world.log.read())
     taken = plan is not None and any(step.action == "protect" for step in plan.steps)
     if plan is None or not taken:
         say_json({"site": None}) if as_json else typer.echo("No snapshot is due; standbys and mirrors were seen to.")
         return
-    say_json({"site": plan.target}) if as_json else typer.echo(
-        f"Every vault that answered has a snapshot of {plan.target}."
-    )
+    if as_json:
+        say_json({"site": plan.target, "lacking": without})
+    elif not without:
+        typer.echo(f"Every vault of the epoch has a snapshot of {plan.target}, and gave it back.")
+    for vault, why in without.items():
+        typer.echo(f"{vault} has no whole snapshot of {plan.target}: {why.rstrip('.')}.", err=True)
+    if without:
+        raise typer.Exit(Exit.ERROR)

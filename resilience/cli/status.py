@@ -15,6 +15,7 @@ from resilience.cli.outcome import HISTORY
 from resilience.decide.quorum import newest_epoch
 from resilience.decide.replaying import too_long
 from resilience.decide.standing import standing
+from resilience.engine.copied import lacking
 from resilience.engine.observe import observe
 from resilience.engine.rehearsal import hosts_left
 from resilience.engine.replay import replay, snapshot_at
@@ -32,19 +33,20 @@ def run(
 ) -> None:
     """Show vendors, vaults, sites and zones as they answer; what does not is unknown.
 
-    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or not compared with the primary, or no snapshot was taken, within the declared days, or WAL since it takes too long to replay; a vault failed its newest verification; or ship raises an alarm, commits wait for too few vaults, or nobody may write; or a standby goes on no more, or the site that may write does not say what it ships, or is not declared; or a rehearsal left its host. A lab is never critical.
+    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or not compared with the primary, or no snapshot was taken, within the declared days, or a vault has no whole copy of the newest, or WAL since it takes too long to replay; a vault failed its newest verification; or ship raises an alarm, commits wait for too few vaults, or nobody may write; or a standby goes on no more, or the site that may write does not say what it ships, or is not declared; or a rehearsal left its host. A lab is never critical.
     """
     context: Context = ctx.obj
     with context.world(lost=lost) as (fleet, world):
         survey = observe(world, fleet, declared(fleet, lost))
         late = "" if fleet.lab else too_long(fleet, replay(survey, world.log.read()))
-        left = hosts_left(fleet, world.log.read())
+        left, without = hosts_left(fleet, world.log.read()), lacking(world.log.read())
     found = (
         unrehearsed(context, fleet),
         broken(fleet, survey),
         unverified(fleet, survey),
         uncompared(fleet, survey),
         long_replay(context, fleet, survey.at),
+        uncopied(fleet, survey, without),
         behind(late),
         undeclared(fleet, survey),
         silent(fleet, survey),
@@ -136,6 +138,14 @@ def long_replay(context: Context, fleet: Fleet, now: float) -> str:
     if fleet.lab or now - snapshot_at(context.home.journal.read()) <= 2 * fleet.replication.snapshot_minutes * 60:
         return ""
     return f"no snapshot within two spacings of {fleet.replication.snapshot_minutes:g} minutes: resilience snapshot"
+
+
+def uncopied(fleet: Fleet, survey: Survey, without: Mapping[str, str]) -> str:
+    """Which vaults have no whole copy of the newest snapshot, and why; empty where all have, and for a lab."""
+    why = {name: said.rstrip(".") for name, said in without.items() if name in survey.vaults}
+    if fleet.lab or not why:
+        return ""
+    return f"{', '.join(why)} took no whole copy of the newest snapshot ({'; '.join(_by_reason(why))}): see to that, then resilience snapshot"
 
 
 def behind(late: str) -> str:

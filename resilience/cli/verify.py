@@ -27,6 +27,8 @@ def run(
 ) -> None:
     """Restore from each vault alone on this machine, start it, check every page and index, compare its rows with the primary's.
 
+    A snapshot that could not be brought is passed over and named; where it is one of the newest epoch, the vault is not whole.
+
     Exit status: 0 every vault is whole, 1 one is not, 2 usage.
     """
     context: Context = ctx.obj
@@ -50,7 +52,15 @@ def told(facts: Mapping[str, Any]) -> str:
     pictures = "" if facts["pictures"] is None else f", {facts['pictures']} pictures"
     ship = facts["acknowledged"]
     against = f"all it acknowledged, up to {ship}" if ship else "not compared with ship, which is not reached"
-    return f"whole. {facts['rows']} rows{pictures}; restored in {facts['restore_s']} s; {against}; {_beside_primary(facts)}."
+    return f"whole. {facts['rows']} rows{pictures}; restored in {facts['restore_s']} s; {against}; {_beside_primary(facts)}{_passed_over(facts)}."
+
+
+def _passed_over(facts: Mapping[str, Any]) -> str:
+    left = [
+        f"{one['snapshot'][:8]} of epoch {one['epoch']} ({one['why'].rstrip('.')})"
+        for one in facts.get("passed_over", ())
+    ]
+    return f"; passed over, since they could not be brought: {', '.join(left)}" if left else ""
 
 
 def _beside_primary(facts: Mapping[str, Any]) -> str:

@@ -30,6 +30,7 @@ KEPT = (
     "compared_tables",
     "left_out",
     "unlike",
+    "passed_over",
 )
 AWAIT_S = 60.0
 """So long it may take until the vaults hold what the primary was seen with."""
@@ -72,7 +73,7 @@ def verify(
         mine = _of(name, seen, reached, mirror=name in world.mirrors)
         up_to = reached if isinstance(mine, Unknown) else str(mine["position"])
         told = {**_one(world, name, up_to or first, mine), "acknowledged": up_to}
-        found[name] = _agrees(compare.compared(mine, told), found)
+        found[name] = _newest_came(_agrees(compare.compared(mine, told), found), epoch)
         facts = {key: found[name].get(key) for key in (*KEPT, "what", "why") if key in found[name]}
         world.log.append(Event(world.clock.now(), "verified", {"vault": name, **facts}))
         proofs.keep(world, fleet.name, name, facts)
@@ -147,6 +148,21 @@ def _one(world: World, name: str, at: str | None, seen: Reading[compare.Finding]
     except ResilienceError as error:
         good = {"good_until": error.good_until} if isinstance(error, BrokenChain) else {}
         return {"ok": False, "what": error.what, "why": error.why, "next": error.next, **good}
+
+
+def _newest_came(this: Mapping[str, Any], epoch: EpochRecord | None) -> Mapping[str, Any]:
+    """Not whole where a snapshot of the newest epoch had to be passed over: an older one is not what a failover counts on."""
+    own = [one for one in this.get("passed_over", ()) if epoch is not None and one["epoch"] == epoch.number]
+    if not this["ok"] or not own:
+        return this
+    return {
+        **this,
+        "ok": False,
+        "what": f"{', '.join(str(one['snapshot'])[:8] for one in own)}, newer than what it gives back, could not be brought.",
+        "why": f"{' '.join(str(one['why']) for one in own)} Restored instead: {str(this['snapshot'])[:8]}, and all WAL since, which is whole.",
+        "next": "Take a new one (`resilience snapshot`) and verify again. If that can't be brought either, what snapshots share is "
+        "damaged there: `resilience vault revert` brings back what was put first, where the vault keeps it.",
+    }
 
 
 def _agrees(this: Mapping[str, Any], found: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:

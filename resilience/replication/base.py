@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from resilience.errors import NoSnapshot, Refused, ResilienceError
-from resilience.model import EpochRecord
+from resilience.model import EpochRecord, Unknown
 from resilience.ports import Vault
 from resilience.replication import disk, label, lsn
 from resilience.replication.brought import refuse_planted
@@ -130,13 +130,14 @@ def _unfit(here: Mapping[str, str], found: Label) -> Refused | None:
     return None
 
 
-def bring(config: Config, group: list[Label], state: str) -> Label | None:
-    """The data directory from the first vault, or else mirror, that gives all of it; the label names which.
+def bring(config: Config, group: list[Label], state: str) -> Label | Unknown:
+    """The data directory from the first vault, or else mirror, that gives all of it; the label names which, or why none did.
 
     Who stalls is passed over, and asked again, for as long as it takes, where nobody else has it. What no snapshot of ours
     holds counts as damaged.
     """
     places = list(_places(config, group))
+    why: dict[str, str] = {}
     for patience in (PATIENCE, None):
         stalled = []
         for choice, place, where in places:
@@ -149,12 +150,13 @@ def bring(config: Config, group: list[Label], state: str) -> Label | None:
                 raise disk.full(config.paths.pg, error.size) from error
             except ResilienceError as error:
                 log.warning("a snapshot cannot be restored", vault=place, what=error.what, why=error.why)
+                why[place] = f"{place}: {error.what} {error.why}"
                 stalled += [(choice, place, where)] if isinstance(error, Stalled) else []
                 afresh(config, state)
                 continue
             return replace(choice, vault=place)
         places = stalled
-    return None
+    return Unknown("; ".join(why.values()) or "none of its vaults is opened here")
 
 
 def _places(config: Config, group: list[Label]) -> Iterator[tuple[Label, str, VaultConfig]]:
@@ -237,7 +239,7 @@ def clone(config: Config, vaults: Mapping[str, Vault], known: Mapping[int, Epoch
         afresh(config, CLONING)
         empty(config.paths.wal)
         used = bring(config, group, CLONING)
-        if used is None:
+        if isinstance(used, Unknown):
             continue
         finish(config, used)
         disk.settle(config)

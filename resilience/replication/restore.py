@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from resilience.errors import BrokenChain, NoSnapshot, ResilienceError
-from resilience.model import EpochRecord
+from resilience.model import EpochRecord, Unknown
 from resilience.ports import Merged, Vault
 from resilience.replication import chain as chains
 from resilience.replication import disk, follow, label, layout, lsn, proof, seals
@@ -199,7 +199,7 @@ def _cold(config: Config, vaults: Mapping[str, Vault], group: list[Label], openi
                 files.result()  # restic comes to the same end, and says how much was to come
             raise
         used, restic_s = files.result()
-        if walked is None or used is None:
+        if walked is None or isinstance(used, Unknown):
             return None
         finish(config, used)
         segments, parts = walked
@@ -208,7 +208,7 @@ def _cold(config: Config, vaults: Mapping[str, Vault], group: list[Label], openi
     return Found(used, segments, parts, writers, restic_s)
 
 
-def _files(config: Config, group: list[Label]) -> tuple[Label | None, float]:
+def _files(config: Config, group: list[Label]) -> tuple[Label | Unknown, float]:
     """The data directory from whichever vault gives it, and the seconds that took."""
     began = time.monotonic()
     return bring(config, group, RESTORING), round(time.monotonic() - began, 3)

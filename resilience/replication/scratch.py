@@ -18,7 +18,7 @@ from typing import Any, LiteralString
 import structlog
 
 from resilience.errors import NoSnapshot, Refused, ResilienceError, UsageError
-from resilience.model import EpochRecord
+from resilience.model import EpochRecord, Unknown
 from resilience.ports import Vault
 from resilience.replication import label as labels
 from resilience.replication import lsn, standby
@@ -87,6 +87,8 @@ class Copy:
     leg: Leg
     chain: Chain
     healed: tuple[str, ...]
+    passed_over: tuple[Mapping[str, Any], ...] = ()
+    """Newer snapshots than its own, of the same history, that could not be brought, and why."""
 
     @property
     def end(self) -> int:
@@ -131,7 +133,7 @@ def make(config: Config, vaults: Mapping[str, Vault], moment: Moment, of: int | 
     forward = Forward(config, vaults)
     forward.look()
     child = child_of(forward.record(of))
-    tried = 0
+    tried, passed_over = 0, list[Mapping[str, Any]]()
     groups = labels.find(config.labelled(vaults), forward.known, config.verify)
     before = (group for group in groups if moment.after(group[0]))
     for group in fitting(config, before):
@@ -142,14 +144,15 @@ def make(config: Config, vaults: Mapping[str, Vault], moment: Moment, of: int | 
         if found is None:
             continue
         used = bring(config, group, CLONING)
-        if used is None:
+        if isinstance(used, Unknown):
+            passed_over.append({**labels.describe(group[0]), "why": used.why})
             continue
         finish(config, used)
         configure(config)
-        return _with_wal(config, vaults, found, used, moment)
+        return replace(_with_wal(config, vaults, found, used, moment), passed_over=tuple(passed_over))
     raise NoSnapshot(
         "No vault holds a snapshot from before that that can be used.",
-        f"{tried} could be believed by their labels.",
+        " ".join([f"{tried} could be believed by their labels.", *(str(one["why"]) for one in passed_over)]),
         "Ask for a later moment, or bring back a vault that holds an older snapshot.",
     )
 
@@ -268,6 +271,7 @@ def describe(copy: Copy) -> dict[str, Any]:
         "until": end,
         "timeline": copy.leg.start.timeline,
         "healed": list(copy.healed),
+        "passed_over": list(copy.passed_over),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from resilience.errors import ResilienceError, TooFewVaults
 from resilience.model import EpochRecord, Fleet, Point, Site, SiteOutputs, Stage
-from resilience.ports import Merged, Recovered
+from resilience.ports import Merged, Recovered, Snapshots
 from resilience.replication import fetch_ledger, layout
 from resilience.simulation import merging, points
 from resilience.simulation.shipping import force_turn, reachable, ship, start_ship
@@ -271,10 +271,10 @@ class SimPlane:
 
         self._on(outputs, "force_turn", 1.0, turned)
 
-    def snapshot(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
+    def snapshot(self, site: Site, outputs: SiteOutputs) -> Snapshots:
         """All rows into each vault of the epoch that answers; of a standby's, those that k vaults hold."""
 
-        def take(host: Host) -> Mapping[str, str]:
+        def take(host: Host) -> Snapshots:
             source = self._writer() if host.follows else host
             _need(source is not None and source.ships is not None, "No snapshot.", "Nothing is shipped from here.")
             assert source is not None
@@ -286,7 +286,8 @@ class SimPlane:
             for held in reached.values():
                 held.snapshots[name] = dict(rows)
                 held.objects[f"label/{source.ships.number:08d}/{len(rows):016X}-{name}.json"] = b""
-            return dict.fromkeys(reached, name)
+            silent = [vault for vault in source.ships.vaults if vault not in {*reached, *self.left_out}]
+            return Snapshots(dict.fromkeys(reached, name), dict.fromkeys(silent, "It does not answer."))
 
         return self._on(outputs, "snapshot", 4.0, take)
 
@@ -365,7 +366,8 @@ class SimPlane:
             _need(bool(held.snapshots), f"{vault} holds no snapshot.", "It was never given one, or lost it.")
             rows = {row for snapshot in held.snapshots.values() for row in snapshot}
             rows |= {row for chain in held.chains.values() for row in (*(chain.opening or ()), *chain.rows)}
-            told = {"ok": True, "end_lsn": f"0/{len(rows):X}", "rows": len(rows), "digest": "", "pictures": None}
+            found = {"end_lsn": f"0/{len(rows):X}", "rows": len(rows), "digest": "", "pictures": None}
+            told = {"ok": True, **found, "restore_s": 20.0, "passed_over": []}
             if witness is not None:
                 return {**told, **points.seen_with(held, witness), "early": []}
             _need(self.sim.confirmed <= rows, f"{vault} lacks rows.", "They are in other vaults.")

@@ -102,6 +102,10 @@ def test_each_vault_by_itself(
     found = {vault: beside("verify", "--vault", vault)[0] for vault in ("birch", "elm")}
     assert not list(victim.iterdir())
     assert {f["rows"] for f in found.values()} == {200}
+    (planted,) = found["birch"]["passed_over"]
+    assert planted["epoch"] == found["birch"]["epoch"]
+    assert "birch: " in planted["why"]
+    assert found["elm"]["passed_over"] == []
     assert len({f["digest"] for f in found.values()}) == 1
     begun = lsn.parse(next(iter(found.values()))["start_lsn"])
     needed = [key for key in chunks(lost) if (layout.chunk_start(key) or 0) > begun]

@@ -76,11 +76,18 @@ def registrar_gone(stage: Stage) -> None:
     stage.world = replace(stage.world, registration=silent)
 
 
+def not_whole(stage: Stage) -> None:
+    """A snapshot that elm did not give back."""
+    stage.break_next("vault.elm.verify")
+    stage.operator.snapshot()
+
+
 DAYS: dict[str, Callable[[Stage], None]] = {
     "terminated-without-notice": lambda stage: inject(stage, "terminate", "acorn"),
     "vendor-deleted-everything": lambda stage: inject(stage, "delete", "acorn"),
     "control-plane-gone": lambda stage: inject(stage, "control-plane", "acorn"),
     "vault-vendor-gone": lambda stage: inject(stage, "terminate", "elm"),
+    "snapshot-not-whole": not_whole,
     "dns-vendor-gone": lambda stage: inject(stage, "terminate", "dover"),
     "vendor-relents": relented,
     "notice-received": lambda _stage: None,

@@ -130,6 +130,25 @@ def test_critical_is_what_was_not_proven_within_the_declared_days(desk: Desk) ->
     assert desk.critical() == [], "a lab's promises are nobody's"
 
 
+def test_a_vault_without_a_whole_snapshot_is_told_and_critical(desk: Desk) -> None:
+    """One whose copy is not whole, and one that took none: `snapshot` names each and ends in 1, until the next is whole everywhere."""
+    desk.stage.break_next("vault.elm.verify")
+    desk.stage.state.hosts["acorn"].cut_off.add("birch")
+    said = desk.type("snapshot")
+    assert said.exit_code == Exit.ERROR, said.output
+    assert "elm has no whole snapshot of acorn: The door vault.elm.verify broke" in said.output
+    assert "birch has no whole snapshot of acorn: It does not answer." in said.output
+    assert "cedar has no" not in said.output
+    (told,) = [why for why in desk.critical() if "took no whole copy" in why]
+    assert told.startswith(
+        "birch, elm took no whole copy of the newest snapshot (birch: It does not answer; elm: The door"
+    )
+    desk.stage.state.hosts["acorn"].cut_off.clear()
+    said = desk.type("snapshot", "--json")
+    assert (said.exit_code, json.loads(said.stdout)) == (Exit.DONE, {"site": "acorn", "lacking": {}})
+    assert [why for why in desk.critical() if "took no whole copy" in why] == []
+
+
 def test_a_comparison_that_stays_unknown_is_critical(desk: Desk) -> None:
     """Verified every day, and never beside the primary: told with each reason, here and on another machine; once compared, no more."""
     desk.verified(primary=False)

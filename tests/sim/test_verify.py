@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from resilience.cli.verify import told
 from resilience.engine.observe import observe
 from resilience.engine.prune import DAY, prune
 from resilience.engine.verify import verify
@@ -142,6 +143,29 @@ def test_rows_are_compared_with_the_primarys() -> None:
     assert observe(stage.world, stage.fleet).vaults["cedar"].compared is None
     assert "1 transaction had committed at 0/18" in found["cedar"]["not_compared"]
     assert found["elm"]["left_out"] == {"plaza.public.old": "somebody had it locked"}
+
+
+def test_a_newest_snapshot_that_cannot_be_brought_is_told() -> None:
+    """An older one stands in for it: of the newest epoch that is no whole vault, of one before it is named."""
+    stage = day_one()
+    late = {"snapshot": "b2b2b2b2b2", "vault": "birch", "epoch": 1, "why": "birch: restic failed. data/ab is damaged."}
+    old = {"snapshot": "c0c0c0c0c0", "vault": "cedar", "epoch": 0, "why": "cedar: restic failed. It is locked."}
+    vaults = {
+        "birch": {**good("b1"), "passed_over": [late]},
+        "cedar": {**good("c1"), "restore_s": 1.5, "passed_over": [old]},
+        "elm": {**good("e1"), "restore_s": 1.5, "passed_over": []},
+    }
+    found = verify(replace(stage.world, plane=Plane(vaults, [])), stage.fleet)  # type: ignore[arg-type]
+    assert [facts["ok"] for facts in found.values()] == [False, True, True]
+    assert "b2b2b2b2" in found["birch"]["what"]
+    assert "data/ab is damaged" in found["birch"]["why"]
+    assert "passed over, since they could not be brought: c0c0c0c0 of epoch 0" in told(found["cedar"])
+    assert "passed over" not in told(found["elm"])
+    kept = {e.data["vault"]: e.data["passed_over"] for e in stage.state.events if e.kind == "verified"}
+    assert kept == {"birch": [late], "cedar": [old], "elm": []}
+    seen = observe(stage.world, stage.fleet).vaults
+    assert seen["birch"].failed_at is not None
+    assert (seen["cedar"].failed_at, seen["elm"].failed_at) == (None, None)
 
 
 def test_where_the_primary_cant_be_compared_with_the_rest_holds() -> None:

@@ -299,7 +299,8 @@ def test_a_standbys_snapshot_hands_it_only_what_copies(told: HostConfig) -> None
             assert command == "standby-snapshot"
             there.append(Config.model_validate_json(json.dumps(told)))
             facts = {**asdict(OF_STANDBY), "at": time.time(), "epoch": 1, "repository": "standby/00000001"}
-            return {"labels": [{**facts, "vault": name} for name in signed.vaults], "failed": {}}
+            without, *copied = signed.vaults
+            return {"labels": [{**facts, "vault": name} for name in copied], "failed": {without: "restic: locked"}}
 
     class Plane(SshPlane):
         @property
@@ -307,7 +308,9 @@ def test_a_standbys_snapshot_hands_it_only_what_copies(told: HostConfig) -> None
             return Host(self.shells)
 
     plane = Plane(Shells(told.kit), fleet, None)  # type: ignore[arg-type]
-    assert plane.snapshot(birch, OUTPUTS) == dict.fromkeys(signed.vaults, OF_STANDBY.snapshot)
+    copied = plane.snapshot(birch, OUTPUTS)
+    assert copied.taken == dict.fromkeys(signed.vaults[1:], OF_STANDBY.snapshot)
+    assert copied.failed == {signed.vaults[0]: "restic: locked"}
     assert [[v.name for v in config.vaults] for config in here] == [[name] for name in signed.vaults]
     [config] = there
     assert (config.identity, config.signing_key_file, config.standby) == (None, None, True)

@@ -101,7 +101,8 @@ def snapshot(run: Run, step: Step) -> Facts:
     if run.newest().site != step.subject:
         return {"already": True}
     site = run.fleet.site(step.subject)
-    return {"snapshots": dict(run.world.plane.snapshot(site, run.outputs(site.name)))}
+    copied = run.world.plane.snapshot(site, run.outputs(site.name))
+    return {"snapshots": dict(copied.taken), "doubts": dict(copied.failed)}
 
 
 def drain(run: Run, step: Step) -> Facts:

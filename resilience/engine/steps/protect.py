@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from resilience.decide import with_companions
@@ -13,6 +12,7 @@ from resilience.engine.run import Facts, Run
 from resilience.engine.stack_state import bring, keep
 from resilience.errors import ResilienceError, TooFewVaults
 from resilience.model import EpochRecord, Step, Unknown
+from resilience.ports import Snapshots
 from resilience.replication import layout
 from resilience.replication.epoch import each
 
@@ -21,17 +21,19 @@ def protect(run: Run, step: Step) -> Facts:
     """Take a snapshot into each vault, or have a standby take it, and have another principal verify it."""
     site = run.fleet.site(step.subject)
     ordered = _orders(run)
-    taken, by = _take(run, step)
+    copied, by = _take(run, step)
+    taken = copied.taken
     with ThreadPoolExecutor(max_workers=max(1, len(taken))) as pool:
         looked = pool.map(lambda pair: (pair[0], read(lambda: run.world.plane.verify_snapshot(*pair))), taken.items())
         found = dict(looked)
     renewed = read(lambda: certificates.keep(run, site))
     good = [vault for vault, whole in found.items() if whole is True]
     doubts = {v: w.why if isinstance(w, Unknown) else "not whole" for v, w in found.items() if w is not True}
+    doubts = {**copied.failed, **doubts}
     if not good:
         raise ResilienceError(
             "No vault holds a snapshot that could be verified.",
-            f"Taken: {dict(taken)}; read back: {doubts}.",
+            f"Taken: {dict(taken)}; what is wrong: {doubts}.",
             "The site serves, unprotected. Run the same command again; see `resilience status`.",
         )
     epoch = run.epoch(site.name)
@@ -60,7 +62,7 @@ def _orders(run: Run) -> Facts:
     return {**({"orders": new} if new else {}), **({"orders_lacking": doubts} if doubts else {})}
 
 
-def _take(run: Run, step: Step) -> tuple[Mapping[str, str], Facts]:
+def _take(run: Run, step: Step) -> tuple[Snapshots, Facts]:
     """A snapshot into each vault, by the standby that the plan names; where that can't, by the site itself."""
     plane, site, standby = run.world.plane, run.fleet.site(step.subject), step.args.get("standby")
     if standby is None:
