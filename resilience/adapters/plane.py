@@ -310,14 +310,21 @@ class SshPlane:
 
     def catch_up(self, site: Site, outputs: SiteOutputs, vault: str) -> Mapping[str, Any]:
         """Copy from here what a vault that was left behind lacks; then tell the primary's ship."""
-        epoch = self.config.newest(site)
-        hole = self.status(site, outputs)["vaults"].get(vault, {}).get("hole")
+        said = self.status(site, outputs)
+        epoch = self._shipped_under(site, said)
+        hole = said["vaults"].get(vault, {}).get("hole")
         if hole is None:
             return {"vault": vault, "chunks": 0, "objects": 0}
         ends = ("--vault", vault, "--from", hole["from"], "--until", hole["until"])
         copied = self.commands.here("catch-up", self.config.reader(site, epoch), *ends)
         self.commands.there(outputs, "caught-up", self.config.ship(site, epoch), *ends)
         return copied
+
+    def _shipped_under(self, site: Site, said: Mapping[str, Any]) -> EpochRecord:
+        """The epoch that ship says it is under: the newest, or one from which it has not turned yet."""
+        newest = self.config.newest(site)
+        under = epochs.may_be_under(self.vaults, newest, self.config.signer.verify)
+        return next((record for record in under if record.nonce == said["nonce"]), newest)
 
     def without(self, vaults: frozenset[str], *, forced: bool = False) -> SshPlane:
         """The same, with no door to these vaults: no configuration names them, and `forced` none is missed."""

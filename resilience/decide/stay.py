@@ -9,7 +9,7 @@ from resilience.decide.hazards import every_name_lost, thin
 from resilience.decide.naming import naming
 from resilience.decide.quorum import VaultSet, lost_vendors, missed, newest_epoch, next_set, short_of, silent, usable
 from resilience.decide.standby import no_way_on, stand_by
-from resilience.decide.vaults import change, complete, same, whole_again
+from resilience.decide.vaults import change, complete, refuse_behind, same, whole_again
 from resilience.errors import Refused, ResilienceError
 from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown
 
@@ -38,6 +38,8 @@ def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = fro
         return _turned(fleet, survey, epoch, lost)
     _refuse_idle(survey, epoch)
     following = _following(fleet, survey, epoch, lost)
+    if not same(epoch, following):
+        refuse_behind(survey, epoch, following)
     steps = tuple(_steps(fleet, epoch, following, lost, _upto(survey, epoch)))
     hazards = (*_hazards(fleet, survey, epoch, following, lost), *no_way_on(fleet, epoch.site, lost))
     return Plan("protect", fleet.name, epoch.site, epoch.site, steps, hazards, tuple(sorted(lost)))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from resilience.decide.hazards import thin
 from resilience.decide.quorum import VaultSet, lost_vendors, newest_epoch, next_set, sealable
 from resilience.errors import Refused, ResilienceError, UsageError
-from resilience.model import EpochRecord, Fleet, Phase, Plan, Step, Survey, payload_only
+from resilience.model import EpochRecord, Fleet, Phase, Plan, Step, Survey, Unknown, payload_only
 
 
 def plan_vaults(
@@ -42,6 +42,7 @@ def plan_vaults(
         return Plan("vaults", fleet.name, site.name, site.name, steps, (), tuple(sorted(lost)))
     following = reachable(old, following)
     sealable(fleet, survey, old, lost)
+    refuse_behind(survey, old, following)
     steps = (*change(fleet, old, following, unfilled=unfilled), *_protect(old.site, following))
     return Plan("vaults", fleet.name, site.name, site.name, steps, tuple(thin(old, following)), tuple(sorted(lost)))
 
@@ -77,6 +78,24 @@ def reachable(old: EpochRecord, following: VaultSet) -> VaultSet:
             "Add the new vaults first; once they hold a verified snapshot, leave out the old ones.",
         )
     return VaultSet(following.vaults, len(kept), max(following.s, len(following.vaults) - len(kept) + 1))
+
+
+def refuse_behind(survey: Survey, old: EpochRecord, following: VaultSet) -> None:
+    """Refused where fewer vaults would stay that have everything than confirm: ship can't go on from those, and nothing is confirmed meanwhile."""
+    seen = survey.sites.get(old.site)
+    if seen is None or isinstance(seen.ship, Unknown):
+        return
+    kept = [name for name in following.vaults if name in old.vaults]
+    told = seen.ship.get("vaults", {})
+    holes = {name: hole for name in kept if (hole := told.get(name, {}).get("hole"))}
+    if len(kept) - len(holes) >= following.k:
+        return
+    lacks = ", ".join(f"{name} lacks {hole['from']} to {hole['until']}" for name, hole in holes.items())
+    raise Refused(
+        f"Of the vaults that would stay {len(kept) - len(holes)} have everything, and it takes {following.k}.",
+        f"{lacks}: left behind once, and not filled since. Ship would wait for that, and no commit would be confirmed.",
+        f"{' and '.join(f'`resilience catch-up {name}`' for name in holes)}, then plan again.",
+    )
 
 
 def is_half_way(fleet: Fleet, plan: Plan) -> bool:

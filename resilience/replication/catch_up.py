@@ -6,7 +6,7 @@ chunk's end to the next, so that a stale listing leaves no gap; pictures and led
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -86,9 +86,20 @@ class _Copier:
     def named(self, start: int, end: int) -> list[int]:
         """Chunks in the hole that any listing names: a hint."""
         answers = each(self._readers, lambda vault: vault.list(layout.wal(self._record.number)))
+        self._pass_over({name: error for name, error in answers.items() if isinstance(error, ResilienceError)})
         keys = {key for found in answers.values() if not isinstance(found, ResilienceError) for key in found}
         positions = {position for key in keys if (position := layout.chunk_start(key)) is not None}
         return sorted(position for position in positions if start <= position < end)
+
+    def _pass_over(self, silent: Mapping[str, ResilienceError]) -> None:
+        """Do without vaults that do not answer, which may be gone for good; whatever k were given another one has, unless k are silent."""
+        told = [error for name, error in silent.items() if name in self._record.vaults]
+        if self._name in silent or len(told) >= self._record.k:
+            raise silent.get(self._name, told[-1])
+        for name, error in silent.items():
+            log.warning("a vault is passed over", vault=name, what=error.what, why=error.why)
+            del self._readers[name]
+        self._others = [vault for name, vault in self._readers.items() if name != self._name]
 
     def walk(self, start: int, end: int) -> int:
         """Follow the chain through the hole by exact names; how many chunks no listing had named."""

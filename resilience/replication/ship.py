@@ -277,6 +277,9 @@ class Ship:
         reserved = lsn.segment_start(reserved, stream.segment_size())
         if begun is None:
             begun = self._first(stream, system, reserved)
+            before = self._config.before
+            if before is not None and (gap := turn.gap(before)) is not None:
+                self._spool.carry(gap)
             self._spool.begin(chunk.encode_start(begun, self._sign), self._opening(begun))
         if begun.system_id != system.system_id or begun.timeline != system.timeline:
             raise Refused(

@@ -149,7 +149,10 @@ class Spool:
 
     def skip(self, until: int) -> None:
         """Note, durably, that nobody will ever have the WAL from the spool's end up to `until`."""
-        gap = Hole(self._gap.start if self._gap else self.end, until, time.time())
+        self.carry(Hole(self._gap.start if self._gap else self.end, until, time.time()))
+
+    def carry(self, gap: Hole) -> None:
+        """Note, durably, that this WAL is lost, also where it is of the epoch that this one continues."""
         write_durably(self._folder / "gap", gap.encode())
         self._gap = gap
 
@@ -245,6 +248,16 @@ class Spool:
     def hole(self, vault: str) -> Hole | None:
         """What a vault that was left behind lacks before its newest chunks."""
         return self._holes[vault]
+
+    def whole(self, vault: str) -> bool:
+        """Whether the vault lacks nothing before its newest chunks: it has no hole, or was given all of it."""
+        hole = self._holes[vault]
+        return hole is None or self.mended(vault) == hole
+
+    def given(self, vault: str) -> int:
+        """Position up to which the vault was given everything, but for what a hole tells of."""
+        with self._lock:
+            return self._at[vault]
 
     def held(self) -> dict[str, int]:
         """Position of each vault up to which it holds everything."""

@@ -22,12 +22,13 @@ from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chunk, lsn
 from resilience.replication import epoch as epochs
+from resilience.replication.catch_up import filled
 from resilience.replication.config import Config, write_atomic
 from resilience.replication.courier import Courier
 from resilience.replication.lease import Lease
 from resilience.replication.outbox import Outbox
 from resilience.replication.quorum import held_by
-from resilience.replication.spool import Spool
+from resilience.replication.spool import Hole, Spool
 
 NAME = "turned"
 POLL = 0.05
@@ -104,7 +105,9 @@ def _await_whole(
 
 def _refuse_hole(config: Config, record: EpochRecord, spool: Spool, stay: Iterable[str]) -> None:
     """Refused where waiting can't help: this host no longer has what the vaults that stay lack."""
-    holes = {name: hole for name in stay if (hole := spool.hole(name)) is not None}
+    if (caught := filled(config)) is not None:
+        spool.mend(*caught)
+    holes = {name: hole for name in stay if (hole := spool.hole(name)) is not None and not spool.whole(name)}
     if spool.gap is not None:
         holes = {"every vault": spool.gap}
     elif sum(name not in holes for name in stay) >= record.k:
@@ -114,7 +117,7 @@ def _refuse_hole(config: Config, record: EpochRecord, spool: Spool, stay: Iterab
         f"Epoch {config.record.number} can't be closed: {lacks}.",
         "That WAL is no longer kept here, so whoever went on from the vaults that stay would find a hole. "
         "The database on this host is whole, and stays closed.",
-        "Bring back a vault that holds it, or fail over to what the vaults hold: `resilience plan --force` says what is lost.",
+        "Bring back a vault that holds it (`resilience catch-up` gives it to the others), or fail over to what the vaults hold: `resilience plan --force` says what is lost.",
     )
 
 
@@ -137,6 +140,11 @@ def closed(config: Config) -> int | None:
     return None if found is None else lsn.parse(found["end"])
 
 
+def gap(config: Config) -> Hole | None:
+    """WAL of this epoch, which was closed, that nobody will ever have."""
+    return Hole.read(config.paths.spool / f"{config.record.number:08d}" / "gap")
+
+
 def close(config: Config, record: EpochRecord, end: int) -> Config:
     """Note that nothing is shipped under this epoch past `end`; the configuration to go on with."""
     value = {"record": asdict(record), "end": lsn.show(end)}
@@ -146,8 +154,6 @@ def close(config: Config, record: EpochRecord, end: int) -> Config:
 
 def _lacking(record: EpochRecord, spool: Spool, couriers: Iterable[Courier]) -> str | None:
     """What keeps the vaults that stay from holding all that was shipped; None where they do."""
-    if spool.gap is not None:
-        return "WAL was lost: a snapshot must lead past it first"
     if _reached(record, spool, couriers) < spool.end:
         return f"fewer than {record.k} of the vaults that stay hold all that was shipped"
     return None
@@ -155,13 +161,14 @@ def _lacking(record: EpochRecord, spool: Spool, couriers: Iterable[Courier]) -> 
 
 def _reached(record: EpochRecord, spool: Spool, couriers: Iterable[Courier]) -> int:
     """The position up to which k of the vaults that stay were given everything; -1 where fewer are whole."""
-    whole = [c for c in couriers if c.vault.name in record.vaults and spool.hole(c.vault.name) is None]
-    return held_by(record.k, (c.put_upto for c in whole)) if len(whole) >= record.k else -1
+    whole = [c for c in couriers if c.vault.name in record.vaults and spool.whole(c.vault.name)]
+    given = (max(c.put_upto, spool.given(c.vault.name)) for c in whole)
+    return held_by(record.k, given) if len(whole) >= record.k else -1
 
 
 def _owed(record: EpochRecord, spool: Spool, outbox: Outbox) -> str | None:
     """What the app was told is held, and that would be in fewer than k vaults of the new set; None where there is nothing."""
-    whole = [name for name in spool.held() if name in record.vaults and spool.hole(name) is None]
+    whole = [name for name in spool.held() if name in record.vaults and spool.whole(name)]
     owed = outbox.owed(whole, record.k)
     if not owed:
         return None

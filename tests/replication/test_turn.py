@@ -11,10 +11,13 @@ from threading import Event, Thread
 import pytest
 
 from resilience.replication import epoch as epochs
-from resilience.replication import layout
+from resilience.replication import layout, lsn
+from resilience.replication.spool import Hole
 from tests.replication.conftest import buckets
 from tests.replication.harness import Fleet, Site, wait_until
 from tests.replication.test_follow import lose, promote
+from tests.replication.test_limits import drop_slot
+from tests.replication.test_ship_faults import sender
 from tests.vault_proxy import proxy
 from tests.vault_servers import Store, connections
 
@@ -222,3 +225,54 @@ def test_nobody_waits_for_the_vault_that_leaves(sites: Callable[..., Site], wide
         wait_until(lambda: acorn.status()["epoch"] == 2, acorn.told, seconds=HANG_S)
         acorn.insert(51, 100)
         between.be_well()
+
+
+def test_a_set_changes_once_a_vault_that_stays_has_caught_up(sites: Callable[..., Site], wide: Fleet) -> None:
+    """It was left behind once, and the change was sealed all the same: what others hold is copied, and ship goes on."""
+    acorn = begun(sites, wide)
+    ship = acorn.processes[-1]
+    ship.send_signal(signal.SIGKILL)
+    ship.wait()
+    elm = wide.vaults()["elm"]
+    first, second = sorted(key for key in elm.list(layout.wal(1)) if layout.chunk_start(key) is not None)[:2]
+    begin, until = (lsn.show(layout.chunk_start(key) or 0) for key in (first, second))
+    elm.delete(first)
+    lacks = Hole(lsn.parse(begin), lsn.parse(until), 0.0)
+    (acorn.folder / "spool/00000001/hole/elm").write_bytes(lacks.encode())
+    acorn.ship()
+    change(wide, "cedar", "elm", "dover")
+    wait_until(lambda: "all that was shipped" in str(acorn.status()["turning"]), acorn.told)
+    ends = ("--vault", "elm", "--from", begin, "--until", until)
+    assert acorn.run("catch-up", *ends)["chunks"] == 1
+    acorn.run("caught-up", *ends, config=acorn.ship_config())
+    wait_until(lambda: acorn.status()["epoch"] == 2, acorn.told)
+    acorn.insert(51, 60)
+    assert elm.get(first) == wide.vaults()["cedar"].get(first)
+
+
+def test_lost_wal_is_lost_under_another_set_too(sites: Callable[..., Site], wide: Fleet) -> None:
+    """The set changes while no snapshot leads past it: nothing is confirmed under the new epoch either, before one does."""
+    acorn = sites(wide, "acorn")
+    acorn.begin()
+    acorn.ask_for_quorum()
+    acorn.insert(1, 20)
+    drop_slot(acorn, acorn.processes[-1])
+    acorn.ship()
+    wait_until(lambda: acorn.status()["gap"], acorn.told)
+    gap = acorn.status()["gap"]
+    change(wide, *NEW)
+    wait_until(lambda: acorn.status()["epoch"] == 2, acorn.told)
+    wait_until(lambda: acorn.status()["gap"] == gap, acorn.told)
+    wait_until(lambda: sender(acorn), acorn.told)
+    assert sender(acorn)["flush"] is None, "nothing is confirmed"
+    acorn.take(wide.records[-1])
+    acorn.run("init-repo", config=acorn.config("operator"))
+    acorn.run("snapshot", config=acorn.ship_config())
+    wait_until(lambda: acorn.status()["gap"] is None, acorn.told)
+    acorn.insert(51, 60)
+    acorn.kill_postgres()
+    acorn.end()
+    birch = sites(wide, "birch")
+    birch.run("restore")
+    birch.run("recover")
+    assert set(range(51, 61)) <= set(birch.rows())

@@ -180,7 +180,7 @@ def test_junk_in_one_vault_stops_nobody() -> None:
 
     elm.objects.clear()
     config: Any = SimpleNamespace(
-        record=SimpleNamespace(number=1, vaults=tuple(vaults)),
+        record=SimpleNamespace(number=1, vaults=tuple(vaults), k=2),
         apart=frozenset({"elm"}),
         open=lambda: vaults,
         open_to_write=lambda names: {name: vaults[name] for name in names},

@@ -11,7 +11,7 @@ import pytest
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.errors import VaultError
 from resilience.replication import catch_up, chunk, layout, lsn, seals
-from tests.unit.test_epoch import SET
+from tests.unit.test_epoch import SET, Dead
 from tests.unit.test_fetch_ledger import IDENTITY, SITE, record
 
 BEGIN = 16 << 20
@@ -71,6 +71,17 @@ def test_a_rotten_chunk_is_no_filled_hole(vaults: dict[str, Any]) -> None:
     assert catch_up_elm(vaults) == 1
     assert vaults["elm"].get(key) in {vaults["birch"].get(key), vaults["cedar"].get(key)}
     assert catch_up_elm(vaults) == 0
+
+
+def test_a_vault_that_is_gone_is_done_without(vaults: dict[str, Any]) -> None:
+    """Its vendor left, and the set can't change before elm is whole: all that two vaults were given cedar has. With both gone nobody knows."""
+    vaults["cedar"].put_new(layout.ledger(1, 1), b"an entry")
+    vaults["birch"] = Dead("birch")
+    assert catch_up_elm(vaults) == 1
+    assert vaults["elm"].get(layout.ledger(1, 1)) == b"an entry"
+    vaults["cedar"] = Dead("cedar")
+    with pytest.raises(VaultError, match="could not list"):
+        catch_up_elm(vaults)
 
 
 def test_what_was_put_first_counts(vaults: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience.adapters.host_config import HostConfig
 from resilience.adapters.memory_vault import MemoryVault
+from resilience.adapters.plane import SshPlane
 from resilience.decide.quorum import newest_epoch
 from resilience.errors import BrokenChain
 from resilience.model import EpochRecord, Survey, VaultReading, VaultSpec, Vendor
@@ -113,11 +114,15 @@ def seal(vaults: Mapping[str, MemoryVault], record: EpochRecord) -> None:
     epochs.attest({name: vaults[name] for name in names}, record, seals.signer(OPERATOR))
 
 
+def hosts(vaults: Mapping[str, MemoryVault]) -> HostConfig:
+    """What hosts are told where these vaults answer."""
+    signer = SimpleNamespace(verify=CHECK, public=seals.public_hex(OPERATOR), ledger_public="")
+    return HostConfig(FLEET, cast("Any", Kit()), vaults, cast("Any", signer), "")
+
+
 def configured(vaults: Mapping[str, MemoryVault], record: EpochRecord) -> dict[str, Any]:
     """What a restore under this epoch is told."""
-    signer = SimpleNamespace(verify=CHECK, public=seals.public_hex(OPERATOR), ledger_public="")
-    host = HostConfig(FLEET, cast("Any", Kit()), vaults, cast("Any", signer), "")
-    return host.reader(FLEET.site("birch"), record)
+    return hosts(vaults).reader(FLEET.site("birch"), record)
 
 
 def proven_end(vaults: Mapping[str, MemoryVault], record: EpochRecord, folder: Path) -> int:
@@ -178,9 +183,26 @@ def test_ship_is_told_of_the_vaults_that_it_still_writes_to(vaults: dict[str, Me
 
 def shipped_into(vaults: Mapping[str, MemoryVault], record: EpochRecord) -> set[str]:
     """The vaults in the file that stays on the host."""
-    signer = SimpleNamespace(verify=CHECK, public=seals.public_hex(OPERATOR))
-    host = HostConfig(FLEET, cast("Any", Kit()), vaults, cast("Any", signer), "")
-    return {vault["name"] for vault in host.ship(FLEET.site(record.site), record)["vaults"]}
+    return {vault["name"] for vault in hosts(vaults).ship(FLEET.site(record.site), record)["vaults"]}
+
+
+@pytest.mark.parametrize(("nonce", "number"), [("one", 1), ("two", 2)])
+def test_a_vault_is_filled_under_the_epoch_that_ship_is_under(
+    vaults: dict[str, MemoryVault], monkeypatch: pytest.MonkeyPatch, nonce: str, number: int
+) -> None:
+    """The set's change is sealed: until ship has turned to it, what a vault lacks is of the epoch before."""
+    seal(vaults, sealed_by(2, "acorn", "two", ("cedar", "elm", "fir")))
+    ran: list[tuple[str, int]] = []
+    commands = SimpleNamespace(
+        here=lambda name, config, *_: ran.append((name, config["epoch"]["number"])),
+        there=lambda _, name, config, *__: ran.append((name, config["epoch"]["number"])),
+    )
+    hole = {"from": "0/1000000", "until": "0/1000001"}
+    monkeypatch.setattr(SshPlane, "commands", commands)
+    monkeypatch.setattr(SshPlane, "status", lambda *_: {"nonce": nonce, "vaults": {"elm": {"hole": hole}}})
+    nobody: Any = None
+    SshPlane(nobody, hosts(vaults), nobody).catch_up(FLEET.site("acorn"), nobody, "elm")
+    assert ran == [("catch-up", number), ("caught-up", number)]
 
 
 @pytest.mark.parametrize(("asked", "enough"), [(("birch", "cedar"), True), (("cedar",), False), (("fir",), False)])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from resilience.decide import plan_failover
+from resilience.decide import plan_failover, plan_protect, plan_vaults
 from resilience.decide.difference import differences
 from resilience.decide.forecast import forecast
-from resilience.errors import ResilienceError, TooFewVaults
+from resilience.errors import Refused, ResilienceError, TooFewVaults
 from resilience.model import (
     EpochRecord,
     LegalOrder,
@@ -182,3 +184,29 @@ def test_a_forecast_believes_the_old_site_s_own_ship_first() -> None:
 def test_a_forecast_is_no_part_of_the_plan() -> None:
     """Seconds pass between reading a plan and approving it; its digest stays."""
     assert plan_failover(FLEET, survey()).digest == plan_failover(FLEET, replace(survey(), at=99.0)).digest
+
+
+HOLE = {"from": "0/1000", "until": "0/2000", "since": 0.0}
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        lambda seen: plan_vaults(FLEET, seen, without=frozenset({"birch"})),
+        lambda seen: plan_protect(FLEET, seen, declared=frozenset({"birch"})),
+    ],
+    ids=["vaults", "protect"],
+)
+def test_a_set_that_ship_could_not_turn_to_is_refused(plan: Callable[[Survey], Plan]) -> None:
+    """One vault was left behind once: without birch only cedar has everything, and two must. Filled, it is planned."""
+
+    def seen(hole: Mapping[str, Any] | None) -> Survey:
+        holes = {"birch": None, "cedar": None, "elm": hole}
+        said = {"vaults": {name: {"hole": lacks} for name, lacks in holes.items()}}
+        return replace(survey(), sites={"acorn": SiteReading(None, serving=True, ship=said)})
+
+    with pytest.raises(Refused) as refused:
+        plan(seen(HOLE))
+    assert "elm lacks 0/1000 to 0/2000" in str(refused.value)
+    assert "`resilience catch-up elm`" in str(refused.value)
+    assert any(step.action == "turn" for step in plan(seen(None)).steps)
