@@ -150,7 +150,7 @@ class Site:
         assert process.stdin is not None
         process.stdin.write(self.config.model_dump_json())
         process.stdin.close()
-        while not self.vault.list("restic/00000001/locks/"):
+        while not any(len(Path(key).name) == 64 for key in self.vault.list("restic/00000001/locks/")):
             assert process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
