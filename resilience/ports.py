@@ -239,8 +239,8 @@ class Plane(Protocol):
     def proven(self, site: Site, outputs: SiteOutputs, vault: str) -> None:
         """Tell the site's ship that this vault gave the database back just now, so that its metrics say when."""
 
-    def prune(self, vault: str, snapshot: str, *, really: bool) -> Mapping[str, Any]:
-        """Remove from this vault what lies before a snapshot; without `really` only say what would go."""
+    def prune(self, vault: str, proven: Sequence[str], *, really: bool) -> Mapping[str, Any]:
+        """Remove from this vault what lies before the oldest of these snapshots; without `really` only say what would go."""
 
     def removed(self) -> Mapping[str, Any]:
         """What the whole ledger says is gone: {entries, head, pictures: {sha256: number of the entry}}."""

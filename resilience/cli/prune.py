@@ -17,7 +17,7 @@ def run(
     yes: Annotated[bool, typer.Option("--yes", help="Remove; without it nothing is touched.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Say what each vault could lose: all before the newest snapshot that was verified `keep_days` ago. With --yes, remove it.
+    """Say what each vault could lose: all before the oldest snapshot verified since the newest that was `keep_days` ago. With --yes, remove it.
 
     Exit status: 0 done, 1 a vault could not be pruned, 2 usage.
     """
@@ -28,7 +28,7 @@ def run(
         say_json(found)
     else:
         for name, facts in found.items():
-            typer.echo(f"{name}: {facts.get('error') or _told(facts)}")
+            typer.echo(f"{name}: {_told(facts)}")
         if not found:
             typer.echo("Nothing may go: no snapshot was verified so long ago. See `resilience verify`, and keep_days.")
         elif not yes:
@@ -38,6 +38,8 @@ def run(
 
 
 def _told(facts: Mapping[str, Any]) -> str:
+    if "error" in facts:
+        return f"{facts['error']}\nWhy: {facts['why']}\nNext: {facts['next']}"
     held = (
         f" {facts['held_back']} objects are held back, the next run tries again: {facts['why']}"
         if facts.get("why")

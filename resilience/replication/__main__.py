@@ -59,7 +59,7 @@ MORE = {
     "point": ("at", "of"),
     "verify": ("vault", "at"),
     "verified": ("vault",),
-    "prune": ("vault", "snapshot", "really"),
+    "prune": ("vault", "proven", "really"),
     "catch-up": ("vault", "begin", "until"),
     "caught-up": ("vault", "begin", "until"),
     "fetch-media": ("first", "listed", "within"),
@@ -130,8 +130,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m resilience.replication", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--config", required=True, metavar="FILE")
-    parser.add_argument("--snapshot", help="verify-snapshot, prune: its id; the newest in the vault where absent")
-    parser.add_argument("--vault", help="verify-snapshot, verify, verified, catch-up, caught-up: the vault")
+    parser.add_argument("--snapshot", help="verify-snapshot: its id; the newest in the vault where absent")
+    parser.add_argument(
+        "--proven", nargs="+", metavar="ID", help="prune: snapshots that were verified; the oldest of them is the base"
+    )
+    parser.add_argument("--vault", help="verify-snapshot, verify, verified, prune, catch-up, caught-up: the vault")
     parser.add_argument(
         "--at", metavar="TIME|LSN", help="restore-at, verify, point: up to where; all that there is where absent"
     )

@@ -17,6 +17,7 @@ from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import chunk, layout, lsn, packing
 from resilience.replication import label as labels
+from resilience.replication.base import cut_off
 from resilience.replication.config import Config, VaultConfig
 from resilience.replication.forward import Forward
 from resilience.replication.label import Label
@@ -27,20 +28,20 @@ AT_ONCE = 8
 log = structlog.get_logger()
 
 
-def main(config: Config, vault: str | None, snapshot: str | None, really: bool) -> dict[str, Any]:  # noqa: FBT001
-    """Remove older snapshots, their labels, and WAL that only they need; how much of each."""
+def main(config: Config, vault: str | None, proven: Sequence[str] | None, really: bool) -> dict[str, Any]:  # noqa: FBT001
+    """Remove what lies before the oldest of these snapshots: older ones, their labels, and WAL that only they need; how much of each."""
     spec = next((v for v in config.vaults if v.name == vault), None)
-    if spec is None or snapshot is None:
-        raise UsageError("prune takes --vault and --snapshot.", "It works on one vault at a time.", "Give both.")
+    if spec is None or not proven:
+        raise UsageError("prune takes --vault and --proven.", "It works on one vault at a time.", "Give both.")
     opened = config.open((spec.name,))
     known = Forward(config, opened).known
     found = [label for group in labels.find(opened, known, config.verify) for label in group]
-    base = next((label for label in found if label.snapshot == snapshot), None)
-    if base is None:
-        raise VaultError(
-            f"{spec.name} holds no label for {snapshot} that can be believed.",
-            "What is older may be all that this vault has.",
-            "Verify again (`resilience verify`), and prune by what that finds.",
+    base = _base(spec.name, found, proven)
+    if cut_off(opened, known, base):
+        raise Refused(
+            f"The snapshot {base.snapshot} in {spec.name} is of a history that was cut off.",
+            "What the newest site wrote goes on from before it, and an older snapshot may be the only one that leads there.",
+            "Nothing was removed. `resilience verify`: once a snapshot of what goes on is proven for keep_days, prune goes by that.",
         )
     older = [label for label in found if (label.epoch, label.start) < (base.epoch, base.start)]
     position = lsn.segment_start(base.start, base.segment_size)
@@ -53,6 +54,18 @@ def main(config: Config, vault: str | None, snapshot: str | None, really: bool) 
     told = {"vault": spec.name, "before": base.start_lsn, "snapshots": len(older), "chunks": len(keys)}
     held = _remove(config, spec, opened[spec.name], older, keys, base) if really else []
     return {**told, "removed": really, "held_back": len(held), **({"why": held[0]} if held else {})}
+
+
+def _base(vault: str, found: Sequence[Label], proven: Sequence[str]) -> Label:
+    """The oldest of what was proven; VaultError where one of these has no label any more."""
+    bases = [label for label in found if label.snapshot in proven]
+    if lacking := sorted(set(proven) - {label.snapshot for label in bases}):
+        raise VaultError(
+            f"{vault} holds no label that can be believed for {', '.join(lacking)}.",
+            "It was verified, so it was there, and what is older may be all that this vault has.",
+            "Nothing was removed. `resilience verify`: prune goes on once a newer one is proven for keep_days.",
+        )
+    return min(bases, key=lambda label: (label.epoch, label.start))
 
 
 def _needless(vault: Vault, epoch: EpochRecord, position: int, base: Label) -> list[str]:
@@ -99,6 +112,8 @@ def _remove(
 
     An object that is locked goes with a later run, once its lock has ended.
     """
+    if older or keys:
+        _refuse_damaged(Repository(config.paths.restic, spec, base.repository), base)
     for folder in sorted({label.repository for label in older}):
         mine = [label.snapshot for label in older if label.repository == folder]
         Repository(config.paths.restic, spec, folder).forget(mine)
@@ -106,6 +121,17 @@ def _remove(
     held += _erase(vault, keys) + _erase(vault, _hidden(config, spec, vault, base))
     log.info("pruned", vault=spec.name, snapshots=len(older), chunks=len(keys), held_back=len(held))
     return held
+
+
+def _refuse_damaged(repository: Repository, base: Label) -> None:
+    """An error unless restic has the base, and finds all that the snapshots beside it need: since it was proven it may have rotted."""
+    if base.snapshot not in repository.snapshots():
+        raise VaultError(
+            f"{base.vault} has no snapshot {base.snapshot} in {base.repository}/, though its label is there.",
+            "Somebody removed it, and what is older may be all that this vault has.",
+            "Nothing was removed. Take a new snapshot, and verify this vault (`resilience verify --vault NAME`).",
+        )
+    repository.check()
 
 
 def _erase(vault: Vault, keys: Sequence[str]) -> list[str]:

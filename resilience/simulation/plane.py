@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -375,13 +376,14 @@ class SimPlane:
 
         return self.sim.ask(f"vault.{vault}.restore", held.vendor, 20.0, look)
 
-    def prune(self, vault: str, snapshot: str, *, really: bool) -> Mapping[str, Any]:
-        """All snapshots but this one."""
+    def prune(self, vault: str, proven: Sequence[str], *, really: bool) -> Mapping[str, Any]:
+        """What was taken before the oldest of these."""
         held = self.sim.vaults[vault]
-        _need(snapshot in held.snapshots, f"{vault} does not hold {snapshot}.", "It was removed.")
-        older = [name for name in held.snapshots if name != snapshot]
+        for snapshot in proven:
+            _need(snapshot in held.snapshots, f"{vault} does not hold {snapshot}.", "It was removed.")
+        older = list(itertools.takewhile(lambda name: name not in proven, held.snapshots))
         if really:
-            held.snapshots = {snapshot: held.snapshots[snapshot]}
+            held.snapshots = {name: rows for name, rows in held.snapshots.items() if name not in older}
         return {"vault": vault, "snapshots": len(older), "chunks": 0, "removed": really}
 
     def removed(self) -> Mapping[str, Any]:

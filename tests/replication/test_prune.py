@@ -9,19 +9,20 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from resilience import caches
-from resilience.errors import Refused
+from resilience.errors import Refused, VaultError
 from resilience.model import EpochRecord
 from resilience.replication import chunk, layout, lsn, seals
 from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
 from resilience.replication import prune as pruning
-from resilience.replication.chunk import Start
+from resilience.replication.chunk import Opening, Start
 from resilience.replication.config import Config
 from resilience.replication.restic import STALE_S, Repository
 from resilience.replication.vaults import open_vault
@@ -29,6 +30,8 @@ from tests.sftp_box import Box, sftp_box
 from tests.unit.test_chunk import BY_OPERATOR, CERTIFY, KEY, LABELLED, OPERATOR, SIGN
 
 MIB = 1 << 20
+NAMES = (f"vault{n}" for n in count())
+CHUNKS = 8
 SEALED = hashlib.sha256(b"sealed").hexdigest()
 BACKS_UP = """
 import sys
@@ -51,7 +54,7 @@ class Site:
     """One vault with the WAL of its epochs, and snapshots of a small folder."""
 
     def __init__(self, box: Box, folder: Path) -> None:
-        self.name = folder.name[:30]
+        self.name = next(NAMES)
         spec = box.spec(self.name)
         self.vault = open_vault(spec, box.credentials["operator"])
         self.records: list[EpochRecord] = []
@@ -78,8 +81,7 @@ class Site:
         record = replace(bare, signature=CERTIFY(epochs.payload(bare)))
         self.records.append(record)
         self.vault.put_new(layout.epoch(number), epochs.encode(record))
-        for folder in (layout.repository(number), layout.standby_repository(number)):
-            self.repository(folder).init()
+        self.repository(layout.repository(number)).init()
 
     def begin(self, number: int, mib: int) -> None:
         """Where an epoch's own WAL begins; its chunks up to 32 MiB."""
@@ -137,9 +139,13 @@ class Site:
         """How many chunks of WAL there are."""
         return len([key for key in self.vault.list(layout.WAL) if layout.chunk_start(key) is not None])
 
-    def prune(self, base: str, *, really: bool = True) -> dict[str, Any]:
+    def prune(self, *proven: str, really: bool = True) -> dict[str, Any]:
         """As the operator's machine does it."""
-        return pruning.main(self.config, self.name, base, really)
+        return pruning.main(self.config, self.name, list(proven), really)
+
+    def untouched(self, *snapshots: str) -> bool:
+        """Whether all of these are there, with their labels and all WAL."""
+        return set(self.labelled()) == set(snapshots) == set(self.repository().snapshots()) and self.chunks() == CHUNKS
 
     def dies_in_mid_backup(self) -> None:
         """A site that ends while it backs up, and leaves restic's lock."""
@@ -167,17 +173,15 @@ def test_what_restic_could_not_forget_is_forgotten_by_a_later_run(site: Site, mo
     """A dead site's lock stops restic: label and WAL stay, it is said, and once the lock is old nothing is left over."""
     old, new = site.snapshot(20), site.snapshot(30)
     site.dies_in_mid_backup()
-    before = site.chunks()
     with pytest.raises(Refused, match="restic/00000001") as refused:
         site.prune(new)
     assert "locks/" in refused.value.next
-    assert (site.labelled(), site.chunks()) == ([old, new], before)
-    assert set(site.repository().snapshots()) == {old, new}
+    assert site.untouched(old, new)
     now = time.time() + STALE_S + 1
     monkeypatch.setattr("resilience.replication.restic.time.time", lambda: now)
     assert site.prune(new)["snapshots"] == 1
     assert (site.labelled(), site.repository().snapshots()) == ([new], [new])
-    assert site.chunks() < before
+    assert site.chunks() < CHUNKS
 
 
 def test_a_run_that_ended_between_forgetting_and_removing_is_completed(site: Site) -> None:
@@ -189,3 +193,50 @@ def test_a_run_that_ended_between_forgetting_and_removing_is_completed(site: Sit
     assert site.labelled() == [new]
     assert len(site.vault.list("restic/00000001/data/")) < len(packs)
     site.repository().check()
+
+
+def test_of_all_that_was_proven_the_oldest_is_the_base(site: Site) -> None:
+    """A newer one was proven first, and had to be passed over since: what lies before the older may go, nothing else."""
+    first, second, third = site.snapshot(18), site.snapshot(24), site.snapshot(30)
+    told = site.prune(third, second)
+    assert (told["snapshots"], told["before"]) == (1, lsn.show(24 * MIB + 9))
+    assert first not in site.labelled()
+    assert set(site.labelled()) == {second, third} == set(site.repository().snapshots())
+    with pytest.raises(VaultError, match="no label") as lacks:
+        site.prune(third, first)
+    assert "keep_days" in lacks.value.next
+
+
+def test_a_snapshot_that_was_cut_off_is_no_base(site: Site) -> None:
+    """The live history goes on from before it, and may have the older one alone."""
+    old, new = site.snapshot(18), site.snapshot(30)
+    site.seal(parent=1)
+    opening = Opening(2, "nonce", 1, 20 * MIB, 20 * MIB, 1, "42", 1.0)
+    site.vault.put_new(layout.opening(2), chunk.encode_opening(opening, SIGN))
+    history = "1\t0/1400000\tno\n"
+    site.vault.put_new(layout.first(2), chunk.encode_start(Start(2, "nonce", 20 * MIB, 2, "42", history, 1.0), SIGN))
+    with pytest.raises(Refused, match="cut off") as refused:
+        site.prune(new)
+    assert "keep_days" in refused.value.next
+    assert site.untouched(old, new)
+
+
+def test_nothing_goes_where_restic_lacks_what_the_base_needs(site: Site) -> None:
+    """It was proven once; a pack of it is gone since."""
+    old = site.snapshot(18)
+    before = set(site.vault.list("restic/00000001/data/"))
+    new = site.snapshot(30)
+    pack = min(set(site.vault.list("restic/00000001/data/")) - before)
+    site.vault.delete(pack)
+    with pytest.raises(VaultError, match="restic check failed"):
+        site.prune(new)
+    assert site.untouched(old, new)
+
+
+def test_nothing_goes_where_restic_does_not_have_the_base(site: Site) -> None:
+    """Its label is still there; somebody removed what it names."""
+    old, new = site.snapshot(18), site.snapshot(30)
+    site.repository()._run("forget", new)
+    with pytest.raises(VaultError, match=new[:8]):
+        site.prune(new)
+    assert (site.labelled(), site.repository().snapshots(), site.chunks()) == ([old, new], [old], CHUNKS)

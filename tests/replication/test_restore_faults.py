@@ -399,7 +399,7 @@ def test_a_snapshot_comes_from_the_mirror_when_every_vault_fails(sites: Callable
         assert told["rows"] == 200
         own = {**held["stands_for"], "credentials": box.credentials["operator"]}
         config = reader.config(standby=True, signing_key_file=None, vaults=[own], sealed=["birch"])
-        gone = reader.run("prune", "--vault", "birch", "--snapshot", told["snapshot"], "--really", config=config)
+        gone = reader.run("prune", "--vault", "birch", "--proven", told["snapshot"], "--really", config=config)
         assert (gone["snapshots"], gone["removed"]) == (0, True)
         there = Repository(caches.restic(), VaultConfig(**own), layout.repository(1))
         there.forget([told["snapshot"]])

@@ -239,7 +239,7 @@ def test_what_lies_before_a_proven_snapshot_may_go(sites: Callable[..., Site], f
     acorn.insert(61, 80)
     acorn.wait_everywhere()
     before = set(chunks(fleet))
-    words = ("--vault", "elm", "--snapshot", newest)
+    words = ("--vault", "elm", "--proven", newest)
     assert acorn.run("prune", *words, config=acorn.config("operator"))["removed"] is False
     acorn.run("prune", *words, "--really", config=acorn.config("reader"), fails=True)
     assert before <= set(chunks(fleet))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from resilience.engine.observe import observe
 from resilience.engine.prune import DAY, prune
 from resilience.engine.verify import verify
 from resilience.errors import BrokenChain, ResilienceError
-from resilience.model import Site, SiteOutputs
+from resilience.model import Event, Site, SiteOutputs
 from resilience.render import survey_text
 from resilience.replication.proof import NEWEST
 from tests.sim.stage import day_one
@@ -52,9 +53,9 @@ class Plane:
         """Remember what the primary was told."""
         self.told.append((site.name, vault))
 
-    def prune(self, vault: str, snapshot: str, *, really: bool) -> dict[str, Any]:
+    def prune(self, vault: str, proven: Sequence[str], *, really: bool) -> dict[str, Any]:
         """Remember what was asked."""
-        self.asked.append((vault, snapshot, really))
+        self.asked.append((vault, proven, really))
         return {"vault": vault, "snapshots": 1, "chunks": 2, "removed": really}
 
 
@@ -248,7 +249,7 @@ def test_the_simulated_plane_verifies_too() -> None:
 
 
 def test_nothing_gives_way_to_what_was_not_proven_long_ago() -> None:
-    """The newest snapshot verified before the kept days is the base; a failed or a recent one never is."""
+    """A snapshot verified before the kept days opens the way, with those that were verified since; a failed or a recent one never does."""
     stage = day_one()
     plane = Plane({"birch": good("old"), "cedar": good("c1"), "elm": good("e1")}, [])
     world = replace(stage.world, plane=plane)  # type: ignore[arg-type]
@@ -259,4 +260,35 @@ def test_nothing_gives_way_to_what_was_not_proven_long_ago() -> None:
     verify(world, stage.fleet, ("birch",))
     plane.asked.clear()
     prune(world, stage.fleet, really=False)
-    assert plane.asked == [("birch", "old", False)]
+    assert plane.asked == [("birch", ("old", "new"), False)]
+
+
+def test_what_was_proven_since_has_a_say_and_a_doubt_stops_all() -> None:
+    """Every later proof goes along, each snapshot once; while the newest trial failed or passed one over nothing is asked."""
+    stage = day_one()
+    plane = Plane({"birch": good("s0")}, [])
+    world = replace(stage.world, plane=plane)  # type: ignore[arg-type]
+    week = round(7 * DAY * 1000)
+
+    def told() -> str | tuple[Any, ...]:
+        plane.asked.clear()
+        facts = prune(world, stage.fleet, really=True)["birch"]
+        return plane.asked[0][1] if plane.asked else f"{facts['error']} {facts['next']}"
+
+    def after_a_week(found: dict[str, Any] | BrokenChain) -> str | tuple[Any, ...]:
+        stage.state.ms += week
+        plane.found["birch"] = found
+        verify(world, stage.fleet, ("birch",))
+        return told()
+
+    verify(world, stage.fleet, ("birch",))
+    stage.state.ms += round(stage.fleet.replication.keep_days * DAY * 1000)
+    for _ in range(2):
+        assert after_a_week(good("s-1")) == ("s0", "s-1")
+    failed = after_a_week(BrokenChain("WAL from 0/3 to 0/4", "0/3", "Bring it back."))
+    assert "not whole" in failed
+    assert "resilience verify --vault birch" in failed
+    passing = {"vault": "birch", **good("s-1"), "passed_over": ["s0"]}
+    world.log.append(Event(world.clock.now(), "verified", passing))
+    assert "passed a newer snapshot over" in told()
+    assert after_a_week(good("s1")) == ("s0", "s-1", "s1")

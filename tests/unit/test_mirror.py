@@ -145,5 +145,5 @@ def test_a_mirror_is_pruned_by_what_was_proven_in_it() -> None:
     world.log.append(Event(0.0, "verified", {"vault": "attic", "ok": False, "snapshot": "bad"}))
     assert bases(world, fleet) == {}
     world.log.append(Event(-100 * 86400.0, "verified", {"vault": "attic", "ok": True, "snapshot": "abc"}))
-    assert bases(world, fleet) == {"attic": "abc"}
+    assert bases(world, fleet) == {"attic": ("abc",)}
     assert bases(world.without(frozenset({"attic"})), fleet) == {}
