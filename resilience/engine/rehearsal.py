@@ -156,7 +156,8 @@ def remove_host(production: World, clouds: Mapping[str, Cloud], fleet: Fleet, na
             f"Declare {like} as it was, then type `resilience down {name}`.",
         )
     clouds[like].down(site)
-    production.log.append(Event(production.clock.now(), REMOVED, {"site": name}))
+    if name in hosts_left(fleet, production.log.read()):
+        production.log.append(Event(production.clock.now(), REMOVED, {"site": name}))
 
 
 def _empty(vault: Vault) -> None:

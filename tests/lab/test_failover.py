@@ -265,7 +265,7 @@ def test_copies_are_made_proven_gone_back_to_and_given_up(operator: Operator) ->
     time_between = datetime.now(UTC).isoformat()
     position = ask(operator.lab, FLUSHED, ACORN).strip()
     second = post(operator)
-    assert operator.types("snapshot") == "Every vault that answered has a snapshot of acorn.\n"
+    assert operator.types("snapshot") == "Every vault of the epoch has a snapshot of acorn, and gave it back.\n"
     found = operator.run("verify")
     assert set(found) == {"birch", "cedar", "elm"}
     assert [facts for facts in found.values() if not facts["ok"]] == []
@@ -319,7 +319,10 @@ def test_a_rehearsal_leaves_everything_as_it_was(operator: Operator, tmp_path: P
     assert [v["epoch"] for v in after["vaults"].values()] == [v["epoch"] for v in before["vaults"].values()]
     assert after["zones"] == before["zones"]
     assert after["sites"]["acorn"]["serving"] is True
-    assert len(operator.journal()) == lines, "a rehearsal has a journal of its own"
+    added = [(event["kind"], event["site"]) for event in operator.journal()[lines:]]
+    assert added == [("rehearsal-host", "birch-rehearsal"), ("rehearsal-host-removed", "birch-rehearsal")], (
+        "all else is in its own"
+    )
     assert operator.run("rehearse", "--to", "cedar", status=2)["error"] == "A rehearsal can't use cedar."
 
 

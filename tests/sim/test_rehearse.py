@@ -71,6 +71,14 @@ def test_the_next_one_clears_whatever_site_it_takes(stage: Stage) -> None:
     assert hosts(stage) == set()
 
 
+def test_the_fleets_journal_tells_of_its_host_and_no_more(stage: Stage) -> None:
+    """That it is made, before it is, and that it is gone: all else is in the rehearsal's own."""
+    known = len(stage.state.events)
+    rehearse(stage.operator)
+    told = [(event.kind, event.data) for event in stage.state.events[known:]]
+    assert told == [("rehearsal-host", {"site": HOST}), ("rehearsal-host-removed", {"site": HOST})]
+
+
 def test_status_tells_and_down_removes_it(stage: Stage, typed: Typed) -> None:
     """Until it is gone; while a rehearsal is under way its host is no news."""
     killed(stage)
