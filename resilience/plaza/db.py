@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
+from psycopg.abc import Params, QueryNoTemplate
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -18,14 +19,28 @@ if TYPE_CHECKING:
     from resilience.plaza.keys import Keys
 
 NOT_REPLICATED = "canceling wait for synchronous replication"
+CHANGES = ("INSERT", "UPDATE", "DELETE")
+TOLD = "SELECT pg_logical_emit_message(true, 'told', '')"
+"""A record in the log that means nothing: with it a transaction that changed no row has a commit to wait for."""
 
 
 class Connection(psycopg.AsyncConnection[DictRow]):
     """A connection that remembers a warning which means that a commit is not safe yet, and opens what rows hold sealed."""
 
     unconfirmed = False
+    wrote = False
+    """Whether this transaction changed a row, as far as seen: its commit then waits for the copies by itself."""
     keys: Keys
     db: Database
+
+    async def execute(  # type: ignore[override]  # templates are in none of our statements
+        self, query: QueryNoTemplate, params: Params | None = None, *, prepare: bool | None = None, binary: bool = False
+    ) -> psycopg.AsyncCursor[DictRow]:
+        """The same, and remember whether rows were changed."""
+        cursor = await super().execute(query, params, prepare=prepare, binary=binary)
+        if cursor.rowcount > 0 and (cursor.statusmessage or "").startswith(CHANGES):
+            self.wrote = True
+        return cursor
 
     def note(self, diagnostic: psycopg.errors.Diagnostic) -> None:
         """Keep the one warning that must not be overheard."""
@@ -92,10 +107,21 @@ class Database:
 
     @asynccontextmanager
     async def write(self, *, safe: bool = False) -> AsyncIterator[Connection]:
-        """A transaction; raises when its commit was not confirmed where it had to be.
+        """A transaction that somebody is told of; raises when its commit was not confirmed where it had to be.
+
+        Also where it changed nothing: what it found there already may be an earlier commit that nobody confirmed yet.
 
         `safe`: its commit is confirmed by the quorum, where there is one, whatever the others' are.
         """
+        async with self.work(safe=safe) as conn:
+            conn.wrote = False
+            yield conn
+            if not conn.wrote:
+                await conn.execute(TOLD)
+
+    @asynccontextmanager
+    async def work(self, *, safe: bool = False) -> AsyncIterator[Connection]:
+        """The same that nobody is told of, so that looking for work in vain leaves the log as it is."""
         async with self.read() as conn:
             conn.unconfirmed = False
             async with AsyncExitStack() as committing, conn.transaction():
@@ -106,6 +132,11 @@ class Database:
                     await committing.enter_async_context(_patience(conn, self.wait_s))
             if conn.unconfirmed:
                 raise NotSafeElsewhere("The commit was not confirmed by the standby.")
+
+    async def confirmed(self) -> None:
+        """Return once all that was committed until now is confirmed, as a safe write is."""
+        async with self.write(safe=True):
+            pass
 
     @asynccontextmanager
     async def apart(self) -> AsyncIterator[Connection]:

@@ -119,7 +119,7 @@ def _unfinished(report: Report, choice: Choice, moderator: int) -> bool:
 
 async def _again(plaza: Plaza, report: Report, choice: Choice, moderator: int) -> Report:
     """The same decision by the same moderator, sent again: wait for what it was waiting for."""
-    async with plaza.db.read() as conn:
+    async with plaza.db.write(safe=True) as conn:
         made = await of_report(conn, report.id)
     mine = [one for one in made if one.moderator_id == moderator and one.action == choice.action]
     if not mine or report.action_taken != CLOSES[choice.action]:

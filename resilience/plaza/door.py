@@ -100,7 +100,7 @@ class Door:
 
     async def _admit(self) -> bool:
         """Let one batch in; True when there was somebody."""
-        async with self._db.write() as conn:
+        async with self._db.work() as conn:
             closed = (await mode.current(conn)).read_only
             batch = [] if closed else await signups.take(conn, BATCH)
             if batch:

@@ -67,25 +67,25 @@ class Postman:
         except (psycopg.Error, NotSafeElsewhere):
             raise
         except NotSent:
-            async with self._db.write() as conn:
+            async with self._db.work() as conn:
                 await signups.to_the_end(conn, letter.id)
             raise
         except NotNow:
-            async with self._db.write() as conn:
+            async with self._db.work() as conn:
                 await signups.in_a_minute(conn, letter.id)
             log.warning("letter not taken now", signup=letter.id, next="It is tried again in a minute.")
         except Exception as error:
             unknown = not isinstance(error, Undeliverable)
             log.warning("letter put off", signup=letter.id, why=type(error).__name__, exc_info=unknown)
-            async with self._db.write() as conn:
+            async with self._db.work() as conn:
                 await signups.put_off(conn, letter.id)
 
     async def _hand_over(self, letter: Letter) -> None:
         """The link is known before it is sent; it counts as sent once a provider took it."""
         secret = new_secret()
-        async with self._db.write() as conn:
+        async with self._db.work() as conn:
             await signups.expect(conn, letter.id, digest(secret))
         text = TEXT.format(name=letter.username, link=f"{self._site}/confirm/{secret}")
         await self._mailer.send(letter.email, SUBJECT, text)
-        async with self._db.write() as conn:
+        async with self._db.work() as conn:
             await signups.mailed(conn, letter.id)

@@ -64,11 +64,11 @@ class Pusher:
 
     async def send_due(self) -> bool:
         """Send what is due; True when there was something."""
-        async with self._db.write() as conn:
+        async with self._db.work() as conn:
             parcels = await subscriptions.take(conn, AT_ONCE)
         statuses = await asyncio.gather(*(asyncio.to_thread(self._send, parcel) for parcel in parcels))
         if parcels:
-            async with self._db.write() as conn:
+            async with self._db.work() as conn:
                 for parcel, status in zip(parcels, statuses, strict=True):
                     after = subscriptions.later if status is None else subscriptions.sent
                     await (subscriptions.gone if status in GONE else after)(conn, parcel)

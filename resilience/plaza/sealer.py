@@ -117,7 +117,7 @@ class Sealer:
 
     async def step(self) -> bool:
         """The next few rows; False when no table is left in this round."""
-        async with self._db.write() as conn:
+        async with self._db.work() as conn:
             # What a crash undoes is done again; nobody who writes waits for this commit's copies.
             await conn.execute("SET LOCAL synchronous_commit = off")
             found = await one(conn, NEXT, list(self._passed))

@@ -58,16 +58,14 @@ async def join(conn: Connection, ticket: str, username: str, sealed: bytes, emai
     """Stand in line; the same ticket again is the same place. Refuses a name that is taken."""
     hashed = digest(ticket)
     values = {"ticket": hashed, "username": username, "email": email, "sealed": sealed}
-    field, is_new = "email", False
+    field = "email"
     try:
         async with conn.transaction():
-            is_new = (await conn.execute(JOIN, values)).rowcount == 1
+            await conn.execute(JOIN, values)
     except psycopg.errors.UniqueViolation as error:
         # The same form sent twice at once may meet itself at the name before it does at the ticket.
         field = "email" if error.diag.constraint_name == "signups_email" else "username"
     if place := await _by_ticket(conn, hashed):
-        if not is_new:
-            await hold(conn, ticket)
         return place
     if await rows(conn, "SELECT 1 FROM accounts WHERE lower(username) = lower(%s)", username):
         field = "username"
@@ -79,11 +77,6 @@ INSERT INTO signups (ticket_hash, username, email, sealed) SELECT %(ticket)s, %(
 WHERE NOT EXISTS (SELECT 1 FROM accounts WHERE lower(username) = lower(%(username)s))
     AND NOT EXISTS (SELECT 1 FROM accounts WHERE lower(email) = lower(%(email)s))
 ON CONFLICT (ticket_hash) DO NOTHING"""
-
-
-async def hold(conn: Connection, ticket: str) -> None:
-    """Write a place once more, so that the commit of whoever tells of it waits for the copies that hold it."""
-    await conn.execute("UPDATE signups SET ticket_hash = ticket_hash WHERE ticket_hash = %s", (digest(ticket),))
 
 
 async def look(conn: Connection, ticket: str) -> Place | None:

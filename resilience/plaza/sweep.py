@@ -31,7 +31,7 @@ async def sweep(plaza: Plaza) -> None:
         if plaza.gate.why_closed is not None:
             continue
         try:
-            async with plaza.db.write() as conn:
+            async with plaza.db.work() as conn:
                 await sweep_once(conn)
             await dropped.erase(plaza)
         except (psycopg.Error, PlazaError, NotSafeElsewhere, OSError) as error:

@@ -106,7 +106,7 @@ class Filler:
 
     async def step(self) -> bool:
         """The next few of what lacks words; True when there may be more."""
-        async with self._db.write() as conn:
+        async with self._db.work() as conn:
             await conn.execute("SET LOCAL synchronous_commit = off")
             done = {row["name"]: row["below"] for row in await rows(conn, "SELECT name, below FROM search_filled")}
             for source in SOURCES:

@@ -6,7 +6,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -101,6 +101,19 @@ def _wait_in_vain(site: Site, probe: psycopg.Connection[Any]) -> None:
         commit.result(timeout=120)
 
 
+def _unconfirmed(site: Site, ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """What is answered when the wait of a commit is cancelled."""
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask)
+
+        def ends() -> bool:  # it is cancelled until it is this one's: others' commits may wait, too
+            site.sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+            return asked.done()
+
+        wait_until(ends)
+    return asked.result()
+
+
 def test_plaza_survives_a_restart_of_postgres(running: Site, own: Postgres) -> None:
     """Away: 503, in JSON and as a page, and not ready. Back: everything goes on, sessions too."""
     api = running.client("stayer")
@@ -189,17 +202,44 @@ def test_a_read_only_database_says_so(site: Site) -> None:
 def test_a_commit_that_was_not_confirmed_is_no_success(running: Site) -> None:
     """Quorum mode: when the wait for the standby is cancelled, the commit is local only, and nobody hears `posted`."""
     api = running.client("careful")
-    with nobody_confirms(running), running.http(api) as http, ThreadPoolExecutor(1) as pool:
-        post = pool.submit(http.post, "/api/v1/statuses", data={"status": "x"})
-
-        def ends() -> bool:  # it is cancelled until it is the post's: others' commits may wait, too
-            running.sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
-            return post.done()
-
-        wait_until(ends)
-    answer = post.result()
+    with nobody_confirms(running), running.http(api) as http:
+        answer = _unconfirmed(running, lambda: http.post("/api/v1/statuses", data={"status": "x"}))
     assert answer.status_code == 503
     assert "not confirmed" in answer.json()["error"]
+
+
+def test_what_is_there_already_waits_as_a_fresh_write_does(running: Site) -> None:
+    """Quorum mode: a commit that nobody confirmed is here for all to see; sent again, it is no success before it is confirmed."""
+    api = running.client("retrier")
+    post = api.status_post("liked")
+    with running.http(api) as http:
+
+        def write() -> httpx.Response:
+            key = {"Idempotency-Key": "one"}
+            return http.post("/api/v1/statuses", data={"status": "once"}, headers=key)
+
+        def like() -> httpx.Response:
+            return http.post(f"/api/v1/statuses/{post.id}/favourite")
+
+        with nobody_confirms(running):
+            for again in (write, like):
+                assert _unconfirmed(running, again).status_code == 503
+                assert _unconfirmed(running, again).status_code == 503
+            assert http.get("/api/v1/timelines/home").json()[0]["content"] == "<p>once</p>"
+        assert [write().status_code, like().status_code] == [200, 200]
+    assert running.sql("SELECT count(*) FROM statuses WHERE account_id = %s", api.me().id) == [(2,)]
+
+
+def test_looking_for_work_in_vain_leaves_the_log_as_it_is(running: Site) -> None:
+    """Whoever waits for sign-ups, letters or messages writes nothing while there are none: no chunk is shipped for it."""
+    looked = "SELECT sum(xact_commit) FROM pg_stat_database WHERE datname = current_database()"
+    ids = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::int"
+    wait_until(running.has_keys)
+    running.client("idler")
+    wait_until(lambda: running.sql("SELECT count(*) FROM signups WHERE state = 'waiting'") == [(0,)])
+    [(before,)], [(begun,)] = running.sql(looked), running.sql(ids)
+    wait_until(lambda: running.sql(looked)[0][0] > before + 60)
+    assert running.sql(ids)[0][0] - begun < 10
 
 
 def test_takedowns_do_not_wait_for_the_standby(site: Site) -> None:

@@ -49,8 +49,7 @@ async def register(request: Request) -> Response:
     if inside := await _come_in(request, place):
         return inside
     if not is_busy:
-        async with plaza.db.write(safe=True) as conn:
-            await signups.hold(conn, ticket)
+        await plaza.db.confirmed()
     return _stand(request, ticket)
 
 
