@@ -13,7 +13,7 @@ from stacks.openings import openings
 DEBIAN = "136693071363"
 """The account Debian publishes its images from."""
 NETWORK = "10.23.0.0/24"
-STAYS = ["ami", "user_data", "user_data_base64", "instance_type"]
+STAYS = ["ami", "user_data", "user_data_base64", "instance_type", "root_block_device"]
 """What may change in the fleet file or at the vendor without the host being made anew."""
 
 

@@ -13,7 +13,7 @@ from stacks.openings import openings
 NETWORK = "10.23.1.0/24"
 METADATA = {"enable-oslogin": "FALSE", "block-project-ssh-keys": "TRUE", "serial-port-enable": "FALSE"}
 """Nobody gets in by the project's keys, by a Google account's, or by the serial port."""
-STAYS = ["bootDisk.initializeParams.image", "metadata_startup_script", "machine_type"]
+STAYS = ["bootDisk.initializeParams", "metadata_startup_script", "machine_type"]
 """What may change in the fleet file or at the vendor without the host being made anew."""
 
 

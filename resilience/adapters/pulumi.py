@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from resilience import caches
 from resilience.adapters import pulumi_errors as said
 from resilience.adapters.budget import PARALLEL
+from resilience.adapters.pulumi_hosts import holds_host, refuse_to_end_hosts
 from resilience.adapters.pulumi_orphans import end_orphans
 from resilience.errors import MissingPart, Refused
 from resilience.model import Site, SiteOutputs
@@ -98,7 +99,8 @@ class PulumiCloud:
     def up(self, site: Site) -> SiteOutputs:
         """Make the site, or finish what a half-done run began; returns what the stack exports.
 
-        Where a killed run left a host that no state knows, a second one is not made beside it.
+        Where a killed run left a host that no state knows, a second one is not made beside it. A host that is there
+        stays: where the engine would end it, that is refused before anything is changed.
         """
         if (begun := self._begun(site)) and (found := self.strangers(site, self._known(site))):
             raise said.left_over(site, begun, found)
@@ -106,6 +108,8 @@ class PulumiCloud:
         def make() -> SiteOutputs:
             stack = self.stack(site)
             stack.set_all_config(self._config(site))
+            if holds_host(self._deployment(site).get("resources") or []):
+                refuse_to_end_hosts(stack, site, PARALLEL)
             result = stack.up(color="never", suppress_outputs=True, parallel=PARALLEL)
             if begun:
                 _close(stack)

@@ -19,7 +19,7 @@ from resilience import caches
 from resilience.adapters.pulumi import Backend, PulumiCloud, has_plugin
 from resilience.adapters.pulumi_errors import StackFailed
 from resilience.adapters.pulumi_orphans import _processes_on
-from resilience.errors import Locked, MissingPart, VendorClosed
+from resilience.errors import Locked, MissingPart, Refused, VendorClosed
 from resilience.model import Machine, Site, SiteOutputs
 from resilience.ports import Cloud
 from resilience.simulation.state import State
@@ -300,6 +300,25 @@ def test_a_taken_name_destroys_nothing(make: Make, vendor: Vendor) -> None:
     with pytest.raises(StackFailed, match="409, NameTaken"):
         make().up(ACORN)
     assert "acorn-1" in vendor.hosts
+
+
+@pytest.mark.parametrize("changed", ["it would be made anew", "nothing asks for it any more"])
+def test_a_host_that_is_there_is_never_ended_by_up(make: Make, vendor: Vendor, changed: str) -> None:
+    """A change in the fleet file that the engine answers with another host, or with none, is refused: the disk would go with it."""
+    cloud = make()
+    made = cloud.up(ACORN)
+    there, state = dict(vendor.hosts), cloud.state(ACORN)
+    if changed == "it would be made anew":
+        other, site = make(account=vendor.url.replace("127.0.0.1", "localhost")), ACORN
+    else:
+        other, site = cloud, replace(ACORN, stack="baremetal", addresses=CEDAR.addresses)
+    with pytest.raises(Refused, match=r"acorn would remove the host acorn-1 with its disk") as caught:
+        other.up(site)
+    assert ("account" in caught.value.what) == (other is not cloud)
+    assert "resilience down acorn" in caught.value.next
+    assert (vendor.hosts, cloud.state(ACORN)) == (there, state)
+    cloud.down(ACORN)
+    assert other.up(site).host_keys != made.host_keys, "once it was taken down, what is asked for is made"
 
 
 def test_a_host_that_is_gone_already_can_be_destroyed(make: Make, vendor: Vendor) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import contextvars
 import gc
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,7 +89,7 @@ class Asked:
 
 @dataclass
 class Vendor(Mocks):
-    """Answers look-ups, and numbers what is made."""
+    """Answers look-ups, and counts what is made."""
 
     lookups: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: LOOKUPS)
     looked_up: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
@@ -102,12 +103,12 @@ class Vendor(Mocks):
         return {**args.args, **self.lookups[args.token]}, []
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[Any, Any]]:
-        """What was made has the inputs it was asked for, an id, and what only the vendor knows."""
+        """What was made has the inputs it was asked for, an id that is its name's, and what only the vendor knows."""
         made = {**args.inputs, **MADE.get(args.typ, {})}
         if args.typ.endswith(":HostKey"):
             made["private"] = pulumi.Output.secret(PRIVATE)  # the engine marks it so: HostKey says that it is one
         self.count += 1
-        return str(self.count), made
+        return str(zlib.crc32(f"{args.typ} {args.name}".encode())), made
 
 
 class Recorder(MockMonitor):
