@@ -239,8 +239,11 @@ class Plane(Protocol):
     def proven(self, site: Site, outputs: SiteOutputs, vault: str) -> None:
         """Tell the site's ship that this vault gave the database back just now, so that its metrics say when."""
 
-    def prune(self, vault: str, proven: Sequence[str], *, really: bool) -> Mapping[str, Any]:
-        """Remove from this vault what lies before the oldest of these snapshots; without `really` only say what would go."""
+    def prune(self, vault: str, proven: Sequence[str], unlabelled: Sequence[str], *, really: bool) -> Mapping[str, Any]:
+        """Remove from this vault what lies before the oldest of these snapshots, and copies that no label names; without `really` only say what would go.
+
+        Of the oldest one's own epoch those of `unlabelled` go; who else has no label there is told as `waiting`.
+        """
 
     def removed(self) -> Mapping[str, Any]:
         """What the whole ledger says is gone: {entries, head, pictures: {sha256: number of the entry}}."""

@@ -249,15 +249,16 @@ class SshPlane:
         config = self.config.bare(site, self.config.newest(site))
         self.commands.there(outputs, "verified", config, "--vault", vault)
 
-    def prune(self, vault: str, proven: Sequence[str], *, really: bool) -> Mapping[str, Any]:
-        """Remove from this vault what lies before the oldest of these snapshots, with the operator's own credentials."""
+    def prune(self, vault: str, proven: Sequence[str], unlabelled: Sequence[str], *, really: bool) -> Mapping[str, Any]:
+        """Remove from this vault what lies before the oldest of these snapshots, and those without a label, with the operator's own credentials."""
         epoch = self.config.seen()
         if epoch is None:
             raise ResilienceError("No vault shows an epoch.", "There is nothing to prune.", "Run `resilience status`.")
         of, config = vault, self.config.operator(self.config.fleet.site(epoch.site), epoch, vault)
         if vault not in self.vaults:
             of, config = self._double(vault, proven[-1])
-        args = ["--vault", of, "--proven", *proven, *(["--really"] if really else [])]
+        args = ["--vault", of, "--proven", *proven]
+        args += [*(["--unlabelled", *unlabelled] if unlabelled else []), *(["--really"] if really else [])]
         return {**self.commands.here("prune", config, *args), "vault": vault}
 
     def removed(self) -> Mapping[str, Any]:

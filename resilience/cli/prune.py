@@ -45,4 +45,5 @@ def _told(facts: Mapping[str, Any]) -> str:
         if facts.get("why")
         else ""
     )
-    return f"{facts['snapshots']} snapshots and {facts['chunks']} WAL chunks {'removed' if facts['removed'] else 'could go'}.{held}"
+    without = f", {facts['unlabelled']} copies that no label names," if facts.get("unlabelled") else ""
+    return f"{facts['snapshots']} snapshots{without} and {facts['chunks']} WAL chunks {'removed' if facts['removed'] else 'could go'}.{held}"

@@ -21,7 +21,7 @@ def prune(world: World, fleet: Fleet, *, really: bool) -> dict[str, Mapping[str,
     for name, proven in bases(world, fleet).items():
         try:
             _refuse_doubt(name, _trials(world)[name][-1])
-            found[name] = world.plane.prune(name, proven, really=really)
+            found[name] = world.plane.prune(name, proven, _unlabelled(world, fleet, name), really=really)
         except ResilienceError as error:
             found[name] = {"error": error.what, "why": error.why, "next": error.next}
             continue
@@ -33,16 +33,24 @@ def prune(world: World, fleet: Fleet, *, really: bool) -> dict[str, Mapping[str,
 def bases(world: World, fleet: Fleet) -> dict[str, tuple[str, ...]]:
     """By vault the newest snapshot that was verified before the days that are kept, and all that were since; others have none.
 
-    The oldest of these counts, and which that is the vault tells: a later trial may have had to go back behind an earlier one.
+    The oldest of these counts, and which that is the vault tells: a later trial may have had to go back behind an earlier one,
+    and what it gave back then counts, too, though the trial failed for what it passed over.
     """
     until = world.clock.now() - fleet.replication.keep_days * DAY
     found: dict[str, tuple[str, ...]] = {}
     for name, trials in _trials(world).items():
-        good = [event for event in trials if event.data["ok"]]
-        aged = max((at for at, event in enumerate(good) if event.when <= until), default=None)
+        gave = [event for event in trials if event.data.get("snapshot")]
+        aged = max((at for at, event in enumerate(gave) if event.data["ok"] and event.when <= until), default=None)
         if aged is not None:
-            found[name] = tuple(dict.fromkeys(str(event.data["snapshot"]) for event in good[aged:]))
+            found[name] = tuple(dict.fromkeys(str(event.data["snapshot"]) for event in gave[aged:]))
     return found
+
+
+def _unlabelled(world: World, fleet: Fleet, vault: str) -> tuple[str, ...]:
+    """Copies in a vault that `prune` saw without a label `keep_days` ago, by this journal: whoever took one may date it at will."""
+    until = world.clock.now() - fleet.replication.keep_days * DAY
+    pruned = (event for event in world.log.read() if event.kind == "pruned" and event.data["vault"] == vault)
+    return tuple(dict.fromkeys(one for event in pruned if event.when <= until for one in event.data.get("waiting", ())))
 
 
 def _trials(world: World) -> Mapping[str, Sequence[Event]]:

@@ -59,7 +59,7 @@ MORE = {
     "point": ("at", "of"),
     "verify": ("vault", "at"),
     "verified": ("vault",),
-    "prune": ("vault", "proven", "really"),
+    "prune": ("vault", "proven", "unlabelled", "really"),
     "catch-up": ("vault", "begin", "until"),
     "caught-up": ("vault", "begin", "until"),
     "fetch-media": ("first", "listed", "within"),
@@ -133,6 +133,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--snapshot", help="verify-snapshot: its id; the newest in the vault where absent")
     parser.add_argument(
         "--proven", nargs="+", metavar="ID", help="prune: snapshots that were verified; the oldest of them is the base"
+    )
+    parser.add_argument(
+        "--unlabelled", nargs="+", metavar="ID", help="prune: copies that were long seen without a label, which go too"
     )
     parser.add_argument("--vault", help="verify-snapshot, verify, verified, prune, catch-up, caught-up: the vault")
     parser.add_argument(

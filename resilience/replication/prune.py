@@ -6,8 +6,9 @@ same epoch makes superfluous goes. Without `--really` nothing is touched, and it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -28,8 +29,27 @@ AT_ONCE = 8
 log = structlog.get_logger()
 
 
-def main(config: Config, vault: str | None, proven: Sequence[str] | None, really: bool) -> dict[str, Any]:  # noqa: FBT001
-    """Remove what lies before the oldest of these snapshots: older ones, their labels, and WAL that only they need; how much of each."""
+@dataclass(frozen=True)
+class Unlabelled:
+    """Copies of the database that nothing restores, since no label names them: a snapshot ended half-way, or was given up."""
+
+    gone: Mapping[str, Sequence[str]]
+    """By repository what may go; one that lists nothing has data left that an earlier run was to remove, or that a backup put."""
+    waiting: Sequence[str]
+    """Those in the base's own epoch that may still get a label."""
+
+
+def main(
+    config: Config,
+    vault: str | None,
+    proven: Sequence[str] | None,
+    unlabelled: Sequence[str] | None,
+    really: bool,  # noqa: FBT001
+) -> dict[str, Any]:
+    """Remove what lies before the oldest of these snapshots: older ones, their labels, and WAL that only they need; how much of each.
+
+    And copies that no label names: all of older epochs, and of the base's own those that the operator saw without one long enough.
+    """
     spec = next((v for v in config.vaults if v.name == vault), None)
     if spec is None or not proven:
         raise UsageError("prune takes --vault and --proven.", "It works on one vault at a time.", "Give both.")
@@ -51,9 +71,42 @@ def main(config: Config, vault: str | None, proven: Sequence[str] | None, really
         if number <= base.epoch
         for key in _needless(opened[spec.name], known[number], position, base)
     ]
-    told = {"vault": spec.name, "before": base.start_lsn, "snapshots": len(older), "chunks": len(keys)}
-    held = _remove(config, spec, opened[spec.name], older, keys, base) if really else []
+    without = _unlabelled(opened[spec.name], base, older, unlabelled or ())
+    told = {
+        "vault": spec.name,
+        "before": base.start_lsn,
+        "snapshots": len(older),
+        "chunks": len(keys),
+        "unlabelled": sum(map(len, without.gone.values())),
+        "waiting": list(without.waiting),
+    }
+    held = _remove(config, spec, opened[spec.name], older, without, keys, base) if really else []
     return {**told, "removed": really, "held_back": len(held), **({"why": held[0]} if held else {})}
+
+
+def _unlabelled(vault: Vault, base: Label, older: Sequence[Label], aged: Sequence[str]) -> Unlabelled:
+    """What no label names, by names and the operator's own word alone: when it was taken, whoever took it may have made up."""
+    gone: dict[str, list[str]] = {}
+    labelled = {label.snapshot for label in older}
+    for number in range(1, base.epoch):
+        for folder in (layout.repository(number), layout.standby_repository(number)):
+            there = [snapshot for snapshot in _snapshots(vault, folder) if snapshot not in labelled]
+            if there or vault.list(f"{folder}/data/"):
+                gone[folder] = there
+    hidden = vault.hidden(layout.LABEL) if isinstance(vault, KeepsHidden) else ()
+    names = tuple(pair[0] for key in (*vault.list(layout.LABEL), *hidden) if (pair := layout.labelled(key)) is not None)
+    waiting: list[str] = []
+    for folder in (layout.repository(base.epoch), layout.standby_repository(base.epoch)):
+        there = [snapshot for snapshot in _snapshots(vault, folder) if not snapshot.startswith(names)]
+        if known := [snapshot for snapshot in there if snapshot in aged]:
+            gone[folder] = known
+        waiting += [snapshot for snapshot in there if snapshot not in aged]
+    return Unlabelled(gone, waiting)
+
+
+def _snapshots(vault: Vault, folder: str) -> list[str]:
+    """Ids of the snapshots in a repository; none where there is no such repository."""
+    return [key.rpartition("/")[2] for key in vault.list(layout.snapshot(folder, ""))]
 
 
 def _base(vault: str, found: Sequence[Label], proven: Sequence[str]) -> Label:
@@ -106,17 +159,24 @@ def _refuse_gap(vault: Vault, epoch: EpochRecord, starts: Sequence[int], positio
 
 
 def _remove(
-    config: Config, spec: VaultConfig, vault: Vault, older: list[Label], keys: list[str], base: Label
+    config: Config,
+    spec: VaultConfig,
+    vault: Vault,
+    older: Sequence[Label],
+    without: Unlabelled,
+    keys: Sequence[str],
+    base: Label,
 ) -> list[str]:
     """Snapshots first: only once restic is done their labels go, by which a run after one that failed knows them, then WAL; what the vault holds back.
 
     An object that is locked goes with a later run, once its lock has ended.
     """
-    if older or keys:
+    folders = {label.repository for label in older} | without.gone.keys()
+    if folders or keys:
         _refuse_damaged(Repository(config.paths.restic, spec, base.repository), base)
-    for folder in sorted({label.repository for label in older}):
+    for folder in sorted(folders):
         mine = [label.snapshot for label in older if label.repository == folder]
-        Repository(config.paths.restic, spec, folder).forget(mine)
+        Repository(config.paths.restic, spec, folder).forget([*mine, *without.gone.get(folder, ())])
     held = _erase(vault, [label.key for label in older])
     held += _erase(vault, keys) + _erase(vault, _hidden(config, spec, vault, base))
     log.info("pruned", vault=spec.name, snapshots=len(older), chunks=len(keys), held_back=len(held))

@@ -376,15 +376,15 @@ class SimPlane:
 
         return self.sim.ask(f"vault.{vault}.restore", held.vendor, 20.0, look)
 
-    def prune(self, vault: str, proven: Sequence[str], *, really: bool) -> Mapping[str, Any]:
-        """What was taken before the oldest of these."""
+    def prune(self, vault: str, proven: Sequence[str], unlabelled: Sequence[str], *, really: bool) -> Mapping[str, Any]:
+        """What was taken before the oldest of these; here each has a label."""
         held = self.sim.vaults[vault]
         for snapshot in proven:
             _need(snapshot in held.snapshots, f"{vault} does not hold {snapshot}.", "It was removed.")
         older = list(itertools.takewhile(lambda name: name not in proven, held.snapshots))
         if really:
             held.snapshots = {name: rows for name, rows in held.snapshots.items() if name not in older}
-        return {"vault": vault, "snapshots": len(older), "chunks": 0, "removed": really}
+        return {"vault": vault, "snapshots": len(older), "chunks": 0, "unlabelled": 0, "waiting": [], "removed": really}
 
     def removed(self) -> Mapping[str, Any]:
         """What any vault's ledger names; a row and its picture have one name here."""

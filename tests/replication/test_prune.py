@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import count
 from pathlib import Path
@@ -139,9 +139,9 @@ class Site:
         """How many chunks of WAL there are."""
         return len([key for key in self.vault.list(layout.WAL) if layout.chunk_start(key) is not None])
 
-    def prune(self, *proven: str, really: bool = True) -> dict[str, Any]:
+    def prune(self, *proven: str, really: bool = True, aged: Sequence[str] = ()) -> dict[str, Any]:
         """As the operator's machine does it."""
-        return pruning.main(self.config, self.name, list(proven), really)
+        return pruning.main(self.config, self.name, list(proven), list(aged), really)
 
     def untouched(self, *snapshots: str) -> bool:
         """Whether all of these are there, with their labels and all WAL."""
@@ -193,6 +193,34 @@ def test_a_run_that_ended_between_forgetting_and_removing_is_completed(site: Sit
     assert site.labelled() == [new]
     assert len(site.vault.list("restic/00000001/data/")) < len(packs)
     site.repository().check()
+
+
+def test_what_no_label_names_goes_once_it_was_long_seen_so(site: Site) -> None:
+    """In the base's epoch by the operator's word alone, which counts for nothing that has a label by now."""
+    half, late = site.copy("half"), site.copy("late")
+    base = site.snapshot(30)
+    told = site.prune(base)
+    assert (told["unlabelled"], set(told["waiting"])) == (0, {half, late})
+    assert set(site.repository().snapshots()) == {half, late, base}
+    assert site.prune(base, aged=[half, base], really=False)["unlabelled"] == 1
+    told = site.prune(base, aged=[half, base])
+    assert (told["unlabelled"], told["waiting"]) == (1, [late])
+    assert set(site.repository().snapshots()) == {late, base}
+
+
+def test_of_an_older_epoch_nothing_stays_that_no_label_names(site: Site) -> None:
+    """Snapshots, and the data of one that was forgotten by a run that ended there."""
+    half = site.copy("half")
+    site.seal(parent=1)
+    opening = Opening(2, "nonce", 1, 26 * MIB, 26 * MIB, 1, "42", 1.0)
+    site.vault.put_new(layout.opening(2), chunk.encode_opening(opening, SIGN))
+    site.begin(2, 26)
+    base = site.snapshot(30, "restic/00000002")
+    assert site.prune(base, really=False)["unlabelled"] == 1
+    site.repository()._run("forget", half)
+    assert site.vault.list("restic/00000001/data/")
+    assert (site.prune(base)["unlabelled"], site.vault.list("restic/00000001/data/")) == (0, [])
+    assert site.repository("restic/00000002").snapshots() == [base]
 
 
 def test_of_all_that_was_proven_the_oldest_is_the_base(site: Site) -> None:

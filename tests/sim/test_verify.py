@@ -27,6 +27,7 @@ class Plane:
     ship: dict[str, Any] | None = None
     seen: dict[str, Any] | None = None
     told: list[tuple[str, str]] = field(default_factory=list)
+    waiting: tuple[str, ...] = ()
 
     def witness(self, site: Site, outputs: SiteOutputs) -> dict[str, Any]:
         """What the primary says that it sees."""
@@ -53,10 +54,11 @@ class Plane:
         """Remember what the primary was told."""
         self.told.append((site.name, vault))
 
-    def prune(self, vault: str, proven: Sequence[str], *, really: bool) -> dict[str, Any]:
+    def prune(self, vault: str, proven: Sequence[str], unlabelled: Sequence[str], *, really: bool) -> dict[str, Any]:
         """Remember what was asked."""
-        self.asked.append((vault, proven, really))
-        return {"vault": vault, "snapshots": 1, "chunks": 2, "removed": really}
+        self.asked.append((vault, proven, unlabelled, really))
+        waiting = [one for one in self.waiting if one not in unlabelled]
+        return {"vault": vault, "snapshots": 1, "chunks": 2, "waiting": waiting, "removed": really}
 
 
 def good(snapshot: str, digest: str = "d") -> dict[str, Any]:
@@ -260,7 +262,7 @@ def test_nothing_gives_way_to_what_was_not_proven_long_ago() -> None:
     verify(world, stage.fleet, ("birch",))
     plane.asked.clear()
     prune(world, stage.fleet, really=False)
-    assert plane.asked == [("birch", ("old", "new"), False)]
+    assert plane.asked == [("birch", ("old", "new"), (), False)]
 
 
 def test_what_was_proven_since_has_a_say_and_a_doubt_stops_all() -> None:
@@ -291,4 +293,26 @@ def test_what_was_proven_since_has_a_say_and_a_doubt_stops_all() -> None:
     passing = {"vault": "birch", **good("s-1"), "passed_over": ["s0"]}
     world.log.append(Event(world.clock.now(), "verified", passing))
     assert "passed a newer snapshot over" in told()
-    assert after_a_week(good("s1")) == ("s0", "s-1", "s1")
+    world.log.append(Event(world.clock.now(), "verified", {**passing, "ok": False, "snapshot": "s-2"}))
+    assert "not whole" in told()
+    assert after_a_week(good("s1")) == ("s0", "s-1", "s-2", "s1")
+
+
+def test_what_no_label_names_goes_by_this_machine_s_time() -> None:
+    """Told once, it may go keep_days later, and not before; a run that only looks counts for nothing."""
+    stage = day_one()
+    plane = Plane({"birch": good("s0")}, [], waiting=("half",))
+    world = replace(stage.world, plane=plane)  # type: ignore[arg-type]
+    days = stage.fleet.replication.keep_days
+
+    def asked(*, really: bool = True, later: float = 0.0) -> Any:
+        stage.state.ms += round(later * DAY * 1000)
+        plane.asked.clear()
+        prune(world, stage.fleet, really=really)
+        return plane.asked[0][2]
+
+    verify(world, stage.fleet, ("birch",))
+    assert asked(later=days + 1, really=False) == ()
+    assert asked(later=days + 1) == ()
+    assert asked(later=days - 1) == ()
+    assert asked(later=1) == ("half",)
