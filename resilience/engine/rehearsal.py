@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -23,7 +24,9 @@ from resilience.model import Event, Fleet, Reading, Site, SiteOutputs, SiteReadi
 from resilience.model.rights import REHEARSALS
 from resilience.ports import Cloud, Vault, World
 from resilience.replication.epoch import each
+from resilience.replication.originals import KeepsHidden, TellsLock
 
+AT_ONCE = 8
 MADE, REMOVED = "rehearsal-host", "rehearsal-host-removed"
 
 
@@ -85,7 +88,7 @@ class Rehearsal:
                 remove_host(self.production, self.world.clouds, self.fleet, name)
             except ResilienceError as error:
                 left.append(f"hosts of {name}: {error.what}")
-        answers = each(self.production.vaults, _empty)
+        answers = each(self.production.vaults, lambda vault: empty(vault, self.production.clock.now()))
         left += [f"{REHEARSALS} in {name}: {a.what}" for name, a in answers.items() if isinstance(a, ResilienceError)]
         return left
 
@@ -160,9 +163,27 @@ def remove_host(production: World, clouds: Mapping[str, Cloud], fleet: Fleet, na
         production.log.append(Event(production.clock.now(), REMOVED, {"site": name}))
 
 
-def _empty(vault: Vault) -> None:
-    for key in vault.list(REHEARSALS):
-        vault.delete(key)
+def empty(vault: Vault, now: float) -> None:
+    """Remove every version of what rehearsals put, also of what one only hid; what a lock holds is hidden, and goes with a later one."""
+    hidden = vault.hidden(REHEARSALS) if isinstance(vault, KeepsHidden) else ()
+    with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix=f"empty-{vault.name}") as pool:
+        held = list(pool.map(lambda key: _remove(vault, key, now), sorted({*vault.list(REHEARSALS), *hidden})))
+    if refused := [error for error in held if error is not None]:
+        raise refused[0]
+
+
+def _remove(vault: Vault, key: str, now: float) -> ResilienceError | None:
+    """Why the vault keeps it, unless that is a lock."""
+    try:
+        vault.erase(key)
+    except ResilienceError as error:
+        try:
+            if not isinstance(vault, TellsLock) or (vault.locked_until(key) or 0) <= now:
+                return error
+            vault.delete(key)
+        except ResilienceError:
+            return error
+    return None
 
 
 def _site(reading: SiteReading, stage: Stages) -> dict[str, Any]:

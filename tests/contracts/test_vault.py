@@ -24,8 +24,10 @@ from botocore.exceptions import EndpointConnectionError
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.adapters.s3 import S3Vault
 from resilience.adapters.ssh import HostKeyMismatch
+from resilience.engine.rehearsal import empty
 from resilience.errors import Oversized, UsageError, VaultError
 from resilience.model import VaultSpec
+from resilience.model.rights import REHEARSALS
 from resilience.ports import Vault
 from resilience.replication import layout
 from resilience.replication.mirrored import Mirrored
@@ -361,6 +363,32 @@ def test_a_locked_object_is_held_back_and_the_store_says_so(stores: dict[str, St
     with pytest.raises(VaultError, match="could not erase media/1"):
         vault.erase("media/1")
     assert vault.get("media/1") == b"held"
+
+
+def test_what_a_rehearsal_put_is_gone_for_good(stores: dict[str, Store]) -> None:
+    """Every version, also of what an earlier one only hid; the fleet's own stays."""
+    client, spec, vault = _versioned(stores)
+    mine, theirs = "rehearsal/r1/wal/00000002/start", layout.first(1)
+    for key in ("rehearsal/r0/epoch/00000002.json", mine, theirs):
+        client.put_object(Bucket=spec.bucket, Key=key, Body=b"rows")
+    vault.delete("rehearsal/r0/epoch/00000002.json")
+    empty(vault, time.time())
+    left = client.list_object_versions(Bucket=spec.bucket)
+    assert [version["Key"] for version in left["Versions"]] == [theirs]
+    assert "DeleteMarkers" not in left
+
+
+def test_what_a_lock_holds_of_a_rehearsal_goes_once_it_is_over(stores: dict[str, Store]) -> None:
+    """It is hidden until then, and no failure; what can't be removed without one is."""
+    spec = make_locked_bucket(stores["s3"], next(NAMES))
+    vault = open_vault(spec, stores["s3"].credentials["operator"])
+    assert isinstance(vault, KeepsHidden)
+    assert vault.put_new("rehearsal/r1/media/1", b"held")
+    for _ in range(2):
+        empty(vault, time.time())
+        assert (vault.list(REHEARSALS), vault.hidden(REHEARSALS)) == ([], ["rehearsal/r1/media/1"])
+    with pytest.raises(VaultError, match="could not erase rehearsal/r1/media/1"):
+        empty(vault, time.time() + 2 * 86_400)
 
 
 def _wait_for_the_next_second(client: Any, spec: VaultSpec) -> None:
