@@ -7,12 +7,15 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.query
+import dns.rcode
 import dns.rdatatype
 import dns.resolver
 
 from resilience.errors import ResilienceError
 
 TIMEOUT_S = 3.0
+KNOWN = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN})
+"""What a server answers that has the parent zone; any other code says nothing of the delegation."""
 
 
 def nameservers(host: str, resolver: dns.resolver.Resolver | None = None) -> tuple[str, ...]:
@@ -68,20 +71,29 @@ def _addresses(ask: dns.resolver.Resolver, zone: dns.name.Name) -> list[str]:
 
 
 def _referral(zone: dns.name.Name, parent: dns.name.Name, servers: list[str], port: int) -> set[str]:
-    """What the first of these servers that answers says of the zone, in its answer or as a referral."""
+    """What the first of these servers that knows the zone says of it, in its answer or as a referral."""
     query = dns.message.make_query(zone, "NS")
     failed: Exception = OSError("none of its servers has an address")
     for server in servers:
         try:
-            answer = dns.query.udp(query, server, timeout=TIMEOUT_S, port=port)
+            answer, _ = dns.query.udp_with_fallback(query, server, timeout=TIMEOUT_S, port=port)
         except (dns.exception.DNSException, OSError) as error:
             failed = error
             continue
-        return {
-            str(record.target).rstrip(".").lower()
-            for section in (answer.answer, answer.authority)
-            for records in section
-            if records.rdtype == dns.rdatatype.NS and zone.is_subdomain(records.name) and records.name != parent
-            for record in records
-        }
+        named = _named(answer, zone, parent)
+        if answer.rcode() in KNOWN and (named or answer.flags & dns.flags.AA):
+            return named
+        failed = OSError(f"{server} says nothing of {zone}: {dns.rcode.to_text(answer.rcode())}, without authority")
     raise failed
+
+
+def _named(answer: dns.message.Message, zone: dns.name.Name, parent: dns.name.Name) -> set[str]:
+    """The name servers of the zone, or of one between it and its parent; those of the parent and above are no referral."""
+    return {
+        str(record.target).rstrip(".").lower()
+        for section in (answer.answer, answer.authority)
+        for records in section
+        if records.rdtype == dns.rdatatype.NS and zone.is_subdomain(records.name)
+        if records.name.is_subdomain(parent) and records.name != parent
+        for record in records
+    }
