@@ -97,19 +97,21 @@ class _Network:
 
 def _rules(args: SiteArgs, group: aws.ec2.SecurityGroup, ours: pulumi.ResourceOptions) -> None:
     for opening in openings(args):
-        for number, (family, source) in enumerate(opening.pairs()):
+        for rule in opening.rules(args.name):
             aws.vpc.SecurityGroupIngressRule(
-                f"{args.name}-{opening.name}-{number}",
+                rule.name,
                 security_group_id=group.id,
                 ip_protocol="tcp",
                 from_port=opening.port,
                 to_port=opening.port,
-                cidr_ipv4=source if family == "IPv4" else None,
-                cidr_ipv6=source if family == "IPv6" else None,
+                cidr_ipv4=rule.source if rule.family == "IPv4" else None,
+                cidr_ipv6=rule.source if rule.family == "IPv6" else None,
                 description=opening.name,
                 region=args.region,
                 tags=_named(args),
-                opts=ours,
+                opts=pulumi.ResourceOptions.merge(
+                    ours, pulumi.ResourceOptions(aliases=[pulumi.Alias(name=rule.former)])
+                ),
             )
     aws.vpc.SecurityGroupEgressRule(
         f"{args.name}-out",

@@ -127,18 +127,20 @@ def _group(args: SiteArgs, ours: pulumi.ResourceOptions) -> openstack.networking
         opts=ours,
     )
     for opening in openings(args):
-        for number, (family, source) in enumerate(opening.pairs()):
+        for rule in opening.rules(args.name):
             openstack.networking.SecGroupRule(
-                f"{args.name}-{opening.name}-{number}",
+                rule.name,
                 region=args.region,
                 direction="ingress",
-                ethertype=family,
+                ethertype=rule.family,
                 protocol="tcp",
                 port_range_min=opening.port,
                 port_range_max=opening.port,
-                remote_ip_prefix=source,
+                remote_ip_prefix=rule.source,
                 security_group_id=group.id,
-                opts=ours,
+                opts=pulumi.ResourceOptions.merge(
+                    ours, pulumi.ResourceOptions(aliases=[pulumi.Alias(name=rule.former)])
+                ),
             )
     return group
 

@@ -55,6 +55,7 @@ LATER = {
     "openstack:images/getImage:getImage": {"id": "image-2"},
 }
 """What vendors answer once they have newer images, and are asked for another size by somebody with another key."""
+SOURCE = ("cidrIpv4", "cidrIpv6", "remoteIpPrefix")
 Open = set[tuple[int, str]]
 
 
@@ -138,6 +139,26 @@ def test_nothing_is_open_but_what_is_named(sites: dict[str, Made], kind: str) ->
     found = OPEN[kind](sites[kind])
     assert found == {(one.port, source) for one in openings(ARGS[kind]) for source in one.sources}
     assert {port for port, source in found if source in WORLD} == {80, 443}
+
+
+@pytest.mark.parametrize("kind", ["aws", "openstack"])
+def test_an_operator_who_is_taken_out_takes_one_rule_along(kind: str) -> None:
+    """The others' rules stay as they are: one that became another's would be refused as a double while that one's is still there."""
+    one, two = "198.51.100.7/32", "2001:db8:7::/64"
+
+    def rules(*operators: str) -> dict[str, tuple[Any, ...]]:
+        made = make_site(kind, replace(ARGS[kind], operators=operators)).of("SecurityGroupIngressRule", "SecGroupRule")
+        names = {rule.name: tuple(rule.inputs.get(key) for key in SOURCE) for rule in made}
+        assert len(names) == len(made) == len(operators) + 4
+        assert not [name for name in names if ":" in name]
+        assert {f"plaza-oak-ssh-{n}" for n in range(len(operators))} <= {old for rule in made for old in rule.former}, (
+            "rules that were made under their old names are these"
+        )
+        return names
+
+    both = rules(one, two)
+    for left in (rules(one), rules(two), rules(two, one)):
+        assert left.items() <= both.items()
 
 
 @pytest.mark.parametrize("kind", KINDS)

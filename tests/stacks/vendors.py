@@ -85,6 +85,8 @@ class Asked:
     secret_outputs: tuple[str, ...]
     kept: bool
     """True when destroying the stack leaves it."""
+    former: tuple[str, ...] = ()
+    """Names that it had before, as an engine's state may still know it."""
 
 
 @dataclass
@@ -131,6 +133,7 @@ class Recorder(MockMonitor):
                     tuple(request.ignoreChanges),
                     tuple(request.additionalSecretOutputs),
                     request.retainOnDelete,
+                    tuple(alias.spec.name or alias.urn.rpartition("::")[2] for alias in request.aliases),
                 )
             )
         return made
