@@ -130,21 +130,23 @@ def test_new_vaults_are_filled_by_what_they_keep() -> None:
         vaults[name].put_new(layout.ledger(1, 1), b"an entry")
         vaults[name].put_new("media/a", seals.encrypt(b"a picture", RECIPIENTS))
     run: Any = SimpleNamespace(
-        newest=lambda: SimpleNamespace(vaults=tuple(vaults), k=2, parent=0),
+        newest=lambda: SimpleNamespace(vaults=tuple(vaults), k=2, number=2, nonce="22" * 16, parent=0),
         fleet=SimpleNamespace(locked=frozenset({"elm"})),
-        world=SimpleNamespace(vaults=vaults, signer=SimpleNamespace(verify=lambda *_: True)),
+        world=SimpleNamespace(vaults=vaults, signer=SimpleNamespace(verify=lambda *_: True, sign=lambda _: "signed")),
     )
     step = Step("fill", "fill", "acorn", Phase.DATA, "", {"vaults": ["elm", "oak"]})
     assert fill(run, step) == {"copied": {"elm": 2, "oak": 2}}
     payload = next(key for key in vaults["elm"].list(layout.MEDIA))
     header = payload.replace(".payload", ".header")
-    assert vaults["elm"].list("") == [layout.ledger(1, 1), payload]
-    for name in ("birch", "cedar", "oak"):
+    filled = layout.filled(2)
+    assert vaults["elm"].list("") == [filled, layout.ledger(1, 1), payload]
+    assert vaults["oak"].list("") == [filled, layout.ledger(1, 1), "media/a", header]
+    for name in ("birch", "cedar"):
         assert vaults[name].list("") == [layout.ledger(1, 1), "media/a", header]
     whole = vaults["oak"].objects[header] + vaults["elm"].objects[payload]
     assert seals.decrypt(whole, str(IDENTITIES[0])) == b"a picture"
     assert fill(run, step) == {"copied": {"elm": 0, "oak": 0}}
-    run.newest = lambda: SimpleNamespace(vaults=("cedar", "elm"), k=2, parent=0)
+    run.newest = lambda: SimpleNamespace(vaults=("cedar", "elm"), k=2, number=3, nonce="33" * 16, parent=0)
     assert fill(run, replace(step, args={"vaults": ["elm"]})) == {"copied": {"elm": 2}}
     assert openable(vaults["elm"].list(layout.MEDIA), ()) == {"a"}, "the set shrank, and elm counts with whole pictures"
 
@@ -170,13 +172,13 @@ def test_junk_in_one_vault_stops_nobody() -> None:
     cedar.put_new("media/a", good)
     vaults: dict[str, Any] = {"birch": birch, "cedar": cedar, "elm": elm}
     run: Any = SimpleNamespace(
-        newest=lambda: SimpleNamespace(vaults=tuple(vaults), k=2, parent=0),
+        newest=lambda: SimpleNamespace(vaults=tuple(vaults), k=2, number=2, nonce="22" * 16, parent=0),
         fleet=SimpleNamespace(locked=frozenset({"elm"})),
-        world=SimpleNamespace(vaults=vaults, signer=SimpleNamespace(verify=lambda *_: True)),
+        world=SimpleNamespace(vaults=vaults, signer=SimpleNamespace(verify=lambda *_: True, sign=lambda _: "signed")),
     )
     step = Step("fill", "fill", "acorn", Phase.DATA, "", {"vaults": ["elm"]})
     assert fill(run, step) == {"copied": {"elm": 2}, "unreadable": {"elm": ["x"]}}
-    assert {layout.picture(key) for key in elm.list("")} == {"a", "b"}
+    assert {layout.picture(key) for key in elm.list(layout.MEDIA)} == {"a", "b"}
 
     elm.objects.clear()
     config: Any = SimpleNamespace(
