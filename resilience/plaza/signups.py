@@ -154,9 +154,9 @@ async def in_a_minute(conn: Connection, place: int) -> None:
 
 
 async def put_off(conn: Connection, place: int) -> None:
-    """This letter was refused: it is tried again after a minute, then after twice as long each time."""
+    """This letter was refused: it is tried again after a minute, then after twice as long each time, for two days from now."""
     await conn.execute(
-        "UPDATE signups SET mail_tries = mail_tries + 1, "
+        "UPDATE signups SET mail_tries = mail_tries + 1, changed_at = CASE mail_tries WHEN 0 THEN now() ELSE changed_at END, "
         "mail_due = now() + make_interval(mins => least(1 << least(mail_tries, 9), 360)) WHERE id = %s",
         (place,),
     )
@@ -229,6 +229,7 @@ def _applicant(row: DictRow) -> Applicant:
 
 EXPIRED: Sequence[LiteralString] = (
     "DELETE FROM signups WHERE state IN ('done', 'refused') AND changed_at < now() - interval '1 hour'",
-    "DELETE FROM signups WHERE state = 'unconfirmed' AND changed_at < now() - interval '2 days'",
+    "DELETE FROM signups WHERE state = 'unconfirmed' AND changed_at < now() - interval '2 days' "
+    "AND (mailed_at IS NOT NULL OR mail_tries > 0)",
 )
-"""What nobody needs any more: places that were used, and addresses that nobody confirmed."""
+"""What nobody needs any more: places that were used, and addresses that nobody confirmed; not whom no provider had a letter for."""

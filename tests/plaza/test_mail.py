@@ -11,10 +11,13 @@ import pytest
 import structlog
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from psycopg.rows import dict_row
 
 from resilience.plaza.accounts import check_registration
+from resilience.plaza.db import Connection
 from resilience.plaza.errors import PlazaError
 from resilience.plaza.mail import Mailer, NotNow, NotSent, Undeliverable, providers
+from resilience.plaza.sweep import sweep_once
 from tests.plaza.harness import PASSWORD, Site, free_port, wait_until
 from tests.plaza.pages import guest, send
 
@@ -100,6 +103,16 @@ def join(site: Site, name: str) -> Any:
     return client
 
 
+def swept(site: Site) -> None:
+    """As plaza sweeps each hour."""
+
+    async def sweep() -> None:
+        async with await Connection.connect(site.url, row_factory=dict_row) as conn:
+            await sweep_once(conn)
+
+    asyncio.run(sweep())
+
+
 def link_in(texts: list[str], name: str) -> str:
     """The link that somebody was sent."""
     [text] = [text for text in texts if f"Hello {name}," in text]
@@ -151,6 +164,27 @@ def test_without_any_provider_sign_ups_wait(site: Site, inboxes: tuple[Inbox, In
     assert send(client, link_in(inboxes[1].texts, name), {}).status_code == 303
 
 
+def test_nobody_is_forgotten_before_a_letter_to_them_was_taken(
+    site: Site, inboxes: tuple[Inbox, Inbox], name: str
+) -> None:
+    """Days without any provider are not that person's: the place is kept; two days after its letter went out it is not."""
+    for inbox in inboxes:
+        inbox.down()
+    client = join(site, name)
+    wait_until(lambda: "no mail can be sent" in site.log(), site.log)
+    older = "UPDATE signups SET changed_at = changed_at - interval '3 days' WHERE username = %s"
+    site.sql(older, name)
+    swept(site)
+    inboxes[1].up()
+    wait_until(lambda: inboxes[1].letters, site.log)
+    wait_until(lambda: site.sql("SELECT mailed_at IS NOT NULL FROM signups WHERE username = %s", name) == [(True,)])
+    swept(site)
+    assert "A link is on its way" in client.get("/waiting").text
+    site.sql(older, name)
+    swept(site)
+    assert client.get("/waiting").headers["location"] == "/login"
+
+
 def test_a_letter_that_nobody_takes_holds_up_no_other(site: Site, inboxes: tuple[Inbox, Inbox], name: str) -> None:
     """A mailbox that is not there, an address that no header can name: that person's; others get theirs, and it is tried again."""
 
@@ -163,11 +197,14 @@ def test_a_letter_that_nobody_takes_holds_up_no_other(site: Site, inboxes: tuple
     client = join(site, name)
     wait_until(lambda: "letter not taken now" in site.log(), site.log)
     assert tries() == 0
+    site.sql("UPDATE signups SET changed_at = changed_at - interval '3 days' WHERE username = %s", name)
     assert "No mail is taken for the address" not in client.get("/waiting").text
     inboxes[0].no_mailbox = "550 5.1.1 No such user"
     site.sql("UPDATE signups SET mail_due = now() WHERE username = %s", name)
     wait_until(lambda: tries() >= 1, site.log)
     assert "No mail is taken for the address" in client.get("/waiting").text
+    swept(site)  # two days from when it was first refused, however long no letter could be sent before
+    assert client.get("/waiting").status_code == 200
     site.sql("UPDATE signups SET email = 'a@[', mail_due = now() WHERE username = %s", name)
     wait_until(lambda: tries() >= 2, site.log)
     join(site, f"{name}h")
