@@ -58,7 +58,7 @@ class HostGate:
         return self._run(outputs, f'case "$(cat {self.folder}/epoch 2>/dev/null)" in {cases} esac')
 
     def _note(self, nonce: str) -> str:
-        """Replaced whole: a power cut leaves the one that was, or this one."""
+        """Replaced whole: a power cut leaves the one that was, or this one; the folder's time says since when, and the app's door looks at it."""
         new = f"{self.folder}/epoch.new"
         return f"printf %s {shlex.quote(nonce)} > {new} && sync {new} && mv {new} {self.folder}/epoch"
 

@@ -21,9 +21,9 @@ from resilience.adapters.host_tls import tls_files
 from resilience.adapters.kit import Kit
 from resilience.adapters.signer import KitSigner
 from resilience.errors import ResilienceError
-from resilience.host.gate import PASS_VARIABLE
+from resilience.host.gate import FOLDER, MARKS, PASS_VARIABLE
 from resilience.host.spec import File
-from resilience.model import EpochRecord, Fleet, Site, VaultSpec
+from resilience.model import EpochRecord, Fleet, Site, Stage, VaultSpec
 from resilience.ports import Vault
 from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
@@ -71,7 +71,8 @@ class HostConfig:
             "ship.json": json.dumps(self.ship(site, epoch)),
             "gate.env": f"{PASS_VARIABLE}={self.kit.gate_pass(site.name, epoch.number)}\n",
         }
-        app = APP_ENV.format(data=DATA, etc=ETC, url=f"{names.scheme}://{names.host}")
+        sign_ups = f"{FOLDER}/{MARKS[Stage.SIGN_UPS]}"
+        app = APP_ENV.format(data=DATA, etc=ETC, url=f"{names.scheme}://{names.host}", sign_ups=sign_ups)
         if self.fleet.rehearsal:
             app += f"SENDS=off\nLEDGER_PREFIX={self.fleet.beneath}\n"
         mine = {name: path.read_text() for name, path in self.kit.app_keys.items()}

@@ -20,6 +20,7 @@ SIGNUPS_KEY={etc}/signups.key
 PUBLIC_URL={url}
 LISTEN=127.0.0.1:8000
 LEDGER_WAIT_S=5
+SIGN_UPS_MARK={sign_ups}
 """
 
 CREATE = f"""

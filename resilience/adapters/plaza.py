@@ -91,8 +91,8 @@ class PlazaOnHost:
 
     @property
     def sign_up_paths(self) -> tuple[str, ...]:
-        """The page, and the client API's."""
-        return ("/register", "/api/v1/accounts")
+        """The page, the client API's, and the link in a letter."""
+        return ("/register", "/api/v1/accounts", "/confirm/*")
 
     def replay_ledger(self, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Bring the schema up to date and apply the ledger, with the app still closed."""

@@ -18,10 +18,14 @@ RETRY_S = 15
 
 
 def caddy_rules(ready_path: str, sign_up_paths: Sequence[str], folder: str = FOLDER) -> str:
-    """A snippet for one site of a Caddyfile; what it refuses gets 503 and when to come back."""
+    """A snippet for one site of a Caddyfile; what it refuses gets 503 and when to come back.
+
+    A path of sign-ups is held with a slash behind it, too: apps may take both for one.
+    """
     closed = _matcher("closed", f"not path {ready_path}", _unmarked(Stage.READ_ONLY, folder))
     reading = _matcher("reading", "not method GET HEAD OPTIONS", _unmarked(Stage.WRITES, folder))
-    joining = _matcher("joining", "method POST", f"path {' '.join(sign_up_paths)}", _unmarked(Stage.SIGN_UPS, folder))
+    paths = " ".join(f"{path} {path}/" for path in sign_up_paths)
+    joining = _matcher("joining", "method POST", f"path {paths}", _unmarked(Stage.SIGN_UPS, folder))
     answers = [
         _answer("closed", "We are moving to another home. Please come back in a moment."),
         _answer("reading", "You can read here already. Writing opens in a moment."),

@@ -107,7 +107,7 @@ def assemble(settings: Settings) -> Plaza:
         gate=gate,
         limits=Limits(),
         known=Known(),
-        door=Door(db, passwords, gate, settings.signups_key, confirms=mailer.is_on),
+        door=Door(db, passwords, gate, settings.signups_key, settings.sign_ups_mark, confirms=mailer.is_on),
         mailer=mailer,
         pusher=Pusher(db, gate, settings.vapid_key, settings.public_url, settings.push_trust),
         endpoints=Endpoints(settings.endpoints, settings.endpoints_key),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -32,10 +33,20 @@ log = structlog.get_logger()
 class Door:
     """Lets people in, one batch after another, and tells those who wait here when it is their turn."""
 
-    def __init__(self, db: Database, passwords: Passwords, gate: Gate, key: Path, *, confirms: bool = False) -> None:
+    def __init__(
+        self,
+        db: Database,
+        passwords: Passwords,
+        gate: Gate,
+        key: Path,
+        mark: Path | None = None,
+        *,
+        confirms: bool = False,
+    ) -> None:
         self._db = db
         self._passwords = passwords
         self._gate = gate
+        self._mark = mark
         self._enter = signups.ask_to_confirm if confirms else signups.let_in
         self._seal = _load_key(key)
         self._rung = asyncio.Event()
@@ -83,7 +94,7 @@ class Door:
             began = time.monotonic()
             try:
                 busy = self._gate.why_closed is None and await self._admit()
-            except (psycopg.Error, NotSafeElsewhere, PlazaError) as error:
+            except (psycopg.Error, NotSafeElsewhere, PlazaError, OSError) as error:
                 log.warning("nobody let in", why=str(error).strip()[:200])
                 await asyncio.sleep(AGAIN_S)
                 continue
@@ -102,7 +113,7 @@ class Door:
         """Let one batch in; True when there was somebody."""
         async with self._db.work() as conn:
             closed = (await mode.current(conn)).read_only
-            batch = [] if closed else await signups.take(conn, BATCH)
+            batch = [] if closed else await signups.take(conn, BATCH, self._held_since())
             if batch:
                 for who, hashed in [(who, await self._hash(who)) for who in batch]:
                     await self._enter(conn, who, hashed)
@@ -114,6 +125,15 @@ class Door:
                 if who.id in self._waiting:
                     self._waiting[who.id].set()
         return bool(batch)
+
+    def _held_since(self) -> datetime | None:
+        """Since when sign-ups are held here, None where they are not.
+
+        Whoever stands in line since then was let past the site's gate by its keeper; nobody else gets there meanwhile.
+        """
+        if self._mark is None or self._mark.exists():
+            return None
+        return datetime.fromtimestamp(self._mark.parent.stat().st_mtime, UTC)
 
     async def _hash(self, who: Applicant) -> str:
         try:

@@ -41,6 +41,8 @@ class Settings:
     argon2: str = "owasp"
     ledger_wait_s: float = 10.0
     line_wait_s: float = 3.0
+    sign_ups_mark: Path | None = None
+    """People are let in from the line while this file is there; None: always."""
     hold_recipient: str = ""
     endpoints: Path | None = None
     mail: str = ""
@@ -91,6 +93,7 @@ def from_env(env: Mapping[str, str] = os.environ) -> Settings:
         argon2=env.get("ARGON2", "owasp"),
         ledger_wait_s=_number("LEDGER_WAIT_S", env.get("LEDGER_WAIT_S", "10")),
         line_wait_s=_number("LINE_WAIT_S", env.get("LINE_WAIT_S", "3")),
+        sign_ups_mark=_path(env.get("SIGN_UPS_MARK")),
         hold_recipient=env.get("HOLD_RECIPIENT", ""),
         mail=env.get("MAIL", ""),
         mail_from=env.get("MAIL_FROM", ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import LiteralString
 
 import psycopg
@@ -90,12 +91,13 @@ async def length(conn: Connection) -> int:
     return int(row["n"]) if row else 0
 
 
-async def take(conn: Connection, count: int) -> list[Applicant]:
-    """The next in line, held by this transaction; whoever else asks gets others."""
+async def take(conn: Connection, count: int, since: datetime | None = None) -> list[Applicant]:
+    """The next in line (of those who came since), held by this transaction; whoever else asks gets others."""
     found = await rows(
         conn,
         "SELECT id, username, email, sealed, token_hash FROM signups WHERE state = 'waiting' "
-        "ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
+        "AND created_at > coalesce(%s, '-infinity'::timestamptz) ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED",
+        since,
         count,
     )
     return [_applicant(row) for row in found]

@@ -298,12 +298,12 @@ class Answer(BaseHTTPRequestHandler):
     do_POST = do_GET
 ThreadingHTTPServer(("127.0.0.1", 8000), Answer).serve_forever()
 """
-ASKED = (("GET", "/"), ("GET", "/readyz"), ("POST", "/posts"), ("GET", "/join"), ("POST", "/join"))
+ASKED = (("GET", "/"), ("GET", "/readyz"), ("POST", "/posts"), ("GET", "/join"), ("POST", "/join"), ("POST", "/join/"))
 LETS_THROUGH = {
-    Stage.CLOSED: [503, 200, 503, 503, 503],
-    Stage.READ_ONLY: [200, 200, 503, 200, 503],
-    Stage.WRITES: [200, 200, 200, 200, 503],
-    Stage.SIGN_UPS: [200, 200, 200, 200, 200],
+    Stage.CLOSED: [503, 200, 503, 503, 503, 503],
+    Stage.READ_ONLY: [200, 200, 503, 200, 503, 503],
+    Stage.WRITES: [200, 200, 200, 200, 503, 503],
+    Stage.SIGN_UPS: [200, 200, 200, 200, 200, 200],
 }
 
 

@@ -6,14 +6,20 @@ import re
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatch
 from functools import partial
+from pathlib import Path
 
 import httpx
 from cryptography.fernet import Fernet
 
+from resilience.adapters.kit import Kit
+from resilience.adapters.plaza import PlazaOnHost
 from resilience.adapters.plaza_client import Client
 from resilience.adapters.plaza_users import PASSWORD as WALKER_PASSWORD
 from resilience.adapters.plaza_users import WALKER, enter
+from resilience.adapters.shells import Shells
+from resilience.host.gate import caddy_rules
 from tests.plaza.harness import PASSWORD, Site, wait_until
 from tests.plaza.pages import fields_of, guest, send
 
@@ -178,3 +184,41 @@ def test_passwords_that_wait_can_be_read_by_nobody(sites: Sites, name: str) -> N
     key.write_bytes(right)
     site.launch()
     wait_until(lambda: site.sql("SELECT state, sealed FROM signups") == [("done", None)], site.log)
+
+
+def held_at_the_proxy(path: str) -> bool:
+    """Whether the gate holds a POST there while it holds sign-ups."""
+    rules = caddy_rules(
+        "/readyz", PlazaOnHost(Shells(Kit(Path("/nowhere"))), Path("/nowhere"), "plaza.test").sign_up_paths
+    )
+    [patterns] = re.findall(r"@joining {\n\tmethod POST\n\tpath (.*)\n", rules)
+    return any(fnmatch(path, pattern) for pattern in patterns.split())
+
+
+def test_the_gate_holds_whatever_makes_accounts_and_nothing_else(plaza: Site) -> None:
+    """Also with the slash that plaza takes off, and by the link in a letter; who is inside follows and posts meanwhile."""
+    for path in ("/register", "/api/v1/accounts", "/api/v1/accounts/", "/confirm/secret"):
+        assert held_at_the_proxy(path), path
+        assert httpx.post(plaza.base + path).status_code != httpx.codes.METHOD_NOT_ALLOWED
+    for path in ("/api/v1/accounts/1/follow", "/api/v1/statuses", "/login", "/posts"):
+        assert not held_at_the_proxy(path), path
+
+
+def test_while_sign_ups_are_held_nobody_from_before_is_let_in(sites: Sites, name: str) -> None:
+    """Who stood in line before the site moved, or was closed, waits on; the gate's keeper, who alone gets past it, comes in."""
+    site = shut_site(sites)
+    before = guest(site)
+    assert before.post("/register", data=ask(before, f"{name}b")).headers["location"] == "/waiting"
+    site.stop()
+    gate = site.folder / "gate"
+    gate.mkdir()
+    site.settings |= {"SIGN_UPS_MARK": str(gate / "sign-up"), "LINE_WAIT_S": "30"}
+    open_again(site)
+    site.launch()
+    wait_until(site.ready, site.log)
+    keeper = guest(site)
+    assert keeper.post("/register", data=ask(keeper, f"{name}k")).headers["location"] == "/?said=welcome"
+    assert "You are next" in before.get("/waiting").text
+    assert site.sql("SELECT username FROM accounts") == [(f"{name}k",)]
+    (gate / "sign-up").touch()
+    wait_until(partial(_is_let_in, before))
