@@ -344,6 +344,23 @@ def test_the_gate_lets_through_what_its_stage_says(shaped: Shaped, shell: Shell,
         assert statuses(shell, f"-H '{PASS_HEADER}: no'") == LETS_THROUGH[stage], stage
 
 
+def test_the_proxy_comes_back_however_often_it_was_killed(shell: Shell, app: None) -> None:
+    """As for want of memory, or by a fault of its own: it serves again, and nobody has to be there. Stopped, it stays stopped."""
+    pid = "systemctl show -P MainPID caddy"
+    for _ in range(7):
+        before = shell.check(pid)
+        shell.check(f"kill -9 {before}")
+        shell.check("curl -sf --retry 20 --retry-delay 1 --retry-all-errors -o /dev/null http://127.0.0.1/readyz")
+        assert shell.check(pid) != before
+    assert shell.check("systemctl show -P OOMScoreAdjust caddy").strip() == "-500"
+    assert shell.check("systemctl stop caddy; systemctl show -P SubState caddy").strip() == "dead"
+    file = "/etc/resilience/Caddyfile"
+    started = shell.run(
+        f"mv {file} {file}.away; systemctl start caddy; s=$?; mv {file}.away {file}; exit $s", timeout=20
+    )
+    assert started.exit, "whoever starts it with what it can't read is told, and does not wait for it to be tried again"
+
+
 def test_what_was_opened_under_another_epoch_is_closed(shaped: Shaped, shell: Shell, app: None) -> None:
     """Begun again under the same epoch it stays open; under a new one it is closed until it is looked at."""
     gate, outputs = HostGate(lambda _: shell), shaped.host.outputs
