@@ -47,7 +47,8 @@ async def add(
 ) -> Media:
     """Keep a picture and its row, in this order, while nobody may remove the same one.
 
-    Its owner's row comes first, as with whoever erases an account: so neither waits for the other.
+    Its owner's row comes first, as with whoever erases an account: so neither waits for the other. The file is on its way into vaults
+    from here on, so its row stays whatever becomes of the post: as one that waits for a post, which goes after a day, or with its owner.
     """
     check_description(description)
     await conn.execute("SELECT FROM accounts WHERE id = %s FOR KEY SHARE", (owner,))
@@ -55,16 +56,19 @@ async def add(
     sealed = await _seal(conn, owner, media_id, description)
     await conn.execute("SELECT pg_advisory_xact_lock(%s, %s)", (PICTURES, picture_lock(picture.sha256)))
     await asyncio.to_thread(store.put, picture)
-    sql: LiteralString = (
-        "INSERT INTO media (id, account_id, sha256, mime, bytes, width, height, sealed, purpose) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING " + COLUMNS
-    )
-    row = await one(
-        conn, sql, media_id, owner, picture.sha256, picture.mime, len(picture.data),
-        picture.width, picture.height, sealed, purpose,
-    )  # fmt: skip
+    async with conn.db.apart() as other:
+        size = (len(picture.data), picture.width, picture.height)
+        await other.execute(WAITS, (media_id, owner, picture.sha256, picture.mime, *size, sealed))
+    sql: LiteralString = "UPDATE media SET purpose = %s WHERE id = %s RETURNING " + COLUMNS
+    row = await one(conn, sql, purpose, media_id)
     assert row is not None
     return (await _read(conn, [row]))[0]
+
+
+WAITS: LiteralString = (
+    "INSERT INTO media (id, account_id, sha256, mime, bytes, width, height, sealed, purpose) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'post')"
+)
 
 
 async def own(conn: Connection, owner: int, media_id: int) -> Media:

@@ -17,7 +17,8 @@ from PIL.ExifTags import GPS, IFD, Base
 
 from resilience.plaza.errors import Refused
 from resilience.plaza.pictures import MAX_SIDE, make_picture
-from tests.plaza.harness import Site, picture, sha_of
+from tests.plaza.harness import PASSWORD, Site, picture, sha_of
+from tests.plaza.pages import browser, fields_of, send
 
 
 def with_place(size: tuple[int, int] = (300, 200)) -> bytes:
@@ -181,6 +182,31 @@ def test_what_nothing_shows_any_more_is_in_the_ledger(plaza: Site, name: str) ->
         assert httpx.get(stays).status_code == 200
         assert not named(plaza, sha_of(stays))
     assert [one.id for one in api.status(post).media_attachments] == [media[1].id]
+
+
+def test_a_picture_whose_post_is_refused_goes_nowhere_or_is_named(plaza: Site, name: str) -> None:
+    """Where the post can be told from its words it is not even stored; where it can't, a row names it, and erasing finds it."""
+    api = plaza.client(name)
+    client = browser(plaza, name)
+    form = fields_of(client.get("/").text)
+
+    def refused(seed: int, status: int, **said: str) -> str:
+        """The picture's name, where it was stored."""
+        files = {"picture1": ("a.jpg", picture(seed), "image/jpeg")}
+        assert client.post("/posts", data={**form, **said}, files=files).status_code == status
+        sha = make_picture(picture(seed)).sha256
+        return sha if plaza.picture_file(sha).exists() else ""
+
+    assert refused(81, 422, text="x" * 450, spoiler_text="y" * 60) == ""
+    sha = refused(82, 404, text="short", in_reply_to_id="1")
+    assert plaza.sql("SELECT count(*) FROM statuses WHERE account_id = %s", int(api.me().id)) == [(0,)]
+    assert plaza.sql("SELECT purpose FROM media WHERE sha256 = %s AND status_id IS NULL", sha) == [("post",)]
+    gone = send(client, "/settings/delete", {"password": PASSWORD, "sure": "1"})
+    assert gone.status_code == 303, gone.text
+    [entry] = [body for path in (plaza.folder / "ledger").iterdir() if sha in (body := path.read_text())]
+    assert json.loads(entry)["action"] == "erase-account"
+    assert not plaza.picture_file(sha).exists()
+    assert not (plaza.folder / "outbox" / "media" / sha).exists()
 
 
 def test_a_picture_that_is_not_here_is_awaited(plaza: Site, name: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,15 +38,17 @@ async def write(request: Request) -> Response:
 async def _store(request: Request, form: FormData, me: Account, pictures: list[tuple[Picture, str]]) -> int:
     plaza = plaza_of(request)
     parent = field(form, "in_reply_to_id")
+    new = NewPost(
+        text=field(form, "text"),
+        media_ids=tuple(range(len(pictures))),  # stand for those that are stored only once the post may be
+        spoiler_text=field(form, "spoiler_text").strip(),
+        visibility=field(form, "visibility") or "public",
+        in_reply_to_id=parse_id(parent) if parent else None,
+    )
+    posts.check(new)
     async with plaza.db.write() as conn:
         added = [await media.add(conn, plaza.store, me.id, *item) for item in pictures]
-        new = NewPost(
-            text=field(form, "text"),
-            media_ids=tuple(item.id for item in added),
-            spoiler_text=field(form, "spoiler_text").strip(),
-            visibility=field(form, "visibility") or "public",
-            in_reply_to_id=parse_id(parent) if parent else None,
-        )
+        new = replace(new, media_ids=tuple(item.id for item in added))
         post_id, fresh = await posts.create(conn, me.id, new, None, field(form, "key") or None)
         if not fresh:
             await dropped.drop(conn, [item.id for item in added])
