@@ -14,7 +14,7 @@ from stacks.vault_contract import Credentials, VaultArgs
 
 DAY_S = 86400
 SHORTEST, LONGEST = 7, 90
-"""Days for which Google keeps what was deleted."""
+"""Days for which Google keeps what was deleted: soft deletion, which whoever may change the bucket ends. It is no lock."""
 
 
 class GcpVault(pulumi.ComponentResource):

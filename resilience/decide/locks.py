@@ -72,9 +72,9 @@ def _whole(fleet: Fleet, spec: VaultSpec) -> list[str]:
 
 
 def keyless(fleet: Fleet) -> tuple[list[str], list[str]]:
-    """Vaults that keep payloads alone, and those that keep all headers, none of which has a lock; nobody where one has."""
+    """Vaults that keep payloads alone, and those that keep all headers, none of which has a lock that nobody lifts; nobody where one has."""
     apart = [v.name for v in fleet.sealing if v.name in fleet.locked and not _whole(fleet, v)]
     keepers = [v for v in fleet.sealing if v.name not in fleet.locked]
-    if any(vault.lock_days for vault in keepers) or not apart:
+    if any(vault.keeps_thieves_out for vault in keepers) or not apart:
         return [], []
     return apart, [vault.name for vault in keepers]

@@ -138,7 +138,7 @@ def _disks(fleet: Fleet) -> Iterator[Finding]:
 def _thieves(fleet: Fleet) -> Iterator[Finding]:
     """What somebody with the kit could destroy. A lab's copies are worth nothing to anybody."""
     for hazard in () if fleet.lab else destroyable(fleet):
-        advice = "Give one vault a lock that nobody can lift: lock_days, at vendors that have such a thing."
+        advice = "Give one vault a lock that nobody can lift: lock_days, at a vendor of S3 that has such a thing."
         yield Finding("vault", "all copies", "warn", f"{hazard.name}: {hazard.why}", advice)
 
 

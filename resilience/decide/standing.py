@@ -39,18 +39,30 @@ def _tried(fleet: Fleet, survey: Survey) -> Iterator[Hazard]:
 
 
 def destroyable(fleet: Fleet) -> Iterator[Hazard]:
-    """Where no vault has a lock, whoever steals the kit destroys every copy with the operator's credentials."""
-    if fleet.vaults and not any(spec.lock_days for spec in fleet.vaults):
+    """Where no vault has a lock that nobody lifts, whoever steals the kit destroys every copy with the operator's credentials."""
+    if fleet.vaults and not any(spec.keeps_thieves_out for spec in fleet.vaults):
         names = ", ".join(spec.name for spec in fleet.vaults)
-        why = f"Whoever has the kit can remove every version of everything in {names}: none has lock_days."
+        why = (
+            f"Whoever has the kit can remove every version of everything in {names}: none has lock_days{_soft(fleet)}."
+        )
         yield Hazard("kit-destroys-copies", why)
     apart, keepers = keyless(fleet)
     if apart:
         why = (
             f"Whoever has the kit can remove the headers of all pictures in {', '.join(keepers)}, and the payloads in "
-            f"{', '.join(apart)} then open for nobody: none of the former has lock_days (up to erase_after_days)."
+            f"{', '.join(apart)} then open for nobody: none of the former has lock_days of up to erase_after_days{_soft(fleet)}."
         )
         yield Hazard("kit-destroys-copies", why)
+
+
+def _soft(fleet: Fleet) -> str:
+    """What is said of locks that are none."""
+    names = ", ".join(spec.name for spec in fleet.vaults if spec.lock_days and not spec.keeps_thieves_out)
+    return (
+        f" that count (what Google keeps in {names} after it was deleted is no lock: the account's key ends it)"
+        if names
+        else ""
+    )
 
 
 def _locked(fleet: Fleet, survey: Survey) -> Iterator[Hazard]:

@@ -94,7 +94,7 @@ class VaultSpec:
     copies_only: bool = False
     """True for a store without conditional create or read after write: it is a mirror, never counts in n, seals nothing."""
     lock_days: int = 0
-    """So long nobody can remove a version of an object, where the store has such a lock."""
+    """So long nobody can remove a version of an object, where the store has such a lock; at Google what was removed can be brought back."""
     boundary: str = ""
     """At AWS: the policy (ARN) that no user of the vault may go beyond, whatever else the user is given."""
     price_per_1000_puts: float | None = None
@@ -103,6 +103,11 @@ class VaultSpec:
     """In a rehearsal: the prefix below which everything it puts lies; what is there of the fleet is only read."""
     within: str = ""
     """The prefix below which all of it lies, where a mirror stands for the vault that was copied to it."""
+
+    @property
+    def keeps_thieves_out(self) -> bool:
+        """Whether its lock is one that nobody lifts; Google's soft delete is ended by whoever has the account's key."""
+        return bool(self.lock_days) and self.kind != "gcs"
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,12 +56,23 @@ def test_a_lock_keeps_thieves_out_and_deleted_things_in() -> None:
     assert set(told) == {"vault-untried", "locked-copies", "kit-destroys-copies"}
     assert "of pictures it keeps payloads alone" in told["locked-copies"][0]
     assert "headers of all pictures in birch, cedar, oak" in told["kit-destroys-copies"][0]
-    assert "kit-destroys-copies" not in locked(stage, elm=30, birch=7)
+    assert "kit-destroys-copies" not in locked(stage, elm=30, cedar=7)
     assert "pictures go by `resilience erase`" in locked(stage, birch=7)["locked-copies"][0]
     most = locked(stage, **{spec.name: 30 for spec in stage.fleet.vaults})
     assert all("pictures too" in why and "fewer than 2 others" in why for why in most["locked-copies"])
     assert "kit-destroys-copies" not in most
+    (google,) = locked(stage, elm=30, birch=7)["kit-destroys-copies"]
+    assert "headers of all pictures in birch, cedar, oak" in google
+    assert "what Google keeps in birch" in google
     assert "serving at birch, cedar, fewer than 2" in locked(stage, elm=30, oak=30)["locked-copies"][0]
+
+
+def test_what_google_keeps_after_it_was_deleted_is_no_lock() -> None:
+    """Whoever has the account's key ends it with a word, and then deletes for good: with no lock elsewhere the kit destroys all."""
+    told = locked(Stage(simulated_fleet()), birch=30)
+    assert "every version of everything in birch, cedar, elm, oak" in told["kit-destroys-copies"][0]
+    assert "what Google keeps in birch" in told["kit-destroys-copies"][0]
+    assert "locked-copies" in told, "it keeps what people delete all the same"
 
 
 def test_a_host_that_does_not_know_of_a_lock_is_told() -> None:
