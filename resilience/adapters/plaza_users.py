@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -70,16 +71,26 @@ def enter(client: Client) -> None:
     """Log in as the walker, who registers the first time.
 
     A site that is lost right after that may bring back the sign-up without its account: the name is
-    taken, nobody can log in by it, and the line moves in a moment.
+    taken, nobody can log in by it, and the line moves in a moment; or not, while sign-ups are held: then
+    the walker takes another name.
     """
+    try:
+        _enter(client, WALKER)
+    except NotServed as error:
+        if not _still_in_line(error):
+            raise
+        _enter(client, f"{WALKER}_{secrets.token_hex(4)}")
+
+
+def _enter(client: Client, name: str) -> None:
     for attempt in stamina.retry_context(on=_still_in_line, attempts=None, timeout=IN_LINE_S, wait_max=1.0):
         with attempt:
             try:
-                client.log_in(WALKER, PASSWORD)
+                client.log_in(name, PASSWORD)
             except NotServed as error:
                 if error.status not in {400, 401, 403}:
                     raise
-                client.register(WALKER, PASSWORD)
+                client.register(name, PASSWORD)
 
 
 def _still_in_line(error: Exception) -> bool:

@@ -11,8 +11,10 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import pytest
 from cryptography.fernet import Fernet
 
+from resilience.adapters import plaza_users
 from resilience.adapters.kit import Kit
 from resilience.adapters.plaza import PlazaOnHost
 from resilience.adapters.plaza_client import Client
@@ -222,3 +224,21 @@ def test_while_sign_ups_are_held_nobody_from_before_is_let_in(sites: Sites, name
     assert site.sql("SELECT username FROM accounts") == [(f"{name}k",)]
     (gate / "sign-up").touch()
     wait_until(partial(_is_let_in, before))
+
+
+def test_a_walker_whose_sign_up_is_held_takes_another_name(sites: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failover's own walk ends well though the walker stands in the line that the old site had: it would never be let in."""
+    monkeypatch.setattr(plaza_users, "IN_LINE_S", 2.0)
+    site = shut_site(sites)
+    client = guest(site)
+    client.post("/register", data={**ask(client, WALKER), "password": WALKER_PASSWORD})
+    site.stop()
+    (site.folder / "gate").mkdir()
+    site.settings |= {"SIGN_UPS_MARK": str(site.folder / "gate" / "sign-up"), "LINE_WAIT_S": "30"}
+    open_again(site)
+    site.launch()
+    wait_until(site.ready, site.log)
+    walker = Client(site.base)
+    enter(walker)
+    assert walker.post("Here at last.")["account"]["username"].startswith(f"{WALKER}_")
+    assert site.sql("SELECT username FROM signups WHERE state = 'waiting'") == [(WALKER,)]
