@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from resilience.errors import ResilienceError
+from resilience.errors import Refused, ResilienceError
+from resilience.model import EpochRecord
 
 
 class Shell(Protocol):
@@ -17,10 +18,20 @@ class Shell(Protocol):
         """Standard output of a command that must succeed."""
 
 
-def set_aside(shell: Shell, newest_nonce: str) -> Mapping[str, Any]:
-    """Move everything of an older epoch into a folder of its own; the host is then as one that was just made."""
-    said = shell.check(f"newest={shlex.quote(newest_nonce)}\n{SET_ASIDE}", timeout=120)
-    return dict(json.loads(said.strip().splitlines()[-1]))
+def set_aside(shell: Shell, site: str, newest: EpochRecord) -> Mapping[str, Any]:
+    """Move everything of an older epoch into a folder of its own; the host is then as one that was just made.
+
+    Refused where the host was told of a newer one: somebody went on since this one was looked up.
+    """
+    said = shell.check(f"newest={shlex.quote(newest.nonce)} number={newest.number:d}\n{SET_ASIDE}", timeout=120)
+    found = dict(json.loads(said.strip().splitlines()[-1]))
+    if "newer" in found:
+        raise Refused(
+            f"{site} is left as it is: it was told of epoch {found['newer']}, and this plan is of epoch {newest.number}.",
+            "Another operator or command went on since this plan was made.",
+            "Run `resilience status`, then plan again.",
+        )
+    return found
 
 
 def database(shell: Shell) -> Mapping[str, Any]:
@@ -56,8 +67,14 @@ END
 """
 SET_ASIDE = """
 set -e
-nonce=$(python3 -c 'import json; print(json.load(open("/etc/resilience/ship.json"))["epoch"]["nonce"])' 2>/dev/null || true)
+read -r told nonce < <(python3 -c 'import json; e = json.load(open("/etc/resilience/ship.json"))["epoch"]; print(e["number"], e["nonce"])' 2>/dev/null || true) || true
 if [ -z "$nonce" ] || [ "$nonce" = "$newest" ]; then echo '{"aside": ""}'; exit 0; fi
+if [ "$told" -gt "$number" ]; then printf '{"newer": %d}\\n' "$told"; exit 0; fi
+for lock in database ledger media; do  # whose machine is gone is at work here still: what it brings is of an older epoch
+  for pid in $(lslocks -nro PID,PATH 2>/dev/null | awk -v at="/run/resilience/$lock.lock" '$2 == at { print $1 }'); do
+    kill "$pid" 2>/dev/null && tail --pid="$pid" -f /dev/null
+  done
+done
 systemctl stop caddy plaza resilience-ship resilience-lease
 systemctl stop resilience-postgres
 systemctl unmask --quiet resilience-postgres

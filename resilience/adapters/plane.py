@@ -29,7 +29,7 @@ from resilience.adapters.host_scripts import (
 )
 from resilience.adapters.shells import Shells
 from resilience.adapters.supplies import VaultSupplies
-from resilience.errors import NoSnapshot, ResilienceError
+from resilience.errors import NoSnapshot, Refused, ResilienceError
 from resilience.host.shape import hand_over, is_locked, open_disk, shape_host
 from resilience.host.spec import site_host
 from resilience.model import CLOUDS, EpochRecord, Point, Site, SiteOutputs
@@ -159,7 +159,14 @@ class SshPlane:
     def nowhere(self, site: Site, outputs: SiteOutputs) -> Sequence[str]:
         """Listed from the host, which is nearer to the vaults than an operator may be."""
         config = self.config.reader(site, self.config.newest(site))
-        return [str(name) for name in self.commands.there(outputs, "nowhere", config, timeout=600)["nowhere"]]
+        found = self.commands.there(outputs, "nowhere", config, timeout=600)
+        if "objects" not in found:  # it looks for what it is named alone, and nothing was
+            raise Refused(
+                f"Whether pictures are nowhere is not known: {site.name}'s host has an older version of this program.",
+                "That one does not ask the rows which there are.",
+                f"Bring the host up to date (`resilience up {site.name}`), then run the same command again.",
+            )
+        return [str(name) for name in found["nowhere"]]
 
     def begin_ship(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """Start it once follow's keys are gone, and do not wait; `start_ship` knows by the nonce that it was begun."""
@@ -303,7 +310,7 @@ class SshPlane:
         """Make room where an older epoch left something."""
         if site.disk_key:  # locked, it would look like a host where nothing was
             self._open_disk(site, outputs)
-        return leaving.set_aside(self.shells(outputs), newest.nonce)
+        return leaving.set_aside(self.shells(outputs), site.name, newest)
 
     def stand_down(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Stop a superseded site for good; where its WAL ends."""

@@ -15,6 +15,8 @@ from resilience.decide.forecast import forecast
 from resilience.decide.vaults import ending
 from resilience.engine.execute import execute, unfinished
 from resilience.engine.observe import observe
+from resilience.engine.run import Run
+from resilience.engine.steps.hand_over import open_again
 from resilience.model import Event, Fleet, Plan, SignOff, Stage
 from resilience.ports import World
 from resilience.render import Progress
@@ -82,6 +84,8 @@ def move(context: Context, fleet: Fleet, world: World, asked: Asked, *, silent: 
     with Progress.for_people(silent=silent) as progress:
         plan = interrupted(world, asked)
         if plan is None or _counts_on(plan, ending(fleet, asked.leaving)):
+            if plan is not None and not (begun := Run(world, fleet, plan)).set_out_to_seal():
+                open_again(begun, plan.source)  # a site opens as far as the one before it is open
             survey = observe(world, fleet)
             until, leaving = asked.pictures_until, asked.leaving
             plan = plan_switchover(fleet, survey, to=asked.to, pictures_until=until, leaving=leaving)

@@ -34,4 +34,4 @@ def _needs(step: Step) -> Iterator[tuple[str, str]]:
         yield "zone", step.subject
     if step.action not in NO_SITE:
         yield "site", step.subject
-    yield from (("vault", str(name)) for name in step.args.get("vaults", ()))
+    yield from (("vault", str(name)) for names in ("vaults", "ends") for name in step.args.get(names, ()))

@@ -114,11 +114,20 @@ class Run:
         return newest
 
     def newest(self) -> EpochRecord:
-        """The newest epoch; Refused where there is none."""
+        """The newest epoch; Refused where there is none, or where somebody else went on since this plan sealed its own."""
         newest = newest_of(self.world.vaults, self.world.signer.verify)
         if newest is None:
             raise _not_ours("This plan's site", "there is no epoch")
+        if self._overtaken_by(newest):
+            raise _not_ours(self.plan.target, f"another machine sealed epoch {newest.number} since, for {newest.site}")
         return newest
+
+    def _overtaken_by(self, newest: EpochRecord) -> bool:
+        """Whether an epoch came after the one of this plan that goes on from none that this journal set out to seal, whichever site it names."""
+        numbers = [int(event.data["number"]) for event in self.events("sealing")]
+        if not numbers or newest.number <= numbers[-1]:
+            return False
+        return self.nonces().isdisjoint([newest.nonce, *self.written_under(newest)])
 
 
 def accepted_of(events: Iterable[Event], nonce: str) -> frozenset[str]:

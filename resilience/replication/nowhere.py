@@ -23,7 +23,8 @@ def main(config: Config) -> dict[str, Any]:
     A vault is asked only as long as some are looked for. TooFewVaults where so few answer that one which k of them hold
     could be missed.
     """
-    left, seen, silent = set(lacking(config, config.named or rows(config))), set[str](), dict[str, str]()
+    names = config.named or rows(config)
+    left, seen, silent = set(lacking(config, names)), set[str](), dict[str, str]()
     for vault in sounded_out(config.open()).values() if left else ():
         if not left:
             break
@@ -39,4 +40,4 @@ def main(config: Config) -> dict[str, Any]:
             "; ".join(f"{name}: {why}" for name, why in silent.items()),
             "Bring one of them back and run the same command again.",
         )
-    return {"nowhere": sorted(left), "silent": silent}
+    return {"nowhere": sorted(left), "silent": silent, "objects": len(names)}

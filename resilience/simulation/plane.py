@@ -69,7 +69,7 @@ class SimPlane:
         def install(host: Host) -> Mapping[str, Any]:
             host.shaped = True
             if epoch.site == site.name:
-                host.told_under = epoch.nonce
+                host.told = epoch
             return {"packages": "supplies"}
 
         return self._on(outputs, "shape", 22.0, install)
@@ -318,18 +318,21 @@ class SimPlane:
             lambda host: {
                 "there": bool(host.promoted_under),
                 "nonce": host.promoted_under,
-                "told": host.told_under,
+                "told": host.told.nonce if host.told else "",
             },
         )
 
     def set_aside(self, site: Site, outputs: SiteOutputs, newest: EpochRecord) -> Mapping[str, Any]:
-        """A database of an older epoch is out of the way."""
+        """A database of an older epoch is out of the way; one of a newer is nobody's but that one's."""
 
         def move(host: Host) -> Mapping[str, Any]:
-            if host.told_under in {"", newest.nonce}:
+            if host.told is None or host.told.nonce in {"", newest.nonce}:
                 return {"aside": ""}
+            _need(
+                host.told.number <= newest.number, f"{site.name} was told of a newer epoch.", "Another machine went on."
+            )
             _empty(host)
-            host.told_under = ""
+            host.told = None
             host.rows, host.pictures, host.ledger = {}, set(), {}
             return {"aside": "/aside"}
 

@@ -96,7 +96,8 @@ def _go_on(state: State, host: Host, newer: EpochRecord) -> None:
     host.put = {name: host.put.get(name, 0) if name in mine else 0 for name in newer.vaults}
     host.pictured = {name: host.pictured.get(name, len(host.wal)) for name in newer.vaults}
     host.ships, host.promoted_under = newer, newer.nonce
-    host.restored_under = host.walked_under = host.told_under = newer.nonce
+    host.restored_under = host.walked_under = newer.nonce
+    host.told = newer
     ship(state, host)
 
 

@@ -32,8 +32,8 @@ class Host:
     """Another machine at the same address has another number."""
     alive: bool = True
     shaped: bool = False
-    told_under: str = ""
-    """Nonce of the epoch that its files name: nothing of that one is set aside."""
+    told: EpochRecord | None = None
+    """The epoch that its files name: nothing of that one is set aside."""
     rows: Rows = field(default_factory=dict)
     wal: list[str] = field(default_factory=list)
     """Writes under the present epoch, in order."""

@@ -95,8 +95,10 @@ def test_what_is_nowhere_is_told_from_what_will_come(host: Site, fleet: Fleet) -
     config = config_of(host).model_copy(update={"named": tuple(NAMES.values())})
     for name in ("birch", "cedar"):
         fleet.vaults()[name].delete(layout.media(NAMES["old"]))
-    assert nowhere.main(config) == {"nowhere": [NAMES["lost"]], "silent": {}}
-    assert nowhere.main(config_of(host)) == {"nowhere": [NAMES["lost"]], "silent": {}}, "rows name them all"
+    assert nowhere.main(config) == {"nowhere": [NAMES["lost"]], "silent": {}, "objects": 5}
+    assert nowhere.main(config_of(host)) == {"nowhere": [NAMES["lost"]], "silent": {}, "objects": 5}, (
+        "rows name them all"
+    )
     told = nowhere.main(silent(config, "birch"))
     assert (told["nowhere"], set(told["silent"])) == ([NAMES["lost"]], {"birch"})
     with pytest.raises(TooFewVaults, match="1 pictures are not here"):
@@ -110,7 +112,7 @@ def test_where_all_is_here_no_vault_is_asked(host: Site) -> None:
         fetch_media.place(folder, name).parent.mkdir(parents=True, exist_ok=True)
         fetch_media.place(folder, name).write_bytes(word.encode())
     config = silent(config_of(host, sql="SELECT sha256 FROM media WHERE wanted <> 3"), "birch", "cedar", "elm")
-    assert nowhere.main(config) == {"nowhere": [], "silent": {}}
+    assert nowhere.main(config) == {"nowhere": [], "silent": {}, "objects": 4}
 
 
 def silent(config: Config, *names: str) -> Config:

@@ -216,6 +216,20 @@ def test_a_plain_move_that_was_interrupted_is_no_evacuation(leaving: Leaving) ->
     assert stage.post(1) == 1
 
 
+def test_a_plain_move_that_had_closed_the_site_is_taken_back_first(leaving: Leaving) -> None:
+    """It was killed between the close and the seal: the new site opens as far as the old one was, not as far as it was left."""
+    stage = day_one()
+    stage.operator.switchover(to="birch")
+    stage.break_next("plane.birch.shipped", how="killed", call=2)
+    assert "killed" in str(attempt(lambda: stage.operator.switchover(to="cedar")))
+    assert stage.post(1) == 0
+    evacuation = leaving(stage, "birch", "--to", "cedar")
+    evacuation.read()
+    assert evacuation.move() is None
+    assert newest_set(stage) == ("cedar", ("elm",))
+    assert stage.post(1) == 1
+
+
 def test_a_plain_move_counts_on_every_vault() -> None:
     """Nobody gave notice: birch's vault is in the set."""
     stage = day_one()

@@ -14,8 +14,10 @@ from resilience.decide import plan_failover
 from resilience.engine.observe import survey_after_loss
 from resilience.errors import ResilienceError, UsageError
 from resilience.model import Fleet, Plan
+from resilience.model import Stage as Gate
 from resilience.replication import layout
 from resilience.simulation import Killed
+from resilience.simulation.plane import SimPlane
 from tests.sim.stage import Stage, attempt, begun, fleet_with
 
 FLEETS = {"two sites": 2, "three sites": 3}
@@ -210,3 +212,24 @@ def test_two_that_stopped_lead_to_the_newest() -> None:
     assert (plan.target, plan.lost) == ("cedar", ("acorn",))
     assert attempt(stage.other_operator().failover) is None
     assert stage.post(1, "cedar") == 1
+
+
+@pytest.mark.parametrize("door", ["shape", "set_aside"])
+def test_the_machine_that_wakes_up_later_does_no_more(door: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one went on to the same site meanwhile, and holds it: nothing is opened, or set aside, by who slept in the middle of a step."""
+    stage, act = begun(fleet_with("async")), getattr(SimPlane, door)
+    stage.state.lose("acorn")
+    other: list[Any] = []
+
+    def slept(plane: SimPlane, *args: Any) -> Any:
+        if not other:
+            other.append(stage.other_operator())
+            other[0].failover(hold=Gate.READ_ONLY)
+        return act(plane, *args)
+
+    monkeypatch.setattr(SimPlane, door, slept)
+    told(stage.operator.failover)
+    assert (newest := stage.monitor.newest()) is not None
+    assert (newest.number, newest.site) == (3, "birch")
+    outputs = other[0].world.clouds["birch"].outputs(stage.fleet.site("birch"))
+    assert stage.world.gate.stage(outputs) == Gate.CLOSED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,13 @@ from pathlib import Path
 import pytest
 
 from resilience.adapters import leaving
+from resilience.errors import Refused
+from resilience.model import EpochRecord
+from tests.replication.harness import wait_until
 
 TMPFILES = Path(leaving.__file__).parent.parent / "host/files/tmpfiles.conf"
 OLD = ("pg/PG_VERSION", "wal/0001", "spool/chunk", "media/aa/picture", "ledger/1", "outbox/media/2", "created")
+NEW = EpochRecord(3, "acorn", "new", 2, ("birch", "elm"), 2, 1, 1.0, "", "")
 MADE_AGAIN = ("pg", "wal", "spool", "media", "ledger", "outbox", "held")
 DIES_AFTER = """#!/bin/bash
 /bin/mv "$@" || exit
@@ -31,7 +36,7 @@ class Host:
     def __post_init__(self) -> None:
         for name in OLD:
             self.file(f"var/lib/resilience/{name}").write_text(f"old {name}")
-        self.file("etc/resilience/ship.json").write_text('{"epoch": {"nonce": "old"}}')
+        self.file("etc/resilience/ship.json").write_text('{"epoch": {"nonce": "old", "number": 2}}')
         self.command("systemctl", "#!/bin/sh\n")
         self.command("runuser", "#!/bin/sh\n")
         self.command("systemd-tmpfiles", "#!/bin/sh\ntouch $root/boot\n")
@@ -58,7 +63,7 @@ class Host:
     def check(self, command: str, *, stdin: bytes | None = None, timeout: float = 60.0) -> str:
         """As a host's shell does."""
         moved = command
-        for folder in ("/var/lib/resilience", "/etc/resilience"):
+        for folder in ("/var/lib/resilience", "/etc/resilience", "/run/resilience"):
             moved = moved.replace(folder, f"{self.root}{folder}")
         path = {"PATH": f"{self.root}/bin:{os.environ['PATH']}", "root": str(self.root)}
         env = {**os.environ, **path, "dies_after": str(self.dies_after)}
@@ -71,9 +76,32 @@ class Host:
 def test_all_of_the_older_epoch_is_set_aside(tmp_path: Path) -> None:
     """Moved as it is; what the host then has is what a new one has."""
     host = Host(tmp_path)
-    assert leaving.set_aside(host, "new") == {"aside": f"{tmp_path}/var/lib/resilience/aside/old"}
+    assert leaving.set_aside(host, "acorn", NEW) == {"aside": f"{tmp_path}/var/lib/resilience/aside/old"}
     is_as_new(host)
-    assert leaving.set_aside(host, "new") == {"aside": ""}
+    assert leaving.set_aside(host, "acorn", NEW) == {"aside": ""}
+
+
+def test_what_a_newer_epoch_made_is_nobody_elses(tmp_path: Path) -> None:
+    """A machine that slept since it looked its epoch up moves nothing."""
+    host = Host(tmp_path)
+    host.file("etc/resilience/ship.json").write_text('{"epoch": {"nonce": "newer", "number": 4}}')
+    with pytest.raises(Refused, match="acorn is left as it is: it was told of epoch 4, and this plan is of epoch 3"):
+        leaving.set_aside(host, "acorn", NEW)
+    assert all((tmp_path / "var/lib/resilience" / name).read_text() == f"old {name}" for name in OLD)
+
+
+def test_who_is_at_work_there_for_a_machine_that_is_gone_is_ended_first(tmp_path: Path) -> None:
+    """Its restore would go on writing where nobody looks any more, and keep the next one waiting."""
+    host = Host(tmp_path)
+    lock = host.file("run/resilience/database.lock")
+    restoring = subprocess.Popen(["bash", "-c", 'flock --no-fork "$0" sleep 1000 & wait -n', lock])
+    try:
+        wait_until(lambda: subprocess.run(["flock", "-n", lock, "true"], check=False).returncode, "its lock")
+        leaving.set_aside(host, "acorn", NEW)
+        assert restoring.wait(timeout=60) == 128 + signal.SIGTERM
+    finally:
+        restoring.kill()
+    is_as_new(host)
 
 
 @pytest.mark.parametrize("dies_after", range(1, 10))
@@ -81,10 +109,10 @@ def test_a_host_that_lost_power_half_way_is_set_aside_all_the_same(tmp_path: Pat
     """Its boot makes the folders anew that were moved: those empty ones are no reason to stop for ever."""
     host = Host(tmp_path, dies_after)
     with pytest.raises(subprocess.CalledProcessError):
-        leaving.set_aside(host, "new")
+        leaving.set_aside(host, "acorn", NEW)
     host.boot()
     host.dies_after = 0
-    leaving.set_aside(host, "new")
+    leaving.set_aside(host, "acorn", NEW)
     is_as_new(host)
 
 
@@ -93,13 +121,13 @@ def test_what_was_written_after_that_boot_is_kept_too(tmp_path: Path) -> None:
     host = Host(tmp_path, dies_after=3)
     for written in ("first", "second"):
         with pytest.raises(subprocess.CalledProcessError):
-            leaving.set_aside(host, "new")
+            leaving.set_aside(host, "acorn", NEW)
         host.boot()
         host.file("var/lib/resilience/wal/0002").write_text(written)
         (tmp_path / "moves").unlink()
         host.dies_after = 1
     host.dies_after = 0
-    leaving.set_aside(host, "new")
+    leaving.set_aside(host, "acorn", NEW)
     is_as_new(host)
     aside = tmp_path / "var/lib/resilience/aside/old"
     assert sorted(file.read_text() for file in aside.glob("wal*/0002")) == ["first", "second"]
@@ -112,7 +140,7 @@ def test_it_is_told_whose_database_a_host_has(tmp_path: Path) -> None:
     note = host.file("var/lib/resilience/pg/resilience.json")
     note.write_text('{"nonce": "abc", "state": "promoted"}')
     assert leaving.database(host) == {"there": True, "nonce": "abc", "told": "old"}
-    leaving.set_aside(host, "new")
+    leaving.set_aside(host, "acorn", NEW)
     assert leaving.database(host) == {"there": False, "nonce": "", "told": ""}
 
 

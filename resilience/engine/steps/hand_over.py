@@ -113,7 +113,7 @@ def drain(run: Run, step: Step) -> Facts:
     try:
         return _drained(run, site.name)
     except (_Behind, ResilienceError) as error:
-        _open_again(run, site.name)
+        open_again(run, site.name)
         raise Refused(
             f"{site.name} goes on serving: it is not known that every vault holds everything.",
             f"{error}",
@@ -121,7 +121,7 @@ def drain(run: Run, step: Step) -> Facts:
         ) from error
 
 
-def _open_again(run: Run, site: str) -> None:
+def open_again(run: Run, site: str) -> None:
     """As far as it was open before it was closed, whichever attempt of this plan did that."""
     closed = [event.data["was"] for event in run.events("closed") if event.data["site"] == site]
     if closed:
