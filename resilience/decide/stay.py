@@ -9,7 +9,7 @@ from resilience.decide.hazards import every_name_lost, thin
 from resilience.decide.naming import naming
 from resilience.decide.quorum import VaultSet, lost_vendors, missed, newest_epoch, next_set, short_of, silent, usable
 from resilience.decide.standby import no_way_on, stand_by
-from resilience.decide.vaults import change, complete, refuse_behind, same, whole_again
+from resilience.decide.vaults import behind, change, complete, same, whole_again
 from resilience.errors import Refused, ResilienceError
 from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown
 
@@ -38,8 +38,6 @@ def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = fro
         return _turned(fleet, survey, epoch, lost)
     _refuse_idle(survey, epoch)
     following = _following(fleet, survey, epoch, lost)
-    if not same(epoch, following):
-        refuse_behind(survey, epoch, following)
     steps = tuple(_steps(fleet, epoch, following, lost, _upto(survey, epoch)))
     hazards = (*_hazards(fleet, survey, epoch, following, lost), *no_way_on(fleet, epoch.site, lost))
     return Plan("protect", fleet.name, epoch.site, epoch.site, steps, hazards, tuple(sorted(lost)))
@@ -109,9 +107,13 @@ def _refuse_idle(survey: Survey, epoch: EpochRecord) -> None:
 
 def _following(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[str]) -> VaultSet:
     """The set without lost vaults; the present one where it is as it should be, or where it can't be changed."""
-    present = VaultSet(epoch.vaults, epoch.k, epoch.s)
+    wanted = _wanted(fleet, survey, epoch, lost)
+    return VaultSet(epoch.vaults, epoch.k, epoch.s) if wanted is None or behind(survey, epoch, wanted) else wanted
+
+
+def _wanted(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[str]) -> VaultSet | None:
     if short_of(fleet, survey, epoch, lost) is not None or not fleet.vaults_for(epoch.site, lost):
-        return present
+        return None
     wanted = next_set(fleet, epoch.site, lost)
     kept = tuple(vault for vault in fleet.vaults if vault.name in epoch.vaults)
     if sum(vault.name in wanted.vaults for vault in kept) < wanted.k:
@@ -165,5 +167,12 @@ def _hazards(
             "is left."
         )
         yield Hazard("cannot-seal", why)
+    wanted = _wanted(fleet, survey, epoch, lost)
+    if wanted is not None and not same(epoch, wanted) and (stuck := behind(survey, epoch, wanted)) is not None:
+        why = (
+            f"The vault set stays as it is, with what is lost in it: of the vaults that would stay {stuck.whole} have everything, and "
+            f"it takes {wanted.k}. {stuck.lacks}: left behind once, and not filled since. {stuck.mend}, then plan again."
+        )
+        yield Hazard("set-stays", why)
     yield from thin(epoch, following)
     yield from every_name_lost(fleet, lost)

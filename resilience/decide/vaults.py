@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from resilience.decide.hazards import thin
 from resilience.decide.quorum import VaultSet, lost_vendors, newest_epoch, next_set, sealable
@@ -42,7 +42,7 @@ def plan_vaults(
         return Plan("vaults", fleet.name, site.name, site.name, steps, (), tuple(sorted(lost)))
     following = reachable(old, following)
     sealable(fleet, survey, old, lost)
-    refuse_behind(survey, old, following)
+    _refuse_behind(survey, old, following)
     steps = (*change(fleet, old, following, unfilled=unfilled), *_protect(old.site, following))
     return Plan("vaults", fleet.name, site.name, site.name, steps, tuple(thin(old, following)), tuple(sorted(lost)))
 
@@ -80,22 +80,43 @@ def reachable(old: EpochRecord, following: VaultSet) -> VaultSet:
     return VaultSet(following.vaults, len(kept), max(following.s, len(following.vaults) - len(kept) + 1))
 
 
-def refuse_behind(survey: Survey, old: EpochRecord, following: VaultSet) -> None:
-    """Refused where fewer vaults would stay that have everything than confirm: ship can't go on from those, and nothing is confirmed meanwhile."""
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Why ship can't go on from the vaults that would stay: how many of them have everything, and what the others lack."""
+
+    whole: int
+    holes: Mapping[str, Mapping[str, str]]
+
+    @property
+    def lacks(self) -> str:
+        """Which lacks what."""
+        return ", ".join(f"{name} lacks {hole['from']} to {hole['until']}" for name, hole in self.holes.items())
+
+    @property
+    def mend(self) -> str:
+        """What to type."""
+        return " and ".join(f"`resilience catch-up {name}`" for name in self.holes)
+
+
+def behind(survey: Survey, old: EpochRecord, following: VaultSet) -> Behind | None:
+    """Whether fewer vaults would stay that have everything than confirm: ship could not go on, and nothing would be confirmed meanwhile."""
     seen = survey.sites.get(old.site)
     if seen is None or isinstance(seen.ship, Unknown):
-        return
+        return None
     kept = [name for name in following.vaults if name in old.vaults]
     told = seen.ship.get("vaults", {})
     holes = {name: hole for name in kept if (hole := told.get(name, {}).get("hole"))}
-    if len(kept) - len(holes) >= following.k:
-        return
-    lacks = ", ".join(f"{name} lacks {hole['from']} to {hole['until']}" for name, hole in holes.items())
-    raise Refused(
-        f"Of the vaults that would stay {len(kept) - len(holes)} have everything, and it takes {following.k}.",
-        f"{lacks}: left behind once, and not filled since. Ship would wait for that, and no commit would be confirmed.",
-        f"{' and '.join(f'`resilience catch-up {name}`' for name in holes)}, then plan again.",
-    )
+    whole = len(kept) - len(holes)
+    return Behind(whole, holes) if whole < following.k else None
+
+
+def _refuse_behind(survey: Survey, old: EpochRecord, following: VaultSet) -> None:
+    if (short := behind(survey, old, following)) is not None:
+        raise Refused(
+            f"Of the vaults that would stay {short.whole} have everything, and it takes {following.k}.",
+            f"{short.lacks}: left behind once, and not filled since. Ship would wait for that, and no commit would be confirmed.",
+            f"{short.mend}, then plan again.",
+        )
 
 
 def is_half_way(fleet: Fleet, plan: Plan) -> bool:

@@ -6,7 +6,7 @@ from resilience.judge.clocks import planned
 from resilience.judge.evidence import Evidence, Findings, listed, mapping, names
 from resilience.model import Protection
 
-THIN = frozenset({"single-vault-left", "no-spare-vault", "no-next-standby", "cannot-seal"})
+THIN = frozenset({"single-vault-left", "no-spare-vault", "no-next-standby", "cannot-seal", "set-stays"})
 """Hazards that say how the next loss would find the app."""
 
 

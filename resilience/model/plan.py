@@ -42,6 +42,7 @@ HAZARDS = frozenset(
         "no-spare-vault",
         "old-name-served",
         "primary-reads-snapshots",
+        "set-stays",
         "silent-vault",
         "single-vault-left",
         "slow-name",
