@@ -37,6 +37,14 @@ def filled_by(operator: Operator) -> list[list[str]]:
     return [list(step["facts"]["copied"]) for step in steps]
 
 
+def birch_serves(stage: Stage) -> None:
+    """Under the epoch that the failover sealed, and no later one."""
+    newest = stage.monitor.newest()
+    assert newest is not None
+    assert (newest.number, newest.site) == (2, "birch")
+    assert stage.post(1) == 1
+
+
 def test_up_takes_the_place_of_no_failover_that_began_to_seal() -> None:
     """It is refused, and says to type the command that stopped: that one goes on where it was going."""
     stage = lost()
@@ -45,10 +53,7 @@ def test_up_takes_the_place_of_no_failover_that_began_to_seal() -> None:
     with pytest.raises(Refused, match="birch stays as it is"):
         stage.operator.up("birch", frozenset({"acorn"}))
     stage.operator.failover()
-    newest = stage.monitor.newest()
-    assert newest is not None
-    assert (newest.number, newest.site) == (2, "birch")
-    assert stage.post(1) == 1
+    birch_serves(stage)
 
 
 @pytest.mark.parametrize("action", ["verify", "point", "protect"])
@@ -59,10 +64,7 @@ def test_up_that_goes_through_takes_its_place_no_more_than_one_that_is_refused(a
         stage.operator.asleep(partial(begins, action), interrupted).failover()
     stage.operator.up("birch", frozenset({"acorn"}))
     stage.operator.failover()
-    newest = stage.monitor.newest()
-    assert newest is not None
-    assert (newest.number, newest.site) == (2, "birch")
-    assert stage.post(1) == 1
+    birch_serves(stage)
     assert unfinished(stage.world, "failover") is None
 
 
