@@ -8,6 +8,7 @@ made users and files. What is there already is not fetched again; a finished hos
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import functools
 import hashlib
@@ -34,7 +35,7 @@ DPKG_LOCK = Path("/var/lib/dpkg/lock-frontend")
 TIMERS = ("apt-daily.timer", "apt-daily-upgrade.timer")
 PATIENCE_S = 10.0
 LEAST = 5 << 20
-"""Bytes that must come within that time, or the next vault is asked."""
+"""Bytes that must come within that time, of all files that come together: whoever gives less than his share is passed over."""
 PASSED_OVER = "passed-over"
 """Beside the supplies: vaults that come last, in the next run, too."""
 BLOCK = 1 << 18
@@ -55,6 +56,26 @@ class Slow(Exception):
         came = f"{lately} bytes" if download.got else "nothing"
         super().__init__(f"{came} came in {seconds:.3g} s")
         self.rate, self.silent = lately / max(seconds, 0.001), not download.got
+
+
+class Line:
+    """What comes into this host: files that come together share it, and with it the least that must come."""
+
+    def __init__(self, files: int) -> None:
+        self._coming, self._lock = files, threading.Lock()
+
+    def share(self) -> float:
+        """The least of one file, of those that still come."""
+        return LEAST / self._coming
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        """One of them, until it is there or nobody gave it."""
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._coming -= 1
 
 
 def run(job: dict[str, Any]) -> None:
@@ -94,8 +115,9 @@ def unpack(job: dict[str, Any]) -> dict[str, Any]:
     STORE.mkdir(parents=True, exist_ok=True)
     HOME.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + job["within_s"]
+    line = Line(len(missing))
     with ThreadPoolExecutor(max(1, len(missing))) as pool:
-        parts = list(pool.map(lambda file: bring(file, until), missing))
+        parts = list(pool.map(lambda file: bring(file, until, line), missing))
     remember({"parts": {file["name"]: file["sha256"] for file in job["files"]}})
     return {"digest": job["digest"], "already": False, "parts": {part["name"]: part for part in parts}}
 
@@ -132,11 +154,12 @@ def remember(what: dict[str, Any]) -> None:
     new.replace(MARKER)
 
 
-def bring(file: dict[str, Any], until: float) -> dict[str, Any]:
+def bring(file: dict[str, Any], until: float, line: Line) -> dict[str, Any]:
     """Fetch one file before that moment, and install it in its way."""
     began = time.monotonic()
     path = STORE / file["name"]
-    source, refused = fetch(file, path, until)
+    with line.one():
+        source, refused = fetch(file, path, until, line)
     fetched = time.monotonic()
     {"debs.tar": packages, "restic": program}.get(file["name"], tree)(path)
     return {
@@ -149,7 +172,7 @@ def bring(file: dict[str, Any], until: float) -> dict[str, Any]:
     }
 
 
-def fetch(file: dict[str, Any], path: Path, until: float) -> tuple[str, list[str]]:
+def fetch(file: dict[str, Any], path: Path, until: float, line: Line) -> tuple[str, list[str]]:
     """The file whole and unaltered, from the first source that has it so; who failed is named.
 
     Who is slow is passed over, and where nobody else has it asked again, the quickest first and each time with twice the
@@ -164,7 +187,7 @@ def fetch(file: dict[str, Any], path: Path, until: float) -> tuple[str, list[str
         for source in in_turn(asked, path.parent):
             vault = str(source["vault"])
             try:
-                Download(source, file, path).take(patience, until)
+                Download(source, file, path).take(patience, until, line)
             except Slow as error:
                 why[vault] = str(error)
                 if not error.silent or patience == PATIENCE_S:
@@ -212,15 +235,15 @@ class Download(threading.Thread):
         path.unlink(missing_ok=True)  # whoever was left behind still writes into his own
         self._file = path.open("xb")
 
-    def take(self, patience: float, until: float) -> None:
+    def take(self, patience: float, until: float, line: Line) -> None:
         """Return once it is all there; Slow where too little came within the patience, Refused where it is something else."""
         self._timeout = 2 * patience
         self.start()
         while self.is_alive():
-            before, since = self.got, time.monotonic()
+            before, since, least = self.got, time.monotonic(), line.share()
             self.join(max(0.0, min(patience, until - since)))
             lately = self.got - before
-            if self.is_alive() and (lately < LEAST or time.monotonic() >= until):
+            if self.is_alive() and (lately < least or time.monotonic() >= until):
                 self.left = True
                 raise Slow(self, lately, time.monotonic() - since)
         if self.error is not None:

@@ -82,7 +82,7 @@ def _fleet(vaults: tuple[VaultSpec, ...]) -> Fleet:
 def _fetched(file: Mapping[str, object], folder: Path) -> tuple[str, bytes]:
     """What a host's script gets, and from which vault."""
     path = folder / str(file["name"])
-    source, _ = fetch.fetch(dict(file), path, math.inf)
+    source, _ = fetch.fetch(dict(file), path, math.inf, fetch.Line(1))
     return source, path.read_bytes()
 
 
@@ -122,7 +122,7 @@ def test_an_altered_file_is_taken_from_another_vault(ours: VaultSupplies, tmp_pa
     key = f"supplies/{restic['sha256']}/restic"
     first.delete(key)
     first.put_new(key, b"x" + CONTENTS["restic"][1:])
-    source, refused = fetch.fetch(restic, tmp_path / "restic", math.inf)
+    source, refused = fetch.fetch(restic, tmp_path / "restic", math.inf, fetch.Line(1))
     assert source == restic["sources"][1]["vault"]
     assert "altered" in refused[0]
     assert (tmp_path / "restic").read_bytes() == CONTENTS["restic"]
@@ -133,7 +133,7 @@ def test_a_missing_file_is_taken_from_another_vault(ours: VaultSupplies, tmp_pat
     ours.put()
     for file in ours.sources(ours.vaults)["files"]:
         ours.vaults[file["sources"][0]["vault"]].delete(f"supplies/{file['sha256']}/{file['name']}")
-        source, refused = fetch.fetch(file, tmp_path / file["name"], math.inf)
+        source, refused = fetch.fetch(file, tmp_path / file["name"], math.inf, fetch.Line(1))
         assert source == file["sources"][1]["vault"]
         assert "404" in refused[0]
 
@@ -145,7 +145,7 @@ def test_when_no_vault_has_it_each_is_named(ours: VaultSupplies, tmp_path: Path)
     for vault in ours.vaults.values():
         vault.delete(f"supplies/{file['sha256']}/{file['name']}")
     with pytest.raises(fetch.Failed) as caught:
-        fetch.fetch(file, tmp_path / "file", math.inf)
+        fetch.fetch(file, tmp_path / "file", math.inf, fetch.Line(1))
     assert all(name in str(caught.value) for name in ours.vaults)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import os
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +22,8 @@ from resilience.adapters.shells import FIRST_BOOT_S
 from resilience.host import fetch, shape
 
 DATA = os.urandom(1 << 20)
+LEAST = len(DATA) // 4
+PIECE = 1 << 14
 MORE = 8 << 20
 """So much goes out at once of what has no end; after that a little at a time, as long as anybody listens."""
 PATIENCE_S = 0.6
@@ -34,6 +38,10 @@ class Vaults:
     url: str
     over: threading.Event
     asked: list[str] = field(default_factory=list)
+    line: threading.Lock = field(default_factory=threading.Lock)
+    """One line carries all that is put on it."""
+    line_rate: float = 0.0
+    """Bytes a second that it carries."""
 
     def file(self, *names: str) -> dict[str, Any]:
         """The file as a job names it, to be had from these."""
@@ -88,6 +96,20 @@ def _half_speed(to: _Door) -> None:
         to.pause(PATIENCE_S * 1.5)
 
 
+def _behind_a_line(to: _Door) -> None:
+    """A whole package, as quick as its share of the line lets it."""
+    to.answers(len(PACKAGE))
+    for at in range(0, len(PACKAGE), PIECE):
+        with to.vaults.line:
+            to.pause(PIECE / to.vaults.line_rate)
+        to.wfile.write(PACKAGE[at : at + PIECE])
+
+
+def _package(to: _Door) -> None:
+    to.answers(len(PACKAGE))
+    to.wfile.write(PACKAGE)
+
+
 def _cut_at_the_end(to: _Door) -> None:
     """Quick, but for the last byte."""
     to.answers(len(DATA))
@@ -95,6 +117,16 @@ def _cut_at_the_end(to: _Door) -> None:
     to.pause(LIMIT_S * 2)
 
 
+def _packed() -> bytes:
+    """What a host unpacks."""
+    made, member = io.BytesIO(), tarfile.TarInfo("data")
+    member.size = len(DATA)
+    with tarfile.open(fileobj=made, mode="w:gz", compresslevel=1) as tar:
+        tar.addfile(member, io.BytesIO(DATA))
+    return made.getvalue()
+
+
+PACKAGE = _packed()
 WAYS: Mapping[str, Callable[[_Door], None]] = {
     "good": _good,
     "endless": _endless,
@@ -105,6 +137,8 @@ WAYS: Mapping[str, Callable[[_Door], None]] = {
     "shorter": _shorter,
     "no-answer": _no_answer,
     "half-speed": _half_speed,
+    "behind-a-line": _behind_a_line,
+    "package": _package,
     "cut-at-the-end": _cut_at_the_end,
 }
 
@@ -148,7 +182,7 @@ class _Door(BaseHTTPRequestHandler):
 def vaults(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vaults]:
     """A real server, and little patience: a window is a fraction of a second."""
     monkeypatch.setattr(fetch, "PATIENCE_S", PATIENCE_S, raising=False)
-    monkeypatch.setattr(fetch, "LEAST", len(DATA) // 4, raising=False)
+    monkeypatch.setattr(fetch, "LEAST", LEAST, raising=False)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Door)
     server.daemon_threads = True
     found = _Door.vaults = Vaults(f"http://127.0.0.1:{server.server_port}", threading.Event())
@@ -165,7 +199,7 @@ def _fetched(file: dict[str, Any], folder: Path, within: float = math.inf) -> tu
 
     def work() -> None:
         try:
-            found.append(fetch.fetch(file, folder / "restic", time.monotonic() + within))
+            found.append(fetch.fetch(file, folder / "restic", time.monotonic() + within, fetch.Line(1)))
         except Exception as error:  # noqa: BLE001 - raised again below
             found.append(error)
 
@@ -178,7 +212,7 @@ def _fetched(file: dict[str, Any], folder: Path, within: float = math.inf) -> tu
     return found[0]
 
 
-@pytest.mark.parametrize("bad", sorted(set(WAYS) - {"good", "half-speed"}))
+@pytest.mark.parametrize("bad", sorted(set(WAYS) - {"good", "half-speed", "behind-a-line", "package"}))
 def test_who_drags_it_out_or_gives_something_else_is_passed_over_and_named(
     vaults: Vaults, tmp_path: Path, bad: str
 ) -> None:
@@ -245,6 +279,40 @@ def test_the_next_run_does_not_begin_with_who_was_passed_over(vaults: Vaults, tm
     vaults.asked.clear()
     assert _fetched(vaults.file("shorter", "trickle", "good"), tmp_path) == ("good", [])
     assert vaults.asked == ["good"]
+
+
+def _unpacked(vaults: Vaults, folder: Path, patch: pytest.MonkeyPatch, count: int) -> Mapping[str, Any]:
+    """So many packages at once, of a vault behind the line and another one; what was said of each."""
+    for name, path in {"HOME": folder / "home", "STORE": folder / "store", "MARKER": folder / "home/marker"}.items():
+        patch.setattr(fetch, name, path)
+    one = {
+        **vaults.file("behind-a-line", "package"),
+        "sha256": hashlib.sha256(PACKAGE).hexdigest(),
+        "bytes": len(PACKAGE),
+    }
+    files = [{**one, "name": f"{number}.tar.gz"} for number in range(count)]
+    parts: Mapping[str, Any] = fetch.unpack({"digest": "", "files": files, "within_s": LIMIT_S})["parts"]
+    return parts
+
+
+def test_files_that_come_together_share_the_least_rate(
+    vaults: Vaults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An honest vault behind a line that carries enough for one is not passed over since it carries four at a time."""
+    vaults.line_rate = 2.5 * LEAST / PATIENCE_S
+    parts = _unpacked(vaults, tmp_path, monkeypatch, 4)
+    assert [(part["source"], part["refused"]) for part in parts.values()] == [("behind-a-line", [])] * 4
+    assert vaults.asked == ["behind-a-line"] * 4
+
+
+def test_a_vault_that_drags_all_files_out_is_passed_over_at_once(
+    vaults: Vaults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That all come slowly together is no excuse for one: each is asked of it once."""
+    vaults.line_rate = 0.5 * LEAST / PATIENCE_S
+    parts = _unpacked(vaults, tmp_path, monkeypatch, 4)
+    assert [part["source"] for part in parts.values()] == ["package"] * 4
+    assert sorted(vaults.asked) == ["behind-a-line"] * 4 + ["package"] * 4
 
 
 def test_links_and_the_caller_last_longer_than_the_host_s_patience() -> None:
