@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from resilience.errors import Refused, ResilienceError
+from resilience.errors import ResilienceError
+from resilience.host.shape import overtaken
 from resilience.model import EpochRecord
 
 
@@ -26,11 +27,7 @@ def set_aside(shell: Shell, site: str, newest: EpochRecord) -> Mapping[str, Any]
     said = shell.check(f"newest={shlex.quote(newest.nonce)} number={newest.number:d}\n{SET_ASIDE}", timeout=120)
     found = dict(json.loads(said.strip().splitlines()[-1]))
     if "newer" in found:
-        raise Refused(
-            f"{site} is left as it is: it was told of epoch {found['newer']}, and this plan is of epoch {newest.number}.",
-            "Another operator or command went on since this plan was made.",
-            "Run `resilience status`, then plan again.",
-        )
+        raise overtaken(f"{site} is left as it is", found["newer"], newest.number)
     return found
 
 
@@ -67,6 +64,7 @@ END
 """
 SET_ASIDE = """
 set -e
+if [ -d /etc/resilience ]; then exec 9< /etc/resilience; flock 9; fi  # nobody tells the host of another epoch meanwhile
 read -r told nonce < <(python3 -c 'import json; e = json.load(open("/etc/resilience/ship.json"))["epoch"]; print(e["number"], e["nonce"])' 2>/dev/null || true) || true
 if [ -z "$nonce" ] || [ "$nonce" = "$newest" ]; then echo '{"aside": ""}'; exit 0; fi
 if [ "$told" -gt "$number" ]; then printf '{"newer": %d}\\n' "$told"; exit 0; fi

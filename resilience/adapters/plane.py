@@ -30,8 +30,8 @@ from resilience.adapters.host_scripts import (
 from resilience.adapters.shells import Shells
 from resilience.adapters.supplies import VaultSupplies
 from resilience.errors import NoSnapshot, Refused, ResilienceError
-from resilience.host.shape import hand_over, is_locked, open_disk, shape_host
-from resilience.host.spec import site_host
+from resilience.host.shape import Keys, hand_over, is_locked, open_disk, put_keys, shape_host
+from resilience.host.spec import File, site_host
 from resilience.model import CLOUDS, EpochRecord, Point, Site, SiteOutputs
 from resilience.ports import Merged, Recovered, Snapshots, Vault
 from resilience.replication import epoch as epochs
@@ -58,7 +58,9 @@ class SshPlane:
 
     def shape(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
         """Packages, users, units and files; the keys of this site and epoch, which are all that a ready standby needs."""
-        began, where, keys = time.monotonic(), self.supplies.sources(epoch.vaults), self.config.keys(site, epoch)
+        began, where = time.monotonic(), self.supplies.sources(epoch.vaults)
+        newest = epoch.number if epoch.nonce else epoch.number - 1  # a move is prepared: that epoch is not sealed yet
+        keys = Keys(site.name, newest, self.config.keys(site, epoch))
         shell = self.shells(outputs)
         if site.disk_key:
             self._open_disk(site, outputs)
@@ -189,25 +191,25 @@ class SshPlane:
 
     def admit(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, vaults: Sequence[str]) -> None:
         """Give ship the credentials for these vaults, and start it again with them."""
-        self._keep_ship(outputs, self.config.ship(site, epoch, also=vaults))
+        self._keep_ship(outputs, epoch, self.config.ship(site, epoch, also=vaults))
         self.shells(outputs).check("systemctl restart resilience-ship", timeout=60)
 
     def await_turn(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """Wait for ship to turn; then its file says the same, and names no vault that was left out."""
         script = AWAIT_TURN.format(number=epoch.number, k=epoch.k, run=RUN)
         self.shells(outputs).check(f"{PYTHON} -c '{script}'", timeout=60)
-        self._keep_ship(outputs, self.config.ship(site, epoch))
+        self._keep_ship(outputs, epoch, self.config.ship(site, epoch))
 
     def force_turn(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """Tell ship by its file, start it again, and wait: Postgres, which a lapsed lease stopped, is started by ship."""
-        self._keep_ship(outputs, {**self.config.ship(site, epoch), "forced": True})
+        self._keep_ship(outputs, epoch, {**self.config.ship(site, epoch), "forced": True})
         self.shells(outputs).check("systemctl restart resilience-ship", timeout=60)
         self.await_turn(site, outputs, epoch)
 
-    def _keep_ship(self, outputs: SiteOutputs, config: Mapping[str, Any]) -> None:
+    def _keep_ship(self, outputs: SiteOutputs, epoch: EpochRecord, config: Mapping[str, Any]) -> None:
         """Replace ship's configuration on the host at once; it comes through a pipe."""
-        line = f"umask 077 && cat > {ETC}/.ship.json.new && mv {ETC}/.ship.json.new {ETC}/ship.json"
-        self.shells(outputs).check(line, stdin=json.dumps(config).encode())
+        file = File(f"{ETC}/ship.json", json.dumps(config), mode="600")
+        put_keys(self.shells(outputs), Keys(epoch.site, epoch.number, [file]))
 
     def snapshot(self, site: Site, outputs: SiteOutputs) -> Snapshots:
         """One snapshot into each vault of the epoch; a standby's labels are signed here."""

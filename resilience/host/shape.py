@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
-from resilience.errors import ResilienceError
+from resilience.errors import Refused, ResilienceError
 from resilience.host.spec import File, HostSpec
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -25,6 +25,8 @@ STANDBY = "/var/lib/resilience/wal/follow.json"
 """Is there on a host that follows."""
 ETC, DATA = "/etc/resilience", "/var/lib/resilience"
 """Where all that is ours lies, but for programs."""
+TOLD = (f"{ETC}/ship.json", "/run/resilience/follow.json")
+"""Name the epoch that a host was told of, as a primary or as a standby."""
 LAYOUT = "/etc/tmpfiles.d/resilience.conf"
 FETCH_S = 3000.0
 """So long a host asks vaults that are slow, and then names them; what they are asked by lasts an hour."""
@@ -35,6 +37,16 @@ DEPLOY_S = 180.0
 
 class NotShaped(ResilienceError):
     """A host could not be brought into shape; every part of it may be repeated."""
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Files that belong to one site and epoch: another epoch changes them."""
+
+    site: str
+    epoch: int
+    """The newest there was when they were made: a host that was told of a newer one is not given them."""
+    files: Sequence[File]
 
 
 class Login(Protocol):
@@ -84,20 +96,19 @@ class Shell(Protocol):
 
 
 def shape_host(
-    login: Login, shell: Shell, spec: HostSpec, supplies: Mapping[str, Any], keys: Sequence[File] = ()
+    login: Login, shell: Shell, spec: HostSpec, supplies: Mapping[str, Any], keys: Keys
 ) -> Mapping[str, Any]:
     """Bring a host into shape from supplies alone; repeating it changes nothing. Returns what it took.
 
-    `supplies` is {digest, files: [{name, sha256, bytes, sources: [{vault, url, headers}]}]}; `keys` are files that
-    another epoch changes.
+    `supplies` is {digest, files: [{name, sha256, bytes, sources: [{vault, url, headers}]}]}.
     """
     began = time.monotonic()
     digest = _digest(spec, supplies)
-    spec = spec.with_files(keys)
     with ThreadPoolExecutor(2) as pool:
         unpacking = pool.submit(_fetch, login, shell, {**supplies, "phase": "unpack", "within_s": FETCH_S}, UNPACK_S)
-        deploying = pool.submit(_deploy, login, spec)
+        deploying = pool.submit(_deploy, login, spec.without(keys.files))
         unpacked, deployed = unpacking.result(), deploying.result()
+    put_keys(shell, keys)
     finish = {"phase": "configure", "digest": supplies["digest"]}
     configured = _fetch(login, shell, finish, CONFIGURE_S)
     shell.run(f"echo {digest} > {MARKER}")
@@ -105,15 +116,39 @@ def shape_host(
     return {"seconds": seconds, "supplies": unpacked, "files": deployed, "configure": configured}
 
 
-def hand_over(shell: Shell, spec: HostSpec, supplies: Mapping[str, Any], keys: Sequence[File]) -> bool:
+def hand_over(shell: Shell, spec: HostSpec, supplies: Mapping[str, Any], keys: Keys) -> bool:
     """Give a standby that is in shape the keys of its epoch, and touch nothing else; False where it is not in shape."""
+    shape = {"marker": MARKER, "standby": STANDBY, "digest": _digest(spec, supplies)}
+    return "put" in _put(shell, keys, shape=shape)
+
+
+def put_keys(shell: Shell, keys: Keys) -> None:
+    """Give a host files of its epoch; Refused, and none is put, where it was told of a newer one."""
+    if "error" in (done := _put(shell, keys)):
+        raise _not_shaped(keys.site, "keys and settings", done["error"])
+
+
+def overtaken(left: str, told: int, epoch: int) -> Refused:
+    """What was left as it is since a host was told of a newer epoch than this one."""
+    return Refused(
+        f"{left}: it was told of epoch {told}, and this plan is of epoch {epoch}.",
+        "Another operator or command went on since this plan was made.",
+        "Run `resilience status`, then plan again.",
+    )
+
+
+def _put(shell: Shell, keys: Keys, **only: Mapping[str, str]) -> dict[str, Any]:
+    """Run `keys.py` on the host. Secrets travel on standard input, and the end of its complaint holds none."""
     script = (files("resilience.host") / "keys.py").read_text()
-    order: dict[str, Any] = {"marker": MARKER, "standby": STANDBY, "digest": _digest(spec, supplies)}
-    order["files"] = [asdict(file) for file in keys]
-    stream = f"{script}\nimport json\nput(json.loads({json.dumps(order)!r}))\n"
-    done = shell.run("python3 -", stdin=stream.encode(), timeout=30)
+    order = {"lock": ETC, "told": TOLD, "epoch": keys.epoch, "files": [asdict(file) for file in keys.files], **only}
+    done = shell.run("python3 -", stdin=f"{script}\nput(json.loads({json.dumps(order)!r}))\n".encode(), timeout=60)
     lines = done.out.strip().splitlines()
-    return done.exit == 0 and bool(lines) and bool(json.loads(lines[-1])["in_shape"])
+    if done.exit or not lines:
+        return {"error": (done.err.strip().splitlines() or ["It said nothing."])[-1]}
+    told: dict[str, Any] = json.loads(lines[-1])
+    if "newer" in told:
+        raise overtaken(f"{keys.site} keeps the keys it has", told["newer"], keys.epoch)
+    return told
 
 
 def open_disk(shell: Shell, key: bytes) -> Mapping[str, Any]:
@@ -176,7 +211,7 @@ def _deploy(login: Login, spec: HostSpec) -> dict[str, Any]:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
     except subprocess.TimeoutExpired as error:
-        raise _not_shaped(login, "users, files and units", f"no end after {DEPLOY_S:.0f} s") from error
+        raise _not_shaped(login.address, "users, files and units", f"no end after {DEPLOY_S:.0f} s") from error
     return _answer(login, "users, files and units", done.stdout, done.stderr)
 
 
@@ -189,13 +224,13 @@ def _answer(login: Login, part: str, out: str, err: str) -> dict[str, Any]:
         answer = {}
     if not answer or "error" in answer:
         said = "\n".join(filter(None, [str(answer.get("error", "")), err.strip()[-1500:]]))
-        raise _not_shaped(login, part, said or "It said nothing.")
+        raise _not_shaped(login.address, part, said or "It said nothing.")
     return answer
 
 
-def _not_shaped(login: Login, part: str, why: str) -> NotShaped:
+def _not_shaped(host: str, part: str, why: str) -> NotShaped:
     return NotShaped(
-        f"{login.address}: the host is not in shape: {part}",
+        f"{host}: the host is not in shape: {part}",
         why,
         "Mend what it names, then run the same command again: what is done is not done twice.",
     )

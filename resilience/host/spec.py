@@ -35,11 +35,10 @@ class HostSpec:
     removal: str = "true"
     """A line of shell: removes what earlier versions left, which would go before these files."""
 
-    def with_files(self, more: Iterable[File]) -> HostSpec:
-        """The same, with more files; one of the same path takes the place of the old."""
-        added = tuple(more)
-        paths = {file.path for file in added}
-        return replace(self, files=tuple(f for f in self.files if f.path not in paths) + added)
+    def without(self, others: Iterable[File]) -> HostSpec:
+        """The same, but for files in whose place others are put."""
+        paths = {file.path for file in others}
+        return replace(self, files=tuple(f for f in self.files if f.path not in paths))
 
     @property
     def digest(self) -> str:

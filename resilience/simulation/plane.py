@@ -68,6 +68,7 @@ class SimPlane:
 
         def install(host: Host) -> Mapping[str, Any]:
             host.shaped = True
+            _need_no_newer(host, site, epoch)
             if epoch.site == site.name:
                 host.told = epoch
             return {"packages": "supplies"}
@@ -82,7 +83,7 @@ class SimPlane:
             _need(not host.promoted_under, "There is a database.", "It may be somebody's only copy.")
             vaults = merging.readable(self.sim, self.left_out)
             _need(any(held.snapshots for held in vaults.values()), "There is no snapshot.", "A copy begins with one.")
-            host.follows = True
+            host.follows, host.followed = True, epoch.number
             return {"follows": epoch.site, "epoch": epoch.number}
 
         return self._on(outputs, "follow", 8.0, begin)
@@ -252,12 +253,13 @@ class SimPlane:
 
     def admit(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, vaults: Sequence[str]) -> None:
         """Every host can reach every vault here."""
-        self._on(outputs, "admit", 1.0, lambda _host: None)
+        self._on(outputs, "admit", 1.0, lambda host: _need_no_newer(host, site, epoch))
 
     def await_turn(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """It turns in the next round, or not."""
 
         def turned(host: Host) -> None:
+            _need_no_newer(host, site, epoch)
             ship(self.sim, host)
             _need(host.promoted_under == epoch.nonce, "ship did not turn.", "Too few vaults answer it.")
 
@@ -267,6 +269,7 @@ class SimPlane:
         """It turns at once, unless it sees that another site may write."""
 
         def turned(host: Host) -> None:
+            _need_no_newer(host, site, epoch)
             force_turn(self.sim, host, epoch)
             _need(host.promoted_under == epoch.nonce, "ship did not turn.", "It sees another site's epoch.")
 
@@ -472,6 +475,14 @@ def _shipped(host: Host) -> Mapping[str, Any]:
     }
     lag = len(host.wal) - host.confirmed
     return {"age_s": 0.0, "lag_bytes": lag, "confirmed_lsn": f"0/{host.confirmed:X}", "vaults": vaults}
+
+
+def _need_no_newer(host: Host, site: Site, epoch: EpochRecord) -> None:
+    """Whoever tells a host of an epoch knows of the newest that it was told of; one that is prepared has no nonce yet."""
+    told = host.told.number if host.told is not None and host.told.nonce else 0
+    newest = max(told, host.followed if host.follows else 0)
+    known = epoch.number if epoch.nonce else epoch.number - 1
+    _need(newest <= known, f"{site.name} was told of a newer epoch.", "Another machine went on.")
 
 
 def _need(there: bool, what: str, why: str) -> None:  # noqa: FBT001

@@ -28,13 +28,13 @@ from resilience.adapters.host_tls import BUNDLE, tls_files
 from resilience.adapters.kit import Kit
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.adapters.plaza_client import Client, NotServed
-from resilience.adapters.ssh import Shell
+from resilience.adapters.ssh import Login, Shell
 from resilience.adapters.supplies import CODE, local_manifest
-from resilience.errors import ResilienceError
+from resilience.errors import Refused, ResilienceError
 from resilience.host.gate import PASS_HEADER, PASS_VARIABLE, caddy_rules
 from resilience.host.proxy import STORAGE
-from resilience.host.shape import FETCH_S, NotShaped, is_locked, open_disk, shape_host
-from resilience.host.spec import File, HostSpec, site_host
+from resilience.host.shape import FETCH_S, Keys, NotShaped, is_locked, open_disk, shape_host
+from resilience.host.spec import File, site_host
 from resilience.model import AuthoritySpec, Names, Stage
 from resilience.ports import SealedCertificate
 from resilience.replication import seals, travelling
@@ -128,7 +128,7 @@ def shaped(host: PlainHost, supplier: Supplier) -> Shaped:
     """The host, brought into shape."""
     with host.entered(), Shell(host.login) as shell:
         assert open_disk(shell, DISK_KEY)["made"] == ["/etc/resilience", "/var/lib/resilience"]
-        facts = shape_host(host.login, shell, _spec(), supplier.supplies)
+        facts = reshape(host.login, shell, supplier.supplies)
     return Shaped(host, supplier, facts)
 
 
@@ -139,14 +139,16 @@ def shell(shaped: Shaped) -> Iterator[Shell]:
         yield shell
 
 
-def _spec() -> HostSpec:
-    return site_host().with_files(
-        [
-            File("/etc/resilience/ledger.key", SECRET, "root", "plaza", "640"),
-            File("/etc/resilience/gate.caddy", caddy_rules("/readyz", ("/join",))),
-            File("/etc/resilience/gate.env", f"{PASS_VARIABLE}={PASS}\n", mode="600"),
-        ]
-    )
+def reshape(login: Login, shell: Shell, supplies: Mapping[str, Any], epoch: int = 1) -> Mapping[str, Any]:
+    """Bring a host into shape, with keys of this epoch."""
+    told = json.dumps({"epoch": {"number": epoch, "nonce": f"n{epoch}"}})
+    files = [
+        File("/etc/resilience/ledger.key", SECRET, "root", "plaza", "640"),
+        File("/etc/resilience/gate.caddy", caddy_rules("/readyz", ("/join",))),
+        File("/etc/resilience/gate.env", f"{PASS_VARIABLE}={PASS}\n", mode="600"),
+        File("/etc/resilience/ship.json", told, mode="600"),
+    ]
+    return shape_host(login, shell, site_host(), supplies, Keys("acorn", epoch, files))
 
 
 def test_everything_came_from_a_vault_that_lives(shaped: Shaped) -> None:
@@ -174,12 +176,22 @@ def test_a_second_time_does_next_to_nothing(shaped: Shaped) -> None:
     """Nothing is fetched, no package touched; pyinfra finds every file as it should be."""
     before = len(shaped.supplier.asked)
     with shaped.host.entered(), Shell(shaped.host.login) as shell:
-        facts = shape_host(shaped.host.login, shell, _spec(), shaped.supplier.supplies)
+        facts = reshape(shaped.host.login, shell, shaped.supplier.supplies)
     assert len(shaped.supplier.asked) == before
     assert facts["supplies"]["already"]
     assert facts["configure"]["already"]
     assert facts["files"]["operations"] > 10
     assert facts["files"]["changed"] <= 2, "the two that only run commands"
+
+
+def test_who_slept_since_gives_no_key_of_an_older_epoch(shaped: Shaped, shell: Shell) -> None:
+    """The host keeps those of the epoch that it was told of last; one that is newer replaces them."""
+    with shaped.host.entered():
+        reshape(shaped.host.login, shell, shaped.supplier.supplies, epoch=3)
+        with pytest.raises(Refused, match="acorn keeps the keys it has: it was told of epoch 3"):
+            reshape(shaped.host.login, shell, shaped.supplier.supplies, epoch=2)
+    assert json.loads(shell.check("cat /etc/resilience/ship.json"))["epoch"]["number"] == 3
+    shell.check("rm /etc/resilience/ship.json")
 
 
 def test_new_code_alone_is_all_that_is_fetched(shaped: Shaped, shell: Shell) -> None:
@@ -189,7 +201,7 @@ def test_new_code_alone_is_all_that_is_fetched(shaped: Shaped, shell: Shell) -> 
     shell.check(f"cp {marker} /root/marker && sed -i s/{code['sha256']}/older/ {marker}")
     shell.check("sed -i s/{d}/older/ {m}".format(d=shaped.supplier.supplies["digest"], m=marker))
     before = len(shaped.supplier.asked)
-    shape_host(shaped.host.login, shell, _spec(), shaped.supplier.supplies)
+    reshape(shaped.host.login, shell, shaped.supplier.supplies)
     assert shaped.supplier.asked[before:] == [CODE]
     assert shell.run(f"cmp /root/marker {marker} && rm /root/marker").exit == 0
 
@@ -263,7 +275,7 @@ def test_postgres_that_was_ended_for_good_stays_down_until_it_may_run(shaped: Sh
     carry_out(shell, "kill")
     assert "masked" in shell.run(f"systemctl start {UNIT}").complaint
     with shaped.host.entered():
-        shape_host(shaped.host.login, shell, _spec(), shaped.supplier.supplies)
+        reshape(shaped.host.login, shell, shaped.supplier.supplies)
     assert "masked" in shell.run(f"systemctl start {UNIT}").complaint
     carry_out(shell, "resume")
     assert shell.check(f"systemctl is-active {UNIT}; {WHERE}").split() == [
@@ -277,7 +289,7 @@ def test_units_of_earlier_versions_hide_none(shaped: Shaped, shell: Shell) -> No
     """They lay where they go before ours, and so did a mask before them that had no effect."""
     shell.check(f"cp /usr/local/lib/systemd/system/{UNIT} /etc/systemd/system/; systemctl mask --runtime -q {UNIT}")
     with shaped.host.entered():
-        shape_host(shaped.host.login, shell, _spec(), shaped.supplier.supplies)
+        reshape(shaped.host.login, shell, shaped.supplier.supplies)
     assert shell.check(WHERE) == f"/usr/local/lib/systemd/system/{UNIT}"
 
 
@@ -421,7 +433,7 @@ def test_an_interrupted_shaping_is_finished_by_the_next(shaped: Shaped, shell: S
     watch = "(until dpkg=$(pgrep -xo dpkg); do sleep 0.02; done; kill -9 $(ps -o ppid= $dpkg) $dpkg) >/dev/null & "
     shell.run(watch + "python3 -", stdin=f"{script}\nrun(json.loads({dying!r}))\n".encode(), timeout=300)
     assert shell.run("test -e /opt/resilience/supplies.json").exit != 0
-    facts = shape_host(shaped.host.login, shell, _spec(), shaped.supplier.supplies)
+    facts = reshape(shaped.host.login, shell, shaped.supplier.supplies)
     assert not facts["supplies"]["already"]
     assert shell.check("dpkg --audit; /opt/resilience/bin/restic version; ls /opt/resilience/src").endswith(
         "resilience"
@@ -449,11 +461,11 @@ def test_a_vault_that_drags_it_out_holds_up_neither_a_host_nor_who_runs_it_again
     while len(asked) == before:
         shell.check("sleep 0.1")
     begun.channel.close()
-    part = shape_host(shaped.host.login, shell, _spec(), supplies)["supplies"]["parts"][CODE]
+    part = reshape(shaped.host.login, shell, supplies)["supplies"]["parts"][CODE]
     assert part["source"] == "cedar"
     assert part["refused"][0].startswith("slow: ")
     shell.check("rm /opt/resilience/supplies.json")
-    shape_host(shaped.host.login, shell, _spec(), shaped.supplier.supplies)
+    reshape(shaped.host.login, shell, shaped.supplier.supplies)
 
 
 def test_no_vault_left_is_said(shaped: Shaped, shell: Shell) -> None:
@@ -462,7 +474,7 @@ def test_no_vault_left_is_said(shaped: Shaped, shell: Shell) -> None:
         {**file, "sha256": "0" * 64, "sources": file["sources"][:1]} for file in shaped.supplier.supplies["files"]
     ]
     with pytest.raises(NotShaped, match="not in shape") as caught:
-        shape_host(shaped.host.login, shell, _spec(), {"digest": "another", "files": listed})
+        reshape(shaped.host.login, shell, {"digest": "another", "files": listed})
     assert "no vault gave" in caught.value.why
     assert "dead: " in caught.value.why
 

@@ -216,7 +216,7 @@ def test_two_that_stopped_lead_to_the_newest() -> None:
 
 @pytest.mark.parametrize("door", ["shape", "set_aside"])
 def test_the_machine_that_wakes_up_later_does_no_more(door: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another one went on to the same site meanwhile, and holds it: nothing is opened, or set aside, by who slept in the middle of a step."""
+    """Another one went on to the same site meanwhile, and holds it: nothing is opened, told or set aside by who slept in the middle of a step."""
     stage, act = begun(fleet_with("async")), getattr(SimPlane, door)
     stage.state.lose("acorn")
     other: list[Any] = []
@@ -233,3 +233,4 @@ def test_the_machine_that_wakes_up_later_does_no_more(door: str, monkeypatch: py
     assert (newest.number, newest.site) == (3, "birch")
     outputs = other[0].world.clouds["birch"].outputs(stage.fleet.site("birch"))
     assert stage.world.gate.stage(outputs) == Gate.CLOSED
+    assert stage.state.hosts["birch"].told == newest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -78,6 +79,13 @@ def test_all_of_the_older_epoch_is_set_aside(tmp_path: Path) -> None:
     host = Host(tmp_path)
     assert leaving.set_aside(host, "acorn", NEW) == {"aside": f"{tmp_path}/var/lib/resilience/aside/old"}
     is_as_new(host)
+    assert leaving.set_aside(host, "acorn", NEW) == {"aside": ""}
+
+
+def test_a_host_that_was_just_made_has_nothing_to_set_aside(tmp_path: Path) -> None:
+    """Not even the folder in which it would be told of an epoch."""
+    host = Host(tmp_path)
+    shutil.rmtree(tmp_path / "etc/resilience")
     assert leaving.set_aside(host, "acorn", NEW) == {"aside": ""}
 
 

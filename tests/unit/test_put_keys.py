@@ -1,0 +1,165 @@
+"""Keys and settings of an epoch, put on a host that may have been told of a newer one: the real script, in a folder that stands for the host."""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resilience.adapters.host_config import HostConfig
+from resilience.adapters.plane import SshPlane
+from resilience.adapters.ssh import Result
+from resilience.errors import Refused
+from resilience.host.spec import site_host
+from resilience.model import EpochRecord
+from tests.unit.test_standby_keys import OUTPUTS, epoch_of, sealed_in, signed, told
+
+__all__ = ["told"]
+FOLDERS = ("/etc/resilience", "/var/lib/resilience", "/run/resilience", "/opt/resilience")
+SUPPLIES = "supplies"
+
+
+@dataclass
+class Host:
+    """A host in a folder: whoever else owns files there, here they are ours."""
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        for folder in FOLDERS:
+            (self.root / folder.lstrip("/")).mkdir(parents=True)
+
+    def file(self, path: str) -> Path:
+        """A file of the host."""
+        found = self.root / path.lstrip("/")
+        found.parent.mkdir(parents=True, exist_ok=True)
+        return found
+
+    def tell(self, path: str, epoch: int, nonce: str = "another") -> None:
+        """Leave word that it is of this epoch."""
+        self.file(path).write_text(json.dumps({"epoch": {"number": epoch, "nonce": nonce}}))
+
+    def run(self, command: str, *, stdin: bytes | None = None, timeout: float = 60) -> Result:
+        """As a host's shell does; systemd is not there."""
+        done = subprocess.run(
+            ["bash", "-c", f"systemctl() {{ :; }}; {self._here(command)}"],
+            input=None if stdin is None else self._here(stdin.decode()).encode(),
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def check(self, command: str, *, stdin: bytes | None = None, timeout: float = 60) -> str:
+        """Its output, where it succeeds."""
+        done = self.run(command, stdin=stdin, timeout=timeout)
+        assert done.exit == 0, done.err
+        return done.out
+
+    def _here(self, text: str) -> str:
+        for folder in FOLDERS:
+            text = text.replace(folder, f"{self.root}{folder}")
+        for key, mine in (("owner", getpass.getuser()), ("group", grp.getgrgid(os.getgid()).gr_name)):
+            for name in ("root", "plaza", "caddy"):
+                text = text.replace(f'"{key}": "{name}"', f'"{key}": "{mine}"')
+        return text
+
+
+class Supplies:
+    """Nothing has to be fetched."""
+
+    def sources(self, vaults: Sequence[str]) -> Mapping[str, Any]:
+        """Whoever has them."""
+        return {"digest": SUPPLIES, "files": []}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """A standby that is in shape."""
+    found = Host(tmp_path / "host")
+    shape = hashlib.sha256(f"{site_host().digest} {SUPPLIES}".encode()).hexdigest()
+    found.file("/opt/resilience/shape").write_text(f"{shape}\n")
+    found.file("/var/lib/resilience/wal/follow.json").write_text("{}")
+    return found
+
+
+@pytest.fixture
+def plane(told: HostConfig, host: Host) -> SshPlane:
+    """The data plane of one fleet, whose only host it is."""
+    seen = replace(told, vaults=dict.fromkeys(told.vaults, sealed_in(signed(told))))
+    return SshPlane(lambda _: host, seen, Supplies())  # type: ignore[arg-type]
+
+
+def shape(plane: SshPlane, epoch: EpochRecord) -> None:
+    """Hand it the keys of its epoch."""
+    plane.shape(replace(plane.config.fleet.site("acorn"), standby="hot"), OUTPUTS, epoch)
+
+
+def admit(plane: SshPlane, epoch: EpochRecord) -> None:
+    """Hand it credentials for a vault that comes."""
+    plane.admit(plane.config.fleet.site("acorn"), OUTPUTS, epoch, ("elm",))
+
+
+def contents(host: Host) -> dict[str, str]:
+    """All its files."""
+    return {str(path): path.read_text() for path in host.root.rglob("*") if path.is_file()}
+
+
+Put = Callable[[SshPlane, EpochRecord], None]
+
+
+@pytest.mark.parametrize("put", [shape, admit])
+def test_a_host_is_told_of_an_epoch(told: HostConfig, host: Host, plane: SshPlane, put: Put) -> None:
+    """Of the first one, and again of the same; also where it was told of an older one."""
+    epoch = epoch_of(told, "acorn")
+    for _ in range(2):
+        put(plane, epoch)
+        assert json.loads(host.file("/etc/resilience/ship.json").read_text())["epoch"]["nonce"] == epoch.nonce
+    assert host.file("/etc/resilience/ship.json").stat().st_mode & 0o777 == 0o600
+    host.tell("/etc/resilience/ship.json", 0)
+    put(plane, epoch)
+    assert json.loads(host.file("/etc/resilience/ship.json").read_text())["epoch"]["number"] == 1
+
+
+@pytest.mark.parametrize("file", ["/etc/resilience/ship.json", "/run/resilience/follow.json"])
+@pytest.mark.parametrize("put", [shape, admit])
+def test_a_host_that_was_told_of_a_newer_epoch_keeps_what_it_has(
+    told: HostConfig, host: Host, plane: SshPlane, put: Put, file: str
+) -> None:
+    """A machine that slept since it looked its epoch up puts nothing, whether the host ships or follows by now."""
+    host.tell(file, 4)
+    before = contents(host)
+    with pytest.raises(
+        Refused, match="acorn keeps the keys it has: it was told of epoch 4, and this plan is of epoch 1"
+    ):
+        put(plane, epoch_of(told, "acorn"))
+    assert contents(host) == before
+
+
+def test_a_move_that_is_prepared_waits_for_no_epoch_and_undoes_none(
+    told: HostConfig, host: Host, plane: SshPlane
+) -> None:
+    """What it left on a host is no newer epoch; once the one that it is for was sealed, it comes too late."""
+    host.tell("/etc/resilience/ship.json", 2, nonce="")
+    admit(plane, epoch_of(told, "acorn"))
+    host.tell("/etc/resilience/ship.json", 2)
+    with pytest.raises(Refused, match="told of epoch 2"):
+        shape(plane, replace(epoch_of(told, "acorn"), number=2, nonce="", signer=""))
+
+
+def test_what_a_host_holds_that_is_no_word_of_an_epoch_is_written_over(
+    told: HostConfig, host: Host, plane: SshPlane
+) -> None:
+    """A file that was cut off says of nobody that he went on."""
+    host.file("/etc/resilience/ship.json").write_text('{"epoch": {"num')
+    shape(plane, epoch_of(told, "acorn"))
+    assert json.loads(host.file("/etc/resilience/ship.json").read_text())["epoch"]["number"] == 1
