@@ -79,8 +79,7 @@ class Eraser:
             self._apply(conn, entries)
         if reading.broken is not None:
             raise reading.broken
-        for entry in entries:
-            self._ledger.hand_over(entry.seq)
+        self._ledger.hand_over(entries)
         head = entries[-1].sha256 if entries else chain.GENESIS
         return Replayed(len(entries), applied, head, max(len(entries), len(mirrored)))
 

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -51,16 +52,31 @@ def hand_over(source: Path, outbox: Path, *, sync: bool = True) -> None:
     A copy does where a link can't be: another file system, or a file that somebody else restored.
     """
     make_directory(outbox.parent)
+    if _link(source, outbox, sync=sync) and sync:
+        sync_directory(outbox.parent)
+
+
+def hand_over_all(sources: Sequence[Path], outbox: Path) -> None:
+    """The same for many of one kind, each by its own name: durable when this returns, by one sync."""
+    if not sources:
+        return
+    make_directory(outbox)
+    for source in sources:
+        _link(source, outbox / source.name, sync=True)
+    sync_directory(outbox)  # also where an earlier run linked them, and was killed before it could
+
+
+def _link(source: Path, outbox: Path, *, sync: bool) -> bool:
+    """Link it, or copy it, which `sync` is for; False where it is there already."""
     try:
         os.link(source, outbox)
     except FileExistsError:
-        return
+        return False
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
             raise
         publish(outbox, source.read_bytes(), sync=sync)
-    if sync:
-        sync_directory(outbox.parent)
+    return True
 
 
 def make_directory(path: Path) -> None:

@@ -175,13 +175,12 @@ class Ledger:
                 "another entry already has this place",
                 "Stop whatever else writes to this directory.",
             )
-        self.hand_over(entry.seq)
+        self.hand_over([entry])
         return entry
 
-    def hand_over(self, seq: int) -> None:
-        """Give an entry to the shipper, unless it is known to be held elsewhere."""
-        if not self.is_held(seq):
-            files.hand_over(self.path(seq), self._outbox / f"{seq:08d}.json")
+    def hand_over(self, entries: Iterable[Entry]) -> None:
+        """Give entries to the shipper, durably, but for those that are known to be held elsewhere."""
+        files.hand_over_all([self.path(e.seq) for e in entries if not self.is_held(e.seq)], self._outbox)
 
     def is_held(self, seq: int) -> bool:
         """Whether enough vaults hold this entry."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -321,6 +322,30 @@ def test_a_crash_between_file_and_database_is_repaired_at_start(sites: Sites) ->
     assert site.sql("SELECT count(*) FROM statuses WHERE id = %s", int(status_id)) == [(0,)]
     assert not site.picture_file(sha).exists()
     wait_until((site.folder / "held/ledger/00000001").exists)
+
+
+def test_a_replay_hands_all_entries_over_durably_by_one_sync(sites: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sync takes as long as all else of a dozen entries, and a failover waits for the replay."""
+    site = sites()
+    folder, sync = site.folder / "outbox/ledger", os.fsync
+    ledger = Ledger(site.folder / "ledger", site.folder / "outbox", site.folder / "held", site.folder / "ledger.key")
+    prev = GENESIS
+    for seq in range(1, 6):
+        prev = ledger.append(seq, prev, Draft("erase-pictures", {}, (), "shown by nothing any more", "plaza")).sha256
+    shutil.rmtree(folder)
+    (site.folder / "held/ledger").mkdir(parents=True, exist_ok=True)
+    (site.folder / "held/ledger/00000002").touch()
+    synced: list[list[str]] = []
+
+    def spy(handle: int) -> None:
+        if Path(f"/proc/self/fd/{handle}").readlink() == folder:
+            synced.append(sorted(path.name for path in folder.iterdir()))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    assert eraser(site).replay().applied == 5
+    assert synced == [[f"{seq:08d}.json" for seq in (1, 3, 4, 5)]]
+    assert (folder / "00000005.json").samefile(file_of(site, 5))
 
 
 def test_an_entry_left_over_is_applied_before_the_next(sites: Sites) -> None:
