@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Annotated, NoReturn
 
 import stamina
+import structlog
 import typer
 
 from resilience import caches
@@ -58,6 +59,7 @@ def main() -> None:
     """Run the command line; every error ends here, in three plain lines."""
     stamina.instrumentation.set_on_retry_hooks([])  # progress lines say what is waited for
     logging.getLogger("Record").setLevel(logging.ERROR)
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))  # an answer is all that goes out
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGHUP, _terminated)
     caches.use_programs()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import stamina.instrumentation
+import structlog
 from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -67,6 +68,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.Capture
     for number, handler in handlers.items():
         signal.signal(number, handler)
     stamina.instrumentation.set_on_retry_hooks(hooks)
+    structlog.reset_defaults()
     logging.getLogger("Validators").setLevel(level)
 
 
@@ -127,6 +129,14 @@ def test_a_command_loads_little_of_what_others_need() -> None:
         subprocess.run([sys.executable, "-c", asked], cwd=ROOT, check=True, capture_output=True, text=True).stdout
         == "[]\n"
     )
+
+
+def test_what_is_logged_is_no_part_of_an_answer(typed: Type, capfd: pytest.CaptureFixture[str]) -> None:
+    """Whoever reads `--json` reads standard output alone."""
+    typed("--help")
+    structlog.get_logger().warning("a vault gives nothing")
+    said = capfd.readouterr()
+    assert (said.out, "a vault gives nothing" in said.err) == ("", True)
 
 
 def test_a_good_file_is_valid(typed: Type) -> None:
