@@ -44,6 +44,7 @@ from resilience.replication.epoch import (
     settled_of,
     to_fence,
 )
+from resilience.replication.patient import patiently
 
 T = TypeVar("T")
 
@@ -59,7 +60,8 @@ def read(ask: Callable[[], T]) -> Reading[T]:
 
 
 def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> Survey:
-    """One reading of everything, in parallel. Vendors in `skip` are not called at all."""
+    """One reading of everything, in parallel. Vendors in `skip` are not called at all, and a vault that hangs is waited for once."""
+    world = replace(world, vaults=patiently(world.vaults))
     with ThreadPoolExecutor(max_workers=16, thread_name_prefix="observe") as pool:
         vendors = {v.name: v.vendor for v in fleet.vaults}
         accounts = {n: pool.submit(_account, world, n, skip) for n in world.accounts}
@@ -230,7 +232,7 @@ def _zone(world: World, fleet: Fleet, vendor: str, skip: frozenset[str]) -> Zone
 
 def unfilled(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> frozenset[str]:
     """Vaults of the set that answer, and that nobody gave yet what was there before they came into it."""
-    asked = {name: vault for name, vault in world.vaults.items() if fleet.vault(name).vendor not in skip}
+    asked = patiently({n: v for n, v in world.vaults.items() if fleet.vault(n).vendor not in skip})
     newest = newest_of(asked, world.signer.verify)
     return frozenset() if newest is None else filled.lacking(asked, newest, world.signer.verify, fleet.locked)
 
@@ -243,7 +245,7 @@ def survey_after_loss(
     Where the newest epoch names a site that was never opened and can be gone on to, the primary is the one that served before.
     Returns the survey and the vendors that count as lost.
     """
-    lost = with_companions(fleet, declared)
+    world, lost = replace(world, vaults=patiently(world.vaults)), with_companions(fleet, declared)
     asked = {n: v for n, v in world.vaults.items() if fleet.vault(n).vendor not in lost}
     rivals = rivals_of(asked, world.signer.verify)
     epoch = next(iter(rivals), None)

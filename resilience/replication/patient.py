@@ -32,8 +32,8 @@ log = structlog.get_logger()
 
 
 def patiently(vaults: Mapping[str, Vault]) -> dict[str, Vault]:
-    """The vaults, each of them left alone once its reads have failed for too long."""
-    return {name: Patient(vault) for name, vault in vaults.items()}
+    """The vaults, each of them left alone once its reads have failed for too long; one that is so already stays as it is."""
+    return {name: vault if isinstance(vault, Patient) else Patient(vault) for name, vault in vaults.items()}
 
 
 def sounded_out(vaults: Mapping[str, Vault]) -> dict[str, Vault]:
@@ -162,7 +162,7 @@ class Patient:
                 return
             waited = now - (self._since or now)
         raise VaultSilent(
-            f"{self.name} is not asked now.",
+            f"{self.name} gives nothing and is not asked now.",
             f"What was asked of it failed for {waited:.0f} s: {self._why}",
             f"Look at {self.name}; whatever the others lack needs it back.",
         )

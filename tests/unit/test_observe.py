@@ -2,21 +2,59 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
-from resilience.engine.observe import observe, read, survey_after_loss
-from resilience.errors import ResilienceError, VendorClosed
-from resilience.model import EpochRecord, Unknown, known
+from resilience.adapters.memory_vault import MemoryVault
+from resilience.engine.observe import observe, read, survey_after_loss, unfilled
+from resilience.errors import ResilienceError, VaultSilent, VendorClosed
+from resilience.model import EpochRecord, Fleet, Unknown, known, newest_first
+from resilience.ports import World
 from resilience.render.text import survey_text
-from tests.sim.stage import Stage, day_one
+from resilience.replication import patient
+from tests.sim.stage import Stage, begun, day_one, fleet_with
+from tests.sim.test_stopped import stopped
 
 
 def doors_of(stage: Stage, before: dict[str, int], vendor: str) -> list[str]:
     """Doors of a vendor, or of what stands there, that were called since."""
     calls = stage.state.doors.calls
     return [d for d in calls if d.split(".")[1:2] == [vendor] and calls[d] > before.get(d, 0)]
+
+
+class Hanging(MemoryVault):
+    """A vault that takes every question and answers none; its client gives each up after a while."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.over = threading.Event()
+        self.questions: list[str] = []
+
+    def get(self, key: str) -> bytes | None:
+        """Nothing, for long."""
+        self.questions.append(key)
+        self.over.wait(2 * patient.PATIENCE)
+        raise VaultSilent(f"{self.name} could not get {key}", "No answer came.", "Look.")
+
+    def exists(self, key: str) -> bool:
+        """The same."""
+        return self.get(key) is not None
+
+    def list(self, prefix: str) -> list[str]:
+        """The same."""
+        return [str(self.get(prefix))]
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
+    """The vault at elm hangs, and patience is short."""
+    monkeypatch.setattr(patient, "PATIENCE", 1.0)
+    found = Hanging("elm")
+    yield found
+    found.over.set()
 
 
 def test_all_is_well() -> None:
@@ -111,6 +149,32 @@ def test_the_primary_is_found_in_the_vaults() -> None:
     assert skipped == {"acorn", "dover"}
     assert survey.zones["dover"].addresses == Unknown("declared lost: not asked")
     assert [d for d in doors_of(stage, before, "acorn") if not d.startswith("cloud")] == []
+
+
+SURVEYS: dict[str, Callable[[World, Fleet], object]] = {
+    "status": observe,
+    "after a loss": lambda world, fleet: survey_after_loss(world, fleet, frozenset({"acorn"})),
+    "unfilled": unfilled,
+}
+
+
+@pytest.mark.parametrize("way", SURVEYS)
+def test_a_vault_that_hangs_is_waited_for_once(hanging: Hanging, way: str) -> None:
+    """Also where a move stopped after its seal, and what came before it is looked for: whatever is asked next, it is left alone."""
+    stage = stopped(begun(fleet_with("async")), "plane.acorn.stand_down")
+    SURVEYS[way](replace(stage.world, vaults={**stage.world.vaults, "elm": hanging}), stage.fleet)
+    assert hanging.questions == ["epoch/"]
+
+
+def test_a_vault_that_hangs_hides_nothing_that_others_tell(hanging: Hanging) -> None:
+    """It is told as one that gives nothing; the site that was left behind is found all the same."""
+    stage = stopped(begun(fleet_with("async")), "plane.acorn.stand_down")
+    world = replace(stage.world, vaults={**stage.world.vaults, "elm": hanging})
+    survey, _ = survey_after_loss(world, stage.fleet, frozenset({"acorn"}))
+    assert survey.left_behind == "acorn"
+    assert survey.vaults["elm"].epoch == Unknown("elm gives nothing and is not asked now.")
+    assert not isinstance(survey.vaults["cedar"].epoch, Unknown)
+    assert newest_first(survey.epochs)[0] == stage.monitor.newest()
 
 
 def test_read_gives_the_answer_or_the_reason() -> None:

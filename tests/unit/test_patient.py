@@ -64,10 +64,12 @@ def test_left_after_a_while_and_tried_again() -> None:
     elm = Faltering(clock.passes)
     vault = Patient(elm, clock.now)
     elm.put_new("wal/1", b"x")
-    assert [asked(vault) for _ in range(4)] == ["elm could not get"] * 2 + ["elm is not asked now."] * 2
+    assert [asked(vault) for _ in range(4)] == ["elm could not get"] * 2 + [
+        "elm gives nothing and is not asked now."
+    ] * 2
     assert elm.questions == 2
     clock.passes(31)
-    assert [asked(vault), asked(vault)] == ["elm could not get", "elm is not asked now."]
+    assert [asked(vault), asked(vault)] == ["elm could not get", "elm gives nothing and is not asked now."]
     clock.passes(31)
     elm.trouble = None
     assert [asked(vault), asked(vault)] == ["answered", "answered"]
@@ -81,7 +83,7 @@ def test_only_what_came_whole_counts() -> None:
     for trouble in (elm.trouble, None, elm.trouble):
         elm.trouble = trouble
         asked(vault, "absent")
-    assert asked(vault) == "elm is not asked now."
+    assert asked(vault) == "elm gives nothing and is not asked now."
     clock.passes(31)
     elm.put_new("wal/1", b"x")
     elm.trouble = None
@@ -111,7 +113,7 @@ def test_one_stalled_read_is_no_silence_where_others_were_given_meanwhile() -> N
     assert asked(vault) == "elm could not get"
     assert meanwhile == ["asked", "answered"]
     clock.passes(15)
-    assert [asked(vault), asked(vault)] == ["elm could not get", "elm is not asked now."]
+    assert [asked(vault), asked(vault)] == ["elm could not get", "elm gives nothing and is not asked now."]
     assert elm.questions == 3
 
 
