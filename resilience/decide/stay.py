@@ -46,7 +46,8 @@ def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = fro
 def _forced(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[str]) -> Plan:
     """The plan that takes the set to what is left of it, whatever the vaults that are gone may hold.
 
-    No vault is new in it: what the site shipped lies in those that stay, and only they can close the epoch before.
+    No vault is new in it: what the site shipped lies in those that stay, and only they can close the epoch before. Where
+    one of them was left behind, and too few were not, it comes in again later, by `vaults`, unless there is no other.
     """
     if why := missed(survey, epoch):
         raise Refused(
@@ -57,8 +58,12 @@ def _forced(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[st
     unheard = silent(fleet, survey, lost)
     kept = replace(fleet, vaults=tuple(vault for vault in fleet.vaults if vault.name in epoch.vaults))
     following = next_set(kept, epoch.site, lost, frozenset(unheard))
+    stuck = behind(survey, epoch, following)
+    if stuck is not None and stuck.whole:
+        following = next_set(kept, epoch.site, lost, frozenset((*unheard, *stuck.holes)))
+    unfilled = frozenset() if stuck is None else frozenset(stuck.holes)
     steps = (
-        *change(fleet, epoch, following, forced=True),
+        *change(fleet, epoch, following, forced=True, unfilled=unfilled),
         *_steps(fleet, epoch, following, lost, _upto(survey, epoch), turned=True),
     )
     left = usable(fleet, survey, epoch, lost)
@@ -66,9 +71,29 @@ def _forced(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[st
         f"Only {len(left)} of the {epoch.s} vaults can be used that could tell whether another site was let write. Where one "
         f"was, it and {epoch.site} both write, and what one of them took is lost."
     )
-    hazards = (Hazard("split-brain", why), *thin(epoch, following), *every_name_lost(fleet, lost))
-    found = (*hazards, *no_way_on(fleet, epoch.site, lost))
+    hazards = (Hazard("split-brain", why), *_no_copy_yet(survey, epoch, following), *thin(epoch, following))
+    found = (*hazards, *every_name_lost(fleet, lost), *no_way_on(fleet, epoch.site, lost))
     return Plan("protect", fleet.name, epoch.site, epoch.site, steps, found, tuple(sorted(lost)), unheard)
+
+
+def _no_copy_yet(survey: Survey, epoch: EpochRecord, following: VaultSet) -> Iterator[Hazard]:
+    """Where WAL may be in none of the vaults that are left: the host has the database, and no vault may give it back."""
+    if lacks := "; ".join(_lacks(survey, epoch, following)):
+        why = (
+            f"Of the vaults that are left none may have all WAL: {lacks}. {epoch.site}'s host has the database, and goes on with "
+            "it. Until the snapshot that this plan takes no vault may give that back, and commits that ask for the quorum wait."
+        )
+        yield Hazard("no-copy-yet", why)
+
+
+def _lacks(survey: Survey, epoch: EpochRecord, following: VaultSet) -> Iterator[str]:
+    ship = survey.sites[epoch.site].ship if epoch.site in survey.sites else Unknown("nobody asked it")
+    if isinstance(ship, Unknown):
+        yield f"what they lack its ship does not say ({ship.why})"
+    elif gap := ship.get("gap"):
+        yield f"nobody ever put {gap['from']} to {gap['until']} into any"
+    if (stuck := behind(survey, epoch, following)) is not None:
+        yield f"{stuck.whole} have everything, and it takes {following.k}; {stuck.lacks}"
 
 
 def _writes(survey: Survey, epoch: EpochRecord) -> bool:
@@ -84,13 +109,16 @@ def _turned(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[st
     present = VaultSet(epoch.vaults, epoch.k, epoch.s)
     reason = f"Its host goes on under epoch {epoch.number}, which was sealed for it."
     turn = Step(f"{Phase.DATA}.turn.{epoch.site}", "turn", epoch.site, Phase.DATA, reason, {"forced": True})
-    left = [name for name in whole_again(fleet, present, []) if fleet.vault(name).vendor not in lost]
+    stuck = behind(survey, epoch, present)
+    holed = [] if stuck is None else [*stuck.holes]
+    left = [n for n in (*holed, *whole_again(fleet, present, holed)) if fleet.vault(n).vendor not in lost]
     steps = (turn, *complete(epoch.site, left), *_steps(fleet, epoch, present, lost, _upto(survey, epoch), turned=True))
     why = (
         f"Epoch {epoch.number} may have been sealed without the vaults that could tell whether another site was let write. "
         f"Where one was, it and {epoch.site} both write, and what one of them took is lost."
     )
-    found = (Hazard("split-brain", why), *every_name_lost(fleet, lost), *no_way_on(fleet, epoch.site, lost))
+    hazards = (Hazard("split-brain", why), *_no_copy_yet(survey, epoch, present), *every_name_lost(fleet, lost))
+    found = (*hazards, *no_way_on(fleet, epoch.site, lost))
     return Plan("protect", fleet.name, epoch.site, epoch.site, steps, found, tuple(sorted(lost)))
 
 

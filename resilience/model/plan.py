@@ -38,6 +38,7 @@ HAZARDS = frozenset(
         "name-waits",
         "never-run-here",
         "no-certificate",
+        "no-copy-yet",
         "no-next-standby",
         "no-spare-vault",
         "old-name-served",

@@ -5,7 +5,7 @@
     spool/<epoch>/at/<vault>           position up to which that vault was given everything
     spool/<epoch>/hole/<vault>         what a vault that was left behind lacks before that
     spool/<epoch>/life                 how often a ship began here; told to each vault
-    spool/<epoch>/gap                  WAL that Postgres threw away before it was shipped
+    spool/<epoch>/gap                  WAL that is lost: thrown away before it was shipped, or gone with the vaults that had it
 
 A vault's position may be lost (it is noted once a second, not fsynced): the same bytes are then put again,
 and the vault answers that they are there. A chunk's file is durable before any vault sees it.
@@ -19,7 +19,7 @@ import os
 import secrets
 import time
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -143,8 +143,14 @@ class Spool:
             return max(self._kept_until(), self._gap.end if self._gap else 0)
 
     @property
+    def kept_until(self) -> int:
+        """Where the last chunk ends, the last that any vault can be given: short of `end` while what follows it is lost."""
+        with self._lock:
+            return self._kept_until()
+
+    @property
     def gap(self) -> Hole | None:
-        """WAL that Postgres threw away before it was shipped: no older snapshot leads past it."""
+        """WAL that Postgres threw away before it was shipped, or that is gone with its vaults: no older snapshot leads past it."""
         return self._gap
 
     def skip(self, until: int) -> None:
@@ -155,6 +161,16 @@ class Spool:
         """Note, durably, that this WAL is lost, also where it is of the epoch that this one continues."""
         write_durably(self._folder / "gap", gap.encode())
         self._gap = gap
+
+    def write_off(self, vaults: Collection[str]) -> None:
+        """What these vaults lack, and no other will give them, is lost, durably; for this life they have no hole."""
+        holes = [hole for name in vaults if (hole := self._holes[name]) is not None and not self.whole(name)]
+        lost = [hole for hole in (self._gap, *holes) if hole is not None and hole.end > hole.start]
+        if lost:
+            self.carry(Hole(min(h.start for h in lost), max(h.end for h in lost), min(h.since for h in lost)))
+        with self._lock:
+            self._holes.update(dict.fromkeys(vaults))
+            self._mended.clear()
 
     def bridge(self) -> None:
         """A snapshot from past the gap is in k vaults: it matters no more."""

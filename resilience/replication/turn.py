@@ -62,13 +62,21 @@ def force(config: Config, wait: Callable[[float], None] = time.sleep) -> Config:
 
 
 def _handed_over(config: Config, record: EpochRecord, wait: Callable[[float], None]) -> int:
-    """Where the spool ends, once k of the vaults of `record` hold everything up to there."""
+    """Where the spool ends, once k of the vaults of `record` were given everything that is kept here.
+
+    Where fewer are whole, what the others lack is lost with the vaults that had it, and is told like WAL that nobody ever
+    had: this host has what it says, so nothing is confirmed until a snapshot leads past it.
+    """
     spool = Spool(config.paths.spool, config.record.number, config.record.vaults)
     spool.live()
     spool.floor(_began(config, spool))
+    if (caught := filled(config)) is not None:
+        spool.mend(*caught)
     lease = Lease(config.record, config.verify, None)
     stay = config.open(tuple(name for name in config.record.vaults if name in record.vaults))
-    _refuse_hole(config, record, spool, stay)
+    if sum(spool.whole(name) for name in stay) < record.k:
+        spool.write_off(stay)
+        log.warning("what vaults lack is in none that stays", gap=spool.gap.facts() if spool.gap else None)
     couriers = [Courier(vault, spool, config.record, lease, lambda: None) for vault in stay.values()]
     for courier in couriers:
         courier.start()
@@ -101,24 +109,6 @@ def _await_whole(
             log.warning("the vault set cannot change yet", epoch=record.number, why=lacking)
         told = lacking
         wait(POLL)
-
-
-def _refuse_hole(config: Config, record: EpochRecord, spool: Spool, stay: Iterable[str]) -> None:
-    """Refused where waiting can't help: this host no longer has what the vaults that stay lack."""
-    if (caught := filled(config)) is not None:
-        spool.mend(*caught)
-    holes = {name: hole for name in stay if (hole := spool.hole(name)) is not None and not spool.whole(name)}
-    if spool.gap is not None:
-        holes = {"every vault": spool.gap}
-    elif sum(name not in holes for name in stay) >= record.k:
-        return
-    lacks = ", ".join(f"{name} lacks {lsn.show(hole.start)} to {lsn.show(hole.end)}" for name, hole in holes.items())
-    raise Refused(
-        f"Epoch {config.record.number} can't be closed: {lacks}.",
-        "That WAL is no longer kept here, so whoever went on from the vaults that stay would find a hole. "
-        "The database on this host is whole, and stays closed.",
-        "Bring back a vault that holds it (`resilience catch-up` gives it to the others), or fail over to what the vaults hold: `resilience plan --force` says what is lost.",
-    )
 
 
 def _began(config: Config, spool: Spool) -> int:
@@ -154,7 +144,7 @@ def close(config: Config, record: EpochRecord, end: int) -> Config:
 
 def _lacking(record: EpochRecord, spool: Spool, couriers: Iterable[Courier]) -> str | None:
     """What keeps the vaults that stay from holding all that was shipped; None where they do."""
-    if _reached(record, spool, couriers) < spool.end:
+    if _reached(record, spool, couriers) < spool.kept_until:
         return f"fewer than {record.k} of the vaults that stay hold all that was shipped"
     return None
 

@@ -16,6 +16,7 @@ from resilience.replication.spool import Hole
 from tests.replication.conftest import buckets
 from tests.replication.harness import Fleet, Site, wait_until
 from tests.replication.test_follow import lose, promote
+from tests.replication.test_lease import alone, stop
 from tests.replication.test_limits import drop_slot
 from tests.replication.test_ship_faults import sender
 from tests.vault_proxy import proxy
@@ -25,6 +26,16 @@ HANG_S = 100.0
 PATIENT = f"from resilience.adapters import gcs; gcs.TIMEOUT = (2, {2 * HANG_S})"
 """A question to a vault that hangs takes longer than anything here may, also on a machine that is busy."""
 OLD, NEW = ("birch", "cedar", "elm"), ("birch", "cedar", "dover")
+DIES_AT_A_GAP = """
+import os
+from resilience.replication.spool import Spool
+told = Spool.skip
+def skip(spool, until):
+    told(spool, until)
+    os._exit(1)
+Spool.skip = skip
+"""
+"""Ship ends as soon as it noted that WAL is lost: no chunk lies past it."""
 
 
 @pytest.fixture
@@ -276,3 +287,62 @@ def test_lost_wal_is_lost_under_another_set_too(sites: Callable[..., Site], wide
     birch.run("restore")
     birch.run("recover")
     assert set(range(51, 61)) <= set(birch.rows())
+
+
+@pytest.mark.parametrize("lacks", ["hole", "gap"])
+def test_the_operators_word_leads_past_wal_that_nobody_has(
+    sites: Callable[..., Site], fleet: Fleet, lacks: str
+) -> None:
+    """Of the vaults that had it all none is left, or none ever had it: the host, which has it, goes on with what is left.
+
+    Nothing is confirmed before a snapshot leads past what is lost; then another site finds every row in the one vault.
+    """
+    fleet.durability = "quorum"
+    acorn = sites(fleet, "acorn")
+    acorn.begin()
+    acorn.ask_for_quorum()
+    acorn.insert(1, 20)
+    acorn.wait_everywhere()
+    lost = {"hole": left_behind, "gap": threw_away}[lacks](acorn)
+    alone(fleet, "elm")
+    acorn.take(fleet.records[-1])
+    acorn.ship(acorn.ship_config(forced=True))
+    wait_until(lambda: acorn.status()["epoch"] == 2, acorn.told)
+    wait_until(lambda: sender(acorn), acorn.told)
+    gap = acorn.status()["gap"]
+    assert (gap["from"], gap["until"]) == lost
+    assert sender(acorn)["flush"] is None, "nothing is confirmed"
+    acorn.run("init-repo", config=acorn.config("operator"))
+    acorn.run("snapshot", config=acorn.ship_config())
+    wait_until(lambda: acorn.status()["gap"] is None, acorn.told)
+    acorn.insert(51, 60)
+    here = acorn.rows()
+    acorn.kill_postgres()
+    acorn.end()
+    birch = sites(fleet, "birch")
+    birch.run("restore")
+    birch.run("recover")
+    assert birch.rows() == here
+    assert {*range(1, 21), *range(51, 61)} <= {*here}
+
+
+def left_behind(acorn: Site) -> tuple[str, str]:
+    """Ship is gone, and elm lacks a chunk that it was not given when it was left behind; its ends."""
+    stop(acorn.processes[-1])
+    elm = acorn.fleet.vaults()["elm"]
+    first, second = sorted(key for key in elm.list(layout.wal(1)) if layout.chunk_start(key) is not None)[:2]
+    hole = Hole(layout.chunk_start(first) or 0, layout.chunk_start(second) or 0, 0.0)
+    elm.delete(first)
+    (acorn.folder / "spool/00000001/hole/elm").write_bytes(hole.encode())
+    return lsn.show(hole.start), lsn.show(hole.end)
+
+
+def threw_away(acorn: Site) -> tuple[str, str]:
+    """Postgres threw WAL away that ship had not taken, and ship lived to note it; its ends."""
+    drop_slot(acorn, acorn.processes[-1])
+    acorn.begin_with(DIES_AT_A_GAP)
+    assert acorn.ship().wait(120) == 1
+    del acorn.environment["PYTHONPATH"]
+    gap = Hole.read(acorn.folder / "spool/00000001/gap")
+    assert gap is not None
+    return lsn.show(gap.start), lsn.show(gap.end)

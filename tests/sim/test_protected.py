@@ -14,7 +14,7 @@ from resilience.engine.execute import Approval, approve, execute
 from resilience.engine.observe import observe
 from resilience.errors import Refused, TooFewVaults
 from resilience.judge import judge
-from resilience.model import EpochRecord, Event, Fleet
+from resilience.model import EpochRecord, Event, Fleet, Unknown
 from resilience.ports import World
 from resilience.render import report_html
 from resilience.replication import epoch as epochs
@@ -295,6 +295,30 @@ def test_a_forced_set_is_gone_on_with_from_another_machine() -> None:
     assert actions[0] == "turn"
     assert "seal" not in actions
     assert stage.post(1, "acorn") == 1
+
+
+def test_a_set_is_forced_to_the_one_vault_that_is_left_and_was_left_behind() -> None:
+    """Its ship says that birch lacks WAL: accepted by name, acorn goes on, and birch is given all that is still to be had, and a snapshot."""
+    stage = day_one("quorum")
+    dead = frozenset({"cedar", "elm"})
+    for vendor in dead:
+        stage.state.lose(vendor)
+    stage.state.watchers.clear()  # what the monitor looks for is what is given up here
+    survey = observe(stage.world, stage.fleet, dead)
+    seen = survey.sites["acorn"]
+    assert not isinstance(seen.ship, Unknown)
+    hole = {"from": "0/1000", "until": "0/2000", "since": 0.0}
+    said = {**seen.ship, "vaults": {"birch": {"hole": hole}}}
+    survey = replace(survey, sites={**survey.sites, "acorn": replace(seen, ship=said)})
+    plan = plan_protect(stage.fleet, survey, declared=dead, force=True)
+    names = frozenset(hazard.name for hazard in plan.hazards)
+    with pytest.raises(Refused, match="no-copy-yet"):
+        approve(stage.world, plan, Approval(plan.digest, names - {"no-copy-yet"}, "operator"))
+    approve(stage.world, plan, Approval(plan.digest, names, "operator"))
+    execute(stage.world, stage.fleet, plan)
+    assert stage.post(1, "acorn") == 1
+    done = [event.data["action"] for event in noted(stage, "step-done")][-len(plan.steps) :]
+    assert done.index("turn") < done.index("fill") < done.index("protect")
 
 
 def force(stage: Stage, world: World, dead: frozenset[str]) -> list[str]:

@@ -221,3 +221,59 @@ def refusal_or_hazard(plan: Callable[[], Plan]) -> str:
     assert not {"seal", "turn"} & {*actions}
     assert {"point", "protect"} <= {*actions}, "users come first, whatever a vault lacks"
     return next(hazard.why for hazard in found.hazards if hazard.name == "set-stays")
+
+
+def with_ship(seen: Survey, *holed: str, gap: Mapping[str, Any] | None = None) -> Survey:
+    """The same, with what acorn's ship says: which vaults were left behind once, and what WAL nobody has."""
+    said = {"gap": gap, "vaults": {name: {"hole": HOLE if name in holed else None} for name in OLD.vaults}}
+    return replace(seen, sites={"acorn": SiteReading(None, serving=True, ship=said)})
+
+
+def forced_set(plan: Plan) -> tuple[list[str], int]:
+    """The set that a plan seals, and by how many of it commits are confirmed."""
+    sealed = next(step for step in plan.steps if step.action == "seal")
+    return sealed.args["vaults"], sealed.args["k"]
+
+
+def test_a_forced_set_is_of_the_vaults_that_have_everything() -> None:
+    """Two are left, and elm was left behind once: users don't wait for a snapshot while cedar alone can be gone on from."""
+    three = replace(OLD, s=3)
+    readings = {name: replace(one, epoch=three) for name, one in survey().vaults.items() if name != "birch"}
+    seen = replace(survey("birch"), vaults={**survey("birch").vaults, **readings})
+    assert forced_set(plan_protect(FLEET, with_ship(seen), force=True)) == (["cedar", "elm"], 2)
+    plan = plan_protect(FLEET, with_ship(seen, "elm"), force=True)
+    assert forced_set(plan) == (["cedar"], 1)
+    assert "single-vault-left" in named(plan)
+    assert "no-copy-yet" not in named(plan)
+
+
+@pytest.mark.parametrize(("holed", "gap"), [(("elm",), None), ((), HOLE)], ids=["hole", "gap"])
+def test_where_no_vault_that_is_left_has_everything_it_is_accepted_by_name(
+    holed: tuple[str, ...], gap: Mapping[str, Any] | None
+) -> None:
+    """The host alone has the database until the plan's own snapshot; a vault that was left behind is given what others still have."""
+    gone = survey("birch", "cedar")
+    assert "no-copy-yet" not in named(plan_protect(FLEET, with_ship(gone), force=True))
+    plan = plan_protect(FLEET, with_ship(gone, *holed, gap=gap), force=True)
+    assert forced_set(plan) == (["elm"], 1)
+    assert "0/1000 to 0/2000" in next(hazard.why for hazard in plan.hazards if hazard.name == "no-copy-yet")
+    actions = [step.action for step in plan.steps]
+    assert actions.index("turn") < actions.index("protect")
+    assert [step.args["vaults"] for step in plan.steps if step.action == "fill"] == ([["elm"]] if holed else [])
+
+
+def test_a_forced_set_that_the_host_has_not_heard_of_names_it_too() -> None:
+    """Its ship says under the epoch before what elm lacks: another machine tells it, and that is accepted there."""
+    forced = replace(NEWER, vaults=("elm",), k=1, s=1)
+    gone = survey("birch", "cedar")
+    seen = replace(gone, vaults={**gone.vaults, "elm": replace(gone.vaults["elm"], epoch=forced)})
+    assert "no-copy-yet" in named(plan_protect(FLEET, with_ship(seen, "elm"), force=True))
+    assert "no-copy-yet" not in named(plan_protect(FLEET, with_ship(seen), force=True))
+
+
+def test_a_ship_that_says_nothing_promises_no_copy() -> None:
+    """Whether a vault that is left lacks anything is not known: forced, that is accepted like a hole."""
+    why = next(
+        h.why for h in plan_protect(FLEET, survey("birch", "cedar"), force=True).hazards if h.name == "no-copy-yet"
+    )
+    assert "does not say" in why

@@ -231,3 +231,28 @@ def test_a_chunk_whose_name_is_not_durable_is_not_there(
 def fails(folder: Path) -> None:
     """As where no file can be opened any more."""
     raise OSError(errno.EMFILE, "Too many open files", str(folder))
+
+
+def test_what_was_written_off_is_lost_and_no_hole_of_this_life(spool: Spool, tmp_path: Path) -> None:
+    """Durable before anybody goes on past it; a vault that lacks pictures alone makes no WAL lost, and none that was filled does."""
+    spool.advance("birch", 400)
+    nothing = spool.leave("birch")
+    assert nothing.start == nothing.end
+    spool.write_off(["birch"])
+    assert (spool.whole("birch"), spool.gap) == (True, None)
+    lacks = spool.leave("elm")
+    spool.mend("elm", lacks)
+    spool.write_off(["elm"])
+    assert spool.gap is None
+    restarted = again(tmp_path)
+    restarted.write_off(["elm", "birch"])
+    assert restarted.whole("elm")
+    gap = again(tmp_path).gap
+    assert gap is not None
+    assert (gap.start, gap.end) == (lacks.start, lacks.end)
+
+
+def test_what_is_kept_ends_before_what_is_lost(spool: Spool) -> None:
+    """No vault can be given more than that."""
+    spool.skip(900)
+    assert (spool.kept_until, spool.end) == (400, 900)
