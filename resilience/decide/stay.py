@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from resilience.decide.hazards import every_name_lost, thin
@@ -11,7 +11,7 @@ from resilience.decide.quorum import VaultSet, lost_vendors, missed, newest_epoc
 from resilience.decide.standby import no_way_on, stand_by
 from resilience.decide.vaults import behind, change, complete, same, whole_again
 from resilience.errors import Refused, ResilienceError
-from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown
+from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown, known
 
 
 def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = frozenset(), force: bool = False) -> Plan:
@@ -38,7 +38,8 @@ def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = fro
         return _turned(fleet, survey, epoch, lost)
     _refuse_idle(survey, epoch)
     following = _following(fleet, survey, epoch, lost)
-    steps = tuple(_steps(fleet, epoch, following, lost, _upto(survey, epoch)))
+    waits = _quorum(fleet) and _gap(survey, epoch) is not None
+    steps = tuple(_steps(fleet, epoch, following, lost, _upto(survey, epoch), waits=waits))
     hazards = (*_hazards(fleet, survey, epoch, following, lost), *no_way_on(fleet, epoch.site, lost))
     return Plan("protect", fleet.name, epoch.site, epoch.site, steps, hazards, tuple(sorted(lost)))
 
@@ -61,17 +62,20 @@ def _forced(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[st
     stuck = behind(survey, epoch, following)
     if stuck is not None and stuck.whole:
         following = next_set(kept, epoch.site, lost, frozenset((*unheard, *stuck.holes)))
+    lacking = tuple(_no_copy_yet(survey, epoch, following))
     unfilled = frozenset() if stuck is None else frozenset(stuck.holes)
     steps = (
         *change(fleet, epoch, following, forced=True, unfilled=unfilled),
-        *_steps(fleet, epoch, following, lost, _upto(survey, epoch), turned=True),
+        *_steps(
+            fleet, epoch, following, lost, _upto(survey, epoch), waits=_quorum(fleet) and bool(lacking), turned=True
+        ),
     )
     left = usable(fleet, survey, epoch, lost)
     why = (
         f"Only {len(left)} of the {epoch.s} vaults can be used that could tell whether another site was let write. Where one "
         f"was, it and {epoch.site} both write, and what one of them took is lost."
     )
-    hazards = (Hazard("split-brain", why), *_no_copy_yet(survey, epoch, following), *thin(epoch, following))
+    hazards = (Hazard("split-brain", why), *lacking, *thin(epoch, following))
     found = (*hazards, *every_name_lost(fleet, lost), *no_way_on(fleet, epoch.site, lost))
     return Plan("protect", fleet.name, epoch.site, epoch.site, steps, found, tuple(sorted(lost)), unheard)
 
@@ -90,10 +94,21 @@ def _lacks(survey: Survey, epoch: EpochRecord, following: VaultSet) -> Iterator[
     ship = survey.sites[epoch.site].ship if epoch.site in survey.sites else Unknown("nobody asked it")
     if isinstance(ship, Unknown):
         yield f"what they lack its ship does not say ({ship.why})"
-    elif gap := ship.get("gap"):
+    elif gap := _gap(survey, epoch):
         yield f"nobody ever put {gap['from']} to {gap['until']} into any"
     if (stuck := behind(survey, epoch, following)) is not None:
         yield f"{stuck.whole} have everything, and it takes {following.k}; {stuck.lacks}"
+
+
+def _gap(survey: Survey, epoch: EpochRecord) -> Mapping[str, str] | None:
+    """WAL that is lost, as the site's ship says: until a snapshot leads past it no commit that waits is confirmed."""
+    seen = survey.sites.get(epoch.site)
+    found: Mapping[str, str] | None = None if seen is None else (known(seen.ship) or {}).get("gap")
+    return found
+
+
+def _quorum(fleet: Fleet) -> bool:
+    return fleet.replication.durability == "quorum"
 
 
 def _writes(survey: Survey, epoch: EpochRecord) -> bool:
@@ -112,12 +127,15 @@ def _turned(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[st
     stuck = behind(survey, epoch, present)
     holed = [] if stuck is None else [*stuck.holes]
     left = [n for n in (*holed, *whole_again(fleet, present, holed)) if fleet.vault(n).vendor not in lost]
-    steps = (turn, *complete(epoch.site, left), *_steps(fleet, epoch, present, lost, _upto(survey, epoch), turned=True))
+    lacking = tuple(_no_copy_yet(survey, epoch, present))
+    waits = _quorum(fleet) and bool(lacking)
+    rest = _steps(fleet, epoch, present, lost, _upto(survey, epoch), waits=waits, turned=True)
+    steps = (turn, *complete(epoch.site, left), *rest)
     why = (
         f"Epoch {epoch.number} may have been sealed without the vaults that could tell whether another site was let write. "
         f"Where one was, it and {epoch.site} both write, and what one of them took is lost."
     )
-    hazards = (Hazard("split-brain", why), *_no_copy_yet(survey, epoch, present), *every_name_lost(fleet, lost))
+    hazards = (Hazard("split-brain", why), *lacking, *every_name_lost(fleet, lost))
     found = (*hazards, *no_way_on(fleet, epoch.site, lost))
     return Plan("protect", fleet.name, epoch.site, epoch.site, steps, found, tuple(sorted(lost)))
 
@@ -164,20 +182,24 @@ def _steps(
     lost: frozenset[str],
     upto: Stage | None,
     *,
+    waits: bool,
     turned: bool = False,
 ) -> Iterator[Step]:
+    """Users first, then copies; the other way round where every commit `waits` for a copy, and so does whoever looks whether the app works."""
     site = epoch.site
 
     def step(action: str, phase: Phase, reason: str, subject: str = site, **args: object) -> Step:
         return Step(f"{phase}.{action}.{subject}", action, subject, phase, reason, args)
 
-    yield step("verify", Phase.START, "Rows, pictures and takedowns agree; nothing was lost with the vendor.")
-    if upto is not None:  # no name moves to where nobody may even read
-        yield from naming(fleet, site, lost, upto)
-    if not turned and not same(epoch, following):
-        yield from change(fleet, epoch, following)
     left = [name for name in following.vaults if fleet.vault(name).vendor not in lost]
-    yield step("protect", Phase.PROTECT, f"A verified copy at the vaults that are left: {', '.join(left) or 'none'}.")
+    copied = step(
+        "protect", Phase.PROTECT, f"A verified copy at the vaults that are left: {', '.join(left) or 'none'}."
+    )
+    kept = (*(() if turned or same(epoch, following) else change(fleet, epoch, following)), copied)
+    looked = step("verify", Phase.START, "Rows, pictures and takedowns agree; nothing was lost with the vendor.")
+    # no name moves to where nobody may even read
+    led = (looked, *(naming(fleet, site, lost, upto) if upto is not None else ()))
+    yield from (*kept, *led) if waits else (*led, *kept)
     yield step(
         "sealable", Phase.PROTECT, f"A new epoch could be sealed: {following.s} of {', '.join(following.vaults)}."
     )

@@ -26,6 +26,7 @@ from resilience.model import (
     Unknown,
     VaultReading,
 )
+from resilience.model.fleet import Durability
 from resilience.render import plan_text
 from resilience.simulation import simulated_fleet
 
@@ -277,3 +278,19 @@ def test_a_ship_that_says_nothing_promises_no_copy() -> None:
         h.why for h in plan_protect(FLEET, survey("birch", "cedar"), force=True).hazards if h.name == "no-copy-yet"
     )
     assert "does not say" in why
+
+
+@pytest.mark.parametrize(
+    ("seen", "force"), [(survey(), False), (survey("birch", "cedar"), True)], ids=["as it is", "forced"]
+)
+def test_where_commits_wait_for_a_copy_it_is_taken_before_anybody_writes(seen: Survey, *, force: bool) -> None:
+    """A user's journey ends with a post: in quorum that waits for the snapshot, and the plan would stop before it takes one."""
+
+    def order(durability: Durability, gap: Mapping[str, Any] | None) -> list[str]:
+        fleet = replace(FLEET, replication=replace(FLEET.replication, durability=durability))
+        actions = [step.action for step in plan_protect(fleet, with_ship(seen, gap=gap), force=force).steps]
+        return [action for action in actions if action in {"turn", "verify", "protect", "sealable"}]
+
+    turn = ["turn"] if force else []
+    assert order("quorum", HOLE) == [*turn, "protect", "verify", "sealable"]
+    assert order("quorum", None) == order("async", HOLE) == [*turn, "verify", "protect", "sealable"], "users come first"
