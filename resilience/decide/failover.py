@@ -111,7 +111,7 @@ def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]
     yield from lane([warm], "beside") if follows else ()
     yield step("clear", Phase.PROVISION, "What an earlier time left there is set aside; nothing of it is trusted.")
     yield step("shape", Phase.PROVISION, "Install from the supplies in the vaults, nothing else.")
-    yield from () if follows else (warm,)
+    yield from () if follows else (*lane(_lease(step, way), "beside"), warm)
     yield from _bring(step, way, follows=follows)
     yield from let_in(fleet, target, opened, lost, opened[-1] if opened else None)
     protection = (
@@ -127,15 +127,13 @@ def leaving(fleet: Fleet, way: Way, opened: tuple[Stage, ...]) -> Iterator[Step]
 def _bring(step: Callable[..., Step], way: Way, *, follows: bool) -> Iterator[Step]:
     """Copy, ledger and what the app needs of pictures onto the host, and the app behind its gate, looked at.
 
-    Where a lease runs out first, ship and app come meanwhile, and may take as long as they like: the copy does not wait
-    for them.
+    Where a standby waits for a lease first, ship and app come meanwhile, and may take as long as they like: the copy does
+    not wait for them. A host that is made ready is so while it runs out.
     """
     ahead = follows and way.lapse_s > 0
     first = step("first", Phase.DATA, "Bring what must be there before anybody is let in.", beside=True)
     fetch = step("fetch", Phase.DATA, "Bring the ledger, whole.", beside=True)
-    if way.lapse_s:
-        reason = f"Let the lease of {way.old.site} run out, {way.lapse_s:g} s from the seal: what it may still write reaches the vaults."
-        yield step("lease", Phase.DATA, reason, seconds=way.lapse_s)
+    yield from _lease(step, way) if follows else ()
     yield _restore(step, way, then=ahead)
     yield step("recover", Phase.DATA, "Replay up to there, not a byte less; promote.", then=True)
     yield from () if ahead else (fetch,)
@@ -147,6 +145,12 @@ def _bring(step: Callable[..., Step], way: Way, *, follows: bool) -> Iterator[St
     yield first
     yield from (fetch,) if ahead else ()
     yield from _look(step, begun=follows, fetched=not ahead)
+
+
+def _lease(step: Callable[..., Step], way: Way) -> Iterator[Step]:
+    if way.lapse_s:
+        reason = f"Let the lease of {way.old.site} run out, {way.lapse_s:g} s from the seal: what it may still write reaches the vaults."
+        yield step("lease", Phase.DATA, reason, seconds=way.lapse_s)
 
 
 def _look(step: Callable[..., Step], *, begun: bool, fetched: bool) -> Iterator[Step]:

@@ -37,6 +37,17 @@ def test_the_failover_goes_through() -> None:
     assert unfinished(stage.world, "failover") is None
 
 
+def test_the_old_lease_runs_out_while_a_host_is_made_ready() -> None:
+    """Nobody waits for both, and nothing is brought before: what the old site may still write reaches the vaults."""
+    stage = day_one("async")
+    stage.state.lose("acorn")
+    survey, dead = survey_after_loss(stage.world, stage.fleet, frozenset())
+    plan = plan_failover(stage.fleet, survey, declared=dead)
+    groups = [[[step.action for step in lane] for lane in group] for group in plan.groups]
+    at = groups.index([["shape"], ["lease"]])
+    assert groups[at + 1 : at + 3] == [[["warm"]], [["restore", "recover"], ["fetch"]]]
+
+
 def test_the_vault_set_changes_and_then_the_vendor_goes() -> None:
     """Interrupted anywhere and run again: the site goes on, and what it wrote before and after is at the next one."""
     for call in range(1, 30):
