@@ -33,7 +33,7 @@ def run(
 ) -> None:
     """Show vendors, vaults, sites and zones as they answer; what does not is unknown.
 
-    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or not compared with the primary, or no snapshot was taken, within the declared days, or a vault has no whole copy of the newest, or WAL since it takes too long to replay; a vault failed its newest verification; or ship raises an alarm, commits wait for too few vaults, or nobody may write; or a standby goes on no more, or the site that may write does not say what it ships, or is not declared; or a rehearsal left its host. A lab is never critical.
+    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or not compared with the primary, or no snapshot was taken, within the declared days, or a vault has no whole copy of the newest, or WAL since it takes too long to replay; a vault failed its newest verification; or ship raises an alarm, commits wait for too few vaults, or nobody may write; or a standby goes on no more, or the site that may write does not serve, or does not say what it ships, or is not declared; or a rehearsal left its host. A lab is never critical.
     """
     context: Context = ctx.obj
     with context.world(lost=lost) as (fleet, world):
@@ -81,11 +81,14 @@ def undeclared(fleet: Fleet, survey: Survey) -> str:
 
 
 def silent(fleet: Fleet, survey: Survey) -> str:
-    """Why nobody knows what the site that may write ships; empty where it says so, where this machine knows no hosts of it, and for a lab."""
+    """Why the site that may write is of no use now, or nobody knows what it ships; empty where it serves and says so, where this machine knows no hosts of it, and for a lab."""
     epoch = newest_epoch(survey)
     seen = None if epoch is None else survey.sites.get(epoch.site)
-    if fleet.lab or epoch is None or seen is None or not seen.outputs or not isinstance(seen.ship, Unknown):
+    if fleet.lab or epoch is None or seen is None or not seen.outputs:
         return ""
+    if not isinstance(seen.ship, Unknown):
+        idle = f"{epoch.site} may write and does not serve: resilience plan shows the way on"
+        return "" if seen.serving is True else idle
     why = seen.ship.why.rstrip(".")
     return f"{epoch.site} may write, and what it ships is not known ({why}): resilience plan shows the way on"
 

@@ -13,13 +13,19 @@ SOON = 100
 """So many objects go while writes pause: a vault takes them one after the other, from most stores five in a second and more."""
 
 
+def fresh(said: Mapping[str, Any]) -> bool:
+    """Whether this was said just now."""
+    age_s = said.get("age_s")
+    return age_s is not None and abs(age_s) <= FRESH_S
+
+
 def unheard(site: str, said: Mapping[str, Any]) -> str | None:
     """Why ship's last word tells nothing of now, and what to do; None where it does.
 
     A word from the future is no better: the host's clock was set back since, and nobody knows how old it is.
     """
-    age_s = said.get("age_s")
-    if age_s is None or abs(age_s) > FRESH_S:
+    if not fresh(said):
+        age_s = said.get("age_s")
         ago = "at an unknown time" if age_s is None or age_s < 0 else f"{age_s:.0f} s ago"
         return f"ship of {site} last said something {ago} (on its host: `systemctl restart resilience-ship`)"
     if error := said.get("postgres_error"):
@@ -38,8 +44,7 @@ def follows(said: Reading[Mapping[str, Any]]) -> bool:
 
 def unfollowed(site: str, said: Mapping[str, Any]) -> str | None:
     """Why it is not known what a standby has, and what to do; None where it is."""
-    age_s = said.get("age_s")
-    if age_s is not None and abs(age_s) <= FRESH_S and said.get("lag_seconds") is not None:
+    if fresh(said) and said.get("lag_seconds") is not None:
         return None
     return f"{site} does not say how far it follows (on its host: `journalctl -u resilience-follow`)"
 

@@ -10,7 +10,7 @@ from resilience.decide.replaying import due
 from resilience.engine.observe import observe
 from resilience.engine.replay import replay, snapshot_at
 from resilience.errors import ResilienceError
-from resilience.model import Event, Fleet, Plan, Unknown
+from resilience.model import Event, Fleet, Plan, SiteReading, Unknown
 from resilience.ports import World
 
 UPKEEP_S = 3600.0
@@ -26,13 +26,18 @@ def plan_due(world: World, fleet: Fleet) -> Plan | None:
         if survey.at - _upkept_at(events) < UPKEEP_S:
             return None
         plan = replace(plan, steps=tuple(step for step in plan.steps if step.action in UPKEEP))
-    elif isinstance(survey.sites[plan.target].ship, Unknown):
+    elif not _answers(survey.sites[plan.target]):
         raise ResilienceError(
             f"A snapshot is due, and {plan.target} does not answer.",
             "None is tried: it would keep a failover waiting.",
             "Run `resilience status`; `resilience snapshot` tries it all the same.",
         )
     return plan if plan.steps else None
+
+
+def _answers(seen: SiteReading) -> bool:
+    """Whether the site serves and its ship says how things are: where posts wait for vaults ship does, and the app is not ready."""
+    return seen.serving is True and not isinstance(seen.ship, Unknown)
 
 
 def _upkept_at(events: Iterable[Event]) -> float:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from resilience.decide import leads_on, with_companions
+from resilience.decide.heard import fresh
 from resilience.decide.names import wanted
+from resilience.decide.quorum import newest_epoch as newest_shown
 from resilience.engine import proofs
 from resilience.engine.certificates import travelling
 from resilience.engine.mirror import look
@@ -101,7 +103,9 @@ def observe(world: World, fleet: Fleet, skip: frozenset[str] = frozenset()) -> S
         ledgers=read(lambda: _ledgers(world, answering, newest)),
         older=() if isinstance(older, Unknown) else older,  # the seal itself says what it lacks
     )
-    return survey if settled is None else replace(survey, settled=settled.nonce)
+    if settled is not None:
+        survey = replace(survey, settled=settled.nonce)
+    return _heard_of_writer(world, fleet, survey, skip)
 
 
 def _all(futures: Mapping[str, Future[T]]) -> dict[str, T]:
@@ -193,6 +197,24 @@ def _site(world: World, fleet: Fleet, name: str, skip: frozenset[str]) -> SiteRe
     ship = read(lambda: world.plane.status(fleet.site(name), outputs))
     stage = read(lambda: world.gate.stage(outputs))
     return SiteReading(outputs, serving, ship, stage)
+
+
+def _heard_of_writer(world: World, fleet: Fleet, survey: Survey, skip: frozenset[str]) -> Survey:
+    """What ship says by its own file where the site that may write does not serve: posts that wait for vaults close the app, not ship.
+
+    What ship said long ago tells nothing of now, as where it ended with the lease.
+    """
+    epoch = newest_shown(survey)
+    seen = survey.sites.get(epoch.site) if epoch else None
+    if epoch is None or seen is None or seen.serving is True or not isinstance(seen.ship, Unknown):
+        return survey
+    site, outputs = fleet.site(epoch.site), seen.outputs
+    if seen.locked or not isinstance(outputs, SiteOutputs) or site.vendor in skip:
+        return survey
+    said = read(lambda: world.plane.shipped(site, outputs))
+    if isinstance(said, Unknown) or not fresh(said):
+        return survey
+    return replace(survey, sites={**survey.sites, epoch.site: replace(seen, ship=said)})
 
 
 def _locked(world: World, site: Site, outputs: SiteOutputs) -> bool:

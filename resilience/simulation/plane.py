@@ -309,8 +309,14 @@ class SimPlane:
         )
 
     def shipped(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
-        """What each vault lacks."""
-        return self._on(outputs, "shipped", 0.1, _shipped)
+        """What each vault lacks; where ship never ran there is no such file, and where it was stopped for good the file is old."""
+
+        def say(host: Host) -> Mapping[str, Any]:
+            _need(host.ships is not None, "There is no ship-status.json.", "Ship never ran here.")
+            said = {**_shipped(host), "epoch": host.ships.number if host.ships else None}
+            return {**said, "age_s": 3600.0} if host.fenced else said
+
+        return self._on(outputs, "shipped", 0.1, say)
 
     def database(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Whatever is there, of whichever epoch."""

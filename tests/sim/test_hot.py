@@ -170,6 +170,9 @@ def test_nothing_is_tried_at_a_primary_that_does_not_answer() -> None:
     stage = day_one()
     stage.state.pass_time(36_000)
     assert plan_due(stage.world, stage.fleet) is not None
+    stage.state.hosts["acorn"].serving = False
+    with pytest.raises(ResilienceError, match="acorn does not answer"):
+        plan_due(stage.world, stage.fleet)
     stage.state.lose("acorn")
     with pytest.raises(ResilienceError, match="acorn does not answer"):
         plan_due(stage.world, stage.fleet)

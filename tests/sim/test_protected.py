@@ -14,12 +14,14 @@ from resilience.engine.execute import Approval, approve, execute
 from resilience.engine.observe import observe
 from resilience.errors import Refused, TooFewVaults
 from resilience.judge import judge
-from resilience.model import EpochRecord, Event, Fleet, Unknown
+from resilience.model import EpochRecord, Event, Fleet, SiteOutputs, Unknown
 from resilience.ports import World
 from resilience.render import report_html
 from resilience.replication import epoch as epochs
 from resilience.replication import layout
+from resilience.simulation.app import SimApp
 from resilience.simulation.doors import Killed
+from resilience.simulation.shipping import would_acknowledge
 from tests.sim.drills import as_if_real, run
 from tests.sim.stage import Stage, attempt, begun, day_one, fleet_with
 
@@ -203,6 +205,42 @@ def test_too_few_vaults_are_left_and_the_set_becomes_what_is_left(lost: tuple[st
     assert (verdict.verdict, verdict.why) == ("met", ())
     assert verdict.protection.thin[0] == "single-vault-left"
     assert len(verdict.protection.vaults) == 1
+
+
+def test_posts_that_wait_close_the_app_and_hide_no_ship(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In quorum too few vaults are left to confirm and the app is not ready; ship says that none lacks anything: users come first."""
+
+    def ready(app: SimApp, outputs: SiteOutputs) -> bool:
+        host = app.sim.hosts[outputs.site]
+        return host.serving and would_acknowledge(app.sim, host)
+
+    monkeypatch.setattr(SimApp, "serving", ready)
+    stage = day_one("quorum")
+    for vendor in ("cedar", "elm"):
+        stage.state.lose(vendor)
+    stage.state.watchers.clear()  # what the monitor looks for is what is given up here
+    dead = frozenset({"cedar", "elm"})
+    seen = observe(stage.world, stage.fleet, dead)
+    assert seen.sites["acorn"].serving is False
+    plan = plan_protect(stage.fleet, seen, declared=dead, force=True)
+    assert "no-copy-yet" not in {hazard.name for hazard in plan.hazards}
+    actions = [step.action for step in plan.steps]
+    assert actions.index("turn") < actions.index("verify") < actions.index("protect")
+    stage.operator.protect(dead, force=True)
+    assert stage.post(1, "acorn") == 1
+
+
+def test_what_ship_said_before_it_ended_tells_nothing_of_now() -> None:
+    """The lease ran out and ship ended; its file is still there, and old."""
+    stage = day_one()
+    for vendor in ("cedar", "elm"):
+        stage.state.lose(vendor)
+    stage.state.watchers.clear()
+    stage.state.pass_time(60.0)
+    stage.state.hosts["acorn"].serving = False
+    assert stage.state.hosts["acorn"].fenced
+    seen = observe(stage.world, stage.fleet, frozenset({"cedar", "elm"}))
+    assert seen.sites["acorn"].ship == Unknown("the site does not serve")
 
 
 def test_the_last_vault_may_be_one_that_lacks_headers() -> None:

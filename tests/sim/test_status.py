@@ -224,6 +224,15 @@ def test_a_primary_that_says_nothing_is_critical(desk: Desk, monkeypatch: pytest
     assert desk.critical() == [], "a lab's promises are nobody's"
 
 
+def test_a_primary_that_does_not_serve_is_critical_though_its_ship_speaks(desk: Desk) -> None:
+    """Ship goes on where the app is not ready: how far the vaults are is shown, and it is well for nobody."""
+    desk.verified()
+    desk.drilled(desk.stage.state.now)
+    desk.protected()
+    desk.stage.state.hosts["acorn"].serving = False
+    assert desk.critical() == ["acorn may write and does not serve: resilience plan shows the way on"]
+
+
 @pytest.mark.parametrize(
     ("told", "said"),
     [
