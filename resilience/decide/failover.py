@@ -8,7 +8,7 @@ from typing import Any
 
 from resilience.decide.hazards import Way, hazards, lapse_s
 from resilience.decide.opening import let_in, stages
-from resilience.decide.quorum import lost_vendors, newest_epoch, next_set, sealable, short_of, silent, usable
+from resilience.decide.quorum import lost_vendors, missed, newest_epoch, next_set, sealable, short_of, silent, usable
 from resilience.decide.standby import no_way_on, stand_by
 from resilience.decide.target import Wording, choose
 from resilience.decide.vaults import join
@@ -39,7 +39,8 @@ def plan_failover(
 
     `declared` are vendors the operator says are lost; the current primary's vendor always is. A site that is named by the
     newest epoch and was never opened is no primary: it is the target, unless another one is asked for.
-    With `force` it is planned even where too few vaults are left to fence the old site, with the hazards of that.
+    With `force` it is planned even where too few vaults are left to fence the old site, or those left missed an epoch,
+    with the hazards of that.
     The site is not opened as far as `hold`; `resilience open` goes on from there.
     Raises TooFewVaults when an epoch could not be sealed, UsageError for an impossible target.
     """
@@ -56,7 +57,8 @@ def plan_failover(
     lost = lost_vendors(fleet, survey, declared if again else declared | {source.vendor})
     left = [s.name for s in fleet.sites if s.vendor not in lost and (again or s.name != old.site)]
     target = choose(left, to, _going(old.site))
-    forced = force and bool(usable(fleet, survey, old, lost)) and short_of(fleet, survey, old, lost) is not None
+    in_doubt = short_of(fleet, survey, old, lost) is not None or missed(survey, old) is not None
+    forced = force and bool(usable(fleet, survey, old, lost)) and in_doubt
     if not forced:
         sealable(fleet, survey, old, lost)
     unheard = silent(fleet, survey, lost) if forced else ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from resilience.decide.certificates import without_certificate
-from resilience.decide.quorum import Short, VaultSet, missed, orders_missed, short_of, usable
+from resilience.decide.quorum import VaultSet, missed, orders_missed, short_of, usable
 from resilience.model import EpochRecord, Fleet, Hazard, Point, Survey, Unknown, known
 
 
@@ -85,12 +85,13 @@ def _writing(fleet: Fleet, survey: Survey, way: Way) -> Iterator[Hazard]:
         )
         yield Hazard("loses-writes", why)
     elif way.forced:
-        short = short_of(fleet, survey, way.old, way.lost) or Short(way.old, [], way.old.s)
+        short = short_of(fleet, survey, way.old, way.lost)
         why = (
-            f"Only {len(short.left)} of the {short.needed} vaults needed to fence {way.old.site} can be used. It may go on having "
-            "writes acknowledged that the new site never sees."
+            "Whoever may write by the epoch that was missed is not fenced."
+            if short is None
+            else f"Only {len(short.left)} of the {short.needed} vaults needed to fence {way.old.site} can be used."
         )
-        yield Hazard("split-brain", why)
+        yield Hazard("split-brain", f"{why} It may go on having writes acknowledged that the new site never sees.")
         if (gone := missed(survey, way.old)) is not None:
             yield Hazard("missed-epoch", f"{gone}.")
         yield Hazard("loses-writes", "What only the vaults hold that can't be read is lost, also where commits waited.")

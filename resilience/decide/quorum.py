@@ -80,7 +80,7 @@ def short_of(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str
 
 
 def missed(survey: Survey, shown: EpochRecord) -> str | None:
-    """What says that the vaults which answer missed an epoch: only a plan that does without a quorum can be misled."""
+    """What says that the vaults which answer missed an epoch, as they can once one was forced: what they show is not believed."""
     ships = [s.ship["epoch"] for s in survey.sites.values() if not isinstance(s.ship, Unknown) and s.ship.get("epoch")]
     known = max([survey.past.sealed, *map(int, ships)])
     if known <= shown.number:
@@ -110,8 +110,15 @@ def silent(fleet: Fleet, survey: Survey, lost: frozenset[str]) -> tuple[str, ...
 
 
 def sealable(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str]) -> list[str]:
-    """The usable vaults; TooFewVaults below the old set's s, or where an older epoch could not be fenced."""
+    """The usable vaults; TooFewVaults below the old set's s, or where an older epoch could not be fenced, or a newer one is known."""
     left = usable(fleet, survey, old, lost)
+    if gone := missed(survey, old):
+        raise TooFewVaults(
+            "The vaults that can be used do not show the newest epoch.",
+            f"{gone}.",
+            "Bring back a vault that holds it and run the same command again. Nothing was promoted. Without one: "
+            "`resilience plan --force` says what that risks.",
+        )
     if (short := short_of(fleet, survey, old, lost)) is not None:
         silent = "; ".join(
             f"{name}: {reading.epoch.why}"

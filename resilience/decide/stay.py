@@ -32,6 +32,12 @@ def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = fro
         raise ResilienceError(
             f"{epoch.site} is at a lost vendor.", "The app can't stay there.", "Plan a failover: `resilience plan`."
         )
+    if why := missed(survey, epoch):
+        raise Refused(
+            f"{epoch.site} can't go on by the vaults that are left.",
+            f"{why}.",
+            "Bring back a vault that holds it, or move by what is left: `resilience plan --force` says what is lost.",
+        )
     if force and 0 < len(usable(fleet, survey, epoch, lost)) < epoch.s:
         return _forced(fleet, survey, epoch, lost)
     if force and epoch.parent and _writes(survey, epoch) is not True:
@@ -50,12 +56,6 @@ def _forced(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[st
     No vault is new in it: what the site shipped lies in those that stay, and only they can close the epoch before. Where
     one of them was left behind, and too few were not, it comes in again later, by `vaults`, unless there is no other.
     """
-    if why := missed(survey, epoch):
-        raise Refused(
-            f"{epoch.site} can't go on by the vaults that are left.",
-            f"{why}.",
-            "Bring back a vault that holds it, or move by what is left: `resilience plan --force` says what is lost.",
-        )
     unheard = silent(fleet, survey, lost)
     kept = replace(fleet, vaults=tuple(vault for vault in fleet.vaults if vault.name in epoch.vaults))
     following = next_set(kept, epoch.site, lost, frozenset(unheard))

@@ -10,7 +10,7 @@ from resilience.decide.certificates import unusable
 from resilience.decide.hazards import Way, hazards
 from resilience.decide.heard import follows, unheard
 from resilience.decide.opening import let_in, stages
-from resilience.decide.quorum import newest_epoch, next_set, usable
+from resilience.decide.quorum import missed, newest_epoch, next_set, usable
 from resilience.decide.target import Wording, choose
 from resilience.decide.vaults import ending, join
 from resilience.errors import Refused, ResilienceError
@@ -67,6 +67,8 @@ def _doubts(fleet: Fleet, survey: Survey, old: EpochRecord, target: str) -> Iter
     yield from _unfit(old.site, survey.sites.get(fleet.site(old.site).name))
     if len(usable(fleet, survey, old, frozenset())) < len(old.vaults):
         yield f"not every vault of epoch {old.number} answers"
+    if why := missed(survey, old):
+        yield f"{why[0].lower()}{why[1:]}"
     if survey.accounts.get(fleet.site(target).vendor) not in {True, None}:
         yield f"{fleet.site(target).vendor} does not say that our account is open"
     if why := unusable(fleet, survey):

@@ -11,7 +11,7 @@ from resilience.decide.quorum import newest_epoch
 from resilience.engine import drill as drilling
 from resilience.engine.drill import Drill
 from resilience.engine.execute import Approval, approve, execute
-from resilience.engine.observe import observe
+from resilience.engine.observe import observe, survey_after_loss
 from resilience.errors import Refused, TooFewVaults
 from resilience.judge import judge
 from resilience.model import EpochRecord, Event, Fleet, SiteOutputs, Unknown
@@ -382,6 +382,34 @@ def test_a_vault_that_missed_an_epoch_is_not_believed_without_a_word() -> None:
     survey = observe(stage.world, stage.fleet, dead | {"acorn"})
     plan = plan_failover(stage.fleet, survey, to="birch", declared=frozenset({"acorn", "cedar"}), force=True)
     assert "missed-epoch" in [hazard.name for hazard in plan.hazards]
+
+
+def test_no_way_leads_past_an_epoch_that_was_forced_into_one_vault() -> None:
+    """What was acknowledged since the vaults came back is in that one alone: with it gone nobody is moved without a word."""
+    stage = day_one("quorum")
+    dead = frozenset({"birch", "cedar"})
+    for vendor in dead:
+        stage.state.lose(vendor)
+    stage.state.watchers.clear()
+    force(stage, stage.world, dead)
+    assert stage.post(10, "acorn") == 10
+    for vendor in dead:
+        stage.state.revive(vendor)
+    stage.state.lose("elm")
+    with pytest.raises(TooFewVaults, match="newest epoch"):
+        stage.operator.vaults("elm")
+    with pytest.raises(Refused, match="can't go on by the vaults"):
+        stage.operator.protect(("elm",))
+    stage.state.lose("acorn")
+    survey, lost = survey_after_loss(stage.world, stage.fleet, frozenset({"elm"}))
+    with pytest.raises(TooFewVaults, match="newest epoch") as refused:
+        plan_failover(stage.fleet, survey, declared=lost)
+    assert "Epoch 2 was sealed" in refused.value.why
+    plan = plan_failover(stage.fleet, survey, declared=lost, force=True)
+    assert plan.forced
+    assert {"split-brain", "missed-epoch", "loses-writes"} <= {hazard.name for hazard in plan.hazards}
+    execute(stage.world, stage.fleet, plan)
+    assert stage.post(1, "birch") == 1
 
 
 def test_up_of_a_site_whose_first_epoch_no_vault_has_any_more() -> None:
