@@ -98,15 +98,18 @@ true
 STANDING = f"test -e {RUN}/ship-status.json || {{ date +%s.%N && cat {RUN}/follow-status.json; }} 2>/dev/null; true"
 """What follow says, after the host's own time; nothing where nobody follows, or ship says something."""
 
-TAKE_UP = f"""
+MAKE_ROOM = f"""
 set -e
-if systemctl is-active -q resilience-ship; then
-  echo "ship runs on this host: it never shares a host with a standby's keys" >&2; exit 1; fi
+ship=$(systemctl is-active resilience-ship || true)
+case $ship in inactive|failed) ;; *)
+  echo "ship is $ship on this host: it never shares a host with a standby's keys" >&2; exit 1;; esac
 systemctl stop resilience-follow plaza caddy
 rm -rf {DATA}/tls/*
 rm -f {ETC}/*.key {ETC}/ship.json {ETC}/endpoints.json {ETC}/certificates.json {RUN}/ship-status.json {RUN}/follow-status.json {RUN}/metrics/ship.prom
-umask 077
-cat > {FOLLOW_KEYS}
+"""
+"""What a primary had goes before a standby's keys come: they never share a host. Ship that is to be started again is not gone."""
+TAKE_UP = f"""
+set -e
 {READ_ANEW}
 systemctl start resilience-follow
 /opt/resilience/env/bin/python3 -m compileall -q /opt/resilience/src  # nobody but root may; a failover need not

@@ -20,6 +20,8 @@ from resilience.adapters.host_scripts import (
     BEGUN,
     CREATE,
     DATABASE_SIZE,
+    FOLLOW_KEYS,
+    MAKE_ROOM,
     READ_ANEW,
     STAND_STILL,
     STANDING,
@@ -30,7 +32,7 @@ from resilience.adapters.host_scripts import (
 from resilience.adapters.shells import Shells
 from resilience.adapters.supplies import VaultSupplies
 from resilience.errors import NoSnapshot, Refused, ResilienceError
-from resilience.host.shape import Keys, hand_over, is_locked, open_disk, put_keys, shape_host
+from resilience.host.shape import Keys, hand_over, is_locked, open_disk, put_keys, shape_host, take_up
 from resilience.host.spec import File, site_host
 from resilience.model import CLOUDS, EpochRecord, Point, Site, SiteOutputs
 from resilience.ports import Merged, Recovered, Snapshots, Vault
@@ -87,13 +89,10 @@ class SshPlane:
 
     def follow(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> Mapping[str, Any]:
         """Start to follow; return once the standby can be read. Its keys are handed over into memory."""
-        config = json.dumps(self.config.follower(site, epoch)).encode()
-        done = self.shells(outputs).run(TAKE_UP, stdin=config, timeout=30)
-        if done.exit:
-            raise ResilienceError(
-                f"{site.name} can't follow.", done.complaint or done.out, "See to it, then run this again."
-            )
-        found = self.shells(outputs).check(f"{PYTHON} -c '{AWAIT_FOLLOW}'", timeout=3600)
+        shell, config = self.shells(outputs), json.dumps(self.config.follower(site, epoch))
+        take_up(shell, Keys(site.name, epoch.number, [File(FOLLOW_KEYS, config, mode="600")]), first=MAKE_ROOM)
+        shell.check(TAKE_UP, timeout=30)
+        found = shell.check(f"{PYTHON} -c '{AWAIT_FOLLOW}'", timeout=3600)
         return dict(json.loads(found.strip().splitlines()[-1]))
 
     def warm(self, site: Site, outputs: SiteOutputs) -> None:

@@ -1,7 +1,7 @@
 """Runs on the host, from standard input of `python3 -`: puts the files of an epoch there, each in one move.
 
 All of them or none: a host that was told of a newer epoch keeps what it has, for whoever would put these slept since
-he looked his epoch up. Standard library only.
+he looked his epoch up. Where they need room, what makes it is run first, and may refuse. Standard library only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import grp
 import json
 import os
 import pwd
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
     newest = max(map(told_by, order["told"]))
     if newest > order["epoch"]:
         return {"newer": newest}
+    if "first" in order and not made_room(order["first"]):
+        sys.exit(1)  # it said why
     for file in order["files"]:
         write(file)
     return {"put": len(order["files"])}
@@ -39,6 +42,12 @@ def in_shape(meant: dict[str, str]) -> bool:
     """Whether the host is in the shape that is meant, and stands by."""
     marker = Path(meant["marker"])
     return marker.exists() and marker.read_text().strip() == meant["digest"] and Path(meant["standby"]).exists()
+
+
+def made_room(script: str) -> bool:
+    """Whether this went well; what it complains of is our complaint."""
+    nothing = subprocess.DEVNULL
+    return subprocess.run(["bash", "-c", script], stdin=nothing, stdout=nothing, check=False).returncode == 0
 
 
 def told_by(path: str) -> int:

@@ -128,6 +128,12 @@ def put_keys(shell: Shell, keys: Keys) -> None:
         raise _not_shaped(keys.site, "keys and settings", done["error"])
 
 
+def take_up(shell: Shell, keys: Keys, first: str) -> None:
+    """Give a host that is to follow its keys, after what makes room for them; Refused, and nothing is touched, where it was told of a newer epoch."""
+    if "error" in (done := _put(shell, keys, first=first)):
+        raise ResilienceError(f"{keys.site} can't follow.", done["error"], "See to it, then run this again.")
+
+
 def overtaken(left: str, told: int, epoch: int) -> Refused:
     """What was left as it is since a host was told of a newer epoch than this one."""
     return Refused(
@@ -137,10 +143,10 @@ def overtaken(left: str, told: int, epoch: int) -> Refused:
     )
 
 
-def _put(shell: Shell, keys: Keys, **only: Mapping[str, str]) -> dict[str, Any]:
+def _put(shell: Shell, keys: Keys, **more: object) -> dict[str, Any]:
     """Run `keys.py` on the host. Secrets travel on standard input, and the end of its complaint holds none."""
     script = (files("resilience.host") / "keys.py").read_text()
-    order = {"lock": ETC, "told": TOLD, "epoch": keys.epoch, "files": [asdict(file) for file in keys.files], **only}
+    order = {"lock": ETC, "told": TOLD, "epoch": keys.epoch, "files": [asdict(file) for file in keys.files], **more}
     done = shell.run("python3 -", stdin=f"{script}\nput(json.loads({json.dumps(order)!r}))\n".encode(), timeout=60)
     lines = done.out.strip().splitlines()
     if done.exit or not lines:

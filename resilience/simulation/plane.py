@@ -79,11 +79,12 @@ class SimPlane:
         """Follow what k vaults hold; an older database of this host's own is never written over."""
 
         def begin(host: Host) -> Mapping[str, Any]:
+            _need_no_newer(host, site, epoch)
             _need(host.shaped, "There is no restic.", "The host has no shape yet.")
             _need(not host.promoted_under, "There is a database.", "It may be somebody's only copy.")
             vaults = merging.readable(self.sim, self.left_out)
             _need(any(held.snapshots for held in vaults.values()), "There is no snapshot.", "A copy begins with one.")
-            host.follows, host.followed = True, epoch.number
+            host.follows, host.followed, host.told = True, epoch.number, None
             return {"follows": epoch.site, "epoch": epoch.number}
 
         return self._on(outputs, "follow", 8.0, begin)

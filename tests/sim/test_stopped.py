@@ -234,3 +234,26 @@ def test_the_machine_that_wakes_up_later_does_no_more(door: str, monkeypatch: py
     outputs = other[0].world.clouds["birch"].outputs(stage.fleet.site("birch"))
     assert stage.world.gate.stage(outputs) == Gate.CLOSED
     assert stage.state.hosts["birch"].told == newest
+
+
+def test_the_machine_that_wakes_up_later_makes_no_standby_of_a_site_that_another_opens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was about to have birch follow; another went on to birch meanwhile, and the keys that it put there stay."""
+    stage, act = begun(fleet_with("async")), SimPlane.follow
+    stage.fleet = replace(
+        stage.fleet,
+        sites=tuple(replace(site, standby="hot") if site.name == "birch" else site for site in stage.fleet.sites),
+    )
+
+    def slept(plane: SimPlane, *args: Any) -> Any:
+        stage.state.lose("acorn")
+        stage.break_next("plane.birch.restore", how="killed")
+        killed(stage.other_operator().failover)
+        return act(plane, *args)
+
+    monkeypatch.setattr(SimPlane, "follow", slept)
+    assert "newer epoch" in told(partial(stage.operator.up, "birch")).what
+    birch = stage.state.hosts["birch"]
+    assert not birch.follows
+    assert birch.told == stage.monitor.newest()

@@ -18,7 +18,7 @@ import pytest
 from resilience.adapters.host_config import HostConfig
 from resilience.adapters.plane import SshPlane
 from resilience.adapters.ssh import Result
-from resilience.errors import Refused
+from resilience.errors import Refused, ResilienceError
 from resilience.host.spec import site_host
 from resilience.model import EpochRecord
 from tests.unit.test_standby_keys import OUTPUTS, epoch_of, sealed_in, signed, told
@@ -37,6 +37,21 @@ class Host:
     def __post_init__(self) -> None:
         for folder in FOLDERS:
             (self.root / folder.lstrip("/")).mkdir(parents=True)
+        self.command(
+            "/bin/systemctl",
+            f"[ $1 != is-active ] || {{ cat {self.root}/ship; exec grep -qx active {self.root}/ship; }}",
+        )
+        self.command("/opt/resilience/env/bin/python3", "echo '{}'")
+        self.ship_is("inactive")
+
+    def command(self, path: str, line: str) -> None:
+        """A command that the host has instead of this machine's."""
+        self.file(path).write_text(f"#!/bin/sh\n{line}\n")
+        self.file(path).chmod(0o755)
+
+    def ship_is(self, state: str) -> None:
+        """What systemd says of its ship."""
+        self.file("/ship").write_text(f"{state}\n")
 
     def file(self, path: str) -> Path:
         """A file of the host."""
@@ -49,9 +64,10 @@ class Host:
         self.file(path).write_text(json.dumps({"epoch": {"number": epoch, "nonce": nonce}}))
 
     def run(self, command: str, *, stdin: bytes | None = None, timeout: float = 60) -> Result:
-        """As a host's shell does; systemd is not there."""
+        """As a host's shell does."""
         done = subprocess.run(
-            ["bash", "-c", f"systemctl() {{ :; }}; {self._here(command)}"],
+            ["bash", "-c", self._here(command)],
+            env={**os.environ, "PATH": f"{self.root}/bin:{os.environ['PATH']}"},
             input=None if stdin is None else self._here(stdin.decode()).encode(),
             capture_output=True,
             timeout=timeout,
@@ -109,6 +125,11 @@ def admit(plane: SshPlane, epoch: EpochRecord) -> None:
     plane.admit(plane.config.fleet.site("acorn"), OUTPUTS, epoch, ("elm",))
 
 
+def follow(plane: SshPlane, epoch: EpochRecord) -> None:
+    """Have a host at birch follow acorn."""
+    plane.follow(replace(plane.config.fleet.site("birch"), standby="hot"), OUTPUTS, epoch)
+
+
 def contents(host: Host) -> dict[str, str]:
     """All its files."""
     return {str(path): path.read_text() for path in host.root.rglob("*") if path.is_file()}
@@ -131,17 +152,38 @@ def test_a_host_is_told_of_an_epoch(told: HostConfig, host: Host, plane: SshPlan
 
 
 @pytest.mark.parametrize("file", ["/etc/resilience/ship.json", "/run/resilience/follow.json"])
-@pytest.mark.parametrize("put", [shape, admit])
+@pytest.mark.parametrize("put", [shape, admit, follow])
 def test_a_host_that_was_told_of_a_newer_epoch_keeps_what_it_has(
     told: HostConfig, host: Host, plane: SshPlane, put: Put, file: str
 ) -> None:
     """A machine that slept since it looked its epoch up puts nothing, whether the host ships or follows by now."""
     host.tell(file, 4)
     before = contents(host)
-    with pytest.raises(
-        Refused, match="acorn keeps the keys it has: it was told of epoch 4, and this plan is of epoch 1"
-    ):
+    with pytest.raises(Refused, match="keeps the keys it has: it was told of epoch 4, and this plan is of epoch 1"):
         put(plane, epoch_of(told, "acorn"))
+    assert contents(host) == before
+
+
+def test_a_host_begins_to_follow(told: HostConfig, host: Host, plane: SshPlane) -> None:
+    """What opens copies lies in memory, for root alone; what signs and ships is gone."""
+    host.tell("/etc/resilience/ship.json", 1)
+    host.file("/etc/resilience/site.key").write_text("a key")
+    follow(plane, epoch_of(told, "acorn"))
+    kept = host.file("/run/resilience/follow.json")
+    assert json.loads(kept.read_text())["identity"] == told.kit.identity()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in host.file("/etc/resilience").iterdir()] == []
+
+
+@pytest.mark.parametrize("state", ["active", "activating", "deactivating", "reloading"])
+def test_ship_and_a_standbys_keys_never_share_a_host(told: HostConfig, host: Host, plane: SshPlane, state: str) -> None:
+    """Also where ship is about to be started again: nothing is touched."""
+    host.ship_is(state)
+    host.file("/etc/resilience/site.key").write_text("a key")
+    before = contents(host)
+    with pytest.raises(ResilienceError, match="birch can't follow") as caught:
+        follow(plane, epoch_of(told, "acorn"))
+    assert caught.value.why == f"ship is {state} on this host: it never shares a host with a standby's keys"
     assert contents(host) == before
 
 
