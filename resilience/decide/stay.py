@@ -81,11 +81,12 @@ def _forced(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[st
 
 
 def _no_copy_yet(survey: Survey, epoch: EpochRecord, following: VaultSet) -> Iterator[Hazard]:
-    """Where WAL may be in none of the vaults that are left: the host has the database, and no vault may give it back."""
+    """Where WAL, pictures or keys may be in none of the vaults that are left: the host has the database, and no vault may give it back."""
     if lacks := "; ".join(_lacks(survey, epoch, following)):
         why = (
-            f"Of the vaults that are left none may have all WAL: {lacks}. {epoch.site}'s host has the database, and goes on with "
-            "it. Until the snapshot that this plan takes no vault may give that back, and commits that ask for the quorum wait."
+            f"Of the vaults that are left none may have everything: {lacks}. {epoch.site}'s host has the database, and goes on with "
+            "it. Until the snapshot that this plan takes no vault may give that back, and commits that ask for the quorum wait. "
+            "Pictures and persons' keys that they lack are on that host alone until its ship put them again: the plan waits for that."
         )
         yield Hazard("no-copy-yet", why)
 

@@ -90,12 +90,16 @@ class Behind:
     @property
     def lacks(self) -> str:
         """Which lacks what."""
-        return ", ".join(f"{name} lacks {hole['from']} to {hole['until']}" for name, hole in self.holes.items())
+        return ", ".join(f"{name} lacks {_told(hole)}" for name, hole in self.holes.items())
 
     @property
     def mend(self) -> str:
         """What to type."""
         return " and ".join(f"`resilience catch-up {name}`" for name in self.holes)
+
+
+def _told(hole: Mapping[str, str]) -> str:
+    return "pictures and keys alone" if hole["from"] == hole["until"] else f"{hole['from']} to {hole['until']}"
 
 
 def behind(survey: Survey, old: EpochRecord, following: VaultSet) -> Behind | None:

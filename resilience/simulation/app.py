@@ -11,7 +11,7 @@ from resilience.errors import ResilienceError
 from resilience.model import Certificate, Fleet, Notice, SiteOutputs, Stage
 from resilience.ports import Journey, SealedCertificate, TakenDown
 from resilience.simulation.plane import answering
-from resilience.simulation.shipping import reachable, record_takedown, would_acknowledge
+from resilience.simulation.shipping import record_takedown, would_acknowledge
 from resilience.simulation.state import Host, State
 
 T = TypeVar("T")
@@ -149,12 +149,13 @@ class SimApp:
         return self._on(outputs, "still_named", 0.2, look)
 
     def ship_again(self, outputs: SiteOutputs, pictures: Sequence[str]) -> int:
-        """Into every vault that this host reaches."""
+        """On their way into every vault of the set from now on, as far as it takes pictures."""
 
         def ship(host: Host) -> int:
-            for held in (reachable(self.sim, host, host.ships) if host.ships else {}).values():
-                held.pictures |= host.pictures & set(pictures)
-            return len(host.pictures & set(pictures))
+            here = host.pictures & set(pictures)
+            for name in host.ships.vaults if host.ships else ():
+                host.again.setdefault(name, set()).update(here)
+            return len(here)
 
         return self._on(outputs, "ship_again", 0.2, ship)
 

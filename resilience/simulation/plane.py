@@ -466,7 +466,7 @@ def _empty(host: Host) -> None:
     host.serving = host.fenced = False
     host.stage, host.opened_under = Stage.CLOSED, ""
     host.promoted_under = host.walked_under = ""
-    host.ships, host.wal, host.put, host.pictured, host.confirmed = None, [], {}, {}, 0
+    host.ships, host.wal, host.put, host.pictured, host.again, host.confirmed = None, [], {}, {}, {}, 0
     host.hidden = set()
 
 
@@ -475,7 +475,7 @@ def _shipped(host: Host) -> Mapping[str, Any]:
         v: {
             "lsn": f"0/{put:X}",
             "lag_bytes": len(host.wal) - put,
-            "backlog_objects": len(host.wal) - host.pictured[v],
+            "backlog_objects": len(host.wal) - host.pictured[v] + len(host.again.get(v, ())),
             "verified_at": host.verified.get(v),
         }
         for v, put in host.put.items()

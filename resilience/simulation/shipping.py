@@ -147,7 +147,7 @@ def _put(host: Host, name: str, held: Held, until: float) -> None:
     chain = held.chain(record.number)
     if name not in host.slow:
         pictures = _due(host, host.pictured.get(name, 0), until)
-        held.pictures.update(pictures)
+        held.pictures.update(pictures, host.again.pop(name, ()))
         host.pictured[name] = host.pictured.get(name, 0) + len(pictures)
     rows = _due(host, host.put.get(name, 0), until)
     chain.rows |= {row: host.rows[row] for row in rows}

@@ -61,6 +61,8 @@ class Host:
     """By vault: how much of `wal` it holds."""
     pictured: dict[str, int] = field(default_factory=dict)
     """By vault: of how much of `wal` it holds the pictures."""
+    again: dict[str, set[str]] = field(default_factory=dict)
+    """By vault: pictures that the app handed over once more."""
     verified: dict[str, float] = field(default_factory=dict)
     """By vault: when it gave the database back, as the operator told."""
     confirmed: int = 0

@@ -97,6 +97,7 @@ def test_what_a_row_names_stays_and_is_shipped_again(stage: Stage) -> None:
     stage.state.vaults["cedar"].pictures.discard("post3")
     done = erase(replace(stage.world, app=app), stage.fleet, really=True)
     assert (done["named"], done["put_back"]) == (1, 1)
+    stage.state.pass_time(1.0)
     assert {"birch", "cedar", "elm"} <= holds(stage, "post3")
     assert not holds(stage, "post4")
 
@@ -108,6 +109,7 @@ def test_whoever_posts_it_meanwhile_finds_it_shipped_again(stage: Stage) -> None
     app: Any = Naming(stage.world.app, "post3", begins=2)  # type: ignore[arg-type]
     done = erase(replace(stage.world, app=app), stage.fleet, really=True)
     assert (done["named"], done["put_back"]) == (0, 1)
+    stage.state.pass_time(1.0)
     assert {"birch", "cedar", "elm"} <= holds(stage, "post3")
     assert not holds(stage, "post4")
 

@@ -12,7 +12,7 @@ from resilience.engine import drill as drilling
 from resilience.engine.drill import Drill
 from resilience.engine.execute import Approval, approve, execute
 from resilience.engine.observe import observe, survey_after_loss
-from resilience.errors import Refused, TooFewVaults
+from resilience.errors import Refused, TooFewVaults, VaultError
 from resilience.judge import judge
 from resilience.model import EpochRecord, Event, Fleet, SiteOutputs, Unknown
 from resilience.ports import World
@@ -357,6 +357,49 @@ def test_a_set_is_forced_to_the_one_vault_that_is_left_and_was_left_behind() -> 
     assert stage.post(1, "acorn") == 1
     done = [event.data["action"] for event in noted(stage, "step-done")][-len(plan.steps) :]
     assert done.index("turn") < done.index("fill") < done.index("protect")
+
+
+def test_what_a_forced_set_lacks_of_pictures_its_host_ships_again() -> None:
+    """Elm was left behind and those that had it are gone: protected is the site once elm has every picture, and another site finds them.
+
+    Where elm takes none it is not called protected; the same plan goes on once it does.
+    """
+    stage = day_one()
+    stage.state.pass_time(5.0)
+    stage.state.vaults["elm"].pictures -= {"post1", "post2"}
+    dead = frozenset({"birch", "cedar"})
+    for vendor in dead:
+        stage.state.lose(vendor)
+    stage.state.watchers.clear()  # what the monitor looks for is what is given up here
+    before, acorn = len(noted(stage, "protected-again")), stage.state.hosts["acorn"]
+    acorn.slow = {"elm"}
+    plan = plan_protect(stage.fleet, observe(stage.world, stage.fleet, dead), declared=dead, force=True)
+    approve(stage.world, plan, Approval(plan.digest, frozenset(hazard.name for hazard in plan.hazards), "operator"))
+    with pytest.raises(VaultError, match="2 pictures or keys that rows name are not in each of elm"):
+        execute(stage.world, stage.fleet, plan)
+    assert len(noted(stage, "protected-again")) == before
+    acorn.slow.clear()
+    execute(stage.world, stage.fleet, plan)
+    assert len(noted(stage, "protected-again")) == before + 1
+    assert {"post1", "post2"} <= stage.state.vaults["elm"].pictures
+
+
+def test_what_one_vault_of_a_forced_set_has_the_others_are_given() -> None:
+    """Elm lacks a picture that cedar alone has, and nobody said that it was left behind; what was taken down and erased stays gone."""
+    fleet = fleet_with()
+    stage = begun(replace(fleet, replication=replace(fleet.replication, s=3)))
+    stage.state.pass_time(5.0)
+    for held in stage.state.vaults.values():
+        held.pictures -= {"post3"}
+    stage.state.vaults["elm"].pictures -= {"post1"}
+    stage.state.hosts["acorn"].pictures -= {"post1"}
+    stage.state.lose("birch")
+    stage.state.watchers.clear()
+    assert "fill" not in force(stage, stage.world, frozenset({"birch"}))
+    done = [event.data for event in noted(stage, "step-done") if event.data["action"] == "protect"]
+    assert done[-1]["facts"]["brought"] == {"copied": 1, "shipped_again": 0}
+    assert stage.state.vaults["elm"].pictures == stage.state.vaults["cedar"].pictures
+    assert "post3" not in stage.state.vaults["elm"].pictures
 
 
 def force(stage: Stage, world: World, dead: frozenset[str]) -> list[str]:

@@ -259,3 +259,20 @@ def test_what_no_app_hands_over_keeps_nobody_waiting(host: Host) -> None:
     assert outbox.lacking() == {"birch": 0, "cedar": 0}
     host.hand_over("media", "post")
     assert outbox.lacking() == {"birch": 1, "cedar": 1}
+
+
+def test_what_a_vault_was_left_without_goes_there_once_it_is_handed_over_again(host: Host) -> None:
+    """The others have it; to the one that was left behind nothing is owed, also under another set, before the app says so again."""
+    before = host.ship("birch", "cedar", "elm")
+    host.hand_over("key", KEY)
+    host.hand_over("media", "post")
+    waits(before, 2, "birch", "cedar", "elm")
+    host.open(before, "birch", "cedar")
+    before.leave("elm")
+    before.stop()
+    after = host.ship("elm")
+    host.open(after, "elm")
+    assert host.vaults["elm"].list(layout.MEDIA) == []
+    host.hand_over("media", KEY)
+    host.hand_over("media", "post")
+    wait_until(lambda: len(host.vaults["elm"].list(layout.MEDIA)) == 2, "both")

@@ -10,6 +10,7 @@ from resilience.engine import mirror as mirrors
 from resilience.engine.observe import read
 from resilience.engine.run import Facts, Run
 from resilience.engine.stack_state import bring, keep
+from resilience.engine.steps import pictures
 from resilience.errors import ResilienceError, TooFewVaults
 from resilience.model import EpochRecord, Step, Unknown
 from resilience.ports import Snapshots
@@ -37,6 +38,8 @@ def protect(run: Run, step: Step) -> Facts:
             "The site serves, unprotected. Run the same command again; see `resilience status`.",
         )
     epoch = run.epoch(site.name)
+    # once a copy is there: where WAL is lost commits wait for it, and the app's rows are locked by who waits
+    brought = pictures.give_all(run, site, epoch) if run.plan.forced else {}
     home = with_companions(run.fleet, frozenset({site.vendor}))
     elsewhere = [vault for vault in good if run.fleet.vault(vault).vendor not in home]
     protected = bool(elsewhere) and len(_holding(run, epoch)) >= epoch.s
@@ -48,6 +51,7 @@ def protect(run: Run, step: Step) -> Facts:
         "verified": good,
         "doubts": doubts,
         "protected": protected,
+        **brought,
         **by,
         **tls,
         **ordered,

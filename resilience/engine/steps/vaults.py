@@ -58,7 +58,6 @@ def fill(run: Run, step: Step) -> Facts:
     """Copy what new vaults lack of ledger, pictures and orders, as it is, from whichever vault has it."""
     new = [str(name) for name in step.args["vaults"]]
     epoch = run.newest()
-    apart = payload_only(run.fleet.locked, epoch.vaults, epoch.k)
     listed = each(run.world.vaults, lambda vault: frozenset(key for prefix in COPIES for key in vault.list(prefix)))
     told = {name: keys for name, keys in listed.items() if not isinstance(keys, ResilienceError)}
     if not told.keys() - (set(new) - _held_before(run, epoch)):
@@ -69,16 +68,25 @@ def fill(run: Run, step: Step) -> Facts:
         if isinstance(answer, ResilienceError):
             raise answer
     _refuse_unlisted(run, {str(name): listed[str(name)] for name in step.args.get("ends", ())})
-    keepers = [run.world.vaults[name] for name in epoch.vaults if name in told and name not in apart]
-    done = {name: _fill(run, name, owed(name, told, apart), told, keepers) for name in new}
+    done = level(run, epoch, new, told)
     for given in (given for name, given in orders.spread(run.world).items() if name in new):
         if isinstance(given, ResilienceError):
             raise given
-    for name in new:
-        filled.leave(run.world.vaults[name], epoch, run.world.signer.sign)
+    if not run.plan.forced:  # there the others may be gone that had it: `protect` brings it from the host, and says so
+        for name in new:
+            filled.leave(run.world.vaults[name], epoch, run.world.signer.sign)
     unreadable = {name: pictures for name, (_, pictures) in done.items() if pictures}
     copied = {name: count for name, (count, _) in done.items()}
     return {"copied": copied, **({"unreadable": unreadable} if unreadable else {})}
+
+
+def level(
+    run: Run, epoch: EpochRecord, new: Iterable[str], told: Mapping[str, frozenset[str]]
+) -> dict[str, tuple[int, list[str]]]:
+    """Give each of these vaults what others list and it does not: how many objects, and pictures that no vault has as an age file."""
+    apart = payload_only(run.fleet.locked, epoch.vaults, epoch.k)
+    keepers = [run.world.vaults[name] for name in epoch.vaults if name in told and name not in apart]
+    return {name: _fill(run, name, owed(name, told, apart), told, keepers) for name in new}
 
 
 def _held_before(run: Run, epoch: EpochRecord) -> set[str]:
