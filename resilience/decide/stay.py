@@ -9,7 +9,7 @@ from resilience.decide.hazards import every_name_lost, thin
 from resilience.decide.naming import naming
 from resilience.decide.quorum import VaultSet, lost_vendors, missed, newest_epoch, next_set, short_of, silent, usable
 from resilience.decide.standby import no_way_on, stand_by
-from resilience.decide.vaults import behind, change, complete, same, whole_again
+from resilience.decide.vaults import behind, change, complete, left_behind, same, whole_again
 from resilience.errors import Refused, ResilienceError
 from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown, known
 
@@ -45,7 +45,8 @@ def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = fro
     _refuse_idle(survey, epoch)
     following = _following(fleet, survey, epoch, lost)
     waits = _quorum(fleet) and _gap(survey, epoch) is not None
-    steps = tuple(_steps(fleet, epoch, following, lost, _upto(survey, epoch), waits=waits))
+    lacking = frozenset(left_behind(survey, epoch, following))
+    steps = tuple(_steps(fleet, epoch, following, lost, _upto(survey, epoch), waits=waits, unfilled=lacking))
     hazards = (*_hazards(fleet, survey, epoch, following, lost), *no_way_on(fleet, epoch.site, lost))
     return Plan("protect", fleet.name, epoch.site, epoch.site, steps, hazards, tuple(sorted(lost)))
 
@@ -185,6 +186,7 @@ def _steps(
     *,
     waits: bool,
     turned: bool = False,
+    unfilled: frozenset[str] = frozenset(),
 ) -> Iterator[Step]:
     """Users first, then copies; the other way round where every commit `waits` for a copy, and so does whoever looks whether the app works."""
     site = epoch.site
@@ -196,7 +198,7 @@ def _steps(
     copied = step(
         "protect", Phase.PROTECT, f"A verified copy at the vaults that are left: {', '.join(left) or 'none'}."
     )
-    kept = (*(() if turned or same(epoch, following) else change(fleet, epoch, following)), copied)
+    kept = (*(() if turned or same(epoch, following) else change(fleet, epoch, following, unfilled=unfilled)), copied)
     looked = step("verify", Phase.START, "Rows, pictures and takedowns agree; nothing was lost with the vendor.")
     # no name moves to where nobody may even read
     led = (looked, *(naming(fleet, site, lost, upto) if upto is not None else ()))

@@ -43,7 +43,8 @@ def plan_vaults(
     following = reachable(old, following)
     sealable(fleet, survey, old, lost)
     _refuse_behind(survey, old, following)
-    steps = (*change(fleet, old, following, unfilled=unfilled), *_protect(old.site, following))
+    lacking = unfilled | left_behind(survey, old, following).keys()
+    steps = (*change(fleet, old, following, unfilled=lacking), *_protect(old.site, following))
     return Plan("vaults", fleet.name, site.name, site.name, steps, tuple(thin(old, following)), tuple(sorted(lost)))
 
 
@@ -68,7 +69,7 @@ def reachable(old: EpochRecord, following: VaultSet) -> VaultSet:
 
     Refused where that were fewer than confirm today: new vaults hold nothing yet.
     """
-    kept = [name for name in following.vaults if name in old.vaults]
+    kept = _kept(old, following)
     if len(kept) >= following.k:
         return following
     if len(kept) < old.k:
@@ -102,16 +103,27 @@ def _told(hole: Mapping[str, str]) -> str:
     return "pictures and keys alone" if hole["from"] == hole["until"] else f"{hole['from']} to {hole['until']}"
 
 
+def left_behind(survey: Survey, old: EpochRecord, following: VaultSet) -> Mapping[str, Mapping[str, str]]:
+    """Vaults that would stay and were left behind once, by what they lack, as the site's ship says; under another epoch no ship does."""
+    seen = survey.sites.get(old.site)
+    if seen is None or isinstance(seen.ship, Unknown):
+        return {}
+    told = seen.ship.get("vaults", {})
+    return {name: hole for name in _kept(old, following) if (hole := told.get(name, {}).get("hole"))}
+
+
 def behind(survey: Survey, old: EpochRecord, following: VaultSet) -> Behind | None:
     """Whether fewer vaults would stay that have everything than confirm: ship could not go on, and nothing would be confirmed meanwhile."""
     seen = survey.sites.get(old.site)
     if seen is None or isinstance(seen.ship, Unknown):
         return None
-    kept = [name for name in following.vaults if name in old.vaults]
-    told = seen.ship.get("vaults", {})
-    holes = {name: hole for name in kept if (hole := told.get(name, {}).get("hole"))}
-    whole = len(kept) - len(holes)
+    holes = left_behind(survey, old, following)
+    whole = len(_kept(old, following)) - len(holes)
     return Behind(whole, holes) if whole < following.k else None
+
+
+def _kept(old: EpochRecord, following: VaultSet) -> list[str]:
+    return [name for name in following.vaults if name in old.vaults]
 
 
 def _refuse_behind(survey: Survey, old: EpochRecord, following: VaultSet) -> None:

@@ -14,6 +14,7 @@ from resilience.decide.forecast import forecast
 from resilience.errors import Refused, ResilienceError, TooFewVaults
 from resilience.model import (
     EpochRecord,
+    Fleet,
     LegalOrder,
     Past,
     PastRun,
@@ -210,6 +211,19 @@ def test_a_set_that_ship_could_not_turn_to_is_refused(plan: Callable[[Survey], P
     assert "elm lacks 0/1000 to 0/2000" in told
     assert "`resilience catch-up elm`" in told
     assert any(step.action == "turn" for step in plan(seen(None)).steps)
+
+
+@pytest.mark.parametrize("plan", [plan_vaults, plan_protect], ids=["vaults", "protect"])
+def test_a_vault_that_was_left_behind_is_filled_where_the_set_changes(plan: Callable[[Fleet, Survey], Plan]) -> None:
+    """Two of those that stay have everything, so ship goes on; under the new epoch it knows no more what elm lacks."""
+    fleet = replace(FLEET, vaults=(*FLEET.vaults, replace(FLEET.vaults[0], name="dover", vendor="dover")))
+
+    def filled(*holed: str) -> list[list[str]]:
+        seen = with_ship(survey(), *holed)
+        return [step.args["vaults"] for step in plan(fleet, seen).steps if step.action == "fill"]
+
+    assert filled() == [["dover"]]
+    assert filled("elm") == [["dover", "elm"]]
 
 
 def refusal_or_hazard(plan: Callable[[], Plan]) -> str:
