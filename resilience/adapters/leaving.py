@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from resilience.errors import ResilienceError
-from resilience.host.shape import overtaken
+from resilience.host.shape import ETC, overtaken
 from resilience.model import EpochRecord
 
 
@@ -27,7 +27,7 @@ def set_aside(shell: Shell, site: str, newest: EpochRecord) -> Mapping[str, Any]
     said = shell.check(f"newest={shlex.quote(newest.nonce)} number={newest.number:d}\n{SET_ASIDE}", timeout=120)
     found = dict(json.loads(said.strip().splitlines()[-1]))
     if "newer" in found:
-        raise overtaken(f"{site} is left as it is", found["newer"], newest.number)
+        raise overtaken(f"{site} is left as it is", found["newer"], f"{ETC}/ship.json", newest.number)
     return found
 
 

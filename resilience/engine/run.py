@@ -9,7 +9,7 @@ from typing import Any
 from resilience.errors import Refused, ResilienceError
 from resilience.model import EpochRecord, Event, Fleet, Plan, SiteOutputs
 from resilience.ports import World
-from resilience.replication.epoch import newest_of, own_epochs
+from resilience.replication.epoch import newest_of, own_epochs, sealed_for_good
 
 Facts = Mapping[str, Any]
 """What a step found or did."""
@@ -94,6 +94,15 @@ class Run:
     def set_out_to_seal(self) -> bool:
         """Whether this very plan ever began its seal: before that, nothing is decided."""
         return any(sets_out_to_seal(event) for event in self.events("step-started"))
+
+    def to_tell(self, record: EpochRecord) -> EpochRecord:
+        """What a host is told of where this is the newest epoch: no change of the set that may go with the one vault it is in.
+
+        From then on the host would take no other.
+        """
+        if self.sealed(record) is not None:
+            return record
+        return sealed_for_good(self.world.vaults, record, self.world.signer.verify)
 
     def others_epoch(self, site: str) -> EpochRecord:
         """The newest epoch; Refused where it lets this very site write."""

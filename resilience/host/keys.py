@@ -18,7 +18,7 @@ from typing import Any
 
 
 def put(order: dict[str, Any]) -> None:
-    """Put the files, and say so; or why not: {"in_shape": false}, {"newer": EPOCH}."""
+    """Put the files, and say so; or why not: {"in_shape": false}, {"newer": EPOCH, "by": FILE}."""
     sys.stdout.write(json.dumps(answer(order)) + "\n")
 
 
@@ -28,9 +28,9 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
         return {"in_shape": False}
     door = os.open(order["lock"], os.O_RDONLY | os.O_DIRECTORY)
     fcntl.flock(door, fcntl.LOCK_EX)  # until we end
-    newest = max(map(told_by, order["told"]))
+    newest, by = max((told_by(path), path) for path in order["told"])
     if newest > order["epoch"]:
-        return {"newer": newest}
+        return {"newer": newest, "by": by}
     if "first" in order and not made_room(order["first"]):
         sys.exit(1)  # it said why
     for file in order["files"]:

@@ -134,12 +134,16 @@ def take_up(shell: Shell, keys: Keys, first: str) -> None:
         raise ResilienceError(f"{keys.site} can't follow.", done["error"], "See to it, then run this again.")
 
 
-def overtaken(left: str, told: int, epoch: int) -> Refused:
-    """What was left as it is since a host was told of a newer epoch than this one."""
+def overtaken(left: str, told: int, by: str, epoch: int) -> Refused:
+    """What was left as it is since a host was told, `by` a file of its own, of a newer epoch than this one.
+
+    The host can't tell whether that one is in any vault; where none has it any more a person must know what became of it.
+    """
     return Refused(
         f"{left}: it was told of epoch {told}, and this plan is of epoch {epoch}.",
-        "Another operator or command went on since this plan was made.",
-        "Run `resilience status`, then plan again.",
+        "Another operator or command went on since this plan was made, or no vault that answers has that epoch any more.",
+        f"Run `resilience status`. Where a vault shows epoch {told}, plan again. Where none does, and none that had it comes back, "
+        f"what was written under it is on that host alone: if nothing was, or it is not needed, type `rm {by}` there and run this again.",
     )
 
 
@@ -153,7 +157,7 @@ def _put(shell: Shell, keys: Keys, **more: object) -> dict[str, Any]:
         return {"error": (done.err.strip().splitlines() or ["It said nothing."])[-1]}
     told: dict[str, Any] = json.loads(lines[-1])
     if "newer" in told:
-        raise overtaken(f"{keys.site} keeps the keys it has", told["newer"], keys.epoch)
+        raise overtaken(f"{keys.site} keeps the keys it has", told["newer"], told["by"], keys.epoch)
     return told
 
 

@@ -169,9 +169,24 @@ def numbered(vaults: Mapping[str, Vault], number: int, check: Verify) -> list[Ep
 def own_epochs(vaults: Mapping[str, Vault], record: EpochRecord, check: Verify) -> list[EpochRecord]:
     """The epochs under which this record's host has written without a break, the newest first: all but the last only continue."""
     own = [record]
-    while own[-1].parent and (older := [r for r in numbered(vaults, own[-1].parent, check) if continues(own[-1], r)]):
-        own.append(older[0])
+    while (older := _own_before(vaults, own[-1], check)) is not None:
+        own.append(older)
     return own
+
+
+def _own_before(vaults: Mapping[str, Vault], record: EpochRecord, check: Verify) -> EpochRecord | None:
+    older = numbered(vaults, record.parent, check) if record.parent else []
+    return next((old for old in older if continues(record, old)), None)
+
+
+def sealed_for_good(vaults: Mapping[str, Vault], record: EpochRecord, check: Verify) -> EpochRecord:
+    """This epoch; where nothing says that it was sealed for good, the one under which its host goes on until it is."""
+    while not _went_on(get_from(vaults), record, check):
+        older = _own_before(vaults, record, check)
+        if older is None:
+            break
+        record = older
+    return record
 
 
 def may_be_under(vaults: Mapping[str, Vault], record: EpochRecord, check: Verify) -> list[EpochRecord]:
@@ -193,11 +208,12 @@ def settled_of(get: Get, rivals: Sequence[EpochRecord], check: Verify) -> EpochR
 
     How many vaults show each says nothing once some are lost. None where there is one, or where nothing tells.
     """
+    return next((record for record in rivals if _went_on(get, record, check)), None) if rivals[1:] else None
 
-    def went_on(record: EpochRecord) -> bool:
-        return _attested(get, record, check) or _opened(get, record) or _begun(get, record)
 
-    return next(filter(went_on, rivals), None) if rivals[1:] else None
+def _went_on(get: Get, record: EpochRecord, check: Verify) -> bool:
+    """Attested, opened, or written under."""
+    return _attested(get, record, check) or _opened(get, record) or _begun(get, record)
 
 
 NONE: tuple[list[EpochRecord], list[EpochRecord]] = ([], [])

@@ -254,7 +254,12 @@ class SimPlane:
 
     def admit(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, vaults: Sequence[str]) -> None:
         """Every host can reach every vault here."""
-        self._on(outputs, "admit", 1.0, lambda host: _need_no_newer(host, site, epoch))
+
+        def tell(host: Host) -> None:
+            _need_no_newer(host, site, epoch)
+            host.told = epoch
+
+        self._on(outputs, "admit", 1.0, tell)
 
     def await_turn(self, site: Site, outputs: SiteOutputs, epoch: EpochRecord) -> None:
         """It turns in the next round, or not."""

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from resilience import cli
+from resilience.errors import TooFewVaults, VaultError
 from resilience.model import Stage as Gate
+from resilience.ports import Vault
+from resilience.replication import epoch as epochs
 from tests.sim.stage import Stage, attempt, day_one
 from tests.sim.test_cases import begins, interrupted
 from tests.sim.typed import typing_at
@@ -93,3 +99,47 @@ def test_up_finishes_nobodys_failover(action: str) -> None:
     attempt(partial(stage.operator.up, "birch", frozenset({"acorn"})))
     assert stage.state.hosts["birch"].stage == Gate.CLOSED
     assert stage.state.zones["dover"] != stage.state.outputs["birch"].addresses
+
+
+@pytest.fixture
+def half_sealed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    """Elm comes into the set again, and its epoch got into elm alone: for now the others take none."""
+    stage, into = day_one(), epochs.seal_one
+    stage.operator.vaults("elm")
+
+    def alone(vault: Vault, *args: Any) -> bool:
+        if vault.name != "elm":
+            raise VaultError(f"{vault.name} does not take it", "It hangs.", "Run this again.")
+        return into(vault, *args)
+
+    with monkeypatch.context() as hanging:
+        hanging.setattr(epochs, "seal_one", alone)
+        with pytest.raises(TooFewVaults):
+            stage.operator.vaults()
+        newest = epochs.newest_of(stage.world.vaults, stage.world.signer.verify)
+        assert newest is not None
+        assert newest.number == 3
+        yield stage
+
+
+@pytest.mark.parametrize("again", ["up", "vaults"])
+def test_a_host_is_told_of_no_epoch_that_may_go_with_one_vault(half_sealed: Stage, again: str) -> None:
+    """The one that has it is lost: the host goes on as it was."""
+    stage = half_sealed
+    assert attempt(partial(stage.operator.up, "acorn") if again == "up" else stage.operator.vaults)
+    told = stage.state.hosts["acorn"].told
+    assert told is not None
+    assert told.number == 2
+    stage.state.lose("elm")
+    stage.operator.up("acorn")
+    assert stage.post(1) == 1
+
+
+def test_a_host_that_follows_is_told_of_no_such_epoch_either(half_sealed: Stage) -> None:
+    """It follows by the set that there is, and again once the one vault is lost."""
+    stage = half_sealed
+    stage.fleet = replace(stage.fleet, sites=tuple(replace(site, standby="hot") for site in stage.fleet.sites))
+    for _ in range(2):
+        stage.operator.up("birch")
+        assert stage.state.hosts["birch"].followed == 2
+        stage.state.lose("elm")

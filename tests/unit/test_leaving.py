@@ -93,8 +93,11 @@ def test_what_a_newer_epoch_made_is_nobody_elses(tmp_path: Path) -> None:
     """A machine that slept since it looked its epoch up moves nothing."""
     host = Host(tmp_path)
     host.file("etc/resilience/ship.json").write_text('{"epoch": {"nonce": "newer", "number": 4}}')
-    with pytest.raises(Refused, match="acorn is left as it is: it was told of epoch 4, and this plan is of epoch 3"):
+    with pytest.raises(
+        Refused, match="acorn is left as it is: it was told of epoch 4, and this plan is of epoch 3"
+    ) as told:
         leaving.set_aside(host, "acorn", NEW)
+    assert "`rm /etc/resilience/ship.json`" in told.value.next, "it may be in no vault any more"
     assert all((tmp_path / "var/lib/resilience" / name).read_text() == f"old {name}" for name in OLD)
 
 

@@ -164,6 +164,21 @@ def test_a_host_that_was_told_of_a_newer_epoch_keeps_what_it_has(
     assert contents(host) == before
 
 
+@pytest.mark.parametrize("file", ["/etc/resilience/ship.json", "/run/resilience/follow.json"])
+@pytest.mark.parametrize("put", [shape, admit, follow])
+def test_a_host_whose_epoch_no_vault_shows_any_more_is_no_dead_end(
+    told: HostConfig, host: Host, plane: SshPlane, put: Put, file: str
+) -> None:
+    """It can't tell that from another machine's going on: a person can, and is told how to go on."""
+    host.tell(file, 4)
+    with pytest.raises(Refused) as caught:
+        put(plane, epoch_of(told, "acorn"))
+    assert "or no vault that answers has that epoch any more" in caught.value.why
+    command = next(word for word in caught.value.next.split("`") if word.startswith("rm "))
+    host.check(command.replace(str(host.root), ""))
+    put(plane, epoch_of(told, "acorn"))
+
+
 def test_a_host_begins_to_follow(told: HostConfig, host: Host, plane: SshPlane) -> None:
     """What opens copies lies in memory, for root alone; what signs and ships is gone."""
     host.tell("/etc/resilience/ship.json", 1)

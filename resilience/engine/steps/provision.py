@@ -79,7 +79,8 @@ def shape(run: Run, step: Step) -> Facts:
     """Bring the host into shape from supplies."""
     site = run.fleet.site(step.subject)
     if step.args.get("standby"):
-        return run.world.plane.shape(site, run.outputs(site.name), run.others_epoch(site.name))
-    epoch = run.epoch(site.name)
-    run.tell(site.name)
-    return run.world.plane.shape(site, run.outputs(site.name), epoch)
+        epoch = run.others_epoch(site.name)
+    else:
+        epoch = run.epoch(site.name)
+        run.tell(site.name)
+    return run.world.plane.shape(site, run.outputs(site.name), run.to_tell(epoch))
