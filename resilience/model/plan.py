@@ -136,6 +136,11 @@ class Plan:
         """Whether too few vaults are left to fence the old site, and it is left all the same."""
         return any(step.args.get("forced") for step in self.steps)
 
+    @property
+    def forced_to_stay(self) -> bool:
+        """Whether the set is forced to the vaults that are left, and the site goes on with what its own host has."""
+        return self.forced and self.kind == "protect"
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values, digest included."""
         return {**asdict(self), "digest": self.digest}

@@ -23,6 +23,7 @@ from resilience.simulation.app import SimApp
 from resilience.simulation.doors import Killed
 from resilience.simulation.shipping import would_acknowledge
 from tests.sim.drills import as_if_real, run
+from tests.sim.plans import one_vault_and_no_primary
 from tests.sim.stage import Stage, attempt, begun, day_one, fleet_with
 
 
@@ -400,6 +401,14 @@ def test_what_one_vault_of_a_forced_set_has_the_others_are_given() -> None:
     assert done[-1]["facts"]["brought"] == {"copied": 1, "shipped_again": 0}
     assert stage.state.vaults["elm"].pictures == stage.state.vaults["cedar"].pictures
     assert "post3" not in stage.state.vaults["elm"].pictures
+
+
+def test_a_forced_failover_asks_the_new_host_for_no_more_than_it_was_given() -> None:
+    """What it has came out of vaults: its second clock waits for none of that to go back."""
+    stage = one_vault_and_no_primary()
+    stage.break_next("plane.dover.named")
+    stage.operator.failover("dover", force=True)
+    assert stage.state.hosts["dover"].serving
 
 
 def force(stage: Stage, world: World, dead: frozenset[str]) -> list[str]:

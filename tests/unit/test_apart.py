@@ -131,7 +131,7 @@ def test_new_vaults_are_filled_by_what_they_keep() -> None:
         vaults[name].put_new("media/a", seals.encrypt(b"a picture", RECIPIENTS))
     run: Any = SimpleNamespace(
         newest=lambda: SimpleNamespace(vaults=tuple(vaults), k=2, number=2, nonce="22" * 16, parent=0),
-        plan=SimpleNamespace(forced=False),
+        plan=SimpleNamespace(forced_to_stay=False),
         fleet=SimpleNamespace(locked=frozenset({"elm"})),
         world=SimpleNamespace(vaults=vaults, signer=SimpleNamespace(verify=lambda *_: True, sign=lambda _: "signed")),
     )
@@ -174,7 +174,7 @@ def test_junk_in_one_vault_stops_nobody() -> None:
     vaults: dict[str, Any] = {"birch": birch, "cedar": cedar, "elm": elm}
     run: Any = SimpleNamespace(
         newest=lambda: SimpleNamespace(vaults=tuple(vaults), k=2, number=2, nonce="22" * 16, parent=0),
-        plan=SimpleNamespace(forced=False),
+        plan=SimpleNamespace(forced_to_stay=False),
         fleet=SimpleNamespace(locked=frozenset({"elm"})),
         world=SimpleNamespace(vaults=vaults, signer=SimpleNamespace(verify=lambda *_: True, sign=lambda _: "signed")),
     )

@@ -39,7 +39,7 @@ def protect(run: Run, step: Step) -> Facts:
         )
     epoch = run.epoch(site.name)
     # once a copy is there: where WAL is lost commits wait for it, and the app's rows are locked by who waits
-    brought = pictures.give_all(run, site, epoch) if run.plan.forced else {}
+    brought = pictures.give_all(run, site, epoch) if run.plan.forced_to_stay else {}
     home = with_companions(run.fleet, frozenset({site.vendor}))
     elsewhere = [vault for vault in good if run.fleet.vault(vault).vendor not in home]
     protected = bool(elsewhere) and len(_holding(run, epoch)) >= epoch.s

@@ -72,7 +72,7 @@ def fill(run: Run, step: Step) -> Facts:
     for given in (given for name, given in orders.spread(run.world).items() if name in new):
         if isinstance(given, ResilienceError):
             raise given
-    if not run.plan.forced:  # there the others may be gone that had it: `protect` brings it from the host, and says so
+    if not run.plan.forced_to_stay:  # others that had it may be gone: `protect` brings it from the host, and says so
         for name in new:
             filled.leave(run.world.vaults[name], epoch, run.world.signer.sign)
     unreadable = {name: pictures for name, (_, pictures) in done.items() if pictures}
