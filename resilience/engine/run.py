@@ -95,14 +95,18 @@ class Run:
         """Whether this very plan ever began its seal: before that, nothing is decided."""
         return any(sets_out_to_seal(event) for event in self.events("step-started"))
 
-    def to_tell(self, record: EpochRecord) -> EpochRecord:
-        """What a host is told of where this is the newest epoch: no change of the set that may go with the one vault it is in.
+    def to_tell(self, site: str, record: EpochRecord) -> EpochRecord:
+        """What this site's host is told of where that is the newest epoch: no change of the set that may go with the one vault it is in.
 
-        From then on the host would take no other.
+        From then on the host would take no other. One that was told of it all the same, by an older build or by force, is told of it again.
         """
         if self.sealed(record) is not None:
             return record
-        return sealed_for_good(self.world.vaults, record, self.world.signer.verify)
+        found = sealed_for_good(self.world.vaults, record, self.world.signer.verify)
+        if found == record or record.site != site:
+            return found
+        told = self.world.plane.database(self.fleet.site(site), self.outputs(site))["told"]
+        return record if told == record.nonce else found
 
     def others_epoch(self, site: str) -> EpochRecord:
         """The newest epoch; Refused where it lets this very site write."""

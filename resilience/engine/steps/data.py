@@ -26,7 +26,7 @@ def create(run: Run, step: Step) -> Facts:
 def follow(run: Run, step: Step) -> Facts:
     """Follow the primary from the vaults, if another site is the primary."""
     site = run.fleet.site(step.subject)
-    return run.world.plane.follow(site, run.outputs(site.name), run.to_tell(run.others_epoch(site.name)))
+    return run.world.plane.follow(site, run.outputs(site.name), run.to_tell(site.name, run.others_epoch(site.name)))
 
 
 def warm(run: Run, step: Step) -> Facts:

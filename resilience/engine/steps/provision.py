@@ -83,4 +83,4 @@ def shape(run: Run, step: Step) -> Facts:
     else:
         epoch = run.epoch(site.name)
         run.tell(site.name)
-    return run.world.plane.shape(site, run.outputs(site.name), run.to_tell(epoch))
+    return run.world.plane.shape(site, run.outputs(site.name), run.to_tell(site.name, epoch))

@@ -25,7 +25,7 @@ def admit(run: Run, step: Step) -> Facts:
     site = run.fleet.site(step.subject)
     vaults = tuple(str(name) for name in step.args["vaults"])
     run.tell(site.name)
-    run.world.plane.admit(site, run.outputs(site.name), run.to_tell(run.epoch(site.name)), vaults)
+    run.world.plane.admit(site, run.outputs(site.name), run.to_tell(site.name, run.epoch(site.name)), vaults)
     return {"vaults": list(vaults)}
 
 
