@@ -46,6 +46,18 @@ def test_named_is_what_any_row_names(sites: Sites) -> None:
     assert '"handed_over": 0' in asked(site, "ship-pictures", sha).communicate(timeout=120)[0]
 
 
+def test_a_persons_key_is_shipped_again_as_a_picture_is(sites: Sites) -> None:
+    """It is a row like theirs, and whoever asks for it by its hash puts it where a vault had lost it."""
+    site = sites()
+    site.start()
+    site.client("somebody").status_post("sealed with my key")
+    with psycopg.connect(site.url) as db:
+        keys = [sha for (sha,) in db.execute("SELECT sha256 FROM media WHERE purpose IN ('key', 'keyring')")]
+    assert keys
+    assert f'"handed_over": {len(set(keys))}' in asked(site, "ship-pictures", *keys).communicate(timeout=120)[0]
+    assert all((site.folder / "outbox/media" / sha).read_bytes() for sha in keys)
+
+
 def test_an_upload_that_is_under_way_is_waited_for(sites: Sites) -> None:
     """Whoever stored a picture and did not commit its row yet is waited for: the answer has it."""
     site = sites()
