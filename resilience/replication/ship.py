@@ -278,7 +278,7 @@ class Ship:
         if begun is None:
             begun = self._first(stream, system, reserved)
             before = self._config.before
-            if before is not None and (gap := turn.gap(before)) is not None:
+            if before is not None and (gap := turn.gap(turn.begun(before))) is not None:
                 self._spool.carry(gap)
             self._spool.begin(chunk.encode_start(begun, self._sign), self._opening(begun))
         if begun.system_id != system.system_id or begun.timeline != system.timeline:
@@ -306,12 +306,13 @@ class Ship:
 
     def _opening(self, begun: chunk.Start) -> bytes | None:
         """Where the epoch before was closed, for readers; a restore has put one where there was a restore."""
-        if self._config.before is None:
+        before = self._config.before
+        if before is None:
             return None
         opening = chunk.Opening(
             epoch=begun.epoch,
             nonce=begun.nonce,
-            parent=self._record.parent,
+            parent=turn.begun(before).record.number,
             end=begun.start,
             confirmed=begun.start,
             timeline=begun.timeline,

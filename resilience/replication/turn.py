@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,35 @@ def start(config: Config) -> Config:
 def force(config: Config, wait: Callable[[float], None] = time.sleep) -> Config:
     """Under which epoch this host goes on, where the operator did without the seal of the one before.
 
-    Nothing is confirmed meanwhile: k of the vaults that stay get what was shipped, and the epoch before is closed there.
+    Nothing is confirmed meanwhile: k of the vaults that stay get what was shipped, and the epoch under which this host is
+    is closed there. Epochs between, of which it never heard, end before they began: what stays of their sets is all that counts.
     """
     here = start(config)
-    before = config.before
-    if not config.forced or before is None or here.record != before.record:
+    onward = _from(here, config) if config.forced else []
+    if not onward:
         return here
     log.warning("the vault set changes by the operator's word alone", epoch=config.record.number)
-    return close(before, config.record, _handed_over(before, config.record, wait))
+    end = _handed_over(here, config.record, wait)
+    for before, after in reversed([*pairwise([here, *onward])]):  # once the newest is closed this host goes on
+        close(before, after.record, end)
+    return start(config)
+
+
+def _from(here: Config, config: Config) -> list[Config]:
+    """The configurations after the one under which this host is, up to this one; none where that is no epoch of its own before."""
+    found, older = list[Config](), config
+    while older.record != here.record:
+        if not config.verify(epochs.payload(older.record), older.record.signature):
+            raise Refused(
+                f"Epoch {older.record.number} does not carry the operator's signature.",
+                "Nobody is led on by what somebody else wrote into this host's configuration.",
+                "Type `resilience protect --force` again: it writes that anew.",
+            )
+        found.insert(0, older)
+        if (before := older.before) is None:
+            return []
+        older = before
+    return found
 
 
 def _handed_over(config: Config, record: EpochRecord, wait: Callable[[float], None]) -> int:
@@ -128,6 +150,17 @@ def closed(config: Config) -> int | None:
     """Where this epoch was closed; None while it is not."""
     found = _noted(config)
     return None if found is None else lsn.parse(found["end"])
+
+
+def begun(config: Config) -> Config:
+    """The same host's configuration under the newest epoch up to this one under which it shipped: others ended before they began."""
+    while (before := config.before) is not None and closed(config) is not None and not _start(config).exists():
+        config = before
+    return config
+
+
+def _start(config: Config) -> Path:
+    return config.paths.spool / f"{config.record.number:08d}" / "start"
 
 
 def gap(config: Config) -> Hole | None:

@@ -202,11 +202,12 @@ def test_the_operators_word_leads_on_where_too_few_vaults_are_left(sites: Callab
     assert birch.rows() == list(range(1, 101))
 
 
-def alone(fleet: Fleet, name: str) -> None:
-    """The next epoch for the same host is put into one vault, and no other is left."""
-    fleet.stores, fleet.k, fleet.s = {name: fleet.stores[name]}, 1, 1
+def alone(fleet: Fleet, *names: str) -> None:
+    """The next epoch for the same host is put into these vaults, which confirm together, and no other is left."""
+    fleet.stores, fleet.k, fleet.s = {name: fleet.stores[name] for name in names}, len(names), len(names)
     key = fleet.keys[len(fleet.records)]
     record = fleet.record("acorn", key)
-    fleet.vaults()[name].put_new(layout.epoch(record.number), epochs.encode(record))
+    for vault in fleet.vaults().values():
+        vault.put_new(layout.epoch(record.number), epochs.encode(record))
     fleet.records.append(record)
     fleet.keys[record.number] = key

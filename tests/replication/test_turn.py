@@ -326,6 +326,44 @@ def test_the_operators_word_leads_past_wal_that_nobody_has(
     assert {*range(1, 21), *range(51, 61)} <= {*here}
 
 
+@pytest.mark.parametrize("lacks", ["nothing", "gap"])
+def test_a_forced_set_is_forced_again_before_its_host_heard_of_it(
+    sites: Callable[..., Site], fleet: Fleet, lacks: str
+) -> None:
+    """The machine died after the seal, and then one of the vaults: the next set can't wait for the one that never began."""
+    fleet.durability = "quorum"
+    acorn = sites(fleet, "acorn")
+    acorn.begin()
+    acorn.ask_for_quorum()
+    acorn.insert(1, 20)
+    acorn.wait_everywhere()
+    lost = threw_away(acorn) if lacks == "gap" else None
+    stop(acorn.processes[-1])
+    alone(fleet, "cedar", "elm")
+    alone(fleet, "elm")
+    acorn.take(fleet.records[-1])
+    forced = acorn.ship_config(forced=True)
+    acorn.ship(forced)
+    wait_until(lambda: acorn.status()["epoch"] == 3, acorn.told)
+    if lost is not None:
+        wait_until(lambda: sender(acorn), acorn.told)
+        assert (acorn.status()["gap"]["from"], acorn.status()["gap"]["until"]) == lost
+        acorn.run("init-repo", config=acorn.config("operator"))
+        acorn.run("snapshot", config=acorn.ship_config())
+        wait_until(lambda: acorn.status()["gap"] is None, acorn.told)
+    acorn.insert(1001, 1010)
+    stop(acorn.processes[-1])
+    acorn.ship(forced)
+    acorn.insert(1011, 1020)
+    here = acorn.rows()
+    acorn.kill_postgres()
+    acorn.end()
+    birch = sites(fleet, "birch")
+    birch.run("restore")
+    birch.run("recover")
+    assert birch.rows() == here
+
+
 def left_behind(acorn: Site) -> tuple[str, str]:
     """Ship is gone, and elm lacks a chunk that it was not given when it was left behind; its ends."""
     stop(acorn.processes[-1])
