@@ -38,7 +38,8 @@ from resilience.model import CLOUDS, EpochRecord, Point, Site, SiteOutputs
 from resilience.ports import Merged, Recovered, Snapshots, Vault
 from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
-from resilience.replication import layout
+from resilience.replication import layout, lsn
+from resilience.replication.spool import Hole
 
 FETCH_FIRST = "fetch-media --first"
 A_DAY_S = 86_400.0
@@ -318,16 +319,34 @@ class SshPlane:
         return leaving.stand_down(self.shells(outputs), site.name)
 
     def catch_up(self, site: Site, outputs: SiteOutputs, vault: str) -> Mapping[str, Any]:
-        """Copy from here what a vault that was left behind lacks; then tell the primary's ship."""
+        """Copy from here what a vault that was left behind lacks, but for what nobody has; then tell the primary's ship."""
         said = self.status(site, outputs)
         epoch = self._shipped_under(site, said)
-        hole = said["vaults"].get(vault, {}).get("hole")
-        if hole is None:
+        told = said["vaults"].get(vault, {}).get("hole")
+        if told is None:
             return {"vault": vault, "chunks": 0, "objects": 0}
-        ends = ("--vault", vault, "--from", hole["from"], "--until", hole["until"])
-        copied = self.commands.here("catch-up", self.config.reader(site, epoch), *ends)
-        self.commands.there(outputs, "caught-up", self.config.ship(site, epoch), *ends)
-        return copied
+        hole = Hole.told(told)
+        lost = [
+            part for part in map(Hole.told, said.get("lost", ())) if part.start < hole.end and hole.start < part.end
+        ]
+        if lost:
+            self._refuse_uncopied(vault, epoch, max(part.end for part in lost))
+        config = self.config.reader(site, epoch)
+        parts = hole.without(lost) or [replace(hole, start=hole.end)]  # pictures and ledger are copied all the same
+        copied = [self.commands.here("catch-up", config, *_ends(vault, part)) for part in parts]
+        self.commands.there(outputs, "caught-up", self.config.ship(site, epoch), *_ends(vault, hole))
+        chunks, objects = (sum(int(done[what]) for done in copied) for what in ("chunks", "objects"))
+        return {"vault": vault, "chunks": chunks, "objects": objects, "unreadable": copied[-1]["unreadable"]}
+
+    def _refuse_uncopied(self, vault: str, epoch: EpochRecord, end: int) -> None:
+        """Refused where what a vault is given would not lead past lost WAL: alone it could not give the database back, and would count."""
+        found = labels.find({vault: self.vaults[vault]}, {epoch.number: epoch}, self.config.signer.verify)
+        if not any(label.start >= end for of_one in found for label in of_one):
+            raise Refused(
+                f"{vault} can't be given all that it lacks: some of it was lost before any vault had it.",
+                f"It holds no snapshot from {lsn.show(end)} or later, so it could not give the database back.",
+                f"Take one: `resilience snapshot`. Then `resilience catch-up {vault}` again.",
+            )
 
     def _shipped_under(self, site: Site, said: Mapping[str, Any]) -> EpochRecord:
         """The epoch that ship says it is under: the newest, or one from which it has not turned yet."""
@@ -362,6 +381,10 @@ class SshPlane:
 
 def _aged(facts: Mapping[str, Any], now: str) -> dict[str, Any]:
     return {**facts, "age_s": round(float(now) - float(facts["at"]), 3)}
+
+
+def _ends(vault: str, hole: Hole) -> tuple[str, ...]:
+    return ("--vault", vault, "--from", lsn.show(hole.start), "--until", lsn.show(hole.end))
 
 
 def _moment(at: str | None, of: int | None) -> tuple[str, ...]:

@@ -102,6 +102,7 @@ class Report:
             "writes_stopped_since": writes.stopped_since,
             "alarms": [*self._limits.alarms, *self._waits()],
             "gap": self._spool.gap.facts() if self._spool.gap else None,
+            "lost": [hole.facts() for hole in self._spool.lost],
             "server_lsn": lsn.show(self._limits.server_end),
             "confirmed_lsn": lsn.show(confirmed),
             "lag_bytes": max(0, self._limits.server_end - confirmed),

@@ -6,6 +6,7 @@
     spool/<epoch>/hole/<vault>         what a vault that was left behind lacks before that
     spool/<epoch>/life                 how often a ship began here; told to each vault
     spool/<epoch>/gap                  WAL that is lost: thrown away before it was shipped, or gone with the vaults that had it
+    spool/<epoch>/bridged              what was lost before, and a snapshot leads past
 
 A vault's position may be lost (it is noted once a second, not fsynced): the same bytes are then put again,
 and the vault answers that they are there. A chunk's file is durable before any vault sees it.
@@ -19,8 +20,8 @@ import os
 import secrets
 import time
 from bisect import bisect_right
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -65,8 +66,21 @@ class Hole:
         """What the file says; None while there is none."""
         if not path.exists():
             return None
-        value = json.loads(path.read_text())
-        return Hole(lsn.parse(value["from"]), lsn.parse(value["until"]), value["since"])
+        return Hole.told(json.loads(path.read_text()))
+
+    @staticmethod
+    def told(facts: Mapping[str, Any]) -> Hole:
+        """As `facts` says it."""
+        return Hole(lsn.parse(facts["from"]), lsn.parse(facts["until"]), facts.get("since", 0.0))
+
+    def without(self, lost: Iterable[Hole]) -> list[Hole]:
+        """What is left of it to be given where nobody has these parts, in order; it may be nothing."""
+        found, start = list[Hole](), self.start
+        for part in sorted(lost, key=lambda part: part.start):
+            if part.start < self.end and start < part.end:
+                found += [replace(self, start=start, end=part.start)] if start < part.start else []
+                start = part.end
+        return [*found, *([replace(self, start=start)] if start < self.end else [])]
 
 
 class Spool:
@@ -89,6 +103,8 @@ class Spool:
         self._mended: dict[str, Hole] = {}
         self._noted: dict[str, int] = {}
         self._gap = Hole.read(self._folder / "gap")
+        bridged = self._folder / "bridged"
+        self._bridged = [Hole.told(facts) for facts in json.loads(bridged.read_text())] if bridged.exists() else []
         self._floor = 0
         self.life, self.life_record = 0, b""
 
@@ -153,6 +169,11 @@ class Spool:
         """WAL that Postgres threw away before it was shipped, or that is gone with its vaults: no older snapshot leads past it."""
         return self._gap
 
+    @property
+    def lost(self) -> list[Hole]:
+        """All WAL of this epoch that no vault can be given, also what a snapshot leads past by now."""
+        return [*self._bridged, *([self._gap] if self._gap else [])]
+
     def skip(self, until: int) -> None:
         """Note, durably, that nobody will ever have the WAL from the spool's end up to `until`."""
         self.carry(Hole(self._gap.start if self._gap else self.end, until, time.time()))
@@ -173,7 +194,10 @@ class Spool:
             self._mended.clear()
 
     def bridge(self) -> None:
-        """A snapshot from past the gap is in k vaults: it matters no more."""
+        """A snapshot from past the gap is in k vaults: it matters no more, but to a vault that was left behind across it."""
+        lost = json.dumps([hole.facts() for hole in self.lost])
+        write_durably(self._folder / "bridged", lost.encode())
+        self._bridged = self.lost
         (self._folder / "gap").unlink(missing_ok=True)
         self._gap = None
 

@@ -17,14 +17,16 @@ from resilience.adapters.host_config import HostConfig
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.adapters.plane import SshPlane
 from resilience.decide.quorum import newest_epoch
-from resilience.errors import BrokenChain
+from resilience.errors import BrokenChain, Refused
 from resilience.model import EpochRecord, Survey, VaultReading, VaultSpec, Vendor
 from resilience.replication import chain as chains
-from resilience.replication import chunk, layout, seals
+from resilience.replication import chunk, layout, lsn, seals
 from resilience.replication import epoch as epochs
+from resilience.replication import label as labels
 from resilience.replication.gather import Gathered, read_record
 from resilience.replication.trace import legs
 from resilience.simulation import simulated_fleet
+from tests.unit.test_chunk import LABELLED
 from tests.unit.test_epoch import Dead
 
 OPERATOR, ACORN, BIRCH, LOSER = (Ed25519PrivateKey.generate() for _ in range(4))
@@ -192,17 +194,69 @@ def test_a_vault_is_filled_under_the_epoch_that_ship_is_under(
 ) -> None:
     """The set's change is sealed: until ship has turned to it, what a vault lacks is of the epoch before."""
     seal(vaults, sealed_by(2, "acorn", "two", ("cedar", "elm", "fir")))
-    ran: list[tuple[str, int]] = []
-    commands = SimpleNamespace(
-        here=lambda name, config, *_: ran.append((name, config["epoch"]["number"])),
-        there=lambda _, name, config, *__: ran.append((name, config["epoch"]["number"])),
-    )
     hole = {"from": "0/1000000", "until": "0/1000001"}
+    ran = caught_up(vaults, monkeypatch, {"nonce": nonce, "vaults": {"elm": {"hole": hole}}})
+    assert [(name, of) for name, of, _ in ran] == [("catch-up", number), ("caught-up", number)]
+
+
+def test_a_vault_is_not_to_be_given_what_nobody_has(
+    vaults: dict[str, MemoryVault], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was left behind before WAL was lost, and again after: what others hold is copied, and then it lacks nothing.
+
+    Alone it can give the database back only with a snapshot from past what was lost.
+    """
+    two = sealed_by(2, "acorn", "two", ("cedar", "elm", "fir"))
+    seal(vaults, two)
+    hole, lost = {"from": "0/100", "until": "0/500"}, {"from": "0/300", "until": "0/400"}
+    said = {"nonce": "two", "lost": [lost], "vaults": {"elm": {"hole": hole}}}
+    labelled(vaults["elm"], two, 0x3FF)
+    with pytest.raises(Refused, match="no snapshot from 0/400"):
+        caught_up(vaults, monkeypatch, said)
+    labelled(vaults["elm"], two, 0x400)
+    ran = caught_up(vaults, monkeypatch, said)
+    told = [(name, ends) for name, _, ends in ran]
+    assert told == [
+        ("catch-up", ("0/100", "0/300")),
+        ("catch-up", ("0/400", "0/500")),
+        ("caught-up", ("0/100", "0/500")),
+    ]
+    labelled(vaults["elm"], two, 0x500)
+    ran = caught_up(vaults, monkeypatch, {**said, "lost": [hole]})
+    told = [(name, ends) for name, _, ends in ran]
+    assert told == [("catch-up", ("0/500", "0/500")), ("caught-up", ("0/100", "0/500"))], "pictures and ledger"
+
+
+def labelled(vault: MemoryVault, record: EpochRecord, start: int) -> None:
+    """A snapshot in this vault from here on, as the site's host signs it."""
+    label = replace(
+        LABELLED,
+        epoch=record.number,
+        nonce=record.nonce,
+        vault=vault.name,
+        repository=layout.repository(record.number),
+        start_lsn=lsn.show(start),
+        stop_lsn=lsn.show(start + 1),
+    )
+    vault.put_new(label.key, labels.encode(label, seals.signer(ACORN)))
+
+
+def caught_up(
+    vaults: dict[str, MemoryVault], monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]
+) -> list[tuple[str, int, tuple[str, str]]]:
+    """Which commands filled elm, where ship says this: under which epoch, and for which WAL."""
+    ran: list[tuple[str, int, tuple[str, str]]] = []
+
+    def run(name: str, config: Any, *ends: str) -> dict[str, Any]:
+        ran.append((name, config["epoch"]["number"], (ends[3], ends[5])))
+        return {"vault": "elm", "chunks": 1, "objects": 0, "unreadable": []}
+
+    commands = SimpleNamespace(here=run, there=lambda _, *told: run(*told))
     monkeypatch.setattr(SshPlane, "commands", commands)
-    monkeypatch.setattr(SshPlane, "status", lambda *_: {"nonce": nonce, "vaults": {"elm": {"hole": hole}}})
+    monkeypatch.setattr(SshPlane, "status", lambda *_: said)
     nobody: Any = None
     SshPlane(nobody, hosts(vaults), nobody).catch_up(FLEET.site("acorn"), nobody, "elm")
-    assert ran == [("catch-up", number), ("caught-up", number)]
+    return ran
 
 
 @pytest.mark.parametrize(("asked", "enough"), [(("birch", "cedar"), True), (("cedar",), False), (("fir",), False)])

@@ -202,6 +202,25 @@ def test_lost_wal_is_noted(spool: Spool, tmp_path: Path) -> None:
     assert again(tmp_path).gap is None
 
 
+def test_what_was_lost_once_no_vault_is_ever_asked_for(spool: Spool, tmp_path: Path) -> None:
+    """A vault that was left behind before, and is still after, is given what lies around it; what was shipped between two losses too."""
+    spool.skip(900)
+    spool.bridge()
+    spool.add(900, 1000, b"chunk 900")
+    spool.skip(1200)
+    spool.bridge()
+    lost = again(tmp_path).lost
+    assert [(one.start, one.end) for one in lost] == [(400, 900), (1000, 1200)]
+
+    def left(start: int, end: int) -> list[tuple[int, int]]:
+        return [(part.start, part.end) for part in Hole(start, end, 0.0).without(lost)]
+
+    assert left(100, 1300) == [(100, 400), (900, 1000), (1200, 1300)]
+    assert left(400, 1200) == [(900, 1000)]
+    assert left(0, 400) == [(0, 400)]
+    assert left(500, 800) == []
+
+
 def test_each_ship_is_another_life(spool: Spool, tmp_path: Path) -> None:
     """A spool that is rolled back counts again what it counted, with another token."""
     spool.live()
