@@ -68,7 +68,13 @@ def _forced(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[st
     steps = (
         *change(fleet, epoch, following, forced=True, unfilled=unfilled),
         *_steps(
-            fleet, epoch, following, lost, _upto(survey, epoch), waits=_quorum(fleet) and bool(lacking), turned=True
+            fleet,
+            epoch,
+            following,
+            lost,
+            _upto(survey, epoch),
+            waits=_waits(fleet, survey, epoch, following),
+            turned=True,
         ),
     )
     left = usable(fleet, survey, epoch, lost)
@@ -109,6 +115,18 @@ def _gap(survey: Survey, epoch: EpochRecord) -> Mapping[str, str] | None:
     return found
 
 
+def _waits(fleet: Fleet, survey: Survey, epoch: EpochRecord, following: VaultSet) -> bool | None:
+    """Whether, once the set was forced, every commit waits for a copy that leads past lost WAL; None where ship says so only after it turned."""
+    seen = survey.sites.get(epoch.site)
+    if not _quorum(fleet):
+        return False
+    if seen is None or isinstance(seen.ship, Unknown):
+        return None
+    stuck = behind(survey, epoch, following)
+    holes = () if stuck is None else stuck.holes.values()
+    return _gap(survey, epoch) is not None or any(hole["from"] != hole["until"] for hole in holes)
+
+
 def _quorum(fleet: Fleet) -> bool:
     return fleet.replication.durability == "quorum"
 
@@ -130,7 +148,7 @@ def _turned(fleet: Fleet, survey: Survey, epoch: EpochRecord, lost: frozenset[st
     holed = [] if stuck is None else [*stuck.holes]
     left = [n for n in (*holed, *whole_again(fleet, present, holed)) if fleet.vault(n).vendor not in lost]
     lacking = tuple(_no_copy_yet(survey, epoch, present))
-    waits = _quorum(fleet) and bool(lacking)
+    waits = _waits(fleet, survey, epoch, present)
     rest = _steps(fleet, epoch, present, lost, _upto(survey, epoch), waits=waits, turned=True)
     steps = (turn, *complete(epoch.site, left), *rest)
     why = (
@@ -184,11 +202,14 @@ def _steps(
     lost: frozenset[str],
     upto: Stage | None,
     *,
-    waits: bool,
+    waits: bool | None,
     turned: bool = False,
     unfilled: frozenset[str] = frozenset(),
 ) -> Iterator[Step]:
-    """Users first, then copies; the other way round where every commit `waits` for a copy, and so does whoever looks whether the app works."""
+    """Users first, then copies; the other way round where every commit `waits` for a copy, and so does whoever looks whether the app works.
+
+    Where that is not known yet, ship is asked on the way: what it says decides whether a copy comes first.
+    """
     site = epoch.site
 
     def step(action: str, phase: Phase, reason: str, subject: str = site, **args: object) -> Step:
@@ -202,6 +223,9 @@ def _steps(
     looked = step("verify", Phase.START, "Rows, pictures and takedowns agree; nothing was lost with the vendor.")
     # no name moves to where nobody may even read
     led = (looked, *(naming(fleet, site, lost, upto) if upto is not None else ()))
+    if waits is None:
+        why = "Before anybody posts, where ship says by now that WAL is lost: a verified copy that leads past it. Else nothing."
+        yield step("bridge", Phase.PROTECT, why)
     yield from (*kept, *led) if waits else (*led, *kept)
     yield step(
         "sealable", Phase.PROTECT, f"A new epoch could be sealed: {following.s} of {', '.join(following.vaults)}."

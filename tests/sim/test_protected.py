@@ -231,6 +231,26 @@ def test_posts_that_wait_close_the_app_and_hide_no_ship(monkeypatch: pytest.Monk
     assert stage.post(1, "acorn") == 1
 
 
+@pytest.mark.parametrize("gap", [{"from": "0/1", "until": "0/2"}, None], ids=["lost", "nothing"])
+def test_a_ship_that_was_silent_is_asked_before_anybody_posts(
+    monkeypatch: pytest.MonkeyPatch, gap: dict[str, str] | None
+) -> None:
+    """It was down while the plan was made: where it says after the turn that WAL is lost, a copy is taken before a journey is walked."""
+    stage = day_one("quorum")
+    for vendor in ("cedar", "elm"):
+        stage.state.lose(vendor)
+    stage.state.watchers.clear()
+    stage.break_next("plane.acorn.status")
+    plane = type(stage.world.plane)
+    said = plane.shipped
+    monkeypatch.setattr(plane, "shipped", lambda *asked: {**said(*asked), "gap": gap})
+    called: list[str] = []
+    stage.state.watchers.append(called.append)
+    stage.operator.protect(("cedar", "elm"), force=True)
+    walked = next(place for place, door in enumerate(called) if door.startswith("outside."))
+    assert (called.index("plane.acorn.snapshot") < walked) == (gap is not None)
+
+
 def test_what_ship_said_before_it_ended_tells_nothing_of_now() -> None:
     """The lease ran out and ship ended; its file is still there, and old."""
     stage = day_one()

@@ -308,3 +308,20 @@ def test_where_commits_wait_for_a_copy_it_is_taken_before_anybody_writes(seen: S
     turn = ["turn"] if force else []
     assert order("quorum", HOLE) == [*turn, "protect", "verify", "sealable"]
     assert order("quorum", None) == order("async", HOLE) == [*turn, "verify", "protect", "sealable"], "users come first"
+
+
+def test_a_ship_that_says_nothing_is_asked_once_it_turned() -> None:
+    """Users come first, unless it says by then that every post would wait for a copy; a vault without pictures alone makes none wait."""
+    quorum = replace(FLEET, replication=replace(FLEET.replication, durability="quorum"))
+
+    def order(fleet: Fleet, seen: Survey) -> list[str]:
+        actions = [step.action for step in plan_protect(fleet, seen, force=True).steps]
+        return [action for action in actions if action in {"turn", "bridge", "verify", "protect"}]
+
+    gone = survey("birch", "cedar")
+    assert order(quorum, gone) == ["turn", "bridge", "verify", "protect"]
+    assert order(FLEET, gone) == order(quorum, with_ship(gone)) == ["turn", "verify", "protect"]
+    assert order(quorum, with_ship(gone, "elm")) == ["turn", "protect", "verify"]
+    told = {"gap": None, "vaults": {"elm": {"hole": {**HOLE, "until": HOLE["from"]}}}}
+    pictures = replace(gone, sites={"acorn": SiteReading(None, serving=True, ship=told)})
+    assert order(quorum, pictures) == ["turn", "verify", "protect"]

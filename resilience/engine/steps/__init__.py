@@ -45,6 +45,7 @@ ACTIONS: dict[str, Action] = {
     "admit": vaults.admit,
     "turn": vaults.turn,
     "fill": vaults.fill,
+    "bridge": protect.bridge,
     "protect": protect.protect,
     "mirror": protect.mirror,
     "sealable": protect.sealable,

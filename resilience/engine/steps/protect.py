@@ -58,6 +58,12 @@ def protect(run: Run, step: Step) -> Facts:
     }
 
 
+def bridge(run: Run, step: Step) -> Facts:
+    """Where ship says that WAL is lost every post waits for a copy that leads past it: it is taken before anybody posts."""
+    said = run.world.plane.shipped(run.fleet.site(step.subject), run.outputs(step.subject))
+    return protect(run, step) if said.get("gap") else {"gap": None}
+
+
 def _orders(run: Run) -> Facts:
     """Legal orders go wherever one was lacking; how many each vault was given, and which took none."""
     given = orders.spread(run.world)
