@@ -26,7 +26,7 @@ LEAST = len(DATA) // 4
 PIECE = 1 << 14
 MORE = 8 << 20
 """So much goes out at once of what has no end; after that a little at a time, as long as anybody listens."""
-PATIENCE_S = 0.6
+PATIENCE_S = 1.0
 LIMIT_S = 30.0
 """Seconds after which a test counts as held up."""
 
