@@ -87,7 +87,8 @@ def silent(fleet: Fleet, survey: Survey) -> str:
     if fleet.lab or epoch is None or seen is None or not seen.outputs:
         return ""
     if not isinstance(seen.ship, Unknown):
-        idle = f"{epoch.site} may write and does not serve: resilience plan shows the way on"
+        way = "resilience snapshot, for commits wait until one leads past WAL that was lost"
+        idle = f"{epoch.site} may write and does not serve: {way if seen.ship.get('gap') else 'resilience plan shows the way on'}"
         return "" if seen.serving is True else idle
     why = seen.ship.why.rstrip(".")
     return f"{epoch.site} may write, and what it ships is not known ({why}): resilience plan shows the way on"

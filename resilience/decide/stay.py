@@ -9,7 +9,7 @@ from resilience.decide.hazards import every_name_lost, thin
 from resilience.decide.naming import naming
 from resilience.decide.quorum import VaultSet, lost_vendors, missed, newest_epoch, next_set, short_of, silent, usable
 from resilience.decide.standby import no_way_on, stand_by
-from resilience.decide.vaults import behind, change, complete, left_behind, same, whole_again
+from resilience.decide.vaults import behind, change, complete, same, to_fill, whole_again
 from resilience.errors import Refused, ResilienceError
 from resilience.model import EpochRecord, Fleet, Hazard, Phase, Plan, Stage, Step, Survey, Unknown, known
 
@@ -45,7 +45,7 @@ def plan_protect(fleet: Fleet, survey: Survey, *, declared: frozenset[str] = fro
     _refuse_idle(survey, epoch)
     following = _following(fleet, survey, epoch, lost)
     waits = _quorum(fleet) and _gap(survey, epoch) is not None
-    lacking = frozenset(left_behind(survey, epoch, following))
+    lacking = to_fill(survey, epoch, following)
     steps = tuple(_steps(fleet, epoch, following, lost, _upto(survey, epoch), waits=waits, unfilled=lacking))
     hazards = (*_hazards(fleet, survey, epoch, following, lost), *no_way_on(fleet, epoch.site, lost))
     return Plan("protect", fleet.name, epoch.site, epoch.site, steps, hazards, tuple(sorted(lost)))

@@ -43,7 +43,7 @@ def plan_vaults(
     following = reachable(old, following)
     sealable(fleet, survey, old, lost)
     _refuse_behind(survey, old, following)
-    lacking = unfilled | left_behind(survey, old, following).keys()
+    lacking = unfilled | to_fill(survey, old, following)
     steps = (*change(fleet, old, following, unfilled=lacking), *_protect(old.site, following))
     return Plan("vaults", fleet.name, site.name, site.name, steps, tuple(thin(old, following)), tuple(sorted(lost)))
 
@@ -110,6 +110,12 @@ def left_behind(survey: Survey, old: EpochRecord, following: VaultSet) -> Mappin
         return {}
     told = seen.ship.get("vaults", {})
     return {name: hole for name in _kept(old, following) if (hole := told.get(name, {}).get("hole"))}
+
+
+def to_fill(survey: Survey, old: EpochRecord, following: VaultSet) -> frozenset[str]:
+    """Those of them that answer: who is silent would keep a new vault from being filled; `verify` tells of what it lacks once it is back."""
+    behind = left_behind(survey, old, following)
+    return frozenset(name for name in behind if not isinstance(survey.vaults[name].epoch, Unknown))
 
 
 def behind(survey: Survey, old: EpochRecord, following: VaultSet) -> Behind | None:

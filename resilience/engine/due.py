@@ -36,8 +36,8 @@ def plan_due(world: World, fleet: Fleet) -> Plan | None:
 
 
 def _answers(seen: SiteReading) -> bool:
-    """Whether the site serves and its ship says how things are: where posts wait for vaults ship does, and the app is not ready."""
-    return seen.serving is True and not isinstance(seen.ship, Unknown)
+    """Whether the site serves and its ship says how things are; where posts wait for a snapshot past lost WAL, ship alone does."""
+    return not isinstance(seen.ship, Unknown) and (seen.serving is True or bool(seen.ship.get("gap")))
 
 
 def _upkept_at(events: Iterable[Event]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,10 @@ from resilience.decide import plan_failover, plan_protect, plan_vaults
 from resilience.decide.quorum import newest_epoch
 from resilience.engine import drill as drilling
 from resilience.engine.drill import Drill
+from resilience.engine.due import plan_due
 from resilience.engine.execute import Approval, approve, execute
 from resilience.engine.observe import observe, survey_after_loss
-from resilience.errors import Refused, TooFewVaults, VaultError
+from resilience.errors import Refused, ResilienceError, TooFewVaults, VaultError
 from resilience.judge import judge
 from resilience.model import EpochRecord, Event, Fleet, SiteOutputs, Unknown
 from resilience.ports import World
@@ -21,6 +23,7 @@ from resilience.replication import epoch as epochs
 from resilience.replication import layout
 from resilience.simulation.app import SimApp
 from resilience.simulation.doors import Killed
+from resilience.simulation.plane import SimPlane
 from resilience.simulation.shipping import would_acknowledge
 from tests.sim.drills import as_if_real, run
 from tests.sim.plans import one_vault_and_no_primary
@@ -249,6 +252,22 @@ def test_a_ship_that_was_silent_is_asked_before_anybody_posts(
     stage.operator.protect(("cedar", "elm"), force=True)
     walked = next(place for place, door in enumerate(called) if door.startswith("outside."))
     assert (called.index("plane.acorn.snapshot") < walked) == (gap is not None)
+
+
+def test_a_snapshot_that_posts_wait_for_is_taken_by_the_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In quorum the app is not ready until a snapshot leads past lost WAL: ship says so, and that is enough."""
+    stage, shipped = day_one("quorum"), SimPlane.shipped
+    stage.state.pass_time(2 * 86400.0)
+    stage.state.hosts["acorn"].serving = False
+    with pytest.raises(ResilienceError, match="A snapshot is due, and acorn does not answer"):
+        plan_due(stage.world, stage.fleet)
+
+    def lost(plane: SimPlane, *args: Any) -> dict[str, Any]:
+        return {**shipped(plane, *args), "gap": {"from": "0/1", "until": "0/2"}}
+
+    monkeypatch.setattr(SimPlane, "shipped", lost)
+    assert (plan := plan_due(stage.world, stage.fleet)) is not None
+    assert [step.action for step in plan.steps] == ["protect"]
 
 
 def test_what_ship_said_before_it_ended_tells_nothing_of_now() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -218,12 +218,13 @@ def test_a_vault_that_was_left_behind_is_filled_where_the_set_changes(plan: Call
     """Two of those that stay have everything, so ship goes on; under the new epoch it knows no more what elm lacks."""
     fleet = replace(FLEET, vaults=(*FLEET.vaults, replace(FLEET.vaults[0], name="dover", vendor="dover")))
 
-    def filled(*holed: str) -> list[list[str]]:
-        seen = with_ship(survey(), *holed)
+    def filled(*holed: str, silent: Sequence[str] = ()) -> list[list[str]]:
+        seen = with_ship(survey(*silent), *holed)
         return [step.args["vaults"] for step in plan(fleet, seen).steps if step.action == "fill"]
 
     assert filled() == [["dover"]]
     assert filled("elm") == [["dover", "elm"]]
+    assert filled("elm", silent=["elm"]) == [["dover"]], "who is silent keeps nobody from being filled"
 
 
 def refusal_or_hazard(plan: Callable[[], Plan]) -> str:
