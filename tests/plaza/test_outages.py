@@ -155,7 +155,11 @@ def test_a_full_pool_is_not_called_an_absence(running: Site) -> None:
             assert {answer.status_code for answer in refused} == {503}
             assert {answer.json()["error"] for answer in refused} == {BUSY}
             assert "Too busy to look: all 10 connections" in http.get("/readyz").json()["why"]
-        assert [one.result().status_code for one in asked].count(200) == 10
+            at_work = [
+                one for one in asked if not one.done()
+            ]  # all of them, unless plaza itself looks at posts just then
+        assert len(at_work) >= 9
+        assert {one.result().status_code for one in at_work} == {200}
         wait_until(running.ready, running.log)
 
 
