@@ -112,13 +112,6 @@ def silent(fleet: Fleet, survey: Survey, lost: frozenset[str]) -> tuple[str, ...
 def sealable(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str]) -> list[str]:
     """The usable vaults; TooFewVaults below the old set's s, or where an older epoch could not be fenced, or a newer one is known."""
     left = usable(fleet, survey, old, lost)
-    if gone := missed(survey, old):
-        raise TooFewVaults(
-            "The vaults that can be used do not show the newest epoch.",
-            f"{gone}.",
-            "Bring back a vault that holds it and run the same command again. Nothing was promoted. Without one: "
-            "`resilience plan --force` says what that risks.",
-        )
     if (short := short_of(fleet, survey, old, lost)) is not None:
         silent = "; ".join(
             f"{name}: {reading.epoch.why}"
@@ -133,5 +126,12 @@ def sealable(fleet: Fleet, survey: Survey, old: EpochRecord, lost: frozenset[str
             + (f"Silent: {silent}." if silent else "The others are at lost vendors."),
             "Bring a vault back and run the same command again. Nothing was promoted."
             + (" Without them: `resilience plan --force` says what that risks." if left else ""),
+        )
+    if gone := missed(survey, old):
+        raise TooFewVaults(
+            "The vaults that can be used do not show the newest epoch.",
+            f"{gone}.",
+            "Bring back a vault that holds it and run the same command again. Nothing was promoted. Without one: "
+            "`resilience plan --force` says what that risks.",
         )
     return left
