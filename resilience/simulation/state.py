@@ -43,9 +43,9 @@ class Host:
     hidden: set[str] = field(default_factory=set)
     """Rows that the app does not show, because the ledger says so."""
     follows: bool = False
+    """A hot standby: it reads the vaults all the time, and may be read."""
     followed: int = 0
     """The epoch that it was told of when it began to follow."""
-    """A hot standby: it reads the vaults all the time, and may be read."""
     restored_under: str = ""
     opens: EpochRecord | None = None
     """The epoch under which its copy was restored."""
