@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import threading
 import time
 import urllib.parse
@@ -19,9 +20,10 @@ HOP = {"connection", "transfer-encoding", "content-length", "keep-alive", "expec
 class Proxy:
     """How the store in front of which it stands behaves now; every field may be changed at any time."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, scheme: str) -> None:
         self.target = urllib.parse.urlsplit(target).netloc
         self.address = ""
+        self._scheme = scheme
         self.requests = self.puts = 0
         self.hang = threading.Event()
         """While it is clear nothing is answered."""
@@ -52,7 +54,7 @@ class Proxy:
     @property
     def endpoint(self) -> str:
         """Where clients are to go."""
-        return f"http://{self.address}"
+        return f"{self._scheme}://{self.address}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -178,12 +180,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def proxy(target: str) -> Iterator[Proxy]:
-    """A proxy for as long as the block lasts."""
-    made = Proxy(target)
+def proxy(target: str, tls: ssl.SSLContext | None = None) -> Iterator[Proxy]:
+    """A proxy for as long as the block lasts; with `tls` it shows that certificate."""
+    made = Proxy(target, "https" if tls else "http")
     handler = type("Handler", (_Handler,), {"proxy": made})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     made.address = f"127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

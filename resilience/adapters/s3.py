@@ -14,14 +14,14 @@ from xml.etree.ElementTree import ParseError, XMLPullParser
 
 import boto3
 from botocore.config import Config
-from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError
 from botocore.parsers import ResponseParserFactory
 from botocore.utils import parse_timestamp
 
 from resilience.adapters.answers import OddAnswer, closed
 from resilience.adapters.bounded import PIECE, bounded
-from resilience.adapters.s3_direct import SMALL, TAKEN, Absent, Bounded, Direct, md5
+from resilience.adapters.bounded_session import BoundedSession
+from resilience.adapters.s3_direct import SMALL, Absent, Direct, md5
 from resilience.adapters.vendor_words import explained, fault, in_words
 from resilience.adapters.versions import remove_each
 from resilience.errors import VaultError, VendorClosed
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 CONNECTIONS = 32
 ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
+TAKEN = 412
 CONFLICT = 409
 """To a conditional create: another create of the object is under way, which may still die."""
 TRIES, PAUSE_S = 3, 0.3
@@ -68,15 +69,15 @@ class S3Vault:
             ),
         )
         endpoint: Any = self.client._endpoint  # type: ignore[attr-defined]  # noqa: SLF001 - made with its options, and no other door
-        endpoint.http_session.__class__ = Bounded
+        endpoint.http_session.__class__ = BoundedSession
         endpoint._response_parser_factory = _parsers()  # noqa: SLF001 - the same
         self.client.meta.events.register("request-created.s3.PutObject", _send_at_once_if_small)
         events: Any = self.client.meta.events  # the stubs know of no handler that answers
         events.register("needs-retry.s3.PutObject", _again_after_a_conflict)
         events.register_last("before-parameter-build.s3", _follow_no_redirect)
         events.register_last("before-parse.s3", _refuse_odd)  # after botocore's own look for trouble told with 200
-        who = Credentials(access_key_id, secret_access_key)
-        self._direct = Direct(self.client, spec.bucket, who, CONNECTIONS)
+        trusted = endpoint.http_session._verify  # noqa: SLF001 - `AWS_CA_BUNDLE` among what it comes from
+        self._direct = Direct(self.client, trusted, spec.bucket, access_key_id, secret_access_key)
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Create `key` if absent, by `If-None-Match: *`."""
