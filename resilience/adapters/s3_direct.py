@@ -65,7 +65,7 @@ class Direct:
     def __init__(self, client: S3Client, verify: Any, bucket: str, access_key_id: str, secret_access_key: str) -> None:
         endpoint = client.meta.endpoint_url
         self._root = f"{endpoint.rstrip('/')}/{bucket}/"
-        self._who = f"{access_key_id}:{secret_access_key}"
+        self._access_key_id, self._secret_access_key = access_key_id, secret_access_key
         self._signature = f"aws:amz:{client.meta.region_name}:s3"
         scheme = urlsplit(endpoint).scheme
         self._roots = str(get_cert_path(verify)) if scheme == "https" else ""
@@ -161,7 +161,8 @@ class Direct:
             handle.setopt(pycurl.POSTFIELDS, question.body)
             handle.setopt(pycurl.CUSTOMREQUEST, "PUT")
         handle.setopt(pycurl.AWS_SIGV4, self._signature)
-        handle.setopt(pycurl.USERPWD, self._who)
+        handle.setopt(pycurl.USERNAME, self._access_key_id)
+        handle.setopt(pycurl.PASSWORD, self._secret_access_key)
         handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         handle.setopt(pycurl.PROXY, self._proxy)  # also none: else libcurl looks for one by rules of its own
         handle.setopt(pycurl.CONNECTTIMEOUT_MS, int(connect_s * 1000))

@@ -55,11 +55,70 @@ def test_what_all_vaults_hold_is_removed_but_the_last(spool: Spool, tmp_path: Pa
     for vault in VAULTS[:2]:
         spool.advance(vault, 400)
     spool.tidy()
-    assert len(list((tmp_path / "00000001/wal").iterdir())) == 3
+    assert len(list((tmp_path / "00000001/wal").glob("*[!w]"))) == 3
     spool.advance("elm", 400)
     spool.tidy()
-    assert len(list((tmp_path / "00000001/wal").iterdir())) == 1
+    assert len(list((tmp_path / "00000001/wal").glob("*[!w]"))) == 1
     assert again(tmp_path).end == 400
+
+
+def test_files_that_nobody_needs_are_written_over(spool: Spool, tmp_path: Path) -> None:
+    """Small ones are: to make and to remove one each time costs more than to write it. What is there then is the new chunk, whole."""
+    folder = tmp_path / "00000001/wal"
+    before = {path.stat().st_ino for path in folder.iterdir()}
+    spool.add(400, 500, bytes(1 << 20))
+    for vault in VAULTS:
+        spool.advance(vault, 500)
+    spool.add(500, 600, b"last")
+    spool.tidy()
+    spool.add(600, 700, b"short")
+    spool.add(700, 800, b"longer than all that was there before")
+    assert [path.stat().st_ino in before for path in sorted(folder.glob("*-*[!w]"))] == [False, True, True]
+    restarted = again(tmp_path)
+    restarted.advance("elm", 600)
+    assert restarted.next_for("elm") == (600, 700, b"short")
+    assert restarted.next_for("elm", after=700) == (700, 800, b"longer than all that was there before")
+    assert not list(folder.glob("*.new"))
+
+
+def test_a_vault_left_behind_while_its_chunk_is_read_is_given_no_other(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file may be written over meanwhile: another chunk's bytes must never go out under its name."""
+    for vault in VAULTS[1:]:
+        spool.advance(vault, 400)
+    read, once = Path.read_bytes, [True]
+
+    def slowly(path: Path) -> bytes:
+        if once and once.pop():
+            spool.advance("birch", 200)  # as leaving it behind does
+            spool.tidy()
+            spool.add(400, 500, b"chunk 400")
+            path = next(found for found in path.parent.iterdir() if read(found) == b"chunk 400")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", slowly)
+    assert spool.next_for("birch") == (200, 300, b"chunk 200")
+
+
+def test_a_full_disk_leaves_nothing_of_a_chunk(spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither where a new file was begun nor where an old one was written over; the next begins where this one would have."""
+    for vault in VAULTS:
+        spool.advance(vault, 400)
+    spool.tidy()  # two files are spare now
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = tmp_path / "00000001/wal"
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        for _ in range(3):
+            with pytest.raises(OSError, match="No space"):
+                spool.add(400, 500, b"chunk 400")
+    assert spool.end == again(tmp_path).end == 400
+    spool.add(400, 500, b"chunk 400")
+    assert sorted(path.name[-4:] for path in folder.iterdir()) == ["0190", "01F4"]
 
 
 def test_a_restart_goes_on_from_the_end(spool: Spool, tmp_path: Path) -> None:
@@ -134,7 +193,7 @@ def test_a_vault_left_behind_is_kept_nothing_for(spool: Spool, tmp_path: Path) -
         spool.advance(vault, 400)
     hole = spool.leave("elm")
     assert (hole.start, hole.end) == (100, 400)
-    assert len(list((tmp_path / "00000001/wal").iterdir())) == 1
+    assert len(list((tmp_path / "00000001/wal").glob("*[!w]"))) == 1
     assert spool.backlog("elm") == (0, 0)
     assert spool.held()["elm"] == 100
     spool.add(400, 500, b"chunk 400")
