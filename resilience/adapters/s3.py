@@ -21,7 +21,7 @@ from botocore.utils import parse_timestamp
 from resilience.adapters.answers import OddAnswer, closed
 from resilience.adapters.bounded import PIECE, bounded
 from resilience.adapters.bounded_session import BoundedSession
-from resilience.adapters.s3_direct import SMALL, Absent, Direct, md5
+from resilience.adapters.s3_direct import Absent, Direct, md5
 from resilience.adapters.vendor_words import explained, fault, in_words
 from resilience.adapters.versions import remove_each
 from resilience.errors import VaultError, VendorClosed
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CONNECTIONS = 32
+SMALL = 128 << 10
+"""Bytes that are on their way before anybody could have answered."""
 ABSENT = frozenset({"NoSuchKey", "404", "NotFound"})
 TAKEN = 412
 CONFLICT = 409

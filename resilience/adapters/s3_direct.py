@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from base64 import b64encode
 from collections import deque
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 TIMEOUTS_S = (2, 10)
 """For a connection, and without a byte: the client's own, as a lease's read must not be given up early on a busy machine."""
 GET, PUT = "s3.GetObject", "s3.PutObject"
-SMALL = 128 << 10
-"""Bytes that are on their way before anybody could have answered."""
+DOTS = re.compile(r"(^|/)\.\.?(/|$)")
+"""libcurl takes such parts out of a path before it signs it."""
 NO_SUCH_KEY = b"<Code>NoSuchKey</Code>"
 
 
@@ -40,7 +41,7 @@ class Question(NamedTuple):
     """A request, before it is signed."""
 
     operation: str
-    url: str
+    key: str
     headers: Mapping[str, str] = MappingProxyType({})
     body: bytes | None = None
 
@@ -76,7 +77,7 @@ class Direct:
 
     def get(self, key: str, most: int) -> bytes | Absent | None:
         """What the store gives at once; None where the client has to be asked."""
-        answer = self._send(Question(GET, self._at(key)), most)
+        answer = self._send(Question(GET, key), most)
         if answer is None:
             return None
         if answer.status == HTTPStatus.OK:
@@ -86,9 +87,9 @@ class Direct:
     def put_new(self, key: str, data: bytes) -> bool | None:
         """Whether the store made the object, or has one; None where the client has to be asked, as it may have made it."""
         headers = {"If-None-Match": "*", "Content-MD5": md5(data)}
-        if len(data) > SMALL:
-            headers["Expect"] = "100-continue"  # the store is asked first whether it wants a large one
-        answer = self._send(Question(PUT, self._at(key), headers, data))
+        answer = self._send(
+            Question(PUT, key, headers, data)
+        )  # asked first whether it wants more than a MiB, by libcurl
         if answer is None:
             return None
         if answer.status == HTTPStatus.PRECONDITION_FAILED:
@@ -101,18 +102,18 @@ class Direct:
         while self._idle:
             self._idle.pop().close()
 
-    def _at(self, key: str) -> str:
-        return self._root + quote(key, safe="/~")
-
     def _send(self, question: Question, most: int = LARGEST) -> Answer | None:
-        """The whole answer; None where there is none."""
+        """The whole answer; None where there is none, and where libcurl would ask for another key."""
+        if DOTS.search(question.key):
+            return None
+        url = self._root + quote(question.key, safe="/~")
         method = "GET" if question.body is None else "PUT"
         headers: Any = {**question.headers}  # the stubs know of one class of them alone
-        request = AWSPreparedRequest(method, question.url, headers, question.body, stream_output=False)
+        request = AWSPreparedRequest(method, url, headers, question.body, stream_output=False)
         try:
             self._events.emit_until_response(f"before-send.{question.operation}", request=request)
             with self._handle() as handle:
-                answer = self._ask(handle, question, most)
+                answer = self._ask(handle, url, question, most)
         except (BotoCoreError, pycurl.error):
             return None
         heard = {"status_code": answer.status, "headers": {"Retry-After": str(answer.again_s)}}
@@ -129,15 +130,15 @@ class Direct:
         try:
             yield handle
         finally:
+            handle.reset()  # what was sent and came is let go; the connection stays
             self._idle.append(handle)
             if self._closed:
                 self.close()
 
-    def _ask(self, handle: pycurl.Curl, question: Question, most: int) -> Answer:
+    def _ask(self, handle: pycurl.Curl, url: str, question: Question, most: int) -> Answer:
         """One try; pycurl.error where no whole answer comes, TooLarge for more than the bound."""
         pieces = list[bytes]()
-        handle.reset()  # what was asked before; its connection stays
-        self._set_up(handle, question)
+        self._set_up(handle, url, question)
         handle.setopt(pycurl.MAXFILESIZE_LARGE, most)
         handle.setopt(pycurl.WRITEFUNCTION, pieces.append)
         try:
@@ -149,17 +150,18 @@ class Direct:
         told = handle.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T)
         return Answer(handle.getinfo(pycurl.RESPONSE_CODE), b"".join(pieces), told, handle.getinfo(pycurl.RETRY_AFTER))
 
-    def _set_up(self, handle: pycurl.Curl, question: Question) -> None:
+    def _set_up(self, handle: pycurl.Curl, url: str, question: Question) -> None:
         connect_s, silent_s = TIMEOUTS_S
-        headers = {"User-Agent": "resilience", "Expect": "", "Content-Type": "", **question.headers}  # empty: not sent
+        headers = {"Content-Type": "", **question.headers}  # an empty one is not sent, and all others are signed
         if self._roots:
             headers["x-amz-content-sha256"] = "UNSIGNED-PAYLOAD"  # as the client: TLS keeps the body whole
             handle.setopt(pycurl.CAINFO, self._roots)
-        handle.setopt(pycurl.URL, question.url)
+        handle.setopt(pycurl.URL, url)
         handle.setopt(pycurl.HTTPHEADER, [f"{name}: {said}".rstrip() for name, said in headers.items()])
         if question.body is not None:
             handle.setopt(pycurl.POSTFIELDS, question.body)
             handle.setopt(pycurl.CUSTOMREQUEST, "PUT")
+        handle.setopt(pycurl.USERAGENT, "resilience")
         handle.setopt(pycurl.AWS_SIGV4, self._signature)
         handle.setopt(pycurl.USERNAME, self._access_key_id)
         handle.setopt(pycurl.PASSWORD, self._secret_access_key)

@@ -24,6 +24,7 @@ from resilience.errors import VaultError
 from resilience.model import VaultSpec
 from resilience.ports import Vault
 from resilience.replication.vaults import open_vault
+from tests.aws_server import aws_server
 from tests.vault_proxy import Proxy, proxy
 from tests.vault_servers import Store, make_bucket, seaweed
 
@@ -97,6 +98,16 @@ def test_a_name_of_any_letters_is_signed_as_the_store_reads_it(store: Store) -> 
         assert direct.get(key, MOST) == key.encode(), key
 
 
+@pytest.mark.parametrize("key", ["wal/../order/1", "./order/1", "wal/.", ".."])
+def test_a_name_with_dots_is_no_other_name(store: Store, key: str) -> None:
+    """Whoever lists `wal/../order/1` gets no order by it: the client is asked, who sends a name as it is."""
+    with between(store, f"dots{len(key)}") as (standing, spec):
+        _, direct = opened(store, spec)
+        assert direct.get(key, MOST) is None
+        assert direct.put_new(key, b"") is None
+        assert standing.requests == 0
+
+
 def test_whoever_interrupts_need_not_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while a vault hangs: what its handler raises ends the request, which else would take an hour."""
     monkeypatch.setattr("resilience.adapters.s3_direct.TIMEOUTS_S", (2, LONG_S))
@@ -121,6 +132,31 @@ def test_whoever_interrupts_need_not_wait(store: Store, monkeypatch: pytest.Monk
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert heard.is_set()
+
+
+def test_aws_takes_its_signature() -> None:
+    """As AWS' own library computes it: what that one leaves unsigned, since somebody on the way may alter it, is not signed here."""
+    with aws_server("signed") as aws:
+        _, direct = opened(aws, replace(aws.spec("signed"), bucket="signed"))
+        assert direct.put_new("wal/1", b"whole") is True
+        assert direct.put_new("wal/2", bytes(3 << 20)) is True
+        assert direct.get("wal/1", MOST) == b"whole"
+        assert isinstance(direct.get("wal/3", MOST), Absent)
+
+
+def test_a_small_body_goes_with_its_headers(store: Store) -> None:
+    """One sent after the other waits for an acknowledgement of the first, which a store gives after 40 ms."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        spec = replace(make_bucket(store, "once"), endpoint=f"http://127.0.0.1:{listening.getsockname()[1]}")
+        _, direct = opened(store, spec)
+        putting = threading.Thread(target=direct.put_new, args=("wal/1", b"a chunk"))
+        putting.start()
+        connection, _ = listening.accept()
+        with connection:
+            came = connection.recv(65536)
+        putting.join()
+    assert came.startswith(b"PUT /once/wal/1 HTTP/1.1\r\n")
+    assert came.endswith(b"\r\n\r\na chunk")
 
 
 class Ending(threading.Thread):
