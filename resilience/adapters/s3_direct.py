@@ -86,10 +86,9 @@ class Direct:
 
     def put_new(self, key: str, data: bytes) -> bool | None:
         """Whether the store made the object, or has one; None where the client has to be asked, as it may have made it."""
+        # what has more than a MiB libcurl offers first, by a header that it does not sign
         headers = {"If-None-Match": "*", "Content-MD5": md5(data)}
-        answer = self._send(
-            Question(PUT, key, headers, data)
-        )  # asked first whether it wants more than a MiB, by libcurl
+        answer = self._send(Question(PUT, key, headers, data))
         if answer is None:
             return None
         if answer.status == HTTPStatus.PRECONDITION_FAILED:

@@ -25,6 +25,7 @@ from resilience.model import VaultSpec
 from resilience.ports import Vault
 from resilience.replication.vaults import open_vault
 from tests.aws_server import aws_server
+from tests.replication.harness import wait_until
 from tests.vault_proxy import Proxy, proxy
 from tests.vault_servers import Store, make_bucket, seaweed
 
@@ -117,18 +118,26 @@ def test_whoever_interrupts_need_not_wait(store: Store, monkeypatch: pytest.Monk
         heard.set()
         raise KeyboardInterrupt
 
+    main = threading.main_thread().ident
+    assert main is not None
     before = signal.signal(signal.SIGUSR1, leave)
     try:
         with between(store, "hang") as (standing, spec):
             _, direct = opened(store, spec)
             standing.hang.clear()
-            main = threading.main_thread().ident
-            assert main is not None
-            later = threading.Timer(0.5, signal.pthread_kill, (main, signal.SIGUSR1))
+
+            def interrupt() -> None:
+                wait_until(lambda: standing.requests, "the request to be under way")
+                signal.pthread_kill(main, signal.SIGUSR1)
+
+            later = threading.Thread(target=interrupt)
             later.start()
-            with pytest.raises(KeyboardInterrupt):
-                direct.get("wal/1", MOST)
-            later.join()
+            try:
+                with pytest.raises(KeyboardInterrupt):
+                    direct.get("wal/1", MOST)
+            finally:
+                standing.hang.set()
+                later.join()
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert heard.is_set()
