@@ -154,7 +154,7 @@ class S3Vault:
             self.client.delete_object(Bucket=self._bucket, Key=key)
 
     def erase(self, key: str) -> None:
-        """Remove every version of `key` that nothing holds: what hides it first and the oldest last, so that what is left stays listed."""
+        """Remove every version of `key` that nothing holds, the oldest last; what is left stays listed, or hidden where it was so."""
 
         def remove(version: str) -> None:
             with self._doing("erase", key):
@@ -162,9 +162,13 @@ class S3Vault:
 
         with self._doing("erase", key):
             pages = list(self._versions(key))
-            hides = [v["VersionId"] for page in pages for v in page.get("DeleteMarkers", []) if v["Key"] == key]
-            kept = [v["VersionId"] for page in pages for v in page.get("Versions", []) if v["Key"] == key]
-        remove_each((*hides, *kept), remove)
+            marks = [mark for page in pages for mark in page.get("DeleteMarkers", []) if mark["Key"] == key]
+            hides, kept = [mark["VersionId"] for mark in marks], _versions_of(key, pages)
+        if any(mark["IsLatest"] for mark in marks):  # shown again, a lock of restic's would end all work there
+            remove_each(kept, remove)
+            remove_each(hides, remove)
+        else:
+            remove_each((*hides, *kept), remove)
 
     def hidden(self, prefix: str) -> Sequence[str]:
         """Keys that a delete hid, of which versions are kept."""
@@ -174,9 +178,12 @@ class S3Vault:
             return sorted({v["Key"] for page in pages for v in page.get("Versions", []) if v["Key"] in deleted})
 
     def locked_until(self, key: str) -> float | None:
-        """Until when the bucket's lock holds `key`; None where it has none."""
+        """Until when the bucket's lock holds the newest version of `key`, hidden or not; None where it has none."""
         with self._doing("look for the lock of", key):
-            told: Mapping[str, Any] = self.client.head_object(Bucket=self._bucket, Key=key)
+            kept = _versions_of(key, self._versions(key))
+            if not kept:
+                return None
+            told: Mapping[str, Any] = self.client.head_object(Bucket=self._bucket, Key=key, VersionId=kept[0])
             until: datetime | None = told.get("ObjectLockRetainUntilDate")
             return None if until is None else until.timestamp()
 
@@ -238,6 +245,11 @@ def _parsers() -> ResponseParserFactory:
     parsers = ResponseParserFactory()
     parsers.set_parser_defaults(timestamp_parser=moment)
     return parsers
+
+
+def _versions_of(key: str, pages: Iterable[Mapping[str, Any]]) -> builtins.list[str]:
+    """This object's own, the newest first, as a store lists them."""
+    return [version["VersionId"] for page in pages for version in page.get("Versions", []) if version["Key"] == key]
 
 
 def _since_removed(pages: Iterable[Mapping[str, Any]]) -> dict[str, builtins.list[str]]:

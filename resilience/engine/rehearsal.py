@@ -180,7 +180,8 @@ def _remove(vault: Vault, key: str, now: float) -> ResilienceError | None:
         try:
             if not isinstance(vault, TellsLock) or (vault.locked_until(key) or 0) <= now:
                 return error
-            vault.delete(key)
+            if vault.exists(key):
+                vault.delete(key)
         except ResilienceError:
             return error
     return None

@@ -395,6 +395,21 @@ def test_a_locked_object_is_held_back_and_the_store_says_so(stores: dict[str, St
     assert vault.get("media/1") == b"held"
 
 
+def test_what_was_hidden_stays_so_while_a_lock_holds_it(stores: dict[str, Store]) -> None:
+    """A removal that the lock refuses brings nothing back that somebody had done with; the lock's end is told all the same."""
+    spec = make_locked_bucket(stores["s3"], next(NAMES))
+    vault = open_vault(spec, stores["s3"].credentials["operator"])
+    assert isinstance(vault, TellsLock)
+    assert isinstance(vault, KeepsHidden)
+    assert vault.put_new("restic/00000001/locks/1", b"in use")
+    vault.delete("restic/00000001/locks/1")
+    with pytest.raises(VaultError, match="could not erase restic/00000001/locks/1"):
+        vault.erase("restic/00000001/locks/1")
+    assert (vault.list(""), vault.hidden("")) == ([], ["restic/00000001/locks/1"])
+    assert 0 < (vault.locked_until("restic/00000001/locks/1") or 0) - time.time() - 86_000 < 500
+    assert vault.locked_until("restic/00000001/locks/2") is None
+
+
 def test_what_a_rehearsal_put_is_gone_for_good(stores: dict[str, Store]) -> None:
     """Every version, also of what an earlier one only hid; the fleet's own stays."""
     client, spec, vault = _versioned(stores)

@@ -12,7 +12,7 @@ import pytest
 
 from resilience.model import VaultSpec
 from tests.replication.harness import Fleet, Site, site_folder
-from tests.vault_servers import Store, fake_gcs, make_bucket, seaweed
+from tests.vault_servers import Store, fake_gcs, make_bucket, make_locked_bucket, seaweed
 
 NUMBERS = count(1)
 
@@ -41,6 +41,13 @@ def buckets(stores: dict[str, Store]) -> dict[str, tuple[Store, VaultSpec]]:
 def fleet(stores: dict[str, Store]) -> Fleet:
     """Three empty vaults."""
     return Fleet(buckets(stores))
+
+
+@pytest.fixture
+def locked(stores: dict[str, Store]) -> Fleet:
+    """Three empty vaults; elm's bucket lets nobody remove a version for a day."""
+    made, spec = buckets(stores), make_locked_bucket(stores["s3"], f"locked{next(NUMBERS)}")
+    return Fleet({**made, "elm": (stores["s3"], replace(spec, name="elm"))})
 
 
 @pytest.fixture

@@ -22,26 +22,10 @@ from resilience.plaza.store import Store as Kept
 from resilience.replication import catch_up, fetch_media, layout, nowhere, seals
 from resilience.replication.apart import MAGIC
 from resilience.replication.config import Config, load
-from tests.replication.conftest import NUMBERS
 from tests.replication.harness import Fleet, Site, wait_until
 from tests.replication.test_ship_faults import without
 from tests.sim.stage import day_one
-from tests.vault_servers import Store, make_bucket, make_locked_bucket
-
-KINDS = {"birch": "gcs", "cedar": "s3", "elm": "s3"}
-
-
-@pytest.fixture
-def locked(stores: dict[str, Store]) -> Fleet:
-    """Three empty vaults; elm's bucket lets nobody remove a version for a day."""
-    number = next(NUMBERS)
-    made = {
-        name: (stores[kind], make_bucket(stores[kind], f"{name}{number}"))
-        for name, kind in KINDS.items()
-        if name != "elm"
-    }
-    made["elm"] = (stores["s3"], make_locked_bucket(stores["s3"], f"elm{number}"))
-    return Fleet({name: (store, replace(spec, name=name)) for name, (store, spec) in made.items()})
+from tests.vault_servers import Store
 
 
 def names(fleet: Fleet, vault: str) -> dict[str, list[str]]:
