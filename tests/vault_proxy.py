@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 import urllib.parse
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
@@ -25,6 +26,10 @@ class Proxy:
         self.address = ""
         self._scheme = scheme
         self.requests = self.puts = 0
+        self.asked: deque[str] = deque(maxlen=10_000)
+        """The last requests, each as its method and path."""
+        self.held: list[str] = []
+        """Those that came while nothing was answered."""
         self.hang = threading.Event()
         """While it is clear nothing is answered."""
         self.be_well()
@@ -69,10 +74,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass(self) -> None:
         proxy = self.proxy
         proxy.requests += 1
+        asked = f"{self.command} {urllib.parse.unquote(self.path)}"
+        proxy.asked.append(asked)
         body = self._body()
         writes = self.command in {"PUT", "POST"}
         proxy.puts += writes
         if self._concerns() and (writes or not proxy.writes_only):
+            if not proxy.hang.is_set():
+                proxy.held.append(asked)
             proxy.hang.wait()
             time.sleep(proxy.delay)
             if proxy.status is not None:
