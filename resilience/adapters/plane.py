@@ -42,6 +42,7 @@ from resilience.replication import layout, lsn
 from resilience.replication.spool import Hole
 
 FETCH_FIRST = "fetch-media --first"
+NOTHING = {"from": "0/0", "until": "0/0"}
 A_DAY_S = 86_400.0
 """Many pictures take long, and nobody waits for them; interrupted, it goes on where it was."""
 
@@ -322,15 +323,26 @@ class SshPlane:
         """Copy from here what a vault that was left behind lacks, but for what nobody has; then tell the primary's ship."""
         said = self.status(site, outputs)
         epoch = self._shipped_under(site, said)
-        told = said["vaults"].get(vault, {}).get("hole")
-        if told is None:
-            return {"vault": vault, "chunks": 0, "objects": 0}
-        hole = Hole.told(told)
-        lost = [
-            part for part in map(Hole.told, said.get("lost", ())) if part.start < hole.end and hole.start < part.end
-        ]
+        facts = said["vaults"].get(vault, {})
+        if emptied := bool(facts.get("emptied")):
+            told = facts.get("hole") or NOTHING
+            lost = [Hole.told(told)]  # a snapshot leads past all that was there
+        else:
+            self._refuse_unnoticed(vault, epoch)
+            if (told := facts.get("hole")) is None:
+                return {"vault": vault, "chunks": 0, "objects": 0}
+            hole = Hole.told(told)
+            lost = [
+                part for part in map(Hole.told, said.get("lost", ())) if part.start < hole.end and hole.start < part.end
+            ]
         if lost:
-            self._refuse_uncopied(vault, epoch, max(part.end for part in lost))
+            self._refuse_uncopied(vault, epoch, max(part.end for part in lost), emptied=emptied)
+        return self._filled(site, outputs, epoch, vault, Hole.told(told), lost)
+
+    def _filled(
+        self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, vault: str, hole: Hole, lost: Sequence[Hole]
+    ) -> Mapping[str, Any]:
+        """Copy what is in this hole and not lost; then tell ship."""
         config = self.config.reader(site, epoch)
         parts = hole.without(lost) or [replace(hole, start=hole.end)]  # pictures and ledger are copied all the same
         copied = [self.commands.here("catch-up", config, *_ends(vault, part)) for part in parts]
@@ -338,12 +350,22 @@ class SshPlane:
         chunks, objects = (sum(int(done[what]) for done in copied) for what in ("chunks", "objects"))
         return {"vault": vault, "chunks": chunks, "objects": objects, "unreadable": copied[-1]["unreadable"]}
 
-    def _refuse_uncopied(self, vault: str, epoch: EpochRecord, end: int) -> None:
+    def _refuse_unnoticed(self, vault: str, epoch: EpochRecord) -> None:
+        """An error where a vault was emptied and ship goes on as if it held all: filled now, it would never be known to lack anything."""
+        if not any(self.vaults[vault].exists(key) for key in (layout.epoch(epoch.number), layout.first(epoch.number))):
+            raise ResilienceError(
+                f"{vault} shows nothing of epoch {epoch.number}, and {epoch.site}'s ship did not notice yet.",
+                "It was emptied just now, or did not answer until now; ship looks once a minute.",
+                "Run this again in two minutes.",
+            )
+
+    def _refuse_uncopied(self, vault: str, epoch: EpochRecord, end: int, *, emptied: bool) -> None:
         """Refused where what a vault is given would not lead past lost WAL: alone it could not give the database back, and would count."""
         found = labels.find({vault: self.vaults[vault]}, {epoch.number: epoch}, self.config.signer.verify)
         if not any(label.start >= end for of_one in found for label in of_one):
+            why = "it was emptied" if emptied else "some of it was lost before any vault had it"
             raise Refused(
-                f"{vault} can't be given all that it lacks: some of it was lost before any vault had it.",
+                f"{vault} can't be given all that it lacks: {why}.",
                 f"It holds no snapshot from {lsn.show(end)} or later, so it could not give the database back.",
                 f"Take one: `resilience snapshot`. Then `resilience catch-up {vault}` again.",
             )

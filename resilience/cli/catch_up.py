@@ -8,6 +8,7 @@ import typer
 
 from resilience.cli.context import Context, say_json
 from resilience.engine import orders
+from resilience.engine.put_back import put_back
 from resilience.errors import ResilienceError, UsageError
 from resilience.replication.epoch import newest_of
 
@@ -19,7 +20,8 @@ def run(
 ) -> None:
     """Copy WAL, pictures, ledger and legal orders that a vault lacks from the other vaults, then let ship count it again.
 
-    The primary's host takes no part in the copying.
+    The primary's host takes no part in the copying. A vault that was emptied is given epochs, states and supplies as well,
+    once it holds a snapshot again (`resilience snapshot`).
 
     Exit status: 0 nothing is lacking, 1 error, 2 usage.
     """
@@ -34,6 +36,7 @@ def run(
         if outputs is None:
             raise ResilienceError(f"{site.name} has no hosts.", "Its stack exports nothing.", "Look at `status`.")
         done = world.plane.catch_up(site, outputs, vault)
+        put_back(world.vaults, vault, world.signer.verify)
         given = orders.spread(world).get(vault, 0)
         if isinstance(given, ResilienceError):
             raise given

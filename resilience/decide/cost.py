@@ -12,6 +12,8 @@ from resilience.model.cost import Cost, CostLine, HostPrice, Prices, StoragePric
 SECONDS_A_MONTH = 30 * 86400
 LOOKS_A_LEASE = 3
 """So often ship looks for a newer epoch while it has nothing to put; after each PUT once."""
+OWN_EPOCH_S = 60
+"""So often it looks whether its own is still there."""
 GETS_A_CHUNK = 2.5
 """What a hot standby asks of each vault for one chunk: it, the next one that is not there yet, a newer epoch."""
 GETS_IDLE = 3.5
@@ -46,7 +48,7 @@ def _asked(fleet: Fleet, busy: float) -> tuple[float, float]:
     standbys = sum(site.standby == "hot" for site in fleet.sites if site != fleet.primary)
     puts = busy * SECONDS_A_MONTH * 1000 / fleet.replication.spacing_ms
     idle = (1 - busy) * SECONDS_A_MONTH
-    by_ship = puts + idle * LOOKS_A_LEASE / fleet.replication.lease_s
+    by_ship = puts + idle * LOOKS_A_LEASE / fleet.replication.lease_s + SECONDS_A_MONTH / OWN_EPOCH_S
     return puts, by_ship + standbys * (puts * GETS_A_CHUNK + idle * GETS_IDLE)
 
 

@@ -124,7 +124,9 @@ def _waits(fleet: Fleet, survey: Survey, epoch: EpochRecord, following: VaultSet
         return None
     stuck = behind(survey, epoch, following)
     holes = () if stuck is None else stuck.holes.values()
-    return _gap(survey, epoch) is not None or any(hole["from"] != hole["until"] for hole in holes)
+    return _gap(survey, epoch) is not None or any(
+        hole["from"] != hole["until"] or hole.get("emptied") for hole in holes
+    )
 
 
 def _quorum(fleet: Fleet) -> bool:

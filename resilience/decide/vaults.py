@@ -100,6 +100,8 @@ class Behind:
 
 
 def _told(hole: Mapping[str, str]) -> str:
+    if hole.get("emptied"):
+        return "all that it held"
     return "pictures and keys alone" if hole["from"] == hole["until"] else f"{hole['from']} to {hole['until']}"
 
 

@@ -16,7 +16,7 @@ from resilience.ports import Vault
 from resilience.replication import chunk, layout, lsn
 from resilience.replication.lease import Lease
 from resilience.replication.metrics import Meter
-from resilience.replication.spool import Spool
+from resilience.replication.spool import Hole, Spool
 
 BATCH = 8
 """Chunks put in a row before one look for a newer epoch."""
@@ -95,6 +95,8 @@ class Courier(threading.Thread):
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._told_unread = False
+        self._emptied = 0
+        """How often the vault had been found emptied when it was last begun with."""
         self.progress = Progress()
 
     @property
@@ -138,6 +140,8 @@ class Courier(threading.Thread):
 
     def _move(self) -> bool:
         """Make the next move; False when there is nothing to do."""
+        if (times := self._lease.emptied.times(self.vault.name)) != self._emptied:  # the epoch's records are gone, too
+            self._emptied, self.progress = times, Progress()
         progress = self.progress
         found = self._spool.next_for(self.vault.name, after=progress.put) if progress.begun else None
         mended = self._spool.mended(self.vault.name)
@@ -153,6 +157,7 @@ class Courier(threading.Thread):
                 self.progress = after_look(progress, clean=clean)
                 if clean:
                     if mended is not None:
+                        self._refuse_unshown(mended)
                         self._spool.fill(self.vault.name, mended)
                         log.warning("a vault has caught up", vault=self.vault.name)
                     self._spool.advance(self.vault.name, self.progress.counted)
@@ -171,13 +176,25 @@ class Courier(threading.Thread):
         number = self._record.number
         if self._spool.opening_record is not None:
             self._put(layout.opening(number), self._spool.opening_record)
-        self._put(layout.first(number), data)
+        begun, held = chunk.decode_start(data, self._record), self._spool.held()[self.vault.name]
+        bare = begun is not None and held > begun.start and not self._lease.emptied.shows(self.vault)
+        if self._put(layout.first(number), data) and bare:  # it was given chunks, and had this record before them
+            self._lease.emptied.tell(self.vault.name)
         self._put(layout.life(number, self._spool.life), self._spool.life_record)
-        self.progress = after_begin(self.progress, self._spool.held()[self.vault.name])
+        self.progress = after_begin(self.progress, held)
         return True
 
-    def _put(self, key: str, data: bytes) -> None:
-        """Put an object once; what is already there must be this very object."""
+    def _refuse_unshown(self, hole: Hole) -> None:
+        """A vault that was emptied counts for nothing before the epoch is there again, whoever says that it was filled."""
+        if hole.emptied and not self._lease.emptied.shows(self.vault):
+            raise VaultError(
+                f"{self.vault.name} was filled, and does not show epoch {self._record.number}",
+                "its object was removed with all else, and is not there again",
+                f"Run `resilience catch-up {self.vault.name}` again.",
+            )
+
+    def _put(self, key: str, data: bytes) -> bool:
+        """Put an object once, and whether it was not there; what is already there must be this very object."""
         with self.meter.put(len(data)):
             created = self.vault.put_new(key, data)
         if not created and not self._is(key, data):
@@ -186,6 +203,7 @@ class Courier(threading.Thread):
                 "The spool was lost, this machine was rolled back, or a second ship is at work under the same epoch.",
                 "Stop the other ship; seal a new epoch for this site and start again.",
             )
+        return created
 
     def _is(self, key: str, data: bytes) -> bool:
         """Whether an object is the one that was to be put; believed where chunks cannot be read back."""

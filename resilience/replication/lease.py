@@ -20,6 +20,7 @@ from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import epoch as epochs
 from resilience.replication import tenure
+from resilience.replication.emptied import Emptied
 from resilience.replication.seals import Verify
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ class Lease:
         self.superseded: EpochRecord | None = None
         self.following: EpochRecord | None = None
         """The epoch under which this very host goes on, with another vault set."""
+        self.emptied = Emptied(record, verify)
         self._record = record
         self._verify = verify
         self._seconds = seconds
@@ -157,6 +159,7 @@ class Watch(threading.Thread):
         while True:
             try:
                 self._lease.look(self._vault)
+                self._lease.emptied.look(self._vault)
                 failed = False
             except ResilienceError as error:
                 if not failed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,18 +59,22 @@ def decide(
     *,
     stopped: bool,
     needed: frozenset[str] = frozenset(),
+    emptied: frozenset[str] = frozenset(),
 ) -> Decision:
     """Given what each vault lacks in bytes, which vaults have no hole, and what WAL Postgres keeps. Pure.
 
-    While ship waits to go on under another vault set, those that stay in it are `needed`: none is left behind.
+    While ship waits to go on under another vault set, those that stay in it are `needed`: none is left behind. Those that
+    were `emptied` since are left behind whatever the operator chose, for they hold nothing, as long as k others are whole.
     """
     limit = rules.bytes // 2 if stopped else rules.bytes
     over = frozenset(name for name, size in backlog.items() if size > limit)
+    enough = len(whole - over - emptied) >= rules.k
+    gone = emptied - needed if enough else frozenset()
     if kept > limit:
-        return Decision((), stop=True)
-    if over and not over & needed and rules.past == "drop" and len(whole - over) >= rules.k:
-        return Decision(tuple(sorted(over)), stop=False)
-    return Decision((), stop=bool(over))
+        return Decision(tuple(sorted(gone)), stop=True)
+    if over - gone and not over & needed and rules.past == "drop" and enough:
+        return Decision(tuple(sorted(over | gone)), stop=False)
+    return Decision(tuple(sorted(gone)), stop=bool(over - gone))
 
 
 class Limits(threading.Thread):
@@ -97,6 +102,8 @@ class Limits(threading.Thread):
         self._outbox = outbox
         self._lease = lease
         self._stopping = stopping
+        self._left = Counter[str]()
+        """How often each vault had been found emptied when it was last left behind."""
         self._nudge = nudge
         """Let couriers look again: what was caught up with counts after a look alone."""
 
@@ -135,17 +142,22 @@ class Limits(threading.Thread):
         names = self._config.record.vaults
         backlog = {name: self.backlog(name) for name in names}
         whole = frozenset(name for name in names if self._spool.hole(name) is None) - self._config.apart
+        emptied = self._lease.emptied.names
+        new = frozenset(name for name in emptied if self._lease.emptied.times(name) != self._left[name])
         confirmed = self._spool.confirmed(self._rules.k)  # 0 before ship knows where this epoch's WAL begins
         kept = max(0, self.server_end - confirmed) if confirmed else 0
         self._mend()
         following = self._lease.following
         needed = frozenset() if following is None else frozenset(following.vaults)
         stopped = self.writes.stopped_since is not None
-        decision = decide(self._rules, backlog, whole, kept, stopped=stopped, needed=needed)
+        decision = decide(self._rules, backlog, whole - emptied, kept, stopped=stopped, needed=needed, emptied=new)
         for name in decision.leave:
-            hole = self._spool.leave(name)
-            self._outbox.leave(name)
+            hole = self._spool.leave(name, emptied=name in emptied)
+            self._outbox.leave(name, emptied=name in emptied)
+            self._left[name] = self._lease.emptied.times(name)
             log.error("a vault is left behind", vault=name, **hole.facts())
+        if new:
+            self._nudge()
         self.alarms = self._alarms({**backlog, **dict.fromkeys(decision.leave, 0)}, kept)
         self.writes.be(stopped=decision.stop, degraded=self._too_few())
 
@@ -168,13 +180,33 @@ class Limits(threading.Thread):
         lag = lag_seconds(self._spool, self._rules.k)
         return lag > (1.0 if self.writes.degraded_since is not None else self._config.lease_s)
 
+    @property
+    def emptied(self) -> frozenset[str]:
+        """Vaults that lost what they held, until they were filled."""
+        holes = ((name, self._spool.hole(name)) for name in self._config.record.vaults)
+        left = frozenset(name for name, hole in holes if hole is not None and hole.emptied)
+        return self._lease.emptied.names | left
+
+    def _told_emptied(self, name: str, *, counts: bool) -> str:
+        """What a person should know of a vault that lost what it held."""
+        stands = (
+            f"it still counts, for fewer than {self._rules.k} others are whole" if counts else "it counts for nothing"
+        )
+        return (
+            f"{name} was emptied, or rolled back: it showed epoch {self._config.record.number} and lost it, and {stands} "
+            f"until it is filled: resilience snapshot, then resilience catch-up {name}"
+        )
+
     def _alarms(self, backlog: Mapping[str, int], kept: int) -> list[str]:
         limit = self._rules.bytes
         told = [self._outbox.passed_over] if self._outbox.passed_over else []
         if gap := self._spool.gap:
             told.append(f"unprotected: no vault has the WAL from {gap.facts()['from']} to {gap.facts()['until']}")
         for name, size in backlog.items():
-            if hole := self._spool.hole(name):
+            hole = self._spool.hole(name)
+            if name in self.emptied:
+                told.append(self._told_emptied(name, counts=hole is None))
+            elif hole is not None:
                 facts = hole.facts()
                 told.append(f"{name} was left behind: it lacks {facts['from']} to {facts['until']}")
             if size > limit // 2:

@@ -101,8 +101,15 @@ class Outbox:
                 count += sum(f"{kind}/{name}" not in self._misplaced for name in _names(folder))
         return count
 
-    def leave(self, vault: str) -> None:
-        """Keep no more pictures and keys for a vault that is left behind; the ledger is kept whatever it takes."""
+    def leave(self, vault: str, *, emptied: bool = False) -> None:
+        """Keep no more pictures and keys for a vault that is left behind; the ledger is kept whatever it takes.
+
+        What one that was `emptied` took before is in it no more.
+        """
+        if emptied:
+            with self._lock:
+                for holders in self._holders.values():
+                    holders.discard(vault)
         self.queue(vault).forget_media()
 
     def queue(self, vault: str) -> Queue:

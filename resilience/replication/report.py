@@ -135,6 +135,7 @@ class Report:
             "backlog_objects": objects,
             "backlog_bytes": size + objects_size,
             "hole": hole.facts() if hole else None,
+            "emptied": name in self._limits.emptied,
             "puts": courier.meter.puts + self._outbox.queue(name).meter.puts,
             "failures": courier.failures,
             "error": courier.error or self._outbox.queue(name).error,
@@ -177,6 +178,7 @@ class Report:
             Metric(name, "gauge", text, tuple(Sample(facts[key], {"vault": vault}) for vault, facts in vaults.items()))
             for name, (key, text) in gauges.items()
         ]
+        emptied = tuple(Sample(facts["emptied"], {"vault": vault}) for vault, facts in vaults.items())
         holes = tuple(Sample(facts["hole"] is not None, {"vault": vault}) for vault, facts in vaults.items())
         verified = tuple(
             Sample(facts["verified_at"], {"vault": vault}) for vault, facts in vaults.items() if facts["verified_at"]
@@ -184,6 +186,7 @@ class Report:
         return [
             *found,
             Metric("vault_left_behind", "gauge", "1 while it lacks WAL no longer kept.", holes),
+            Metric("vault_emptied", "gauge", "1 while what it held is gone, and it was not filled.", emptied),
             Metric("vault_verified_time_seconds", "gauge", "When it last gave the database back.", verified),
             *self._puts(),
         ]

@@ -55,14 +55,17 @@ class Hole:
     start: int
     end: int
     since: float
+    emptied: bool = False
+    """Of a vault that lost what it held: it lacks all that was before as well."""
 
     def encode(self) -> bytes:
         """As its file."""
-        return json.dumps({"from": lsn.show(self.start), "until": lsn.show(self.end), "since": self.since}).encode()
+        return json.dumps(self.facts()).encode()
 
     def facts(self) -> dict[str, Any]:
         """As `status` tells it."""
-        return {"from": lsn.show(self.start), "until": lsn.show(self.end), "since": self.since}
+        told = {"from": lsn.show(self.start), "until": lsn.show(self.end), "since": self.since}
+        return {**told, **({"emptied": True} if self.emptied else {})}
 
     @staticmethod
     def read(path: Path) -> Hole | None:
@@ -74,7 +77,8 @@ class Hole:
     @staticmethod
     def told(facts: Mapping[str, Any]) -> Hole:
         """As `facts` says it."""
-        return Hole(lsn.parse(facts["from"]), lsn.parse(facts["until"]), facts.get("since", 0.0))
+        begin, end = lsn.parse(facts["from"]), lsn.parse(facts["until"])
+        return Hole(begin, end, facts.get("since", 0.0), facts.get("emptied", False))
 
     def without(self, lost: Iterable[Hole]) -> list[Hole]:
         """What is left of it to be given where nobody has these parts, in order; it may be nothing."""
@@ -191,7 +195,8 @@ class Spool:
     def write_off(self, vaults: Collection[str]) -> None:
         """What these vaults lack, and no other will give them, is lost, durably; for this life they have no hole."""
         holes = [hole for name in vaults if (hole := self._holes[name]) is not None and not self.whole(name)]
-        lost = [hole for hole in (self._gap, *holes) if hole is not None and hole.end > hole.start]
+        holes = [replace(hole, start=self._floor) if hole.emptied else hole for hole in holes]
+        lost = [hole for hole in (self._gap, *holes) if hole is not None and (hole.end > hole.start or hole.emptied)]
         if lost:
             self.carry(Hole(min(h.start for h in lost), max(h.end for h in lost), min(h.since for h in lost)))
         with self._lock:
@@ -263,11 +268,15 @@ class Spool:
             new.replace(path)
             self._noted[vault] = at
 
-    def leave(self, vault: str) -> Hole:
-        """Leave a vault behind: what it was not given is owed by other vaults now, and no longer kept for it."""
+    def leave(self, vault: str, *, emptied: bool = False) -> Hole:
+        """Leave a vault behind: what it was not given is owed by other vaults now, and no longer kept for it.
+
+        One that was `emptied` stays so until it was filled.
+        """
         with self._lock:
-            begin, lag = self._held(vault), self._lag(vault)
-            hole = Hole(begin, self._kept_until(), time.time() - lag)
+            begin, lag, older = self._held(vault), self._lag(vault), self._holes[vault]
+            emptied = emptied or (older is not None and older.emptied)
+            hole = Hole(begin, self._kept_until(), time.time() - lag, emptied)
             write_durably(self._hole_notes / vault, hole.encode())
             self._holes[vault], self._left[vault] = hole, now() - lag
         self.advance(vault, hole.end)

@@ -36,8 +36,17 @@ class SimPlane:
     """The vaults that are left are believed to be all."""
 
     def catch_up(self, site: Site, outputs: SiteOutputs, vault: str) -> Mapping[str, Any]:
-        """Nothing to copy: a simulated ship leaves no vault behind."""
-        return self._on(outputs, "catch_up", 1.0, lambda _: {"vault": vault, "chunks": 0, "objects": 0})
+        """A simulated ship leaves no vault behind; one that was emptied is given what the others of the epoch hold."""
+
+        def copy(host: Host) -> Mapping[str, Any]:
+            _need(host.ships is not None, "Nothing is shipped from here.", "Nobody says what a vault lacks.")
+            assert host.ships is not None
+            vaults = reachable(self.sim, host, host.ships)
+            for other in (held for name, held in vaults.items() if name != vault and vault in vaults):
+                vaults[vault].take(other)
+            return {"vault": vault, "chunks": 0, "objects": 0}
+
+        return self._on(outputs, "catch_up", 1.0, copy)
 
     def proven(self, site: Site, outputs: SiteOutputs, vault: str) -> None:
         """Its ship says it from now on."""

@@ -106,6 +106,15 @@ class Held:
         """What is held of this epoch."""
         return self.chains.setdefault(epoch, Chain())
 
+    def take(self, other: Held) -> None:
+        """Whatever another vault holds of WAL and pictures."""
+        for epoch, theirs in other.chains.items():
+            mine = self.chain(epoch)
+            mine.opening = dict(theirs.opening) if mine.opening is None and theirs.opening is not None else mine.opening
+            mine.rows |= theirs.rows
+            mine.shipped_by = mine.shipped_by or theirs.shipped_by
+        self.pictures |= other.pictures
+
     def newer(self, record: EpochRecord) -> EpochRecord | None:
         """The epoch after this one, where it lies here: what ship looks for."""
         data = self.objects.get(layout.epoch(record.number + 1))

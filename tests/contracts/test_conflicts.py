@@ -27,7 +27,8 @@ from tests.vault_servers import Store, make_bucket, seaweed
 
 NAMES = (f"conflict{n}" for n in count())
 RECORD = EpochRecord(1, "acorn", "nonce", 0, ("birch", "elm"), 2, 1, 1.0, "", "")
-LEASE: Any = SimpleNamespace(look=lambda _: True, following=None, superseded=None)
+EMPTIED = SimpleNamespace(times=lambda _: 0)
+LEASE: Any = SimpleNamespace(look=lambda _: True, following=None, superseded=None, emptied=EMPTIED)
 
 
 @pytest.fixture(scope="module")

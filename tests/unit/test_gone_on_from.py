@@ -17,7 +17,7 @@ from resilience.adapters.host_config import HostConfig
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.adapters.plane import SshPlane
 from resilience.decide.quorum import newest_epoch
-from resilience.errors import BrokenChain, Refused
+from resilience.errors import BrokenChain, Refused, ResilienceError
 from resilience.model import EpochRecord, Survey, VaultReading, VaultSpec, Vendor
 from resilience.replication import chain as chains
 from resilience.replication import chunk, layout, lsn, seals
@@ -225,6 +225,38 @@ def test_a_vault_is_not_to_be_given_what_nobody_has(
     ran = caught_up(vaults, monkeypatch, {**said, "lost": [hole]})
     told = [(name, ends) for name, _, ends in ran]
     assert told == [("catch-up", ("0/500", "0/500")), ("caught-up", ("0/100", "0/500"))], "pictures and ledger"
+
+
+def test_a_vault_that_was_emptied_takes_a_snapshot_first(
+    vaults: dict[str, MemoryVault], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All WAL that it held is gone, so one must lead past that; then pictures and ledger are copied, and ship is told."""
+    two = sealed_by(2, "acorn", "two", ("cedar", "elm", "fir"))
+    seal(vaults, two)
+    hole = {"from": "0/100", "until": "0/500", "since": 0.0, "emptied": True}
+    said = {"nonce": "two", "vaults": {"elm": {"hole": hole, "emptied": True}}}
+    labelled(vaults["elm"], two, 0x4FF)
+    with pytest.raises(Refused, match="it was emptied"):
+        caught_up(vaults, monkeypatch, said)
+    labelled(vaults["elm"], two, 0x500)
+    for facts, ends in (({"hole": hole}, "0/500"), ({"hole": None}, "0/0")):
+        ran = caught_up(vaults, monkeypatch, {**said, "vaults": {"elm": {**facts, "emptied": True}}})
+        assert [(name, at) for name, _, at in ran if name == "catch-up"] == [("catch-up", (ends, ends))]
+
+
+def test_a_vault_that_was_emptied_is_not_filled_before_ship_noticed(
+    vaults: dict[str, MemoryVault], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given the epoch again it would be counted for all that it held."""
+    two = sealed_by(2, "acorn", "two", ("cedar", "elm", "fir"))
+    seal(vaults, two)
+    said = {"nonce": "two", "vaults": {"elm": {"hole": None, "emptied": False}}}
+    assert caught_up(vaults, monkeypatch, said) == []
+    vaults["elm"].objects.clear()
+    with pytest.raises(ResilienceError, match="did not notice yet"):
+        caught_up(vaults, monkeypatch, said)
+    vaults["elm"].put_new(layout.first(2), b"put when ship began")
+    assert caught_up(vaults, monkeypatch, said) == [], "it was silent when the epoch was sealed"
 
 
 def labelled(vault: MemoryVault, record: EpochRecord, start: int) -> None:

@@ -65,6 +65,34 @@ def test_no_vault_that_stays_is_left_behind_while_the_set_waits_to_change() -> N
     assert left == Decision(("elm",), stop=False)
 
 
+@pytest.mark.parametrize(
+    ("past", "whole", "backlog", "needed", "expected"),
+    [
+        ("drop", ALL, {}, (), Decision(("elm",), stop=False)),
+        ("stop", ALL, {}, (), Decision(("elm",), stop=False)),
+        ("stop", ALL, {"elm": 101}, (), Decision(("elm",), stop=False)),
+        ("drop", ALL - {"birch"}, {}, (), NOTHING),
+        ("drop", ALL, {"birch": 101}, (), STOP),
+        ("drop", ALL, {}, ("cedar", "elm"), NOTHING),
+    ],
+    ids=[
+        "k others are whole",
+        "whatever the operator chose",
+        "nothing is owed to it, so nothing stops",
+        "never fewer than k",
+        "one of them is behind itself",
+        "the set waits to change, and it stays",
+    ],
+)
+def test_a_vault_that_was_emptied_counts_for_nothing_where_k_others_are_whole(
+    past: str, whole: frozenset[str], backlog: dict[str, int], needed: tuple[str, ...], expected: Decision
+) -> None:
+    """Else it goes on counting: no answer of a store may stop writes for good."""
+    full, rules = dict.fromkeys(sorted(ALL), 0) | backlog, Rules(100, past, 2)  # type: ignore[arg-type]
+    gone = frozenset({"elm"})
+    assert decide(rules, full, whole - gone, 0, stopped=False, needed=frozenset(needed), emptied=gone) == expected
+
+
 def test_what_an_epoch_has_not_begun_to_ship_counts_for_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +109,8 @@ def test_what_an_epoch_has_not_begun_to_ship_counts_for_nothing(
         apart=frozenset(),
     )
     outbox: Any = SimpleNamespace(backlog=lambda _: (0, 0), passed_over=None)
-    lease: Any = SimpleNamespace(superseded=None, following=None)
+    emptied = SimpleNamespace(names=frozenset(), times=lambda _: 0)
+    lease: Any = SimpleNamespace(superseded=None, following=None, emptied=emptied)
     spool, stopping, asked = Spool(tmp_path, 1, sorted(ALL)), Event(), list[bool]()
     limits = Limits(config, spool, outbox, lease, stopping, lambda: None)
     limits.writes = cast(

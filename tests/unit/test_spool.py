@@ -240,6 +240,19 @@ def test_left_behind_again_the_hole_grows(spool: Spool) -> None:
     assert (spool.leave("elm").start, spool.leave("elm").end) == (100, 500)
 
 
+def test_a_vault_that_was_emptied_lacks_all_that_was(spool: Spool, tmp_path: Path) -> None:
+    """Also where nothing waited for it, after a restart, and left behind once more; by force it is lost, up to where a snapshot must lead."""
+    spool.floor(100)
+    for vault in VAULTS:
+        spool.advance(vault, 400)
+    hole = spool.leave("elm", emptied=True)
+    assert (hole.start, hole.end, again(tmp_path).hole("elm")) == (400, 400, hole)
+    assert spool.leave("elm").emptied
+    spool.write_off(["elm"])
+    assert spool.gap is not None
+    assert (spool.gap.start, spool.gap.end) == (100, 400)
+
+
 def test_a_courier_at_work_goes_on_past_the_hole(spool: Spool) -> None:
     """What it had put of the hole does not move the vault back."""
     for vault in VAULTS[:2]:
