@@ -21,9 +21,12 @@ from resilience.engine.rehearsal import hosts_left
 from resilience.engine.replay import replay, snapshot_at
 from resilience.errors import Exit
 from resilience.judge.history import too_old
-from resilience.model import Fleet, Reading, Survey, Unknown
+from resilience.model import EpochRecord, Fleet, Reading, Survey, Unknown
 from resilience.render import survey_json, survey_text, to_json
 from resilience.render.alarms import alarming
+
+SEALING_S = 60.0
+"""Vaults are given an epoch one beside the other, and some a moment later."""
 
 
 def run(
@@ -33,7 +36,7 @@ def run(
 ) -> None:
     """Show vendors, vaults, sites and zones as they answer; what does not is unknown.
 
-    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or not compared with the primary, or no snapshot was taken, within the declared days, or a vault has no whole copy of the newest, or WAL since it takes too long to replay; a vault failed its newest verification; or ship raises an alarm, commits wait for too few vaults, or nobody may write; or a standby goes on no more, or the site that may write does not serve, or does not say what it ships, or is not declared; or a rehearsal left its host. A lab is never critical.
+    Exit status: 0 shown, 1 error, 2 usage, 3 critical: no drill passed, or a vault was not verified, or not compared with the primary, or no snapshot was taken, within the declared days, or a vault has no whole copy of the newest, or WAL since it takes too long to replay; a vault failed its newest verification, or was emptied or rolled back; or ship raises an alarm, commits wait for too few vaults, or nobody may write; or a standby goes on no more, or the site that may write does not serve, or does not say what it ships, or is not declared; or a rehearsal left its host. A lab is never critical.
     """
     context: Context = ctx.obj
     with context.world(lost=lost) as (fleet, world):
@@ -43,6 +46,7 @@ def run(
     found = (
         unrehearsed(context, fleet),
         broken(fleet, survey),
+        emptied(fleet, survey),
         unverified(fleet, survey),
         uncompared(fleet, survey),
         long_replay(context, fleet, survey.at),
@@ -70,6 +74,42 @@ def broken(fleet: Fleet, survey: Survey) -> str:
     if fleet.lab or not why:
         return ""
     return f"{', '.join(why)} failed the newest verification ({'; '.join(_by_reason(why))}): see to that, then resilience verify"
+
+
+def emptied(fleet: Fleet, survey: Survey) -> str:
+    """Which vaults of the newest epoch's set answer and do not show it; empty where all do, where it was sealed a moment ago, and for a lab."""
+    epoch = newest_epoch(survey)
+    if fleet.lab:
+        return ""
+    if epoch is None:
+        return _all_emptied(survey)
+    if survey.at < epoch.sealed_at + SEALING_S:
+        return ""
+    shown = {name: survey.vaults[name].epoch for name in epoch.vaults if name in survey.vaults}
+    lost = {name: found for name, found in shown.items() if not isinstance(found, Unknown) and _older(found, epoch)}
+    if not lost:
+        return ""
+    told = "; ".join(f"{name} shows {f'epoch {found.number}' if found else 'none'}" for name, found in lost.items())
+    ways = " and ".join(f"resilience catch-up {name}" for name in lost)
+    return (
+        f"epoch {epoch.number} is gone from {', '.join(lost)}, of its set ({told}): emptied or rolled back, unless silent when it was sealed. "
+        f"What was there may be gone, too: resilience snapshot, then {ways}"
+    )
+
+
+def _older(found: EpochRecord | None, epoch: EpochRecord) -> bool:
+    return found is None or found.number < epoch.number
+
+
+def _all_emptied(survey: Survey) -> str:
+    """That an epoch was sealed once, and every vault answers that there is none; empty in a fleet that has none yet."""
+    known, silent = survey.past.sealed, [n for n, seen in survey.vaults.items() if isinstance(seen.epoch, Unknown)]
+    if not known or silent or not survey.vaults:
+        return ""
+    return (
+        f"epoch {known} was sealed, as this machine's journal says, and no vault shows any: all were emptied, and no other site "
+        "could be brought up. Leave the site that serves alone, and put back what their vendors still have of them"
+    )
 
 
 def undeclared(fleet: Fleet, survey: Survey) -> str:

@@ -82,12 +82,21 @@ def not_whole(stage: Stage) -> None:
     stage.operator.snapshot()
 
 
+def emptied(stage: Stage) -> None:
+    """Somebody removed everything that elm held."""
+    stage.state.pass_time(120.0)
+    held = stage.state.vaults["elm"]
+    for part in (held.objects, held.chains, held.pictures, held.snapshots):
+        part.clear()
+
+
 DAYS: dict[str, Callable[[Stage], None]] = {
     "terminated-without-notice": lambda stage: inject(stage, "terminate", "acorn"),
     "vendor-deleted-everything": lambda stage: inject(stage, "delete", "acorn"),
     "control-plane-gone": lambda stage: inject(stage, "control-plane", "acorn"),
     "vault-vendor-gone": lambda stage: inject(stage, "terminate", "elm"),
     "snapshot-not-whole": not_whole,
+    "vault-emptied": emptied,
     "dns-vendor-gone": lambda stage: inject(stage, "terminate", "dover"),
     "vendor-relents": relented,
     "notice-received": lambda _stage: None,

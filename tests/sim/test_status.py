@@ -16,9 +16,12 @@ from resilience import cli
 from resilience.adapters.history_file import HistoryFile
 from resilience.cli import context
 from resilience.cli.outcome import HISTORY
+from resilience.cli.status import SEALING_S, emptied
+from resilience.decide.quorum import newest_epoch
+from resilience.engine.observe import observe
 from resilience.engine.verify import verify
 from resilience.errors import BrokenChain, Exit, ResilienceError
-from resilience.model import Event, Fleet
+from resilience.model import EpochRecord, Event, Fleet, Past, Reading, Unknown
 from resilience.ports import World
 from resilience.simulation import SimulatedUsers
 from resilience.wire import Home
@@ -205,6 +208,66 @@ def test_a_vault_that_failed_its_newest_verification_is_critical(desk: Desk) -> 
     assert desk.critical() != []
     desk.verified()
     assert desk.critical() == []
+
+
+def test_a_vault_that_was_emptied_is_critical_until_it_was_filled(desk: Desk) -> None:
+    """It answers, and shows no epoch: told with what to type, and typed. In a lab, or where it says nothing, it is not told."""
+    desk.verified()
+    desk.drilled(desk.stage.state.now)
+    desk.later(120)
+    desk.protected()
+    assert desk.critical() == []
+    empty(desk, "elm")
+    (said,) = desk.critical()
+    assert said.startswith("epoch 1 is gone from elm, of its set (elm shows none)")
+    assert said.endswith("resilience snapshot, then resilience catch-up elm")
+    live, desk.fleet = desk.fleet, desk.stage.fleet
+    assert desk.critical() == []
+    desk.fleet = live
+    for words in (("snapshot",), ("catch-up", "elm")):
+        typed = desk.type(*words)
+        assert typed.exit_code == Exit.DONE, typed.output
+    assert desk.critical() == []
+    desk.verified()
+    assert desk.critical() == []
+
+
+def test_all_vaults_emptied_is_no_fleet_that_never_began(desk: Desk) -> None:
+    """This machine knows that an epoch was sealed."""
+    desk.verified()
+    desk.drilled(desk.stage.state.now)
+    desk.protected()
+    for name in ("birch", "cedar", "elm"):
+        empty(desk, name)
+    assert [why for why in desk.critical() if why.startswith("epoch 1 was sealed, as this machine's journal says")]
+
+
+def test_which_vaults_lost_an_epoch(desk: Desk) -> None:
+    """Only those of the newest epoch's set that answer, some time after the seal; a fleet that has none yet lost none."""
+    seen = observe(desk.world, desk.fleet)
+    epoch = newest_epoch(seen)
+    assert epoch is not None
+    old, newer = replace(epoch, vaults=("birch", "cedar", "elm")), replace(epoch, number=2, vaults=("birch", "elm"))
+    later = epoch.sealed_at + SEALING_S
+
+    def told(at: float, **shown: Reading[EpochRecord | None]) -> str:
+        vaults = {name: replace(seen.vaults[name], epoch=epoch) for name, epoch in shown.items()}
+        return emptied(desk.fleet, replace(seen, at=at, vaults=vaults, settled=""))
+
+    assert told(later, birch=newer, elm=newer, cedar=old) == "", "it is not in the set any more"
+    assert told(later, birch=newer, elm=Unknown("silent"), cedar=None) == ""
+    assert "(elm shows epoch 1)" in told(later, birch=newer, elm=old, cedar=None)
+    assert told(later - 1, birch=newer, elm=old, cedar=old) == "", "it is being sealed"
+    assert (
+        emptied(desk.fleet, replace(seen, past=Past(), vaults={"elm": replace(seen.vaults["elm"], epoch=None)})) == ""
+    )
+
+
+def empty(desk: Desk, name: str) -> None:
+    """Somebody removes everything."""
+    held = desk.stage.state.vaults[name]
+    for part in (held.objects, held.chains, held.pictures, held.snapshots):
+        part.clear()
 
 
 def test_a_primary_that_says_nothing_is_critical(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
