@@ -13,7 +13,7 @@ import pytest
 
 from resilience.adapters.supplies import newest
 from resilience.engine import orders
-from resilience.replication import anchors, chunk, filled, layout, proof, seals, states, travelling
+from resilience.replication import anchors, chunk, filled, layout, packing, proof, seals, states, travelling, witness
 from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
 from resilience.replication.beneath import Beneath
@@ -24,6 +24,7 @@ from tests.vault_servers import Store
 FOLDER = Path(__file__).parent / "golden"
 FILES = sorted(FOLDER.glob("format-*.tar"))
 PLAN = Path(layout.__file__).parent / "README.md"
+CODE = Path(layout.__file__).parents[1]
 
 
 def test_there_is_one_for_each_format() -> None:
@@ -33,6 +34,16 @@ def test_there_is_one_for_each_format() -> None:
         chunks = [data for key, data in golden.contents(file)[0].items() if layout.chunk_start(key) is not None]
         forms = {json.loads(chunk.split(data)[0])["format"] for data in chunks}
         assert forms == {f"resilience-wal/{file.stem.split('-')[1]}"}
+
+
+def test_each_format_that_the_code_names_lies_in_a_golden_vault() -> None:
+    """Whatever it writes or reads, of every kind and version; and what lies in a golden vault is still read."""
+    source = "".join(path.read_text() for path in CODE.rglob("*.py"))
+    named = set(re.findall(r"resilience-[a-z]+/[0-9]+", source))
+    assert {form for form in named if form.startswith("resilience-wal/")} == set(packing.FORMATS)
+    objects = [data for file in FILES for data in golden.contents(file)[0].values()]
+    there = {form.decode() for data in objects for form in re.findall(rb'"format": ?"(resilience-[^"]+)"', data)}
+    assert there | {witness.FORMAT} == named, "a witness is a host's answer, and lies in no vault"
 
 
 def kinds() -> dict[str, re.Pattern[str]]:
