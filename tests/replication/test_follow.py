@@ -35,10 +35,16 @@ STRANGE = (
     "CREATE TABLE names (name text COLLATE de)",
     "CREATE INDEX ON names (name)",
     "UPDATE pg_collation SET collversion = '0' WHERE collname = 'de'",
-    "ALTER SYSTEM SET max_connections = 120",
 )
-"""Numbers that may have been shown, a machine that sorts otherwise, a setting that a standby must not have lower."""
-
+"""Numbers that may have been shown, a machine that sorts otherwise."""
+RAISED = {
+    "max_connections": 120,
+    "max_worker_processes": 11,
+    "max_wal_senders": 13,
+    "max_prepared_transactions": 7,
+    "max_locks_per_transaction": 80,
+}
+"""Settings that a standby must not have lower than its primary, each past what Postgres has by itself."""
 
 PICTURES = {
     "database": "postgres",
@@ -182,6 +188,8 @@ def be_strange(site: Site) -> None:
     with site.connect() as db:
         for statement in STRANGE:
             db.execute(statement)
+        for name, value in RAISED.items():
+            db.execute(f"ALTER SYSTEM SET {name} = {value}")
 
 
 def lose_ship(site: Site) -> None:
@@ -360,7 +368,7 @@ def test_follows_and_is_promoted(
     promote(birch, fleet, lambda: bring_ledger_and_ship(birch, fleet))
     assert birch.rows() == list(range(1, 151))
     with birch.connect() as db:
-        assert db.execute("SHOW max_connections").fetchone() == ("120",)
+        assert {name: int(db.execute(f"SHOW {name}").fetchone()[0]) for name in RAISED} == RAISED  # type: ignore[index]
         assert db.execute("SELECT nextval('ids') > 100000, nextval('unused') > 100000").fetchone() == (True, True)
         sorts = "SELECT collversion = pg_collation_actual_version(oid) FROM pg_collation WHERE collname = 'de'"
         assert db.execute(sorts).fetchone() == (True,)
