@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -81,6 +82,14 @@ def pour_bit_by_bit(site: Site, megabytes: int) -> None:
         assert spooled(site) < 32 << 20
 
 
+def is_warned_of_before_it_is_left(site: Site) -> None:
+    """More than half of the 12 MB waits for elm, and nothing is done about it yet."""
+    pour(site, 10)
+    site.wait_confirmed()
+    wait_until(lambda: re.search(r"\b\d+ MB of at most 12 MB wait for elm", str(site.status()["alarms"])), site.told)
+    assert site.status()["vaults"]["elm"]["hole"] is None
+
+
 def peak(process: Popen[bytes]) -> int:
     """The most bytes of memory that a process ever had."""
     [line] = [line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "VmHWM" in line]
@@ -155,7 +164,7 @@ def begun(site: Site, *settings: str) -> None:
 
 
 def test_a_vault_that_hangs_is_left_behind_and_catches_up(sites: Callable[..., Site], fleet: Fleet, elm: Proxy) -> None:
-    """Others are not delayed, disk and memory stay bounded, and the hole is filled from other vaults, byte for byte."""
+    """It is warned of, others are not delayed, disk and memory stay bounded, and the hole is filled from other vaults, byte for byte."""
     acorn = sites(fleet, "acorn")
     begun(acorn)
     ship = acorn.ship(behind(acorn.ship_config(), elm, backlog_mb=12))
@@ -163,6 +172,7 @@ def test_a_vault_that_hangs_is_left_behind_and_catches_up(sites: Callable[..., S
     began_with = peak(ship)
     elm.hang.clear()
     (acorn.folder / "outbox/ledger/00000001.json").write_text("{}")
+    is_warned_of_before_it_is_left(acorn)
     pour_bit_by_bit(acorn, 16)
     wait_until(lambda: acorn.status()["vaults"]["elm"]["hole"], acorn.told)
     wait_until(lambda: any("elm was left behind" in a for a in acorn.status()["alarms"]), acorn.told)

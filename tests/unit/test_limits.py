@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -99,26 +99,8 @@ def test_what_an_epoch_has_not_begun_to_ship_counts_for_nothing(
     """However much WAL a database ever wrote: only from where this epoch begins is it kept for the vaults, and then it counts."""
     monkeypatch.setattr("resilience.replication.limits.EVERY", 0.01)
     monkeypatch.setattr("resilience.replication.limits.flushed", lambda _: 20 << 30)
-    config: Any = SimpleNamespace(
-        record=SimpleNamespace(vaults=sorted(ALL), k=2, nonce="n"),
-        paths=SimpleNamespace(spool=tmp_path),
-        postgres=SimpleNamespace(dsn=""),
-        backlog_mb=4096,
-        past_backlog="drop",
-        durability="async",
-        apart=frozenset(),
-    )
-    outbox: Any = SimpleNamespace(backlog=lambda _: (0, 0), passed_over=None)
-    emptied = SimpleNamespace(names=frozenset(), times=lambda _: 0)
-    lease: Any = SimpleNamespace(superseded=None, following=None, emptied=emptied)
-    spool, stopping, asked = Spool(tmp_path, 1, sorted(ALL)), Event(), list[bool]()
-    limits = Limits(config, spool, outbox, lease, stopping, lambda: None)
-    limits.writes = cast(
-        "Writes",
-        SimpleNamespace(
-            stopped_since=None, degraded_since=None, be=lambda *, stopped, degraded: asked.append(stopped or degraded)
-        ),
-    )
+    spool, stopping = Spool(tmp_path, 1, sorted(ALL)), Event()
+    limits, asked = watched(spool, tmp_path, stopping, backlog_mb=4096)
     limits.start()
     try:
         until(lambda: len(asked) > 2)
@@ -132,6 +114,57 @@ def test_what_an_epoch_has_not_begun_to_ship_counts_for_nothing(
     finally:
         stopping.set()
         limits.join(120)
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        (4 << 20, []),
+        ((4 << 20) + 1, ["4 MB of at most 8 MB wait for elm"]),
+        (8 << 20, ["8 MB of at most 8 MB wait for elm"]),
+    ],
+    ids=["half", "past half", "all of it"],
+)
+def test_a_vault_is_warned_of_from_half_of_the_limit_on(
+    size: int, told: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the vault's name and both sizes, long before it is left behind; until then nothing is done."""
+    monkeypatch.setattr("resilience.replication.limits.flushed", lambda _: 0)
+    limits, asked = watched(
+        Spool(tmp_path, 1, sorted(ALL)), tmp_path, Event(), backlog_mb=8, waits={"elm": size, "cedar": 4 << 20}
+    )
+    limits._look()
+    assert (limits.alarms, asked) == (told, [False])
+
+
+NOTHING_WAITS: Mapping[str, int] = {}
+
+
+def watched(
+    spool: Spool, folder: Path, stopping: Event, *, backlog_mb: int, waits: Mapping[str, int] = NOTHING_WAITS
+) -> tuple[Limits, list[bool]]:
+    """Limits of a ship whose outbox keeps so much for each vault; and each time whether writes were to stop, or not to wait."""
+    asked = list[bool]()
+    config: Any = SimpleNamespace(
+        record=SimpleNamespace(vaults=sorted(ALL), k=2, nonce="n"),
+        paths=SimpleNamespace(spool=folder),
+        postgres=SimpleNamespace(dsn=""),
+        backlog_mb=backlog_mb,
+        past_backlog="drop",
+        durability="async",
+        apart=frozenset(),
+    )
+    outbox: Any = SimpleNamespace(backlog=lambda vault: (0, waits.get(vault, 0)), passed_over=None)
+    emptied = SimpleNamespace(names=frozenset(), times=lambda _: 0)
+    lease: Any = SimpleNamespace(superseded=None, following=None, emptied=emptied)
+    limits = Limits(config, spool, outbox, lease, stopping, lambda: None)
+    limits.writes = cast(
+        "Writes",
+        SimpleNamespace(
+            stopped_since=None, degraded_since=None, be=lambda *, stopped, degraded: asked.append(stopped or degraded)
+        ),
+    )
+    return limits, asked
 
 
 def until(true: Callable[[], object]) -> None:
