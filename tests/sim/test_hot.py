@@ -12,7 +12,7 @@ from resilience.engine.execute import Approval, approve, execute, unfinished
 from resilience.engine.observe import observe
 from resilience.engine.run import Facts
 from resilience.errors import Refused, ResilienceError
-from resilience.model import Fleet
+from resilience.model import Fleet, known
 from resilience.model.fleet import Durability
 from resilience.replication.epoch import newest_of
 from tests.sim.stage import Stage, day_one, fleet_with
@@ -71,6 +71,18 @@ def test_snapshots_are_the_standbys_and_the_primarys_where_it_cannot() -> None:
     stage.break_next("plane.birch.snapshot")
     taken = snapshot(stage)
     assert (taken["by"], bool(taken["standby_could_not"]), bool(taken["verified"])) == ("acorn", True, True)
+
+
+def test_past_lost_wal_the_primary_takes_the_snapshot() -> None:
+    """A standby waits before what no vault has, and would be asked in vain for the copy that leads past it."""
+    stage = stood_by()
+    survey = observe(stage.world, stage.fleet)
+    ship = known(survey.sites["acorn"].ship)
+    assert ship is not None
+    for gap, taker in ((None, {"standby": "birch"}), ({"from": "0/1", "until": "0/2"}, {})):
+        seen = replace(survey.sites["acorn"], ship={**ship, "gap": gap})
+        step, *_ = plan_snapshot(stage.fleet, replace(survey, sites={**survey.sites, "acorn": seen})).steps
+        assert (step.action, step.args) == ("protect", taker)
 
 
 def test_a_standby_that_was_started_again_follows_again() -> None:
