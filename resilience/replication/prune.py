@@ -63,7 +63,7 @@ def main(
             "What the newest site wrote goes on from before it, and an older snapshot may be the only one that leads there.",
             "Nothing was removed. `resilience verify`: once a snapshot of what goes on is proven for keep_days, prune goes by that.",
         )
-    older = [label for label in found if (label.epoch, label.start) < (base.epoch, base.start)]
+    older = _older(found, base)
     position = lsn.segment_start(base.start, base.segment_size)
     keys = [
         key
@@ -119,6 +119,16 @@ def _base(vault: str, found: Sequence[Label], proven: Sequence[str]) -> Label:
             "Nothing was removed. `resilience verify`: prune goes on once a newer one is proven for keep_days.",
         )
     return min(bases, key=lambda label: (label.epoch, label.start))
+
+
+def _older(found: Sequence[Label], base: Label) -> list[Label]:
+    """Labels whose snapshots may go: what the base, or a newer label, names as well is no older one, whoever signed that it were."""
+
+    def before(label: Label) -> bool:
+        return (label.epoch, label.start) < (base.epoch, base.start)
+
+    needed = {(label.repository, label.snapshot) for label in found if not before(label)}
+    return [label for label in found if before(label) and (label.repository, label.snapshot) not in needed]
 
 
 def _needless(vault: Vault, epoch: EpochRecord, position: int, base: Label) -> list[str]:

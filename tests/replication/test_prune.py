@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience import caches
 from resilience.errors import Refused, VaultError
@@ -24,6 +25,7 @@ from resilience.replication import label as labels
 from resilience.replication import prune as pruning
 from resilience.replication.chunk import Opening, Start
 from resilience.replication.config import Config
+from resilience.replication.label import Label
 from resilience.replication.restic import STALE_S, Repository
 from resilience.replication.vaults import open_vault
 from tests.sftp_box import Box, sftp_box
@@ -32,6 +34,7 @@ from tests.unit.test_chunk import BY_OPERATOR, CERTIFY, KEY, LABELLED, OPERATOR,
 MIB = 1 << 20
 NAMES = (f"vault{n}" for n in count())
 CHUNKS = 8
+YEAR = 365 * 86_400.0
 SEALED = hashlib.sha256(b"sealed").hexdigest()
 BACKS_UP = """
 import sys
@@ -121,14 +124,22 @@ class Site:
 
     def snapshot(self, mib: int, folder: str = "restic/00000001") -> str:
         """A snapshot whose WAL begins there, and its label; its id."""
-        epoch, snapshot = int(folder[-8:]), self.copy(f"rows at {mib}", folder)
-        at = {"start_lsn": lsn.show(mib * MIB + 9), "stop_lsn": lsn.show(mib * MIB + 99)}
-        facts: dict[str, Any] = {**at, "epoch": epoch, "vault": self.name, "snapshot": snapshot, "repository": folder}
-        label = replace(LABELLED, **facts)
-        sign = CERTIFY if label.by_standby else SIGN
-        assert labels.decode(labels.encode(label, sign), self.records[epoch - 1], BY_OPERATOR) == label
-        self.vault.put_new(label.key, labels.encode(label, sign))
+        snapshot = self.copy(f"rows at {mib}", folder)
+        label = self.label(snapshot, mib, folder)
+        data = self.vault.get(label.key) or b""
+        assert labels.decode(data, self.records[label.epoch - 1], BY_OPERATOR) == label
         return snapshot
+
+    def label(
+        self, snapshot: str, mib: int, folder: str = "restic/00000001", at: float = 1.0, sign: seals.Sign | None = None
+    ) -> Label:
+        """Says of a snapshot that its WAL begins there, and when it was taken; by who may, where nobody else is given."""
+        places = {"start_lsn": lsn.show(mib * MIB + 9), "stop_lsn": lsn.show(mib * MIB + 99)}
+        facts: dict[str, Any] = {**places, "vault": self.name, "snapshot": snapshot, "repository": folder}
+        label = replace(LABELLED, epoch=int(folder[-8:]), at=at, **facts)
+        signed = labels.encode(label, sign or (CERTIFY if label.by_standby else SIGN))
+        assert self.vault.put_new(label.key, signed)
+        return label
 
     def labelled(self) -> list[str]:
         """Snapshots that have a label, in order of position."""
@@ -233,6 +244,45 @@ def test_of_all_that_was_proven_the_oldest_is_the_base(site: Site) -> None:
     with pytest.raises(VaultError, match="no label") as lacks:
         site.prune(third, first)
     assert "keep_days" in lacks.value.next
+
+
+def test_what_a_thief_labels_pushes_no_good_snapshot_out(site: Site) -> None:
+    """With the site's key he signs what he likes, dated back or ahead; with one of his own it counts for nothing.
+
+    What he made up and placed before the base goes. Of the good ones none does: neither one that he calls older than it is, nor one
+    behind which he placed others; and no WAL since the base. Once it is older than the base by its own label, it goes with both.
+    """
+    first, second, third = site.snapshot(18), site.snapshot(24), site.snapshot(30)
+    made_up = [site.copy(f"made up {n}") for n in range(4)]
+    now = time.time()
+    before = site.label(made_up[0], 16, at=now)
+    for snapshot, mib, at in ((made_up[1], 19, now - YEAR), (made_up[2], 29, now + YEAR), (made_up[3], 31, now - YEAR)):
+        site.label(snapshot, mib, at=at)
+    again = site.label(second, 17, at=now - YEAR)
+    site.label(third, 31, at=now - YEAR)
+    other = seals.signer(Ed25519PrivateKey.generate())
+    for snapshot in (first, third):
+        site.label(snapshot, 16, at=now - YEAR, sign=other)
+    told = site.prune(first, third)
+    assert (told["before"], told["snapshots"]) == (lsn.show(18 * MIB + 9), 1)
+    assert set(site.repository().snapshots()) == {first, second, third, *made_up[1:]}
+    true = [layout.label(1, mib * MIB + 9, snapshot) for snapshot, mib in ((first, 18), (second, 24), (third, 30))]
+    kept = set(site.vault.list(layout.LABEL))
+    assert (kept.issuperset(true), before.key in kept) == (True, False)
+    site.repository().check()
+    assert site.chunks() == CHUNKS, "the first of them may hold where the base's WAL begins"
+    site.prune(third)
+    assert set(site.repository().snapshots()) == {third, made_up[3]}
+    assert not {again.key, *true[:2]} & set(site.vault.list(layout.LABEL))
+
+
+def test_a_proven_snapshot_that_a_thief_calls_older_takes_nothing_along(site: Site) -> None:
+    """By the label that he signed it is the base: what lies between stays."""
+    older, proven = site.snapshot(18), site.snapshot(30)
+    site.label(proven, 16, at=time.time() - YEAR)
+    assert site.prune(proven)["snapshots"] == 0
+    assert set(site.repository().snapshots()) == {older, proven}
+    assert site.chunks() == CHUNKS
 
 
 def test_a_snapshot_that_was_cut_off_is_no_base(site: Site) -> None:
