@@ -24,7 +24,7 @@ import psycopg
 from resilience.errors import ResilienceError
 from resilience.model import EpochRecord, VaultSpec
 from resilience.ports import Vault
-from resilience.replication import chunk, layout
+from resilience.replication import chunk, layout, lsn
 from resilience.replication import epoch as epochs
 from tests.replication import kills
 from tests.replication.harness import ROOT, Fleet, Site, wait_until
@@ -300,15 +300,16 @@ class Lineage:
         chunks = [key for key in keys if layout.chunk_start(key) is not None]
         if len(chunks) < 3:
             return
-        lost = chunks[len(chunks) // 2]
+        lost, after = chunks[len(chunks) // 2 :][:2]
         self.told.append(f"{lost} lost everywhere")
         kept = {name: data for name in self._proxies if (data := _get(vaults[name].get, lost)) is not None}
         for vault in self._readable():
             vault.delete(lost)
         error = site.run("restore", config=site.config(sealed=sealed), fails=True)
         assert error["kind"] == "BrokenChain", error
-        assert error["missing"], error
-        assert error["good_until"], error
+        begins, ends = (lsn.show(layout.chunk_start(key) or 0) for key in (lost, after))
+        assert error["missing"] == f"WAL of epoch {last} from {begins} to {ends}", f"{self.told}: {error}"
+        assert error["good_until"].startswith(f"{begins} ("), f"{self.told}: {error}"
         assert not site.running()
         for name, data in kept.items():
             with contextlib.suppress(ResilienceError):
