@@ -124,6 +124,16 @@ class Snapshots:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadBack:
+    """A snapshot that a vault gave back, label and data, to somebody who did not put it there."""
+
+    start_lsn: str
+    """Where WAL is needed from."""
+    at: float
+    """When it was taken."""
+
+
+@dataclass(frozen=True, slots=True)
 class Merged:
     """The chain as merged from all sealed vaults, and the snapshot it starts from."""
 
@@ -223,8 +233,11 @@ class Plane(Protocol):
     def snapshot(self, site: Site, outputs: SiteOutputs) -> Snapshots:
         """Take a snapshot into each vault of the epoch; raises where none took it."""
 
-    def verify_snapshot(self, vault: str, snapshot: str) -> bool:
-        """Whether the vault really holds this snapshot, label and data, read by another principal."""
+    def verify_snapshot(self, vault: str, snapshot: str) -> ReadBack | None:
+        """This snapshot as the vault really holds it, label and data, read by another principal; None where it is not whole."""
+
+    def read_back(self, site: Site, outputs: SiteOutputs, found: Mapping[str, ReadBack]) -> None:
+        """Tell the site's ship which vaults gave a snapshot back, so that its metrics say when it was taken."""
 
     def witness(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """What the primary sees of itself at a position, signed: {position, snapshots, tables, left_out}; raises where it can't tell."""

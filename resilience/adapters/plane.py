@@ -35,7 +35,7 @@ from resilience.errors import NoSnapshot, Refused, ResilienceError
 from resilience.host.shape import Keys, hand_over, is_locked, open_disk, put_keys, shape_host, take_up
 from resilience.host.spec import File, site_host
 from resilience.model import CLOUDS, EpochRecord, Point, Site, SiteOutputs
-from resilience.ports import Merged, Recovered, Snapshots, Vault
+from resilience.ports import Merged, ReadBack, Recovered, Snapshots, Vault
 from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
 from resilience.replication import layout, lsn
@@ -233,14 +233,21 @@ class SshPlane:
         unlabelled = {vault: "it took the snapshot, and not its label" for vault in copied if vault not in taken}
         return Snapshots(taken, {**_words(found["failed"]), **unlabelled})
 
-    def verify_snapshot(self, vault: str, snapshot: str) -> bool:
+    def verify_snapshot(self, vault: str, snapshot: str) -> ReadBack | None:
         """Read the snapshot back on this machine, as the reader, who can't write."""
         epoch = epochs.newest_of(self.vaults, self.config.signer.verify)
         if epoch is None:
-            return False
+            return None
         config = self.config.reader(self.config.fleet.site(epoch.site), epoch)
         found = self.commands.here("verify-snapshot", config, "--vault", vault, "--snapshot", snapshot)
-        return bool(found["ok"])
+        return ReadBack(found["start_lsn"], found["at"]) if found["ok"] else None
+
+    def read_back(self, site: Site, outputs: SiteOutputs, found: Mapping[str, ReadBack]) -> None:
+        """A note on the host, which ship reads; it takes no credential."""
+        config = self.config.bare(site, self.config.newest(site))
+        start, at = min(lsn.parse(copy.start_lsn) for copy in found.values()), min(copy.at for copy in found.values())
+        words = ("--vaults", *found, "--from", lsn.show(start), "--at", f"{at:.3f}")
+        self.commands.there(outputs, "read-back", config, *words)
 
     def witness(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """Counted on the primary's host, one table after the other."""

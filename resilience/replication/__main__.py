@@ -42,6 +42,7 @@ COMMANDS = {
     "point": "point",
     "verify": "verify",
     "verified": "notes",
+    "read-back": "read_back",
     "witness": "witness",
     "prune": "prune",
     "removed": "removed",
@@ -59,6 +60,7 @@ MORE = {
     "point": ("at", "of"),
     "verify": ("vault", "at"),
     "verified": ("vault",),
+    "read-back": ("vaults", "begin", "at"),
     "prune": ("vault", "proven", "unlabelled", "really"),
     "catch-up": ("vault", "begin", "until"),
     "caught-up": ("vault", "begin", "until"),
@@ -138,8 +140,11 @@ def main(argv: list[str] | None = None) -> int:
         "--unlabelled", nargs="+", metavar="ID", help="prune: copies that were long seen without a label, which go too"
     )
     parser.add_argument("--vault", help="verify-snapshot, verify, verified, prune, catch-up, caught-up: the vault")
+    parser.add_argument("--vaults", nargs="+", metavar="V", help="read-back: the vaults that gave it back")
     parser.add_argument(
-        "--at", metavar="TIME|LSN", help="restore-at, verify, point: up to where; all that there is where absent"
+        "--at",
+        metavar="TIME|LSN",
+        help="restore-at, verify, point: up to where; all that there is where absent. read-back: when it was taken",
     )
     parser.add_argument(
         "--of", type=int, metavar="EPOCH", help="restore-at, point: whose chain; the newest's where absent"
@@ -149,7 +154,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--listed", action="store_true", help="fetch-media: what vaults list; no row is looked at")
     parser.add_argument("--within", type=float, metavar="SECONDS", help="fetch-media --listed: no longer than that")
     parser.add_argument("--standby", action="store_true", help="init-repo: the repository that standbys fill")
-    parser.add_argument("--from", dest="begin", metavar="LSN", help="catch-up, caught-up: where the hole begins")
+    parser.add_argument(
+        "--from",
+        dest="begin",
+        metavar="LSN",
+        help="catch-up, caught-up: where the hole begins; read-back: the snapshot",
+    )
     parser.add_argument("--until", metavar="LSN", help="catch-up, caught-up: where it ends")
     args = parser.parse_args(argv)
     set_up_logs()

@@ -1,4 +1,4 @@
-"""Notes that one command leaves for another on the same host: a snapshot was taken, a vault was verified."""
+"""Notes that one command leaves for another on the same host: a snapshot was taken, or read back, a vault was verified."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 from resilience.errors import UsageError
 from resilience.replication.config import Config, write_atomic
 
-Kind = Literal["snapshot", "verified", "caught-up"]
+Kind = Literal["snapshot", "read-back", "verified", "caught-up"]
 
 
 def keep(config: Config, kind: Kind, facts: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from resilience.replication import lsn, metrics, notes
+from resilience.replication import lsn, metrics, notes, read_back
 from resilience.replication.config import Config
 from resilience.replication.courier import Courier
 from resilience.replication.lease import Lease
@@ -113,7 +113,7 @@ class Report:
             "turning": self.turning,
             "outbox_error": self._outbox.error,
             "limits_error": self._limits.error,
-            "snapshot": notes.read(self._config, "snapshot"),
+            "snapshot": read_back.newest(self._config),
             "vaults": vaults,
         }
 
@@ -157,7 +157,7 @@ class Report:
             "writes_stopped": ("1 while nobody may write.", facts["writes_stopped_since"] is not None),
             "unprotected": ("1 while no snapshot leads past WAL that was lost.", facts["gap"] is not None),
             "postgres_connected": ("1 while WAL streams from Postgres.", facts["postgres_error"] is None),
-            "snapshot_time_seconds": ("When the last snapshot was labelled.", (facts["snapshot"] or {}).get("at")),
+            "snapshot_time_seconds": ("When the last snapshot was taken.", (facts["snapshot"] or {}).get("at")),
         }
         found = [
             Metric(name, "gauge", text, () if value is None else (Sample(float(value)),))

@@ -43,4 +43,4 @@ def main(config: Config, vault: str | None, snapshot: str | None) -> dict[str, A
     with tempfile.TemporaryDirectory() as folder:
         repository.restore(label.snapshot, f"{label.path}/global", Path(folder))
         files = sum(1 for path in Path(folder).rglob("*") if path.is_file())
-    return {"ok": files > 0, "files": files, "subset": SUBSET, **labels.describe(label)}
+    return {"ok": files > 0, "files": files, "subset": SUBSET, **labels.describe(label), "at": label.at}

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from resilience.errors import ResilienceError, TooFewVaults
 from resilience.model import EpochRecord, Fleet, Point, Site, SiteOutputs, Stage
-from resilience.ports import Merged, Recovered, Snapshots
+from resilience.ports import Merged, ReadBack, Recovered, Snapshots
 from resilience.replication import fetch_ledger, layout
 from resilience.simulation import merging, points
 from resilience.simulation.shipping import force_turn, reachable, ship, start_ship
@@ -55,6 +55,15 @@ class SimPlane:
             host.verified[vault] = self.sim.now
 
         self._on(outputs, "proven", 0.3, note)
+
+    def read_back(self, site: Site, outputs: SiteOutputs, found: Mapping[str, ReadBack]) -> None:
+        """Its ship says from now on when that snapshot was taken."""
+
+        def note(host: Host) -> None:
+            _need(host.ships is not None and {*found} <= {*host.ships.vaults}, "Not of this epoch.", "No such vaults.")
+            host.snapshot_at = min(copy.at for copy in found.values())
+
+        self._on(outputs, "read_back", 0.3, note)
 
     def without(self, vaults: frozenset[str], *, forced: bool = False) -> SimPlane:
         """The same, with no door to these vaults."""
@@ -305,17 +314,24 @@ class SimPlane:
             for held in reached.values():
                 held.snapshots[name] = dict(rows)
                 held.objects[f"label/{source.ships.number:08d}/{len(rows):016X}-{name}.json"] = b""
+            if not host.follows:  # of a standby's nobody tells the site before a vault gave it back
+                host.snapshot_at = self.sim.now
             silent = [vault for vault in source.ships.vaults if vault not in {*reached, *self.left_out}]
             return Snapshots(dict.fromkeys(reached, name), dict.fromkeys(silent, "It does not answer."))
 
         return self._on(outputs, "snapshot", 4.0, take)
 
-    def verify_snapshot(self, vault: str, snapshot: str) -> bool:
-        """Whether the vault really holds it; one that is left out is not asked."""
+    def verify_snapshot(self, vault: str, snapshot: str) -> ReadBack | None:
+        """What the vault really holds; one that is left out is not asked. It is told of as taken now."""
         if vault in self.left_out:
-            return False
+            return None
         held = self.sim.vaults[vault]
-        return self.sim.ask(f"vault.{vault}.verify", held.vendor, 0.5, lambda: snapshot in held.snapshots)
+
+        def look() -> ReadBack | None:
+            rows = held.snapshots.get(snapshot)
+            return None if rows is None else ReadBack(f"0/{len(rows):X}", self.sim.now)
+
+        return self.sim.ask(f"vault.{vault}.verify", held.vendor, 0.5, look)
 
     def versions(self, site: Site, outputs: SiteOutputs) -> Mapping[str, str]:
         """Every simulated host is of one kind."""
@@ -495,7 +511,8 @@ def _shipped(host: Host) -> Mapping[str, Any]:
         for v, put in host.put.items()
     }
     lag = len(host.wal) - host.confirmed
-    return {"age_s": 0.0, "lag_bytes": lag, "confirmed_lsn": f"0/{host.confirmed:X}", "vaults": vaults}
+    said = {"age_s": 0.0, "lag_bytes": lag, "confirmed_lsn": f"0/{host.confirmed:X}", "vaults": vaults}
+    return {**said, "snapshot": None if host.snapshot_at is None else {"at": host.snapshot_at}}
 
 
 def _need_no_newer(host: Host, site: Site, epoch: EpochRecord) -> None:

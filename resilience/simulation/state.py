@@ -65,6 +65,8 @@ class Host:
     """By vault: pictures that the app handed over once more."""
     verified: dict[str, float] = field(default_factory=dict)
     """By vault: when it gave the database back, as the operator told."""
+    snapshot_at: float | None = None
+    """When the last snapshot was taken that this host took itself, or was told of."""
     confirmed: int = 0
     lease_until: int = 0
     lease_ms: int = 0

@@ -400,6 +400,16 @@ class Site:
             taken = self.run("snapshot", config=self.ship_config())
         assert set(taken["snapshots"]) == set(self.record.vaults), taken
 
+    def read_back(self, taken: Mapping[str, str]) -> None:
+        """What the operator does with a snapshot: the reader reads it back from each of these vaults, and ship is told."""
+        found = [
+            self.run("verify-snapshot", "--vault", name, "--snapshot", taken[name], config=self.config("reader"))
+            for name in taken
+        ]
+        assert all(copy["ok"] for copy in found), found
+        words = ("--vaults", *taken, "--from", found[0]["start_lsn"], "--at", str(found[0]["at"]))
+        self.run("read-back", *words, config=self.ship_config())
+
     def snapshot_as_standby(self) -> dict[str, str]:
         """What a standby's snapshot takes: the operator makes the repositories before, and signs after. Ids by vault."""
         self.run("init-repo", "--standby", config=self.config("operator", standby=True, identity=None))

@@ -23,7 +23,7 @@ from tests.replication.conftest import buckets
 from tests.replication.disks import fill, tmpfs
 from tests.replication.harness import Fleet, Site, wait_until
 from tests.replication.test_lease import DAY, clock_is_off, with_a_clock
-from tests.replication.test_limits import secrets
+from tests.replication.test_limits import measured, secrets
 from tests.vault_proxy import Proxy
 from tests.vault_servers import Store
 
@@ -120,6 +120,14 @@ def keeps_what_may_be_needed(standby: Site, config: Path) -> dict[str, str]:
         lambda: all(f"\nresilience_standby_{name}" in metrics(standby) for name in names), lambda: metrics(standby)
     )
     return taken
+
+
+def hears_of_it(primary: Site, snapshot: str) -> None:
+    """A standby's snapshot is the newest that the primary's ship tells of, once a vault gave it back."""
+    wait_until(lambda: measured(primary)["snapshot_time_seconds"], primary.told)
+    own = measured(primary)["snapshot_time_seconds"]
+    primary.read_back({"elm": snapshot})
+    wait_until(lambda: own < measured(primary)["snapshot_time_seconds"] < time.time(), primary.told)
 
 
 def kept_objects(folder: Path) -> set[str]:
@@ -351,6 +359,7 @@ def test_follows_and_is_promoted(
     birch.follow(pictures)
     wait_until(lambda: birch.has(60), birch.told_by_standby)
     taken = keeps_what_may_be_needed(birch, pictures)
+    hears_of_it(acorn, taken["elm"])
     cedar.follow()
     follows_past_faults(acorn, birch, proxies)
     follows_the_ledger(birch, fleet)

@@ -85,6 +85,29 @@ def test_past_lost_wal_the_primary_takes_the_snapshot() -> None:
         assert (step.action, step.args) == ("protect", taker)
 
 
+def test_the_primary_hears_of_a_standbys_snapshot_once_a_vault_gave_it_back() -> None:
+    """Its ship says when that was taken, as of its own; where it can't be told, or no vault gives it back, it is as before."""
+    stage = stood_by()
+    acorn, outputs = stage.fleet.site("acorn"), stage.state.outputs["acorn"]
+
+    def told() -> float:
+        return float(stage.world.plane.shipped(acorn, outputs)["snapshot"]["at"])
+
+    own = told()
+    assert snapshot(stage)["by"] == "birch"
+    assert (theirs := told()) > own
+    stage.break_next("plane.acorn.read_back")
+    taken = snapshot(stage)
+    assert taken["verified"]
+    assert "plane.acorn.read_back" in taken["untold"]
+    assert told() == theirs
+    for vault in stage.world.vaults:
+        stage.break_next(f"vault.{vault}.verify")
+    with pytest.raises(ResilienceError, match="No vault holds a snapshot that could be verified"):
+        snapshot(stage)
+    assert told() == theirs
+
+
 def test_a_standby_that_was_started_again_follows_again() -> None:
     """The next snapshot gives it its keys, without anybody asking; a site that became the primary gets none."""
     stage = stood_by()

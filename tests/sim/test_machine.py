@@ -21,7 +21,7 @@ SITES = ("acorn", "birch", "cedar")
 VAULTS = ("birch", "cedar", "elm", *MORE_VAULTS)
 DOORS = {
     **{f"vault.{{}}.{verb}": VAULTS for verb in ("put_new", "get", "list", "verify")},
-    **{f"plane.{{}}.{verb}": SITES for verb in ("shape", "restore", "recover", "start_ship", "snapshot")},
+    **{f"plane.{{}}.{verb}": SITES for verb in ("shape", "restore", "recover", "start_ship", "snapshot", "read_back")},
     **{f"plane.{{}}.{verb}": SITES for verb in ("fetch_media", "fetch_ledger")},
     **{f"app.{{}}.{verb}": SITES for verb in ("replay_ledger", "start", "facts")},
     "cloud.{}.up": SITES,

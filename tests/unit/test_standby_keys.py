@@ -28,6 +28,7 @@ from resilience.errors import BrokenChain, NoSnapshot, ResilienceError, UsageErr
 from resilience.lab import fleetfile
 from resilience.lab import kit as lab_kit
 from resilience.model import EpochRecord, SiteOutputs, VaultSpec
+from resilience.ports import ReadBack
 from resilience.replication import epoch as epochs
 from resilience.replication import label as labels
 from resilience.replication import seals
@@ -323,6 +324,29 @@ def test_a_standbys_snapshot_hands_it_only_what_copies(told: HostConfig) -> None
     assert [[label.site for label in group] for group in groups] == [["birch"]], (
         "a label counts in the vault that it names, and all of these are called elm"
     )
+
+
+def test_a_host_is_told_which_vaults_gave_a_snapshot_back(told: HostConfig, tmp_path: Path) -> None:
+    """The words are those that the command understands, without a secret: from the earliest position that was read."""
+    epoch = signed(told)
+    fleet = replace(told, vaults={name: sealed_in(epoch) for name in epoch.vaults})
+
+    class Host(HostCommands):
+        def there(self, outputs: object, command: str, told: Told, *args: str, timeout: float = 120) -> dict[str, Any]:
+            assert told["vaults"] == []
+            return self.into(tmp_path, command, told, *args)
+
+    class Plane(SshPlane):
+        @property
+        def commands(self) -> HostCommands:
+            return Host(self.shells)
+
+    first, second, *_ = epoch.vaults
+    given = {second: ReadBack("0/5000028", 20.0), first: ReadBack("0/4000028", 10.5)}
+    plane = Plane(Shells(told.kit), fleet, None)  # type: ignore[arg-type]
+    plane.read_back(told.fleet.site("acorn"), OUTPUTS, given)
+    kept = json.loads((tmp_path / "spool/notes/read-back.json").read_text())
+    assert kept == {"at": 10.5, "nonce": "nonce", "start_lsn": "0/4000028", "vaults": sorted((first, second))}
 
 
 def test_a_restore_begins_by_removing_the_standbys_keys() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from resilience.decide import with_companions
@@ -12,8 +13,8 @@ from resilience.engine.run import Facts, Run
 from resilience.engine.stack_state import bring, keep
 from resilience.engine.steps import pictures
 from resilience.errors import ResilienceError, TooFewVaults
-from resilience.model import EpochRecord, Step, Unknown
-from resilience.ports import Snapshots
+from resilience.model import EpochRecord, Site, Step, Unknown
+from resilience.ports import ReadBack, Snapshots
 from resilience.replication import layout
 from resilience.replication.epoch import each
 
@@ -27,9 +28,10 @@ def protect(run: Run, step: Step) -> Facts:
     with ThreadPoolExecutor(max_workers=max(1, len(taken))) as pool:
         looked = pool.map(lambda pair: (pair[0], read(lambda: run.world.plane.verify_snapshot(*pair))), taken.items())
         found = dict(looked)
+    good = {vault: copy for vault, copy in found.items() if isinstance(copy, ReadBack)}
+    untold = _tell(run, site, good)
     renewed = read(lambda: certificates.keep(run, site))
-    good = [vault for vault, whole in found.items() if whole is True]
-    doubts = {v: w.why if isinstance(w, Unknown) else "not whole" for v, w in found.items() if w is not True}
+    doubts = {v: w.why if isinstance(w, Unknown) else "not whole" for v, w in found.items() if v not in good}
     doubts = {**copied.failed, **doubts}
     if not good:
         raise ResilienceError(
@@ -48,11 +50,12 @@ def protect(run: Run, step: Step) -> Facts:
     tls = {"certificate": renewed.why} if isinstance(renewed, Unknown) else renewed
     return {
         "snapshots": dict(taken),
-        "verified": good,
+        "verified": list(good),
         "doubts": doubts,
         "protected": protected,
         **brought,
         **by,
+        **untold,
         **tls,
         **ordered,
     }
@@ -81,6 +84,14 @@ def _take(run: Run, step: Step) -> tuple[Snapshots, Facts]:
     if not isinstance(taken, Unknown):
         return taken, {"by": standby}
     return plane.snapshot(site, run.outputs(site.name)), {"by": site.name, "standby_could_not": taken.why}
+
+
+def _tell(run: Run, site: Site, good: Mapping[str, ReadBack]) -> Facts:
+    """The site hears which vaults gave the snapshot back, whoever took it; where it does not, its metrics grow old."""
+    if not good:
+        return {}
+    told = read(lambda: run.world.plane.read_back(site, run.outputs(site.name), good))
+    return {"untold": told.why} if isinstance(told, Unknown) else {}
 
 
 def mirror(run: Run, step: Step) -> Facts:
