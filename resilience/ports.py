@@ -237,7 +237,7 @@ class Plane(Protocol):
         """This snapshot as the vault really holds it, label and data, read by another principal; None where it is not whole."""
 
     def read_back(self, site: Site, outputs: SiteOutputs, found: Mapping[str, ReadBack]) -> None:
-        """Tell the site's ship which vaults gave a snapshot back, so that its metrics say when it was taken."""
+        """Tell the site's ship which vaults gave a snapshot back: only that leads past lost WAL, and its metrics say when it was taken."""
 
     def witness(self, site: Site, outputs: SiteOutputs) -> Mapping[str, Any]:
         """What the primary sees of itself at a position, signed: {position, snapshots, tables, left_out}; raises where it can't tell."""

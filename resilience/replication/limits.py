@@ -18,7 +18,7 @@ from typing import Literal
 import structlog
 from psycopg import Error
 
-from resilience.replication import lsn, notes, sessions
+from resilience.replication import lsn, read_back, sessions
 from resilience.replication.catch_up import filled
 from resilience.replication.config import Config
 from resilience.replication.lease import Lease, now
@@ -162,14 +162,12 @@ class Limits(threading.Thread):
         self.writes.be(stopped=decision.stop, degraded=self._too_few())
 
     def _mend(self) -> None:
-        """What was told meanwhile: a hole that was filled; a snapshot from past lost WAL, in k vaults."""
+        """What was told meanwhile: a hole that was filled; a snapshot from past lost WAL that k vaults gave back."""
         caught = filled(self._config)
         if caught is not None and self._spool.mend(*caught):
             self._nudge()
-        gap, taken = self._spool.gap, notes.read(self._config, "snapshot")
-        if gap is None or taken is None or taken["nonce"] != self._config.record.nonce:
-            return
-        if lsn.parse(taken["start_lsn"]) >= gap.end and len(taken["vaults"]) >= self._rules.k:
+        gap = self._spool.gap
+        if gap is not None and read_back.leads_past(self._config, gap.end):
             log.warning("protected again: a snapshot leads past the lost WAL", **gap.facts())
             self._spool.bridge()
 

@@ -33,6 +33,14 @@ def main(config: Config, vaults: Sequence[str] | None, begin: str | None, at: st
     return told
 
 
+def leads_past(config: Config, position: int) -> bool:
+    """Whether k vaults gave back a snapshot from there or later under this epoch: until it was read a copy proves nothing."""
+    told = notes.read(config, "read-back")
+    if told is None or told["nonce"] != config.record.nonce:
+        return False
+    return lsn.parse(told["start_lsn"]) >= position and len(told["vaults"]) >= config.record.k
+
+
 def newest(config: Config) -> dict[str, Any] | None:
     """The newest snapshot that this host knows of: its own once it is labelled, a standby's once a vault gave it back."""
     told = (notes.read(config, kind) for kind in ("snapshot", "read-back"))

@@ -155,7 +155,10 @@ class Report:
             "superseded": ("1 once a newer epoch was seen.", int(facts["superseded_by"] is not None)),
             "commits_wait": ("1 where a commit is acknowledged once k vaults hold it.", facts["commits"] == "quorum"),
             "writes_stopped": ("1 while nobody may write.", facts["writes_stopped_since"] is not None),
-            "unprotected": ("1 while no snapshot leads past WAL that was lost.", facts["gap"] is not None),
+            "unprotected": (
+                "1 while no snapshot that was read back leads past WAL that was lost.",
+                facts["gap"] is not None,
+            ),
             "postgres_connected": ("1 while WAL streams from Postgres.", facts["postgres_error"] is None),
             "snapshot_time_seconds": ("When the last snapshot was taken.", (facts["snapshot"] or {}).get("at")),
         }

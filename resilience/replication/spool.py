@@ -204,7 +204,7 @@ class Spool:
             self._mended.clear()
 
     def bridge(self) -> None:
-        """A snapshot from past the gap is in k vaults: it matters no more, but to a vault that was left behind across it."""
+        """Enough vaults gave back a snapshot from past the gap: it matters no more, but to a vault that was left behind across it."""
         lost = json.dumps([hole.facts() for hole in self.lost])
         write_durably(self._folder / "bridged", lost.encode())
         self._bridged = self.lost

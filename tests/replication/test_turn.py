@@ -278,7 +278,7 @@ def test_lost_wal_is_lost_under_another_set_too(sites: Callable[..., Site], wide
     assert sender(acorn)["flush"] is None, "nothing is confirmed"
     acorn.take(wide.records[-1])
     acorn.run("init-repo", config=acorn.config("operator"))
-    acorn.run("snapshot", config=acorn.ship_config())
+    acorn.read_back(acorn.run("snapshot", config=acorn.ship_config())["snapshots"])
     wait_until(lambda: acorn.status()["gap"] is None, acorn.told)
     acorn.insert(51, 60)
     acorn.kill_postgres()
@@ -313,7 +313,7 @@ def test_the_operators_word_leads_past_wal_that_nobody_has(
     assert (gap["from"], gap["until"]) == lost
     assert sender(acorn)["flush"] is None, "nothing is confirmed"
     acorn.run("init-repo", config=acorn.config("operator"))
-    acorn.run("snapshot", config=acorn.ship_config())
+    acorn.read_back(acorn.run("snapshot", config=acorn.ship_config())["snapshots"])
     wait_until(lambda: acorn.status()["gap"] is None, acorn.told)
     acorn.insert(51, 60)
     here = acorn.rows()
@@ -349,7 +349,7 @@ def test_a_forced_set_is_forced_again_before_its_host_heard_of_it(
         wait_until(lambda: sender(acorn), acorn.told)
         assert (acorn.status()["gap"]["from"], acorn.status()["gap"]["until"]) == lost
         acorn.run("init-repo", config=acorn.config("operator"))
-        acorn.run("snapshot", config=acorn.ship_config())
+        acorn.read_back(acorn.run("snapshot", config=acorn.ship_config())["snapshots"])
         wait_until(lambda: acorn.status()["gap"] is None, acorn.told)
     acorn.insert(1001, 1010)
     stop(acorn.processes[-1])

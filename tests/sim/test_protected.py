@@ -238,7 +238,7 @@ def test_posts_that_wait_close_the_app_and_hide_no_ship(monkeypatch: pytest.Monk
 def test_a_ship_that_was_silent_is_asked_before_anybody_posts(
     monkeypatch: pytest.MonkeyPatch, gap: dict[str, str] | None
 ) -> None:
-    """It was down while the plan was made: where it says after the turn that WAL is lost, a copy is taken before a journey is walked."""
+    """It was down while the plan was made: where it says after the turn that WAL is lost, a copy is taken and read back before a journey is walked."""
     stage = day_one("quorum")
     for vendor in ("cedar", "elm"):
         stage.state.lose(vendor)
@@ -251,7 +251,7 @@ def test_a_ship_that_was_silent_is_asked_before_anybody_posts(
     stage.state.watchers.append(called.append)
     stage.operator.protect(("cedar", "elm"), force=True)
     walked = next(place for place, door in enumerate(called) if door.startswith("outside."))
-    assert (called.index("plane.acorn.snapshot") < walked) == (gap is not None)
+    assert (called.index("plane.acorn.read_back") < walked) == (gap is not None)
 
 
 def test_a_snapshot_that_posts_wait_for_is_taken_by_the_timer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from resilience.errors import UsageError
-from resilience.replication import notes, read_back
+from resilience.replication import lsn, notes, read_back
+from resilience.replication.spool import Hole, Spool
+from tests.unit.test_limits import watched
 
 
 @pytest.fixture
@@ -45,3 +48,30 @@ def test_what_says_nothing_of_a_snapshot_is_refused(
     with pytest.raises(UsageError):
         read_back.main(config, vaults, begin, at)
     assert read_back.newest(config) is None
+
+
+def test_lost_wal_matters_until_k_vaults_gave_back_a_snapshot_from_past_it(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that nobody read back, one from before, fewer vaults, and what was told under another epoch end nothing."""
+    monkeypatch.setattr("resilience.replication.limits.flushed", lambda _: 0)
+    spool = Spool(tmp_path, 1, config.record.vaults)
+    spool.carry(Hole(100, 200, 0.0))
+    limits, _ = watched(spool, tmp_path, Event(), backlog_mb=4096)
+    before, past = lsn.show(199), lsn.show(200)
+    told = {"at": 1.0, "nonce": "n", "start_lsn": past, "vaults": ["birch", "cedar", "elm"]}
+    for word in (
+        lambda: notes.keep(config, "snapshot", told),
+        lambda: read_back.main(config, ["birch", "cedar"], before, "1.0"),
+        lambda: read_back.main(config, ["birch"], past, "1.0"),
+        lambda: notes.keep(config, "read-back", {**told, "nonce": "of the epoch before"}),
+    ):
+        word()
+        limits._look()
+        assert spool.gap is not None
+        assert "unprotected" in limits.alarms[0]
+    read_back.main(config, ["birch", "cedar"], past, "1.0")
+    limits._look()
+    assert (spool.gap, limits.alarms) == (None, [])
+    again = Spool(tmp_path, 1, config.record.vaults)
+    assert (again.gap, [(hole.start, hole.end) for hole in again.lost]) == (None, [(100, 200)])

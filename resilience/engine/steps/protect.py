@@ -29,7 +29,7 @@ def protect(run: Run, step: Step) -> Facts:
         looked = pool.map(lambda pair: (pair[0], read(lambda: run.world.plane.verify_snapshot(*pair))), taken.items())
         found = dict(looked)
     good = {vault: copy for vault, copy in found.items() if isinstance(copy, ReadBack)}
-    untold = _tell(run, site, good)
+    untold = _tell(run, site, good)  # before all else: where WAL is lost commits wait for it
     renewed = read(lambda: certificates.keep(run, site))
     doubts = {v: w.why if isinstance(w, Unknown) else "not whole" for v, w in found.items() if v not in good}
     doubts = {**copied.failed, **doubts}
@@ -87,7 +87,7 @@ def _take(run: Run, step: Step) -> tuple[Snapshots, Facts]:
 
 
 def _tell(run: Run, site: Site, good: Mapping[str, ReadBack]) -> Facts:
-    """The site hears which vaults gave the snapshot back, whoever took it; where it does not, its metrics grow old."""
+    """The site hears which vaults gave the snapshot back, whoever took it; where it does not, its ship's word on lost WAL stands."""
     if not good:
         return {}
     told = read(lambda: run.world.plane.read_back(site, run.outputs(site.name), good))
