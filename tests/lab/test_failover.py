@@ -266,6 +266,8 @@ def test_copies_are_made_proven_gone_back_to_and_given_up(operator: Operator) ->
     position = ask(operator.lab, FLUSHED, ACORN).strip()
     second = post(operator)
     assert operator.types("snapshot") == "Every vault of the epoch has a snapshot of acorn, and gave it back.\n"
+    copied = [e["facts"] for e in operator.journal() if e["kind"] == "step-done" and e["action"] == "protect"][-1]
+    assert "untold" not in copied, "the primary's ship knows which vaults gave it back"
     found = operator.run("verify")
     assert set(found) == {"birch", "cedar", "elm"}
     assert [facts for facts in found.values() if not facts["ok"]] == []
