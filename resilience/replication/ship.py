@@ -27,6 +27,7 @@ from resilience.replication.courier import Courier, start_record, switch_point
 from resilience.replication.lease import Lease, now, watches
 from resilience.replication.limits import Limits
 from resilience.replication.outbox import Outbox
+from resilience.replication.pace import Pace
 from resilience.replication.promotion import await_promotion
 from resilience.replication.quorum import held_by
 from resilience.replication.report import OFTEN, Report
@@ -35,7 +36,6 @@ from resilience.replication.stream import Stream, StreamLost, System
 
 CHUNK_LIMIT = 4 << 20
 HEARTBEAT = 1.0
-GATHER = 0.2
 RECONNECT = 0.5
 SIP = 0.05
 """While a chunk fills, Postgres' messages gather for so long: each by itself costs more to send and to read than what is in it.
@@ -339,11 +339,11 @@ class Ship:
 
     def _receive(self, stream: Stream, batch: Batch) -> None:
         """Take what comes and cut it into chunks, until told to stop; what is not in one yet is in `batch`."""
-        flushed_at, much, full, told = 0.0, False, False, Told()
-        spacing = self._config.spacing_ms / 1000
+        much, full, told = False, False, Told()
+        pace = Pace(self._config.spacing_ms / 1000)
         while not self._stopping.is_set() and not self._closed():
             still = self._still()
-            due = flushed_at + self._wait(spacing) if batch.parts and not still else told.at + HEARTBEAT
+            due = pace.due() if batch.parts and not still else told.at + HEARTBEAT
             if self._turning is not None:
                 due = min(due, time.monotonic() + turn.POLL)
             if told.held != self._spool.held():  # whoever drains this site waits for the slowest vault to be told of
@@ -355,10 +355,11 @@ class Ship:
             full = batch.size >= CHUNK_LIMIT
             self._tell(stream, told)  # before the next chunk is made durable: commits wait for this
             now = time.monotonic()
-            if batch.parts and not still and (full or now >= flushed_at + self._wait(spacing)):
+            pace.hear(now, held=self._spool.confirmed(self._record.k) >= self._spool.end)
+            if batch.parts and not still and (full or now >= pace.due()):
                 self._keep(batch)
                 batch.clear()
-                flushed_at = now
+                pace.cut(now)
 
     def _rest(self, stream: Stream, seconds: float, *, sip: bool) -> None:
         """Until a vault has moved, there is WAL (or a sip of it has gathered), or the time is up."""
@@ -377,10 +378,6 @@ class Ship:
         held = self._spool.held()
         if (held != told.held or now == told.at) and self._report.write():
             told.held = held
-
-    def _wait(self, spacing: float) -> float:
-        """How long after a chunk the next is cut: while k vaults don't have it, commits gather for one PUT."""
-        return spacing if self._spool.confirmed(self._record.k) >= self._spool.end else max(spacing, GATHER)
 
     def _confirmed(self) -> int:
         """The position that k vaults hold, each of which showed no newer epoch since this ship started."""
