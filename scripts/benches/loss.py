@@ -1,7 +1,7 @@
 """scripts/bench loss: how much is lost when a primary that writes is killed with all its disk, many times: the distribution.
 
-Each time a new database, ship into three vaults, one client that commits without a pause, and after a moment that chance chooses
-SIGKILL for everything. A commit counts as lost when the WAL in the vaults ends before it.
+Each time a new database, ship into three vaults, pgbench, one client beside it that commits without a pause, and after a moment
+that chance chooses SIGKILL for everything. A commit of that client counts as lost when the WAL in the vaults ends before it.
 """
 
 from __future__ import annotations
@@ -16,17 +16,20 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 from resilience import caches
 from scripts.benches._copies import Ours, OursQuorum
-from scripts.benches._world import Store, adopt_orphans, store
-from scripts.benches.replication import SETTINGS, lose
+from scripts.benches._world import Site, Store, adopt_orphans, pgbench, store
+from scripts.benches.replication import CLIENTS, SETTINGS, lose
 from tests.replication.harness import site_folder
 
 SOONEST_S, LATEST_S = 0.5, 2.5
 """When the primary is killed, after the first commit."""
+SCALE = 5
 AT_ONE_STORE = 10
 """Each life has buckets of its own, of which a store on this machine has room for some tens."""
 
@@ -36,6 +39,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench loss", description=__doc__)
     parser.add_argument("--kills", type=int, default=100, help="in async (default 100)")
     parser.add_argument("--quorum", type=int, default=20, help="in quorum (default 20)")
+    parser.add_argument(
+        "--clients", type=int, default=CLIENTS, help=f"pgbench's meanwhile (default {CLIENTS}; 0: none)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE", help="leave {figure: value} there")
     args = parser.parse_args()
@@ -46,7 +52,7 @@ def main() -> int:
     for kind, kills in ((Ours, args.kills), (OursQuorum, args.quorum)):
         found: list[dict[str, float]] = []
         while len(found) < kills:
-            found += _some(kind, chance, min(AT_ONE_STORE, kills - len(found)))
+            found += _some(kind, chance, min(AT_ONE_STORE, kills - len(found)), args.clients)
             print(f"{kind.name}: {len(found)} of {kills}", file=sys.stderr)
         if found:
             figures |= _told(kind.name, found)
@@ -57,13 +63,13 @@ def main() -> int:
     return 0
 
 
-def _some(kind: type[Ours], chance: random.Random, kills: int) -> list[dict[str, float]]:
+def _some(kind: type[Ours], chance: random.Random, kills: int, clients: int) -> list[dict[str, float]]:
     """So many, in one store."""
     with tempfile.TemporaryDirectory(prefix="resilience-bench-") as folder, store(Path(folder) / "s3") as (at, tls):
-        return [_killed(kind, at, tls, chance.uniform(SOONEST_S, LATEST_S)) for _ in range(kills)]
+        return [_killed(kind, at, tls, chance.uniform(SOONEST_S, LATEST_S), clients) for _ in range(kills)]
 
 
-def _killed(kind: type[Ours], at: Store, tls: int, after_s: float) -> dict[str, float]:
+def _killed(kind: type[Ours], at: Store, tls: int, after_s: float, clients: int) -> dict[str, float]:
     """One primary's life."""
     copy = kind(at, tls, secrets.token_hex(4))
     with site_folder() as folder:
@@ -72,11 +78,30 @@ def _killed(kind: type[Ours], at: Store, tls: int, after_s: float) -> dict[str, 
             site.create(*SETTINGS, *copy.settings, segment_mb=copy.segment_mb)
             with site.connect() as db:
                 db.execute("CREATE TABLE rows (n int PRIMARY KEY, filler text)")
+            if clients:
+                pgbench(site, "-i", "-q", "-s", str(SCALE))
             copy.begin(site)
-            return lose(copy, site, after_s)
+            with _load(site, clients):
+                return lose(copy, site, after_s)
         finally:
             copy.kill(site)
             site.end()
+
+
+@contextmanager
+def _load(site: Site, clients: int) -> Iterator[None]:
+    """So many clients of pgbench at work, until Postgres is gone."""
+    if not clients:
+        yield
+        return
+    where = ["-h", str(site.folder / "socket"), "-p", str(site.port), "-U", "postgres"]
+    argv = [str(site.bin / "pgbench"), *where, "-n", "-c", str(clients), "-j", "2", "-T", "3600", "postgres"]
+    load = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        load.kill()
+        load.wait()
 
 
 def _told(name: str, found: list[dict[str, float]]) -> dict[str, float]:

@@ -27,7 +27,7 @@ from resilience.ports import Vault
 from resilience.replication import chunk, layout, lsn
 from resilience.replication import epoch as epochs
 from tests.replication import kills
-from tests.replication.harness import ROOT, Fleet, Site, wait_until
+from tests.replication.harness import ROOT, Fleet, Site, kill_all, wait_until
 from tests.replication.hot import HotStandby
 from tests.vault_proxy import Proxy, proxy
 from tests.vault_servers import Store
@@ -174,8 +174,16 @@ class Lineage:
         self._site.ship()
 
     def _kill_postgres(self, chance: random.Random) -> None:
-        self.told.append("kill -9 Postgres")
-        self._site.kill_postgres()
+        """All of it, the postmaster alone, or one of its children, after which it starts the others again by itself."""
+        moment = random.Random("; ".join(self.told))  # the others of this seed stay as they are
+        victim = moment.choice(("all", "postmaster", "child"))
+        self.told.append(f"kill -9 Postgres: {victim}")
+        postmaster, *children = self._site.servers()
+        if victim == "child":
+            os.kill(moment.choice(children), signal.SIGKILL)
+            return
+        kill_all([postmaster] if victim == "postmaster" else [postmaster, *children])
+        wait_until(lambda: not self._site.servers(), "what the postmaster left to end by itself")
         self._site.start()
 
     def _kill_restic(self, chance: random.Random) -> None:

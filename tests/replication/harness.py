@@ -205,10 +205,25 @@ class Site:
         self.start()
 
     def kill_postgres(self) -> None:
-        """As if the power went: no checkpoint, nothing told to anybody."""
-        pid = int((self.pg / "postmaster.pid").read_text().splitlines()[0])
-        subprocess.run(self.pg_ctl("-m", "immediate", "stop"), check=False, capture_output=True, cwd="/")
-        wait_until(lambda: not Path(f"/proc/{pid}").exists(), "Postgres to end")
+        """As if the power went: SIGKILL for every process, nothing told to anybody."""
+        assert self.servers(), "there was no Postgres to kill"
+        while servers := self.servers():
+            kill_all(servers)
+
+    def servers(self) -> list[int]:
+        """The processes of this site's Postgres, the postmaster first where it is alive: each of them works in the data directory."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if (path / "cwd").readlink() == self.pg.resolve() and b"postgres" in (path / "cmdline").read_bytes():
+                    found.append(int(path.name))
+        return sorted(found, key=lambda pid: (pid != self._postmaster(), pid))
+
+    def _postmaster(self) -> int | None:
+        try:
+            return int((self.pg / "postmaster.pid").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return None
 
     def running(self) -> bool:
         """Whether Postgres runs here."""
@@ -450,9 +465,16 @@ class Site:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
             process.wait()
-        if self.pg.exists() and self.running():
-            with suppress(FileNotFoundError):  # it was ending by itself
-                self.kill_postgres()
+        while servers := self.servers():
+            kill_all(servers)
+
+
+def kill_all(pids: list[int]) -> None:
+    """SIGKILL for each; none is left afterwards, not even for its parent to ask about: Postgres takes that for alive."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "what was killed to end")
 
 
 def wait_until(condition: Callable[[], object], what: str | Callable[[], str], seconds: float = 240.0) -> None:
@@ -482,4 +504,4 @@ def site_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-__all__ = ["Fleet", "MissingPart", "Site", "site_folder", "wait_until"]
+__all__ = ["Fleet", "MissingPart", "Site", "kill_all", "site_folder", "wait_until"]

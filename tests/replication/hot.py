@@ -15,7 +15,7 @@ from resilience.model import EpochRecord
 from resilience.replication import layout
 from resilience.replication.objects import Span, is_object
 from tests.replication import kills
-from tests.replication.harness import Site, wait_until
+from tests.replication.harness import Site, kill_all, wait_until
 
 LOOK = 0.05
 """Seconds between looks at what it shows."""
@@ -52,9 +52,9 @@ class HotStandby:
         if victim != "Postgres":
             self._process.kill()
             self._process.wait()
-            kills.kill_all(below)  # as systemd ends what a unit leaves
+            kill_all(below)  # as systemd ends what a unit leaves
         if victim != "follow":
-            kills.kill_all(kills.servers(self.site))
+            kill_all(self.site.servers())
 
     def catches_up(self, acknowledged: Callable[[], int]) -> None:
         """It shows what was acknowledged after this moment, whoever has to be started again for that."""

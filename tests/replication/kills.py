@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from resilience.replication import lsn
-from tests.replication.harness import ROOT, Site, wait_until
+from tests.replication.harness import ROOT, Site, kill_all
 
 LOOK = 0.003
 VICTIMS = {"restore": ("command", "below", "both"), "recover": ("command", "below", "both")}
@@ -41,7 +39,7 @@ def kill(site: Site, command: str, config: Path, chance: random.Random, usual: f
     while process.poll() is None and not moment():
         time.sleep(LOOK)
     where = phase(site)
-    below = restics(site) + servers(site) if command == "restore" else servers(site)
+    below = restics(site) + site.servers() if command == "restore" else site.servers()
     if victim != "below":
         process.kill()
     if victim != "command":
@@ -63,14 +61,6 @@ def promoted_once(site: Site, merged: dict[str, Any], recovered: dict[str, Any],
     last = [line.split("\t") for line in history if line.strip()][-1]
     assert (int(last[0]), last[1]) == (merged["timeline"], recovered["switch_lsn"]), f"{told}: {history}"
     assert lsn.parse(recovered["switch_lsn"]) >= lsn.parse(merged["confirmed_lsn"]), told
-
-
-def kill_all(pids: list[int]) -> None:
-    """SIGKILL for each; none is left afterwards."""
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "what was killed to end")
 
 
 def _moment(site: Site, command: str, chance: random.Random, usual: float) -> Callable[[], bool]:
@@ -98,7 +88,7 @@ def phase(site: Site) -> str:
     signs = [str(told.get("state", "nothing"))]
     signs += ["judged"] if "judged" in told else []
     signs += [what for what, path in PHASES.items() if (site.pg / path).exists()]
-    return ", ".join([*signs, f"{len(servers(site))} servers", f"{len(restics(site))} restic"])
+    return ", ".join([*signs, f"{len(site.servers())} servers", f"{len(restics(site))} restic"])
 
 
 PHASES = {"files": "PG_VERSION", "label": "backup_label", "signal": "standby.signal"}
@@ -118,16 +108,6 @@ def restics(site: Site) -> list[int]:
     return [
         pid for pid, argv in _processes() if b"restic" in argv and b"--target" in argv and str(site.pg).encode() in argv
     ]
-
-
-def servers(site: Site) -> list[int]:
-    """The postmaster of this site and its children."""
-    try:
-        first = int((site.pg / "postmaster.pid").read_text().split()[0])
-        children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
-    except (OSError, ValueError, IndexError):
-        return []
-    return [first, *map(int, children)]
 
 
 def _processes() -> list[tuple[int, bytes]]:

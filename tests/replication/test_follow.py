@@ -21,7 +21,7 @@ from tests.replication import kills
 from tests.replication.chaos import Writer, proxied
 from tests.replication.conftest import buckets
 from tests.replication.disks import fill, tmpfs
-from tests.replication.harness import Fleet, Site, wait_until
+from tests.replication.harness import Fleet, Site, kill_all, wait_until
 from tests.replication.test_lease import DAY, clock_is_off, with_a_clock
 from tests.replication.test_limits import measured, secrets
 from tests.vault_proxy import Proxy
@@ -243,7 +243,7 @@ def follows_past_bad_vaults(acorn: Site, standby: Site, proxies: dict[str, Proxy
     proxies["elm"].status = 403
     acorn.insert(61, 68)
     standby.processes[-1].kill()
-    kills.kill_all(kills.servers(standby))
+    kill_all(standby.servers())
     standby.processes[-1].wait()
     acorn.insert(69, 75)
     standby.follow(standby.config(standby=True, media_query=PICTURES))
@@ -251,7 +251,7 @@ def follows_past_bad_vaults(acorn: Site, standby: Site, proxies: dict[str, Proxy
     wait_until(lambda: 'standby_vault_errors_total{vault="elm",class="' in metrics(standby), lambda: metrics(standby))
     proxies["elm"].be_well()
     proxies["birch"].flip = True
-    kills.kill_all(kills.servers(standby))
+    kill_all(standby.servers())
     acorn.insert(76, 100)
     wait_until(lambda: standby.has(100), standby.told_by_standby)
     proxies["birch"].be_well()
