@@ -31,4 +31,4 @@ class Pace:
         if self._held_at is None:
             return self._cut_at + max(self._spacing_s, GATHER_S)
         together = max(TOGETHER_S, TOGETHER_PART * (self._held_at - self._cut_at))
-        return max(self._cut_at + self._spacing_s, self._held_at + together)
+        return max(self._cut_at + self._spacing_s, self._held_at + min(together, GATHER_S))

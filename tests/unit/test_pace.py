@@ -61,3 +61,11 @@ def test_vaults_that_answer_late_are_not_waited_for_long() -> None:
     pace.cut(1.0)
     pace.hear(1.1, held=False)
     assert pace.due() == 1.0 + GATHER_S
+
+
+def test_after_a_long_silence_of_the_vaults_nobody_waits_once_more() -> None:
+    """Whoever comes then is on its way as soon as ever."""
+    pace = Pace(SPACING_S)
+    pace.cut(1.0)
+    pace.hear(301.0, held=True)
+    assert pace.due() <= 301.0 + GATHER_S
