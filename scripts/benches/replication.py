@@ -229,6 +229,7 @@ def lose(copy: Copy, site: Site, after_s: float = 4.0) -> dict[str, float]:
     held = copy.end(site)
     lost = [at for at, _, position in acknowledged if position > held and at < killed]
     return {
+        "acknowledged": len(acknowledged),
         "lost": len(lost),
         "lost_s": killed - min(lost) if lost else 0.0,
         "commit_ms": statistics.median(took for _, took, _ in acknowledged) * 1000,
