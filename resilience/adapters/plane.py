@@ -31,7 +31,7 @@ from resilience.adapters.host_scripts import (
 )
 from resilience.adapters.shells import Shells
 from resilience.adapters.supplies import VaultSupplies
-from resilience.errors import NoSnapshot, Refused, ResilienceError
+from resilience.errors import NoSnapshot, Refused, ResilienceError, VaultError
 from resilience.host.shape import Keys, hand_over, is_locked, open_disk, put_keys, shape_host, take_up
 from resilience.host.spec import File, site_host
 from resilience.model import CLOUDS, EpochRecord, Point, Site, SiteOutputs
@@ -42,7 +42,6 @@ from resilience.replication import layout, lsn
 from resilience.replication.spool import Hole
 
 FETCH_FIRST = "fetch-media --first"
-NOTHING = {"from": "0/0", "until": "0/0"}
 A_DAY_S = 86_400.0
 """Many pictures take long, and nobody waits for them; interrupted, it goes on where it was."""
 
@@ -240,7 +239,7 @@ class SshPlane:
             return None
         config = self.config.reader(self.config.fleet.site(epoch.site), epoch)
         found = self.commands.here("verify-snapshot", config, "--vault", vault, "--snapshot", snapshot)
-        return ReadBack(found["start_lsn"], found["at"]) if found["ok"] else None
+        return ReadBack(found["needs_from"], found["at"]) if found["ok"] else None
 
     def read_back(self, site: Site, outputs: SiteOutputs, found: Mapping[str, ReadBack]) -> None:
         """A note on the host, which ship reads; it takes no credential."""
@@ -330,52 +329,76 @@ class SshPlane:
         """Copy from here what a vault that was left behind lacks, but for what nobody has; then tell the primary's ship."""
         said = self.status(site, outputs)
         epoch = self._shipped_under(site, said)
-        facts = said["vaults"].get(vault, {})
-        if emptied := bool(facts.get("emptied")):
-            told = facts.get("hole") or NOTHING
-            lost = [Hole.told(told)]  # a snapshot leads past all that was there
-        else:
+        facts, lost = said["vaults"].get(vault, {}), [Hole.told(part) for part in said.get("lost", ())]
+        emptied, hole = bool(facts.get("emptied")), facts.get("hole")
+        if not emptied:
             self._refuse_unnoticed(vault, epoch)
-            if (told := facts.get("hole")) is None:
-                return {"vault": vault, "chunks": 0, "objects": 0}
-            hole = Hole.told(told)
-            lost = [
-                part for part in map(Hole.told, said.get("lost", ())) if part.start < hole.end and hole.start < part.end
-            ]
-        if lost:
-            self._refuse_uncopied(vault, epoch, max(part.end for part in lost), emptied=emptied)
-        return self._filled(site, outputs, epoch, vault, Hole.told(told), lost)
+        if hole is not None:
+            return self._filled(site, outputs, epoch, vault, replace(Hole.told(hole), emptied=emptied), lost)
+        if not facts or not (emptied or self._lacks(vault, layout.epoch(epoch.number))):
+            return {"vault": vault, "chunks": 0, "objects": 0}
+        # ship counts it for all: nothing that is in it proves that it was not emptied, but a snapshot and all WAL since
+        end, why = max((part.end for part in lost), default=0), f"it does not show epoch {epoch.number}"
+        begin = self._refuse_uncopied(vault, epoch, end, why)
+        return self._copied(site, epoch, vault, [Hole(begin, lsn.parse(facts["lsn"]), 0.0)])
 
     def _filled(
         self, site: Site, outputs: SiteOutputs, epoch: EpochRecord, vault: str, hole: Hole, lost: Sequence[Hole]
     ) -> Mapping[str, Any]:
         """Copy what is in this hole and not lost; then tell ship."""
-        config = self.config.reader(site, epoch)
-        parts = hole.without(lost) or [replace(hole, start=hole.end)]  # pictures and ledger are copied all the same
-        copied = [self.commands.here("catch-up", config, *_ends(vault, part)) for part in parts]
+        gone = [part for part in lost if part.start < hole.end and hole.start < part.end]
+        why = "some of it was lost before any vault had it"
+        if hole.emptied:  # a snapshot leads past all that was there
+            gone, why = [hole], "it was emptied"
+        if gone:
+            self._refuse_uncopied(vault, epoch, max(part.end for part in gone), why)
+        parts = hole.without(gone) or [replace(hole, start=hole.end)]  # pictures and ledger are copied all the same
+        done = self._copied(site, epoch, vault, parts)
         self.commands.there(outputs, "caught-up", self.config.ship(site, epoch), *_ends(vault, hole))
+        return done
+
+    def _copied(self, site: Site, epoch: EpochRecord, vault: str, parts: Sequence[Hole]) -> Mapping[str, Any]:
+        """What was copied into a vault: this WAL, pictures and ledger."""
+        config = self.config.reader(site, epoch)
+        copied = [self.commands.here("catch-up", config, *_ends(vault, part)) for part in parts]
         chunks, objects = (sum(int(done[what]) for done in copied) for what in ("chunks", "objects"))
         return {"vault": vault, "chunks": chunks, "objects": objects, "unreadable": copied[-1]["unreadable"]}
 
+    def _lacks(self, vault: str, *keys: str) -> bool:
+        """Whether none of these is there."""
+        return not any(self.vaults[vault].exists(key) for key in keys)
+
     def _refuse_unnoticed(self, vault: str, epoch: EpochRecord) -> None:
         """An error where a vault was emptied and ship goes on as if it held all: filled now, it would never be known to lack anything."""
-        if not any(self.vaults[vault].exists(key) for key in (layout.epoch(epoch.number), layout.first(epoch.number))):
+        if self._lacks(vault, layout.epoch(epoch.number), layout.first(epoch.number)):
             raise ResilienceError(
                 f"{vault} shows nothing of epoch {epoch.number}, and {epoch.site}'s ship did not notice yet.",
                 "It was emptied just now, or did not answer until now; ship looks once a minute.",
                 "Run this again in two minutes.",
             )
 
-    def _refuse_uncopied(self, vault: str, epoch: EpochRecord, end: int, *, emptied: bool) -> None:
-        """Refused where what a vault is given would not lead past lost WAL: alone it could not give the database back, and would count."""
+    def _refuse_uncopied(self, vault: str, epoch: EpochRecord, end: int, why: str) -> int:
+        """Where the WAL begins that a snapshot needs which this vault gave back; refused where none leads past lost WAL.
+
+        Alone the vault could not give the database back, and would count. A label proves nothing: what it names is read.
+        """
         found = labels.find({vault: self.vaults[vault]}, {epoch.number: epoch}, self.config.signer.verify)
-        if not any(label.start >= end for of_one in found for label in of_one):
-            why = "it was emptied" if emptied else "some of it was lost before any vault had it"
-            raise Refused(
-                f"{vault} can't be given all that it lacks: {why}.",
-                f"It holds no snapshot from {lsn.show(end)} or later, so it could not give the database back.",
-                f"Take one: `resilience snapshot`. Then `resilience catch-up {vault}` again.",
-            )
+        doubts = []
+        for label in (label for of_one in found for label in of_one if label.needs_from >= end):
+            try:
+                copy = self.verify_snapshot(vault, label.snapshot)
+            except VaultError as error:
+                doubts.append(f" {error.what}")
+                continue
+            if copy is not None and (begin := lsn.parse(copy.start_lsn)) >= end:
+                return begin
+            doubts.append(f" {label.snapshot} was not given back.")
+        raise Refused(
+            f"{vault} can't be given all that it lacks: {why}.",
+            f"It holds no snapshot whose WAL begins at {lsn.show(end)} or later, so it could not give the database back."
+            + "".join(doubts[:3]),
+            f"Take one: `resilience snapshot`. Then `resilience catch-up {vault}` again.",
+        )
 
     def _shipped_under(self, site: Site, said: Mapping[str, Any]) -> EpochRecord:
         """The epoch that ship says it is under: the newest, or one from which it has not turned yet."""

@@ -6,14 +6,14 @@ chunk's end to the next, so that a stale listing leaves no gap; pictures and led
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import structlog
 
 from resilience.errors import BrokenChain, ResilienceError, UsageError, VaultError
-from resilience.replication import chunk, layout, lsn, notes
+from resilience.replication import chunk, layout, lsn, notes, packing
 from resilience.replication.apart import Owed, cut, give, owed
 from resilience.replication.config import Config
 from resilience.replication.epoch import each
@@ -29,10 +29,12 @@ def main(config: Config, vault: str | None, begin: str | None, until: str | None
     """Copy WAL of this epoch from `begin` up to `until`, and pictures and ledger entries, into one vault."""
     name, start, end = _given(config, vault, begin, until)
     copier = _Copier(config, name)
+    named = copier.named()
+    first = copier.beginning(start, named)
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        ahead = pool.map(copier.chunk, copier.named(start, end))
+        ahead = pool.map(copier.chunk, [position for position in named if first <= position < end])
         chunks = sum(fetched for _, fetched in ahead)
-        chunks += copier.walk(start, end)
+        chunks += copier.walk(first, end)
         lacking = copier.lacking(layout.LEDGER, layout.MEDIA)
         objects = sum(pool.map(copier.object, lacking.copies)) + sum(pool.map(copier.payload, lacking.whole))
     unreadable = sorted(copier.unreadable)
@@ -83,13 +85,21 @@ class _Copier:
         self.unreadable: list[str] = []
         """Pictures that no vault that answers has as an age file."""
 
-    def named(self, start: int, end: int) -> list[int]:
-        """Chunks in the hole that any listing names: a hint."""
+    def named(self) -> list[int]:
+        """Chunks that any listing names: a hint."""
         answers = each(self._readers, lambda vault: vault.list(layout.wal(self._record.number)))
         self._pass_over({name: error for name, error in answers.items() if isinstance(error, ResilienceError)})
         keys = {key for found in answers.values() if not isinstance(found, ResilienceError) for key in found}
         positions = {position for key in keys if (position := layout.chunk_start(key)) is not None}
-        return sorted(position for position in positions if start <= position < end)
+        return sorted(positions)
+
+    def beginning(self, start: int, named: Sequence[int]) -> int:
+        """Where the chunk begins that holds this position: right there, or before where a snapshot's WAL begins within it."""
+        if start in named:
+            return start
+        near = [position for position in named if start - packing.LIMIT <= position < start][-AT_ONCE:]
+        holds = (position for position in reversed(near) if self._reaches(position) > start)
+        return next(holds, start)
 
     def _pass_over(self, silent: Mapping[str, ResilienceError]) -> None:
         """Do without vaults that do not answer, which may be gone for good; whatever k were given another one has, unless k are silent."""
@@ -100,6 +110,11 @@ class _Copier:
             log.warning("a vault is passed over", vault=name, what=error.what, why=error.why)
             del self._readers[name]
         self._others = [vault for name, vault in self._readers.items() if name != self._name]
+
+    def _reaches(self, position: int) -> int:
+        """Where the chunk that begins there ends, as another vault has it; 0 where none has it whole."""
+        whole = self._whole(position)
+        return max(map(whole, self._copies(layout.chunk(self._record.number, position))), default=0)
 
     def walk(self, start: int, end: int) -> int:
         """Follow the chain through the hole by exact names; how many chunks no listing had named."""

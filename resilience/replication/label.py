@@ -68,6 +68,11 @@ class Label:
         return lsn.parse(self.start_lsn)
 
     @property
+    def needs_from(self) -> int:
+        """From where on WAL is needed: a restore takes whole segments, and a standby's copy begins within one."""
+        return lsn.segment_start(self.start, self.segment_size)
+
+    @property
     def stop(self) -> int:
         """Where the copy becomes consistent."""
         return lsn.parse(self.stop_lsn)

@@ -64,7 +64,7 @@ def main(
             "Nothing was removed. `resilience verify`: once a snapshot of what goes on is proven for keep_days, prune goes by that.",
         )
     older = _older(found, base)
-    position = lsn.segment_start(base.start, base.segment_size)
+    position = base.needs_from
     keys = [
         key
         for number in known
@@ -227,7 +227,7 @@ def _hidden(config: Config, spec: VaultConfig, vault: Vault, base: Label) -> lis
     if not isinstance(vault, KeepsHidden):
         return []
     found = [key for key in vault.hidden(layout.LABEL) if key[: labels.NAMED] < base.key[: labels.NAMED]]
-    position = lsn.segment_start(base.start, base.segment_size)
+    position = base.needs_from
     for number in range(1, base.epoch + 1):
         before = _superfluous(_starts(vault, number), position)
         found += [key for key in vault.hidden(layout.wal(number)) if (layout.chunk_start(key) or before) < before]

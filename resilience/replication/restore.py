@@ -272,7 +272,7 @@ def _wal(
     What a standby `reached` is there already; where that is less than the snapshot, all from there on. No signature is
     looked at of what is kept here up to `looked_at`.
     """
-    position = lsn.segment_start(first.start, first.segment_size)
+    position = first.needs_from
     if reached is not None:
         position = min(position, follow.place(reached).position)
     sealed = config.sealed or config.record.vaults

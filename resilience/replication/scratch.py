@@ -193,7 +193,7 @@ def reach(
     moment: Moment,
 ) -> list[Leg] | None:
     """The legs from a snapshot to the moment; None where it is none of the history that this child goes on from."""
-    position = lsn.segment_start(label.start, label.segment_size)
+    position = label.needs_from
     found = legs(forward.known, child, vaults, config.sealed or tuple(vaults), position, None)
     if astray(found, label):
         return None

@@ -8,6 +8,7 @@ from typing import Any
 
 from resilience.errors import UsageError, VaultError
 from resilience.replication import label as labels
+from resilience.replication import lsn
 from resilience.replication.config import Config
 from resilience.replication.restic import Repository
 from resilience.replication.trace import known_epochs
@@ -43,4 +44,5 @@ def main(config: Config, vault: str | None, snapshot: str | None) -> dict[str, A
     with tempfile.TemporaryDirectory() as folder:
         repository.restore(label.snapshot, f"{label.path}/global", Path(folder))
         files = sum(1 for path in Path(folder).rglob("*") if path.is_file())
-    return {"ok": files > 0, "files": files, "subset": SUBSET, **labels.describe(label), "at": label.at}
+    told = {**labels.describe(label), "needs_from": lsn.show(label.needs_from), "at": label.at}
+    return {"ok": files > 0, "files": files, "subset": SUBSET, **told}

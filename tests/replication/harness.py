@@ -422,7 +422,7 @@ class Site:
             for name in taken
         ]
         assert all(copy["ok"] for copy in found), found
-        words = ("--vaults", *taken, "--from", found[0]["start_lsn"], "--at", str(found[0]["at"]))
+        words = ("--vaults", *taken, "--from", found[0]["needs_from"], "--at", str(found[0]["at"]))
         self.run("read-back", *words, config=self.ship_config())
 
     def snapshot_as_standby(self) -> dict[str, str]:

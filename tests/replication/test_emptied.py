@@ -153,6 +153,9 @@ def test_where_too_few_others_are_whole_it_goes_on_counting(sites: Callable[...,
     acorn.run("init-repo", config=acorn.config("operator"))
     acorn.run("snapshot", config=acorn.ship_config())
     acorn.insert(41, 60)
+    given = acorn.run("verify-snapshot", "--vault", "elm", config=acorn.config("reader"))
+    since = ("--from", given["needs_from"], "--until", elm(acorn)["lsn"])
+    assert acorn.run("catch-up", "--vault", "elm", *since)["chunks"] == 0, "ship put all since"
     assert put_back(quick.vaults(), "elm", quick.check)
     wait_until(lambda: not elm(acorn)["emptied"] and not acorn.status()["alarms"], acorn.told)
     acorn.wait_everywhere()

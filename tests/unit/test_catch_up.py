@@ -33,23 +33,23 @@ class Kept(MemoryVault):
         return self.list(prefix), frozenset(self.firsts)
 
 
-def whole() -> bytes:
+def whole(begin: int = BEGIN, until: int = BEGIN + 1) -> bytes:
     """A chunk as ship put it."""
     body = chunk.seal_body(b"x", [str(IDENTITY.to_public())])
     sha = hashlib.sha256(body).hexdigest()
-    header = chunk.Header(1, "n1", "birch", 1, "7", BEGIN, BEGIN + 1, BEGIN, 1.0, sha)
+    header = chunk.Header(1, "n1", "birch", 1, "7", begin, until, begin, 1.0, sha)
     return chunk.encode(header, body, seals.signer(SITE))
 
 
-def catch_up_elm(vaults: dict[str, Any]) -> int:
-    """The command, for a hole of one chunk; how many were copied."""
+def catch_up_elm(vaults: dict[str, Any], begin: int = BEGIN, until: int = BEGIN + 1) -> int:
+    """The command, for a hole of one chunk where nothing else is said; how many were copied."""
     config: Any = SimpleNamespace(
         record=record(1),
         apart=frozenset(),
         open=lambda: vaults,
         open_to_write=lambda names: {name: vaults[name] for name in names},
     )
-    return int(catch_up.main(config, "elm", lsn.show(BEGIN), lsn.show(BEGIN + 1))["chunks"])
+    return int(catch_up.main(config, "elm", lsn.show(begin), lsn.show(until))["chunks"])
 
 
 @pytest.fixture
@@ -99,3 +99,13 @@ def test_an_entry_is_copied_as_it_was_put(vaults: dict[str, Any]) -> None:
         vaults[name].objects[key], vaults[name].firsts[key] = b"a thief's", b"as it was put"
     catch_up_elm(vaults)
     assert vaults["elm"].get(key) == b"as it was put"
+
+
+def test_all_wal_from_where_a_snapshots_begins_is_given_also_within_a_chunk() -> None:
+    """What somebody put in between, and does not reach that far, is no beginning."""
+    vaults: dict[str, Any] = {name: Kept(name) for name in SET}
+    for begin, until in ((BEGIN, BEGIN + 8), (BEGIN + 8, BEGIN + 16), (BEGIN + 16, BEGIN + 24)):
+        vaults["birch"].put_new(layout.chunk(1, begin), whole(begin, until))
+    vaults["cedar"].put_new(layout.chunk(1, BEGIN + 10), whole(BEGIN + 10, BEGIN + 11))
+    assert catch_up_elm(vaults, BEGIN + 12, BEGIN + 24) == 3
+    assert {layout.chunk(1, begin) for begin in (BEGIN + 8, BEGIN + 16)} <= vaults["elm"].objects.keys()

@@ -200,6 +200,8 @@ def test_a_label_is_for_its_epoch() -> None:
     assert labels.decode(data, EPOCH, NOBODY) == label
     assert labels.decode(data, replace(EPOCH, nonce="theirs"), NOBODY) is None
     assert (label.start, label.stop, label.control) == (100, 200, b"A" * 8192)
+    within = replace(label, start_lsn="0/1FFFFF")
+    assert (within.start, within.needs_from) == (0x1FFFFF, 0x100000), "whoever restores takes whole segments"
     assert replace(label, start_lsn="0/65", at=0.5).key > label.key
     assert labels.decode(json.dumps({**json.loads(data), "at": 2.0}).encode(), EPOCH, NOBODY) is None
     for nonsense in NONSENSE:

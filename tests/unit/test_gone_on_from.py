@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
 import pyrage
@@ -17,7 +17,7 @@ from resilience.adapters.host_config import HostConfig
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.adapters.plane import SshPlane
 from resilience.decide.quorum import newest_epoch
-from resilience.errors import BrokenChain, Refused, ResilienceError
+from resilience.errors import BrokenChain, Refused, ResilienceError, VaultError
 from resilience.model import EpochRecord, Survey, VaultReading, VaultSpec, Vendor
 from resilience.replication import chain as chains
 from resilience.replication import chunk, layout, lsn, seals
@@ -208,23 +208,24 @@ def test_a_vault_is_not_to_be_given_what_nobody_has(
     """
     two = sealed_by(2, "acorn", "two", ("cedar", "elm", "fir"))
     seal(vaults, two)
-    hole, lost = {"from": "0/100", "until": "0/500"}, {"from": "0/300", "until": "0/400"}
+    hole, lost = {"from": "0/100", "until": "0/400000"}, {"from": "0/200", "until": "0/300000"}
     said = {"nonce": "two", "lost": [lost], "vaults": {"elm": {"hole": hole}}}
-    labelled(vaults["elm"], two, 0x3FF)
-    with pytest.raises(Refused, match="no snapshot from 0/400"):
+    labelled(vaults["elm"], two, 0x2FFFFF)
+    with pytest.raises(Refused, match="no snapshot whose WAL begins at 0/300000"):
         caught_up(vaults, monkeypatch, said)
-    labelled(vaults["elm"], two, 0x400)
+    labelled(vaults["elm"], two, 0x300000)
     ran = caught_up(vaults, monkeypatch, said)
     told = [(name, ends) for name, _, ends in ran]
     assert told == [
-        ("catch-up", ("0/100", "0/300")),
-        ("catch-up", ("0/400", "0/500")),
-        ("caught-up", ("0/100", "0/500")),
+        ("catch-up", ("0/100", "0/200")),
+        ("catch-up", ("0/300000", "0/400000")),
+        ("caught-up", ("0/100", "0/400000")),
     ]
-    labelled(vaults["elm"], two, 0x500)
+    labelled(vaults["elm"], two, 0x400000)
     ran = caught_up(vaults, monkeypatch, {**said, "lost": [hole]})
     told = [(name, ends) for name, _, ends in ran]
-    assert told == [("catch-up", ("0/500", "0/500")), ("caught-up", ("0/100", "0/500"))], "pictures and ledger"
+    ends = ("0/400000", "0/400000")
+    assert told == [("catch-up", ends), ("caught-up", ("0/100", "0/400000"))], "pictures and ledger"
 
 
 def test_a_vault_that_was_emptied_takes_a_snapshot_first(
@@ -233,39 +234,69 @@ def test_a_vault_that_was_emptied_takes_a_snapshot_first(
     """All WAL that it held is gone, so one must lead past that; then pictures and ledger are copied, and ship is told."""
     two = sealed_by(2, "acorn", "two", ("cedar", "elm", "fir"))
     seal(vaults, two)
-    hole = {"from": "0/100", "until": "0/500", "since": 0.0, "emptied": True}
+    hole = {"from": "0/100", "until": "0/400500", "since": 0.0, "emptied": True}
     said = {"nonce": "two", "vaults": {"elm": {"hole": hole, "emptied": True}}}
-    labelled(vaults["elm"], two, 0x4FF)
-    with pytest.raises(Refused, match="it was emptied"):
-        caught_up(vaults, monkeypatch, said)
-    labelled(vaults["elm"], two, 0x500)
-    for facts, ends in (({"hole": hole}, "0/500"), ({"hole": None}, "0/0")):
-        ran = caught_up(vaults, monkeypatch, {**said, "vaults": {"elm": {**facts, "emptied": True}}})
-        assert [(name, at) for name, _, at in ran if name == "catch-up"] == [("catch-up", (ends, ends))]
+    for start in (0x3FFFFF, 0x400600):  # a standby's begins anywhere, and whoever restores reads its whole segment
+        labelled(vaults["elm"], two, start)
+        with pytest.raises(Refused, match="it was emptied"):
+            caught_up(vaults, monkeypatch, said)
+    labelled(vaults["elm"], two, 0x500600)
+    ran = [(name, ends) for name, _, ends in caught_up(vaults, monkeypatch, said)]
+    assert ran == [("catch-up", ("0/400500", "0/400500")), ("caught-up", ("0/100", "0/400500"))]
+
+
+@pytest.mark.parametrize("said", ["damaged", "not whole", "of an older moment"])
+def test_a_label_leads_past_nothing_before_its_snapshot_was_read_back(
+    vaults: dict[str, MemoryVault], monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """Whoever has the site's key signs any; another one that the vault gives back is as good."""
+    two = sealed_by(2, "acorn", "two", ("cedar", "elm", "fir"))
+    seal(vaults, two)
+    hole = {"from": "0/100", "until": "0/400000", "since": 0.0, "emptied": True}
+    status = {"nonce": "two", "vaults": {"elm": {"hole": hole, "emptied": True}}}
+    labelled(vaults["elm"], two, 0x600000, "ab" * 32)
+    copies: dict[str, Any] = {"ab" * 32: {"damaged": None, "not whole": False, "of an older moment": "0/0"}[said]}
+    with pytest.raises(Refused, match="so it could not give the database back"):
+        caught_up(vaults, monkeypatch, status, copies)
+    labelled(vaults["elm"], two, 0x500000)
+    assert len(caught_up(vaults, monkeypatch, status, copies)) == 2
 
 
 def test_a_vault_that_was_emptied_is_not_filled_before_ship_noticed(
     vaults: dict[str, MemoryVault], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Given the epoch again it would be counted for all that it held."""
+    """Given the epoch again it would be counted for all that it held.
+
+    That ship put its records there again when it began, or what it says of the vault, tells nobody that all else is there: a
+    snapshot does that was read back, and all WAL since.
+    """
     two = sealed_by(2, "acorn", "two", ("cedar", "elm", "fir"))
     seal(vaults, two)
-    said = {"nonce": "two", "vaults": {"elm": {"hole": None, "emptied": False}}}
+    said: dict[str, Any] = {"nonce": "two", "vaults": {"elm": {"hole": None, "emptied": False, "lsn": "0/700000"}}}
     assert caught_up(vaults, monkeypatch, said) == []
     vaults["elm"].objects.clear()
     with pytest.raises(ResilienceError, match="did not notice yet"):
         caught_up(vaults, monkeypatch, said)
     vaults["elm"].put_new(layout.first(2), b"put when ship began")
-    assert caught_up(vaults, monkeypatch, said) == [], "it was silent when the epoch was sealed"
+    with pytest.raises(Refused, match="it does not show epoch 2"):
+        caught_up(vaults, monkeypatch, said)
+    labelled(vaults["elm"], two, 0x500600)
+    wanted = [("catch-up", ("0/500000", "0/700000"))]
+    assert [(name, ends) for name, _, ends in caught_up(vaults, monkeypatch, said)] == wanted
+    said["vaults"]["elm"]["emptied"] = True
+    assert [(name, ends) for name, _, ends in caught_up(vaults, monkeypatch, said)] == wanted
+    with pytest.raises(Refused, match="it does not show epoch 2"):
+        caught_up(vaults, monkeypatch, {**said, "lost": [{"from": "0/400000", "until": "0/500100"}]})
 
 
-def labelled(vault: MemoryVault, record: EpochRecord, start: int) -> None:
+def labelled(vault: MemoryVault, record: EpochRecord, start: int, snapshot: str = LABELLED.snapshot) -> None:
     """A snapshot in this vault from here on, as the site's host signs it."""
     label = replace(
         LABELLED,
         epoch=record.number,
         nonce=record.nonce,
         vault=vault.name,
+        snapshot=snapshot,
         repository=layout.repository(record.number),
         start_lsn=lsn.show(start),
         stop_lsn=lsn.show(start + 1),
@@ -274,12 +305,27 @@ def labelled(vault: MemoryVault, record: EpochRecord, start: int) -> None:
 
 
 def caught_up(
-    vaults: dict[str, MemoryVault], monkeypatch: pytest.MonkeyPatch, said: dict[str, Any]
+    vaults: dict[str, MemoryVault],
+    monkeypatch: pytest.MonkeyPatch,
+    said: dict[str, Any],
+    copies: Mapping[str, Any] = MappingProxyType({}),
 ) -> list[tuple[str, int, tuple[str, str]]]:
-    """Which commands filled elm, where ship says this: under which epoch, and for which WAL."""
+    """Which commands filled elm, where ship says this: under which epoch, and for which WAL.
+
+    Of these copies it gives back: None nothing, False no file, else one from there.
+    """
     ran: list[tuple[str, int, tuple[str, str]]] = []
 
+    def verify(snapshot: str) -> dict[str, Any]:
+        newest = max(vaults["elm"].list(f"{layout.LABEL}00000002/"))
+        begin = copies.get(snapshot, lsn.show((layout.labelled(newest) or ("", 0))[1] & ~0xFFFFF))
+        if begin is None:
+            raise VaultError(f"elm has no snapshot {snapshot}.", "It was removed.", "Take a new one.")
+        return {"ok": bool(begin), "needs_from": begin, "at": 1.0}
+
     def run(name: str, config: Any, *ends: str) -> dict[str, Any]:
+        if name == "verify-snapshot":
+            return verify(ends[3])
         ran.append((name, config["epoch"]["number"], (ends[3], ends[5])))
         return {"vault": "elm", "chunks": 1, "objects": 0, "unreadable": []}
 
