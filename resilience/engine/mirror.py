@@ -24,7 +24,7 @@ AT_ONCE = 6
 """An SFTP server lets one login do ten things at a time."""
 LEFT_OUT = re.compile(rf"{REHEARSALS}|(?:restic|standby)/\d{{8}}/locks/|(?:wal|restic)/00000000/")
 NAMED_BY_CONTENT = re.compile(
-    r"(?:(?:restic|standby)/\d{8}/(?:data/[0-9a-f]{2}|index|keys|snapshots)/|supplies/)(?P<sha256>[0-9a-f]{64})"
+    r"(?:(?:restic|standby)/\d{8}/(?:data/[0-9a-f]{2}|index|keys|snapshots)/|supplies/)(?P<sha256>[0-9a-f]{64})(?:/[^/]+)?"
 )
 """Objects whose name is the sha256 of what is in them, so that an altered one is never copied."""
 
@@ -39,7 +39,7 @@ def mirror(world: World, epoch: EpochRecord, name: str, locked: frozenset[str] =
     with ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix=f"mirror-{name}") as pool:
         answers = dict(zip(bodies, pool.map(lambda key: _copy(vault, copy, key), bodies), strict=True))
     altered = [key for key, size in answers.items() if size is None]
-    spoilt = any(NAMED_BY_CONTENT.fullmatch(key) for key in altered)
+    spoilt = any(NAMED_BY_CONTENT.fullmatch(key) and not key.startswith("supplies/") for key in altered)
     labels = [] if spoilt else [key for key in lacking if key.startswith(layout.LABEL)]
     for key in labels:  # last: a label says that all of its snapshot is there
         answers[key] = _copy(vault, copy, key)

@@ -44,6 +44,11 @@ def decode(data: bytes, check: seals.Verify) -> Proof | None:
     return signed.read(told, Proof) if told is not None and told.get("format") == FORMAT else None
 
 
+def name(told: Proof) -> str:
+    """Under which name it was put."""
+    return layout.verified(told.vault, round(told.at * 1000))
+
+
 def proven(vaults: Mapping[str, Vault], check: seals.Verify) -> set[tuple[str, str]]:
     """Vault and snapshot of the newest proofs of these vaults that any of them holds.
 

@@ -89,6 +89,13 @@ def _numbered(keys: list[str]) -> Iterator[tuple[int, str]]:
             yield at_ms, key
 
 
+def is_kept(key: str, data: bytes, check: Verify) -> bool:
+    """Whether this is what the operator put under this name."""
+    value, at_ms = seals.verified_json(data, check) or {}, layout.state_at(key)
+    stack = Stack(str(value.get("fleet")), key.removeprefix(layout.STATE).partition("/")[0])
+    return at_ms is not None and not isinstance(_decode(data, stack, at_ms, check), Doubt)
+
+
 def _decode(data: bytes, stack: Stack, at_ms: int, check: Verify) -> bytes | Doubt:
     """The encrypted state."""
     value = seals.verified_json(data, check)

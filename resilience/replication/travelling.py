@@ -89,7 +89,7 @@ def _newest_in(vault: Vault, verify: seals.Verify, now: float) -> Bundle | None:
     """The newest of one vault: old ones of earlier versions fit every name, so no more than a few names are looked at."""
     names = sorted(filter(NAMED.fullmatch, vault.list(PREFIX)), reverse=True)[:TRIES]
     best: Bundle | None = None
-    for key, found in in_turn(vault, names, partial(_decode, verify)):
+    for key, found in in_turn(vault, names, partial(decode, verify)):
         if isinstance(found, Doubt):
             log.warning("a certificate does not count", vault=vault.name, key=key, why=found)
             continue
@@ -99,7 +99,8 @@ def _newest_in(vault: Vault, verify: seals.Verify, now: float) -> Bundle | None:
     return best
 
 
-def _decode(verify: seals.Verify, key: str, data: bytes) -> Bundle | Doubt:
+def decode(verify: seals.Verify, key: str, data: bytes) -> Bundle | Doubt:
+    """The certificate under this name, or why it does not count."""
     value = seals.verified_json(data, verify)
     told = None if value is None or value.get("format") != FORMAT else signed.read(value, Certificate)
     if value is None or told is None:

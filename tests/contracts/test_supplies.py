@@ -19,13 +19,14 @@ from resilience.adapters import supplies
 from resilience.adapters.kit import Kit
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.adapters.signer import KitSigner
-from resilience.adapters.supplies import Manifest, VaultSupplies, pack_code
+from resilience.adapters.supplies import VaultSupplies, pack_code
 from resilience.errors import MissingPart
 from resilience.host import fetch
 from resilience.keys import keep
 from resilience.model import Fleet, Names, Promise, Replication, VaultSpec
 from resilience.ports import Vault
 from resilience.replication import seals
+from resilience.replication.manifest import PREFIX, Manifest, Part
 from resilience.replication.vaults import open_vault
 from tests.vault_servers import Store, fake_gcs, make_bucket, seaweed
 
@@ -213,7 +214,7 @@ def test_a_vendor_that_alters_a_manifest_is_noticed_before_anything_is_installed
 ) -> None:
     """Every vault's manifest is altered: a machine without supplies installs nothing, and is told which."""
     put = ours.put()
-    key = f"{supplies.PREFIX}{put['digest']}.json"
+    key = f"{PREFIX}{put['digest']}.json"
     for vault in ours.vaults.values():
         altered = alter(vault.get(key) or b"")
         vault.delete(key)
@@ -227,12 +228,12 @@ def test_a_vendor_that_alters_a_manifest_is_noticed_before_anything_is_installed
 def test_a_forged_manifest_of_tomorrow_is_passed_over(ours: VaultSupplies, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another key signs a newer one, and the true one lies under another name too: what the operator signed counts."""
     put = ours.put()
-    key = f"{supplies.PREFIX}{put['digest']}.json"
+    key = f"{PREFIX}{put['digest']}.json"
     true = Manifest.from_bytes(ours.vaults["birch"].get(key) or b"", ours.signer.verify)
     assert true is not None
-    forged = Manifest((supplies.Part("restic", "0" * 64, 9), *true.parts), 9e9)
+    forged = Manifest((Part("restic", "0" * 64, 9), *true.parts), 9e9)
     ours.vaults["birch"].put_new(forged.key, forged.to_bytes(_other()))
-    ours.vaults["cedar"].put_new(f"{supplies.PREFIX}{'f' * 64}.json", true.to_bytes(ours.signer.sign))
+    ours.vaults["cedar"].put_new(f"{PREFIX}{'f' * 64}.json", true.to_bytes(ours.signer.sign))
     monkeypatch.setenv("RESILIENCE_CACHE", "/nowhere")
     assert ours.sources(ours.vaults)["digest"] == put["digest"]
 

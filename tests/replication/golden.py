@@ -19,7 +19,6 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-from resilience.adapters.supplies import Manifest, Part
 from resilience.engine import orders
 from resilience.model import LegalOrder, Withdrawal
 from resilience.model.certificate import Certificate
@@ -27,6 +26,7 @@ from resilience.ports import SealedCertificate
 from resilience.replication import anchors, filled, layout, proof, seals, states, travelling
 from resilience.replication import epoch as epochs
 from resilience.replication.beneath import Beneath
+from resilience.replication.manifest import Manifest, Part
 from tests.replication.harness import Fleet, Site, site_folder, wait_until
 from tests.vault_servers import Store, make_bucket, seaweed
 

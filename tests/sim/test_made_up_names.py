@@ -10,13 +10,13 @@ import pytest
 
 from resilience.adapters import supplies
 from resilience.adapters.memory_vault import MemoryVault
-from resilience.adapters.supplies import Manifest, Part
 from resilience.decide import plan_failover
 from resilience.engine.observe import observe, survey_after_loss
 from resilience.errors import MissingPart
 from resilience.keys import signing_key
 from resilience.model import Unknown
 from resilience.replication import layout, seals
+from resilience.replication.manifest import PREFIX, Manifest, Part
 from tests.sim.plans import ORDER, SIGNED, ordered
 from tests.sim.stage import Stage, day_one
 
@@ -95,7 +95,7 @@ def test_manifests_without_end_end_nobody_who_looks_for_supplies(data: bytes, tm
     (tmp_path / "operator").write_bytes(signing_key())
     key = seals.load_key(tmp_path / "operator")
     elm, birch = Counted("elm"), MemoryVault("birch")
-    for name in made_up(supplies.PREFIX):
+    for name in made_up(PREFIX):
         elm.put_new(name, data)
     check = seals.verifier(seals.public_hex(key))
     with pytest.raises(MissingPart, match="No vault holds supplies") as said:
@@ -112,7 +112,7 @@ def test_what_is_read_whole_has_a_bound_of_its_own() -> None:
     for beneath in ("", "rehearsal/r1/", "elm/"):
         small = (
             "order/ab.json",
-            f"{supplies.PREFIX}ab.json",
+            f"{PREFIX}ab.json",
             "tls/1.json",
             "verified/elm/1.json",
             "epoch/00000001.json",

@@ -72,6 +72,17 @@ def test_what_was_altered_is_not_copied_and_no_label_says_it_was() -> None:
     assert held(world) == ["birch/media/1", "birch/wal/00000001/start"]
 
 
+def test_an_altered_file_that_hosts_are_set_up_from_is_not_copied() -> None:
+    """Its folder is the sha256 of what it holds; the snapshot beside it is whole all the same."""
+    birch, key = filled("birch"), f"supplies/{hashlib.sha256(b'package').hexdigest()}/package.deb"
+    birch.objects[key] = b"altered"
+    world = doors(birch=birch)
+    assert mirror(world, EPOCH, "attic")["altered"] == [key]
+    assert f"birch/{LABEL}" in held(world)
+    birch.objects[key] = b"package"
+    assert mirror(world, EPOCH, "attic")["copied"] == 1
+
+
 def test_what_was_written_over_is_copied_as_it_was_put_and_nothing_too_large() -> None:
     """Also where nothing but the versions tells; and what is larger than its kind stops nobody."""
     birch = Versioned("birch")
