@@ -46,4 +46,10 @@ def _told(facts: Mapping[str, Any]) -> str:
         else ""
     )
     without = f", {facts['unlabelled']} copies that no label names," if facts.get("unlabelled") else ""
-    return f"{facts['snapshots']} snapshots{without} and {facts['chunks']} WAL chunks {'removed' if facts['removed'] else 'could go'}.{held}"
+    differ = (
+        f" Several labels name one proven snapshot, and the oldest is gone by, so less goes than could: {', '.join(facts['differ'])}. "
+        "Somebody who has a site's key signed all but one."
+        if facts.get("differ")
+        else ""
+    )
+    return f"{facts['snapshots']} snapshots{without} and {facts['chunks']} WAL chunks {'removed' if facts['removed'] else 'could go'}.{held}{differ}"

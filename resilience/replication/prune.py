@@ -6,6 +6,7 @@ same epoch makes superfluous goes. Without `--really` nothing is touched, and it
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -56,7 +57,8 @@ def main(
     opened = config.open((spec.name,))
     known = Forward(config, opened).known
     found = [label for group in labels.find(opened, known, config.verify) for label in group]
-    base = _base(spec.name, found, proven)
+    named = [label for snapshot in proven for label in _naming(opened[spec.name], found, snapshot)]
+    base = _base(spec.name, named, proven)
     if cut_off(opened, known, base):
         raise Refused(
             f"The snapshot {base.snapshot} in {spec.name} is of a history that was cut off.",
@@ -81,7 +83,9 @@ def main(
         "waiting": list(without.waiting),
     }
     held = _remove(config, spec, opened[spec.name], older, without, keys, base) if really else []
-    return {**told, "removed": really, "held_back": len(held), **({"why": held[0]} if held else {})}
+    times = Counter(label.snapshot for label in named)
+    differ = sorted(label.key for label in named if times[label.snapshot] > 1)
+    return {**told, "differ": differ, "removed": really, "held_back": len(held), **({"why": held[0]} if held else {})}
 
 
 def _unlabelled(vault: Vault, base: Label, older: Sequence[Label], aged: Sequence[str]) -> Unlabelled:
@@ -109,16 +113,24 @@ def _snapshots(vault: Vault, folder: str) -> list[str]:
     return [key.rpartition("/")[2] for key in vault.list(layout.snapshot(folder, ""))]
 
 
-def _base(vault: str, found: Sequence[Label], proven: Sequence[str]) -> Label:
-    """The oldest of what was proven; VaultError where one of these has no label any more."""
-    bases = [label for label in found if label.snapshot in proven]
-    if lacking := sorted(set(proven) - {label.snapshot for label in bases}):
+def _naming(vault: Vault, found: Sequence[Label], snapshot: str) -> list[Label]:
+    """The labels of a snapshot: where any of them names a repository that has it, those alone. Whoever has a site's key signs others."""
+    labels = [label for label in found if label.snapshot == snapshot]
+    return [label for label in labels if vault.list(layout.snapshot(label.repository, snapshot))] or labels
+
+
+def _base(vault: str, named: Sequence[Label], proven: Sequence[str]) -> Label:
+    """The oldest of what was proven, by whichever of its labels says so: a newer one may be made up, and WAL that is needed would go.
+
+    VaultError where one of these has no label any more.
+    """
+    if lacking := sorted(set(proven) - {label.snapshot for label in named}):
         raise VaultError(
             f"{vault} holds no label that can be believed for {', '.join(lacking)}.",
             "It was verified, so it was there, and what is older may be all that this vault has.",
             "Nothing was removed. `resilience verify`: prune goes on once a newer one is proven for keep_days.",
         )
-    return min(bases, key=lambda label: (label.epoch, label.start))
+    return min(named, key=lambda label: (label.epoch, label.start))
 
 
 def _older(found: Sequence[Label], base: Label) -> list[Label]:

@@ -277,12 +277,19 @@ def test_what_a_thief_labels_pushes_no_good_snapshot_out(site: Site) -> None:
 
 
 def test_a_proven_snapshot_that_a_thief_calls_older_takes_nothing_along(site: Site) -> None:
-    """By the label that he signed it is the base: what lies between stays."""
+    """By the label that he signed it is the base: what lies between stays, and both are told. One that he calls of an older epoch is no base."""
     older, proven = site.snapshot(18), site.snapshot(30)
-    site.label(proven, 16, at=time.time() - YEAR)
-    assert site.prune(proven)["snapshots"] == 0
+    false = site.label(proven, 16, at=time.time() - YEAR)
+    told = site.prune(proven)
+    assert (told["snapshots"], told["differ"]) == (0, [false.key, layout.label(1, 30 * MIB + 9, proven)])
     assert set(site.repository().snapshots()) == {older, proven}
     assert site.chunks() == CHUNKS
+    site.vault.delete(false.key)
+    site.seal(parent=1)
+    newer = site.snapshot(32, "restic/00000002")
+    site.label(newer, 16)
+    told = site.prune(newer)
+    assert (told["snapshots"], told["differ"]) == (3, []), "that label goes as well"
 
 
 def test_a_snapshot_that_was_cut_off_is_no_base(site: Site) -> None:
