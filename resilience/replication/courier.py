@@ -156,11 +156,9 @@ class Courier(threading.Thread):
                 clean = self._lease.look(self.vault)
                 self.progress = after_look(progress, clean=clean)
                 if clean:
-                    if mended is not None:
-                        self._refuse_unshown(mended)
-                        self._spool.fill(self.vault.name, mended)
-                        log.warning("a vault has caught up", vault=self.vault.name)
                     self._spool.advance(self.vault.name, self.progress.counted)
+                    if mended is not None:
+                        self._fill(mended)
                     self._moved()
                 elif not progress.row:  # nothing new to look after: the next nudge asks again
                     return False
@@ -183,6 +181,12 @@ class Courier(threading.Thread):
         self._put(layout.life(number, self._spool.life), self._spool.life_record)
         self.progress = after_begin(self.progress, held)
         return True
+
+    def _fill(self, hole: Hole) -> None:
+        """Count the vault again."""
+        self._refuse_unshown(hole)
+        self._spool.fill(self.vault.name, hole)
+        log.warning("a vault has caught up", vault=self.vault.name)
 
     def _refuse_unshown(self, hole: Hole) -> None:
         """A vault that was emptied counts for nothing before the epoch is there again, whoever says that it was filled."""

@@ -279,6 +279,7 @@ class Spool:
             hole = Hole(begin, self._kept_until(), time.time() - lag, emptied)
             write_durably(self._hole_notes / vault, hole.encode())
             self._holes[vault], self._left[vault] = hole, now() - lag
+            self._mended.pop(vault, None)
         self.advance(vault, hole.end)
         self.tidy()
         return hole

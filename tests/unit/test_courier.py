@@ -11,6 +11,7 @@ import pytest
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.errors import VaultError
 from resilience.model import EpochRecord
+from resilience.replication import epoch, layout
 from resilience.replication.courier import Courier
 from resilience.replication.lease import Lease
 from resilience.replication.spool import Spool
@@ -81,3 +82,19 @@ def test_what_was_caught_up_with_counts_after_a_look(spool: Spool, elm: Cut, cou
     elm.cut = False
     until(lambda: spool.hole("elm") is None)
     assert spool.held()["elm"] == 300
+
+
+def test_one_that_was_said_to_be_filled_and_shows_no_epoch_takes_chunks_all_the_same(
+    spool: Spool, elm: Cut, courier: Courier
+) -> None:
+    """Nothing piles up for it, it counts for nothing, and its status says why; it counts once the epoch is there."""
+    hole = spool.leave("elm", emptied=True)
+    assert spool.mend("elm", hole)
+    spool.add(100, 200, b"one")
+    courier.nudge()
+    until(lambda: spool.given("elm") == 200)
+    until(lambda: "does not show epoch" in str(courier.error))
+    assert (spool.held()["elm"], spool.backlog("elm")) == (100, (0, 0))
+    elm.put_new(layout.epoch(1), epoch.encode(RECORD))
+    until(lambda: spool.hole("elm") is None)
+    assert spool.held()["elm"] == 200

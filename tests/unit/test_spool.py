@@ -234,10 +234,11 @@ def test_a_vault_left_behind_before_the_first_chunk_lacks_no_wal(tmp_path: Path,
 
 
 def test_left_behind_again_the_hole_grows(spool: Spool) -> None:
-    """It begins where the first one did."""
-    spool.leave("elm")
+    """It begins where the first one did, and what was given before fills it no more."""
+    assert spool.mend("elm", spool.leave("elm"))
     spool.add(400, 500, b"chunk 400")
     assert (spool.leave("elm").start, spool.leave("elm").end) == (100, 500)
+    assert spool.mended("elm") is None
 
 
 def test_a_vault_that_was_emptied_lacks_all_that_was(spool: Spool, tmp_path: Path) -> None:
