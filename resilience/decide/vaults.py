@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from resilience.decide.hazards import thin
 from resilience.decide.quorum import VaultSet, lost_vendors, newest_epoch, next_set, sealable
@@ -107,17 +108,24 @@ def _told(hole: Mapping[str, str]) -> str:
 
 def left_behind(survey: Survey, old: EpochRecord, following: VaultSet) -> Mapping[str, Mapping[str, str]]:
     """Vaults that would stay and were left behind once, by what they lack, as the site's ship says; under another epoch no ship does."""
-    seen = survey.sites.get(old.site)
-    if seen is None or isinstance(seen.ship, Unknown):
-        return {}
-    told = seen.ship.get("vaults", {})
+    told = _said(survey, old)
     return {name: hole for name in _kept(old, following) if (hole := told.get(name, {}).get("hole"))}
 
 
+def _said(survey: Survey, old: EpochRecord) -> Mapping[str, Mapping[str, Any]]:
+    """What the site's ship says of each vault; nothing where it says nothing."""
+    seen = survey.sites.get(old.site)
+    return {} if seen is None or isinstance(seen.ship, Unknown) else seen.ship.get("vaults", {})
+
+
 def to_fill(survey: Survey, old: EpochRecord, following: VaultSet) -> frozenset[str]:
-    """Those of them that answer: who is silent would keep a new vault from being filled; `verify` tells of what it lacks once it is back."""
-    behind = left_behind(survey, old, following)
-    return frozenset(name for name in behind if not isinstance(survey.vaults[name].epoch, Unknown))
+    """Those of them, and those that were emptied and count all the same, that answer.
+
+    Who is silent would keep a new vault from being filled; `verify` tells of what it lacks once it is back.
+    """
+    emptied = {name for name, told in _said(survey, old).items() if told.get("emptied")}
+    lacking = left_behind(survey, old, following).keys() | emptied & {*_kept(old, following)}
+    return frozenset(name for name in lacking if not isinstance(survey.vaults[name].epoch, Unknown))
 
 
 def behind(survey: Survey, old: EpochRecord, following: VaultSet) -> Behind | None:

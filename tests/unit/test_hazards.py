@@ -227,6 +227,17 @@ def test_a_vault_that_was_left_behind_is_filled_where_the_set_changes(plan: Call
     assert filled("elm", silent=["elm"]) == [["dover"]], "who is silent keeps nobody from being filled"
 
 
+@pytest.mark.parametrize("plan", [plan_vaults, plan_protect], ids=["vaults", "protect"])
+def test_a_vault_that_was_emptied_and_counts_all_the_same_is_filled_where_the_set_changes(
+    plan: Callable[[Fleet, Survey], Plan],
+) -> None:
+    """Too few others were whole to leave it behind, so ship goes on; under the new epoch nobody knows that it lacks anything."""
+    fleet = replace(FLEET, vaults=(*FLEET.vaults, replace(FLEET.vaults[0], name="dover", vendor="dover")))
+    said = {"vaults": {name: {"hole": None, "emptied": name == "elm"} for name in OLD.vaults}}
+    seen = replace(survey(), sites={"acorn": SiteReading(None, serving=True, ship=said)})
+    assert [step.args["vaults"] for step in plan(fleet, seen).steps if step.action == "fill"] == [["dover", "elm"]]
+
+
 def refusal_or_hazard(plan: Callable[[], Plan]) -> str:
     """What says that the set does not change: nothing is done where that was all, and all else is done where it was not."""
     try:
