@@ -60,16 +60,19 @@ def decide(
     stopped: bool,
     needed: frozenset[str] = frozenset(),
     emptied: frozenset[str] = frozenset(),
+    apart: frozenset[str] = frozenset(),
 ) -> Decision:
     """Given what each vault lacks in bytes, which vaults have no hole, and what WAL Postgres keeps. Pure.
 
     While ship waits to go on under another vault set, those that stay in it are `needed`: none is left behind. Those that
-    were `emptied` since are left behind whatever the operator chose, for they hold nothing, as long as k others are whole.
+    were `emptied` since are left behind whatever the operator chose, for they hold nothing, as long as k others are whole:
+    one that keeps of pictures the payload alone (`apart`) has all WAL, and what is gone from these is gone, counted or not.
     """
     limit = rules.bytes // 2 if stopped else rules.bytes
     over = frozenset(name for name, size in backlog.items() if size > limit)
-    enough = len(whole - over - emptied) >= rules.k
-    gone = emptied - needed if enough else frozenset()
+    others = whole - over - emptied
+    enough = len(others - apart) >= rules.k
+    gone = emptied - needed if len(others) >= rules.k else frozenset()
     if kept > limit:
         return Decision(tuple(sorted(gone)), stop=True)
     if over - gone and not over & needed and rules.past == "drop" and enough:
@@ -141,7 +144,7 @@ class Limits(threading.Thread):
             self.hear(flushed(self._config.postgres.dsn), now())
         names = self._config.record.vaults
         backlog = {name: self.backlog(name) for name in names}
-        whole = frozenset(name for name in names if self._spool.hole(name) is None) - self._config.apart
+        whole = frozenset(name for name in names if self._spool.hole(name) is None)
         emptied = self._lease.emptied.names
         new = frozenset(name for name in emptied if self._lease.emptied.times(name) != self._left[name])
         confirmed = self._spool.confirmed(self._rules.k)  # 0 before ship knows where this epoch's WAL begins
@@ -150,7 +153,16 @@ class Limits(threading.Thread):
         following = self._lease.following
         needed = frozenset() if following is None else frozenset(following.vaults)
         stopped = self.writes.stopped_since is not None
-        decision = decide(self._rules, backlog, whole - emptied, kept, stopped=stopped, needed=needed, emptied=new)
+        decision = decide(
+            self._rules,
+            backlog,
+            whole - emptied,
+            kept,
+            stopped=stopped,
+            needed=needed,
+            emptied=new,
+            apart=self._config.apart,
+        )
         for name in decision.leave:
             hole = self._spool.leave(name, emptied=name in emptied)
             self._outbox.leave(name, emptied=name in emptied)

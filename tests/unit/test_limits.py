@@ -93,6 +93,28 @@ def test_a_vault_that_was_emptied_counts_for_nothing_where_k_others_are_whole(
     assert decide(rules, full, whole - gone, 0, stopped=False, needed=frozenset(needed), emptied=gone) == expected
 
 
+@pytest.mark.parametrize(
+    ("emptied", "backlog", "expected"),
+    [
+        ((), {"birch": 101}, STOP),
+        (("birch",), {}, Decision(("birch",), stop=False)),
+        (("birch",), {"birch": 101}, Decision(("birch",), stop=False)),
+        (("birch",), {"elm": 101}, STOP),
+        (("elm",), {}, Decision(("elm",), stop=False)),
+    ],
+    ids=["behind", "emptied", "both", "the locked one is behind", "the locked one"],
+)
+def test_a_vault_that_keeps_pictures_apart_has_all_wal(
+    emptied: tuple[str, ...], backlog: dict[str, int], expected: Decision
+) -> None:
+    """So what was emptied is left behind for it; what others lack of pictures it has not, so none is left that merely lags."""
+    full, gone = dict.fromkeys(sorted(ALL), 0) | backlog, frozenset(emptied)
+    assert (
+        decide(Rules(100, "drop", 2), full, ALL - gone, 0, stopped=False, emptied=gone, apart=frozenset({"elm"}))
+        == expected
+    )
+
+
 def test_what_an_epoch_has_not_begun_to_ship_counts_for_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
