@@ -172,15 +172,27 @@ class Courier(threading.Thread):
         if data is None:
             return False
         number = self._record.number
+        begun, held = chunk.decode_start(data, self._record), self._spool.held()[self.vault.name]
+        if begun is not None and held > begun.start and self._is_bare():
+            self._lease.emptied.tell(self.vault.name)
         if self._spool.opening_record is not None:
             self._put(layout.opening(number), self._spool.opening_record)
-        begun, held = chunk.decode_start(data, self._record), self._spool.held()[self.vault.name]
-        bare = begun is not None and held > begun.start and not self._lease.emptied.shows(self.vault)
-        if self._put(layout.first(number), data) and bare:  # it was given chunks, and had this record before them
-            self._lease.emptied.tell(self.vault.name)
+        self._put(layout.first(number), data)
         self._put(layout.life(number, self._spool.life), self._spool.life_record)
         self.progress = after_begin(self.progress, held)
         return True
+
+    def _is_bare(self) -> bool:
+        """Whether a vault that was given chunks, and the start record before them, shows neither that nor the epoch.
+
+        An epoch that cannot be read is none: without the start record it lacks what it was given, whatever lies there.
+        """
+        if self.vault.get(layout.first(self._record.number)) is not None:
+            return False
+        try:
+            return not self._lease.emptied.shows(self.vault)
+        except VaultError:
+            return True
 
     def _fill(self, hole: Hole) -> None:
         """Count the vault again."""

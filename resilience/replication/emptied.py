@@ -2,6 +2,8 @@
 
 Ship puts each object once and asks for none again, so it would count such a vault for ever. An object that was put never
 leaves by itself, and a 404 is no listing that lags: what is absent several times in a row was removed.
+
+    spool/<epoch>/emptied/<vault>    it was emptied, and is not left behind yet; there before anything is put there again
 """
 
 from __future__ import annotations
@@ -9,12 +11,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 
 import structlog
 
+from resilience.errors import ResilienceError
 from resilience.model import EpochRecord
 from resilience.ports import Vault
 from resilience.replication import epoch as epochs
+from resilience.replication.config import write_atomic
 from resilience.replication.seals import Verify
 
 EVERY = 60.0
@@ -27,7 +32,7 @@ log = structlog.get_logger()
 class Emptied:
     """Knows which vaults showed the epoch, and which of them do not any more."""
 
-    def __init__(self, record: EpochRecord, verify: Verify) -> None:
+    def __init__(self, record: EpochRecord, verify: Verify, notes: Path | None = None) -> None:
         self._record = record
         self._verify = verify
         self._lock = threading.Lock()
@@ -36,6 +41,9 @@ class Emptied:
         """One that was silent when the epoch was sealed may never show it, and lacks nothing for that."""
         self._absent = Counter[str]()
         self._times = Counter[str]()
+        self._notes = notes
+        for name in self._noted():  # by a ship before this one
+            self._find(name)
 
     @property
     def names(self) -> frozenset[str]:
@@ -56,25 +64,53 @@ class Emptied:
 
     def shows(self, vault: Vault) -> bool:
         """Whether it shows the epoch, asked now."""
-        there = epochs.read(vault, self._record.number, self._verify) is not None
-        with self._lock:
+        try:
+            there = epochs.read(vault, self._record.number, self._verify) is not None
+        finally:
             self._asked[vault.name] = time.monotonic()
+        with self._lock:
             if there:
                 self._shown.add(vault.name)
                 self._absent[vault.name] = 0
+                self._forget(vault.name)
             elif vault.name in self._shown:
-                self._absent[vault.name] += 1
-                if self._absent[vault.name] == SURE:
+                if self._absent[vault.name] == SURE - 1:
                     self._find(vault.name)
+                else:
+                    self._absent[vault.name] += 1
         return there
 
     def tell(self, name: str) -> None:
         """This vault lacks what it was given before this ship began."""
         with self._lock:
-            self._shown.add(name)
-            self._absent[name] = SURE
-            self._find(name)
+            if self._absent[name] < SURE:
+                self._find(name)
+
+    def left(self, name: str) -> None:
+        """The vault was left behind: what it lacks is noted there from now on."""
+        with self._lock:
+            self._forget(name)
 
     def _find(self, name: str) -> None:
+        self._note(name)
+        self._shown.add(name)
+        self._absent[name] = SURE
         self._times[name] += 1
         log.error("a vault was emptied", vault=name, epoch=self._record.number)
+
+    def _noted(self) -> list[str]:
+        if self._notes is None or not self._notes.is_dir():
+            return []
+        return [name for name in self._record.vaults if (self._notes / name).exists()]
+
+    def _note(self, name: str) -> None:
+        if self._notes is None or (self._notes / name).exists():
+            return
+        try:
+            write_atomic(self._notes / name, b"")
+        except OSError as error:
+            raise ResilienceError("The spool cannot be used", str(error), "Make room.") from error
+
+    def _forget(self, name: str) -> None:
+        if self._notes is not None:
+            (self._notes / name).unlink(missing_ok=True)

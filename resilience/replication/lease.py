@@ -44,11 +44,12 @@ class Lease:
         seconds: float | None,
         since: Mapping[str, float] | None = None,
         note: Path | None = None,
+        emptied: Path | None = None,
     ) -> None:
         self.superseded: EpochRecord | None = None
         self.following: EpochRecord | None = None
         """The epoch under which this very host goes on, with another vault set."""
-        self.emptied = Emptied(record, verify)
+        self.emptied = Emptied(record, verify, emptied)
         self._record = record
         self._verify = verify
         self._seconds = seconds

@@ -167,6 +167,7 @@ class Limits(threading.Thread):
             hole = self._spool.leave(name, emptied=name in emptied)
             self._outbox.leave(name, emptied=name in emptied)
             self._left[name] = self._lease.emptied.times(name)
+            self._lease.emptied.left(name)
             log.error("a vault is left behind", vault=name, **hole.facts())
         if new:
             self._nudge()

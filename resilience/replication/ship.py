@@ -76,7 +76,9 @@ class Ship:
             )
         self._spool = Spool(config.paths.spool, self._record.number, self._record.vaults)
         self._spool.live()
-        self._lease = Lease(self._record, config.verify, self._seconds, since, tenure.place(config))
+        self._lease = Lease(
+            self._record, config.verify, self._seconds, since, tenure.place(config), self._spool.emptied_notes
+        )
         self._stopping = threading.Event()
         self._turning: turn.Turning | None = None
         self._onward: Onward | None = None

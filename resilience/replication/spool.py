@@ -4,6 +4,7 @@
     spool/<epoch>/start                the start record, likewise
     spool/<epoch>/at/<vault>           position up to which that vault was given everything
     spool/<epoch>/hole/<vault>         what a vault that was left behind lacks before that
+    spool/<epoch>/emptied/<vault>      it was emptied, and is not left behind yet (`emptied`)
     spool/<epoch>/life                 how often a ship began here; told to each vault
     spool/<epoch>/gap                  WAL that is lost: thrown away before it was shipped, or gone with the vaults that had it
     spool/<epoch>/bridged              what was lost before, and a snapshot leads past
@@ -98,6 +99,7 @@ class Spool:
         self._wal = self._folder / "wal"
         self._at_notes = self._folder / "at"
         self._hole_notes = self._folder / "hole"
+        self.emptied_notes = self._folder / "emptied"
         for part in (self._wal, self._at_notes, self._hole_notes):
             part.mkdir(parents=True, exist_ok=True)
         self._lock = Lock()

@@ -94,7 +94,7 @@ def _handed_over(config: Config, record: EpochRecord, wait: Callable[[float], No
     spool.floor(_began(config, spool))
     if (caught := filled(config)) is not None:
         spool.mend(*caught)
-    lease = Lease(config.record, config.verify, None)
+    lease = Lease(config.record, config.verify, None, emptied=spool.emptied_notes)
     stay = config.open(tuple(name for name in config.record.vaults if name in record.vaults))
     if sum(spool.whole(name) for name in stay) < record.k:
         spool.write_off(stay)

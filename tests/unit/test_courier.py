@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience.adapters.memory_vault import MemoryVault
 from resilience.errors import VaultError
 from resilience.model import EpochRecord
-from resilience.replication import epoch, layout
-from resilience.replication.courier import Courier
+from resilience.replication import chunk, epoch, layout, seals
+from resilience.replication.courier import Courier, start_record
 from resilience.replication.lease import Lease
 from resilience.replication.spool import Spool
 
@@ -29,7 +30,9 @@ class Cut(MemoryVault):
         return super().get(key)
 
 
-RECORD = EpochRecord(1, "acorn", "n", 0, ("birch", "cedar", "elm"), 2, 2, 0.0, "")
+KEY = Ed25519PrivateKey.generate()
+RECORD = EpochRecord(1, "acorn", "n", 0, ("birch", "cedar", "elm"), 2, 2, 0.0, seals.public_hex(KEY))
+START = chunk.encode_start(start_record(RECORD, 100, 1, "7", ""), seals.signer(KEY))
 
 
 def until(what: Callable[[], object]) -> None:
@@ -50,7 +53,7 @@ def elm() -> Cut:
 def spool(tmp_path: Path) -> Spool:
     """Chunks for three vaults."""
     made = Spool(tmp_path, 1, RECORD.vaults)
-    made.begin(b"start")
+    made.begin(START)
     made.floor(100)
     return made
 
@@ -98,3 +101,38 @@ def test_one_that_was_said_to_be_filled_and_shows_no_epoch_takes_chunks_all_the_
     elm.put_new(layout.epoch(1), epoch.encode(RECORD))
     until(lambda: spool.hole("elm") is None)
     assert spool.held()["elm"] == 200
+
+
+class Full(Cut):
+    """Puts nothing."""
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Refused."""
+        raise VaultError(f"elm does not take {key}.", "It is full.", "Make room.")
+
+
+def courier_of(vault: Cut, spool: Spool) -> Courier:
+    """Of a ship that begins where this vault was given all."""
+    spool.advance("elm", 200)
+    lease = Lease(RECORD, lambda *_: True, None, emptied=spool.emptied_notes)
+    return Courier(vault, spool, RECORD, lease, lambda: None)
+
+
+def test_what_was_emptied_is_noted_before_anything_is_put_there_again(spool: Spool) -> None:
+    """A ship that ends in between would hide it for good: the start record would be there again."""
+    with pytest.raises(VaultError, match="It is full"):
+        courier_of(Full("elm"), spool)._move()
+    again = Lease(RECORD, lambda *_: True, None, emptied=spool.emptied_notes)
+    assert again.emptied.names == {"elm"}
+
+
+@pytest.mark.parametrize("altered", [b"altered", None], ids=["altered", "absent"])
+def test_a_vault_that_has_the_start_record_is_begun_with(spool: Spool, elm: Cut, altered: bytes | None) -> None:
+    """Whatever lies where the epoch was; it is emptied only where the start record is gone as well."""
+    elm.put_new(layout.first(1), START)
+    if altered is not None:
+        elm.put_new(layout.epoch(1), altered)
+    courier = courier_of(elm, spool)
+    assert courier._move()
+    assert courier.progress.begun
+    assert not spool.emptied_notes.exists()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from resilience.adapters.memory_vault import MemoryVault
+from resilience.errors import ResilienceError, VaultError
 from resilience.replication import emptied, epoch, layout, seals
 from resilience.replication.emptied import SURE, Emptied
 
@@ -94,3 +97,57 @@ def test_one_that_never_showed_it_was_silent_when_it_was_sealed(monkeypatch: pyt
     elm, told = Counting("elm"), Emptied(RECORD, check)
     looks(told, elm, 2 * SURE)
     assert (elm.asked, told.names) == (2 * SURE, frozenset())
+
+
+def test_a_ship_that_begins_after_it_knows_until_the_vault_is_left_behind(elm: Counting, tmp_path: Path) -> None:
+    """What it lacks is noted elsewhere then; until then a note says that it was emptied, whatever was put there again."""
+    notes = tmp_path / "emptied"
+    elm.delete(OWN)
+    Emptied(RECORD, check, notes).tell("elm")
+    for _ in range(2):
+        begun = Emptied(RECORD, check, notes)
+        assert begun.names == {"elm"}
+        assert not begun.shows(elm)
+        begun.tell("elm")
+        assert (begun.names, begun.times("elm")) == (frozenset({"elm"}), 1)
+    begun.left("elm")
+    assert begun.names == {"elm"}, "until the epoch is there again"
+    assert Emptied(RECORD, check, notes).names == frozenset()
+
+
+def test_a_ship_that_begins_after_it_knows_until_the_epoch_is_there_again(elm: Counting, tmp_path: Path) -> None:
+    """Also where it was found by what it no longer shows."""
+    notes = tmp_path / "emptied"
+    told = Emptied(RECORD, check, notes)
+    told.shows(elm)
+    elm.delete(OWN)
+    told.shows(elm)
+    looks(told, elm, SURE)
+    begun = Emptied(RECORD, check, notes)
+    assert begun.names == {"elm"}
+    elm.put_new(OWN, epoch.encode(RECORD))
+    begun.look(elm)
+    assert (begun.names, Emptied(RECORD, check, notes).names) == (frozenset(), frozenset())
+
+
+def test_what_cannot_be_noted_is_found_again_at_the_next_look(elm: Counting, tmp_path: Path) -> None:
+    """Nothing is put again before it is noted."""
+    (tmp_path / "full").touch()
+    told = Emptied(RECORD, check, tmp_path / "full")
+    with pytest.raises(ResilienceError, match="spool cannot be used"):
+        told.tell("elm")
+    assert (told.names, told.times("elm")) == (frozenset(), 0)
+
+
+def test_one_whose_epoch_cannot_be_read_is_asked_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not known whether it shows it; that it does not answer so is no reason to ask at each look."""
+    at, altered = [0.0], Counting("elm")
+    monkeypatch.setattr("time.monotonic", lambda: at[0])
+    altered.put_new(OWN, b"altered")
+    told, failed = Emptied(RECORD, check), 0
+    for at[0] in range(121):
+        try:
+            told.look(altered)
+        except VaultError:
+            failed += 1
+    assert (altered.asked, failed, told.names) == (3, 3, frozenset())
