@@ -209,8 +209,8 @@ class Courier(threading.Thread):
                 f"Run `resilience catch-up {self.vault.name}` again.",
             )
 
-    def _put(self, key: str, data: bytes) -> bool:
-        """Put an object once, and whether it was not there; what is already there must be this very object."""
+    def _put(self, key: str, data: bytes) -> None:
+        """Put an object once; what is already there must be this very object."""
         with self.meter.put(len(data)):
             created = self.vault.put_new(key, data)
         if not created and not self._is(key, data):
@@ -219,7 +219,6 @@ class Courier(threading.Thread):
                 "The spool was lost, this machine was rolled back, or a second ship is at work under the same epoch.",
                 "Stop the other ship; seal a new epoch for this site and start again.",
             )
-        return created
 
     def _is(self, key: str, data: bytes) -> bool:
         """Whether an object is the one that was to be put; believed where chunks cannot be read back."""

@@ -49,7 +49,8 @@ def main() -> int:
     figures: dict[str, float] = {}
     print(
         "| vaults are away, ms | PUT + look ms | asked ms | "
-        + " | ".join(f"{n} clients: median ms (p90)" for n in args.clients)
+        + " | ".join(f"{n} at a time: median ms (p90)" for n in args.clients)
+        + " |"
     )
     print("|---" * (3 + len(args.clients)) + "|")
     for away in args.away:

@@ -86,6 +86,15 @@ def fill(site: Site, fleet: Fleet, hole: dict[str, Any]) -> None:
     wait_until(lambda: elm(site)["hole"] is None and not elm(site)["emptied"], site.told)
 
 
+def rows_without_elm(sites: Callable[..., Site], quick: Fleet) -> list[int]:
+    """What a new site has of the two other vaults."""
+    quick.stores = {name: place for name, place in quick.stores.items() if name != "elm"}
+    birch = sites(quick, "birch")
+    birch.run("restore")
+    birch.run("recover")
+    return birch.rows()
+
+
 def test_it_counts_for_nothing_until_it_was_filled(sites: Callable[..., Site], quick: Fleet) -> None:
     """While everybody writes: commits then wait for the two others, and once it was filled it gives the database back alone."""
     store, spec = quick.stores["cedar"]
@@ -113,11 +122,7 @@ def test_it_counts_for_nothing_until_it_was_filled(sites: Callable[..., Site], q
     reader = sites(quick, "reader", standby=True)
     told, _ = copy_beside(reader, "verify", "--vault", "elm")
     assert (told["ok"], told["tables"]["postgres.public.rows"][0]) == (True, 250)
-    quick.stores = {name: place for name, place in quick.stores.items() if name != "elm"}
-    birch = sites(quick, "birch")
-    birch.run("restore")
-    birch.run("recover")
-    assert birch.rows() == list(range(1, 251))
+    assert rows_without_elm(sites, quick) == list(range(1, 251))
 
 
 def test_it_is_noticed_by_a_ship_that_begins_after_it(sites: Callable[..., Site], quick: Fleet) -> None:
@@ -136,11 +141,7 @@ def test_it_is_noticed_by_a_ship_that_begins_after_it(sites: Callable[..., Site]
     acorn.insert(51, 100)
     acorn.kill_postgres()
     acorn.end()
-    quick.stores = {name: place for name, place in quick.stores.items() if name != "elm"}
-    birch = sites(quick, "birch")
-    birch.run("restore")
-    birch.run("recover")
-    assert birch.rows() == list(range(1, 101))
+    assert rows_without_elm(sites, quick) == list(range(1, 101))
 
 
 def test_where_too_few_others_are_whole_it_goes_on_counting(sites: Callable[..., Site], quick: Fleet) -> None:
